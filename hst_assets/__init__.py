@@ -1,0 +1,1 @@
+"""Hubble imaging as software-defined assets: from raw exposures to aligned, drizzled epochs."""

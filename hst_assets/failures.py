@@ -1,0 +1,100 @@
+"""The vocabulary of failures: errors that say what went wrong, where, and what to do next.
+
+The class decides what an orchestrator may do about it: only `TransientFailure` is worth
+another try by itself; the others need other data, another setting or another machine.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadConfiguration",
+    "HstAssetsError",
+    "MissingProduct",
+    "MissingTool",
+    "OutOfMemory",
+    "ToolFailed",
+    "TransientFailure",
+    "UnusableInput",
+    "failure_named",
+]
+
+
+class HstAssetsError(Exception):
+    """Base of all failures of this project.
+
+    Parameters
+    ----------
+    what : str
+        What went wrong, in one sentence.
+    where : object, optional
+        The file, exposure, partition or service concerned.
+    next_step : str, optional
+        What the user can do about it.
+    """
+
+    def __init__(self, what: str, *, where: object = None, next_step: str | None = None) -> None:
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.next_step = next_step
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = self.what if self.where is None else f"{self.where}: {self.what}"
+        return text if self.next_step is None else f"{text}. {self.next_step}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.next_step)
+
+
+def _rebuild(
+    kind: type[HstAssetsError], what: str, where: str | None, next_step: str | None
+) -> HstAssetsError:
+    return kind(what, where=where, next_step=next_step)
+
+
+class TransientFailure(HstAssetsError):
+    """A service or resource did not answer; the same call may succeed later."""
+
+
+class UnusableInput(HstAssetsError):
+    """The data cannot serve the purpose (corrupt, unsupported, too few stars, nothing left)."""
+
+
+class MissingProduct(HstAssetsError):
+    """A product that was made before is no longer on disk, or is no longer whole."""
+
+
+class MissingTool(HstAssetsError):
+    """An external program or an optional package is not installed."""
+
+
+class BadConfiguration(HstAssetsError):
+    """A setting, a key or an option is unknown, out of range or contradicts another."""
+
+
+class OutOfMemory(HstAssetsError):
+    """A tool was killed for want of memory."""
+
+
+class ToolFailed(HstAssetsError):
+    """An external tool crashed, hung, or left no valid product."""
+
+
+_BY_NAME: dict[str, type[HstAssetsError]] = {
+    kind.__name__: kind
+    for kind in (
+        HstAssetsError,
+        TransientFailure,
+        UnusableInput,
+        MissingProduct,
+        MissingTool,
+        BadConfiguration,
+        OutOfMemory,
+        ToolFailed,
+    )
+}
+
+
+def failure_named(name: str) -> type[HstAssetsError]:
+    """The failure class called `name`; `ToolFailed` where the vocabulary has none such."""
+    return _BY_NAME.get(name, ToolFailed)

@@ -1,0 +1,342 @@
+"""Run tool calls in child processes of their own, and believe only what they leave behind.
+
+AstroDrizzle, TweakReg and their kin change into directories, write under fixed names, ask
+questions on standard input and exit 0 when they failed. Each call here gets a fresh process with
+its scratch folder as current directory, an empty standard input, a watchdog and a log file, and
+hands back a JSON value. The caller then checks the products.
+
+Importing drizzlepac takes seconds, so the calls of one batch come from a *nursery*: one child
+that imports the task's module once and forks a process for each call. Should the caller be
+killed, the nursery and its children die with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hst_assets.failures import HstAssetsError, ToolFailed, failure_named
+
+__all__ = ["Call", "run_isolated", "run_many_isolated"]
+
+TAIL_LINES = 15
+IMPORT_ALLOWANCE_S = 300.0
+_REPLY_NAME = "reply.json"
+_POLL_S = 0.02
+
+#: What every child is told: a dead service stalls stwcs for 60-120 s a try, and the libraries'
+#: own threads fight over the cores that the calls of a batch already share.
+TOOL_ENVIRONMENT = {
+    "ASTROMETRY_STEP_CONTROL": "OFF",
+    "ASTRODRIZ_NO_PARALLEL": "1",
+    "MPLBACKEND": "Agg",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a task.
+
+    Parameters
+    ----------
+    arguments : mapping
+        JSON-serialisable keyword arguments of the task.
+    scratch : `~pathlib.Path`
+        An existing folder that belongs to this call alone: its current directory.
+    log_path : `~pathlib.Path`
+        Everything the call prints is appended here.
+    """
+
+    arguments: Mapping[str, Any]
+    scratch: Path
+    log_path: Path
+
+
+def run_isolated(
+    task: str,
+    arguments: Mapping[str, Any],
+    *,
+    scratch: Path,
+    log_path: Path,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> Any:
+    """Call a function in a fresh process and return its JSON value; see `run_many_isolated`.
+
+    Raises
+    ------
+    HstAssetsError
+        The class the task raised, if it is of the project's vocabulary.
+    ToolFailed
+        If it raised anything else, died, hung, or left no reply; with its last lines.
+    OutOfMemory
+        If the kernel killed it, or it raised `MemoryError`.
+    """
+    (outcome,) = run_many_isolated(
+        task,
+        [Call(arguments, scratch, log_path)],
+        timeout_s=timeout_s,
+        max_cores=1,
+        environment=environment,
+    )
+    if isinstance(outcome, HstAssetsError):
+        raise outcome
+    return outcome
+
+
+def run_many_isolated(
+    task: str,
+    calls: Sequence[Call],
+    *,
+    timeout_s: float,
+    max_cores: int,
+    environment: Mapping[str, str] | None = None,
+) -> list[Any]:
+    """Run one task for each call, each in a process of its own.
+
+    Parameters
+    ----------
+    task : str
+        ``"package.module:function"``; the function takes a call's arguments as keywords and
+        returns something JSON can hold.
+    calls : sequence of Call
+        What to run.
+    timeout_s : float
+        Seconds after which one call and all its children are killed.
+    max_cores : int
+        How many calls run at a time.
+    environment : mapping, optional
+        Variables to set in the children beyond `TOOL_ENVIRONMENT`.
+
+    Returns
+    -------
+    outcomes : list
+        In the order of `calls`: the value, or the `HstAssetsError` that ended the call. One
+        failed call costs only itself.
+    """
+    if not calls:
+        return []
+    log_starts = [_prepare(call) for call in calls]
+    batches = -(-len(calls) // max_cores)
+    request = {
+        "task": task,
+        "parent": os.getpid(),
+        "timeout_s": timeout_s,
+        "max_cores": max_cores,
+        "calls": [
+            {
+                "arguments": dict(call.arguments),
+                "scratch": str(call.scratch.absolute()),
+                "log": str(call.log_path.absolute()),
+            }
+            for call in calls
+        ],
+    }
+    with calls[0].log_path.open("ab") as log:
+        nursery = subprocess.Popen(
+            [sys.executable, "-m", "hst_assets.isolation"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **TOOL_ENVIRONMENT, **(environment or {})},
+        )
+        try:
+            nursery.communicate(
+                json.dumps(request).encode(), timeout=IMPORT_ALLOWANCE_S + batches * timeout_s
+            )
+        except subprocess.TimeoutExpired:
+            pass  # the calls without a reply are reported below
+        finally:
+            _kill_session(nursery.pid)
+            nursery.wait()
+    return [_outcome(task, call, start) for call, start in zip(calls, log_starts, strict=True)]
+
+
+def _prepare(call: Call) -> int:
+    """Make the log's folder, drop an old reply; return where this call's log begins."""
+    (call.scratch / _REPLY_NAME).unlink(missing_ok=True)
+    call.log_path.parent.mkdir(parents=True, exist_ok=True)
+    with call.log_path.open("ab") as log:
+        return log.tell()
+
+
+def _outcome(task: str, call: Call, log_start: int) -> Any:
+    """The value of a call, or the failure that stands for it."""
+    try:
+        reply = json.loads((call.scratch / _REPLY_NAME).read_text())
+    except FileNotFoundError:
+        return ToolFailed(
+            f"{task} left no reply{_tail(call.log_path, log_start)}", where=call.log_path
+        )
+    if "value" in reply:
+        return reply["value"]
+    error = reply["error"]
+    kind = failure_named(error["kind"])
+    if error["ours"]:
+        return kind(error["what"], where=error["where"], next_step=error["next_step"])
+    return kind(
+        f"{task}: {error['what']}{_tail(call.log_path, log_start)}",
+        where=call.log_path,
+        next_step=error["next_step"],
+    )
+
+
+def _tail(log_path: Path, start: int) -> str:
+    """The last lines that a call wrote to its log, for an error message."""
+    with log_path.open("rb") as log:
+        log.seek(max(start, log_path.stat().st_size - 20_000))
+        lines = deque(log.read().decode(errors="replace").splitlines(), maxlen=TAIL_LINES)
+    return "; its last lines:\n  " + "\n  ".join(lines) if lines else ""
+
+
+def _kill_session(pid: int) -> None:
+    """Kill a session leader and everything it started; it may be gone already."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+# ------------------------------------------------------------------------ in the nursery
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies, so that no orphan works on."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the caller is gone")
+
+
+def _write_reply(scratch: Path, reply: Mapping[str, Any]) -> None:
+    part = scratch / f"{_REPLY_NAME}.part"
+    part.write_text(json.dumps(reply))
+    part.replace(scratch / _REPLY_NAME)
+
+
+def _error(kind: str, what: str, *, next_step: str | None = None) -> dict[str, Any]:
+    """A failure that the caller words with the log's last lines."""
+    return {"error": {"kind": kind, "ours": False, "what": what, "next_step": next_step}}
+
+
+def _error_of(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, HstAssetsError):
+        return {
+            "error": {
+                "kind": type(error).__name__,
+                "ours": True,
+                "what": error.what,
+                "where": error.where,
+                "next_step": error.next_step,
+            }
+        }
+    if isinstance(error, MemoryError):
+        return _error("OutOfMemory", "out of memory")
+    return _error("ToolFailed", f"raised {type(error).__name__}: {error}")
+
+
+def _serve_nursery() -> None:
+    """Read the request, import the task once, fork a process a call, watch over them."""
+    request = json.load(sys.stdin)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    _die_with_parent(request["parent"])
+    calls = request["calls"]
+    module_name, _, function_name = request["task"].partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except Exception as error:  # noqa: BLE001 - every call must learn why it could not run
+        traceback.print_exc()
+        for call in calls:
+            _write_reply(Path(call["scratch"]), _error_of(error))
+        return
+    waiting = deque(calls)
+    running: dict[int, tuple[dict[str, Any], float]] = {}
+    while waiting or running:
+        while waiting and len(running) < request["max_cores"]:
+            call = waiting.popleft()
+            running[_fork(function, request["task"], call)] = (call, time.monotonic())
+        _reap(running, request["timeout_s"])
+
+
+def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) -> None:
+    """Take note of calls that ended; stop those that take too long."""
+    time.sleep(_POLL_S)
+    for pid, (call, started) in list(running.items()):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        scratch = Path(call["scratch"])
+        if not ended and time.monotonic() - started > timeout_s:
+            _kill_session(pid)
+            os.waitpid(pid, 0)
+            _write_reply(
+                scratch,
+                _error(
+                    "ToolFailed",
+                    f"stopped after {timeout_s:.0f} s",
+                    next_step="Raise machine.tool_timeout_s if the data really need longer",
+                ),
+            )
+        elif not ended:
+            continue
+        else:
+            _kill_session(pid)  # whatever the tool spawned must not outlive it
+            if not (scratch / _REPLY_NAME).is_file():
+                _write_reply(scratch, _death(os.waitstatus_to_exitcode(status)))
+        del running[pid]
+
+
+def _death(code: int) -> dict[str, Any]:
+    if code == -signal.SIGKILL:
+        return _error("OutOfMemory", "was killed, most likely for want of memory")
+    return _error("ToolFailed", f"died with status {code} and no reply")
+
+
+def _fork(function: Any, task: str, call: dict[str, Any]) -> int:
+    nursery = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _run_call(function, task, call, nursery)
+    return pid
+
+
+def _run_call(function: Any, task: str, call: dict[str, Any], nursery: int) -> NoReturn:
+    """In the forked process: run the call in its scratch folder, reply, end."""
+    os.setsid()
+    _die_with_parent(nursery)
+    log = os.open(call["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(call["scratch"])
+    started = time.monotonic()
+    sys.stdout.write(f"--- {task} in {Path(call['scratch']).name}\n")
+    try:
+        reply: dict[str, Any] = {"value": function(**call["arguments"])}
+        json.dumps(reply)
+    except BaseException as error:  # noqa: BLE001 - a tool's SystemExit is a failure as well
+        traceback.print_exc()
+        reply = _error_of(error)
+    sys.stdout.write(f"--- ended after {time.monotonic() - started:.1f} s\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _write_reply(Path(call["scratch"]), reply)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve_nursery()

@@ -1,0 +1,306 @@
+"""Science settings, one model a stage; where they are read from and how they are merged.
+
+The models' defaults hold for everyone; ``<root>/settings.toml`` changes them for every target of
+a root; ``<target>/target.toml`` for one target. Unknown keys are errors. Units stand in the names
+or in the types. The section `MachineSettings` is about the computer, not the sky: it never
+enters a recipe's digest.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = [
+    "AlignmentSettings",
+    "DrizzleSettings",
+    "EpochSettings",
+    "GateSettings",
+    "MachineSettings",
+    "ReferenceSettings",
+    "SelectionSettings",
+    "Settings",
+    "TargetSettings",
+    "load_settings",
+    "write_settings",
+]
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def as_recipe(self) -> dict[str, Any]:
+        """The section as JSON, for a recipe."""
+        return self.model_dump(mode="json")
+
+
+class TargetSettings(_Section):
+    """Where the target is (ICRS)."""
+
+    ra_deg: Annotated[float, Field(ge=0, lt=360)] | None = None
+    dec_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> TargetSettings:
+        if (self.ra_deg is None) != (self.dec_deg is None):
+            raise ValueError("ra_deg and dec_deg belong together")
+        return self
+
+
+class SelectionSettings(_Section):
+    """Which exposures are used."""
+
+    #: Exposures that start at or after this moment (ISO 8601, UTC) are refused.
+    before: str | None = None
+    #: Exposures that start before this moment (ISO 8601, UTC) are refused.
+    after: str | None = None
+    #: If not empty, only these filters (case does not matter).
+    only_filter: tuple[str, ...] = ()
+    #: Only wide filters: names ending in X, W or LP.
+    only_wide: bool = False
+    #: Exposures shorter than this are refused unless `keep_short`.
+    min_exptime_s: NotNegative = 15.0
+    keep_short: bool = False
+    #: Keep exposures whose EXPFLAG is INDETERMINATE.
+    keep_indt: bool = False
+    #: Keep exposures whose EXPFLAG contains TDF-DOWN.
+    keep_tdf_down: bool = False
+    #: The target may lie this far outside the footprint; negative: it must lie that far inside.
+    footprint_margin_arcsec: float = 0.0
+
+    @field_validator("before", "after")
+    @classmethod
+    def _a_date(cls, value: str | None) -> str | None:
+        if value is not None:
+            from astropy.time import Time
+
+            Time(value)  # raises ValueError with the text it could not read
+        return value
+
+    @field_validator("only_filter")
+    @classmethod
+    def _upper_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({name.strip().upper() for name in value}))
+
+
+class EpochSettings(_Section):
+    """How exposures are grouped in time."""
+
+    #: Exposures of one detector and filter closer than this belong to one epoch (chained).
+    max_gap_days: Positive = 1.0
+
+
+class ReferenceSettings(_Section):
+    """Which image everything is aligned to."""
+
+    #: An image of the user's own (FITS with a celestial WCS); it is never modified.
+    image: Path | None = None
+    #: Only these filters may give the reference (the guide's --reference-filter).
+    filter: tuple[str, ...] = ()
+    #: Only detectors whose key contains this text, such as "wfc3" or "acs_wfc".
+    instrument: str | None = None
+    #: Do not choose WFPC2 where anything else exists.
+    avoid_wfpc2: bool = False
+    #: Filters preferred for the reference. Of those present, the deepest wins.
+    preferred_filters: tuple[str, ...] = (
+        "F606W",
+        "F555W",
+        "F814W",
+        "F350LP",
+        "F110W",
+        "F105W",
+        "F336W",
+    )
+
+
+class AlignmentSettings(_Section):
+    """How exposures are brought onto the reference frame (TweakReg)."""
+
+    #: Keep the archive's WCS and say so in every product.
+    skip_tweakreg: bool = False
+    #: Radius within which the offset is searched (the guide's --tweak-search).
+    search_radius_arcsec: Positive = 1.0
+    #: Fewest matches TweakReg may fit (--tweak-min-obj).
+    min_objects: Annotated[int, Field(ge=3)] = 10
+    #: At most so many of the brightest sources are matched (--tweak-nbright).
+    n_brightest: Annotated[int, Field(ge=10)] = 4000
+    #: Detection threshold of the first try, in standard deviations of the sky (--tweak-thresh).
+    threshold_sigma: Positive = 10.0
+    fit_geometry: Literal["shift", "rshift", "rscale", "general"] = "rshift"
+    #: The relaxation ladder: each further try lowers the threshold and widens the search.
+    max_tries: Annotated[int, Field(ge=1)] = 4
+    threshold_factor: Annotated[float, Field(gt=0, le=1)] = 0.6
+    tolerance_factor: Annotated[float, Field(ge=1)] = 1.3
+    search_factor: Annotated[float, Field(ge=1)] = 1.5
+    #: Clean cosmic rays on a scratch copy before looking for sources (never for WFC3/IR).
+    clean_cosmic_rays: bool = True
+    #: What happens to an exposure that fails: left out of the products, or used with the
+    #: archive's WCS.
+    on_failure: Literal["exclude", "keep_a_priori"] = "exclude"
+
+
+class GateSettings(_Section):
+    """When a fit is believed. Lengths in pixels are pixels of the exposure's own detector."""
+
+    min_matches: Annotated[int, Field(ge=3)] = 10
+    #: Largest RMS of the fit's residuals on either axis.
+    max_rms_pix: Positive = 0.5
+    #: RMS of the worse axis over the better one.
+    max_rms_axis_ratio: Annotated[float, Field(gt=1)] = 2.0
+    #: Prior on the pointing: guide-star catalogue errors are below about 2 arcsec.
+    max_shift_arcsec: Positive = 3.0
+    max_rotation_deg: Positive = 0.1
+    #: |scale - 1|; only a fit with a free scale is judged by it.
+    max_scale_error: Positive = 1e-3
+    #: Share of the sources kept out of the fit to judge it.
+    held_out_fraction: Annotated[float, Field(gt=0, lt=0.8)] = 0.25
+    #: Largest median offset of held-out stars on either axis, in pixels.
+    max_held_out_offset_pix: Positive = 0.2
+    #: Fewest held-out stars that must be found again within the tolerance.
+    min_held_out: Annotated[int, Field(ge=1)] = 3
+    #: Pairs found over pairs found with scrambled catalogues, searched the same way.
+    min_contrast: Annotated[float, Field(gt=1)] = 1.5
+    #: Between PASS and FAIL: a fit that misses one of the soft limits (RMS, axis ratio) by less
+    #: than this factor is COMPROMISED: used, and said so.
+    compromise_factor: Annotated[float, Field(ge=1)] = 1.5
+
+
+class DrizzleSettings(_Section):
+    """How exposures are combined (AstroDrizzle)."""
+
+    #: Pixel scale of the product in arcsec; None: the detector's own figure.
+    scale_arcsec: Positive | None = None
+    #: Side of a square frame centred on the target, in pixels (the guide's --drizzle-dim);
+    #: None: the smallest frame that covers the exposures.
+    size_pix: Annotated[int, Field(gt=15)] | None = None
+    pixfrac: Annotated[float, Field(gt=0, le=1)] = 0.8
+    kernel: Literal["square", "point", "gaussian", "turbo", "lanczos3"] = "square"
+    #: Subtract the sky before combining.
+    sky_sub: bool = True
+    #: How the median image is combined; None: minmed below 7 exposures, median from there on.
+    combine_type: Literal["median", "minmed", "imedian", "iminmed", "mean"] | None = None
+    weight_type: Literal["EXP", "ERR", "IVM"] = "EXP"
+    #: cps: electrons per second; counts: electrons in the whole exposure time. (WFPC2: DN.)
+    units: Literal["cps", "counts"] = "cps"
+    #: Name of the object, prefixed to file names and written to TARGNAME.
+    object_name: str | None = None
+    #: Keep AstroDrizzle's scratch products (the guide's --keep-drizzle-artifacts).
+    keep_artifacts: bool = False
+    #: Largest share of a product's footprint that may be without weight or not finite.
+    max_bad_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    #: Largest departure of star fluxes on the product from those on the exposures.
+    max_flux_error: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+    @field_validator("object_name")
+    @classmethod
+    def _a_file_name(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip() or "/" in value or value.startswith(".")):
+            raise ValueError("must serve as the beginning of a file name")
+        return value
+
+
+class MachineSettings(_Section):
+    """The computer's limits; they never change a product."""
+
+    max_cores: Annotated[int, Field(ge=1)] = 2
+    tool_timeout_s: Positive = 3600.0
+
+
+class Settings(_Section):
+    """Everything that may be set for one target."""
+
+    target: TargetSettings = TargetSettings()
+    selection: SelectionSettings = SelectionSettings()
+    epochs: EpochSettings = EpochSettings()
+    reference: ReferenceSettings = ReferenceSettings()
+    alignment: AlignmentSettings = AlignmentSettings()
+    gate: GateSettings = GateSettings()
+    drizzle: DrizzleSettings = DrizzleSettings()
+    machine: MachineSettings = MachineSettings()
+
+
+def load_settings(workdir: WorkDir) -> Settings:
+    """The settings in force for one target.
+
+    Raises
+    ------
+    BadConfiguration
+        If a file is not TOML, or holds an unknown key or a value out of range; the message names
+        file and key.
+    """
+    merged: dict[str, Any] = {}
+    for path in (workdir.root_settings_file, workdir.settings_file):
+        for section, values in _read_toml(path).items():
+            known = merged.setdefault(section, {})
+            if isinstance(known, dict) and isinstance(values, dict):
+                known.update(values)
+            else:
+                merged[section] = values
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise BadConfiguration(_explain(error), where=workdir.settings_file) from error
+
+
+def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Settings:
+    """Change settings of one target in its file, keeping the user's comments.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Whose target.toml is changed; it is made where it does not exist.
+    changes : dict
+        ``{section: {key: value}}``; None takes the key out, back to the default.
+
+    Raises
+    ------
+    BadConfiguration
+        If the result would not be valid; the file then stays as it was.
+    """
+    path = workdir.settings_file
+    document = tomlkit.parse(path.read_text()) if path.is_file() else tomlkit.document()
+    for section, values in changes.items():
+        table = document.setdefault(section, tomlkit.table())
+        for key, value in values.items():
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+    try:
+        Settings.model_validate(document.unwrap())
+    except ValidationError as error:
+        raise BadConfiguration(_explain(error), where=path) from error
+    with write_atomically(path) as part:
+        part.write_text(tomlkit.dumps(document))
+    return load_settings(workdir)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"not valid TOML: {error}", where=path) from error
+
+
+def _explain(error: ValidationError) -> str:
+    """One clause a fault: which key, what is wrong, what was given."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"unknown setting {key!r}")
+        else:
+            faults.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
+    return "; ".join(faults)

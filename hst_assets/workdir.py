@@ -1,0 +1,328 @@
+"""The work directory of one target: every path of the layout, in one class.
+
+The folders and names are those of the hst123 user guide, so that an existing hst123 work
+directory can be adopted. Nobody else in the project joins path strings.
+
+::
+
+    <root>/settings.toml            settings for every target (optional)
+    <root>/<target>/                one work directory
+        target.toml                 coordinates and settings of this target
+        overrides.ecsv              human decisions on exposures (optional)
+        raw/                        verified exposures, read-only
+        workspace/                  exposure tables, aligned exposures, visit-level drizzles
+        drizzle/                    consolidated stacks
+        logs/                       session logs and the tools' own output
+        .mast_download_staging/     downloads under way
+        .hst123_runfiles/           scratch folders of tool calls, locks
+        <obj.><inst>.<filt>.ref_<epoch>.drc.fits    the reference image
+        dolphot/  hap/              later stages
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.identifiers import validate_target, validate_visit
+
+__all__ = ["ROOT_VARIABLE", "WorkDir", "default_root", "publish", "targets_in", "write_atomically"]
+
+ROOT_VARIABLE = "HST_ASSETS_ROOT"
+
+
+def default_root() -> Path:
+    """The folder of work directories: ``$HST_ASSETS_ROOT``, or ``data/`` here."""
+    return Path(os.environ.get(ROOT_VARIABLE) or "data").absolute()
+
+
+def targets_in(root: Path) -> list[str]:
+    """The targets that have a work directory under `root`, sorted."""
+    if not root.is_dir():
+        return []
+    return sorted(path.parent.name for path in root.glob("*/target.toml"))
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """Paths of one target's work directory.
+
+    Parameters
+    ----------
+    root : `~pathlib.Path`
+        The folder of work directories.
+    target : str
+        The target's name, which is its folder's name.
+    """
+
+    root: Path
+    target: str
+
+    def __post_init__(self) -> None:
+        validate_target(self.target)
+        object.__setattr__(self, "root", Path(self.root).absolute())
+
+    # ---------------------------------------------------------------- folders
+
+    @property
+    def base(self) -> Path:
+        """The work directory itself."""
+        return self.root / self.target
+
+    @property
+    def raw(self) -> Path:
+        """Verified exposures; nothing in it is ever written again."""
+        return self.base / "raw"
+
+    @property
+    def workspace(self) -> Path:
+        """Tables, aligned exposures and visit-level drizzles."""
+        return self.base / "workspace"
+
+    @property
+    def drizzle(self) -> Path:
+        """Consolidated stacks."""
+        return self.base / "drizzle"
+
+    @property
+    def logs(self) -> Path:
+        """Session logs, and what the tools printed."""
+        return self.base / "logs"
+
+    @property
+    def staging(self) -> Path:
+        """Downloads and ingests under way."""
+        return self.base / ".mast_download_staging"
+
+    @property
+    def runfiles(self) -> Path:
+        """Scratch folders of tool calls, and locks."""
+        return self.base / ".hst123_runfiles"
+
+    @property
+    def dolphot(self) -> Path:
+        """DOLPHOT runs."""
+        return self.base / "dolphot"
+
+    @property
+    def hap(self) -> Path:
+        """Hubble Advanced Products."""
+        return self.base / "hap"
+
+    def create(self) -> WorkDir:
+        """Make the folders of the layout that this project writes to; return self."""
+        for folder in (
+            self.raw,
+            self.workspace,
+            self.drizzle,
+            self.logs,
+            self.staging,
+            self.runfiles,
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def existing(self) -> WorkDir:
+        """Return self.
+
+        Raises
+        ------
+        BadConfiguration
+            If this target has no work directory yet.
+        """
+        if not self.settings_file.is_file():
+            raise BadConfiguration(
+                f"no work directory for target {self.target!r}",
+                where=self.base,
+                next_step=f"Run 'hst-assets ingest FOLDER --target {self.target}', or set "
+                f"{ROOT_VARIABLE} to the folder that holds it",
+            )
+        return self
+
+    # ------------------------------------------------------------------ files
+
+    @property
+    def root_settings_file(self) -> Path:
+        """Settings that every target under this root shares."""
+        return self.root / "settings.toml"
+
+    @property
+    def settings_file(self) -> Path:
+        """Coordinates and settings of this target."""
+        return self.base / "target.toml"
+
+    @property
+    def overrides(self) -> Path:
+        """Human decisions on exposures, never written by the machine."""
+        return self.base / "overrides.ecsv"
+
+    @property
+    def checksums(self) -> Path:
+        """The ledger of raw/: name, size and sha256 of each verified file."""
+        return self.raw / ".checksums"
+
+    def raw_manifest(self, visit: str) -> Path:
+        """The verified files of a visit."""
+        return self.workspace / f"{validate_visit(visit)}_raw.ecsv"
+
+    def visit_exposures(self, visit: str) -> Path:
+        """The exposure table of a visit."""
+        return self.workspace / f"{validate_visit(visit)}_exposures.ecsv"
+
+    @property
+    def target_exposures(self) -> Path:
+        """The exposure table of the whole target, with its epochs."""
+        return self.workspace / "exposures.ecsv"
+
+    def aligned(self, name: str) -> Path:
+        """The working copy of exposure file `name` with its WCS on the reference frame."""
+        return self.workspace / Path(name).name
+
+    def visit_alignment(self, visit: str) -> Path:
+        """The alignment table of a visit: status, numbers and reason of each exposure."""
+        return self.workspace / f"{validate_visit(visit)}_alignment.ecsv"
+
+    @property
+    def target_alignment(self) -> Path:
+        """The alignment of all exposures with the star matches behind it (HDF5)."""
+        return self.workspace / "alignment.h5"
+
+    def visit_products(self, visit: str) -> Path:
+        """Index of a visit's drizzled epochs (ECSV)."""
+        return self.workspace / f"{validate_visit(visit)}_drizzles.ecsv"
+
+    @property
+    def stack_products(self) -> Path:
+        """Index of the target's consolidated stacks (ECSV)."""
+        return self.drizzle / "stacks.ecsv"
+
+    @property
+    def reference_choice(self) -> Path:
+        """Which image is the frame of everything, and what it was made of (JSON)."""
+        return self.workspace / "reference.json"
+
+    def visit_drizzle(self, visit: str, band: str) -> Path:
+        """The drizzled epoch of one visit in `band` (``<inst>_<det>.<filter>``)."""
+        return self.workspace / f"{validate_visit(visit)}.{band}.drc.fits"
+
+    def reference_image(self, band: str, epoch: int, object_name: str | None = None) -> Path:
+        """The reference image, at the base as in the guide: ``*.ref_<epoch>.drc.fits``."""
+        return self.base / f"{_prefix(object_name)}{band}.ref_{epoch:04d}.drc.fits"
+
+    def epoch_stack(
+        self, band: str, yymmdd: str, epoch: int, object_name: str | None = None
+    ) -> Path:
+        """The consolidated drizzle of one epoch, by the guide's name."""
+        return self.drizzle / f"{_prefix(object_name)}{band}.ut{yymmdd}_{epoch:04d}.drc.fits"
+
+    def filter_stack(self, band: str, object_name: str | None = None) -> Path:
+        """The drizzle of all epochs in `band`."""
+        return self.drizzle / f"{_prefix(object_name)}{band}.all.drc.fits"
+
+    @staticmethod
+    def record(product: Path) -> Path:
+        """Where the provenance record of `product` lies: beside it."""
+        return product.with_name(f"{product.name}.provenance.json")
+
+    @staticmethod
+    def preview(product: Path) -> Path:
+        """Where the preview picture of `product` lies: beside it."""
+        return product.with_name(f"{product.name}.png")
+
+    def log(self, stage: str, label: str) -> Path:
+        """The file for what the tools of `stage` print while working on `label`."""
+        return self.logs / f"{stage}_{label.replace('/', '_')}.log"
+
+    def relative(self, path: Path) -> str:
+        """`path` as seen from the base, for records and tables; absolute where outside."""
+        path = Path(path)
+        return str(path.relative_to(self.base)) if path.is_relative_to(self.base) else str(path)
+
+    def absolute(self, recorded: str) -> Path:
+        """The inverse of `relative`."""
+        return self.base / recorded
+
+    # ------------------------------------------------- scratch space and locks
+
+    @contextmanager
+    def scratch(self, label: str) -> Iterator[Path]:
+        """A fresh folder on the products' own file system, removed at the end.
+
+        Folders that a killed process left behind are swept first: each holds a lock that dies
+        with its process.
+        """
+        self.runfiles.mkdir(parents=True, exist_ok=True)
+        _sweep(self.runfiles)
+        folder = Path(tempfile.mkdtemp(prefix=f"{label.replace('/', '_')}.", dir=self.runfiles))
+        with (self.runfiles / f"{folder.name}.alive").open("w") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                Path(alive.name).unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the named lock of this work directory; it is freed when the process dies."""
+        self.runfiles.mkdir(parents=True, exist_ok=True)
+        with (self.runfiles / f"{name.replace('/', '_')}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _prefix(object_name: str | None) -> str:
+    return f"{object_name}." if object_name else ""
+
+
+def _sweep(runfiles: Path) -> None:
+    """Remove scratch folders whose process is gone."""
+    for alive in runfiles.glob("*.alive"):
+        try:
+            with alive.open() as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(alive.with_suffix(""), ignore_errors=True)
+                alive.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # in use, or another process swept it first
+
+
+def publish(source: Path, destination: Path) -> Path:
+    """Move a finished file to its final name in one step, durably; return `destination`.
+
+    Both must be on one file system. A reader sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    MissingProduct
+        If `source` is not there.
+    """
+    if not source.is_file():
+        raise MissingProduct("the tool left no such file", where=source)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as handle:
+        os.fsync(handle.fileno())
+    source.replace(destination)
+    return destination
+
+
+@contextmanager
+def write_atomically(destination: Path) -> Iterator[Path]:
+    """Yield a hidden path to write to; on success it takes `destination`'s name.
+
+    The hidden name keeps the suffix, from which astropy guesses formats.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = destination.with_name(f".part.{os.getpid()}.{destination.name}")
+    try:
+        yield part
+        publish(part, destination)
+    finally:
+        part.unlink(missing_ok=True)
