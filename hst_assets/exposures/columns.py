@@ -1,0 +1,107 @@
+"""The columns of the exposure tables: one registry of names, types, units and meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Column, QTable
+
+__all__ = ["EXPOSURE_COLUMNS", "MANIFEST_COLUMNS", "ColumnSpec", "build_table"]
+
+_N_CHIPS = 4
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One column: its name, numpy type, unit (None: a plain number or text) and meaning."""
+
+    name: str
+    dtype: str
+    description: str
+    unit: u.UnitBase | None = None
+
+
+def _zero_points() -> list[ColumnSpec]:
+    return [
+        ColumnSpec(
+            f"zp_{system}_{chip}",
+            "float64",
+            f"{system.upper()} magnitude of one BUNIT a second on chip {chip} "
+            "(CCDCHIP; WFPC2: 1 is the PC); NaN if there is none",
+            u.mag,
+        )
+        for chip in range(1, _N_CHIPS + 1)
+        for system in ("ab", "st")
+    ]
+
+
+MANIFEST_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("file", "str", "File name in raw/"),
+    ColumnSpec("rootname", "str", "ROOTNAME (IPPPSSOOT)"),
+    ColumnSpec("visit", "str", "Visit id (IPPPSS)"),
+    ColumnSpec("suffix", "str", "Kind of product: flc, flt, c0m or c1m"),
+    ColumnSpec("size", "int64", "Size of the file", u.byte),
+    ColumnSpec("sha256", "str", "SHA-256 of the file"),
+)
+
+EXPOSURE_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("file", "str", "File name in raw/"),
+    ColumnSpec("rootname", "str", "ROOTNAME (IPPPSSOOT)"),
+    ColumnSpec("visit", "str", "Visit id (IPPPSS)"),
+    ColumnSpec(
+        "epoch",
+        "int64",
+        "Epoch: same detector and filter, close in time; from 1 in time order; "
+        "-1 if not used or not numbered yet",
+    ),
+    ColumnSpec("used", "bool", "Whether the exposure is used"),
+    ColumnSpec("reason", "str", "Why it is not used; empty if it is"),
+    ColumnSpec("override", "str", "Human decision, if any, and what the machine had said"),
+    ColumnSpec("note", "str", "Circumstances that are no reason to refuse it"),
+    ColumnSpec("instrument", "str", "INSTRUME"),
+    ColumnSpec("detector", "str", "DETECTOR (WFPC2 for all of WFPC2)"),
+    ColumnSpec("detector_key", "str", "Key in the registry of detectors"),
+    ColumnSpec("subarray", "bool", "Whether less than the full detector was read"),
+    ColumnSpec("n_chips", "int64", "Number of SCI extensions"),
+    ColumnSpec("filter", "str", "Filter; crossed elements are joined with a hyphen"),
+    ColumnSpec("filter_elements", "str", "What stands in each wheel, clears included"),
+    ColumnSpec("exptime", "float64", "Exposure time", u.s),
+    ColumnSpec("mjd_start", "float64", "Start, MJD UTC", u.day),
+    ColumnSpec("mjd_mid", "float64", "Middle, MJD UTC", u.day),
+    ColumnSpec("mjd_end", "float64", "End, MJD UTC", u.day),
+    ColumnSpec("expflag", "str", "EXPFLAG"),
+    ColumnSpec("pa", "float64", "Position angle of the first chip's y axis, E of N", u.deg),
+    ColumnSpec("ra", "float64", "Right ascension of the middle of the field (ICRS)", u.deg),
+    ColumnSpec("dec", "float64", "Declination of the middle of the field (ICRS)", u.deg),
+    ColumnSpec(
+        "target_depth",
+        "float64",
+        "How deep the target lies inside the footprint; negative outside; NaN: no position",
+        u.arcsec,
+    ),
+    ColumnSpec("footprint", "str", "Outline of each chip on the sky: POLYGON ICRS ra dec ..."),
+    ColumnSpec("wcsname", "str", "WCSNAME of the first chip"),
+    *_zero_points(),
+    ColumnSpec("dq_file", "str", "Data-quality file in raw/ (WFPC2), else empty"),
+    ColumnSpec("sha256", "str", "SHA-256 of the file"),
+)
+
+
+def build_table(
+    specs: Sequence[ColumnSpec], rows: Sequence[Mapping[str, Any]], meta: Mapping[str, Any]
+) -> QTable:
+    """A table of exactly these columns, typed, with units and descriptions."""
+    table = QTable(meta=dict(meta))
+    for spec in specs:
+        values = np.array([row[spec.name] for row in rows], dtype=spec.dtype)
+        if spec.unit is None:
+            table[spec.name] = Column(values, description=spec.description)
+        else:
+            # A whole number with a unit stays one: Quantity would make it a float.
+            table[spec.name] = u.Quantity(values, spec.unit, dtype=values.dtype)
+            table[spec.name].info.description = spec.description
+    return table

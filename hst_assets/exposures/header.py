@@ -1,0 +1,439 @@
+"""What the headers of one exposure say, read in one open of its file.
+
+Pixel coordinates count from 0 at the centre of the first pixel. Positions are ICRS degrees (the
+headers' FK5 J2000 differs by less than 0.03 arcsec). Zero points give the magnitude of a source
+of one BUNIT a second: electrons for ACS and WFC3, DN for WFPC2.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+
+from hst_assets.detectors import Detector, detector_for
+from hst_assets.exposures import footprint
+from hst_assets.exposures.raw import suffix_of
+from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.identifiers import visit_of_rootname
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+__all__ = [
+    "Chip",
+    "Exposure",
+    "ab_zero_point",
+    "exposure_from_hdus",
+    "read_exposure",
+    "st_zero_point",
+]
+
+logger = logging.getLogger(__name__)
+
+_WHEELS = {
+    "ACS": ("FILTER1", "FILTER2"),
+    "WFC3": ("FILTER",),
+    "WFPC2": ("FILTNAM1", "FILTNAM2"),
+}
+_CHIP_KEYWORD = {"ACS": "CCDCHIP", "WFC3": "CCDCHIP", "WFPC2": "DETECTOR"}
+#: A WCS whose pixels differ from the detector's by more than this factor is not believed.
+#: (WFPC2's registry scale is that of the wide-field chips; the PC's is 0.46 of it.)
+_SCALE_FACTOR = 3.0
+_SMALLEST_SIDE_PIX = 8
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One SCI extension of an exposure.
+
+    Attributes
+    ----------
+    extver : int
+        EXTVER of the extension.
+    number : int
+        CCDCHIP, or DETECTOR of WFPC2 (1 is the PC); 1 where the detector has one chip.
+    shape : tuple of int
+        (ny, nx).
+    polygon : ndarray, shape (n, 2)
+        RA and Dec in degrees of its outline, distortion included.
+    pa_deg : float
+        Position angle of its y axis, degrees East of North.
+    wcsname : str
+        Name of the WCS solution; empty where none is named.
+    photflam, photplam : float
+        Inverse sensitivity (erg/cm2/A per BUNIT/s) and pivot wavelength (A); NaN where missing.
+    """
+
+    extver: int
+    number: int
+    shape: tuple[int, int]
+    polygon: footprint.Array
+    pa_deg: float
+    wcsname: str
+    photflam: float
+    photplam: float
+
+    @property
+    def zp_ab(self) -> float:
+        """AB zero point; NaN where the header has no photometric calibration."""
+        return ab_zero_point(self.photflam, self.photplam)
+
+    @property
+    def zp_st(self) -> float:
+        """ST zero point; NaN where the header has no photometric calibration."""
+        return st_zero_point(self.photflam)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Everything the pipeline wants to know about one exposure before touching its pixels."""
+
+    path: Path
+    dq_path: Path | None
+    rootname: str
+    suffix: str
+    detector: Detector
+    subarray: bool
+    filter: str
+    filter_elements: tuple[str, ...]
+    exptime_s: float
+    mjd_start: float
+    mjd_end: float
+    expflag: str
+    target_name: str
+    ra_target_deg: float
+    dec_target_deg: float
+    notes: tuple[str, ...]
+    chips: tuple[Chip, ...]
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def visit(self) -> str:
+        """IPPPSS visit id."""
+        return visit_of_rootname(self.rootname)
+
+    @property
+    def mjd_mid(self) -> float:
+        """Middle of the exposure."""
+        return 0.5 * (self.mjd_start + self.mjd_end)
+
+    @property
+    def polygons(self) -> list[footprint.Array]:
+        """Outline of each chip, in file order."""
+        return [chip.polygon for chip in self.chips]
+
+    @property
+    def field_centre_deg(self) -> tuple[float, float]:
+        """RA and Dec of the middle of the field."""
+        return footprint.field_centre(self.polygons)
+
+    @property
+    def pa_deg(self) -> float:
+        """Position angle of the y axis of the first chip in the file."""
+        return self.chips[0].pa_deg
+
+    @property
+    def wcsname(self) -> str:
+        """Name of the WCS solution of the first chip in the file."""
+        return self.chips[0].wcsname
+
+
+def ab_zero_point(photflam: float, photplam: float) -> float:
+    """-2.5 log10 PHOTFLAM - 5 log10 PHOTPLAM - 2.408 (ACS Data Handbook, section 5.1.1)."""
+    if not (photflam > 0 and photplam > 0):
+        return math.nan
+    return -2.5 * math.log10(photflam) - 5.0 * math.log10(photplam) - 2.408
+
+
+def st_zero_point(photflam: float) -> float:
+    """-2.5 log10 PHOTFLAM - 21.1 (ACS Data Handbook, section 5.1.1)."""
+    return -2.5 * math.log10(photflam) - 21.1 if photflam > 0 else math.nan
+
+
+def read_exposure(path: Path, dq_path: Path | None = None) -> Exposure:
+    """Read the headers of one exposure, opening its file once.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        A flt, flc or c0m file.
+    dq_path : `~pathlib.Path`, optional
+        Its c1m companion (WFPC2); only noted, not opened.
+
+    Raises
+    ------
+    UnusableInput
+        If the file is not such an exposure: a keyword is missing or of the wrong type, or its
+        instrument, mode, filter or WCS cannot be used.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # card fixes of old headers; nothing we act on
+            with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+                return exposure_from_hdus(hdus, path, dq_path)
+    except (OSError, TypeError, fits.VerifyError) as error:
+        raise UnusableInput(f"cannot be read as FITS: {error}", where=path) from error
+
+
+def exposure_from_hdus(hdus: fits.HDUList, path: Path, dq_path: Path | None = None) -> Exposure:
+    """As `read_exposure`, from a file that is already open."""
+    try:
+        return _exposure(hdus, path, dq_path)
+    except UnusableInput as error:
+        raise UnusableInput(error.what, where=path, next_step=error.next_step) from error
+
+
+def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
+    primary = hdus[0].header
+    suffix = suffix_of(path.name) or ""
+    detector = _detector(primary)
+    _refuse_other_modes(primary, detector)
+    science = [hdu for hdu in hdus[1:] if hdu.name == "SCI"]
+    if not science:
+        raise UnusableInput("it has no SCI extension")
+    elements = _filter_elements(primary, detector)
+    mjd_start, mjd_end, exptime_s = _times(primary)
+    rootname = _text(primary, "ROOTNAME").lower()
+    _visit(rootname)
+    chips = tuple(_chip(hdu, hdus, primary, detector) for hdu in science)
+    ra_target, dec_target = _target(primary, chips)
+    return Exposure(
+        path=path,
+        dq_path=dq_path,
+        rootname=rootname,
+        suffix=suffix,
+        detector=detector,
+        subarray=_is_subarray(primary, chips, detector),
+        filter=detector.filter_of(elements),
+        filter_elements=elements,
+        exptime_s=exptime_s,
+        mjd_start=mjd_start,
+        mjd_end=mjd_end,
+        expflag=_text(primary, "EXPFLAG", "").upper(),
+        target_name=_text(primary, "TARGNAME", ""),
+        ra_target_deg=ra_target,
+        dec_target_deg=dec_target,
+        notes=_notes(primary),
+        chips=chips,
+    )
+
+
+# ------------------------------------------------------------------------- single keywords
+
+
+_ABSENT = object()
+
+
+def _text(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> str:
+    value = header.get(keyword)
+    if value is None or isinstance(value, fits.card.Undefined):
+        if default is _ABSENT:
+            raise UnusableInput(f"keyword {keyword} is missing")
+        return str(default)
+    if not isinstance(value, str):
+        raise UnusableInput(f"keyword {keyword} is {value!r}, not text")
+    if default is _ABSENT and not value.strip():
+        raise UnusableInput(f"keyword {keyword} is empty")
+    return value.strip()
+
+
+def _number(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> float:
+    value = header.get(keyword)
+    if value is None or isinstance(value, fits.card.Undefined):
+        if default is _ABSENT:
+            raise UnusableInput(f"keyword {keyword} is missing")
+        return float(default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UnusableInput(f"keyword {keyword} is {value!r}, not a number")
+    return float(value)
+
+
+def _flag(header: Mapping[str, Any], keyword: str) -> bool:
+    """Whether a keyword is true, as a FITS logical or as the text T or TRUE."""
+    value = header.get(keyword)
+    if isinstance(value, str):
+        return value.strip().upper() in {"T", "TRUE", "YES"}
+    return value is True
+
+
+def _visit(rootname: str) -> str:
+    try:
+        return visit_of_rootname(rootname)
+    except BadConfiguration as error:
+        raise UnusableInput(
+            f"keyword ROOTNAME is {rootname!r}, not the name of one exposure"
+        ) from error
+
+
+# ------------------------------------------------------------------- instrument and filter
+
+
+def _detector(primary: Mapping[str, Any]) -> Detector:
+    instrument = _text(primary, "INSTRUME").upper()
+    needs_detector = instrument in {"ACS", "WFC3"}
+    detector = _text(primary, "DETECTOR") if needs_detector else str(primary.get("DETECTOR", ""))
+    return detector_for(instrument, detector)
+
+
+def _refuse_other_modes(primary: Mapping[str, Any], detector: Detector) -> None:
+    for keyword, wanted in (("OBSTYPE", "IMAGING"), ("IMAGETYP", "EXT")):
+        value = _text(primary, keyword, "").upper()
+        if value and value != wanted:
+            raise UnusableInput(f"it is not an image of the sky: {keyword} is {value}")
+    if detector.key == "wfpc2" and _text(primary, "MODE", "FULL").upper() != "FULL":
+        raise UnusableInput(
+            f"WFPC2 mode {primary['MODE']} is not supported", next_step="Supported: FULL"
+        )
+
+
+def _filter_elements(primary: Mapping[str, Any], detector: Detector) -> tuple[str, ...]:
+    wheels = [_text(primary, keyword, "").upper() for keyword in _WHEELS[detector.instrument]]
+    if not any(wheels):
+        raise UnusableInput(f"keyword {_WHEELS[detector.instrument][0]} is missing or empty")
+    return tuple(element for element in wheels if element)
+
+
+def _is_subarray(primary: Mapping[str, Any], chips: tuple[Chip, ...], detector: Detector) -> bool:
+    if any(chip.shape != detector.full_shape for chip in chips):
+        return True
+    return _flag(primary, "SUBARRAY") or len(chips) < detector.n_chips
+
+
+def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Circumstances worth knowing that are no reason to refuse an exposure."""
+    notes = []
+    if _flag(primary, "MTFLAG"):
+        notes.append("moving target")
+    lock = _text(primary, "FGSLOCK", "").upper()
+    if lock and lock != "FINE":
+        notes.append(f"guiding {lock}")
+    quality = primary.get("QUALITY")
+    if isinstance(quality, str) and quality.strip().upper() not in {"", "OK"}:
+        notes.append(f"quality comment {quality.strip()}")
+    return tuple(notes)
+
+
+# -------------------------------------------------------------------------- time and place
+
+
+def _times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Start and end (MJD, UTC) and exposure time (s)."""
+    exptime_s = _number(primary, "EXPTIME")
+    if exptime_s < 0:
+        raise UnusableInput(f"keyword EXPTIME is {exptime_s}, below 0")
+    start = _number(primary, "EXPSTART", math.nan)
+    if math.isnan(start):
+        start = _start_of_dates(primary)
+    end = _number(primary, "EXPEND", start + exptime_s / 86400.0)
+    if end < start:
+        raise UnusableInput(f"it ends (EXPEND {end}) before it starts (MJD {start})")
+    return start, end, exptime_s
+
+
+def _start_of_dates(primary: Mapping[str, Any]) -> float:
+    moment = f"{_text(primary, 'DATE-OBS')}T{_text(primary, 'TIME-OBS')}"
+    try:
+        return float(Time(moment, format="isot", scale="utc").mjd)
+    except ValueError as error:
+        raise UnusableInput(f"DATE-OBS and TIME-OBS make no date: {moment!r}") from error
+
+
+def _target(primary: Mapping[str, Any], chips: tuple[Chip, ...]) -> tuple[float, float]:
+    centre = footprint.field_centre([chip.polygon for chip in chips])
+    return _number(primary, "RA_TARG", centre[0]), _number(primary, "DEC_TARG", centre[1])
+
+
+def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: Detector) -> Chip:
+    header = hdu.header
+    label = f"SCI,{hdu.ver}"
+    shape = _chip_shape(header, detector, label)
+    wcs = _wcs(header, hdus, label)
+
+    def pixel_to_sky(x: footprint.Array, y: footprint.Array) -> tuple[Any, Any]:
+        ra, dec = wcs.all_pix2world(x, y, 0)
+        return ra, dec
+
+    _check_scale(wcs, detector, label)
+    number = header.get(_CHIP_KEYWORD[detector.instrument], 1)
+    return Chip(
+        extver=int(hdu.ver),
+        number=number if isinstance(number, int) and 1 <= number <= detector.n_chips else 1,
+        shape=shape,
+        polygon=footprint.chip_polygon(pixel_to_sky, shape),
+        pa_deg=footprint.position_angle_deg(pixel_to_sky, shape),
+        wcsname=_text(header, "WCSNAME", ""),
+        photflam=_photometric(header, primary, "PHOTFLAM"),
+        photplam=_photometric(header, primary, "PHOTPLAM"),
+    )
+
+
+def _photometric(header: Mapping[str, Any], primary: Mapping[str, Any], keyword: str) -> float:
+    """A calibration keyword of the chip, or of the whole exposure; NaN where neither has it."""
+    value = _number(header, keyword, math.nan)
+    return value if value > 0 else _number(primary, keyword, math.nan)
+
+
+def _chip_shape(header: Mapping[str, Any], detector: Detector, label: str) -> tuple[int, int]:
+    if header.get("NAXIS") != 2:
+        raise UnusableInput(f"{label} holds no image (NAXIS is {header.get('NAXIS')})")
+    shape = int(header["NAXIS2"]), int(header["NAXIS1"])
+    limit = detector.full_shape
+    if min(shape) < _SMALLEST_SIDE_PIX or shape[0] > limit[0] or shape[1] > limit[1]:
+        raise UnusableInput(
+            f"{label} has {shape[1]} x {shape[0]} pixels; a chip of {detector.instrument}/"
+            f"{detector.detector} has at most {limit[1]} x {limit[0]}"
+        )
+    binning = header.get("BINAXIS1", 1), header.get("BINAXIS2", 1)
+    if any(isinstance(factor, int) and factor > 1 for factor in binning):
+        raise UnusableInput(f"binned on board ({binning[0]} x {binning[1]}) is not supported")
+    return shape
+
+
+def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
+    """The full WCS of a chip: SIP, NPOL and D2IM where the file carries them."""
+    from astropy.wcs import WCS
+    from astropy.wcs.wcs import FITSFixedWarning
+
+    for keyword in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
+        try:
+            _number(header, keyword)
+        except UnusableInput as error:
+            raise UnusableInput(f"{label}: {error.what}") from error
+    if not str(header.get("CTYPE1", "")).startswith("RA---"):
+        raise UnusableInput(f"{label}: keyword CTYPE1 is {header.get('CTYPE1')!r}, not a sky WCS")
+    if "CD1_1" not in header and "PC1_1" not in header and "CDELT1" not in header:
+        raise UnusableInput(f"{label}: keyword CD1_1 is missing")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(header, fobj=hdus)
+    except (ValueError, TypeError, KeyError, IndexError, AssertionError) as error:
+        # WcsError derives from ValueError; the others come from lookup tables that are not there.
+        raise UnusableInput(f"{label}: its WCS cannot be used: {error}") from error
+    if wcs.naxis != 2 or not wcs.has_celestial:
+        raise UnusableInput(f"{label}: its WCS is not one of the sky")
+    return wcs
+
+
+def _check_scale(wcs: WCS, detector: Detector, label: str) -> None:
+    matrix = wcs.pixel_scale_matrix
+    scale_arcsec = math.sqrt(abs(float(np.linalg.det(matrix)))) * 3600.0
+    ratio = scale_arcsec / detector.pixel_scale_arcsec
+    if not 1.0 / _SCALE_FACTOR < ratio < _SCALE_FACTOR:
+        raise UnusableInput(
+            f"{label}: its WCS has pixels of {scale_arcsec:.4g} arcsec; those of "
+            f"{detector.instrument}/{detector.detector} are {detector.pixel_scale_arcsec} arcsec"
+        )

@@ -1,0 +1,406 @@
+"""Bring exposures into raw/: verified, under lock, read-only, written down in the ledger.
+
+Every file goes the same way: its name and bytes are looked at; it is copied (or linked) into the
+work directory's staging folder; *the staged copy* is verified whole; it is made read-only; one
+rename gives it its name in raw/; the ledger is replaced. A killed ingest leaves raw/ and the
+ledger whole, and the next one clears its staging folder.
+
+One refused file never stops the rest. Sources are never changed, except that a hard link shares
+its permissions with its source.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from hst_assets.exposures.header import Exposure
+from hst_assets.exposures.raw import (
+    COMPANION_SUFFIX,
+    LEDGER_LOCK,
+    RawFile,
+    exposure_key,
+    raw_ledger,
+    suffix_of,
+    write_ledger,
+)
+from hst_assets.exposures.verification import companion_of, named_rootname, verify_exposure
+from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.provenance import sha256_of_file
+from hst_assets.settings import TargetSettings, load_settings, write_settings
+from hst_assets.workdir import WorkDir, publish
+
+__all__ = ["IngestReport", "Mode", "Refused", "fits_files_in", "ingest"]
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["copy", "symlink", "hardlink"]
+
+_READ_ONLY = 0o444
+_STAGING_PREFIX = "ingest."
+_ROOTNAME_LENGTH = 9
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that was not taken, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What became of the files.
+
+    Attributes
+    ----------
+    accepted : list of RawFile
+        New in raw/ (or replaced, or restored).
+    refused : list of Refused
+        Left where they were, each with its reason.
+    unchanged : list of RawFile
+        Already in raw/ with the same bytes.
+    visits : list of str
+        Visits of the accepted and unchanged files, sorted.
+    """
+
+    accepted: list[RawFile] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    unchanged: list[RawFile] = field(default_factory=list)
+
+    @property
+    def visits(self) -> list[str]:
+        """Visits of the accepted and unchanged files, sorted."""
+        return sorted({file.visit for file in (*self.accepted, *self.unchanged)})
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What is taken or refused together: one file, or a c0m with its c1m."""
+
+    path: Path
+    companion: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.path] if self.companion is None else [self.path, self.companion]
+
+
+def ingest(
+    sources: Iterable[Path],
+    workdir: WorkDir,
+    *,
+    mode: Mode = "copy",
+    ra_deg: float | None = None,
+    dec_deg: float | None = None,
+    replace: bool = False,
+) -> IngestReport:
+    """Verify exposures and bring them into a target's raw/.
+
+    Parameters
+    ----------
+    sources : iterable of path
+        Files, and folders that are searched recursively for ``*.fits`` (also archive trees).
+        A c1m file beside its c0m comes along by itself. The target's own raw/ may be given:
+        its files are then verified where they are.
+    workdir : WorkDir
+        The target's work directory; made where there is none.
+    mode : {"copy", "symlink", "hardlink"}, optional
+        How files come into raw/. A linked file is as safe as its source is.
+    ra_deg, dec_deg : float, optional
+        The target's position (ICRS). By default what target.toml says, and where it says
+        nothing the median of RA_TARG and DEC_TARG of the files in hand.
+    replace : bool, optional
+        Let a file with other bytes take the place of one of the same exposure.
+
+    Returns
+    -------
+    IngestReport
+
+    Raises
+    ------
+    BadConfiguration
+        If a source does not exist, the position is impossible, or the ledger is damaged.
+    """
+    position = _position(ra_deg, dec_deg)
+    units, report = _units([Path(source) for source in sources], workdir)
+    workdir.create()
+    with workdir.lock(LEDGER_LOCK), _staging_folder(workdir) as staging:
+        job = _Ingest(workdir, staging, mode, replace, report)
+        for unit in units:
+            job.take(unit)
+        _set_position(workdir, position, job.exposures)
+    for refused in report.refused:
+        logger.warning("refused %s: %s", refused.path, refused.reason)
+    return report
+
+
+def _position(ra_deg: float | None, dec_deg: float | None) -> dict[str, float] | None:
+    if ra_deg is None and dec_deg is None:
+        return None
+    try:
+        target = TargetSettings(ra_deg=ra_deg, dec_deg=dec_deg)
+    except ValueError as error:
+        raise BadConfiguration(
+            f"not a position: ra_deg={ra_deg!r}, dec_deg={dec_deg!r}",
+            next_step="Give both, in degrees: 0 <= RA < 360 and -90 <= Dec <= 90",
+        ) from error
+    return target.model_dump()
+
+
+def _set_position(
+    workdir: WorkDir, position: dict[str, float] | None, exposures: Sequence[Exposure]
+) -> None:
+    """Write target.toml: what was asked for, or where nothing is known yet, the median."""
+    if position is None and load_settings(workdir).target.ra_deg is None and exposures:
+        position = _median_position(exposures)
+        logger.info("target position from headers: RA %(ra_deg).6f Dec %(dec_deg).6f", position)
+    if position is not None and (exposures or raw_ledger(workdir)):
+        write_settings(workdir, {"target": position})
+
+
+def _median_position(exposures: Sequence[Exposure]) -> dict[str, float]:
+    ra = np.array([exposure.ra_target_deg for exposure in exposures])
+    dec = np.array([exposure.dec_target_deg for exposure in exposures])
+    # Measured from the first, so that RA 0 is nothing special.
+    offset = (ra - ra[0] + 180.0) % 360.0 - 180.0
+    median = float((ra[0] + np.median(offset)) % 360.0)
+    return {"ra_deg": 0.0 if median >= 360.0 else median, "dec_deg": float(np.median(dec))}
+
+
+# ------------------------------------------------------------------------ finding the files
+
+
+def fits_files_in(folder: Path) -> list[Path]:
+    """The FITS files below a folder, sorted; hidden files and folders are passed over."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in {".fits", ".fit"} or path.name.lower().endswith(".fits.gz")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not path.is_dir()
+    )
+
+
+def _units(sources: Sequence[Path], workdir: WorkDir) -> tuple[list[_Unit], IngestReport]:
+    """Files in the order they are taken, companions put beside their c0m."""
+    paths = _files(sources, workdir)
+    report = IngestReport()
+    companions = {path.absolute() for path in paths if suffix_of(path.name) == COMPANION_SUFFIX}
+    by_name = {path.name.lower(): path for path in sorted(companions, reverse=True)}
+    units = []
+    for path in paths:
+        suffix = suffix_of(path.name)
+        if suffix == "c0m":
+            companion = _companion(path, by_name)
+            companions.discard(companion.absolute())
+            units.append(_Unit(path, companion))
+        elif suffix != COMPANION_SUFFIX:
+            units.append(_Unit(path))
+    used = {unit.companion.name.lower() for unit in units if unit.companion}
+    for path in sorted(companions):
+        reason = (
+            "a second copy of a data-quality companion"
+            if path.name.lower() in used
+            else "a data-quality companion without its _c0m.fits"
+        )
+        report.refused.append(Refused(path, reason))
+    return units, report
+
+
+def _companion(path: Path, by_name: dict[str, Path]) -> Path:
+    """The c1m of a c0m: beside it, else of the right name among the sources."""
+    beside = companion_of(path)
+    return beside if beside.is_file() else by_name.get(beside.name.lower(), beside)
+
+
+def _files(sources: Sequence[Path], workdir: WorkDir) -> list[Path]:
+    """All files of all sources, once each; archive names before those of HAP products."""
+    found: dict[Path, None] = {}
+    for source in sources:
+        if source.is_dir():
+            for path in fits_files_in(source):
+                if _is_foreign(path, workdir):
+                    found.setdefault(path)
+        elif source.exists() or source.is_symlink():
+            found.setdefault(source)
+        else:
+            raise BadConfiguration("no such file or folder", where=source)
+    return sorted(found, key=lambda path: (_is_hap(path.name), str(path)))
+
+
+def _is_foreign(path: Path, workdir: WorkDir) -> bool:
+    """Whether a file found in a folder is not one of the target's own products."""
+    absolute = path.absolute()
+    return not absolute.is_relative_to(workdir.base) or absolute.parent == workdir.raw
+
+
+def _is_hap(name: str) -> bool:
+    named = named_rootname(name)
+    return named is None or len(named) < _ROOTNAME_LENGTH
+
+
+@contextmanager
+def _staging_folder(workdir: WorkDir) -> Iterator[Path]:
+    """A fresh folder; those of killed ingests are removed (the lock says that none is alive)."""
+    for left_over in workdir.staging.glob(f"{_STAGING_PREFIX}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=workdir.staging))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# ------------------------------------------------------------------------- taking one unit
+
+
+class _Ingest:
+    """One ingest under way: what it has taken so far decides what is a duplicate."""
+
+    def __init__(
+        self,
+        workdir: WorkDir,
+        staging: Path,
+        mode: Mode,
+        replace: bool,  # noqa: FBT001
+        report: IngestReport,
+    ) -> None:
+        self._workdir = workdir
+        self._staging = staging
+        self._mode = mode
+        self._replace = replace
+        self._report = report
+        self._ledger = {file.key: file for file in raw_ledger(workdir)}
+        self._taken: dict[str, Path] = {}
+        self.exposures: list[Exposure] = []
+
+    def take(self, unit: _Unit) -> None:
+        """Accept or refuse one unit, and write down which."""
+        try:
+            self._take(unit)
+        except UnusableInput as error:
+            self._refuse(unit, error.what)
+        except OSError as error:
+            self._refuse(unit, f"cannot be brought into raw/: {error.strerror or error}")
+
+    def _refuse(self, unit: _Unit, reason: str) -> None:
+        self._report.refused.append(Refused(unit.path, reason))
+
+    def _take(self, unit: _Unit) -> None:
+        staged = self._stage(unit)
+        exposure = verify_exposure(*staged)
+        files = [
+            self._entry(path, exposure, source)
+            for path, source in zip(staged, unit.paths, strict=True)
+        ]
+        self._refuse_duplicate(unit, exposure, files)
+        self._taken[exposure_key(exposure.rootname)] = unit.path
+        self.exposures.append(exposure)
+        if all(self._stands(file) for file in files):
+            self._report.unchanged.extend(self._ledger[file.key] for file in files)
+            return
+        # The companion first: a c0m is never seen in raw/ without it.
+        for path, file in reversed(list(zip(staged, files, strict=True))):
+            self._publish(path, file)
+        write_ledger(self._workdir, self._ledger.values())
+        self._report.accepted.extend(self._ledger[file.key] for file in files)
+
+    def _stage(self, unit: _Unit) -> list[Path]:
+        """Copies or links in the staging folder; what lies in raw/ already stays where it is."""
+        if all(self._in_raw(path) for path in unit.paths):
+            return unit.paths
+        return [self._bring(path) for path in unit.paths if path.is_file() or path == unit.path]
+
+    def _in_raw(self, path: Path) -> bool:
+        return path.absolute().parent == self._workdir.raw
+
+    def _bring(self, source: Path) -> Path:
+        staged = self._staging / source.name
+        staged.unlink(missing_ok=True)
+        if not source.is_file():
+            raise UnusableInput("not a file that can be read", where=source)
+        if self._mode == "symlink":
+            staged.symlink_to(source.resolve())
+        elif self._mode == "hardlink":
+            os.link(source.resolve(), staged)
+        else:
+            shutil.copyfile(source, staged)
+        return staged
+
+    def _entry(self, staged: Path, exposure: Exposure, source: Path) -> RawFile:
+        """The ledger entry of a verified file. An exposure known already keeps its name."""
+        suffix = str(suffix_of(staged.name))
+        known = self._ledger.get((exposure_key(exposure.rootname), suffix))
+        if self._in_raw(source):
+            name = source.name
+        else:
+            name = known.name if known else f"{exposure.rootname}_{suffix}.fits"
+        status = staged.stat()
+        return RawFile(
+            name=name,
+            rootname=exposure.rootname,
+            visit=exposure.visit,
+            suffix=suffix,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            sha256=sha256_of_file(staged),
+        )
+
+    def _refuse_duplicate(self, unit: _Unit, exposure: Exposure, files: Sequence[RawFile]) -> None:
+        taken = self._taken.get(exposure_key(exposure.rootname))
+        if taken is not None:
+            known = self._ledger[files[0].key]
+            same = "identical bytes" if known.sha256 == files[0].sha256 else "different content"
+            raise UnusableInput(
+                f"duplicate of {taken}: the same exposure {exposure.rootname}, {same}"
+            )
+        if self._replace:
+            return
+        for file in files:
+            old = self._ledger.get(file.key)
+            if old is not None and old.sha256 != file.sha256:
+                raise UnusableInput(
+                    f"raw/{old.name} holds exposure {old.rootname} with different content "
+                    f"(sha256 {old.sha256[:12]}, this one {file.sha256[:12]}); "
+                    "it is replaced only on demand"
+                )
+            self._refuse_overwriting(file, unit)
+
+    def _refuse_overwriting(self, file: RawFile, unit: _Unit) -> None:
+        """Whatever lies in raw/ under this name without being in the ledger is not ours."""
+        path = self._workdir.raw / file.name
+        if file.key in self._ledger or self._in_raw(unit.path) or not path.exists():
+            return
+        if sha256_of_file(path) != file.sha256:
+            raise UnusableInput(
+                f"raw/{file.name} was put there by hand and has different content; "
+                "it is replaced only on demand"
+            )
+
+    def _stands(self, file: RawFile) -> bool:
+        """Whether raw/ holds these bytes under the ledger's name already."""
+        known = self._ledger.get(file.key)
+        if known is None or known.sha256 != file.sha256:
+            return False
+        path = self._workdir.raw / known.name
+        return path.is_file() and sha256_of_file(path) == known.sha256
+
+    def _publish(self, staged: Path, file: RawFile) -> None:
+        if not staged.is_symlink():
+            staged.chmod(_READ_ONLY)
+        path = self._workdir.raw / file.name
+        if staged != path:
+            publish(staged, path)
+        status = path.stat()
+        self._ledger[file.key] = replace(file, mtime_ns=status.st_mtime_ns)

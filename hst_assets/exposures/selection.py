@@ -1,0 +1,116 @@
+"""Which exposures are used, and why the others are not.
+
+The rules are applied in the order of `RULES`; an exposure that breaks several is refused with
+all the reasons, in that order. Circumstances such as a moving target are noted with the
+exposure (see `hst_assets.exposures.header`), never a reason to refuse it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from astropy.time import Time
+
+from hst_assets.detectors import is_wide
+from hst_assets.exposures.footprint import signed_distance_arcsec
+from hst_assets.exposures.header import Exposure
+from hst_assets.settings import SelectionSettings, TargetSettings
+
+__all__ = ["RULES", "reasons_to_refuse"]
+
+_ARCSEC_PER_DEG = 3600.0
+
+Rule = Callable[[Exposure, SelectionSettings, TargetSettings], str]
+
+
+def reasons_to_refuse(
+    exposure: Exposure, selection: SelectionSettings, target: TargetSettings
+) -> list[str]:
+    """Every reason against an exposure, in the order of `RULES`; empty if it may be used."""
+    return [reason for rule in RULES if (reason := rule(exposure, selection, target))]
+
+
+def _quality(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    flag = exposure.expflag
+    if flag in {"", "NORMAL"}:
+        return ""
+    if flag == "INDETERMINATE":
+        return "" if selection.keep_indt else "EXPFLAG is INDETERMINATE (keep_indt is off)"
+    if "TDF-DOWN" in flag:
+        return "" if selection.keep_tdf_down else f"EXPFLAG is {flag} (keep_tdf_down is off)"
+    return f"EXPFLAG is {flag}, not NORMAL"
+
+
+def _exposure_time(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    if selection.keep_short or exposure.exptime_s >= selection.min_exptime_s:
+        return ""
+    return (
+        f"exposed {exposure.exptime_s:g} s, less than {selection.min_exptime_s:g} s "
+        "(keep_short is off)"
+    )
+
+
+def _after(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    if selection.after is None or exposure.mjd_start >= _mjd(selection.after):
+        return ""
+    return f"started {_date(exposure)}, before {selection.after} (after)"
+
+
+def _before(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    if selection.before is None or exposure.mjd_start < _mjd(selection.before):
+        return ""
+    return f"started {_date(exposure)}, not before {selection.before} (before)"
+
+
+def _only_filter(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    if not selection.only_filter or exposure.filter in selection.only_filter:
+        return ""
+    return f"filter {exposure.filter} is not among {', '.join(selection.only_filter)} (only_filter)"
+
+
+def _only_wide(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    if not selection.only_wide or is_wide(exposure.filter):
+        return ""
+    return f"filter {exposure.filter} is not wide (only_wide)"
+
+
+def _footprint(exposure: Exposure, selection: SelectionSettings, target: TargetSettings) -> str:
+    if target.ra_deg is None or target.dec_deg is None:
+        return ""
+    depth_arcsec = signed_distance_arcsec(exposure.polygons, target.ra_deg, target.dec_deg)
+    if depth_arcsec >= -selection.footprint_margin_arcsec:
+        return ""
+    side = "outside" if depth_arcsec < 0 else "inside"
+    return (
+        f"the target is {_angle(abs(depth_arcsec))} {side} the footprint "
+        f"(footprint_margin_arcsec is {selection.footprint_margin_arcsec:g})"
+    )
+
+
+#: The rules in the order in which they are applied and their reasons are listed.
+RULES: tuple[Rule, ...] = (
+    _quality,
+    _exposure_time,
+    _after,
+    _before,
+    _only_filter,
+    _only_wide,
+    _footprint,
+)
+
+
+def _angle(arcsec: float) -> str:
+    return (
+        f"{arcsec:.2f} arcsec"
+        if arcsec < _ARCSEC_PER_DEG
+        else f"{arcsec / _ARCSEC_PER_DEG:.2f} deg"
+    )
+
+
+def _mjd(moment: str) -> float:
+    return float(Time(moment, scale="utc").mjd)
+
+
+def _date(exposure: Exposure) -> str:
+    text: str = Time(exposure.mjd_start, format="mjd", scale="utc").isot
+    return text[:19]
