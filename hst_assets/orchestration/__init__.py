@@ -1,0 +1,5 @@
+"""Assets, checks, sensors, schedules, resources and IO managers: how Dagster runs the science.
+
+No astronomy belongs here: an asset body gets paths from the work directory, calls one science
+function and returns what it reported.
+"""

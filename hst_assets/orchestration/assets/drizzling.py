@@ -1,0 +1,59 @@
+"""Assets of the drizzling: the epochs of a visit; the consolidated stacks of a target."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.assets.materializing import materialized
+from hst_assets.orchestration.checks import check_specs
+from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.resources import HstRoot, Redo
+
+__all__ = ["drizzled_stacks", "epoch_drizzles"]
+
+_GROUP = "drizzling"
+
+
+@dg.asset(
+    partitions_def=hst_visit,
+    io_manager_key="ecsv",
+    group_name=_GROUP,
+    kinds={"fits", "astrodrizzle"},
+    check_specs=check_specs("epoch_drizzles"),
+)
+def epoch_drizzles(
+    context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot, aligned_exposures: Path
+) -> dg.MaterializeResult:
+    """One drizzled image for each detector and filter of a visit, with weight and context."""
+    from hst_assets.imaging.drizzling import make_visit_drizzles
+
+    key = VisitKey.parse(context.partition_key)
+    with hst_root.session(key.target, f"epoch_drizzles_{key.visit}") as session:
+        made = make_visit_drizzles(
+            session.workdir, key.visit, session.settings, redo=config.astrodrizzle
+        )
+        return materialized(context, "epoch_drizzles", made, session)
+
+
+@dg.asset(
+    partitions_def=hst_target,
+    io_manager_key="ecsv",
+    group_name=_GROUP,
+    kinds={"fits", "astrodrizzle"},
+    check_specs=check_specs("drizzled_stacks"),
+)
+def drizzled_stacks(
+    context: dg.AssetExecutionContext,
+    config: Redo,
+    hst_root: HstRoot,
+    target_exposures: Path,
+    target_alignment: Path,
+) -> dg.MaterializeResult:
+    """Stacks for each instrument, filter and epoch, and for each filter over all epochs."""
+    from hst_assets.imaging.drizzling import make_stacks
+
+    target = context.partition_key
+    with hst_root.session(target, "drizzled_stacks") as session:
+        made = make_stacks(session.workdir, session.settings, redo=config.astrodrizzle)
+        return materialized(context, "drizzled_stacks", made, session)

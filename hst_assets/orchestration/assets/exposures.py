@@ -1,0 +1,75 @@
+"""Assets of the exposures: verified raw files and tables, by visit; the target's gathered table."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.assets.materializing import materialized
+from hst_assets.orchestration.checks import check_specs
+from hst_assets.orchestration.gathering import standing_visits
+from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.resources import HstRoot, Redo
+
+__all__ = ["exposure_table", "raw_exposures", "target_exposures"]
+
+_GROUP = "exposures"
+
+
+@dg.asset(
+    partitions_def=hst_visit,
+    io_manager_key="ecsv",
+    group_name=_GROUP,
+    kinds={"fits"},
+    check_specs=check_specs("raw_exposures"),
+)
+def raw_exposures(
+    context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot
+) -> dg.MaterializeResult:
+    """The verified, read-only exposures of a visit, with size and SHA-256 of each file."""
+    from hst_assets.exposures.table import make_raw_manifest
+
+    key = VisitKey.parse(context.partition_key)
+    with hst_root.session(key.target, f"raw_exposures_{key.visit}") as session:
+        made = make_raw_manifest(session.workdir, key.visit, redo=config.tables)
+        return materialized(context, "raw_exposures", made, session)
+
+
+@dg.asset(
+    partitions_def=hst_visit,
+    io_manager_key="ecsv",
+    group_name=_GROUP,
+    kinds={"table"},
+    check_specs=check_specs("exposure_table"),
+)
+def exposure_table(
+    context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot, raw_exposures: Path
+) -> dg.MaterializeResult:
+    """One row an exposure of a visit: what it is, whether it is used, and why not if not."""
+    from hst_assets.exposures.table import make_visit_table
+
+    key = VisitKey.parse(context.partition_key)
+    with hst_root.session(key.target, f"exposure_table_{key.visit}") as session:
+        made = make_visit_table(session.workdir, key.visit, session.settings, redo=config.tables)
+        return materialized(context, "exposure_table", made, session)
+
+
+@dg.asset(
+    partitions_def=hst_target,
+    deps=[dg.AssetDep("exposure_table", partition_mapping=dg.AllPartitionMapping())],
+    io_manager_key="ecsv",
+    group_name=_GROUP,
+    kinds={"table"},
+    check_specs=check_specs("target_exposures"),
+)
+def target_exposures(
+    context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot
+) -> dg.MaterializeResult:
+    """The exposure tables of all visits of a target, with epochs (gathers visits)."""
+    from hst_assets.exposures.table import make_target_table
+
+    target = context.partition_key
+    with hst_root.session(target, "target_exposures") as session:
+        visits = standing_visits(context, session.workdir, "exposure_table")
+        made = make_target_table(session.workdir, visits, session.settings, redo=config.tables)
+        return materialized(context, "target_exposures", made, session)

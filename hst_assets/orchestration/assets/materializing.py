@@ -1,0 +1,31 @@
+"""From a science step's result to what Dagster records of it."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from hst_assets.orchestration.checks import check_results
+from hst_assets.orchestration.io_managers import product_path
+from hst_assets.orchestration.metadata import describe
+from hst_assets.orchestration.resources import Session
+from hst_assets.provenance import Made
+
+__all__ = ["materialized"]
+
+
+def materialized(
+    context: dg.AssetExecutionContext, asset: str, made: Made, session: Session
+) -> dg.MaterializeResult:
+    """The materialization of `asset` for the run's partition.
+
+    The data version is the recipe's digest: what was made again from the same inputs, settings
+    and code is the same version, and nothing behind it becomes stale.
+    """
+    done = "made" if made.ran else "unchanged"
+    context.log.info(f"{asset} {context.partition_key}: {done} ({made.digest[:12]})")
+    return dg.MaterializeResult(
+        value=product_path(session.workdir.root, asset, context.partition_key),
+        data_version=dg.DataVersion(made.digest),
+        metadata=describe(made, session.workdir),
+        check_results=check_results(asset, made, session.workdir),
+    )

@@ -1,0 +1,85 @@
+"""The reference image of a target, and the pointer that hands its version to the visits."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.assets.materializing import materialized
+from hst_assets.orchestration.checks import check_specs
+from hst_assets.orchestration.io_managers import product_path
+from hst_assets.orchestration.partitions import hst_target, hst_visit, visits_of
+from hst_assets.orchestration.resources import HstRoot, Redo
+from hst_assets.provenance import read_record
+
+__all__ = ["reference_image", "visit_reference"]
+
+_GROUP = "reference"
+_DATA_VERSION_TAG = "dagster/data_version"
+
+
+@dg.asset(
+    partitions_def=hst_target,
+    io_manager_key="fits",
+    group_name=_GROUP,
+    kinds={"fits", "astrodrizzle"},
+    check_specs=check_specs("reference_image"),
+)
+def reference_image(
+    context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot, target_exposures: Path
+) -> dg.MaterializeResult:
+    """The one frame of everything: drizzled from the exposures that serve best, or the user's."""
+    from hst_assets.astrometry.reference import make_reference
+
+    target = context.partition_key
+    with hst_root.session(target, "reference_image") as session:
+        made = make_reference(
+            session.workdir,
+            session.settings,
+            redo=config.astrometry or config.astrodrizzle,
+        )
+        _point_visits_at(context.instance, target, made.digest)
+        return materialized(context, "reference_image", made, session)
+
+
+def _point_visits_at(instance: dg.DagsterInstance, target: str, digest: str) -> None:
+    """Move the target's own pointers to this version, without a run for each visit.
+
+    A pointer that has this version already is left alone.
+    """
+    for key in visits_of(instance, target):
+        latest = instance.get_latest_data_version_record(
+            dg.AssetKey("visit_reference"), partition_key=str(key)
+        )
+        event = latest.asset_materialization if latest else None
+        if event and (event.tags or {}).get(_DATA_VERSION_TAG) == digest:
+            continue
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                "visit_reference", partition=str(key), tags={_DATA_VERSION_TAG: digest}
+            )
+        )
+
+
+@dg.asset(
+    partitions_def=hst_visit,
+    deps=[dg.AssetDep("reference_image", partition_mapping=dg.AllPartitionMapping())],
+    group_name=_GROUP,
+    kinds={"pointer"},
+)
+def visit_reference(context: dg.AssetExecutionContext, hst_root: HstRoot) -> dg.MaterializeResult:
+    """The version of the target's reference as its visits see it (scatters to visits)."""
+    key = VisitKey.parse(context.partition_key)
+    with hst_root.session(key.target, f"visit_reference_{key.visit}") as session:
+        path = product_path(session.workdir.root, "reference_image", key.target)
+        record = read_record(path)
+        if record is None:
+            raise dg.Failure(
+                f"target {key.target} has no reference image yet: materialize reference_image "
+                f"of {key.target} first",
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(record.digest),
+            metadata={"reference": dg.MetadataValue.path(path)},
+        )

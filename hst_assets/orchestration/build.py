@@ -1,0 +1,63 @@
+"""`build_defs`: the one place where everything is joined, and the seam for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from hst_assets.orchestration.assets import alignment, drizzling, exposures, reference
+from hst_assets.orchestration.executors import executor_from_environment
+from hst_assets.orchestration.io_managers import WorkDirIOManager
+from hst_assets.orchestration.jobs import level_jobs
+from hst_assets.orchestration.resources import HstRoot
+from hst_assets.orchestration.schedules import nightly_sweeps
+from hst_assets.orchestration.sensors import level_sensors
+
+__all__ = ["build_defs"]
+
+ASSETS = [
+    exposures.raw_exposures,
+    exposures.exposure_table,
+    exposures.target_exposures,
+    reference.reference_image,
+    reference.visit_reference,
+    alignment.aligned_exposures,
+    alignment.target_alignment,
+    drizzling.epoch_drizzles,
+    drizzling.drizzled_stacks,
+]
+
+
+def build_defs(
+    *,
+    root: str = "",
+    resources: Mapping[str, Any] | None = None,
+    executor: dg.ExecutorDefinition | None = None,
+) -> dg.Definitions:
+    """Join assets, checks, jobs, sensors, schedules and resources.
+
+    Parameters
+    ----------
+    root : str, optional
+        The folder of work directories; empty: ``$HST_ASSETS_ROOT``, or data/.
+    resources : mapping, optional
+        Resources that take the place of the ordinary ones.
+    executor : ExecutorDefinition, optional
+        Instead of the one that ``$HST_ASSETS_EXECUTOR`` names.
+    """
+    return dg.Definitions(
+        assets=ASSETS,
+        jobs=level_jobs(),
+        sensors=level_sensors(),
+        schedules=nightly_sweeps(),
+        resources={
+            "hst_root": HstRoot(root=root),
+            "ecsv": WorkDirIOManager(root=root, format="ecsv"),
+            "hdf5": WorkDirIOManager(root=root, format="hdf5"),
+            "fits": WorkDirIOManager(root=root, format="fits"),
+            **(resources or {}),
+        },
+        executor=executor or executor_from_environment(),
+    )

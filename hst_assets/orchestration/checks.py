@@ -1,0 +1,194 @@
+"""Asset checks: what must hold of a product, judged from the facts its step reported.
+
+Each check runs inside the step that made the product, so it costs no step of its own. A blocking
+check that fails with ERROR stops what stands downstream in the same run; WARN is for caveats that
+a user should see and that cost only single exposures or bands.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from hst_assets.failures import MissingProduct
+from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.provenance import Made
+from hst_assets.workdir import WorkDir
+
+__all__ = ["CHECKS", "Check", "check_results", "check_specs"]
+
+_WARN = dg.AssetCheckSeverity.WARN
+_ERROR = dg.AssetCheckSeverity.ERROR
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found."""
+
+    passed: bool
+    text: str
+    severity: dg.AssetCheckSeverity = _WARN
+
+
+@dataclass(frozen=True)
+class Check:
+    """One named condition on an asset.
+
+    Parameters
+    ----------
+    name, description : str
+        As the UI shows them.
+    judge : callable
+        Takes the product and its work directory; returns a `Finding`.
+    blocking : bool
+        Whether an ERROR stops what is downstream in the run.
+    """
+
+    name: str
+    description: str
+    judge: Callable[[Made, WorkDir], Finding]
+    blocking: bool = False
+
+
+def check_specs(asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of an asset, for its definition."""
+    partitions = hst_target if asset in _ON_TARGETS else hst_visit
+    with warnings.catch_warnings():
+        # Partitioned checks are marked as a preview; tests hold what we need of them.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                check.name,
+                asset=asset,
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=partitions,
+            )
+            for check in CHECKS[asset]
+        ]
+
+
+def check_results(asset: str, made: Made, workdir: WorkDir) -> list[dg.AssetCheckResult]:
+    """Judge a product by all its checks."""
+    results = []
+    for check in CHECKS[asset]:
+        finding = check.judge(made, workdir)
+        results.append(
+            dg.AssetCheckResult(
+                check_name=check.name,
+                passed=finding.passed,
+                severity=finding.severity,
+                description=finding.text,
+            )
+        )
+    return results
+
+
+# ----------------------------------------------------------------------- the judges
+
+
+def _raw_untouched(_made: Made, workdir: WorkDir) -> Finding:
+    from hst_assets.exposures.raw import check_raw
+
+    try:
+        check_raw(workdir)
+    except MissingProduct as error:
+        return Finding(passed=False, text=str(error), severity=_ERROR)
+    return Finding(passed=True, text="every verified raw file is as it was ingested")
+
+
+def _some_used(made: Made, _workdir: WorkDir) -> Finding:
+    used, total = made.facts["n_used"], made.facts["n_exposures"]
+    return Finding(passed=used > 0, text=f"{used} of {total} exposures are used")
+
+
+def _aligned(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    text = ", ".join(
+        f"{facts.get(key, 0)} {word}"
+        for key, word in (
+            ("n_pass", "passed"),
+            ("n_compromised", "compromised"),
+            ("n_fail", "failed"),
+            ("n_skipped", "not tried by order"),
+        )
+    )
+    if facts["n_exposures"] and not facts["n_used"]:
+        return Finding(passed=False, text=f"no exposure may be drizzled: {text}", severity=_ERROR)
+    bad = facts.get("n_fail", 0) + facts.get("n_compromised", 0)
+    return Finding(passed=not bad, text=text)
+
+
+def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
+    left_out = made.facts.get("n_fail", 0)
+    return Finding(
+        passed=not left_out,
+        text=f"{left_out} of {made.facts.get('n_exposures', 0)} exposures of the reference "
+        "could not be aligned to each other"
+        if left_out
+        else "all exposures of the reference agree",
+    )
+
+
+def _all_made(made: Made, _workdir: WorkDir) -> Finding:
+    failed: list[Any] = made.facts.get("failed", [])
+    return Finding(
+        passed=not failed,
+        text="; ".join(map(str, failed)) or f"{made.facts.get('n_products', 0)} products stand",
+        severity=_ERROR,
+    )
+
+
+def _products_sane(made: Made, _workdir: WorkDir) -> Finding:
+    problems: list[Any] = made.facts.get("problems", [])
+    return Finding(
+        passed=not problems,
+        text="; ".join(map(str, problems)) or "weights, coverage and star fluxes are as expected",
+    )
+
+
+_RAW = Check("raw_untouched", "No file of raw/ changed since it was verified.", _raw_untouched)
+_PRODUCTS = (
+    Check("all_products_made", "Every band that should have a product has one.", _all_made),
+    Check(
+        "products_sane",
+        "Weight maps, share of dead pixels and the fluxes of stars are within limits.",
+        _products_sane,
+    ),
+    _RAW,
+)
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "raw_exposures": (Check(_RAW.name, _RAW.description, _raw_untouched, blocking=True),),
+    "exposure_table": (
+        Check("some_exposures_used", "At least one exposure of the visit is used.", _some_used),
+    ),
+    "target_exposures": (
+        Check("some_exposures_used", "At least one exposure of the target is used.", _some_used),
+    ),
+    "reference_image": (
+        Check(
+            "members_agree",
+            "The reference's exposures are aligned to each other.",
+            _reference_aligned,
+        ),
+    ),
+    "aligned_exposures": (
+        Check(
+            "alignment_gate",
+            "Each exposure is on the reference frame, by numbers that do not come from the fit.",
+            _aligned,
+            blocking=True,
+        ),
+        _RAW,
+    ),
+    "epoch_drizzles": _PRODUCTS,
+    "drizzled_stacks": _PRODUCTS,
+    "target_alignment": (),
+}
+
+_ON_TARGETS = {"target_exposures", "reference_image", "target_alignment", "drizzled_stacks"}

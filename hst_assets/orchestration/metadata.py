@@ -1,0 +1,119 @@
+"""What the web UI shows of a product: numbers, a small table, previews, where the log is.
+
+Sizes are guarded: Dagster keeps every entry in its event database. Pictures above
+`MAX_INLINE_BYTES` in all are named by path instead of shown, and tables end after `MAX_ROWS`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from hst_assets.provenance import Made
+from hst_assets.workdir import WorkDir
+
+__all__ = ["MAX_INLINE_BYTES", "MAX_ROWS", "describe"]
+
+MAX_INLINE_BYTES = 50_000
+MAX_ROWS = 10
+_MAX_TEXT = 2_000
+
+
+def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
+    """Metadata of a materialization.
+
+    Parameters
+    ----------
+    made : Made
+        The product that stands. Of its facts, ``log`` and ``image`` are paths, ``previews`` is
+        a list of paths of PNG files, lists of mappings are shown as tables, everything else as
+        it is.
+    workdir : WorkDir
+        Against which recorded paths are resolved.
+
+    Returns
+    -------
+    metadata : dict
+        Keys sorted for reading: what happened, previews, numbers, tables, paths.
+    """
+    metadata: dict[str, Any] = {
+        "executed": dg.MetadataValue.text("made now" if made.ran else "unchanged, not made again")
+    }
+    facts = dict(made.facts)
+    previews = facts.pop("previews", [])
+    if previews:
+        metadata["preview"] = _pictures([workdir.absolute(path) for path in previews])
+    for name, value in facts.items():
+        metadata[name] = _value(name, value, workdir)
+    metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
+    metadata["made_at"] = dg.MetadataValue.text(made.record.created)
+    return metadata
+
+
+def _value(name: str, value: Any, workdir: WorkDir) -> dg.MetadataValue[Any]:
+    if name in {"log", "image"}:
+        return dg.MetadataValue.path(workdir.absolute(str(value)))
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    if isinstance(value, str):
+        return dg.MetadataValue.text(_clip(value))
+    if isinstance(value, Sequence) and value and all(isinstance(row, Mapping) for row in value):
+        return dg.MetadataValue.md(_table(value))
+    if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
+        return dg.MetadataValue.text(_clip(", ".join(value) or "none"))
+    return dg.MetadataValue.text(_clip(json.dumps(value)))
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 2]} …"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A markdown table of at most `MAX_ROWS` rows."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [
+        "| " + " | ".join(columns) + " |",
+        "|" + " --- |" * len(columns),
+        *(
+            "| " + " | ".join(_cell(row.get(name)) for name in columns) + " |"
+            for row in rows[:MAX_ROWS]
+        ),
+    ]
+    if len(rows) > MAX_ROWS:
+        lines.append(f"\n… and {len(rows) - MAX_ROWS} more rows in the product's table")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _pictures(paths: Sequence[Path]) -> dg.MetadataValue[Any]:
+    """Thumbnails inside the event as far as the size guard allows; all of them by path."""
+    from hst_assets.imaging.preview import thumbnail
+
+    lines = []
+    left = MAX_INLINE_BYTES
+    for path in paths:
+        if not path.is_file():
+            continue
+        png = thumbnail(path, max_bytes=MAX_INLINE_BYTES // max(1, min(len(paths), 4)))
+        encoded = base64.b64encode(png).decode()
+        if len(encoded) <= left:
+            left -= len(encoded)
+            lines.append(f"**{path.name}**\n\n![{path.name}](data:image/png;base64,{encoded})\n")
+        else:
+            lines.append(f"- `{path}`")
+    return dg.MetadataValue.md("\n".join(lines) or "no picture")

@@ -1,0 +1,43 @@
+"""The two sets of partitions, and how keys get into them.
+
+Targets (``ngc104``) and visits (``ngc104/j8bt06``) are two dynamic sets; the reasons, measured,
+are in docs/decisions/0002-partitions.md. No asset or sensor belongs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from hst_assets.identifiers import VisitKey, validate_target
+
+__all__ = ["TARGET", "VISIT", "hst_target", "hst_visit", "register", "visits_of"]
+
+TARGET = "hst_target"
+VISIT = "hst_visit"
+
+hst_target = dg.DynamicPartitionsDefinition(name=TARGET)
+hst_visit = dg.DynamicPartitionsDefinition(name=VISIT)
+
+
+def register(instance: dg.DagsterInstance, target: str, visits: Iterable[str]) -> list[VisitKey]:
+    """Make a target and its visits known to a Dagster instance; return the visits' keys.
+
+    Raises
+    ------
+    BadConfiguration
+        If a name is not valid; nothing is then registered.
+    """
+    validate_target(target)
+    keys = [VisitKey(target, visit) for visit in sorted(visits)]
+    instance.add_dynamic_partitions(TARGET, [target])
+    instance.add_dynamic_partitions(VISIT, [str(key) for key in keys])
+    return keys
+
+
+def visits_of(instance: dg.DagsterInstance, target: str) -> list[VisitKey]:
+    """The registered visits of one target, sorted. Keys that are not valid are left out."""
+    prefix = f"{validate_target(target)}/"
+    keys = (key for key in instance.get_dynamic_partitions(VISIT) if key.startswith(prefix))
+    return sorted(VisitKey.parse(key) for key in keys)

@@ -1,0 +1,103 @@
+"""Resources: the folder of work directories, and what a run may override.
+
+A resource finds things (work directories, settings); it computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from hst_assets.failures import HstAssetsError, TransientFailure
+from hst_assets.session import session_log
+from hst_assets.settings import Settings, load_settings
+from hst_assets.workdir import ROOT_VARIABLE, WorkDir, default_root
+
+__all__ = ["HstRoot", "Redo", "Session", "as_dagster_failure"]
+
+
+class Redo(dg.Config):
+    """What is made again although nothing changed, as in the user guide."""
+
+    redo: bool = Field(default=False, description="Both of the next two.")
+    redo_astrometry: bool = Field(default=False, description="Align again.")
+    redo_astrodrizzle: bool = Field(default=False, description="Drizzle again.")
+    clobber: bool = Field(default=False, description="Make everything again.")
+
+    @property
+    def tables(self) -> bool:
+        """Whether manifests and tables are made again."""
+        return self.clobber
+
+    @property
+    def astrometry(self) -> bool:
+        """Whether alignment is done again."""
+        return self.clobber or self.redo or self.redo_astrometry
+
+    @property
+    def astrodrizzle(self) -> bool:
+        """Whether drizzling is done again."""
+        return self.clobber or self.redo or self.redo_astrodrizzle
+
+
+@dataclass(frozen=True)
+class Session:
+    """What an asset body works with."""
+
+    workdir: WorkDir
+    settings: Settings
+    log_path: Path
+
+
+class HstRoot(dg.ConfigurableResource):
+    """The folder of work directories."""
+
+    root: str = Field(
+        default="", description=f"Folder of work directories; empty: ${ROOT_VARIABLE}, or data/."
+    )
+
+    @property
+    def path(self) -> Path:
+        """The folder, absolute."""
+        return Path(self.root).absolute() if self.root else default_root()
+
+    def workdir(self, target: str) -> WorkDir:
+        """The work directory of a target."""
+        return WorkDir(self.path, target)
+
+    @contextmanager
+    def session(self, target: str, label: str) -> Iterator[Session]:
+        """Open a target's work directory for one asset: its settings, and a session log.
+
+        Failures of the project's vocabulary become Dagster failures that say what to do next;
+        only transient ones may be retried.
+        """
+        with as_dagster_failure():
+            workdir = self.workdir(target).existing().create()
+            settings = load_settings(workdir)
+            with session_log(workdir, label) as log_path:
+                yield Session(workdir, settings, log_path)
+
+
+@contextmanager
+def as_dagster_failure() -> Iterator[None]:
+    """Turn a failure of the vocabulary into one that Dagster shows and treats well."""
+    try:
+        yield
+    except HstAssetsError as error:
+        metadata = {
+            "kind": type(error).__name__,
+            "what": error.what,
+            "where": error.where or "",
+            "next_step": error.next_step or "",
+        }
+        raise dg.Failure(
+            description=f"{type(error).__name__}: {error}",
+            metadata=metadata,
+            allow_retries=isinstance(error, TransientFailure),
+        ) from error

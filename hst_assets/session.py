@@ -1,0 +1,49 @@
+"""The session log: what the project says while it works, mirrored into the work directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hst_assets.workdir import WorkDir
+
+__all__ = ["session_log"]
+
+_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+@contextmanager
+def session_log(workdir: WorkDir, label: str) -> Iterator[Path]:
+    """Mirror the messages of the ``hst_assets`` loggers to a file under logs/.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Whose logs/ folder receives the file.
+    label : str
+        What the session does, such as ``"aligned_exposures_j8bt06"``.
+
+    Yields
+    ------
+    path : `~pathlib.Path`
+        ``logs/hst_assets_<label>_<UTC time>_<pid>.log``. A session in which nothing is said
+        leaves no file.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    path = workdir.logs / f"hst_assets_{label.replace('/', '_')}_{stamp}_{os.getpid()}.log"
+    workdir.logs.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, delay=True)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    logger = logging.getLogger("hst_assets")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield path
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
