@@ -1,0 +1,1 @@
+"""From aligned exposures to drizzled products: frames, AstroDrizzle, checks and previews."""

@@ -1,0 +1,333 @@
+"""AstroDrizzle as a function from exposures to one checked product.
+
+Each product is made in a child process with a scratch folder of its own, from copies of the
+exposures; it takes its final name when it is whole and has been checked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.imaging.frames import Frame, exposure_outlines
+from hst_assets.isolation import Call, run_many_isolated
+from hst_assets.settings import DrizzleSettings, MachineSettings
+from hst_assets.workdir import WorkDir, publish
+
+__all__ = [
+    "CODE_VERSION",
+    "TOOLS",
+    "DrizzleReport",
+    "DrizzleRequest",
+    "companion_of",
+    "drizzle",
+    "drizzle_many",
+    "parameters",
+]
+
+logger = logging.getLogger(__name__)
+
+#: Raised when this module's own code changes its products.
+CODE_VERSION = "1"
+#: Distributions whose version decides what a product will be.
+TOOLS = ("drizzlepac", "stsci.skypac", "stwcs", "photutils")
+
+_TASK = "hst_assets.imaging.astrodrizzle_task:combine"
+#: From so many exposures on, the median is not biased by the cosmic rays in it.
+_MEDIAN_FROM = 7
+
+CardValue = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class DrizzleRequest:
+    """One product to be made.
+
+    Parameters
+    ----------
+    exposures : sequence of `~pathlib.Path`
+        Aligned exposures of one detector and filter (WFPC2: the c0m files; each has its c1m
+        beside it). They are only read.
+    output : `~pathlib.Path`
+        Final name of the product.
+    detector : Detector
+        Registry row of the exposures' detector.
+    frame : Frame
+        Pixels of the product.
+    settings : DrizzleSettings
+        How they are combined.
+    label : str
+        Names log and scratch folder.
+    cards : mapping
+        More cards for the product's primary header: ``{keyword: value}`` or
+        ``{keyword: (value, comment)}``.
+    """
+
+    exposures: Sequence[Path]
+    output: Path
+    detector: Detector
+    frame: Frame
+    settings: DrizzleSettings
+    label: str
+    cards: Mapping[str, CardValue | tuple[CardValue, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DrizzleReport:
+    """What a product turned out to be.
+
+    Attributes
+    ----------
+    product : str
+        Path of the product.
+    inputs : tuple of str
+        Rootnames that were combined.
+    left_out : tuple of str
+        File names of exposures that do not reach into the frame.
+    exptime_s : float
+        Total exposure time.
+    sky_per_s : float or None
+        Mean sky that was subtracted, in native units per second and native pixel.
+    cosmic_ray_fraction : float or None
+        Share of native pixels flagged as cosmic rays; None with a single exposure.
+    bad_fraction : float
+        Share of the exposures' footprint that has no weight or no finite value.
+    weight_max : float
+        Largest value of the weight map.
+    flux_ratio : float or None
+        Median over stars of flux on the product over flux on the exposures.
+    n_flux_stars : int
+        How many stars that is from.
+    problems : tuple of str
+        What failed a check, in words; empty if all is well.
+    seconds : float
+        Wall time of the child.
+    """
+
+    product: str
+    inputs: tuple[str, ...]
+    left_out: tuple[str, ...]
+    exptime_s: float
+    sky_per_s: float | None
+    cosmic_ray_fraction: float | None
+    bad_fraction: float
+    weight_max: float
+    flux_ratio: float | None
+    n_flux_stars: int
+    problems: tuple[str, ...]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures as JSON."""
+        return asdict(self)
+
+
+def parameters(detector: Detector, n_exposures: int, settings: DrizzleSettings) -> dict[str, Any]:
+    """AstroDrizzle's parameters for one product, beyond input, output and frame.
+
+    Parameters
+    ----------
+    detector : Detector
+        Gives the good bits.
+    n_exposures : int
+        Decides how the median is formed, and whether cosmic rays are looked for at all.
+    settings : DrizzleSettings
+        The user's choices.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of ``drizzlepac.astrodrizzle.AstroDrizzle``.
+    """
+    several = n_exposures > 1
+    good_bits = str(detector.drizzle_good_bits)
+    few = n_exposures < _MEDIAN_FROM
+    return {
+        "skysub": settings.sky_sub,
+        # The levels of overlapping exposures are equalised; one exposure has nothing to match.
+        "skymethod": "globalmin+match" if several else "localmin",
+        "skystat": "mode",
+        # The static mask finds bad pixels by comparing exposures at the same detector pixel.
+        "static": several,
+        "driz_separate": several,
+        "driz_sep_kernel": "turbo",
+        "driz_sep_pixfrac": settings.pixfrac,
+        "driz_sep_bits": good_bits,
+        "median": several,
+        "combine_maskpt": 0.2,
+        "combine_type": settings.combine_type or ("minmed" if few else "median"),
+        "combine_nsigma": "4 3",
+        "combine_nlow": 0,
+        "combine_nhigh": 0 if few else max((n_exposures - 4) // 2, 0),
+        "combine_lthresh": -10000.0,
+        "blot": several,
+        "driz_cr": several,
+        "driz_cr_snr": "3.5 3.0",
+        "driz_cr_scale": "1.2 0.7",
+        "driz_cr_grow": 1,
+        "driz_cr_ctegrow": 0,
+        "driz_cr_corr": False,
+        # With one exposure nothing finds cosmic rays again: the archive's flags stay.
+        "resetbits": 4096 if several else 0,
+        "final_wht_type": settings.weight_type,
+        "final_kernel": settings.kernel,
+        "final_pixfrac": settings.pixfrac,
+        "final_bits": good_bits,
+        "final_units": settings.units,
+    }
+
+
+def drizzle(
+    exposures: Sequence[Path],
+    output: Path,
+    *,
+    detector: Detector,
+    frame: Frame,
+    settings: DrizzleSettings,
+    workdir: WorkDir,
+    label: str,
+    machine: MachineSettings,
+    cards: Mapping[str, CardValue | tuple[CardValue, str]] | None = None,
+) -> DrizzleReport:
+    """Combine exposures of one detector and filter; see `DrizzleRequest` for the arguments.
+
+    Returns
+    -------
+    DrizzleReport
+        The product stands under `output`: a FITS file with SCI, WHT and CTX; its preview lies
+        beside it. Its `problems` tell which checks failed.
+
+    Raises
+    ------
+    UnusableInput
+        If no exposure reaches into the frame, one has no good pixel, or its WCS cannot be read.
+    MissingProduct
+        If an exposure is not there.
+    ToolFailed
+        If AstroDrizzle fails, hangs, or leaves no usable product.
+    """
+    request = DrizzleRequest(exposures, output, detector, frame, settings, label, cards or {})
+    (outcome,) = drizzle_many([request], workdir=workdir, machine=machine)
+    if isinstance(outcome, HstAssetsError):
+        raise outcome
+    return outcome
+
+
+def drizzle_many(
+    requests: Sequence[DrizzleRequest], *, workdir: WorkDir, machine: MachineSettings
+) -> list[DrizzleReport | HstAssetsError]:
+    """Make several products, as many at a time as the machine's settings allow.
+
+    Returns
+    -------
+    list
+        In the order of `requests`: the report, or what ended that product. One that fails
+        costs only itself.
+    """
+    outcomes: dict[int, DrizzleReport | HstAssetsError] = {}
+    calls: dict[int, tuple[Call, tuple[str, ...]]] = {}
+    with ExitStack() as stack:
+        for index, request in enumerate(requests):
+            try:
+                inside, left_out = _inside(request)
+            except HstAssetsError as error:
+                outcomes[index] = error
+                continue
+            scratch = stack.enter_context(workdir.scratch(f"drizzle.{request.label}"))
+            log_path = workdir.log("drizzle", request.label)
+            calls[index] = (Call(_arguments(request, inside), scratch, log_path), left_out)
+        answers = run_many_isolated(
+            _TASK,
+            [call for call, _ in calls.values()],
+            timeout_s=machine.tool_timeout_s,
+            max_cores=machine.max_cores,
+        )
+        for (index, (call, left_out)), answer in zip(calls.items(), answers, strict=True):
+            outcomes[index] = _publish(requests[index], call.scratch, left_out, answer)
+            if requests[index].settings.keep_artifacts:
+                _keep_artifacts(call.scratch, workdir, requests[index].label)
+    return [outcomes[index] for index in range(len(requests))]
+
+
+def _inside(request: DrizzleRequest) -> tuple[list[Path], tuple[str, ...]]:
+    """The exposures that reach into the frame, and the names of those that do not."""
+    inside: list[Path] = []
+    left_out: list[str] = []
+    for path in request.exposures:
+        for needed in (path, companion_of(path)):
+            if needed is not None and not needed.is_file():
+                raise MissingProduct(
+                    "the exposure to be drizzled is not there",
+                    where=needed,
+                    next_step="Run the alignment of its visit again",
+                )
+        if request.frame.touches(exposure_outlines(path)):
+            inside.append(path)
+        else:
+            left_out.append(path.name)
+    if not inside:
+        raise UnusableInput(
+            f"none of its {len(request.exposures)} exposures reaches into the frame",
+            where=request.label,
+            next_step="Check target.ra_deg, target.dec_deg and drizzle.size_pix",
+        )
+    return inside, tuple(left_out)
+
+
+def companion_of(path: Path) -> Path | None:
+    """The data-quality file that belongs to a WFPC2 exposure; None for other exposures."""
+    suffix = DETECTORS["wfpc2"].suffix
+    if not path.stem.endswith(f"_{suffix}"):
+        return None
+    return path.with_name(path.name.removesuffix(f"_{suffix}.fits") + "_c1m.fits")
+
+
+def _arguments(request: DrizzleRequest, inside: Sequence[Path]) -> dict[str, Any]:
+    return {
+        "exposures": [str(path.absolute()) for path in inside],
+        "companions": [str(dq.absolute()) for dq in map(companion_of, inside) if dq],
+        "detector_key": request.detector.key,
+        "frame": request.frame.as_json(),
+        "parameters": parameters(request.detector, len(inside), request.settings),
+        "settings": request.settings.as_recipe(),
+        "name": request.output.name,
+        "cards": {
+            key: list(value) if isinstance(value, tuple) else [value, ""]
+            for key, value in request.cards.items()
+        },
+    }
+
+
+def _publish(
+    request: DrizzleRequest, scratch: Path, left_out: tuple[str, ...], answer: Any
+) -> DrizzleReport | HstAssetsError:
+    """Give the product and its preview their final names."""
+    if isinstance(answer, HstAssetsError):
+        logger.warning("%s was not drizzled: %s", request.label, answer)
+        return answer
+    try:
+        publish(scratch / answer.pop("preview"), WorkDir.preview(request.output))
+        publish(scratch / answer.pop("product"), request.output)
+    except MissingProduct as error:
+        return error
+    answer["inputs"] = tuple(answer["inputs"])
+    answer["problems"] = tuple(answer["problems"])
+    report = DrizzleReport(product=str(request.output), left_out=left_out, **answer)
+    for problem in report.problems:
+        logger.warning("%s: %s", request.output.name, problem)
+    return report
+
+
+def _keep_artifacts(scratch: Path, workdir: WorkDir, label: str) -> None:
+    """Move what AstroDrizzle left to a folder that the next run's sweep does not touch."""
+    kept = workdir.runfiles / f"artifacts.drizzle.{label.replace('/', '_')}"
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in scratch.iterdir():
+        if path.is_file():
+            path.replace(kept / path.name)

@@ -1,0 +1,420 @@
+"""The child's side of `hst_assets.imaging.astrodrizzle`: only child processes import this.
+
+The current directory is the call's own scratch folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
+from astropy.wcs import WCS, FITSFixedWarning
+from drizzlepac import astrodrizzle
+from drizzlepac import sky as drizzlepac_sky
+from drizzlepac.wcs_functions import build_hstwcs
+from numpy.typing import NDArray
+from spherical_geometry.polygon import SphericalPolygon  # type: ignore[import-untyped]
+
+from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.failures import ToolFailed, UnusableInput
+from hst_assets.imaging import cards as product_cards
+from hst_assets.imaging import products
+from hst_assets.imaging.frames import Frame, exposure_outlines
+from hst_assets.imaging.preview import write_preview
+from hst_assets.settings import DrizzleSettings
+
+__all__ = ["combine"]
+
+#: DQ bit set on the scratch copy where SCI is not finite: "bad detector pixel" on every detector,
+#: among no detector's good bits.
+_BAD_PIXEL = 4
+_COSMIC_RAY = 4096
+_OUTPUT = "drizzled"
+#: Above this the intermediate images go through the disk; the product is the same.
+_IN_MEMORY_PIXELS = 4e8
+#: Extensions that AstroDrizzle reads. Headerlets and WCS histories cost a scan at each of the
+#: hundreds of times it opens a file.
+_NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
+_PHOTFLAM_TOLERANCE = 1e-5
+
+if not hasattr(SphericalPolygon, "iter_polygons_flat"):
+    # spherical_geometry 1.4 dropped the method that skypac 1.0.12 matches skies with; AstroDrizzle
+    # hides the exception and goes on without matching.
+    SphericalPolygon.iter_polygons_flat = SphericalPolygon.__iter__
+
+
+def combine(
+    exposures: Sequence[str],
+    companions: Sequence[str],
+    detector_key: str,
+    frame: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    name: str,
+    cards: Mapping[str, Sequence[Any]],
+) -> dict[str, Any]:
+    """Drizzle copies of `exposures` and leave ``name`` and its preview in the current directory.
+
+    Parameters
+    ----------
+    exposures, companions : sequence of str
+        Absolute paths; companions are the DQ files of WFPC2.
+    detector_key : str
+        Key of the detector's registry row.
+    frame : mapping
+        `Frame` as JSON.
+    parameters : mapping
+        AstroDrizzle's keyword arguments.
+    settings : mapping
+        `DrizzleSettings` as JSON.
+    name : str
+        The product's file name.
+    cards : mapping
+        ``{keyword: [value, comment]}`` for the primary header.
+
+    Returns
+    -------
+    dict
+        The fields of `DrizzleReport` that the child knows, with ``product`` and ``preview``,
+        names in the current directory.
+    """
+    started = time.monotonic()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    warnings.simplefilter("ignore", VerifyWarning)
+    warnings.simplefilter("ignore", FITSFixedWarning)
+    detector, target = DETECTORS[detector_key], Frame.from_json(frame)
+    choices = DrizzleSettings.model_validate(settings)
+    copies = _scratch_copies(exposures, companions, detector, choices)
+    skies, problems = _run(copies, target, parameters)
+    planes = _planes(target)
+    inputs = [product_cards.read_input(path) for path in copies]
+    report = _checked(planes, copies, inputs, detector, target, choices, problems)
+    headers = product_cards.product_headers(
+        inputs,
+        detector=detector,
+        frame=target,
+        settings=choices,
+        parameters=parameters,
+        extra=cards,
+        name=name,
+    )
+    _write(Path(name), planes, headers)
+    preview = f"{name}.png"
+    write_preview(Path(name), Path(preview))
+    return {
+        **report,
+        "sky_per_s": _mean_sky(skies, inputs, detector),
+        "product": name,
+        "preview": preview,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def _scratch_copies(
+    exposures: Sequence[str],
+    companions: Sequence[str],
+    detector: Detector,
+    settings: DrizzleSettings,
+) -> list[Path]:
+    """Copies in the current directory: what AstroDrizzle needs, without what it chokes on."""
+    needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | {"ERR"}
+    companion = {Path(path).name: Path(path) for path in companions}
+    reference_photflam: float | None = None
+    copies = []
+    for source in map(Path, exposures):
+        quality = companion.get(source.name.replace("_c0m.fits", "_c1m.fits"))
+        with _opened(source) as hdus, _opened(quality or source) as quality_hdus:
+            kept = fits.HDUList([hdu.copy() for hdu in hdus if hdu.name in needed])
+            planes = kept
+            if quality is not None:
+                planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
+            _name_distortion_files(kept[0].header)
+            _mask_not_finite(kept, planes, detector, source)
+            reference_photflam = _equalise(kept, reference_photflam)
+            kept.writeto(source.name, output_verify="silentfix")
+            if quality is not None:
+                planes.writeto(quality.name, output_verify="silentfix")
+        copies.append(Path(source.name))
+    return copies
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[fits.HDUList]:
+    try:
+        with fits.open(path, mode="readonly", memmap=False) as hdus:
+            yield hdus
+    except OSError as error:
+        raise UnusableInput(f"cannot be read: {error}", where=path) from error
+
+
+def _name_distortion_files(primary: fits.Header) -> None:
+    """AstroDrizzle asks on the terminal what to do where DGEOFILE stands without NPOLFILE."""
+    for keyword in ("NPOLFILE", "D2IMFILE"):
+        if not str(primary.get(keyword, "")).strip():
+            primary[keyword] = "N/A"
+
+
+def _chips(hdus: fits.HDUList, quality: fits.HDUList) -> Iterator[tuple[Any, Any]]:
+    """(SCI, DQ) of each chip; WFPC2's DQ planes are called SCI, in a file of their own."""
+    name = "DQ" if quality is hdus else "SCI"
+    for hdu in hdus:
+        if hdu.name == "SCI":
+            try:
+                yield hdu, quality[name, hdu.ver]
+            except KeyError:
+                raise UnusableInput(f"no DQ plane for SCI,{hdu.ver}") from None
+
+
+def _mask_not_finite(
+    hdus: fits.HDUList, quality: fits.HDUList, detector: Detector, source: Path
+) -> None:
+    """Flag pixels that are not finite as bad; refuse an exposure without a good pixel."""
+    n_good = n_chips = 0
+    for sci, dq in _chips(hdus, quality):
+        if sci.data is None or dq.data is None or sci.data.shape != dq.data.shape:
+            raise UnusableInput(f"SCI,{sci.ver} and its DQ do not match", where=source)
+        n_chips += 1
+        missing = ~np.isfinite(sci.data)
+        if missing.any():
+            sci.data[missing] = 0.0
+            dq.data[missing] |= _BAD_PIXEL
+        n_good += int(np.count_nonzero(_good(dq.data, detector)))
+    if not n_chips:
+        raise UnusableInput("no SCI extension", where=source)
+    if n_good == 0:
+        raise UnusableInput(
+            "it has no good pixel: all are flagged or not finite",
+            where=source,
+            next_step="Leave the exposure out with a line in overrides.ecsv",
+        )
+
+
+def _good(dq: NDArray[np.integer], detector: Detector) -> NDArray[np.bool_]:
+    good: NDArray[np.bool_] = (dq & ~np.int64(detector.drizzle_good_bits)) == 0
+    return good
+
+
+def _equalise(hdus: fits.HDUList, reference: float | None) -> float | None:
+    """Scale all chips of all exposures to the first one's PHOTFLAM; return that.
+
+    Without this a star would be fainter on the chips, or in the years, of lower sensitivity, and
+    one zero point would not hold for the product.
+    """
+    primary = hdus[0].header
+    for hdu in hdus:
+        if hdu.name != "SCI":
+            continue
+        photflam = product_cards.science_keyword(hdu.header, primary, "PHOTFLAM")
+        if not isinstance(photflam, float) or not photflam > 0:
+            continue
+        if reference is None:
+            reference = photflam
+        ratio = photflam / reference
+        if abs(ratio - 1.0) > _PHOTFLAM_TOLERANCE:
+            hdu.data = (hdu.data * ratio).astype(np.float32)
+            hdu.header["PHOTFLAM"] = reference
+    return reference
+
+
+class _Complaints(logging.Handler):
+    """Collects what AstroDrizzle gives up on without failing."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "Reverting sky computation" in text:
+            self.heard.append("the skies of the exposures could not be matched")
+        elif "due to aborted median" in text:
+            self.heard.append("the median failed, so that cosmic rays were not rejected")
+
+
+def _run(
+    copies: Sequence[Path], frame: Frame, parameters: Mapping[str, Any]
+) -> tuple[dict[str, float], list[str]]:
+    """Call AstroDrizzle; return the sky subtracted from each exposure, and its complaints."""
+    skies: dict[str, float] = {}
+    subtract = drizzlepac_sky.subtractSky
+
+    def subtract_and_note(images: list[Any], *args: Any, **options: Any) -> None:
+        subtract(images, *args, **options)
+        for image in images:
+            levels = [
+                float(image[image.scienceExt, chip].subtractedSky or 0.0)
+                for chip in range(1, image._numchips + 1)  # noqa: SLF001 - no other way to ask
+            ]
+            skies[image._filename] = float(np.mean(levels))  # noqa: SLF001
+
+    # The sky's level is in no file that AstroDrizzle leaves.
+    drizzlepac_sky.subtractSky = subtract_and_note
+    complaints = _Complaints()
+    logging.getLogger().addHandler(complaints)
+    # The exact grid is only kept when given as a WCS: from scale and rotation AstroDrizzle would
+    # derive it from the first chip's, with rounding.
+    grid = build_hstwcs(
+        frame.ra_deg,
+        frame.dec_deg,
+        float(frame.crpix1),
+        float(frame.crpix2),
+        frame.nx,
+        frame.ny,
+        frame.scale_arcsec,
+        0.0,
+    )
+    astrodrizzle.AstroDrizzle(
+        [str(path) for path in copies],
+        output=_OUTPUT,
+        build=False,
+        context=True,
+        preserve=False,
+        clean=False,
+        num_cores=1,
+        in_memory=_fits_in_memory(copies, frame),
+        driz_sep_wcs=True,
+        driz_sep_refimage=grid,
+        final_wcs=True,
+        final_refimage=grid,
+        **parameters,
+    )
+    return skies, sorted(set(complaints.heard))
+
+
+def _fits_in_memory(copies: Sequence[Path], frame: Frame) -> bool:
+    """Whether the separate images (SCI, WHT) and the copies are small enough to be held."""
+    native = sum(path.stat().st_size for path in copies) / 4
+    return 2.0 * len(copies) * frame.nx * frame.ny + native < _IN_MEMORY_PIXELS
+
+
+def _planes(frame: Frame) -> dict[str, NDArray[Any]]:
+    """SCI, WHT and CTX from the files AstroDrizzle left; `_drc`, `_drz` or `_drw` as it likes."""
+    planes = {}
+    for plane, kind in (("SCI", np.float32), ("WHT", np.float32), ("CTX", np.int32)):
+        found = sorted(Path().glob(f"{_OUTPUT}*_{plane.lower()}.fits"))
+        if len(found) != 1:
+            raise ToolFailed(f"AstroDrizzle left {len(found)} {plane} images instead of one")
+        with fits.open(found[0], memmap=False) as hdus:
+            if plane == "SCI":
+                _verify_grid(hdus[0].header, frame)
+            planes[plane] = np.array(hdus[0].data, dtype=kind)
+    for plane, data in planes.items():
+        if data.shape[-2:] != frame.shape:
+            raise ToolFailed(f"{plane} has the shape {data.shape}, not {frame.shape}")
+    return planes
+
+
+def _verify_grid(header: fits.Header, frame: Frame) -> None:
+    """Compare the product's WCS with the frame asked for, at the corners: to 1e-3 pixel."""
+    corners = np.array([[0, 0], [frame.nx - 1, 0], [0, frame.ny - 1], [frame.nx - 1, frame.ny - 1]])
+    sky = WCS(header, naxis=2).wcs_pix2world(corners, 0)
+    offset = float(np.abs(frame.wcs.wcs_world2pix(sky, 0) - corners).max())
+    if not offset < 1e-3:
+        raise ToolFailed(f"AstroDrizzle's grid is {offset:.4f} pixel off the one asked for")
+
+
+def _checked(
+    planes: Mapping[str, NDArray[Any]],
+    copies: Sequence[Path],
+    inputs: Sequence[product_cards.Input],
+    detector: Detector,
+    frame: Frame,
+    settings: DrizzleSettings,
+    problems: list[str],
+) -> dict[str, Any]:
+    """Check the product against its exposures; numbers for the report."""
+    sci, wht = planes["SCI"], planes["WHT"]
+    outlines = [outline for path in copies for outline in exposure_outlines(path)]
+    inside = products.footprint_mask(frame, outlines)
+    bad = products.bad_fraction(sci, wht, inside)
+    if not np.any(np.isfinite(sci) & (wht > 0)):
+        raise ToolFailed("no pixel of the product has any weight")
+    exptime = sum(item.exptime_s for item in inputs)
+    native = detector.pixel_scale_arcsec
+    problems = problems + products.weight_problems(
+        wht,
+        inside,
+        exptime_s=exptime,
+        area_ratio=(frame.scale_arcsec / native) ** 2,
+        weight_type=settings.weight_type,
+    )
+    if bad > settings.max_bad_fraction:
+        problems.append(f"{bad:.1%} of the footprint has no weight")
+    chips, flagged = _native_chips(copies, inputs, detector)
+    rate = sci if settings.units == "cps" else sci / np.float32(exptime)
+    flux = products.flux_ratio(rate, wht, frame, chips)
+    if flux.ratio is not None and abs(flux.ratio - 1.0) > settings.max_flux_error:
+        problems.append(f"stars have {flux.ratio:.3f} times their flux on the exposures")
+    return {
+        "inputs": [item.rootname for item in inputs],
+        "exptime_s": exptime,
+        "cosmic_ray_fraction": None if len(copies) < 2 else flagged,
+        "bad_fraction": round(bad, 6),
+        "weight_max": round(float(wht.max()), 3),
+        "flux_ratio": None if flux.ratio is None else round(flux.ratio, 5),
+        "n_flux_stars": flux.n_stars,
+        "problems": problems,
+    }
+
+
+def _native_chips(
+    copies: Sequence[Path], inputs: Sequence[product_cards.Input], detector: Detector
+) -> tuple[list[products.Chip], float]:
+    """The exposures' chips for comparison, and the share of pixels flagged as cosmic rays."""
+    chips = []
+    n_flagged = n_pixels = 0
+    for path, item in zip(copies, inputs, strict=True):
+        quality = Path(path.name.replace("_c0m.fits", "_c1m.fits"))
+        with fits.open(path, memmap=False) as hdus, fits.open(quality, memmap=False) as other:
+            seconds = 1.0 if detector.rate_units else item.exptime_s
+            for sci, dq in _chips(hdus, hdus if quality == path else other):
+                n_flagged += int(np.count_nonzero(dq.data & _COSMIC_RAY))
+                n_pixels += dq.data.size
+                wcs = WCS(sci.header, fobj=hdus, naxis=2)
+                chips.append(
+                    products.Chip(
+                        rate=(sci.data / seconds).astype(np.float32),
+                        good=_good(dq.data, detector),
+                        wcs=wcs,
+                        nominal_area_arcsec2=_nominal_area(sci.header, wcs),
+                    )
+                )
+    return chips, round(n_flagged / n_pixels, 6)
+
+
+def _nominal_area(header: fits.Header, wcs: WCS) -> float:
+    scale = header.get("IDCSCALE")
+    if isinstance(scale, float) and scale > 0:
+        return scale**2
+    return float(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0**2
+
+
+def _mean_sky(
+    skies: Mapping[str, float], inputs: Sequence[product_cards.Input], detector: Detector
+) -> float | None:
+    if not skies:
+        return None
+    rates = [
+        skies.get(item.file, 0.0) / (1.0 if detector.rate_units else item.exptime_s)
+        for item in inputs
+    ]
+    return round(float(np.mean(rates)), 6)
+
+
+def _write(path: Path, planes: Mapping[str, NDArray[Any]], headers: Mapping[str, Any]) -> None:
+    """Write the product with checksums; it must be legal FITS."""
+    hdus = fits.HDUList([fits.PrimaryHDU(header=headers["PRIMARY"])])
+    for plane, data in planes.items():
+        hdus.append(fits.ImageHDU(data, header=headers[plane], name=plane, ver=1))
+    hdus.verify("exception")
+    for hdu in hdus:
+        hdu.add_checksum(when="HDU checksum")  # astropy's own comment would hold the time
+    hdus.writeto(path, output_verify="exception")

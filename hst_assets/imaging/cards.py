@@ -1,0 +1,290 @@
+"""Headers of drizzled products: what was combined, how, and what the numbers mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+from astropy.time import Time
+
+from hst_assets.detectors import Detector
+from hst_assets.failures import UnusableInput
+from hst_assets.imaging.frames import Frame
+from hst_assets.provenance import tool_version
+from hst_assets.settings import DrizzleSettings
+
+__all__ = ["Input", "filter_of", "product_headers", "read_input", "science_keyword"]
+
+#: Cards of an exposure that say nothing about a product, beyond those written here.
+_NOT_INHERITED = {
+    "",
+    "BITPIX",
+    "CHECKSUM",
+    "COMMENT",
+    "CONTINUE",
+    "DATASUM",
+    "DATE",
+    "DATE-OBS",
+    "EXTEND",
+    "FILENAME",
+    "GROUPS",
+    "HISTORY",
+    "IRAF-TLM",
+    "NAXIS",
+    "NEXTEND",
+    "ORIGIN",
+    "ROOTNAME",
+    "SIMPLE",
+    "TIME-OBS",
+}
+_MOST_INPUT_CARDS = 999
+_PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
+_FILTER_KEYWORDS = {"ACS": ("FILTER1", "FILTER2"), "WFPC2": ("FILTNAM1", "FILTNAM2")}
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a product's header needs to know of one exposure.
+
+    Attributes
+    ----------
+    file : str
+        File name.
+    rootname : str
+        IPPPSSOOT.
+    primary, science : `~astropy.io.fits.Header`
+        Its primary header and that of its first SCI extension.
+    exptime_s : float
+        Exposure time.
+    start_mjd, end_mjd : float
+        Start and end (UTC).
+    """
+
+    file: str
+    rootname: str
+    primary: fits.Header
+    science: fits.Header
+    exptime_s: float
+    start_mjd: float
+    end_mjd: float
+
+
+def science_keyword(science: fits.Header, primary: fits.Header, keyword: str) -> Any:
+    """A keyword's value in the extension, or else in the primary header, or None."""
+    return science.get(keyword, primary.get(keyword))
+
+
+def read_input(path: Path) -> Input:
+    """Read the headers of an exposure.
+
+    Raises
+    ------
+    UnusableInput
+        If it has no SCI extension, exposure time or start.
+    """
+    with fits.open(path) as hdus:
+        primary = hdus[0].header.copy()
+        science = next((hdu.header.copy() for hdu in hdus if hdu.name == "SCI"), None)
+    if science is None:
+        raise UnusableInput("no SCI extension", where=path)
+    try:
+        exptime, start = float(primary["EXPTIME"]), float(primary["EXPSTART"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnusableInput(f"its header lacks a usable {error}", where=path) from error
+    if not (exptime > 0 and math.isfinite(start)):
+        raise UnusableInput(f"EXPTIME is {exptime}, EXPSTART {start}", where=path)
+    return Input(
+        file=path.name,
+        rootname=str(primary.get("ROOTNAME", path.name.split("_")[0])).strip().lower(),
+        primary=primary,
+        science=science,
+        exptime_s=exptime,
+        start_mjd=start,
+        end_mjd=float(primary.get("EXPEND", start + exptime / 86400.0)),
+    )
+
+
+def filter_of(primary: fits.Header, detector: Detector) -> str:
+    """The filter's name from an exposure's primary header."""
+    keywords = _FILTER_KEYWORDS.get(detector.instrument, ("FILTER",))
+    return detector.filter_of(str(primary.get(keyword, "")) for keyword in keywords)
+
+
+def product_headers(
+    inputs: Sequence[Input],
+    *,
+    detector: Detector,
+    frame: Frame,
+    settings: DrizzleSettings,
+    parameters: Mapping[str, Any],
+    extra: Mapping[str, Sequence[Any]],
+    name: str,
+) -> dict[str, fits.Header]:
+    """The headers of a product's HDUs: PRIMARY, SCI, WHT and CTX.
+
+    Nothing in them depends on when or where the product was made, so that the same inputs give
+    the same bytes.
+
+    Parameters
+    ----------
+    inputs : sequence of Input
+        What was combined.
+    detector, frame, settings, parameters
+        How it was combined.
+    extra : mapping
+        ``{keyword: [value, comment]}`` to be added to the primary header.
+    name : str
+        The product's file name.
+    """
+    primary = _shared_cards([item.primary for item in inputs])
+    primary["FILENAME"] = name
+    _describe_time(primary, inputs)
+    primary["FILTER"] = (filter_of(inputs[0].primary, detector), "filter")
+    if settings.object_name:
+        primary["TARGNAME"] = (settings.object_name, "object, as set by the user")
+        primary["OBJECT"] = settings.object_name
+    photometry = _photometry(inputs, settings)
+    for key, (value, comment) in photometry.items():
+        primary[key] = (value, comment)
+    primary["BUNIT"] = (_units(detector, settings), "units of SCI")
+    _describe_inputs(primary, inputs)
+    _describe_method(primary, parameters, frame)
+    wcsname = _shared_or(inputs, "WCSNAME", "MIXED")
+    primary["WCSNAME"] = (wcsname, "WCS of the exposures")
+    for key, (value, comment) in extra.items():
+        _set(primary, key, value, comment)
+    science = _plane_header(frame, wcsname)
+    for key, (value, comment) in photometry.items():
+        science[key] = (value, comment)
+    science["BUNIT"] = primary["BUNIT"]
+    weight, context = _plane_header(frame, wcsname), _plane_header(frame, wcsname)
+    if settings.weight_type == "EXP":
+        weight["BUNIT"] = ("s", "exposure time per native pixel")
+    return {"PRIMARY": primary, "SCI": science, "WHT": weight, "CTX": context}
+
+
+def _set(header: fits.Header, key: str, value: Any, comment: str) -> None:
+    """Set a card, without its comment where both would not fit into 80 characters."""
+    fits_in = not isinstance(value, str) or len(value) + len(comment) < 62
+    header[key] = (value, comment if fits_in else "")
+
+
+def _shared_cards(headers: Sequence[fits.Header]) -> fits.Header:
+    """The cards that all headers agree on."""
+    shared = fits.Header()
+    first, *others = headers
+    for card in first.cards:
+        keyword = card.keyword
+        if keyword in _NOT_INHERITED or len(keyword) > 8 or keyword in shared:
+            continue
+        try:
+            value = card.value
+            agree = all(keyword in header and header[keyword] == value for header in others)
+        except fits.VerifyError:
+            continue  # a card that is not FITS is not handed on
+        if agree and not isinstance(value, fits.card.Undefined):
+            _set(shared, keyword, value, card.comment)
+    return shared
+
+
+def _shared_or(inputs: Sequence[Input], keyword: str, otherwise: str) -> str:
+    values = {str(science_keyword(item.science, item.primary, keyword)) for item in inputs}
+    return values.pop() if len(values) == 1 else otherwise
+
+
+def _describe_time(primary: fits.Header, inputs: Sequence[Input]) -> None:
+    start = min(item.start_mjd for item in inputs)
+    end = max(item.end_mjd for item in inputs)
+    exptime = sum(item.exptime_s for item in inputs)
+    middle = sum(item.exptime_s * (item.start_mjd + item.end_mjd) / 2.0 for item in inputs)
+    date, _, time = Time(start, format="mjd", scale="utc", precision=3).isot.partition("T")
+    primary["DATE-OBS"] = (date, "UT date of the first exposure's start")
+    primary["TIME-OBS"] = (time, "UT time of the first exposure's start")
+    primary["EXPSTART"] = (start, "first exposure's start (MJD, UTC)")
+    primary["EXPEND"] = (end, "last exposure's end (MJD, UTC)")
+    primary["MJD-AVG"] = (middle / exptime, "mean time, weighted by exposure time (MJD)")
+    primary["EXPTIME"] = (exptime, "total exposure time (s)")
+    primary["TEXPTIME"] = (exptime, "total exposure time (s)")
+
+
+def _describe_inputs(primary: fits.Header, inputs: Sequence[Input]) -> None:
+    primary["NINPUT"] = (len(inputs), "number of exposures combined")
+    primary["NCOMBINE"] = (len(inputs), "number of exposures combined")
+    for number, item in enumerate(inputs[:_MOST_INPUT_CARDS], start=1):
+        primary[f"INPUT{number:03d}"] = (item.rootname, f"{item.exptime_s:g} s")
+
+
+def _describe_method(primary: fits.Header, parameters: Mapping[str, Any], frame: Frame) -> None:
+    primary["CREATOR"] = f"hst_assets {tool_version('hst_assets')}"
+    primary["PROD_VER"] = f"DrizzlePac {tool_version('drizzlepac')}"
+    primary["ASTROPYV"] = (tool_version("astropy"), "astropy's version")
+    primary["D_SCALE"] = (frame.scale_arcsec, "pixel scale (arcsec)")
+    for key, parameter in (
+        ("D_PIXFRC", "final_pixfrac"),
+        ("D_KERNEL", "final_kernel"),
+        ("D_WTTYPE", "final_wht_type"),
+        ("D_UNITS", "final_units"),
+        ("D_BITS", "final_bits"),
+        ("D_COMBIN", "combine_type"),
+        ("D_NHIGH", "combine_nhigh"),
+        ("D_CRREJ", "driz_cr"),
+        ("D_SKYSUB", "skysub"),
+        ("D_SKYMET", "skymethod"),
+    ):
+        primary[key] = (parameters[parameter], f"AstroDrizzle {parameter}")
+
+
+def _units(detector: Detector, settings: DrizzleSettings) -> str:
+    quantity = detector.science_units.removesuffix("/S")
+    return f"{quantity}/S" if settings.units == "cps" else quantity
+
+
+def _photometry(inputs: Sequence[Input], settings: DrizzleSettings) -> dict[str, tuple[Any, str]]:
+    """PHOTFLAM and kin of the first exposure, to which all chips were scaled, and zero points.
+
+    The zero points are for SCI as it stands: ``m = ZPAB - 2.5 log10(sum of pixels)``, with
+    ``ZPAB = -2.5 log10 PHOTFLAM - 5 log10 PHOTPLAM - 2.408`` and
+    ``ZPST = -2.5 log10 PHOTFLAM - 21.1`` for counts per second (ACS Data Handbook, 5.1).
+    """
+    first = inputs[0]
+    found: dict[str, tuple[Any, str]] = {}
+    for key in _PHOTOMETRY:
+        value = science_keyword(first.science, first.primary, key)
+        if value is not None and value != "":
+            comment = {"PHOTFLAM": "erg/cm2/A/s for 1 unit of SCI per second"}.get(key, "")
+            found[key] = (value, comment)
+    try:
+        flam, pivot = float(found["PHOTFLAM"][0]), float(found["PHOTPLAM"][0])
+    except (KeyError, TypeError, ValueError):
+        return found
+    if not (flam > 0 and pivot > 0):
+        return found
+    total = sum(item.exptime_s for item in inputs)
+    exposed = 0.0 if settings.units == "cps" else 2.5 * math.log10(total)
+    ab = -2.5 * math.log10(flam) - 5.0 * math.log10(pivot) - 2.408 + exposed
+    st = -2.5 * math.log10(flam) - 21.1 + exposed
+    found["ZPAB"] = (round(ab, 5), "AB magnitude of 1 unit of SCI")
+    found["ZPST"] = (round(st, 5), "ST magnitude of 1 unit of SCI")
+    return found
+
+
+def _plane_header(frame: Frame, wcsname: str) -> fits.Header:
+    header = fits.Header()
+    header["INHERIT"] = True
+    header["WCSAXES"] = 2
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    header["CUNIT1"], header["CUNIT2"] = "deg", "deg"
+    header["CRVAL1"], header["CRVAL2"] = frame.ra_deg, frame.dec_deg
+    header["CRPIX1"], header["CRPIX2"] = float(frame.crpix1), float(frame.crpix2)
+    matrix = frame.wcs.wcs.cd
+    for row in (0, 1):
+        for column in (0, 1):
+            header[f"CD{row + 1}_{column + 1}"] = float(matrix[row, column])
+    header["ORIENTAT"] = (0.0, "North is up")
+    header["RADESYS"] = "ICRS"
+    header["WCSNAME"] = wcsname
+    return header

@@ -1,0 +1,292 @@
+"""The pixel grids that products are drizzled on.
+
+All products of one target and one scale share a grid: north up, gnomonic about the target, the
+tangent point at the centre of a pixel. A frame is a rectangle cut from that grid along whole
+pixels, so that any two of them are brought onto each other by an integer shift and can be
+subtracted without resampling.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from numpy.typing import NDArray
+
+from hst_assets.failures import BadConfiguration, UnusableInput
+
+__all__ = ["Frame", "Outline", "covering_frame", "exposure_outlines", "shared_tangent_point"]
+
+#: Vertices (n, 2) of RA and Dec in degrees, around one chip.
+Outline = NDArray[np.float64]
+
+#: Drizzling spreads a pixel over its neighbours, so that a frame reaches this much further.
+MARGIN_PIX = 2
+#: A larger frame means that exposures lie far from each other or from the target, not a mosaic.
+MAX_SIDE_PIX = 30_000
+#: Chip edges are curved by distortion: one vertex at least every so many pixels.
+EDGE_STEP_PIX = 128
+#: Two tangent points or scales closer than this (degrees, relative) are the same grid.
+_SAME_DEG = 1e-9
+_SAME_SCALE = 1e-9
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A north-up rectangle of pixels on the gnomonic grid about one point.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : float
+        Tangent point (ICRS).
+    scale_arcsec : float
+        Side of a pixel at the tangent point.
+    nx, ny : int
+        Size in pixels.
+    crpix1, crpix2 : int
+        Pixel whose centre is the tangent point: FITS convention, first pixel = 1; it may lie
+        outside the frame.
+    """
+
+    ra_deg: float
+    dec_deg: float
+    scale_arcsec: float
+    nx: int
+    ny: int
+    crpix1: int
+    crpix2: int
+
+    def __post_init__(self) -> None:
+        if not (self.scale_arcsec > 0 and self.nx > 0 and self.ny > 0):
+            raise BadConfiguration(f"a frame needs positive scale and size, not {self}")
+        if max(self.nx, self.ny) > MAX_SIDE_PIX:
+            raise UnusableInput(
+                f"the frame would have {self.nx} x {self.ny} pixels",
+                next_step="An exposure's WCS or the target's coordinates are far off; or set "
+                "drizzle.size_pix or a larger drizzle.scale_arcsec",
+            )
+
+    @property
+    def wcs(self) -> WCS:
+        """The frame as an astropy WCS."""
+        wcs = _tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec)
+        wcs.wcs.crpix = [self.crpix1, self.crpix2]
+        wcs.pixel_shape = (self.nx, self.ny)
+        return wcs
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx), as numpy has it."""
+        return (self.ny, self.nx)
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures, for a recipe or a child process."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, figures: Mapping[str, Any]) -> Frame:
+        """The inverse of `as_json`."""
+        return cls(**figures)
+
+    def on_grid_of(self, other: Frame) -> bool:
+        """Whether both frames are cut from the same grid."""
+        return (
+            math.isclose(self.ra_deg, other.ra_deg, rel_tol=0, abs_tol=_SAME_DEG)
+            and math.isclose(self.dec_deg, other.dec_deg, rel_tol=0, abs_tol=_SAME_DEG)
+            and math.isclose(self.scale_arcsec, other.scale_arcsec, rel_tol=_SAME_SCALE)
+        )
+
+    def shift_to(self, other: Frame) -> tuple[int, int]:
+        """(dx, dy): pixel (x, y) here is pixel (x + dx, y + dy) of `other`.
+
+        Raises
+        ------
+        BadConfiguration
+            If the frames are not cut from the same grid.
+        """
+        if not self.on_grid_of(other):
+            raise BadConfiguration(f"not on one grid: {self} and {other}")
+        return other.crpix1 - self.crpix1, other.crpix2 - self.crpix2
+
+    def touches(self, outlines: Sequence[Outline]) -> bool:
+        """Whether the box around any of the outlines overlaps the frame."""
+        for outline in outlines:
+            x, y = _on_grid(outline, self.ra_deg, self.dec_deg, self.scale_arcsec)
+            x, y = x + self.crpix1 - 1, y + self.crpix2 - 1  # 0-based pixels of this frame
+            overlaps_x = x.max() > -0.5 and x.min() < self.nx - 0.5  # False where NaN
+            overlaps_y = y.max() > -0.5 and y.min() < self.ny - 0.5
+            if overlaps_x and overlaps_y:
+                return True
+        return False
+
+
+def _tangent_wcs(ra_deg: float, dec_deg: float, scale_arcsec: float) -> WCS:
+    """The grid itself: its pixel (0, 0), 0-based, is centred on the tangent point."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [ra_deg, dec_deg]
+    wcs.wcs.crpix = [1.0, 1.0]
+    wcs.wcs.cd = np.diag([-scale_arcsec, scale_arcsec]) / 3600.0
+    wcs.wcs.cunit = ["deg", "deg"]
+    wcs.wcs.set()
+    return wcs
+
+
+def _on_grid(
+    sky: Outline, ra_deg: float, dec_deg: float, scale_arcsec: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Grid coordinates of sky positions, in pixels from the tangent point; NaN where behind it."""
+    ra, dec = np.radians(sky[:, 0] - ra_deg), np.radians(sky[:, 1])
+    dec0 = math.radians(dec_deg)
+    cosine = math.sin(dec0) * np.sin(dec) + math.cos(dec0) * np.cos(dec) * np.cos(ra)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosine = np.where(cosine > 0.1, cosine, np.nan)
+        xi = np.cos(dec) * np.sin(ra) / cosine
+        eta = math.cos(dec0) * np.sin(dec) - math.sin(dec0) * np.cos(dec) * np.cos(ra)
+    pixel = math.radians(scale_arcsec / 3600.0)
+    return -xi / pixel, eta / cosine / pixel
+
+
+def exposure_outlines(path: Path) -> list[Outline]:
+    """The outline of each chip of an exposure through its full WCS (SIP and look-up tables).
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        A calibrated exposure: every extension called SCI is a chip.
+
+    Returns
+    -------
+    outlines : list of ndarray (n, 2)
+        RA and Dec in degrees along the outer edges of the outermost pixels.
+
+    Raises
+    ------
+    UnusableInput
+        If there is no SCI extension, or its WCS is not celestial.
+    """
+    with fits.open(path, memmap=True) as hdus, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        chips = [hdu for hdu in hdus if hdu.name == "SCI"]
+        if not chips:
+            raise UnusableInput("no SCI extension", where=path)
+        return [_chip_outline(hdu.header, hdus, path) for hdu in chips]
+
+
+def _chip_outline(header: fits.Header, hdus: fits.HDUList, path: Path) -> Outline:
+    try:
+        wcs = WCS(header, fobj=hdus, naxis=2)
+    except (ValueError, KeyError, TypeError, MemoryError) as error:
+        raise UnusableInput(f"its WCS cannot be read: {error}", where=path) from error
+    if not wcs.has_celestial:
+        raise UnusableInput("it has no celestial WCS", where=path)
+    nx, ny = header["NAXIS1"], header["NAXIS2"]
+    x, y = _edge(nx, ny)
+    sky = np.column_stack(wcs.all_pix2world(x, y, 0)).astype(float)
+    if not np.all(np.isfinite(sky)):
+        raise UnusableInput("its WCS gives no finite coordinates", where=path)
+    return sky
+
+
+def _edge(nx: int, ny: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points around an image of nx by ny pixels (0-based), anticlockwise from the origin."""
+    along_x = np.linspace(-0.5, nx - 0.5, 2 + nx // EDGE_STEP_PIX)
+    along_y = np.linspace(-0.5, ny - 0.5, 2 + ny // EDGE_STEP_PIX)
+    left, right = np.full_like(along_y, -0.5), np.full_like(along_y, nx - 0.5)
+    low, high = np.full_like(along_x, -0.5), np.full_like(along_x, ny - 0.5)
+    return (
+        np.concatenate([along_x, right, along_x[::-1], left]),
+        np.concatenate([low, along_y, high, along_y[::-1]]),
+    )
+
+
+def covering_frame(
+    exposures: Sequence[Path | Sequence[Outline]],
+    *,
+    ra_deg: float,
+    dec_deg: float,
+    scale_arcsec: float,
+    size_pix: int | None = None,
+) -> Frame:
+    """The frame to drizzle some exposures on.
+
+    Parameters
+    ----------
+    exposures : sequence of `~pathlib.Path` or of outlines
+        What has to lie inside: exposures, or their outlines if they are at hand.
+    ra_deg, dec_deg : float
+        Tangent point: the target.
+    scale_arcsec : float
+        Pixel scale.
+    size_pix : int, optional
+        Side of a square centred on the target, whatever the exposures cover. (With an even
+        side the target is half a pixel above and right of the middle: it keeps to the grid.)
+        By default the smallest frame that covers the exposures.
+
+    Raises
+    ------
+    UnusableInput
+        If there are no exposures, or they lie so far from the target that no image could
+        cover both.
+    """
+    if size_pix is not None:
+        middle = size_pix // 2 + 1
+        return Frame(ra_deg, dec_deg, scale_arcsec, size_pix, size_pix, middle, middle)
+    corners = [
+        _on_grid(outline, ra_deg, dec_deg, scale_arcsec)
+        for exposure in exposures
+        for outline in (exposure_outlines(exposure) if isinstance(exposure, Path) else exposure)
+    ]
+    if not corners:
+        raise UnusableInput("no exposure to cover")
+    x = np.concatenate([corner[0] for corner in corners])
+    y = np.concatenate([corner[1] for corner in corners])
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
+        raise UnusableInput(
+            f"an exposure lies on another part of the sky than ({ra_deg:.5f}, {dec_deg:+.5f})",
+            next_step="Check target.ra_deg and target.dec_deg, and the exposures' WCS",
+        )
+    left, right = _whole_pixels(x)
+    bottom, top = _whole_pixels(y)
+    return Frame(
+        ra_deg, dec_deg, scale_arcsec, right - left + 1, top - bottom + 1, 1 - left, 1 - bottom
+    )
+
+
+def _whole_pixels(values: NDArray[np.float64]) -> tuple[int, int]:
+    """First and last pixel (centre at the integer) that hold all values, with the margin."""
+    return (
+        math.floor(values.min() + 0.5) - MARGIN_PIX,
+        math.ceil(values.max() - 0.5) + MARGIN_PIX,
+    )
+
+
+def shared_tangent_point(outlines: Sequence[Outline]) -> tuple[float, float]:
+    """A tangent point for a target whose coordinates are not known (degrees).
+
+    The middle of the outlines rounded to 0.1 degree, so that visits to the same field share it;
+    so near the tangent point the choice changes areas by less than 1e-5.
+
+    Raises
+    ------
+    UnusableInput
+        If there are no outlines.
+    """
+    if not outlines:
+        raise UnusableInput("no exposure to find the middle of")
+    ra, dec = np.radians(np.concatenate(outlines)).T
+    x, y, z = (
+        np.mean(np.cos(dec) * np.cos(ra)),
+        np.mean(np.cos(dec) * np.sin(ra)),
+        np.mean(np.sin(dec)),
+    )
+    middle_ra = round(math.degrees(math.atan2(y, x)) % 360.0, 1) % 360.0
+    middle_dec = round(math.degrees(math.atan2(z, math.hypot(x, y))), 1)
+    return middle_ra, max(-90.0, min(90.0, middle_dec))

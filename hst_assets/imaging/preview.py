@@ -1,0 +1,184 @@
+"""Pictures of drizzled products for the web UI."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.stats import sigma_clipped_stats
+from numpy.typing import NDArray
+
+from hst_assets.failures import UnusableInput
+from hst_assets.workdir import write_atomically
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["thumbnail_bytes", "write_preview"]
+
+logger = logging.getLogger(__name__)
+
+#: The stretch runs from this many standard deviations below the sky ...
+_BLACK_SIGMA = -2.0
+#: ... to this percentile of the pixels, but at least so many standard deviations above the sky.
+_WHITE_PERCENTILE = 99.7
+_WHITE_SIGMA = 12.0
+#: Linear below this share of the range, logarithmic above.
+_SOFTENING = 0.06
+_NO_DATA_GREY = (58, 62, 70)
+_INK = (255, 214, 102)
+_BAR_LENGTHS_ARCSEC = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+
+
+def write_preview(fits_path: Path, png_path: Path, *, max_side: int = 640) -> Path:
+    """Write a picture of an image: asinh stretch, the array's own orientation, origin below left.
+
+    Parameters
+    ----------
+    fits_path : `~pathlib.Path`
+        A FITS file; its SCI extension is shown, or else the first two-dimensional image.
+    png_path : `~pathlib.Path`
+        Where the picture goes; written in one step.
+    max_side : int, optional
+        Longest side in pixels; larger images are averaged down, small ones are enlarged by a
+        whole factor.
+
+    Raises
+    ------
+    UnusableInput
+        If the file holds no image or no finite pixel.
+    """
+    picture = _picture(fits_path, max_side)
+    with write_atomically(png_path) as part:
+        picture.save(part, format="PNG", optimize=True)
+    return png_path
+
+
+def thumbnail_bytes(fits_path: Path, *, max_bytes: int = 50_000, max_side: int = 320) -> bytes:
+    """A PNG small enough to be embedded in a web page's text: at most `max_bytes`.
+
+    Raises
+    ------
+    UnusableInput
+        As `write_preview`.
+    """
+    side = max_side
+    while True:
+        picture = _picture(fits_path, side)
+        buffer = io.BytesIO()
+        picture.quantize(64).save(buffer, format="PNG", optimize=True)
+        if buffer.tell() <= max_bytes or side <= 16:
+            return buffer.getvalue()
+        side = int(side * 0.8)
+
+
+def _picture(fits_path: Path, max_side: int) -> Picture:
+    from PIL import Image
+
+    data, scale_arcsec, north_up = _read(fits_path)
+    shown, factor = _binned(data, max_side)
+    grey = _stretched(shown)
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    rgb[~np.isfinite(shown)] = _NO_DATA_GREY
+    picture = Image.fromarray(rgb[::-1])  # FITS rows run upwards
+    enlarge = max(1, min(8, max_side // max(picture.size)))
+    if enlarge > 1:
+        picture = picture.resize(
+            (picture.width * enlarge, picture.height * enlarge), Image.Resampling.NEAREST
+        )
+    if scale_arcsec and min(picture.size) >= 120:
+        _annotate(picture, scale_arcsec * factor / enlarge, north_up=north_up)
+    return picture
+
+
+def _read(fits_path: Path) -> tuple[NDArray[np.float32], float | None, bool]:
+    """The image, its pixel scale, and whether North is up and East to the left."""
+    with fits.open(fits_path) as hdus:
+        images = [
+            hdu for hdu in hdus if getattr(hdu, "is_image", False) and hdu.header["NAXIS"] == 2
+        ]
+        named = [hdu for hdu in images if hdu.name == "SCI"]
+        if not images:
+            raise UnusableInput("there is no image in it", where=fits_path)
+        hdu = (named or images)[0]
+        data = np.array(hdu.data, dtype=np.float32)
+        header = hdu.header
+    if not np.any(np.isfinite(data)):
+        raise UnusableInput("no pixel of the image is finite", where=fits_path)
+    scale, north_up = _orientation(header)
+    return data, scale, north_up
+
+
+def _orientation(header: fits.Header) -> tuple[float | None, bool]:
+    try:
+        cd11, cd12, cd21, cd22 = (
+            float(header[key]) for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")
+        )
+    except (KeyError, ValueError):
+        return None, False
+    scale = 3600.0 * math.sqrt(abs(cd11 * cd22 - cd12 * cd21))
+    skew = max(abs(cd12), abs(cd21)) * 3600.0
+    return scale or None, cd11 < 0 < cd22 and skew < 0.01 * scale
+
+
+def _binned(data: NDArray[np.float32], max_side: int) -> tuple[NDArray[np.float32], int]:
+    """Average over whole blocks so that the longest side fits; and the block's side."""
+    factor = max(1, math.ceil(max(data.shape) / max_side))
+    if factor == 1:
+        return data, 1
+    ny, nx = (math.ceil(side / factor) for side in data.shape)
+    padded = np.full((ny * factor, nx * factor), np.nan, np.float32)
+    padded[: data.shape[0], : data.shape[1]] = data
+    blocks = padded.reshape(ny, factor, nx, factor)
+    finite = np.isfinite(blocks)
+    count = finite.sum(axis=(1, 3))
+    total = np.where(finite, blocks, 0.0).sum(axis=(1, 3))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (total / count).astype(np.float32), factor
+
+
+def _stretched(data: NDArray[np.float32]) -> NDArray[np.uint8]:
+    finite = data[np.isfinite(data)]
+    _, sky, noise = sigma_clipped_stats(finite, sigma=3.0, maxiters=5)
+    noise = noise if noise > 0 else float(np.std(finite)) or 1.0
+    black = sky + _BLACK_SIGMA * noise
+    white = max(float(np.percentile(finite, _WHITE_PERCENTILE)), sky + _WHITE_SIGMA * noise)
+    fraction = np.clip((np.nan_to_num(data, nan=black) - black) / (white - black), 0.0, 1.0)
+    level = np.arcsinh(fraction / _SOFTENING) / np.arcsinh(1.0 / _SOFTENING)
+    return np.asarray(np.round(255.0 * level), dtype=np.uint8)
+
+
+def _annotate(picture: Picture, arcsec_per_pixel: float, *, north_up: bool) -> None:
+    """A scale bar below left and, where it holds, a compass above right."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(picture)
+    length = _bar_length(arcsec_per_pixel * picture.width * 0.25)
+    bar = length / arcsec_per_pixel
+    base = picture.height - 14
+    draw.line([(12, base), (12 + bar, base)], fill=_INK, width=2)
+    for end in (12, 12 + bar):
+        draw.line([(end, base - 4), (end, base + 4)], fill=_INK, width=2)
+    draw.text((14, base - 18), f'{length:g}"', fill=_INK)
+    if north_up:
+        _compass(draw, picture.width - 20, 52)
+
+
+def _bar_length(longest_arcsec: float) -> float:
+    fitting = [length for length in _BAR_LENGTHS_ARCSEC if length <= longest_arcsec]
+    return fitting[-1] if fitting else longest_arcsec
+
+
+def _compass(draw: Any, x: int, y: int) -> None:
+    arm = 26
+    draw.line([(x, y), (x, y - arm)], fill=_INK, width=2)
+    draw.line([(x, y), (x - arm, y)], fill=_INK, width=2)
+    draw.polygon([(x - 4, y - arm + 4), (x + 4, y - arm + 4), (x, y - arm - 4)], fill=_INK)
+    draw.polygon([(x - arm + 4, y - 4), (x - arm + 4, y + 4), (x - arm - 4, y)], fill=_INK)
+    draw.text((x - 3, y - arm - 17), "N", fill=_INK)
+    draw.text((x - arm - 14, y - 6), "E", fill=_INK)

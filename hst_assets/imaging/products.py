@@ -1,0 +1,283 @@
+"""Whether a drizzled product is what it should be: weights, coverage, conservation of flux.
+
+These functions take arrays and return numbers; what is wrong comes as sentences, so that a
+product that is merely poor is kept and shown as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.stats import sigma_clipped_stats
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from hst_assets.imaging.frames import Frame, Outline
+
+__all__ = [
+    "Chip",
+    "Flux",
+    "aperture_flux",
+    "bad_fraction",
+    "flux_ratio",
+    "footprint_mask",
+    "weight_problems",
+]
+
+Image = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+#: Radii in native pixels: the aperture, and the annulus the background is taken from.
+APERTURE_PIX = 4.0
+ANNULUS_PIX = (7.0, 11.0)
+#: Peaks this much above the sky's noise are stars bright enough for a ratio to 1 %.
+_STAR_SIGMA = 30.0
+_NEIGHBOUR_SIGMA = 8.0
+#: A neighbour brighter than this share of the star makes it crowded.
+_NEIGHBOUR_SHARE = 0.1
+_MAX_PEAKS = 2000
+_MAX_STARS = 60
+_FEWEST_STARS = 3
+#: Drizzle's weights are exposure time times the overlap, which rounding and distortion change.
+_WEIGHT_TOLERANCE = 1.15
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One chip of one exposure, for comparison with the product.
+
+    Attributes
+    ----------
+    rate : ndarray (ny, nx)
+        Native units per second and native pixel.
+    good : ndarray (ny, nx) of bool
+        Pixels that went into the product.
+    wcs : `~astropy.wcs.WCS`
+        With distortion.
+    nominal_area_arcsec2 : float
+        Area of the pixel that the flat field's photometric scale refers to (IDCSCALE squared).
+    """
+
+    rate: Image
+    good: Mask
+    wcs: WCS
+    nominal_area_arcsec2: float
+
+
+@dataclass(frozen=True)
+class Flux:
+    """Comparison of star fluxes on a product with those on its exposures.
+
+    Attributes
+    ----------
+    ratio : float or None
+        Median over stars; None with fewer than 3.
+    scatter : float or None
+        Robust standard deviation of the stars' ratios.
+    n_stars : int
+        Stars compared.
+    """
+
+    ratio: float | None
+    scatter: float | None
+    n_stars: int
+
+
+def footprint_mask(frame: Frame, outlines: Sequence[Outline]) -> Mask:
+    """Pixels of the frame (ny, nx) whose centres lie inside any of the outlines."""
+    from PIL import Image as PillowImage
+    from PIL import ImageDraw
+
+    canvas = PillowImage.new("1", (frame.nx, frame.ny))
+    draw = ImageDraw.Draw(canvas)
+    for outline in outlines:
+        x, y = frame.wcs.wcs_world2pix(outline[:, 0], outline[:, 1], 0)
+        if np.all(np.isfinite([x, y])):
+            draw.polygon(list(zip(x.tolist(), y.tolist(), strict=True)), fill=1)
+    return np.array(canvas, dtype=bool)
+
+
+def bad_fraction(sci: Image, wht: Image, inside: Mask) -> float:
+    """Share of the pixels `inside` that have no weight or no finite value; 1 if there are none."""
+    total = int(np.count_nonzero(inside))
+    if total == 0:
+        return 1.0
+    usable = (wht > 0) & np.isfinite(sci)
+    return 1.0 - float(np.count_nonzero(usable & inside)) / total
+
+
+def weight_problems(
+    wht: Image, inside: Mask, *, exptime_s: float, area_ratio: float, weight_type: str
+) -> list[str]:
+    """What is wrong with a weight map.
+
+    Parameters
+    ----------
+    wht : ndarray (ny, nx)
+        Weight map.
+    inside : ndarray (ny, nx) of bool
+        The exposures' footprint.
+    exptime_s : float
+        Total exposure time, the upper limit of an EXP weight per native pixel.
+    area_ratio : float
+        Area of a product's pixel over that of a native pixel.
+    weight_type : str
+        EXP, ERR or IVM; only EXP has a known upper limit.
+    """
+    problems = []
+    if not np.all(np.isfinite(wht)):
+        problems.append("the weight map has values that are not finite")
+    if np.any(wht < 0):
+        problems.append("the weight map has negative values")
+    highest = float(np.nanmax(wht, initial=0.0))
+    limit = exptime_s * max(area_ratio, 1.0) * _WEIGHT_TOLERANCE
+    if weight_type == "EXP" and highest > limit:
+        problems.append(f"weights reach {highest:.0f} s although {exptime_s:.0f} s were exposed")
+    near = _grown(inside, 3)
+    if np.any(wht[~near] > 0):
+        problems.append("there is weight outside the exposures' footprints")
+    return problems
+
+
+def _grown(mask: Mask, by_pix: int) -> Mask:
+    from scipy.ndimage import binary_dilation
+
+    grown: Mask = binary_dilation(mask, np.ones((3, 3), bool), iterations=by_pix)
+    return grown
+
+
+def flux_ratio(rate: Image, wht: Image, frame: Frame, chips: Sequence[Chip]) -> Flux:
+    """Star fluxes on the product over those on the exposures.
+
+    Each star is measured in the same aperture on the product and, through the WCS, on every
+    exposure where its aperture holds no bad pixel; counts on an exposure are multiplied by the
+    true area of the pixel (the pixel area map), since flat fields conserve surface brightness.
+
+    Parameters
+    ----------
+    rate, wht : ndarray (ny, nx)
+        Product in native units per second, and its weights.
+    frame : Frame
+        The product's pixels.
+    chips : sequence of Chip
+        All chips of all exposures that went in.
+    """
+    if not chips:
+        return Flux(None, None, 0)
+    native = float(np.median([np.sqrt(chip.nominal_area_arcsec2) for chip in chips]))
+    zoom = native / frame.scale_arcsec
+    usable = (wht > 0) & np.isfinite(rate)
+    ratios = []
+    for x, y in _isolated_stars(rate, usable, zoom)[:_MAX_STARS]:
+        on_product = aperture_flux(rate, usable, x, y, zoom)
+        ra, dec = frame.wcs.wcs_pix2world(x, y, 0)
+        on_exposures = [
+            flux for chip in chips if (flux := _flux_on_chip(chip, float(ra), float(dec), native))
+        ]
+        if on_product is not None and on_exposures and np.median(on_exposures) > 0:
+            ratios.append(on_product / float(np.median(on_exposures)))
+    if len(ratios) < _FEWEST_STARS:
+        return Flux(None, None, len(ratios))
+    median = float(np.median(ratios))
+    scatter = 1.4826 * float(np.median(np.abs(np.array(ratios) - median)))
+    return Flux(median, scatter, len(ratios))
+
+
+def _isolated_stars(rate: Image, usable: Mask, zoom: float) -> list[tuple[float, float]]:
+    """Bright peaks without a bright neighbour, brightest first (0-based pixels)."""
+    from photutils.detection import find_peaks
+
+    if np.count_nonzero(usable) < 100:
+        return []
+    _, sky, noise = sigma_clipped_stats(rate[usable][::7], sigma=3.0, maxiters=5)
+    if not noise > 0:
+        return []
+    peaks = find_peaks(
+        np.where(usable, rate, sky),
+        sky + _NEIGHBOUR_SIGMA * noise,
+        box_size=2 * int(np.ceil(1.5 * zoom)) + 1,
+        npeaks=_MAX_PEAKS,
+    )
+    if peaks is None:
+        return []
+    peaks.sort("peak_value", reverse=True)
+    x, y = np.array(peaks["x_peak"], float), np.array(peaks["y_peak"], float)
+    height = np.array(peaks["peak_value"], float) - sky
+    reach = ANNULUS_PIX[0] * zoom
+    stars = []
+    for index in np.flatnonzero(height > _STAR_SIGMA * noise):
+        near = np.hypot(x - x[index], y - y[index]) < reach
+        near[index] = False
+        if not np.any(height[near] > _NEIGHBOUR_SHARE * height[index]):
+            stars.append(_centroid(rate, usable, x[index], y[index], zoom))
+    return stars
+
+
+def _centroid(rate: Image, usable: Mask, x: float, y: float, zoom: float) -> tuple[float, float]:
+    """Centre of light within two native pixels of a peak; the peak itself at an edge."""
+    half = max(int(np.ceil(2 * zoom)), 1)
+    ix, iy = int(x), int(y)
+    window = np.s_[max(iy - half, 0) : iy + half + 1, max(ix - half, 0) : ix + half + 1]
+    values = np.where(usable[window], rate[window], 0.0)
+    values = np.clip(values - np.median(values), 0.0, None)
+    rows, columns = np.mgrid[window]
+    total = values.sum()
+    if total <= 0:
+        return x, y
+    return float((columns * values).sum() / total), float((rows * values).sum() / total)
+
+
+def aperture_flux(data: Image, good: Mask, x: float, y: float, zoom: float) -> float | None:
+    """Background-subtracted sum in the aperture at (x, y), 0-based pixels.
+
+    None where it leaves the image or holds a bad pixel. `zoom` is the number of the image's
+    pixels to a native pixel.
+    """
+    from photutils.aperture import CircularAperture
+
+    radius = APERTURE_PIX * zoom
+    inner, outer = ANNULUS_PIX[0] * zoom, ANNULUS_PIX[1] * zoom
+    left, bottom = int(np.floor(x - outer)), int(np.floor(y - outer))
+    right, top = int(np.ceil(x + outer)) + 1, int(np.ceil(y + outer)) + 1
+    if left < 0 or bottom < 0 or right > data.shape[1] or top > data.shape[0]:
+        return None
+    window = np.s_[bottom:top, left:right]
+    cut, cut_good = data[window], good[window]
+    weights = CircularAperture((x - left, y - bottom), radius).to_mask("exact")
+    overlap = weights.to_image(cut.shape)
+    if overlap is None or np.any((overlap > 0) & ~cut_good):
+        return None
+    rows, columns = np.mgrid[window]
+    distance = np.hypot(columns - x, rows - y)
+    ring = (distance >= inner) & (distance <= outer) & cut_good
+    if np.count_nonzero(ring) < 20:
+        return None
+    _, background, _ = sigma_clipped_stats(cut[ring], sigma=3.0, maxiters=5)
+    return float(np.sum(overlap * (cut - background)))
+
+
+def _flux_on_chip(chip: Chip, ra: float, dec: float, native_arcsec: float) -> float | None:
+    """Flux of a star on one chip, per second, corrected for the pixel's area."""
+    zoom = native_arcsec / float(np.sqrt(chip.nominal_area_arcsec2))
+    ny, nx = chip.rate.shape
+    x, y = chip.wcs.wcs_world2pix(ra, dec, 0)  # near enough to tell whether it is on the chip
+    if not (-100 < x < nx + 100 and -100 < y < ny + 100):
+        return None
+    x, y = (float(value) for value in chip.wcs.all_world2pix(ra, dec, 0, quiet=True))
+    if not (0 < x < nx and 0 < y < ny):
+        return None
+    flux = aperture_flux(chip.rate, chip.good, x, y, zoom)
+    if flux is None:
+        return None
+    return flux * _pixel_area_arcsec2(chip.wcs, x, y) / chip.nominal_area_arcsec2
+
+
+def _pixel_area_arcsec2(wcs: WCS, x: float, y: float) -> float:
+    """True area of the pixel at (x, y) from the WCS's derivatives over two pixels."""
+    ra, dec = wcs.all_pix2world([x - 1, x + 1, x, x], [y, y, y - 1, y + 1], 0)
+    cosine = np.cos(np.radians(np.mean(dec)))
+    dra = (np.array([ra[1] - ra[0], ra[3] - ra[2]]) + 180.0) % 360.0 - 180.0
+    ddec = np.array([dec[1] - dec[0], dec[3] - dec[2]])
+    return float(abs(dra[0] * ddec[1] - dra[1] * ddec[0]) * cosine / 4.0 * 3600.0**2)
