@@ -1,0 +1,198 @@
+"""Ready-made campaigns: the demo, and tiny ones for tests."""
+
+from __future__ import annotations
+
+from hst_assets.detectors import DETECTORS
+from hst_assets.failures import BadConfiguration
+from hst_assets.simulate.campaign import (
+    CampaignPlan,
+    ScenePlan,
+    Subarray,
+    Transient,
+    VisitPlan,
+)
+
+__all__ = ["DEMO_MJD", "demo_plan", "small_plan"]
+
+DEMO_MJD = 57210.25
+
+_SMALL_SUBARRAYS = {
+    "wfc3_uvis": Subarray(1000, 800, 512, 512),
+    "wfc3_ir": Subarray(251, 251, 512, 512),
+    "acs_wfc": Subarray(1000, 800, 512, 512),
+    "acs_hrc": Subarray(256, 256, 512, 512),
+    "wfpc2": None,
+}
+#: Radius of the sky that a small exposure and its dithers see, and how it is populated.
+_SMALL_SCENES = {
+    "wfc3_uvis": ScenePlan(18.0, 420, (19.0, 25.0), n_isolated=10, n_galaxies=6),
+    "wfc3_ir": ScenePlan(
+        48.0, 420, (18.5, 24.0), n_isolated=20, isolated_magnitudes=(18.8, 20.0), n_galaxies=12
+    ),
+    "acs_wfc": ScenePlan(21.0, 480, (19.0, 25.0), n_isolated=12, n_galaxies=6),
+    "acs_hrc": ScenePlan(
+        13.0,
+        320,
+        (18.0, 23.5),
+        n_isolated=6,
+        isolated_magnitudes=(18.6, 20.0),
+        isolation_arcsec=1.8,
+        n_galaxies=3,
+    ),
+    "wfpc2": ScenePlan(
+        115.0, 2600, (17.0, 23.5), n_isolated=60, isolated_magnitudes=(17.5, 19.0), n_galaxies=30
+    ),
+}
+_SMALL_FILTERS = {
+    "wfc3_uvis": ("F606W",),
+    "wfc3_ir": ("F110W",),
+    "acs_wfc": ("F606W",),
+    "acs_hrc": ("F606W",),
+    "wfpc2": ("F606W",),
+}
+_SMALL_EXPTIMES_S = {
+    "wfc3_uvis": 300.0,
+    "wfc3_ir": 100.0,
+    "acs_wfc": 300.0,
+    "acs_hrc": 300.0,
+    "wfpc2": 160.0,
+}
+_LETTERS = {"WFC3": "i", "ACS": "j", "WFPC2": "u"}
+
+
+def small_plan(
+    detector_key: str,
+    *,
+    filters: tuple[str, ...] | None = None,
+    n_exposures: int = 2,
+    exptime_s: float | None = None,
+    pointing_error_arcsec: tuple[float, float] = (0.12, -0.08),
+    visit: str | None = None,
+    mjd: float = DEMO_MJD,
+    full_frame: bool = False,
+    seed: int = 5,
+) -> CampaignPlan:
+    """One visit small enough for a test: 512 x 512 pixels (WFPC2: its four chips).
+
+    Parameters
+    ----------
+    detector_key : str
+        Key of `hst_assets.detectors.DETECTORS`.
+    filters : tuple of str, optional
+        One filter unless given.
+    n_exposures : int
+        Exposures in each filter.
+    exptime_s : float, optional
+        Exposure time of each.
+    pointing_error_arcsec : tuple of float
+        True minus header pointing of the visit, (east, north).
+    visit : str, optional
+        Visit id.
+    mjd : float
+        When it begins.
+    full_frame : bool
+        All chips instead of a subarray; the sky is no larger for it.
+    seed : int
+        Seed of sky and chance.
+
+    Raises
+    ------
+    BadConfiguration
+        If there is no such detector.
+    """
+    if detector_key not in _SMALL_SCENES:
+        raise BadConfiguration(
+            f"no detector {detector_key!r}", next_step=f"Known: {', '.join(_SMALL_SCENES)}"
+        )
+    letter = _LETTERS[DETECTORS[detector_key].instrument]
+    visit_plan = VisitPlan(
+        visit=visit or f"{letter}sim01",
+        detector_key=detector_key,
+        filters=filters or _SMALL_FILTERS[detector_key],
+        n_exposures=n_exposures,
+        exptime_s=exptime_s or _SMALL_EXPTIMES_S[detector_key],
+        mjd=mjd,
+        subarray=None if full_frame else _SMALL_SUBARRAYS[detector_key],
+        dither_arcsec=0.6,
+        pointing_error_arcsec=pointing_error_arcsec,
+    )
+    return CampaignPlan(
+        name=f"small-{detector_key.replace('_', '-')}",
+        ra_deg=150.1,
+        dec_deg=2.2,
+        visits=(visit_plan,),
+        scene=_SMALL_SCENES[detector_key],
+        seed=seed,
+    )
+
+
+def demo_plan() -> CampaignPlan:
+    """A transient seen by three visits: WFC3/UVIS twice, 40 days apart, then WFC3/IR.
+
+    Pointing errors between the visits are 0.05 to 0.4 arcsec.
+    """
+    uvis = Subarray(1400, 500, 1024, 1024)
+    return CampaignPlan(
+        name="demo-sn",
+        ra_deg=184.7403,
+        dec_deg=29.2753,
+        visits=(
+            VisitPlan(
+                visit="idem01",
+                detector_key="wfc3_uvis",
+                filters=("F606W", "F814W"),
+                n_exposures=2,
+                exptime_s=350.0,
+                mjd=DEMO_MJD,
+                pa_v3_deg=40.0,
+                subarray=uvis,
+                pointing_error_arcsec=(0.05, -0.03),
+                roll_error_deg=0.001,
+            ),
+            VisitPlan(
+                visit="idem02",
+                detector_key="wfc3_uvis",
+                filters=("F814W",),
+                n_exposures=2,
+                exptime_s=350.0,
+                mjd=DEMO_MJD + 40.0,
+                pa_v3_deg=52.0,
+                subarray=uvis,
+                pointing_error_arcsec=(-0.22, 0.28),
+                roll_error_deg=-0.003,
+            ),
+            VisitPlan(
+                visit="idem03",
+                detector_key="wfc3_ir",
+                filters=("F110W",),
+                n_exposures=3,
+                exptime_s=150.0,
+                mjd=DEMO_MJD + 41.0,
+                pa_v3_deg=52.0,
+                subarray=Subarray(251, 251, 512, 512),
+                pointing_error_arcsec=(0.17, 0.10),
+                roll_error_deg=0.002,
+            ),
+        ),
+        scene=ScenePlan(
+            radius_arcsec=46.0,
+            n_stars=1250,
+            magnitudes=(19.5, 25.5),
+            slope=0.20,
+            n_isolated=60,
+            isolated_magnitudes=(19.4, 20.8),
+            n_galaxies=25,
+        ),
+        transient=Transient(
+            east_arcsec=1.7,
+            north_arcsec=-2.3,
+            light_curve=(
+                (DEMO_MJD - 5.0, 23.6),
+                (DEMO_MJD + 12.0, 21.2),
+                (DEMO_MJD + 38.0, 20.4),
+                (DEMO_MJD + 80.0, 21.6),
+            ),
+            colour=0.2,
+        ),
+        seed=20150708,
+    )
