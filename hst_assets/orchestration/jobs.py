@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-
 __all__ = ["LEVELS", "Level", "level_jobs"]
 
 

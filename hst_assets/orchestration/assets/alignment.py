@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from hst_assets.identifiers import VisitKey
-from hst_assets.orchestration.assets.materializing import materialized
+from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.gathering import standing_visits
 from hst_assets.orchestration.partitions import hst_target, hst_visit
@@ -20,6 +20,7 @@ _GROUP = "alignment"
     partitions_def=hst_visit,
     deps=["visit_reference"],
     io_manager_key="ecsv",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"fits", "tweakreg"},
     check_specs=check_specs("aligned_exposures"),
@@ -42,6 +43,7 @@ def aligned_exposures(
     partitions_def=hst_target,
     deps=[dg.AssetDep("aligned_exposures", partition_mapping=dg.AllPartitionMapping())],
     io_manager_key="hdf5",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"hdf5"},
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from hst_assets.identifiers import VisitKey
-from hst_assets.orchestration.assets.materializing import materialized
+from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Redo
@@ -18,6 +18,7 @@ _GROUP = "drizzling"
 @dg.asset(
     partitions_def=hst_visit,
     io_manager_key="ecsv",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"fits", "astrodrizzle"},
     check_specs=check_specs("epoch_drizzles"),
@@ -39,6 +40,7 @@ def epoch_drizzles(
 @dg.asset(
     partitions_def=hst_target,
     io_manager_key="ecsv",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"fits", "astrodrizzle"},
     check_specs=check_specs("drizzled_stacks"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from hst_assets.identifiers import VisitKey
-from hst_assets.orchestration.assets.materializing import materialized
+from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.gathering import standing_visits
 from hst_assets.orchestration.partitions import hst_target, hst_visit
@@ -19,6 +19,7 @@ _GROUP = "exposures"
 @dg.asset(
     partitions_def=hst_visit,
     io_manager_key="ecsv",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"fits"},
     check_specs=check_specs("raw_exposures"),
@@ -38,6 +39,7 @@ def raw_exposures(
 @dg.asset(
     partitions_def=hst_visit,
     io_manager_key="ecsv",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"table"},
     check_specs=check_specs("exposure_table"),
@@ -58,6 +60,7 @@ def exposure_table(
     partitions_def=hst_target,
     deps=[dg.AssetDep("exposure_table", partition_mapping=dg.AllPartitionMapping())],
     io_manager_key="ecsv",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"table"},
     check_specs=check_specs("target_exposures"),

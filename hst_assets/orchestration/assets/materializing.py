@@ -10,7 +10,10 @@ from hst_assets.orchestration.metadata import describe
 from hst_assets.orchestration.resources import Session
 from hst_assets.provenance import Made
 
-__all__ = ["materialized"]
+__all__ = ["BY_PATH", "materialized"]
+
+#: Assets hand their product over as the path of a file that stands.
+BY_PATH = dg.PythonObjectDagsterType(Path, name="ProductPath")
 
 
 def materialized(

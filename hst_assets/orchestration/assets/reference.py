@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from hst_assets.identifiers import VisitKey
-from hst_assets.orchestration.assets.materializing import materialized
+from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.io_managers import product_path
 from hst_assets.orchestration.partitions import hst_target, hst_visit, visits_of
@@ -21,6 +21,7 @@ _DATA_VERSION_TAG = "dagster/data_version"
 @dg.asset(
     partitions_def=hst_target,
     io_manager_key="fits",
+    dagster_type=BY_PATH,
     group_name=_GROUP,
     kinds={"fits", "astrodrizzle"},
     check_specs=check_specs("reference_image"),

@@ -1,0 +1,67 @@
+# Everything starts here: `make demo`, `make test`, `make up`. See `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+export HST_ASSETS_ROOT ?= $(CURDIR)/data
+export DAGSTER_HOME ?= $(CURDIR)/data/deployment
+
+.PHONY: help
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@for candidate in python3 python3.13 python3.12 python3.11; do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    python=$$candidate; break; fi; done; \
+	if [ -z "$${python:-}" ]; then echo "Python 3.11 or later is needed"; exit 1; fi; \
+	echo "Setting up $(VENV) with $$($$python --version)"; \
+	$$python -m venv --clear $(VENV)
+	@# uv, itself from the lock, installs in a sixth of pip's time; pip does it where uv cannot.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.lock)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# Without bytecode every process parses drizzlepac again: 18 s instead of 5 s.
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib hst_assets || true
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Set up .venv from the lock
+
+.PHONY: demo
+demo: $(INSTALLED) ## Simulate a small campaign, run the whole graph on it, compare with the truth
+	@$(BIN)/hst-assets demo
+
+.PHONY: up
+up: $(INSTALLED) ## The web UI on 127.0.0.1:3000, with the daemon that runs sensors and schedules
+	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+.PHONY: test
+test: $(INSTALLED) ## The whole test suite
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup hst_assets_tests
+
+.PHONY: lint
+lint: $(INSTALLED) ## Formatting, lint, types, import walls
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --config setup.cfg
+
+.PHONY: docs
+docs: $(INSTALLED) ## Build the documentation into docs/_build/html
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+.PHONY: lock
+lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-header --group dev --group docs pyproject.toml --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Remove the environment and what was built (never data/)
+	rm -rf $(VENV) docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

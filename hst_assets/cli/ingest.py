@@ -1,0 +1,120 @@
+"""``hst-assets ingest``: verified exposures into raw/, target and visits into Dagster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from hst_assets.cli.deployment import opened_instance
+from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
+from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from hst_assets.exposures.ingest import IngestReport, Mode
+
+__all__ = ["ingest_command", "ingest_into"]
+
+
+def ingest_command(
+    sources: Annotated[
+        list[Path] | None, typer.Argument(help="Folders or files.", show_default=False)
+    ] = None,
+    *,
+    target: Annotated[str, typer.Option(help="Name of the target.", show_default=False)],
+    ra: Annotated[str | None, typer.Option(help="Right ascension: degrees or h:m:s.")] = None,
+    dec: Annotated[str | None, typer.Option(help="Declination: degrees or d:m:s.")] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="Archive tree INST/DET/round(ra)/name to search.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="copy, symlink or hardlink.")] = "copy",
+    clobber: Annotated[
+        bool, typer.Option("--clobber", help="Replace raw files that have other bytes.")
+    ] = False,
+    root: RootOption = None,
+) -> None:
+    """Verify exposures, put them read-only into raw/, register target and visits."""
+    if mode not in {"copy", "symlink", "hardlink"}:
+        raise BadConfiguration(f"no mode {mode!r}", next_step="Use copy, symlink or hardlink")
+    if not sources and archive is None:
+        raise BadConfiguration("nothing to ingest", next_step="Name folders, files or --archive")
+    report = ingest_into(
+        WorkDir(root_or_default(root), target),
+        sources or [],
+        archive=archive,
+        position=_position(ra, dec),
+        mode=mode,  # type: ignore[arg-type]
+        replace=clobber,
+    )
+    show(report)
+    if not report.accepted and not report.unchanged:
+        raise UnusableInput("nothing usable among what was named", where=target)
+
+
+def ingest_into(
+    workdir: WorkDir,
+    sources: list[Path],
+    *,
+    archive: Path | None = None,
+    position: tuple[float, float] | None = None,
+    mode: Mode = "copy",
+    replace: bool = False,
+) -> IngestReport:
+    """Ingest, and register what was taken with Dagster."""
+    from hst_assets.exposures.archive_tree import exposures_near
+    from hst_assets.exposures.ingest import ingest
+    from hst_assets.orchestration.partitions import register
+
+    ra_deg, dec_deg = position or (None, None)
+    files = list(sources)
+    if archive is not None:
+        if position is None:
+            raise BadConfiguration("--archive is searched around a position: give --ra and --dec")
+        files += exposures_near(archive, *position)
+    report = ingest(files, workdir, mode=mode, replace=replace, ra_deg=ra_deg, dec_deg=dec_deg)
+    if report.visits:
+        with opened_instance() as instance:
+            register(instance, workdir.target, report.visits)
+    return report
+
+
+def show(report: IngestReport) -> None:
+    """Print what became of the files, the refused ones with their reason at the end."""
+    console = output()
+    console.print(
+        f"{len(report.accepted)} files ingested, {len(report.unchanged)} already there, "
+        f"{len(report.refused)} refused; visits: {', '.join(report.visits) or 'none'}"
+    )
+    for refused in report.refused:
+        errors().print(
+            f"[yellow]refused[/yellow] {escape(str(refused.path))}: {escape(refused.reason)}",
+            highlight=False,
+        )
+
+
+def _position(ra: str | None, dec: str | None) -> tuple[float, float] | None:
+    """Read a position: degrees if both are plain numbers, else sexagesimal hours and degrees."""
+    if ra is None and dec is None:
+        return None
+    if ra is None or dec is None:
+        raise BadConfiguration("--ra and --dec belong together")
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    try:
+        unit = (u.deg, u.deg) if _is_number(ra) and _is_number(dec) else (u.hourangle, u.deg)
+        place = SkyCoord(ra, dec, unit=unit)
+    except ValueError as error:
+        raise BadConfiguration(f"not a position: {error}", where=f"{ra} {dec}") from error
+    return float(place.ra.deg), float(place.dec.deg)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

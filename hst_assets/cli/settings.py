@@ -1,0 +1,71 @@
+"""``hst-assets settings``: show what is in force for a target, and change it."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated, Any
+
+import typer
+
+from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
+from hst_assets.failures import BadConfiguration
+from hst_assets.settings import Settings, load_settings, write_settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["parse_change", "settings_command"]
+
+
+def settings_command(
+    target: TargetArgument,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(help="section.key=value to set, section.key= to go back to the default."),
+    ] = None,
+    root: RootOption = None,
+) -> None:
+    """Show a target's settings; values that differ from the default are marked."""
+    workdir = WorkDir(root_or_default(root), target).existing()
+    if changes:
+        merged: dict[str, dict[str, Any]] = {}
+        for text in changes:
+            section, key, value = parse_change(text)
+            merged.setdefault(section, {})[key] = value
+        write_settings(workdir, merged)
+    _show(load_settings(workdir))
+
+
+def parse_change(text: str) -> tuple[str, str, Any]:
+    """Read ``section.key=value``; the value as TOML, or as text where it is not TOML.
+
+    Raises
+    ------
+    BadConfiguration
+        If the text is not of that form.
+
+    Examples
+    --------
+    >>> parse_change("alignment.search_radius_arcsec=2.5")
+    ('alignment', 'search_radius_arcsec', 2.5)
+    >>> parse_change("drizzle.object_name=SN2013fy")
+    ('drizzle', 'object_name', 'SN2013fy')
+    """
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not equals or not dot or not key:
+        raise BadConfiguration("not a change", where=text, next_step="Write section.key=value")
+    if not value.strip():
+        return section, key, None
+    try:
+        return section, key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return section, key, value.strip()
+
+
+def _show(settings: Settings) -> None:
+    console = output()
+    defaults = Settings().model_dump(mode="json")
+    for section, values in settings.model_dump(mode="json").items():
+        console.print(f"[bold]\\[{section}][/bold]")
+        for key, value in values.items():
+            mark = "" if value == defaults[section][key] else "   [green]# set[/green]"
+            console.print(f"  {key} = {value!r}{mark}", highlight=False)

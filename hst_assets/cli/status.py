@@ -1,0 +1,50 @@
+"""``hst-assets status``: what stands of each target."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hst_assets.cli.terminal import RootOption, output, root_or_default
+from hst_assets.workdir import WorkDir, targets_in
+
+__all__ = ["status_command"]
+
+
+def status_command(
+    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    root: RootOption = None,
+) -> None:
+    """Show, for each target, the visits it has and which products stand."""
+    folder = root_or_default(root)
+    names = [target] if target else targets_in(folder)
+    if not names:
+        output().print(f"no targets in {folder}")
+    for name in names:
+        output().print(_table(WorkDir(folder, name).existing()))
+
+
+def _table(workdir: WorkDir) -> Table:
+    from hst_assets.exposures.raw import visits_in
+    from hst_assets.identifiers import VisitKey
+    from hst_assets.orchestration.io_managers import PRODUCTS, product_path
+    from hst_assets.orchestration.jobs import LEVELS
+    from hst_assets.provenance import read_record
+
+    table = Table(title=workdir.target, title_justify="left")
+    for column in ("partition", "asset", "made at", "stands"):
+        table.add_column(column)
+    keys = [str(VisitKey(workdir.target, visit)) for visit in visits_in(workdir)]
+    for level in LEVELS:
+        for key in keys if level.by_visit else [workdir.target]:
+            for asset in level.assets:
+                if asset not in PRODUCTS:
+                    continue
+                record = read_record(product_path(workdir.root, asset, key))
+                stands = "not made" if record is None else "yes"
+                if record is not None and not record.whole(workdir):
+                    stands = "changed or gone"
+                table.add_row(key, asset, record.created if record else "", stands)
+    return table

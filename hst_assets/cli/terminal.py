@@ -1,0 +1,34 @@
+"""What the commands share of the terminal: consoles, and the options that several take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hst_assets.workdir import ROOT_VARIABLE, default_root
+
+__all__ = ["RootOption", "TargetArgument", "errors", "output", "root_or_default"]
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", help=f"Folder of work directories [default: ${ROOT_VARIABLE} or data/]"),
+]
+TargetArgument = Annotated[str, typer.Argument(help="Name of the target.", show_default=False)]
+
+
+def output() -> Console:
+    """The console for results."""
+    return Console(soft_wrap=True)
+
+
+def errors() -> Console:
+    """The console for failures and warnings."""
+    return Console(stderr=True, soft_wrap=True)
+
+
+def root_or_default(root: Path | None) -> Path:
+    """The folder of work directories that a command works in."""
+    return root.absolute() if root else default_root()

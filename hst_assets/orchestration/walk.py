@@ -1,0 +1,225 @@
+"""Walk a target through all levels in this process: what ``hst-assets materialize`` does.
+
+Each level of each partition is one Dagster run, recorded like any other. A visit that fails costs
+itself: the walk goes on with the others, and says so at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.jobs import LEVELS, Level
+from hst_assets.orchestration.partitions import register, visits_of
+from hst_assets.orchestration.resources import Redo
+from hst_assets.workdir import WorkDir
+
+__all__ = ["Outcome", "walk"]
+
+_PROCESS_TAG = "hst_assets/process"
+_WITHOUT_CONFIG = {"visit_reference"}
+_UNFINISHED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one level of one partition.
+
+    Attributes
+    ----------
+    level, partition : str
+        The job's name and the partition key.
+    made, unchanged : tuple of str
+        Assets that were made now, and those that stood.
+    failures : tuple of str
+        Why steps failed, in the words of the failure.
+    warnings : tuple of str
+        Checks that did not pass: ``asset: what was found``.
+    """
+
+    level: str
+    partition: str
+    made: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    run_id: str = field(default="", compare=False)
+
+
+def walk(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    workdir: WorkDir,
+    *,
+    assets: Collection[str] = (),
+    visits: Collection[str] = (),
+    redo: Redo | None = None,
+    started: Callable[[Level, str], None] = lambda _level, _partition: None,
+) -> Iterator[Outcome]:
+    """Materialize a target's assets in the order of the levels.
+
+    Parameters
+    ----------
+    definitions : Definitions
+        As `build_defs` makes them.
+    instance : DagsterInstance
+        Where runs and partitions are recorded.
+    workdir : WorkDir
+        The target's work directory; its visits are registered first.
+    assets : collection of str, optional
+        Only these; all by default.
+    visits : collection of str, optional
+        Only these at the visit level; all by default.
+    redo : Redo, optional
+        What is made again although nothing changed.
+    started : callable, optional
+        Told of each level and partition before it runs.
+
+    Yields
+    ------
+    outcome : Outcome
+        One a level and partition, as it ends.
+
+    Raises
+    ------
+    BadConfiguration
+        If an asset or a visit does not exist.
+    """
+    from hst_assets.exposures.raw import visits_in
+
+    register(instance, workdir.existing().target, visits_in(workdir))
+    _bury_dead_runs(instance)
+    known = {asset for level in LEVELS for asset in level.assets}
+    _refuse_unknown("asset", set(assets) - known, known)
+    all_visits = {key.visit for key in visits_of(instance, workdir.target)}
+    _refuse_unknown("visit", set(visits) - all_visits, all_visits)
+    for level in LEVELS:
+        selected = [asset for asset in level.assets if not assets or asset in assets]
+        if not selected:
+            continue
+        for partition in _partitions(instance, workdir, level, visits):
+            started(level, partition)
+            yield _run(definitions, instance, level, selected, partition, redo or Redo())
+
+
+def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+    if unknown:
+        raise BadConfiguration(
+            f"no {what} {', '.join(sorted(unknown))}",
+            next_step=f"There are: {', '.join(sorted(known)) or 'none'}",
+        )
+
+
+def _partitions(
+    instance: dg.DagsterInstance, workdir: WorkDir, level: Level, visits: Collection[str]
+) -> list[str]:
+    if not level.by_visit:
+        return [workdir.target]
+    keys = visits_of(instance, workdir.target)
+    return [str(key) for key in keys if not visits or key.visit in visits]
+
+
+def _run(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    level: Level,
+    assets: list[str],
+    partition: str,
+    redo: Redo,
+) -> Outcome:
+    job = definitions.resolve_job_def(level.job)
+    result = job.execute_in_process(
+        partition_key=partition,
+        asset_selection=[dg.AssetKey(asset) for asset in assets],
+        instance=instance,
+        run_config=_run_config(assets, redo),
+        tags={_PROCESS_TAG: _this_process()},
+        raise_on_error=False,
+    )
+    return _outcome(level, partition, result)
+
+
+def _run_config(assets: list[str], redo: Redo) -> dict[str, Any]:
+    config = redo.model_dump()
+    return {
+        "ops": {asset: {"config": config} for asset in assets if asset not in _WITHOUT_CONFIG},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+
+
+def _outcome(level: Level, partition: str, result: dg.ExecuteInProcessResult) -> Outcome:
+    made, unchanged = [], []
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        executed = materialization.metadata.get("executed")
+        is_new = executed is not None and str(executed.value).startswith("made")
+        (made if is_new else unchanged).append(materialization.asset_key.path[-1])
+    warnings = [
+        f"{check.asset_key.path[-1]}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    ]
+    return Outcome(
+        level=level.job,
+        partition=partition,
+        made=tuple(made),
+        unchanged=tuple(unchanged),
+        failures=tuple(_failures(result)),
+        warnings=tuple(warnings),
+        run_id=result.run_id,
+    )
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            shown = data.user_failure_data.description if data.user_failure_data else None
+            error = data.error
+            yield f"{event.step_key}: {shown or (error.message.strip() if error else 'failed')}"
+        elif event.is_step_skipped and not result.success:
+            yield f"{event.step_key}: not made, because what it stands on failed"
+
+
+# --------------------------------------------------------- runs of processes that are gone
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _bury_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs as failed whose process was killed on this host, so that nothing waits for them."""
+    for record in instance.get_run_records(RunsFilter(statuses=_UNFINISHED)):
+        run = record.dagster_run
+        host, _, pid = run.tags.get(_PROCESS_TAG, "").partition(":")
+        if host == socket.gethostname() and pid != str(os.getpid()) and not _alive(int(pid)):
+            logging.getLogger(__name__).info("run %s was killed with its process", run.run_id)
+            instance.report_run_failed(run, "the process that ran it is gone")
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else _signals(pid)
+
+
+def _signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
