@@ -8,6 +8,7 @@ great circles are straight lines: nothing special happens at RA 0 or at the pole
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -34,7 +35,7 @@ _FIRST_SEGMENTS = 4
 _MOST_SEGMENTS = 256
 #: Beyond this separation a target is measured from the field's centre.
 _PLANE_LIMIT_DEG = 10.0
-_ARCSEC = np.degrees(1.0) * 3600.0
+_ARCSEC = math.degrees(1.0) * 3600.0
 
 
 def chip_polygon(pixel_to_sky: PixelToSky, shape: tuple[int, int]) -> Array:
@@ -123,7 +124,7 @@ def signed_distance_arcsec(polygons: Sequence[Array], ra_deg: float, dec_deg: fl
     position in the gap between two chips is outside both.
     """
     target = np.array([[ra_deg, dec_deg]])
-    return max(float(_signed_distance(polygon, target)) for polygon in polygons)
+    return max(_signed_distance(polygon, target) for polygon in polygons)
 
 
 def _signed_distance(polygon: Array, target: Array) -> float:
@@ -132,7 +133,7 @@ def _signed_distance(polygon: Array, target: Array) -> float:
     separation = float(np.arctan2(*_sine_cosine(centre, _unit(target)[0])))
     if np.degrees(separation) > _PLANE_LIMIT_DEG:
         radius = max(float(np.arctan2(*_sine_cosine(centre, vertex))) for vertex in _unit(polygon))
-        return -(separation - radius) * _ARCSEC
+        return float(radius - separation) * _ARCSEC
     point = np.column_stack(_tangent_plane(target, centre))[0]
     start = np.column_stack(_tangent_plane(polygon, centre))
     end = np.roll(start, -1, axis=0)

@@ -182,7 +182,11 @@ def read_exposure(path: Path, dq_path: Path | None = None) -> Exposure:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # card fixes of old headers; nothing we act on
-            with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+            # By handle: astropy leaves files open that it fails to open by name.
+            with (
+                path.open("rb") as handle,
+                fits.open(handle, memmap=False, lazy_load_hdus=True) as hdus,
+            ):
                 return exposure_from_hdus(hdus, path, dq_path)
     except (OSError, TypeError, fits.VerifyError) as error:
         raise UnusableInput(f"cannot be read as FITS: {error}", where=path) from error
@@ -412,6 +416,11 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
             _number(header, keyword)
         except UnusableInput as error:
             raise UnusableInput(f"{label}: {error.what}") from error
+    if abs(header["CRVAL1"]) > 360.0 or abs(header["CRVAL2"]) > 90.0:
+        raise UnusableInput(
+            f"{label}: its WCS stands at no place of the sky: CRVAL is "
+            f"{header['CRVAL1']}, {header['CRVAL2']}"
+        )
     if not str(header.get("CTYPE1", "")).startswith("RA---"):
         raise UnusableInput(f"{label}: keyword CTYPE1 is {header.get('CTYPE1')!r}, not a sky WCS")
     if "CD1_1" not in header and "PC1_1" not in header and "CDELT1" not in header:
@@ -420,8 +429,9 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
             wcs = WCS(header, fobj=hdus)
-    except (ValueError, TypeError, KeyError, IndexError, AssertionError) as error:
-        # WcsError derives from ValueError; the others come from lookup tables that are not there.
+    except (ValueError, TypeError, KeyError, IndexError, AssertionError, MemoryError) as error:
+        # WcsError derives from ValueError; the others, MemoryError included, come from lookup
+        # tables that are not there or are described wrongly.
         raise UnusableInput(f"{label}: its WCS cannot be used: {error}") from error
     if wcs.naxis != 2 or not wcs.has_celestial:
         raise UnusableInput(f"{label}: its WCS is not one of the sky")

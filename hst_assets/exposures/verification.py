@@ -36,6 +36,8 @@ EXPOSURE_SUFFIXES = frozenset({"flt", "flc", "c0m"})
 _ROOTNAME_IN_NAME = re.compile(r"(?:.*_)?([a-z][a-z0-9]{7,8})_[a-z0-9]{3}\.fits", re.IGNORECASE)
 _SMALLEST_SIDE_PIX = 32
 _FITS_START = b"SIMPLE  ="
+_EXTENSION_START = b"XTENSION"
+_PRINTABLE = bytes(range(32, 127))
 _ABSENT = 2  # astropy's answer when there is no checksum keyword
 
 
@@ -135,8 +137,13 @@ def _read_whole(path: Path, check: Any) -> Any:
     try:
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")  # each fault is found below, by itself
-            with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
+            # By handle: astropy leaves files open that it fails to open by name.
+            with (
+                path.open("rb") as handle,
+                fits.open(handle, memmap=False, lazy_load_hdus=False) as hdus,
+            ):
                 _check_length(hdus, path)
+                _check_header_text(hdus, path)
                 _check_sums(hdus, path)
                 _read_data(hdus, path)
                 _check_count(hdus, path)
@@ -164,10 +171,26 @@ def _check_tail(path: Path, start: int) -> None:
     """Bytes after the last HDU that astropy understands are padding, or damage."""
     with path.open("rb") as handle:
         handle.seek(start)
+        if handle.read(len(_EXTENSION_START)) == _EXTENSION_START:
+            raise UnusableInput("truncated within the header of an extension", where=path)
+        handle.seek(start)
         while block := handle.read(1 << 20):
             if block.strip(b"\0 "):
                 raise UnusableInput(
                     f"corrupt FITS: what follows byte {start} is no extension", where=path
+                )
+
+
+def _check_header_text(hdus: fits.HDUList, path: Path) -> None:
+    """Headers hold printable ASCII only (FITS standard 4.0, section 3.3.1): damage shows there."""
+    with path.open("rb") as handle:
+        for index, hdu in enumerate(hdus):
+            info = hdu.fileinfo()
+            handle.seek(info["hdrLoc"])
+            if handle.read(info["datLoc"] - info["hdrLoc"]).translate(None, _PRINTABLE):
+                raise UnusableInput(
+                    f"corrupt: the header of {_label(hdu, index)} holds bytes that are not text",
+                    where=path,
                 )
 
 

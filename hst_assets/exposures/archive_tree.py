@@ -1,0 +1,110 @@
+"""Exposures near a target in a local archive tree: ``INST/DET/round(ra)/name``.
+
+The folder named by the rounded right ascension only tells where not to look: fields straddle
+degrees, and degrees shrink towards the poles. What lies near is decided by the headers.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import warnings
+from pathlib import Path
+
+from astropy.coordinates import angular_separation
+from astropy.io import fits
+
+from hst_assets.exposures.ingest import fits_files_in
+from hst_assets.exposures.raw import suffix_of
+from hst_assets.exposures.verification import EXPOSURE_SUFFIXES
+from hst_assets.failures import BadConfiguration
+
+__all__ = ["exposures_near"]
+
+logger = logging.getLogger(__name__)
+
+_DEGREE_FOLDER = re.compile(r"\d{1,3}")
+
+
+def exposures_near(
+    archive: Path, ra_deg: float, dec_deg: float, *, radius_arcsec: float = 300.0
+) -> list[Path]:
+    """The exposures of an archive tree whose pointing is near a position.
+
+    Parameters
+    ----------
+    archive : `~pathlib.Path`
+        The tree's root.
+    ra_deg, dec_deg : float
+        The target (ICRS).
+    radius_arcsec : float, optional
+        Largest distance from the target to the reference position of a chip (CRVAL) or to the
+        proposal's target (RA_TARG, DEC_TARG). The default is wider than any field of view.
+
+    Returns
+    -------
+    list of path
+        Sorted. Companions (c1m) are not listed: `~hst_assets.exposures.ingest.ingest` finds
+        them beside their exposure. Files that cannot be read *are* listed, so that ingest
+        refuses them with their reason.
+
+    Raises
+    ------
+    BadConfiguration
+        If `archive` is not a folder.
+    """
+    if not archive.is_dir():
+        raise BadConfiguration("no such archive folder", where=archive)
+    radius_deg = radius_arcsec / 3600.0
+    near = [
+        path
+        for path in fits_files_in(archive)
+        if suffix_of(path.name) in EXPOSURE_SUFFIXES
+        and _may_hold(path.parent.name, ra_deg, dec_deg, radius_deg)
+        and _is_near(path, ra_deg, dec_deg, radius_deg)
+    ]
+    logger.info("%d exposures near RA %.5f Dec %.5f in %s", len(near), ra_deg, dec_deg, archive)
+    return near
+
+
+def _may_hold(folder: str, ra_deg: float, dec_deg: float, radius_deg: float) -> bool:
+    """Whether the folder of a rounded RA may hold a field near the target."""
+    if not _DEGREE_FOLDER.fullmatch(folder):
+        return True  # not laid out by RA: look into every file
+    offset = abs((float(folder) - ra_deg + 180.0) % 360.0 - 180.0)
+    # One degree for the rounding, and for pointings that lie off the coordinates asked for.
+    farthest_dec = min(abs(dec_deg) + radius_deg, 90.0)
+    shrink = math.cos(math.radians(farthest_dec))
+    return offset <= 1.0 + (radius_deg / shrink if shrink > radius_deg / 180.0 else 360.0)
+
+
+def _is_near(path: Path, ra_deg: float, dec_deg: float, radius_deg: float) -> bool:
+    try:
+        positions = _positions(path)
+    except (OSError, fits.VerifyError, ValueError, TypeError, IndexError):
+        return True
+    if not positions:
+        return True
+    return any(_separation_deg(ra, dec, ra_deg, dec_deg) <= radius_deg for ra, dec in positions)
+
+
+def _positions(path: Path) -> list[tuple[float, float]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with (
+            path.open("rb") as handle,
+            fits.open(handle, memmap=False, lazy_load_hdus=True) as hdus,
+        ):
+            headers = [(hdus[0].header, "RA_TARG", "DEC_TARG")]
+            headers += [(hdu.header, "CRVAL1", "CRVAL2") for hdu in hdus[1:] if hdu.name == "SCI"]
+            return [
+                (float(header[ra]), float(header[dec]))
+                for header, ra, dec in headers
+                if ra in header and dec in header
+            ]
+
+
+def _separation_deg(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
+    radians = (math.radians(value) for value in (ra, dec, other_ra, other_dec))
+    return math.degrees(float(angular_separation(*radians)))

@@ -1,0 +1,205 @@
+import math
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from hst_assets.exposures.header import ab_zero_point, read_exposure, st_zero_point
+from hst_assets.failures import UnusableInput
+
+
+@pytest.mark.parametrize(
+    ("key", "primary", "name", "elements"),
+    [
+        ("wfc3_uvis", {"FILTER": "F606W"}, "F606W", ("F606W",)),
+        ("wfc3_uvis", {"FILTER": "FQ937N"}, "FQ937N", ("FQ937N",)),
+        ("wfc3_uvis", {"FILTER": "f502n"}, "F502N", ("F502N",)),
+        ("wfc3_ir", {"FILTER": "F110W"}, "F110W", ("F110W",)),
+        ("acs_wfc", {"FILTER1": "CLEAR1L", "FILTER2": "F814W"}, "F814W", ("CLEAR1L", "F814W")),
+        ("acs_wfc", {"FILTER1": "F502N", "FILTER2": "CLEAR2L"}, "F502N", ("F502N", "CLEAR2L")),
+        ("acs_wfc", {"FILTER1": "CLEAR1L", "FILTER2": "FR914M"}, "FR914M", ("CLEAR1L", "FR914M")),
+        ("acs_wfc", {"FILTER1": "F606W", "FILTER2": "POL0V"}, "F606W-POL0V", ("F606W", "POL0V")),
+        (
+            "acs_hrc",
+            {"FILTER1": "POL60UV", "FILTER2": "F330W"},
+            "F330W-POL60UV",
+            ("POL60UV", "F330W"),
+        ),
+        ("wfpc2", {"FILTNAM1": "F170W", "FILTNAM2": ""}, "F170W", ("F170W",)),
+        ("wfpc2", {"FILTNAM1": "F160BW", "FILTNAM2": ""}, "F160BW", ("F160BW",)),
+        ("wfpc2", {"FILTNAM1": "", "FILTNAM2": "F814W"}, "F814W", ("F814W",)),
+        ("wfpc2", {"FILTNAM1": "F675W", "FILTNAM2": "POLQ"}, "F675W-POLQ", ("F675W", "POLQ")),
+        ("wfpc2", {"FILTNAM1": "FR533N18", "FILTNAM2": ""}, "FR533N18", ("FR533N18",)),
+        ("wfpc2", {"FILTNAM1": "FQCH4N15", "FILTNAM2": ""}, "FQCH4N15", ("FQCH4N15",)),
+    ],
+)
+def test_both_wheels_make_the_filter(exposure_file, key, primary, name, elements):
+    exposure = read_exposure(exposure_file(key, primary=primary))
+    assert (exposure.filter, exposure.filter_elements) == (name, elements)
+
+
+def test_times_are_those_of_the_header(exposure_file):
+    exposure = read_exposure(exposure_file(primary={"EXPSTART": 59000.5, "EXPEND": 59000.75}))
+    assert (exposure.mjd_start, exposure.mjd_mid, exposure.mjd_end) == (
+        59000.5,
+        59000.625,
+        59000.75,
+    )
+
+
+def test_without_expstart_the_dates_tell_the_time(exposure_file):
+    primary = {"EXPSTART": None, "EXPEND": None, "EXPTIME": 864.0}
+    exposure = read_exposure(exposure_file(primary=primary))
+    assert exposure.mjd_start == pytest.approx(59000.25, abs=1e-9)  # 2020-05-31 06:00
+    assert exposure.mjd_end == pytest.approx(59000.26, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("primary", "reason"),
+    [
+        ({"EXPSTART": None, "DATE-OBS": None}, "keyword DATE-OBS is missing"),
+        ({"EXPSTART": None, "DATE-OBS": "31/05/20"}, "DATE-OBS and TIME-OBS make no date"),
+    ],
+)
+def test_without_any_time_an_exposure_is_refused(exposure_file, primary, reason):
+    with pytest.raises(UnusableInput, match=reason):
+        read_exposure(exposure_file(primary=primary))
+
+
+# Pixels of PHOTFLAM and PHOTPLAM of ACS/WFC F606W, and its zero points from the ACS calculator.
+F606W = {"PHOTFLAM": 7.8625e-20, "PHOTPLAM": 5921.9}
+
+
+def test_zero_points_are_those_of_the_handbook():
+    # STScI's zero-point calculator for ACS/WFC F606W gives AB 26.49 and ST 26.66 (rounded here).
+    assert ab_zero_point(*F606W.values()) == pytest.approx(26.49, abs=0.01)
+    assert st_zero_point(F606W["PHOTFLAM"]) == pytest.approx(26.66, abs=0.01)
+
+
+@pytest.mark.parametrize(("photflam", "photplam"), [(0.0, 6000.0), (math.nan, 6000.0), (-1.0, 1.0)])
+def test_without_sensitivity_there_is_no_zero_point(photflam, photplam):
+    assert math.isnan(ab_zero_point(photflam, photplam))
+    assert math.isnan(st_zero_point(photflam))
+
+
+def test_each_chip_has_its_own_zero_point(exposure_file):
+    def edit(hdus):
+        hdus["SCI", 2].header["PHOTFLAM"] = 2e-19
+
+    exposure = read_exposure(exposure_file("acs_wfc", n_chips=2, edit=edit))
+    first, second = (chip.zp_ab for chip in exposure.chips)
+    assert first - second == pytest.approx(2.5 * math.log10(2))
+
+
+def test_the_primary_header_may_hold_the_sensitivity(exposure_file):
+    missing = {"PHOTFLAM": None, "PHOTPLAM": None}
+    exposure = read_exposure(exposure_file(primary=F606W, science=missing))
+    assert exposure.chips[0].zp_ab == pytest.approx(ab_zero_point(*F606W.values()))
+
+
+def test_an_exposure_without_sensitivity_is_read_all_the_same(exposure_file):
+    path = exposure_file(science={"PHOTFLAM": None, "PHOTPLAM": None})
+    assert math.isnan(read_exposure(path).chips[0].zp_ab)
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "subarray"),
+    [
+        ("acs_hrc", {"shape": (1024, 1024), "primary": {"SUBARRAY": False}}, False),
+        ("acs_hrc", {"shape": (1024, 1024), "primary": {"SUBARRAY": True}}, True),
+        ("acs_hrc", {"shape": (512, 512), "primary": {"SUBARRAY": None}}, True),
+        ("acs_hrc", {"shape": (1024, 1024), "primary": {"SUBARRAY": "T"}}, True),
+        ("wfpc2", {"shape": (800, 800), "n_chips": 4}, False),
+        ("wfpc2", {"shape": (800, 800), "n_chips": 1}, True),
+    ],
+)
+def test_subarrays_are_known(exposure_file, key, options, subarray):
+    assert read_exposure(exposure_file(key, **options)).subarray is subarray
+
+
+def test_chips_carry_the_number_of_the_header(exposure_file):
+    def swap(hdus):
+        hdus["SCI", 1].header["CCDCHIP"], hdus["SCI", 2].header["CCDCHIP"] = 2, 1
+
+    exposure = read_exposure(exposure_file("wfc3_uvis", n_chips=2, edit=swap))
+    assert [(chip.extver, chip.number) for chip in exposure.chips] == [(1, 2), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("primary", "notes"),
+    [
+        ({}, ()),
+        ({"MTFLAG": "T"}, ("moving target",)),
+        ({"MTFLAG": True}, ("moving target",)),
+        ({"MTFLAG": "F"}, ()),
+        ({"FGSLOCK": "GYROS"}, ("guiding GYROS",)),
+        ({"QUALITY": "lock lost"}, ("quality comment lock lost",)),
+        ({"QUALITY": "OK"}, ()),
+    ],
+)
+def test_circumstances_are_noted(exposure_file, primary, notes):
+    assert read_exposure(exposure_file(primary=primary)).notes == notes
+
+
+def test_a_missing_expflag_is_empty(exposure_file):
+    assert read_exposure(exposure_file(primary={"EXPFLAG": None})).expflag == ""
+
+
+def test_without_target_position_the_field_centre_stands_in(exposure_file, field_position):
+    exposure = read_exposure(exposure_file(primary={"RA_TARG": None, "DEC_TARG": None}))
+    assert (exposure.ra_target_deg, exposure.dec_target_deg) == pytest.approx(field_position)
+
+
+def test_the_full_distortion_enters_the_footprint(exposure_file):
+    """A lookup table (NPOL) that moves every pixel by 3 moves the outline by 3 pixels."""
+
+    def with_tables(hdus):
+        for axis, shift_pix in ((1, 3.0), (2, 0.0)):
+            table = fits.ImageHDU(np.full((3, 3), shift_pix, "float32"), name="WCSDVARR", ver=axis)
+            table.header.update({"CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 1.0, "CRVAL2": 1.0})
+            table.header.update({"CDELT1": 25, "CDELT2": 20})
+            hdus.append(table)
+            header = hdus["SCI"].header
+            header[f"CPDIS{axis}"] = "LOOKUP"
+            for field in (f"EXTVER: {axis}.0", "NAXES: 2.0", "AXIS.1: 1.0", "AXIS.2: 2.0"):
+                header.append((f"DP{axis}", field))
+        hdus[0].header["NEXTEND"] = len(hdus) - 1
+
+    path = exposure_file("acs_hrc", edit=with_tables)
+    with fits.open(path) as hdus:
+        moved = read_exposure(path).chips[0].polygon
+        for field in ("CPDIS1", "CPDIS2", "DP1", "DP2"):
+            hdus["SCI"].header.remove(field, remove_all=True)
+        linear = WCS(hdus["SCI"].header)
+    x, y = linear.all_world2pix(*moved.T, 0)
+    # NPOL corrections are added to the pixel position before the linear transformation.
+    assert (x.min(), x.max()) == pytest.approx((2.5, 52.5), abs=0.01)
+    assert (y.min(), y.max()) == pytest.approx((-0.5, 39.5), abs=0.01)
+
+
+def test_each_file_is_opened_once(exposure_file, monkeypatch):
+    path = exposure_file("acs_wfc", n_chips=2)
+    opened = []
+    original = fits.open
+
+    def counting(name, *args, **options):
+        opened.append(name)
+        return original(name, *args, **options)
+
+    monkeypatch.setattr(fits, "open", counting)
+    read_exposure(path)
+    assert len(opened) == 1
+
+
+def test_reading_leaves_no_trace(exposure_file):
+    path = exposure_file()
+    path.chmod(0o444)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    read_exposure(path)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(UnusableInput, match="cannot be read as FITS"):
+        read_exposure(tmp_path / "iaaa01abq_flc.fits")
