@@ -194,6 +194,15 @@ class WorkDir:
         """The alignment of all exposures with the star matches behind it (HDF5)."""
         return self.workspace / "alignment.h5"
 
+    def exposure_matches(self, rootname: str) -> Path:
+        """The matched stars of one exposure with their residuals."""
+        return self.workspace / f"{rootname}_matches.ecsv"
+
+    @property
+    def reference_catalog(self) -> Path:
+        """The stars of the reference image, brightest first (ECSV)."""
+        return self.workspace / "reference_catalog.ecsv"
+
     def visit_products(self, visit: str) -> Path:
         """Index of a visit's drizzled epochs (ECSV)."""
         return self.workspace / f"{validate_visit(visit)}_drizzles.ecsv"

@@ -1,0 +1,243 @@
+"""The gate: whether an alignment is believed, from numbers alone.
+
+A fit's own RMS is the scatter about its mean and says nothing about whether the stars are the
+right ones: unrelated lists of a few hundred stars give "successful" fits with six matches. The
+gate therefore also asks what chance would give, and what the stars say that were kept out of the
+fit. Pixels are native pixels of the exposure's detector.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from hst_assets.settings import GateSettings
+
+__all__ = ["FitNumbers", "Status", "Verdict", "judge"]
+
+Status = Literal["PASS", "COMPROMISED", "FAIL"]
+
+#: Below this RMS (pixels) on both axes their ratio is noise of the centroids, not a symptom.
+_RATIO_FLOOR_PIX = 0.05
+#: Chance may produce the held-out matches with at most this probability.
+_MAX_CHANCE_PROBABILITY = 1e-3
+#: Few held-out stars: their median may miss the limit by this many standard errors ...
+_STANDARD_ERRORS = 3.0
+#: ... but never be off by more than this (pixels).
+_HELD_OUT_CEILING_PIX = 0.4
+#: The RMS through the written header against the one the tool reported: factor and slack.
+_REPORT_FACTOR, _REPORT_SLACK_PIX = 1.3, 0.05
+
+
+@dataclass(frozen=True)
+class FitNumbers:
+    """What is known of one fit; lengths in native pixels unless the name says otherwise.
+
+    Attributes
+    ----------
+    n_matches : int
+        Stars of the fit, after clipping.
+    rms_x, rms_y : float
+        RMS of the fit stars' residuals through the *written* WCS, about zero.
+    reported_rms : float
+        The larger of the tool's own two; NaN where it reports none.
+    rms_ra_mas, rms_dec_mas : float
+        The same residuals on the sky.
+    shift_ra_arcsec, shift_dec_arcsec : float
+        Motion of the exposure's centre on the sky (RA times cos Dec).
+    rotation_deg, scale : float
+        Rotation and scale between the old and the new WCS.
+    n_held_out : int
+        Stars kept out of the fit that have a reference star within the tolerance.
+    n_held_out_chance : float
+        How many would by chance.
+    held_out_x, held_out_y : float
+        Their median residuals; NaN if there are none.
+    held_out_rms : float
+        Their scatter on the worse axis; NaN if there are none.
+    contrast : float
+        Pairs at the fit over the best that scrambled lists give.
+    """
+
+    n_matches: int
+    rms_x: float
+    rms_y: float
+    reported_rms: float
+    rms_ra_mas: float
+    rms_dec_mas: float
+    shift_ra_arcsec: float
+    shift_dec_arcsec: float
+    rotation_deg: float
+    scale: float
+    n_held_out: int
+    n_held_out_chance: float
+    held_out_x: float
+    held_out_y: float
+    held_out_rms: float
+    contrast: float
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """The numbers for records: NaN becomes None."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, numbers: Mapping[str, Any]) -> FitNumbers:
+        """The inverse of `as_json`."""
+        values: dict[str, Any] = {
+            key: math.nan if value is None else value for key, value in numbers.items()
+        }
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says.
+
+    Attributes
+    ----------
+    status : {"PASS", "COMPROMISED", "FAIL"}
+        COMPROMISED is used, and said so wherever the exposure goes.
+    reasons : tuple of str
+        Why not PASS; empty for PASS.
+    """
+
+    status: Status
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def believed(self) -> bool:
+        """Whether the fit may be written."""
+        return self.status != "FAIL"
+
+    @property
+    def reason(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(self.reasons)
+
+
+def judge(numbers: FitNumbers, limits: GateSettings, *, free_scale: bool = False) -> Verdict:
+    """Judge one fit.
+
+    Parameters
+    ----------
+    numbers : FitNumbers
+        What was measured.
+    limits : GateSettings
+        The limits in force.
+    free_scale : bool, optional
+        Whether the fit could change the scale; only then is the scale a prior to be held.
+    """
+    failures = [reason for test in _HARD for reason in test(numbers, limits)]
+    if free_scale and abs(numbers.scale - 1) > limits.max_scale_error:
+        failures.append(f"scale changed by {numbers.scale - 1:+.1e}")
+    soft = _soft(numbers, limits)
+    failures += [reason for reason, excess in soft if excess > limits.compromise_factor]
+    if failures:
+        return Verdict("FAIL", tuple(failures))
+    doubts = tuple(reason for reason, excess in soft if excess > 1)
+    return Verdict("COMPROMISED" if doubts else "PASS", doubts)
+
+
+def _soft(numbers: FitNumbers, limits: GateSettings) -> list[tuple[str, float]]:
+    """Limits that may be missed by a factor: the reason, and value over limit."""
+    low, high = sorted((numbers.rms_x, numbers.rms_y))
+    ratio = high / max(low, _RATIO_FLOOR_PIX)
+    # The ratio of two RMS of n numbers scatters by about 1/sqrt(n) without any fault.
+    allowed = limits.max_rms_axis_ratio * (1 + 1 / math.sqrt(max(numbers.n_matches - 1, 1)))
+    return [
+        (f"RMS {high:.2f} px above {limits.max_rms_pix:g}", _over(high, limits.max_rms_pix)),
+        (f"RMS of the axes differ by a factor {ratio:.1f}", _over(ratio, allowed)),
+    ]
+
+
+def _over(value: float, limit: float) -> float:
+    """Value over limit; infinite where the value is not a number."""
+    return value / limit if math.isfinite(value) else math.inf
+
+
+def _enough(numbers: FitNumbers, limits: GateSettings) -> list[str]:
+    if numbers.n_matches >= limits.min_matches:
+        return []
+    return [f"{numbers.n_matches} matches, {limits.min_matches} needed"]
+
+
+def _within_priors(numbers: FitNumbers, limits: GateSettings) -> list[str]:
+    shift = math.hypot(numbers.shift_ra_arcsec, numbers.shift_dec_arcsec)
+    reasons = []
+    if not shift <= limits.max_shift_arcsec:
+        reasons.append(f"shift of {shift:.2f} arcsec, {limits.max_shift_arcsec:g} allowed")
+    if not abs(numbers.rotation_deg) <= limits.max_rotation_deg:
+        reasons.append(
+            f"rotation of {numbers.rotation_deg:+.3f} deg, {limits.max_rotation_deg:g} allowed"
+        )
+    return reasons
+
+
+def _beats_chance(numbers: FitNumbers, limits: GateSettings) -> list[str]:
+    if numbers.contrast >= limits.min_contrast:
+        return []
+    reason = (
+        f"only {numbers.contrast:.1f} times the pairs of scrambled catalogues, "
+        f"{limits.min_contrast:g} needed"
+    )
+    return [reason]
+
+
+def _written_as_reported(numbers: FitNumbers, limits: GateSettings) -> list[str]:
+    del limits
+    if not math.isfinite(numbers.reported_rms):
+        return []
+    measured = max(numbers.rms_x, numbers.rms_y)
+    if measured <= _REPORT_FACTOR * numbers.reported_rms + _REPORT_SLACK_PIX:
+        return []
+    reason = (
+        f"the written header leaves {measured:.2f} px RMS where {numbers.reported_rms:.2f} "
+        "were reported"
+    )
+    return [reason]
+
+
+def _held_out_agree(numbers: FitNumbers, limits: GateSettings) -> list[str]:
+    if numbers.n_held_out < limits.min_held_out:
+        return [f"{numbers.n_held_out} held-out stars found, {limits.min_held_out} needed"]
+    reasons = []
+    if chance_probability(numbers.n_held_out, numbers.n_held_out_chance) > _MAX_CHANCE_PROBABILITY:
+        reasons.append(
+            f"{numbers.n_held_out} held-out stars found, {numbers.n_held_out_chance:.1f} "
+            "expected by chance"
+        )
+    # The standard error of a median is 1.25 times that of a mean.
+    error = 1.2533 * numbers.held_out_rms / math.sqrt(numbers.n_held_out)
+    slack = min(_STANDARD_ERRORS * error, _HELD_OUT_CEILING_PIX)
+    allowed = max(limits.max_held_out_offset_pix, slack)
+    worst = max(abs(numbers.held_out_x), abs(numbers.held_out_y))
+    if not worst <= allowed:
+        reasons.append(f"held-out stars are off by {worst:.2f} px, {allowed:.2f} allowed")
+    return reasons
+
+
+_HARD: tuple[Callable[[FitNumbers, GateSettings], list[str]], ...] = (
+    _enough,
+    _within_priors,
+    _beats_chance,
+    _written_as_reported,
+    _held_out_agree,
+)
+
+
+def chance_probability(n_found: int, n_expected: float) -> float:
+    """Poisson probability of at least `n_found` where `n_expected` are expected."""
+    if n_found <= 0:
+        return 1.0
+    if n_expected <= 0:
+        return 0.0
+    term = total = math.exp(-n_expected)
+    for k in range(1, n_found):
+        term *= n_expected / k
+        total += term
+    return max(0.0, 1.0 - total)

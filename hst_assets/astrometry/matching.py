@@ -1,0 +1,217 @@
+"""Geometry of two star lists on one tangent plane: pairs, offsets, and what chance would give.
+
+All lists are (n, 2) arrays in pixels of the plane (see `TangentPlane`); nothing here knows of
+files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "TangentPlane",
+    "chance_pairs",
+    "contrast",
+    "nearest",
+    "offset_peak",
+    "rigid_motion",
+    "scrambled",
+]
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TangentPlane:
+    """A gnomonic plane: x to the west, y to the north, in pixels of `scale_arcsec`.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : float
+        Its tangent point, the origin.
+    scale_arcsec : float
+        Size of a pixel.
+    """
+
+    ra_deg: float
+    dec_deg: float
+    scale_arcsec: float
+
+    def project(self, sky: Points) -> Points:
+        """Positions (n, 2) on the plane of RA/Dec (n, 2) in degrees."""
+        ra, dec = np.radians(sky[:, 0] - self.ra_deg), np.radians(sky[:, 1])
+        dec0 = np.radians(self.dec_deg)
+        cosc = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra)
+        xi = np.cos(dec) * np.sin(ra) / cosc
+        eta = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra)) / cosc
+        plane: Points = np.column_stack([-xi, eta]) * (np.degrees(1) * 3600 / self.scale_arcsec)
+        return plane
+
+
+def nearest(first: Points, second: Points, radius: float) -> tuple[NDArray[np.intp], ...]:
+    """Mutual nearest neighbours closer than `radius`: indices into `first` and `second`."""
+    from scipy.spatial import cKDTree
+
+    none = np.zeros(0, dtype=np.intp)
+    if len(first) == 0 or len(second) == 0:
+        return none, none
+    distance, partner = cKDTree(second).query(first, distance_upper_bound=radius)
+    found = np.flatnonzero(np.isfinite(distance))
+    _, back = cKDTree(first).query(second[partner[found]])
+    mutual = back == found
+    return found[mutual], partner[found[mutual]]
+
+
+def _offsets(image: Points, reference: Points, radius: float) -> Points:
+    """Reference minus image of all pairs closer than `radius` on both axes."""
+    from scipy.spatial import cKDTree
+
+    if len(image) == 0 or len(reference) == 0:
+        return np.zeros((0, 2))
+    pairs = cKDTree(image).sparse_distance_matrix(
+        cKDTree(reference), radius * 1.4143, output_type="coo_matrix"
+    )
+    out: Points = reference[pairs.col] - image[pairs.row]
+    near: Points = out[np.all(np.abs(out) <= radius, axis=1)]
+    return near
+
+
+def offset_peak(
+    image: Points, reference: Points, *, search: float, radius: float, avoid: float = 0.0
+) -> tuple[int, Points]:
+    """The offset that the most pairs share.
+
+    Parameters
+    ----------
+    image, reference : ndarray, shape (n, 2)
+        The two lists.
+    search : float
+        Largest offset on either axis.
+    radius : float
+        Pairs agree when their offsets lie within this distance of each other's mean.
+    avoid : float, optional
+        Offsets closer to zero than this do not count.
+
+    Returns
+    -------
+    n_pairs : int
+        How many pairs share it.
+    offset : ndarray, shape (2,)
+        Reference minus image.
+    """
+    from scipy.ndimage import convolve
+
+    offsets = _offsets(image, reference, search + radius)
+    if avoid > 0 and len(offsets):
+        offsets = offsets[np.hypot(offsets[:, 0], offsets[:, 1]) > avoid]
+    if len(offsets) == 0:
+        return 0, np.zeros(2)
+    step = radius / 2
+    half = int(np.ceil((search + radius) / step))
+    edges = (np.arange(2 * half + 2) - half - 0.5) * step
+    counts, _, _ = np.histogram2d(offsets[:, 0], offsets[:, 1], bins=(edges, edges))
+    grid = np.arange(-2, 3)
+    disc = (np.hypot(*np.meshgrid(grid, grid)) <= 2.0).astype(float)
+    smooth = convolve(counts, disc, mode="constant")
+    ix, iy = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
+    centre = np.array([(ix - half) * step, (iy - half) * step])
+    for _ in range(3):
+        near = np.hypot(*(offsets - centre).T) <= radius
+        if not near.any():
+            break
+        centre = offsets[near].mean(axis=0)
+    n_pairs = int(np.count_nonzero(np.hypot(*(offsets - centre).T) <= radius))
+    return n_pairs, centre
+
+
+def scrambled(image: Points, *, search: float) -> list[Points]:
+    """Copies of a list whose pairs with anything are chance.
+
+    Moved bodily by more than the search radius in eight directions (which keeps the clustering
+    that raises chance peaks), mirrored on both axes and turned by half a turn (which keeps the
+    overlap).
+    """
+    if len(image) == 0:
+        return []
+    centre = np.median(image, axis=0)
+    copies = [
+        image + 2.5 * (search + 5.0) * np.array([np.cos(angle), np.sin(angle)])
+        for angle in np.arange(8) * (np.pi / 4)
+    ]
+    copies += [centre + (image - centre) * sign for sign in ([-1, 1], [1, -1], [-1, -1])]
+    return copies
+
+
+def contrast(
+    fitted: Points, reference: Points, *, search: float, radius: float
+) -> tuple[float, int, int]:
+    """How the number of pairs at the fit compares with the best that chance offers.
+
+    Parameters
+    ----------
+    fitted : ndarray, shape (n, 2)
+        Image stars after the fit: true pairs have offset zero.
+    reference : ndarray, shape (n, 2)
+        Reference stars.
+    search, radius : float
+        As the fit was searched.
+
+    Returns
+    -------
+    ratio : float
+        Pairs at offset zero over the largest number found elsewhere: at any other offset of the
+        same lists, or at any offset of `scrambled` ones (counted as at least 1).
+    n_pairs, n_chance : int
+        The two numbers.
+    """
+    first, _ = nearest(fitted, reference, radius)
+    rivals = [offset_peak(fitted, reference, search=search, radius=radius, avoid=3 * radius)[0]]
+    rivals += [
+        offset_peak(copy, reference, search=search, radius=radius)[0]
+        for copy in scrambled(fitted, search=search)
+    ]
+    n_chance = max(rivals)
+    return len(first) / max(n_chance, 1), len(first), n_chance
+
+
+def chance_pairs(image: Points, reference: Points, *, radius: float, search: float) -> float:
+    """Expected number of image stars with an unrelated reference star within `radius`.
+
+    Counted on displaced copies of the list itself, so that crowding and overlap are those of
+    the data.
+    """
+    if len(image) == 0 or len(reference) == 0:
+        return 0.0
+    counts = [
+        len(nearest(copy, reference, radius)[0]) for copy in scrambled(image, search=search)[:8]
+    ]
+    return float(np.mean(counts))
+
+
+def rigid_motion(before: Points, after: Points) -> tuple[Points, float, float]:
+    """Shift, rotation and scale that carry `before` to `after` (least squares).
+
+    Returns
+    -------
+    shift : ndarray, shape (2,)
+        Motion of the mean position, in pixels.
+    rotation_deg : float
+        Counter-clockwise in x, y.
+    scale : float
+        Size after over size before.
+
+    Notes
+    -----
+    The similarity transformation of Umeyama (1991, IEEE PAMI 13, 376), in complex form.
+    """
+    shift = after.mean(axis=0) - before.mean(axis=0)
+    u = (before - before.mean(axis=0)) @ np.array([1, 1j])
+    v = (after - after.mean(axis=0)) @ np.array([1, 1j])
+    norm = float(np.sum(np.abs(u) ** 2))
+    if norm == 0:
+        return shift, 0.0, 1.0
+    factor = complex(np.sum(np.conj(u) * v) / norm)
+    return shift, float(np.degrees(np.angle(factor))), float(abs(factor))

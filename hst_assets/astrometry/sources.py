@@ -1,0 +1,359 @@
+"""Stars on exposures and on the reference image.
+
+Positions are 0-based pixels (the centre of the first pixel is 0, 0) of the plane named by
+``extver``. A star is kept only if its core holds no bad, saturated or cosmic-ray pixel that would
+pull its centroid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.stats import SigmaClip
+from astropy.table import Table, vstack
+from astropy.wcs import WCS, FITSFixedWarning
+from numpy.typing import NDArray
+
+from hst_assets.astrometry.working_copy import WorkingCopy, science_extensions
+from hst_assets.detectors import Detector
+from hst_assets.failures import UnusableInput
+
+__all__ = [
+    "Plane",
+    "exposure_planes",
+    "find_sources",
+    "held_out",
+    "reference_plane",
+    "sky_positions",
+]
+
+logger = logging.getLogger(__name__)
+
+#: Side of the boxes of the background map, in FWHM: wide enough not to see stars as sky.
+_BOX_FWHM = 25
+#: DAOFIND's shape limits: real stars on undersampled detectors reach sharpness 1.1 when centred
+#: on a pixel; cosmic rays and hot pixels lie above, galaxies below.
+_SHARPNESS = (0.3, 1.1)
+_ROUNDNESS = (-0.8, 0.8)
+#: A core is clean when no bad pixel lies within this many pixels of the centre.
+_CORE_PIX = 1.5
+
+#: Planes with more masked pixels than this are not searched.
+_MAX_HIDDEN = 0.98
+#: L.A.Cosmic bites the peak off undersampled stars but takes cosmic rays whole: a source is a
+#: star if more than this share of its flux survives. Its position is measured uncleaned.
+_SURVIVING_FLUX = 0.15
+
+_EMPTY = Table(
+    names=("x", "y", "flux", "snr", "extver"), dtype=(float, float, float, float, np.int64)
+)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One image plane ready for source finding.
+
+    Attributes
+    ----------
+    data : ndarray, shape (ny, nx)
+        Pixel values in the file's own unit.
+    bad : ndarray of bool, shape (ny, nx)
+        Pixels that must not contribute.
+    saturated : ndarray of bool, shape (ny, nx)
+        Saturated pixels; a star that holds one is left out.
+    cosmic : ndarray of bool, shape (ny, nx)
+        Pixels known to hold a cosmic ray or a hot pixel.
+    wcs : `~astropy.wcs.WCS`
+        With all distortions.
+    extver : int
+        EXTVER of the plane.
+    """
+
+    data: NDArray[np.float64]
+    bad: NDArray[np.bool_]
+    saturated: NDArray[np.bool_]
+    cosmic: NDArray[np.bool_]
+    wcs: WCS
+    extver: int
+
+
+_HOT_BIT = 16
+
+
+def exposure_planes(copy: WorkingCopy, detector: Detector) -> list[Plane]:
+    """The SCI planes of an exposure with their masks and WCS.
+
+    Raises
+    ------
+    UnusableInput
+        If there is no SCI plane.
+    """
+    with fits.open(copy.science, memmap=False) as science:
+        versions = science_extensions(science)
+        if not versions:
+            raise UnusableInput("no SCI extension", where=copy.science)
+        with fits.open(copy.quality, memmap=False) as quality:
+            return [_exposure_plane(science, quality, ver, detector) for ver in versions]
+
+
+def _exposure_plane(
+    science: fits.HDUList, quality: fits.HDUList, extver: int, detector: Detector
+) -> Plane:
+    hdu = science["SCI", extver]
+    data = np.array(hdu.data, dtype=np.float64)
+    name = "DQ" if ("DQ", extver) in quality else "SCI" if detector.has_separate_dq else None
+    flags = (
+        np.zeros(data.shape, dtype=np.int64)
+        if name is None or quality[name, extver].data is None
+        else np.asarray(quality[name, extver].data).astype(np.int64)
+    )
+    hot = 0 if detector.has_separate_dq or detector.is_infrared else _HOT_BIT
+    return Plane(
+        data=data,
+        bad=((flags & detector.dq_bad & ~detector.dq_saturated) != 0) | ~np.isfinite(data),
+        saturated=(flags & detector.dq_saturated) != 0,
+        cosmic=(flags & (detector.dq_cosmic_ray | hot)) != 0,
+        wcs=read_wcs(hdu.header, science),
+        extver=extver,
+    )
+
+
+def reference_plane(path: Path) -> Plane:
+    """The image plane of a reference: SCI of a drizzle product, or the first image with a WCS.
+
+    Pixels without weight (WHT 0) or without value are masked. The file is only read.
+
+    Raises
+    ------
+    UnusableInput
+        If the file holds no two-dimensional image with a celestial WCS.
+    """
+    with fits.open(path, memmap=False) as hdus:
+        hdu = _reference_hdu(hdus)
+        if hdu is None:
+            raise UnusableInput(
+                "no image with a celestial WCS",
+                where=path,
+                next_step="Give a FITS image whose SCI or primary HDU has a RA/Dec WCS",
+            )
+        data = np.array(hdu.data, dtype=np.float64)
+        bad = ~np.isfinite(data)
+        weight = hdus["WHT", 1].data if ("WHT", 1) in hdus else None
+        if weight is not None and weight.shape == data.shape:
+            bad |= ~(weight > 0)
+        else:
+            bad |= data == 0  # outside of a drizzle's footprint
+        nothing = np.zeros(data.shape, dtype=bool)
+        return Plane(data, bad, nothing, nothing, read_wcs(hdu.header, hdus), extver=1)
+
+
+def _reference_hdu(hdus: fits.HDUList) -> Any:
+    first = [hdu for hdu in hdus if hdu.name == "SCI"]
+    for hdu in [*first, *hdus]:
+        if not getattr(hdu, "is_image", False) or hdu.data is None or hdu.data.ndim != 2:
+            continue
+        if read_wcs(hdu.header, hdus).has_celestial:
+            return hdu
+    return None
+
+
+def read_wcs(header: fits.Header, hdus: fits.HDUList) -> WCS:
+    """The WCS of an extension with its look-up tables; astropy's header repairs are silent."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        return WCS(header, fobj=hdus)
+
+
+def find_sources(
+    plane: Plane,
+    *,
+    fwhm_pix: float,
+    threshold_sigma: float,
+    brightest: int,
+    detector: Detector | None = None,
+) -> Table:
+    """Find stars on one plane.
+
+    Parameters
+    ----------
+    plane : Plane
+        Where to look.
+    fwhm_pix : float
+        FWHM of a star in pixels of the plane.
+    threshold_sigma : float
+        Least peak of the matched filter over the local sky's standard deviation.
+    brightest : int
+        At most so many, the brightest.
+    detector : Detector, optional
+        Whose cosmic rays are cleaned first (L.A.Cosmic, on a copy in memory); None: none.
+
+    Returns
+    -------
+    sources : `~astropy.table.Table`
+        Columns x, y (0-based pixels), flux (the plane's unit), snr, extver; brightest first.
+    """
+    from photutils.detection import DAOStarFinder
+
+    flagged = plane.cosmic & ~plane.bad
+    hidden = plane.bad | ~np.isfinite(plane.data)
+    if hidden.mean() > _MAX_HIDDEN:
+        return _EMPTY.copy()
+    data = _filled(plane.data, hidden | flagged)
+    sky, noise = _background(data, hidden, fwhm_pix)
+    finder = DAOStarFinder(
+        threshold=threshold_sigma,
+        fwhm=fwhm_pix,
+        sharplo=_SHARPNESS[0],
+        sharphi=_SHARPNESS[1],
+        roundlo=_ROUNDNESS[0],
+        roundhi=_ROUNDNESS[1],
+        exclude_border=True,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(No sources were found|Sources were found)")
+        found = finder(np.where(hidden, 0.0, (data - sky) / noise), mask=hidden)
+    if found is None:
+        return _EMPTY.copy()
+    x, y = np.asarray(found["xcentroid"], float), np.asarray(found["ycentroid"], float)
+    flux = _aperture_sums(data - sky, x, y, radius=fwhm_pix)
+    kept = _core_is_clean(x, y, _grown(plane.saturated, 2) | plane.bad | flagged) & (flux > 0)
+    if detector is not None and detector.clean_cosmic_rays:
+        cleaned = _without_cosmic_rays(data, hidden | plane.saturated, detector)
+        left = _aperture_sums(cleaned - sky, x, y, radius=fwhm_pix)
+        kept &= left > _SURVIVING_FLUX * flux
+    table = Table(
+        {
+            "x": x,
+            "y": y,
+            "flux": flux,
+            "snr": np.asarray(found["peak"], float),
+            "extver": np.full(len(x), plane.extver, dtype=np.int64),
+        }
+    )[kept]
+    return table[np.argsort(-np.asarray(table["flux"]))[:brightest]]
+
+
+def exposure_sources(planes: Sequence[Plane], *, brightest: int, **how: Any) -> Table:
+    """Stars of all planes of an exposure, the brightest of all; see `find_sources`."""
+    tables = [find_sources(plane, brightest=brightest, **how) for plane in planes]
+    stacked = vstack(tables, metadata_conflicts="silent")
+    return stacked[np.argsort(-np.asarray(stacked["snr"]))[:brightest]]
+
+
+def _without_cosmic_rays(
+    data: NDArray[np.float64], ignored: NDArray[np.bool_], detector: Detector
+) -> NDArray[np.float64]:
+    """A copy of the plane after L.A.Cosmic (van Dokkum 2001, PASP 113, 1420)."""
+    import astroscrappy
+
+    sigclip, sigfrac, objlim = detector.lacosmic
+    _, cleaned = astroscrappy.detect_cosmics(
+        np.ascontiguousarray(data, dtype=np.float32),
+        inmask=ignored,
+        sigclip=sigclip,
+        sigfrac=sigfrac,
+        objlim=objlim,
+        gain=detector.gain_e_per_dn,
+        readnoise=detector.read_noise_e,
+        satlevel=detector.saturation_e,
+        cleantype="medmask",
+        fsmode="median",
+        sepmed=True,
+        niter=4,
+    )
+    # astroscrappy hands the cleaned image back in electrons.
+    return np.asarray(cleaned, dtype=np.float64) / detector.gain_e_per_dn
+
+
+def _filled(data: NDArray[np.float64], holes: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """`data` with the holes at the median of the rest: they must not ring in the filter."""
+    out = data.copy()
+    if holes.any():
+        out[holes] = np.median(data[~holes]) if (~holes).any() else 0.0
+    return out
+
+
+def _background(
+    data: NDArray[np.float64], hidden: NDArray[np.bool_], fwhm_pix: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Local sky and its standard deviation, sigma-clipped."""
+    from photutils.background import Background2D, MedianBackground
+
+    side = int(min(max(_BOX_FWHM * fwhm_pix, 32), *data.shape))
+    background = Background2D(
+        data,
+        (side, side),
+        mask=hidden,
+        filter_size=3,
+        sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
+        bkg_estimator=MedianBackground(),
+        exclude_percentile=90,
+    )
+    noise = np.asarray(background.background_rms, float)
+    floor = np.median(noise[~hidden]) / 10
+    return np.asarray(background.background, float), np.maximum(noise, max(floor, 1e-30))
+
+
+def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    from scipy.ndimage import binary_dilation
+
+    return np.asarray(binary_dilation(mask, iterations=pixels)) if mask.any() else mask
+
+
+def _core_is_clean(
+    x: NDArray[np.float64], y: NDArray[np.float64], spoilt: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether no spoilt pixel lies within `_CORE_PIX` of each position."""
+    ok = np.ones(len(x), dtype=bool)
+    ny, nx = spoilt.shape
+    ix, iy = np.rint(x).astype(int), np.rint(y).astype(int)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            near = np.hypot(ix + dx - x, iy + dy - y) <= _CORE_PIX
+            px, py = np.clip(ix + dx, 0, nx - 1), np.clip(iy + dy, 0, ny - 1)
+            ok &= ~(spoilt[py, px] & near)
+    return ok
+
+
+def _aperture_sums(
+    data: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], *, radius: float
+) -> NDArray[np.float64]:
+    from photutils.aperture import ApertureStats, CircularAperture
+
+    if len(x) == 0:
+        return np.zeros(0)
+    apertures = CircularAperture(np.column_stack([x, y]), r=max(radius, 1.5))
+    return np.atleast_1d(np.asarray(ApertureStats(data, apertures).sum, float))
+
+
+def sky_positions(table: Table, wcs_of: dict[int, WCS]) -> NDArray[np.float64]:
+    """RA and Dec (ICRS, deg), shape (n, 2), of sources by the WCS of their plane."""
+    sky = np.full((len(table), 2), np.nan)
+    versions = np.asarray(table["extver"])
+    for extver, wcs in wcs_of.items():
+        rows = versions == extver
+        if rows.any():
+            sky[rows] = np.column_stack(
+                wcs.all_pix2world(np.asarray(table["x"])[rows], np.asarray(table["y"])[rows], 0)
+            )
+    return sky
+
+
+def held_out(n_sources: int, fraction: float, seed_text: str) -> NDArray[np.bool_]:
+    """Which sources are kept out of the fit: about `fraction` of them, the same every time.
+
+    The choice is drawn with a generator seeded by `seed_text` (the rootname), so that it does
+    not follow brightness or place.
+    """
+    seed = int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[:8], "big")
+    chosen = np.zeros(n_sources, dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(n_sources)[: int(n_sources * fraction)]] = True
+    return chosen

@@ -1,0 +1,208 @@
+"""The alignment method ``tweakreg`` as callers see it: targets and a catalogue in, outcomes out.
+
+A method is a function with the signature of `align`; it returns one `Outcome` a target, in order,
+and never raises for the fault of one exposure.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.astrometry.working_copy import make_working_copy
+from hst_assets.failures import HstAssetsError
+from hst_assets.isolation import Call, run_isolated, run_many_isolated
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["Outcome", "Target", "align", "catalogue_of_exposure", "catalogue_of_image", "untouched"]
+
+logger = logging.getLogger(__name__)
+
+_TASKS = "hst_assets.astrometry.tweakreg_task"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One exposure to be aligned.
+
+    Attributes
+    ----------
+    raw : `~pathlib.Path`
+        The exposure in raw/ (WFPC2: the c0m).
+    rootname : str
+        Its rootname.
+    detector_key : str
+        Key in the registry of detectors.
+    """
+
+    raw: Path
+    rootname: str
+    detector_key: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one exposure.
+
+    Attributes
+    ----------
+    files : tuple of `~pathlib.Path`
+        Its working copy in scratch: with the new WCS if the status is PASS or COMPROMISED, else
+        with the one it came with. Empty if no copy could be made.
+    status : str
+        PASS, COMPROMISED, FAIL or SKIPPED.
+    method : str
+        Which method gave it; ``"none"`` if there was none.
+    reason : str
+        Why not PASS.
+    numbers : FitNumbers or None
+        Of the fit that was judged.
+    tries : tuple of dict
+        Every rung of the ladder with its numbers.
+    matches : `~pathlib.Path` or None
+        Star residuals (ECSV).
+    """
+
+    files: tuple[Path, ...]
+    status: str
+    method: str
+    reason: str = ""
+    numbers: FitNumbers | None = None
+    tries: tuple[dict[str, Any], ...] = ()
+    matches: Path | None = None
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the files carry a believed fit."""
+        return self.status in ("PASS", "COMPROMISED")
+
+
+def align(
+    targets: Sequence[Target],
+    catalogue: Path,
+    *,
+    settings: Settings,
+    workdir: WorkDir,
+    scratch: Path,
+    stage: str,
+) -> list[Outcome]:
+    """Align exposures to a catalogue with TweakReg, as many at a time as the machine allows.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+        What to align.
+    catalogue : `~pathlib.Path`
+        ECSV with columns ra, dec (deg), brightest first.
+    settings : Settings
+        Sections alignment, gate and machine.
+    workdir : WorkDir
+        For the logs.
+    scratch : `~pathlib.Path`
+        A folder that outlives the outcomes; each target gets one of its own inside.
+    stage : str
+        Names the logs.
+    """
+    calls = []
+    for target in targets:
+        folder = _folder(scratch, target)
+        arguments = {
+            "raw": str(target.raw),
+            "detector": target.detector_key,
+            "rootname": target.rootname,
+            "catalogue": str(catalogue),
+            "alignment": settings.alignment.as_recipe(),
+            "gate": settings.gate.as_recipe(),
+        }
+        calls.append(Call(arguments, folder, workdir.log(stage, target.rootname)))
+    answers = run_many_isolated(
+        f"{_TASKS}:align_exposure",
+        calls,
+        timeout_s=settings.machine.tool_timeout_s,
+        max_cores=settings.machine.max_cores,
+    )
+    return [
+        _outcome(target, answer, scratch) for target, answer in zip(targets, answers, strict=True)
+    ]
+
+
+def _folder(scratch: Path, target: Target) -> Path:
+    folder = scratch / target.rootname
+    folder.mkdir()
+    return folder
+
+
+def _outcome(target: Target, answer: Any, scratch: Path) -> Outcome:
+    if isinstance(answer, HstAssetsError):
+        logger.warning("%s was not aligned: %s", target.rootname, answer)
+        folder = scratch / f"{target.rootname}.untouched"
+        folder.mkdir()
+        return untouched(target, folder, status="FAIL", method="tweakreg", reason=str(answer.what))
+    numbers, matches = answer["numbers"], answer["matches"]
+    return Outcome(
+        files=tuple(Path(path) for path in answer["files"]),
+        status=answer["status"],
+        method="tweakreg",
+        reason=answer["reason"],
+        numbers=None if numbers is None else FitNumbers.from_json(numbers),
+        tries=tuple(answer["tries"]),
+        matches=None if matches is None else Path(matches),
+    )
+
+
+def untouched(target: Target, folder: Path, *, status: str, method: str, reason: str) -> Outcome:
+    """The exposure with the WCS it came with."""
+    try:
+        files = make_working_copy(target.raw, folder).files
+    except (HstAssetsError, OSError) as error:
+        return Outcome((), "FAIL", method, reason=f"{reason}; no working copy: {error}".strip("; "))
+    return Outcome(files, status, method, reason=reason)
+
+
+def catalogue_of_exposure(
+    target: Target, output: Path, *, settings: Settings, workdir: WorkDir, scratch: Path
+) -> int:
+    """Write the star catalogue of an exposure by its own WCS; return the number of stars."""
+    folder = scratch / f"{target.rootname}.catalogue"
+    folder.mkdir()
+    copy = make_working_copy(target.raw, folder)
+    found: int = run_isolated(
+        f"{_TASKS}:catalogue_exposure",
+        {
+            "exposure": str(copy.science),
+            "output": str(output),
+            "detector": target.detector_key,
+            "alignment": settings.alignment.as_recipe(),
+        },
+        scratch=folder,
+        log_path=workdir.log("reference_image", target.rootname),
+        timeout_s=settings.machine.tool_timeout_s,
+    )
+    return found
+
+
+def catalogue_of_image(
+    image: Path,
+    output: Path,
+    *,
+    fwhm_arcsec: float,
+    settings: Settings,
+    workdir: WorkDir,
+    scratch: Path,
+) -> int:
+    """Write the star catalogue of a reference image, which is only read; return the number."""
+    folder = scratch / "image.catalogue"
+    folder.mkdir()
+    found: int = run_isolated(
+        f"{_TASKS}:catalogue_image",
+        {"image": str(image), "output": str(output), "fwhm_arcsec": fwhm_arcsec},
+        scratch=folder,
+        log_path=workdir.log("reference_image", image.stem),
+        timeout_s=settings.machine.tool_timeout_s,
+    )
+    return found

@@ -1,0 +1,102 @@
+"""Working copies of raw exposures: what the tools may write to, with headers they survive.
+
+A raw file is only ever read. Nothing here fetches reference files or runs ``updatewcs``: an
+exposure from the archive carries its distortion (SIP, NPOL, D2IM) in the file, and that is used.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from astropy.io import fits
+
+from hst_assets.failures import UnusableInput
+
+__all__ = ["WorkingCopy", "companion_name", "make_working_copy", "science_extensions"]
+
+_BLANK = frozenset({"", "N/A", "NONE", "INDEF"})
+
+
+@dataclass(frozen=True)
+class WorkingCopy:
+    """A scratch copy of one exposure.
+
+    Attributes
+    ----------
+    science : `~pathlib.Path`
+        The file that holds the SCI planes and their WCS.
+    quality : `~pathlib.Path`
+        The file that holds the DQ planes: the same one, or WFPC2's c1m.
+    """
+
+    science: Path
+    quality: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The one or two files."""
+        return tuple(dict.fromkeys((self.science, self.quality)))
+
+
+def companion_name(name: str) -> str | None:
+    """The data-quality file that belongs to exposure file `name`; None where DQ is inside."""
+    return name.replace("_c0m.fits", "_c1m.fits") if name.endswith("_c0m.fits") else None
+
+
+def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
+    """Copy an exposure (WFPC2: with its c1m) from raw/ into `folder` and mend its header.
+
+    Parameters
+    ----------
+    raw : `~pathlib.Path`
+        The exposure in raw/; its c1m is looked for beside it.
+    folder : `~pathlib.Path`
+        An existing scratch folder.
+
+    Raises
+    ------
+    UnusableInput
+        If the file or its companion is not there.
+    """
+    companion = companion_name(raw.name)
+    names = [raw.name] if companion is None else [raw.name, companion]
+    copies = []
+    for name in names:
+        source = raw.with_name(name)
+        if not source.is_file():
+            raise UnusableInput("the file is not there", where=source)
+        copy = folder / name
+        shutil.copyfile(source, copy)
+        copy.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
+        copies.append(copy)
+    _sanitise(copies[0])
+    return WorkingCopy(science=copies[0], quality=copies[-1])
+
+
+def _sanitise(path: Path) -> None:
+    """Settle header states in which drizzlepac would stop and ask.
+
+    A DGEOFILE without NPOLFILE makes AstroDrizzle prompt for a decision: the distortion that is
+    in the file is what is used, so both newer corrections are declared absent.
+    """
+    header = fits.getheader(path, 0)
+    if _blank(header.get("DGEOFILE")) or not _blank(header.get("NPOLFILE"), explicit=True):
+        return
+    with fits.open(path, mode="update", memmap=False) as hdus:
+        for key in ("NPOLFILE", "D2IMFILE"):
+            if _blank(hdus[0].header.get(key)):
+                hdus[0].header[key] = "N/A"
+
+
+def _blank(value: object, *, explicit: bool = False) -> bool:
+    """Whether a header names no file; with `explicit`, ``N/A`` counts as a decision made."""
+    text = "" if value is None else str(value).strip().upper()
+    return text in (_BLANK - {"N/A"} if explicit else _BLANK)
+
+
+def science_extensions(hdus: fits.HDUList) -> list[int]:
+    """EXTVER of the SCI extensions, in file order."""
+    return [int(hdu.ver) for hdu in hdus if hdu.name == "SCI"]
