@@ -169,10 +169,8 @@ def test_the_full_distortion_enters_the_footprint(exposure_file):
     path = exposure_file("acs_hrc", edit=with_tables)
     with fits.open(path) as hdus:
         moved = read_exposure(path).chips[0].polygon
-        for field in ("CPDIS1", "CPDIS2", "DP1", "DP2"):
-            hdus["SCI"].header.remove(field, remove_all=True)
-        linear = WCS(hdus["SCI"].header)
-    x, y = linear.all_world2pix(*moved.T, 0)
+        core = WCS(hdus["SCI"].header, fobj=hdus)
+    x, y = core.wcs_world2pix(*moved.T, 0)  # the linear part alone
     # NPOL corrections are added to the pixel position before the linear transformation.
     assert (x.min(), x.max()) == pytest.approx((2.5, 52.5), abs=0.01)
     assert (y.min(), y.max()) == pytest.approx((-0.5, 39.5), abs=0.01)

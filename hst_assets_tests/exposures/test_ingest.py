@@ -1,0 +1,435 @@
+import os
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+from astropy.io import fits
+
+from hst_assets.exposures import ingest as ingest_module
+from hst_assets.exposures.ingest import fits_files_in, ingest
+from hst_assets.exposures.raw import check_raw, raw_ledger
+from hst_assets.exposures.verification import companion_of
+from hst_assets.failures import BadConfiguration
+from hst_assets.settings import load_settings
+from hst_assets.workdir import WorkDir
+
+
+def names(files):
+    return sorted(file.name for file in files)
+
+
+def reasons(report):
+    return {refused.path.name: refused.reason for refused in report.refused}
+
+
+def raw_bytes(workdir):
+    return {path.name: path.read_bytes() for path in workdir.raw.glob("*.fits")}
+
+
+def spoil(path):
+    """Other bytes, and still a good exposure."""
+    path.chmod(0o644)
+    fits.setval(path, "TARGNAME", value="OTHER")
+    return path
+
+
+# ------------------------------------------------------------------------------ the good way
+
+
+def test_a_folder_is_searched_recursively(exposure_file, workdir, tmp_path):
+    exposure_file("acs_hrc", folder=tmp_path / "in")
+    exposure_file("wfc3_ir", folder=tmp_path / "in" / "deep" / "er")
+    report = ingest([tmp_path / "in"], workdir)
+    assert names(report.accepted) == ["ibbb02cdq_flt.fits", "jddd04ghq_flt.fits"]
+    assert report.visits == ["ibbb02", "jddd04"]
+    assert report.refused == []
+
+
+def test_the_ledger_tells_what_raw_holds(exposure_file, workdir):
+    path = exposure_file()
+    report = ingest([path], workdir)
+    assert raw_ledger(workdir) == report.accepted
+    assert check_raw(workdir, full=True) == report.accepted
+    assert raw_bytes(workdir) == {path.name: path.read_bytes()}
+
+
+def test_raw_files_are_read_only(exposure_file, workdir):
+    (accepted,) = ingest([exposure_file()], workdir).accepted
+    assert stat.S_IMODE((workdir.raw / accepted.name).stat().st_mode) == 0o444
+
+
+def test_the_source_keeps_its_permissions_when_copied(exposure_file, workdir):
+    path = exposure_file()
+    path.chmod(0o640)
+    ingest([path], workdir)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_the_source_is_not_touched(exposure_file, workdir):
+    path = exposure_file()
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    ingest([path], workdir)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_staging_is_empty_afterwards(exposure_file, workdir):
+    ingest([exposure_file()], workdir)
+    assert list(workdir.staging.iterdir()) == []
+
+
+def test_a_wfpc2_pair_comes_together(exposure_file, workdir):
+    path = exposure_file("wfpc2", n_chips=4)
+    report = ingest([path], workdir)  # the c1m lies beside it
+    assert names(report.accepted) == ["ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"]
+    assert report.refused == []
+
+
+def test_a_companion_may_lie_in_another_folder(exposure_file, workdir, tmp_path):
+    path = exposure_file("wfpc2", n_chips=4)
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    shutil.move(companion_of(path), other)
+    assert len(ingest([path.parent, other], workdir).accepted) == 2
+
+
+def test_an_archive_tree_is_searched(exposure_file, workdir, tmp_path):
+    exposure_file("acs_hrc", folder=tmp_path / "archive" / "ACS" / "HRC" / "150")
+    exposure_file("wfc3_ir", folder=tmp_path / "archive" / "WFC3" / "IR" / "150")
+    assert len(ingest([tmp_path / "archive"], workdir).accepted) == 2
+
+
+def test_a_hap_name_becomes_the_archives(exposure_file, workdir):
+    path = exposure_file(name="hst_11665_06_acs_hrc_f814w_jddd04gh_flt.fits")
+    assert names(ingest([path], workdir).accepted) == ["jddd04ghq_flt.fits"]
+
+
+def test_hidden_files_are_passed_over(exposure_file, workdir, tmp_path):
+    path = exposure_file()
+    path.rename(path.with_name(f".part.{path.name}"))
+    exposure_file("wfc3_ir", folder=path.parent / ".hidden")
+    assert fits_files_in(path.parent) == []
+
+
+def test_links_are_kept_when_asked_for(exposure_file, workdir):
+    path = exposure_file()
+    (accepted,) = ingest([path], workdir, mode="symlink").accepted
+    link = workdir.raw / accepted.name
+    assert link.is_symlink()
+    assert link.resolve() == path.resolve()
+    assert check_raw(workdir, full=True)
+
+
+def test_a_hard_link_shares_its_bytes(exposure_file, workdir):
+    path = exposure_file()
+    (accepted,) = ingest([path], workdir, mode="hardlink").accepted
+    assert (workdir.raw / accepted.name).stat().st_ino == path.stat().st_ino
+
+
+# --------------------------------------------------------------------------------- again
+
+
+def test_the_same_bytes_again_are_unchanged(exposure_file, workdir):
+    path = exposure_file("wfpc2", n_chips=4)
+    first = ingest([path], workdir)
+    before = {file.name: file.stat().st_mtime_ns for file in workdir.raw.iterdir()}
+    again = ingest([path], workdir)
+    assert again.accepted == []
+    assert again.unchanged == first.accepted
+    assert again.visits == ["ueee05"]
+    assert {file.name: file.stat().st_mtime_ns for file in workdir.raw.iterdir()} == before
+
+
+def test_other_bytes_are_refused(exposure_file, workdir):
+    path = exposure_file()
+    ingest([path], workdir)
+    before = raw_bytes(workdir)
+    report = ingest([spoil(path)], workdir)
+    assert "holds exposure jddd04ghq with different content" in reasons(report)[path.name]
+    assert raw_bytes(workdir) == before
+
+
+def test_other_bytes_replace_on_demand(exposure_file, workdir):
+    path = exposure_file()
+    ingest([path], workdir)
+    report = ingest([spoil(path)], workdir, replace=True)
+    assert names(report.accepted) == [path.name]
+    assert raw_bytes(workdir) == {path.name: path.read_bytes()}
+    assert check_raw(workdir, full=True)
+
+
+def test_a_new_companion_for_an_old_exposure_is_refused(exposure_file, workdir):
+    path = exposure_file("wfpc2", n_chips=4)
+    ingest([path], workdir)
+    fits.setval(companion_of(path), "ROOTNAME", value="ueee05ijm", comment="touched")
+    assert "c1m.fits holds exposure" in reasons(ingest([path], workdir))[path.name]
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+def test_a_lost_raw_file_is_restored_from_the_same_bytes(exposure_file, workdir, damage):
+    path = exposure_file()
+    (first,) = ingest([path], workdir).accepted
+    raw = workdir.raw / first.name
+    raw.unlink()
+    if damage == "changed":
+        raw.write_bytes(b"something else")
+    assert names(ingest([path], workdir).accepted) == [path.name]
+    assert check_raw(workdir, full=True)
+
+
+def test_a_file_put_into_raw_by_hand_is_not_overwritten(exposure_file, workdir):
+    path = exposure_file()
+    workdir.create()
+    (workdir.raw / path.name).write_bytes(b"precious")
+    report = ingest([path], workdir)
+    assert "was put there by hand" in reasons(report)[path.name]
+    assert (workdir.raw / path.name).read_bytes() == b"precious"
+
+
+# -------------------------------------------------------------------------------- duplicates
+
+
+def test_identical_copies_are_told_apart_from_others(exposure_file, workdir, tmp_path):
+    path = exposure_file(folder=tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    shutil.copy(path, tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    spoil(shutil.copy(path, tmp_path / "c") and tmp_path / "c" / path.name)
+    report = ingest([tmp_path / name for name in "abc"], workdir)
+    assert names(report.accepted) == [path.name]
+    told = {refused.path.parent.name: refused.reason for refused in report.refused}
+    assert told["b"].endswith("the same exposure jddd04ghq, identical bytes")
+    assert told["c"].endswith("the same exposure jddd04ghq, different content")
+
+
+def test_of_an_archive_and_a_hap_product_the_archives_is_taken(exposure_file, workdir):
+    hap = exposure_file(name="hst_1_06_acs_hrc_f814w_jddd04gh_flt.fits")
+    archive = exposure_file(primary={"TARGNAME": "ARCHIVE"})
+    report = ingest([hap.parent], workdir)
+    assert raw_bytes(workdir) == {archive.name: archive.read_bytes()}
+    assert "duplicate of" in reasons(report)[hap.name]
+
+
+def test_the_same_file_given_twice_is_taken_once(exposure_file, workdir):
+    path = exposure_file()
+    report = ingest([path, path, path.parent], workdir)
+    assert (len(report.accepted), report.refused) == (1, [])
+
+
+# ------------------------------------------------------------------------------- the bad ways
+
+
+def test_damage_in_one_file_never_stops_the_rest(exposure_file, workdir, tmp_path):
+    folder = tmp_path / "in"
+    good = exposure_file("acs_hrc", folder=folder)
+    exposure_file("wfc3_ir", folder=folder).write_bytes(b"")
+    truncated = exposure_file("wfc3_uvis", folder=folder)
+    truncated.write_bytes(truncated.read_bytes()[:9000])
+    exposure_file("acs_wfc", folder=folder, primary={"FILTER1": "G800L"})
+    companion_of(exposure_file("wfpc2", folder=folder)).unlink()
+    (folder / "page_flt.fits").write_text("<html>")
+    exposure_file("acs_hrc", folder=folder, name="jddd04ghq_drz.fits")
+    (folder / "notes.txt").write_text("not looked at")
+    (folder / "x_flt.fits.gz").write_bytes(b"\x1f\x8b")
+    exposure_file("wfpc2", folder=folder, rootname="ueee05zzm").unlink()
+    report = ingest([folder], workdir)
+    assert names(report.accepted) == [good.name]
+    told = reasons(report)
+    expected = {
+        "ibbb02cdq_flt.fits": "empty file (0 bytes)",
+        "iaaa01abq_flc.fits": "truncated",
+        "jccc03efq_flc.fits": "G800L is not an imaging filter",
+        "ueee05ijm_c0m.fits": "companion _c1m.fits is not there",
+        "page_flt.fits": "web page",
+        "jddd04ghq_drz.fits": "a _drz product",
+        "x_flt.fits.gz": "its name tells no product",
+        "ueee05zzm_c1m.fits": "without its _c0m.fits",
+    }
+    assert set(told) == set(expected)
+    assert {name: expected[name] in reason for name, reason in told.items()} == dict.fromkeys(
+        expected, True
+    )
+
+
+def test_a_refused_file_leaves_nothing_in_raw(exposure_file, workdir):
+    path = exposure_file()
+    path.write_bytes(path.read_bytes()[:9000])
+    ingest([path], workdir)
+    assert raw_bytes(workdir) == {}
+    assert raw_ledger(workdir) == []
+
+
+def test_a_dangling_link_is_refused(workdir, tmp_path):
+    link = tmp_path / "in" / "iaaa01abq_flc.fits"
+    link.parent.mkdir()
+    link.symlink_to("nowhere")
+    assert "not a file" in reasons(ingest([link.parent], workdir))[link.name]
+
+
+def test_a_disk_that_is_full_refuses_the_file_and_goes_on(exposure_file, workdir, monkeypatch):
+    first, second = exposure_file("acs_hrc"), exposure_file("wfc3_ir")
+    copy = shutil.copyfile
+
+    def full(source, target):
+        if source == first:
+            raise OSError(28, "No space left on device")
+        return copy(source, target)
+
+    monkeypatch.setattr(ingest_module.shutil, "copyfile", full)
+    report = ingest([first, second], workdir)
+    assert reasons(report) == {first.name: "cannot be brought into raw/: No space left on device"}
+    assert names(report.accepted) == [second.name]
+
+
+def test_a_missing_source_is_an_error(workdir, tmp_path):
+    with pytest.raises(BadConfiguration, match="no such file or folder"):
+        ingest([tmp_path / "nowhere"], workdir)
+
+
+def test_an_empty_folder_accepts_nothing_and_makes_no_target(workdir, tmp_path):
+    (tmp_path / "in").mkdir()
+    report = ingest([tmp_path / "in"], workdir)
+    assert (report.accepted, report.refused, report.unchanged, report.visits) == ([], [], [], [])
+    assert not workdir.settings_file.exists()
+
+
+def test_a_damaged_ledger_stops_the_ingest(exposure_file, workdir):
+    workdir.create()
+    workdir.checksums.write_text("garbage")
+    with pytest.raises(BadConfiguration, match="Remove the ledger"):
+        ingest([exposure_file()], workdir)
+
+
+def test_a_killed_ingest_is_taken_up_again(exposure_file, workdir, monkeypatch):
+    path = exposure_file("wfpc2", n_chips=4)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_module, "write_ledger", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ingest([path], workdir)
+    left_over = workdir.staging / "ingest.killed"
+    left_over.mkdir()
+    report = ingest([path], workdir)
+    assert len(report.accepted) == 2
+    assert check_raw(workdir, full=True)
+    assert not left_over.exists()
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from hst_assets.exposures.ingest import ingest
+from hst_assets.workdir import WorkDir
+ingest([Path(sys.argv[1])], WorkDir(Path(sys.argv[2]), sys.argv[3]))
+"""
+
+
+def test_concurrent_ingests_lose_nothing(exposure_file, workdir, tmp_path):
+    halves = [tmp_path / "a", tmp_path / "b"]
+    for half, letter in zip(halves, "ab", strict=True):
+        for number in range(4):
+            exposure_file(folder=half, rootname=f"jddd04{letter}{number}q")
+    children = [
+        subprocess.Popen([sys.executable, "-c", _CHILD, half, workdir.root, workdir.target])
+        for half in halves
+    ]
+    assert [child.wait(timeout=120) for child in children] == [0, 0]
+    assert len(check_raw(workdir, full=True)) == 8
+
+
+# ---------------------------------------------------------------------------------- adoption
+
+
+@pytest.fixture
+def hst123_directory(exposure_file, workdir):
+    """A work directory as hst123 leaves it: files in raw/, products elsewhere, no ledger."""
+    raw = exposure_file("wfc3_ir", folder=workdir.raw)
+    exposure_file("wfpc2", folder=workdir.raw, n_chips=4)
+    exposure_file("wfc3_ir", folder=workdir.workspace, primary={"TARGNAME": "ALIGNED"})
+    exposure_file("wfc3_ir", folder=workdir.drizzle, name="wfc3.f160w.ut200531_0001.drc.fits")
+    return raw
+
+
+def test_an_existing_raw_is_adopted_where_it_is(hst123_directory, workdir):
+    before = {path.name: path.stat().st_ino for path in workdir.raw.glob("*.fits")}
+    content = raw_bytes(workdir)
+    report = ingest([workdir.raw], workdir)
+    assert len(report.accepted) == 3
+    assert {path.name: path.stat().st_ino for path in workdir.raw.glob("*.fits")} == before
+    assert raw_bytes(workdir) == content
+    assert stat.S_IMODE(hst123_directory.stat().st_mode) == 0o444
+    assert ingest([workdir.raw], workdir).accepted == []
+
+
+def test_of_a_whole_work_directory_only_raw_is_taken(hst123_directory, workdir):
+    report = ingest([workdir.base], workdir)
+    assert (len(report.accepted), report.refused) == (3, [])
+
+
+def test_a_hap_name_in_raw_keeps_its_name(exposure_file, workdir):
+    exposure_file("wfc3_ir", folder=workdir.raw, name="ibbb02cd_flt.fits")
+    (accepted,) = ingest([workdir.raw], workdir).accepted
+    assert (accepted.name, accepted.rootname) == ("ibbb02cd_flt.fits", "ibbb02cdq")
+
+
+def test_an_adopted_file_changed_later_is_refused(hst123_directory, workdir):
+    ingest([workdir.raw], workdir)
+    spoil(hst123_directory)
+    told = reasons(ingest([workdir.raw], workdir))
+    assert "different content" in told[hst123_directory.name]
+
+
+# -------------------------------------------------------------------------------- the target
+
+
+def test_the_position_is_the_median_of_the_headers(exposure_file, workdir):
+    for number, ra in enumerate((150.0, 150.1, 150.4)):
+        exposure_file(rootname=f"jddd04a{number}q", primary={"RA_TARG": ra, "DEC_TARG": -ra / 10})
+    ingest([exposure_file().parent], workdir)
+    target = load_settings(workdir).target
+    # The fourth is at 150.1, 2.2.
+    assert target.ra_deg == pytest.approx(150.1)
+    assert target.dec_deg == pytest.approx(-15.005)
+
+
+def test_the_median_does_not_mind_ra_zero(exposure_file, workdir):
+    for number, ra in enumerate((359.9, 0.1, 0.2)):
+        path = exposure_file(rootname=f"jddd04a{number}q", primary={"RA_TARG": ra})
+    ingest([path.parent], workdir)
+    assert load_settings(workdir).target.ra_deg == pytest.approx(0.1)
+
+
+def test_a_given_position_wins(exposure_file, workdir):
+    ingest([exposure_file()], workdir, ra_deg=12.5, dec_deg=-3.0)
+    assert load_settings(workdir).target.ra_deg == 12.5
+
+
+def test_a_known_position_stays(exposure_file, workdir):
+    ingest([exposure_file("acs_hrc")], workdir, ra_deg=12.5, dec_deg=-3.0)
+    ingest([exposure_file("wfc3_ir")], workdir)
+    assert load_settings(workdir).target.ra_deg == 12.5
+
+
+def test_settings_of_the_user_stay(exposure_file, workdir):
+    workdir.create()
+    workdir.settings_file.write_text("# mine\n[selection]\nkeep_short = true\n")
+    ingest([exposure_file()], workdir)
+    assert "# mine" in workdir.settings_file.read_text()
+    assert load_settings(workdir).selection.keep_short
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(1.0, None), (None, 1.0), (360.0, 0.0), (0.0, 91.0)])
+def test_an_impossible_position_is_an_error(exposure_file, workdir, ra, dec):
+    with pytest.raises(BadConfiguration, match="not a position"):
+        ingest([exposure_file()], workdir, ra_deg=ra, dec_deg=dec)
+
+
+def test_nothing_asks_who_runs_it(exposure_file, workdir):
+    """The current directory of the caller is neither used nor changed."""
+    here = os.getcwd()  # noqa: PTH109
+    ingest([exposure_file()], workdir)
+    assert os.getcwd() == here  # noqa: PTH109
