@@ -16,6 +16,7 @@ from typing import Any
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.frames import Frame, exposure_outlines
+from hst_assets.imaging.products import judge
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.workdir import WorkDir, publish
@@ -104,10 +105,15 @@ class DrizzleReport:
         Median over stars of flux on the product over flux on the exposures.
     n_flux_stars : int
         How many stars that is from.
+    complaints : tuple of str
+        What AstroDrizzle gave up on without failing, and what is wrong with the weights.
     problems : tuple of str
-        What failed a check, in words; empty if all is well.
+        All that failed a check, in words: the complaints, and figures beyond the settings'
+        limits; empty if all is well.
     seconds : float
         Wall time of the child.
+    mjd_start, mjd_end : float
+        Start of the first exposure and end of the last (MJD, UTC).
     """
 
     product: str
@@ -120,8 +126,11 @@ class DrizzleReport:
     weight_max: float
     flux_ratio: float | None
     n_flux_stars: int
+    complaints: tuple[str, ...]
     problems: tuple[str, ...]
     seconds: float
+    mjd_start: float
+    mjd_end: float
 
     def as_json(self) -> dict[str, Any]:
         """All figures as JSON."""
@@ -316,9 +325,15 @@ def _publish(
         publish(scratch / answer.pop("product"), request.output)
     except MissingProduct as error:
         return error
+    beyond = judge(answer["bad_fraction"], answer["flux_ratio"], request.settings)
     answer["inputs"] = tuple(answer["inputs"])
-    answer["problems"] = tuple(answer["problems"])
-    report = DrizzleReport(product=str(request.output), left_out=left_out, **answer)
+    answer["complaints"] = tuple(answer["complaints"])
+    report = DrizzleReport(
+        product=str(request.output),
+        left_out=left_out,
+        problems=(*answer["complaints"], *beyond),
+        **answer,
+    )
     for problem in report.problems:
         logger.warning("%s: %s", request.output.name, problem)
     return report

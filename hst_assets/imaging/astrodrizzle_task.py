@@ -6,6 +6,7 @@ The current directory is the call's own scratch folder.
 from __future__ import annotations
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,11 @@ _IN_MEMORY_PIXELS = 4e8
 #: Extensions that AstroDrizzle reads. Headerlets and WCS histories cost a scan at each of the
 #: hundreds of times it opens a file.
 _NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
+#: Keywords of alternate WCSs: those of the primary one with a letter at the end.
+_ALTERNATE_WCS = re.compile(
+    r"(WCSNAME|WCSAXES|CRPIX[12]|CRVAL[12]|CTYPE[12]|CUNIT[12]|CD[12]_[12]|RADESYS|LATPOLE|LONPOLE"
+    r"|RESTFRQ|RESTWAV|MJDREF|EQUINOX|CRDER[12]|NMATCH|RMS_(RA|DEC)|FITNAME|SIPNAME|NPOLNAME)[A-Z]"
+)
 _PHOTFLAM_TOLERANCE = 1e-5
 
 if not hasattr(SphericalPolygon, "iter_polygons_flat"):
@@ -93,10 +99,10 @@ def combine(
     detector, target = DETECTORS[detector_key], Frame.from_json(frame)
     choices = DrizzleSettings.model_validate(settings)
     copies = _scratch_copies(exposures, companions, detector, choices)
-    skies, problems = _run(copies, target, parameters)
+    skies, complaints = _run(copies, target, parameters)
     planes = _planes(target)
     inputs = [product_cards.read_input(path) for path in copies]
-    report = _checked(planes, copies, inputs, detector, target, choices, problems)
+    report = _checked(planes, copies, inputs, detector, target, choices, complaints)
     headers = product_cards.product_headers(
         inputs,
         detector=detector,
@@ -104,7 +110,6 @@ def combine(
         settings=choices,
         parameters=parameters,
         extra=cards,
-        name=name,
     )
     _write(Path(name), planes, headers)
     preview = f"{name}.png"
@@ -136,7 +141,7 @@ def _scratch_copies(
             planes = kept
             if quality is not None:
                 planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
-            _name_distortion_files(kept[0].header)
+            _prepare_headers(kept, detector)
             _mask_not_finite(kept, planes, detector, source)
             reference_photflam = _equalise(kept, reference_photflam)
             kept.writeto(source.name, output_verify="silentfix")
@@ -155,22 +160,39 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
         raise UnusableInput(f"cannot be read: {error}", where=path) from error
 
 
-def _name_distortion_files(primary: fits.Header) -> None:
-    """AstroDrizzle asks on the terminal what to do where DGEOFILE stands without NPOLFILE."""
+def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
+    """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
+
+    It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
+    for counts per second where WFPC2 files have no BUNIT. Alternate WCSs and the history of the
+    calibration take half of its time and reach no product.
+    """
     for keyword in ("NPOLFILE", "D2IMFILE"):
-        if not str(primary.get(keyword, "")).strip():
-            primary[keyword] = "N/A"
+        if not str(hdus[0].header.get(keyword, "")).strip():
+            hdus[0].header[keyword] = "N/A"
+    for hdu in hdus:
+        if hdu.name == "SCI" and not str(hdu.header.get("BUNIT", "")).strip():
+            hdu.header["BUNIT"] = detector.science_units
+        if hdu.name in {"PRIMARY", "SCI", "DQ"}:
+            _drop_ballast(hdu.header)
+
+
+def _drop_ballast(header: fits.Header) -> None:
+    for key in ("HISTORY", "COMMENT", "", "CHECKSUM", "DATASUM"):
+        header.remove(key, ignore_missing=True, remove_all=True)
+    for key in [key for key in header if _ALTERNATE_WCS.fullmatch(key)]:
+        header.remove(key, ignore_missing=True, remove_all=True)
 
 
 def _chips(hdus: fits.HDUList, quality: fits.HDUList) -> Iterator[tuple[Any, Any]]:
-    """(SCI, DQ) of each chip; WFPC2's DQ planes are called SCI, in a file of their own."""
-    name = "DQ" if quality is hdus else "SCI"
+    """(SCI, DQ) of each chip; WFPC2's DQ planes, in a file of their own, are called SDQ or SCI."""
+    names = {"DQ"} if quality is hdus else {"DQ", "SDQ", "SCI"}
+    flags = {hdu.ver: hdu for hdu in quality if hdu.name in names}
     for hdu in hdus:
         if hdu.name == "SCI":
-            try:
-                yield hdu, quality[name, hdu.ver]
-            except KeyError:
-                raise UnusableInput(f"no DQ plane for SCI,{hdu.ver}") from None
+            if hdu.ver not in flags:
+                raise UnusableInput(f"there is no data-quality plane for SCI,{hdu.ver}")
+            yield hdu, flags[hdu.ver]
 
 
 def _mask_not_finite(
@@ -328,7 +350,7 @@ def _checked(
     detector: Detector,
     frame: Frame,
     settings: DrizzleSettings,
-    problems: list[str],
+    complaints: list[str],
 ) -> dict[str, Any]:
     """Check the product against its exposures; numbers for the report."""
     sci, wht = planes["SCI"], planes["WHT"]
@@ -339,20 +361,17 @@ def _checked(
         raise ToolFailed("no pixel of the product has any weight")
     exptime = sum(item.exptime_s for item in inputs)
     native = detector.pixel_scale_arcsec
-    problems = problems + products.weight_problems(
+    complaints = complaints + products.weight_problems(
         wht,
         inside,
         exptime_s=exptime,
         area_ratio=(frame.scale_arcsec / native) ** 2,
+        pixfrac=settings.pixfrac,
         weight_type=settings.weight_type,
     )
-    if bad > settings.max_bad_fraction:
-        problems.append(f"{bad:.1%} of the footprint has no weight")
     chips, flagged = _native_chips(copies, inputs, detector)
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)
     flux = products.flux_ratio(rate, wht, frame, chips)
-    if flux.ratio is not None and abs(flux.ratio - 1.0) > settings.max_flux_error:
-        problems.append(f"stars have {flux.ratio:.3f} times their flux on the exposures")
     return {
         "inputs": [item.rootname for item in inputs],
         "exptime_s": exptime,
@@ -361,7 +380,9 @@ def _checked(
         "weight_max": round(float(wht.max()), 3),
         "flux_ratio": None if flux.ratio is None else round(flux.ratio, 5),
         "n_flux_stars": flux.n_stars,
-        "problems": problems,
+        "complaints": complaints,
+        "mjd_start": min(item.start_mjd for item in inputs),
+        "mjd_end": max(item.end_mjd for item in inputs),
     }
 
 

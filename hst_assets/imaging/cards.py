@@ -122,12 +122,11 @@ def product_headers(
     settings: DrizzleSettings,
     parameters: Mapping[str, Any],
     extra: Mapping[str, Sequence[Any]],
-    name: str,
 ) -> dict[str, fits.Header]:
     """The headers of a product's HDUs: PRIMARY, SCI, WHT and CTX.
 
-    Nothing in them depends on when or where the product was made, so that the same inputs give
-    the same bytes.
+    Nothing in them depends on when or where the product was made or how it is called, so that
+    the same inputs give the same bytes.
 
     Parameters
     ----------
@@ -137,11 +136,8 @@ def product_headers(
         How it was combined.
     extra : mapping
         ``{keyword: [value, comment]}`` to be added to the primary header.
-    name : str
-        The product's file name.
     """
     primary = _shared_cards([item.primary for item in inputs])
-    primary["FILENAME"] = name
     _describe_time(primary, inputs)
     primary["FILTER"] = (filter_of(inputs[0].primary, detector), "filter")
     if settings.object_name:
@@ -155,6 +151,7 @@ def product_headers(
     _describe_method(primary, parameters, frame)
     wcsname = _shared_or(inputs, "WCSNAME", "MIXED")
     primary["WCSNAME"] = (wcsname, "WCS of the exposures")
+    _describe_alignment(primary, inputs)
     for key, (value, comment) in extra.items():
         _set(primary, key, value, comment)
     science = _plane_header(frame, wcsname)
@@ -169,7 +166,7 @@ def product_headers(
 
 def _set(header: fits.Header, key: str, value: Any, comment: str) -> None:
     """Set a card, without its comment where both would not fit into 80 characters."""
-    fits_in = not isinstance(value, str) or len(value) + len(comment) < 62
+    fits_in = not isinstance(value, str) or len(key) + len(value) + len(comment) < 60
     header[key] = (value, comment if fits_in else "")
 
 
@@ -216,6 +213,23 @@ def _describe_inputs(primary: fits.Header, inputs: Sequence[Input]) -> None:
     primary["NCOMBINE"] = (len(inputs), "number of exposures combined")
     for number, item in enumerate(inputs[:_MOST_INPUT_CARDS], start=1):
         primary[f"INPUT{number:03d}"] = (item.rootname, f"{item.exptime_s:g} s")
+
+
+def _describe_alignment(primary: fits.Header, inputs: Sequence[Input]) -> None:
+    """The guide's keywords, as far as the exposures carry them and agree."""
+    for key, comment in (
+        ("HST123 ALIGNOK", "all exposures are aligned"),
+        ("HST123 ALIGNST", "verdict on the alignment"),
+        ("HST123 ALIGNMT", "method"),
+        ("HST123 ALIGNRF", "reference"),
+    ):
+        values = {item.primary.get(key) for item in inputs}
+        if values == {None}:
+            continue
+        value = values.pop() if len(values) == 1 else "MIXED"
+        if key.endswith("OK"):
+            value = value is True
+        _set(primary, f"HIERARCH {key}", value, comment)
 
 
 def _describe_method(primary: fits.Header, parameters: Mapping[str, Any], frame: Frame) -> None:

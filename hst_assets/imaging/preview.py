@@ -19,7 +19,7 @@ from hst_assets.workdir import write_atomically
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["thumbnail_bytes", "write_preview"]
+__all__ = ["thumbnail", "write_preview"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ _WHITE_SIGMA = 12.0
 _SOFTENING = 0.06
 _NO_DATA_GREY = (58, 62, 70)
 _INK = (255, 214, 102)
+#: Longest sides tried for a thumbnail, until its file is small enough.
+_THUMBNAIL_SIDES = (480, 400, 320, 256, 192, 128, 96, 64, 32)
 _BAR_LENGTHS_ARCSEC = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 
 
@@ -59,22 +61,36 @@ def write_preview(fits_path: Path, png_path: Path, *, max_side: int = 640) -> Pa
     return png_path
 
 
-def thumbnail_bytes(fits_path: Path, *, max_bytes: int = 50_000, max_side: int = 320) -> bytes:
-    """A PNG small enough to be embedded in a web page's text: at most `max_bytes`.
+def thumbnail(png_path: Path, *, max_bytes: int = 50_000) -> bytes:
+    """A preview small enough to be embedded in a web page's text.
 
-    Raises
-    ------
-    UnusableInput
-        As `write_preview`.
+    Parameters
+    ----------
+    png_path : `~pathlib.Path`
+        A picture that `write_preview` wrote.
+    max_bytes : int, optional
+        The result is at most so large.
+
+    Returns
+    -------
+    bytes
+        A PNG; the file itself if it is small enough.
     """
-    side = max_side
-    while True:
-        picture = _picture(fits_path, side)
+    from PIL import Image
+
+    whole = png_path.read_bytes()
+    if len(whole) <= max_bytes:
+        return whole
+    with Image.open(io.BytesIO(whole)) as opened:
+        picture = opened.convert("RGB")
+    for side in _THUMBNAIL_SIDES:
+        smaller = picture.copy()
+        smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        picture.quantize(64).save(buffer, format="PNG", optimize=True)
-        if buffer.tell() <= max_bytes or side <= 16:
-            return buffer.getvalue()
-        side = int(side * 0.8)
+        smaller.quantize(48).save(buffer, format="PNG", optimize=True)
+        if buffer.tell() <= max_bytes:
+            break
+    return buffer.getvalue()
 
 
 def _picture(fits_path: Path, max_side: int) -> Picture:

@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.imaging.frames import Frame, Outline
+from hst_assets.settings import DrizzleSettings
 
 __all__ = [
     "Chip",
@@ -23,6 +24,7 @@ __all__ = [
     "bad_fraction",
     "flux_ratio",
     "footprint_mask",
+    "judge",
     "weight_problems",
 ]
 
@@ -85,6 +87,26 @@ class Flux:
     n_stars: int
 
 
+def judge(bad: float, ratio: float | None, settings: DrizzleSettings) -> list[str]:
+    """Which of a product's figures are beyond the limits in the settings, in words.
+
+    Parameters
+    ----------
+    bad : float
+        Share of the footprint without weight or value.
+    ratio : float or None
+        Star fluxes on the product over those on the exposures.
+    settings : DrizzleSettings
+        Has the limits.
+    """
+    problems = []
+    if bad > settings.max_bad_fraction:
+        problems.append(f"{bad:.1%} of the footprint has no weight")
+    if ratio is not None and abs(ratio - 1.0) > settings.max_flux_error:
+        problems.append(f"stars have {ratio:.3f} times their flux on the exposures")
+    return problems
+
+
 def footprint_mask(frame: Frame, outlines: Sequence[Outline]) -> Mask:
     """Pixels of the frame (ny, nx) whose centres lie inside any of the outlines."""
     from PIL import Image as PillowImage
@@ -109,7 +131,13 @@ def bad_fraction(sci: Image, wht: Image, inside: Mask) -> float:
 
 
 def weight_problems(
-    wht: Image, inside: Mask, *, exptime_s: float, area_ratio: float, weight_type: str
+    wht: Image,
+    inside: Mask,
+    *,
+    exptime_s: float,
+    area_ratio: float,
+    pixfrac: float,
+    weight_type: str,
 ) -> list[str]:
     """What is wrong with a weight map.
 
@@ -120,9 +148,11 @@ def weight_problems(
     inside : ndarray (ny, nx) of bool
         The exposures' footprint.
     exptime_s : float
-        Total exposure time, the upper limit of an EXP weight per native pixel.
+        Total exposure time: the limit of EXP weights, on average.
     area_ratio : float
         Area of a product's pixel over that of a native pixel.
+    pixfrac : float
+        Side of the drop in native pixels: smaller drops pile weight up between gaps.
     weight_type : str
         EXP, ERR or IVM; only EXP has a known upper limit.
     """
@@ -131,10 +161,14 @@ def weight_problems(
         problems.append("the weight map has values that are not finite")
     if np.any(wht < 0):
         problems.append("the weight map has negative values")
-    highest = float(np.nanmax(wht, initial=0.0))
-    limit = exptime_s * max(area_ratio, 1.0) * _WEIGHT_TOLERANCE
-    if weight_type == "EXP" and highest > limit:
-        problems.append(f"weights reach {highest:.0f} s although {exptime_s:.0f} s were exposed")
+    if weight_type == "EXP":
+        limit = exptime_s * max(area_ratio, 1.0) * _WEIGHT_TOLERANCE
+        for what, value, most in (
+            ("are", float(np.mean(wht[inside])) if inside.any() else 0.0, limit),
+            ("reach", float(np.nanmax(wht, initial=0.0)), limit / pixfrac**2),
+        ):
+            if value > most:
+                problems.append(f"weights {what} {value:.0f} s, exposed were {exptime_s:.0f} s")
     near = _grown(inside, 3)
     if np.any(wht[~near] > 0):
         problems.append("there is weight outside the exposures' footprints")
