@@ -141,7 +141,8 @@ class RenderedExposure:
     stars : Table
         ``id``, ``ra``, ``dec`` (deg), ``chip`` (EXTVER), ``x``, ``y`` (0-based pixels),
         ``counts`` (in the unit of the image, over the exposure, before the pixel area),
-        ``magnitude`` (AB), ``saturated``, ``isolated``.
+        ``magnitude`` (AB), ``saturated``, ``isolated``, ``spoiled`` (flagged or hit pixels
+        among the 25 around the star).
     transient : Table
         The same columns for the transient, if it is on a chip.
     """
@@ -206,7 +207,7 @@ def _isolated(scene: Scene, wavelength_a: float) -> NDArray[np.bool_]:
     other_y = np.concatenate([sky[1], np.asarray(galaxies["dec"])])
     reach = _ISOLATED_WITHIN_ARCSEC / 3600.0
     for index in range(len(stars)):
-        near = (np.abs(other_x - sky[0][index]) < reach) & (np.abs(other_y - sky[1][index]) < reach)
+        near = np.hypot(other_x - sky[0][index], other_y - sky[1][index]) < reach
         contamination = others[near].sum() - flux[index]
         result[index] = contamination < _ISOLATED_CONTAMINATION * flux[index]
     return result
@@ -250,7 +251,25 @@ def _render_chip(
     x, y = np.asarray(stars["x"]), np.asarray(stars["y"])
     edge = np.minimum(np.minimum(x, view.nx - 1 - x), np.minimum(y, view.ny - 1 - y))
     stars["isolated"] &= (edge > _ISOLATED_EDGE_PIX) & ~stars["saturated"]
+    stars["spoiled"] = _spoiled(plan, readout, x, y)
     return ChipExposure(view, header_wcs, readout), stars[edge > 0]
+
+
+def _spoiled(
+    plan: ExposurePlan, readout: Readout, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Pixels in the 5 x 5 around each star that are flagged as bad or hit by a cosmic ray."""
+    bits = DETECTORS[plan.detector_key].dq_bad & ~DETECTORS[plan.detector_key].dq_saturated
+    spoiled = readout.cosmic_rays | ((readout.quality & bits) > 0)
+    padded = np.pad(spoiled, 2).astype(np.int64)
+    total = np.zeros((spoiled.shape[0], spoiled.shape[1]), dtype=np.int64)
+    for row in range(5):
+        for column in range(5):
+            total += padded[row : row + total.shape[0], column : column + total.shape[1]]
+    rows = np.rint(y).astype(int).clip(0, total.shape[0] - 1)
+    columns = np.rint(x).astype(int).clip(0, total.shape[1] - 1)
+    result: NDArray[np.int64] = total[rows, columns]
+    return result
 
 
 def _sky_scale(plan: ExposurePlan, view: ChipView) -> float:

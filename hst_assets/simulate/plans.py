@@ -25,16 +25,16 @@ _SMALL_SUBARRAYS = {
 }
 #: Radius of the sky that a small exposure and its dithers see, and how it is populated.
 _SMALL_SCENES = {
-    "wfc3_uvis": ScenePlan(18.0, 420, (19.0, 25.0), n_isolated=10, n_galaxies=6),
+    "wfc3_uvis": ScenePlan(18.0, 420, (19.0, 25.0), n_isolated=26, n_galaxies=6),
     "wfc3_ir": ScenePlan(
         48.0, 420, (18.5, 24.0), n_isolated=20, isolated_magnitudes=(18.8, 20.0), n_galaxies=12
     ),
-    "acs_wfc": ScenePlan(21.0, 480, (19.0, 25.0), n_isolated=12, n_galaxies=6),
+    "acs_wfc": ScenePlan(21.0, 480, (19.0, 25.0), n_isolated=30, n_galaxies=6),
     "acs_hrc": ScenePlan(
         13.0,
         320,
         (18.0, 23.5),
-        n_isolated=6,
+        n_isolated=24,
         isolated_magnitudes=(18.6, 20.0),
         isolation_arcsec=1.8,
         n_galaxies=3,

@@ -130,7 +130,7 @@ def make_scene(
     """
     rng = np.random.default_rng([seed, 1])
     centres = _scattered(
-        rng, plan.n_isolated, plan.radius_arcsec, 2 * plan.isolation_arcsec, keep_clear
+        rng, plan.n_isolated, plan.radius_arcsec, 1.4 * plan.isolation_arcsec, keep_clear
     )
     clear = np.concatenate([np.reshape(np.array(keep_clear, dtype=float), (-1, 2)), centres])
     field = _field_positions(rng, plan, clear)

@@ -78,14 +78,14 @@ class Readout:
         Electrons over the exposure, dark current subtracted, and its one-sigma error.
     quality : ndarray of int16
         DQ bits.
-    n_cosmic_ray_pixels : int
+    cosmic_rays : ndarray of bool
         Pixels hit by cosmic rays.
     """
 
     science: FloatImage
     error: FloatImage
     quality: FlagImage
-    n_cosmic_ray_pixels: int
+    cosmic_rays: NDArray[np.bool_]
 
 
 def read_out(
@@ -127,14 +127,14 @@ def read_out(
     read_noise = detector.read_noise_e if noise else 0.0
     if noise:
         image = rng.poisson(image) + rng.normal(0.0, read_noise, image.shape)
-    n_hit = 0
+    hit = np.zeros(view.shape, dtype=bool)
     if cosmic_rays:
-        n_hit = _add_cosmic_rays(image, quality, detector_key, exptime_s, read_noise, rng)
+        hit = _add_cosmic_rays(image, quality, detector_key, exptime_s, read_noise, rng)
     if defects:
         _add_defects(image, quality, expected, exptime_s, detector_key, rng)
     _saturate(image, quality, detector_key)
     error = np.sqrt(expected + detector.read_noise_e**2)
-    return Readout(image - dark_e, error, quality, n_hit)
+    return Readout(image - dark_e, error, quality, hit)
 
 
 def bad_pixels(detector_key: str, view: ChipView) -> FlagImage:
@@ -169,16 +169,18 @@ def _add_cosmic_rays(
     exptime_s: float,
     read_noise_e: float,
     rng: np.random.Generator,
-) -> int:
-    """Add hits to `image` in place; return how many pixels they touch."""
+) -> NDArray[np.bool_]:
+    """Add hits to `image` in place; return which pixels they touch."""
     ny, nx = image.shape
+    touched = np.zeros(image.shape, dtype=bool)
     n_hits = rng.poisson(SENSORS[detector_key].cosmic_rays_per_s * exptime_s * ny * nx / 1e6)
     if DETECTORS[detector_key].is_infrared:
         rows, columns = rng.integers(0, ny, n_hits), rng.integers(0, nx, n_hits)
         quality[rows, columns] |= COSMIC_RAY_IN_RAMP
         # The ramp was fitted without the reads around the hit: noisier, not brighter.
         image[rows, columns] += rng.normal(0.0, 2 * read_noise_e, n_hits)
-        return int(np.count_nonzero(quality & COSMIC_RAY_IN_RAMP))
+        touched[rows, columns] = True
+        return touched
     length = 1 + rng.exponential(_HIT_LENGTH_PIX, n_hits)
     angle = rng.uniform(0, np.pi, n_hits)
     charge = rng.lognormal(np.log(_HIT_MEDIAN_E), _HIT_SPREAD, n_hits)
@@ -191,7 +193,8 @@ def _add_cosmic_rays(
     inside = (columns >= 0) & (columns < nx) & (rows >= 0) & (rows < ny)
     rows, columns = rows[inside], columns[inside]
     np.add.at(image, (rows, columns), charge[hit][inside])
-    return len(np.unique(rows * nx + columns))
+    touched[rows, columns] = True
+    return touched
 
 
 def _add_defects(

@@ -36,6 +36,7 @@ __all__ = [
     "CampaignTruth",
     "SkyOffset",
     "magnitude_column",
+    "offset_between",
     "true_offset",
     "write_exposure_truth",
     "write_exposures",
@@ -178,7 +179,7 @@ def write_exposure_truth(truth: CampaignTruth, rendered: RenderedExposure) -> No
     rootname = rendered.plan.rootname
     stars = rendered.stars
     stars.meta["n_cosmic_ray_pixels"] = sum(
-        chip.readout.n_cosmic_ray_pixels for chip in rendered.chips
+        int(chip.readout.cosmic_rays.sum()) for chip in rendered.chips
     )
     _write(truth, f"{rootname}_stars.ecsv", stars)
     _write(truth, f"{rootname}_transient.ecsv", rendered.transient)
@@ -199,7 +200,7 @@ def write_transient(
         table.meta.clear()
         tables.append(table)
     gathered = vstack(tables)
-    gathered.remove_columns(["id", "isolated"])
+    gathered.remove_columns(["id", "isolated", "spoiled"])
     if transient is not None:
         gathered.meta["light_curve"] = [list(point) for point in transient.light_curve]
     _write(truth, "transient.ecsv", gathered)
@@ -260,46 +261,47 @@ def true_offset(exposure: Path, positions: Table) -> SkyOffset:
     UnusableInput
         If no star of the list is on the exposure.
     """
-    east, north, reference = [], [], []
+    measured, true = [], []
     with fits.open(exposure) as hdus:
         for hdu in hdus:
             if hdu.name != "SCI":
                 continue
             stars = positions[np.asarray(positions["chip"]) == hdu.ver]
-            if not len(stars):
-                continue
-            wcs = WCS(hdu.header, hdus)
-            ra, dec = wcs.all_pix2world(np.asarray(stars["x"]), np.asarray(stars["y"]), 0)
-            cos_dec = np.cos(np.radians(np.asarray(stars["dec"])))
-            ra_difference = (ra - np.asarray(stars["ra"]) + 180.0) % 360.0 - 180.0
-            east.append(3600.0 * ra_difference * cos_dec)
-            north.append(3600.0 * (dec - np.asarray(stars["dec"])))
-            reference.append(_tangent_arcsec(stars))
-    if not east:
+            if len(stars):
+                wcs = WCS(hdu.header, hdus)
+                measured.append(
+                    wcs.all_pix2world(np.asarray(stars["x"]), np.asarray(stars["y"]), 0)
+                )
+                true.append([np.asarray(stars["ra"]), np.asarray(stars["dec"])])
+    if not true:
         raise UnusableInput("no star of the truth is on this exposure", where=exposure)
-    return _offset(np.concatenate(east), np.concatenate(north), np.concatenate(reference))
+    return offset_between(*np.concatenate(true, axis=1), *np.concatenate(measured, axis=1))
 
 
-def _tangent_arcsec(stars: Table) -> NDArray[np.float64]:
-    """Positions east and north (arcsec) of an origin, for a rotation; shape (n, 2)."""
-    ra, dec = np.asarray(stars["ra"], dtype=float), np.asarray(stars["dec"], dtype=float)
-    return 3600.0 * np.column_stack([ra * np.cos(np.radians(dec.mean())), dec])
-
-
-def _offset(
-    east: NDArray[np.float64], north: NDArray[np.float64], reference: NDArray[np.float64]
+def offset_between(
+    ra_true: NDArray[np.float64],
+    dec_true: NDArray[np.float64],
+    ra_measured: NDArray[np.float64],
+    dec_measured: NDArray[np.float64],
 ) -> SkyOffset:
-    centred = reference - reference.mean(axis=0)
-    d_east, d_north = east - east.mean(), north - north.mean()
-    # Small rotation by angle t, north through east: d_east = t y, d_north = -t x.
-    weight = float((centred**2).sum())
-    turn = float((d_east * centred[:, 1] - d_north * centred[:, 0]).sum()) / weight if weight else 0
+    """Shift, rotation and scatter of measured against true positions (deg) of the same stars."""
+    ra_true, dec_true = np.asarray(ra_true, dtype=float), np.asarray(dec_true, dtype=float)
+    d_ra = (np.asarray(ra_measured) - ra_true + 180.0) % 360.0 - 180.0
+    east = 3600.0 * d_ra * np.cos(np.radians(dec_true))
+    north = 3600.0 * (np.asarray(dec_measured) - dec_true)
+    from_first = (ra_true - ra_true[0] + 180.0) % 360.0 - 180.0
+    x = 3600.0 * from_first * np.cos(np.radians(dec_true.mean()))
+    y = 3600.0 * dec_true
+    x, y = x - x.mean(), y - y.mean()
+    # Turned by a small angle t, north through east: d_east = t y, d_north = -t x.
+    weight = float((x**2 + y**2).sum())
+    turn = float(((east - east.mean()) * y - (north - north.mean()) * x).sum())
     median_east, median_north = float(np.median(east)), float(np.median(north))
     residual = np.concatenate([east - median_east, north - median_north])
     return SkyOffset(
         east_arcsec=median_east,
         north_arcsec=median_north,
         scatter_arcsec=float(np.sqrt(np.mean(residual**2))),
-        rotation_deg=float(np.degrees(turn)),
+        rotation_deg=float(np.degrees(turn / weight)) if weight > 0 else 0.0,
         n_stars=len(east),
     )

@@ -1,0 +1,400 @@
+"""Judge products of the pipeline by a campaign's truth: astrometry and photometry.
+
+Exposures are judged without measuring anything (`hst_assets.simulate.truth.true_offset`).
+On drizzled images isolated bright stars are centred and measured here, with none of the tools
+that the pipeline itself uses.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from hst_assets.detectors import DETECTORS
+from hst_assets.failures import UnusableInput
+from hst_assets.simulate.bands import band_of
+from hst_assets.simulate.geometry import chip_views
+from hst_assets.simulate.psf import psf_model
+from hst_assets.simulate.truth import (
+    CampaignTruth,
+    SkyOffset,
+    magnitude_column,
+    offset_between,
+    true_offset,
+)
+
+__all__ = [
+    "PhotometryScore",
+    "alignment_scores",
+    "image_offset",
+    "isolated_stars",
+    "offset_of_images",
+    "photometry_score",
+    "star_fluxes",
+    "star_positions",
+]
+
+Image = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Aperture:
+    """Radii (arcsec) of aperture and sky annulus, and sigma of the centring window."""
+
+    radius: float
+    annulus: tuple[float, float]
+    window_sigma: float
+
+
+_APERTURES = {
+    "wfc3_uvis": _Aperture(0.40, (1.1, 1.7), 0.040),
+    "wfc3_ir": _Aperture(0.60, (1.2, 1.8), 0.080),
+    "acs_wfc": _Aperture(0.40, (1.1, 1.7), 0.050),
+    "acs_hrc": _Aperture(0.35, (1.0, 1.5), 0.030),
+    "wfpc2": _Aperture(0.60, (1.2, 1.8), 0.080),
+}
+_SEARCH_ARCSEC = 0.6
+_SUBPIXELS = 10
+_MIN_COUNTS_E = 20_000.0
+_EDGE_ARCSEC = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Drizzled:
+    """A drizzled image: electrons (or DN) per second, weights and WCS."""
+
+    path: Path
+    rate: Image
+    weight: Image | None
+    wcs: WCS
+    scale_arcsec: float
+    electrons: bool
+
+
+def _drizzled(path: Path) -> _Drizzled:
+    """Open a drizzled image, its SCI plane in the primary or an extension."""
+    with fits.open(path) as hdus:
+        science = hdus["SCI"] if "SCI" in hdus else hdus[0]
+        if science.data is None:
+            raise UnusableInput("no image in this file", where=path)
+        rate = np.array(science.data, dtype=float)
+        weight = np.array(hdus["WHT"].data, dtype=float) if "WHT" in hdus else None
+        units = str(science.header.get("BUNIT") or hdus[0].header.get("BUNIT", "")).upper()
+        # AstroDrizzle leaves 'counts' on WFPC2 images that it divided by the exposure time.
+        per_second = units.endswith("/S") or hdus[0].header.get("D001OUUN") == "cps"
+        if not per_second:
+            rate /= float(hdus[0].header["EXPTIME"])
+        wcs = WCS(science.header)
+    scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
+    return _Drizzled(path, rate, weight, wcs, scale, units.startswith("ELECTRON"))
+
+
+# -------------------------------------------------------------------------------- which stars
+
+
+def isolated_stars(
+    truth: CampaignTruth,
+    detector_key: str,
+    filter_name: str,
+    *,
+    min_counts_e: float = _MIN_COUNTS_E,
+) -> Table:
+    """Bright, isolated stars that no exposure of a band saturates.
+
+    Parameters
+    ----------
+    truth : CampaignTruth
+        The campaign.
+    detector_key, filter_name : str
+        The band.
+    min_counts_e : float
+        Electrons in one exposure from which a star is bright.
+
+    Returns
+    -------
+    stars : Table
+        ``id``, ``ra``, ``dec``, ``magnitude`` (AB), ``spoiled`` (flagged or hit pixels near its
+        centre, over all exposures).
+    """
+    exposures = truth.exposures
+    in_band = (exposures["detector_key"] == detector_key) & (exposures["filter"] == filter_name)
+    good: set[int] = set()
+    saturated: set[int] = set()
+    spoiled: Counter[int] = Counter()
+    detector = DETECTORS[detector_key]
+    to_electrons = detector.gain_e_per_dn if detector.has_separate_dq else 1.0
+    for rootname in exposures["rootname"][in_band]:
+        stars = truth.positions(rootname)
+        bright = np.asarray(stars["counts"]) * to_electrons > min_counts_e
+        good.update(int(i) for i in stars["id"][np.asarray(stars["isolated"]) & bright])
+        saturated.update(int(i) for i in stars["id"][np.asarray(stars["saturated"])])
+        spoiled.update(dict(zip(stars["id"].tolist(), stars["spoiled"].tolist(), strict=True)))
+    chosen = np.isin(np.asarray(truth.stars["id"]), sorted(good - saturated))
+    table = truth.stars[["id", "ra", "dec"]][chosen]
+    table["magnitude"] = truth.stars[magnitude_column(detector_key, filter_name)][chosen]
+    table["spoiled"] = np.array([spoiled[int(i)] for i in table["id"]], dtype=int)
+    return table
+
+
+# --------------------------------------------------------------------------------- astrometry
+
+
+def star_positions(image: Path, truth: CampaignTruth, detector_key: str, filter_name: str) -> Table:
+    """Measured sky positions of the isolated stars on a drizzled image.
+
+    Returns
+    -------
+    stars : Table
+        ``id``, true ``ra``, ``dec``, ``magnitude``; measured ``x``, ``y`` (0-based pixels),
+        ``measured_ra``, ``measured_dec`` (deg).
+
+    Raises
+    ------
+    UnusableInput
+        If none of them is on the image.
+    """
+    drizzled = _drizzled(image)
+    return _located(drizzled, isolated_stars(truth, detector_key, filter_name), detector_key)
+
+
+def _located(drizzled: _Drizzled, stars: Table, detector_key: str) -> Table:
+    aperture = _APERTURES[detector_key]
+    x, y = drizzled.wcs.all_world2pix(stars["ra"], stars["dec"], 0)
+    x, y, kept = np.array(x), np.array(y), np.zeros(len(stars), dtype=bool)
+    for index in range(len(stars)):
+        if not _covered(drizzled, x[index], y[index]):
+            continue
+        x[index], y[index] = _centre(drizzled, x[index], y[index], aperture.window_sigma)
+        kept[index] = _covered(drizzled, x[index], y[index])
+    if not kept.any():
+        raise UnusableInput("no isolated star of the truth is on this image", where=drizzled.path)
+    table = stars[kept]
+    table["x"], table["y"] = x[kept], y[kept]
+    ra, dec = drizzled.wcs.all_pix2world(x[kept], y[kept], 0)
+    table["measured_ra"], table["measured_dec"] = np.array(ra), np.array(dec)
+    return table
+
+
+def _covered(drizzled: _Drizzled, x: float, y: float) -> bool:
+    """Whether the surroundings of a place are on the image and exposed."""
+    half = int(np.ceil(_EDGE_ARCSEC / drizzled.scale_arcsec))
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return False
+    column, row = round(float(x)), round(float(y))
+    ny, nx = drizzled.rate.shape
+    if min(column, row) < half or column >= nx - half or row >= ny - half:
+        return False
+    box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
+    if not np.isfinite(drizzled.rate[box]).all():
+        return False
+    return drizzled.weight is None or bool((drizzled.weight[box] > 0).all())
+
+
+def _centre(drizzled: _Drizzled, x: float, y: float, sigma_arcsec: float) -> tuple[float, float]:
+    """Centre of the brightest star near (x, y): first moments under a Gaussian window.
+
+    Iterated as in SExtractor's XWIN_IMAGE, which is unbiased for symmetric profiles.
+    """
+    image, scale = drizzled.rate, drizzled.scale_arcsec
+    reach = int(np.ceil(_SEARCH_ARCSEC / scale))
+    column, row = round(float(x)), round(float(y))
+    box = image[row - reach : row + reach + 1, column - reach : column + reach + 1]
+    peak_row, peak_column = np.unravel_index(int(np.argmax(box)), box.shape)
+    x, y = float(column - reach + peak_column), float(row - reach + peak_row)
+    sigma = max(sigma_arcsec / scale, 0.9)
+    half = int(np.ceil(4 * sigma))
+    row, column = round(y), round(x)
+    rows = np.arange(row - half, row + half + 1)
+    columns = np.arange(column - half, column + half + 1)
+    rows, columns = rows.clip(0, image.shape[0] - 1), columns.clip(0, image.shape[1] - 1)
+    cut = image[np.ix_(rows, columns)]
+    cut = cut - np.median(image[row - reach : row + reach, column - reach : column + reach])
+    for _ in range(30):
+        dx, dy = columns[None, :] - x, rows[:, None] - y
+        weight = cut * np.exp(-(dx**2 + dy**2) / (2 * sigma**2))
+        total = weight.sum()
+        if total <= 0:
+            return float("nan"), float("nan")
+        step_x, step_y = 2 * (weight * dx).sum() / total, 2 * (weight * dy).sum() / total
+        x, y = x + float(step_x), y + float(step_y)
+        if not abs(step_x) + abs(step_y) < half:
+            return float("nan"), float("nan")
+        if np.hypot(step_x, step_y) < 1e-4:
+            break
+    return x, y
+
+
+def image_offset(
+    image: Path, truth: CampaignTruth, detector_key: str, filter_name: str
+) -> SkyOffset:
+    """How far a drizzled image's sky is from the true one."""
+    stars = star_positions(image, truth, detector_key, filter_name)
+    return offset_between(stars["ra"], stars["dec"], stars["measured_ra"], stars["measured_dec"])
+
+
+def offset_of_images(first: Table, second: Table) -> SkyOffset:
+    """How far two drizzled images are from each other: second minus first.
+
+    Parameters
+    ----------
+    first, second : Table
+        `star_positions` of both, of whatever detectors and filters.
+
+    Raises
+    ------
+    UnusableInput
+        If they have no star in common.
+    """
+    _, in_first, in_second = np.intersect1d(
+        np.asarray(first["id"]), np.asarray(second["id"]), return_indices=True
+    )
+    if not len(in_first):
+        raise UnusableInput("the two images have no isolated star in common")
+    return offset_between(
+        first["measured_ra"][in_first],
+        first["measured_dec"][in_first],
+        second["measured_ra"][in_second],
+        second["measured_dec"][in_second],
+    )
+
+
+def alignment_scores(
+    exposures: Mapping[str, Path] | Sequence[Path],
+    truth: CampaignTruth,
+    *,
+    reference: str | None = None,
+) -> Table:
+    """How well exposures agree on one frame, whatever the pointing error of that frame.
+
+    Parameters
+    ----------
+    exposures : mapping of rootname to path, or sequence of paths
+        Exposures with the WCS to judge; a path's name begins with its rootname.
+    truth : CampaignTruth
+        The campaign.
+    reference : str, optional
+        Rootname of the exposure whose frame counts; the median of all unless given.
+
+    Returns
+    -------
+    scores : Table
+        ``rootname``, ``detector_key``, ``filter``; ``east``, ``north`` (arcsec): position by
+        the WCS minus truth; ``relative_east``, ``relative_north`` (arcsec): the same minus the
+        frame's; ``relative_pix``: their length in native pixels; ``scatter`` (arcsec) and
+        ``rotation`` (deg) as in `SkyOffset`.
+    """
+    if not isinstance(exposures, Mapping):
+        exposures = {path.name.split("_")[0]: path for path in exposures}
+    rows = []
+    planned = {str(row["rootname"]): row for row in truth.exposures}
+    for rootname, path in exposures.items():
+        offset = true_offset(path, truth.positions(rootname))
+        rows.append(
+            {
+                "rootname": rootname,
+                "detector_key": str(planned[rootname]["detector_key"]),
+                "filter": str(planned[rootname]["filter"]),
+                "east": offset.east_arcsec,
+                "north": offset.north_arcsec,
+                "scatter": offset.scatter_arcsec,
+                "rotation": offset.rotation_deg,
+            }
+        )
+    table = Table(rows=rows)
+    frame = table if reference is None else table[table["rootname"] == reference]
+    table["relative_east"] = table["east"] - np.median(frame["east"])
+    table["relative_north"] = table["north"] - np.median(frame["north"])
+    scale = np.array([DETECTORS[key].pixel_scale_arcsec for key in table["detector_key"]])
+    table["relative_pix"] = np.hypot(table["relative_east"], table["relative_north"]) / scale
+    return table
+
+
+# --------------------------------------------------------------------------------- photometry
+
+
+@dataclass(frozen=True)
+class PhotometryScore:
+    """Measured over true flux of the isolated bright stars of one image.
+
+    Attributes
+    ----------
+    median_ratio : float
+        Median of the ratios.
+    scatter : float
+        Their robust standard deviation (from the median absolute deviation).
+    n_stars : int
+        How many.
+    """
+
+    median_ratio: float
+    scatter: float
+    n_stars: int
+
+
+def star_fluxes(image: Path, truth: CampaignTruth, detector_key: str, filter_name: str) -> Table:
+    """Aperture photometry of the isolated stars on a drizzled image, against the truth.
+
+    The share of light that the aperture holds, and what the sky annulus takes away of it, are
+    those of the simulated PSF.
+
+    Returns
+    -------
+    stars : Table
+        The columns of `star_positions`, ``rate`` (counts/s), ``true_rate`` and ``ratio``.
+
+    Raises
+    ------
+    UnusableInput
+        If none of them is on the image.
+    """
+    drizzled = _drizzled(image)
+    stars = _located(drizzled, isolated_stars(truth, detector_key, filter_name), detector_key)
+    aperture, band = _APERTURES[detector_key], band_of(detector_key, filter_name)
+    view = chip_views(detector_key)[-1]
+    psf = psf_model(detector_key, band, view.pixel_arcsec)
+    share = psf.net_encircled(aperture.radius, aperture.annulus)
+    net = [_aperture_sum(drizzled, row["x"], row["y"], aperture) for row in stars]
+    stars["rate"] = np.array(net) / share
+    true_rate = 10 ** (-0.4 * (np.asarray(stars["magnitude"]) - band.zero_point_ab))
+    if drizzled.electrons and DETECTORS[detector_key].has_separate_dq:
+        true_rate *= DETECTORS[detector_key].gain_e_per_dn
+    stars["true_rate"] = true_rate
+    stars["ratio"] = stars["rate"] / true_rate
+    return stars
+
+
+def photometry_score(stars: Table) -> PhotometryScore:
+    """Summary of `star_fluxes`."""
+    ratio = np.asarray(stars["ratio"], dtype=float)
+    median = float(np.median(ratio))
+    spread = 1.4826 * float(np.median(np.abs(ratio - median)))
+    return PhotometryScore(median, spread, len(ratio))
+
+
+def _aperture_sum(drizzled: _Drizzled, x: float, y: float, aperture: _Aperture) -> float:
+    """Light in the aperture above the median of the annulus."""
+    scale = drizzled.scale_arcsec
+    half = int(np.ceil(aperture.annulus[1] / scale)) + 1
+    column, row = round(float(x)), round(float(y))
+    cut = drizzled.rate[row - half : row + half + 1, column - half : column + half + 1]
+    dx = np.arange(column - half, column + half + 1) - x
+    dy = np.arange(row - half, row + half + 1) - y
+    dx, dy = dx[: cut.shape[1]], dy[: cut.shape[0]]
+    distance = np.hypot(dx[None, :], dy[:, None]) * scale
+    ring = (distance >= aperture.annulus[0]) & (distance <= aperture.annulus[1])
+    sky = float(np.median(cut[ring]))
+    fine = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS - 0.5
+    fine_x = (dx[:, None] + fine).ravel()
+    fine_y = (dy[:, None] + fine).ravel()
+    inside = np.hypot(fine_x[None, :], fine_y[:, None]) * scale <= aperture.radius
+    shape = (len(dy), _SUBPIXELS, len(dx), _SUBPIXELS)
+    share = inside.reshape(shape).mean(axis=(1, 3))
+    return float(((cut - sky) * share).sum())
