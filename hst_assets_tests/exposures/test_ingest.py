@@ -13,7 +13,6 @@ from hst_assets.exposures.raw import check_raw, raw_ledger
 from hst_assets.exposures.verification import companion_of
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import load_settings
-from hst_assets.workdir import WorkDir
 
 
 def names(files):
