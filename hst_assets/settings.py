@@ -9,6 +9,7 @@ enters a recipe's digest.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,7 +48,9 @@ class _Section(BaseModel):
 class TargetSettings(_Section):
     """Where the target is (ICRS)."""
 
+    #: Right ascension, degrees.
     ra_deg: Annotated[float, Field(ge=0, lt=360)] | None = None
+    #: Declination, degrees.
     dec_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
 
     @model_validator(mode="after")
@@ -70,6 +73,7 @@ class SelectionSettings(_Section):
     only_wide: bool = False
     #: Exposures shorter than this are refused unless `keep_short`.
     min_exptime_s: NotNegative = 15.0
+    #: Keep exposures however short they are.
     keep_short: bool = False
     #: Keep exposures whose EXPFLAG is INDETERMINATE.
     keep_indt: bool = False
@@ -136,11 +140,16 @@ class AlignmentSettings(_Section):
     n_brightest: Annotated[int, Field(ge=10)] = 4000
     #: Detection threshold of the first try, in standard deviations of the sky (--tweak-thresh).
     threshold_sigma: Positive = 10.0
+    #: What the fit may change: shift; shift and rotation (rshift); these and scale (rscale); or
+    #: each axis by itself (general).
     fit_geometry: Literal["shift", "rshift", "rscale", "general"] = "rshift"
     #: The relaxation ladder: each further try lowers the threshold and widens the search.
     max_tries: Annotated[int, Field(ge=1)] = 4
+    #: Detection threshold of each further try over that of the one before.
     threshold_factor: Annotated[float, Field(gt=0, le=1)] = 0.6
+    #: Matching tolerance of each further try over that of the one before.
     tolerance_factor: Annotated[float, Field(ge=1)] = 1.3
+    #: Search radius of each further try over that of the one before.
     search_factor: Annotated[float, Field(ge=1)] = 1.5
     #: Clean cosmic rays on a scratch copy before looking for sources (never for WFC3/IR).
     clean_cosmic_rays: bool = True
@@ -152,13 +161,15 @@ class AlignmentSettings(_Section):
 class GateSettings(_Section):
     """When a fit is believed. Lengths in pixels are pixels of the exposure's own detector."""
 
+    #: Fewest stars of a fit that is believed.
     min_matches: Annotated[int, Field(ge=3)] = 10
     #: Largest RMS of the fit's residuals on either axis.
     max_rms_pix: Positive = 0.5
     #: RMS of the worse axis over the better one.
     max_rms_axis_ratio: Annotated[float, Field(gt=1)] = 2.0
-    #: Prior on the pointing: guide-star catalogue errors are below about 2 arcsec.
+    #: Largest motion of the exposure; guide-star catalogue errors are below about 2 arcsec.
     max_shift_arcsec: Positive = 3.0
+    #: Largest rotation of the exposure, degrees.
     max_rotation_deg: Positive = 0.1
     #: |scale - 1|; only a fit with a free scale is judged by it.
     max_scale_error: Positive = 1e-3
@@ -183,12 +194,15 @@ class DrizzleSettings(_Section):
     #: Side of a square frame centred on the target, in pixels (the guide's --drizzle-dim);
     #: None: the smallest frame that covers the exposures.
     size_pix: Annotated[int, Field(gt=15)] | None = None
+    #: Side of the drop over that of the native pixel (final_pixfrac).
     pixfrac: Annotated[float, Field(gt=0, le=1)] = 0.8
+    #: Shape of the drop (final_kernel).
     kernel: Literal["square", "point", "gaussian", "turbo", "lanczos3"] = "square"
     #: Subtract the sky before combining.
     sky_sub: bool = True
     #: How the median image is combined; None: minmed below 7 exposures, median from there on.
     combine_type: Literal["median", "minmed", "imedian", "iminmed", "mean"] | None = None
+    #: What the weight map holds (final_wht_type).
     weight_type: Literal["EXP", "ERR", "IVM"] = "EXP"
     #: cps: electrons per second; counts: electrons in the whole exposure time. (WFPC2: DN.)
     units: Literal["cps", "counts"] = "cps"
@@ -212,7 +226,9 @@ class DrizzleSettings(_Section):
 class MachineSettings(_Section):
     """The computer's limits; they never change a product."""
 
+    #: Tool calls that run at a time.
     max_cores: Annotated[int, Field(ge=1)] = 2
+    #: Seconds after which one tool call is stopped.
     tool_timeout_s: Positive = 3600.0
 
 
@@ -239,8 +255,12 @@ def load_settings(workdir: WorkDir) -> Settings:
         file and key.
     """
     merged: dict[str, Any] = {}
+    where = workdir.settings_file
     for path in (workdir.root_settings_file, workdir.settings_file):
-        for section, values in _read_toml(path).items():
+        content = _read_toml(path)
+        if path == workdir.root_settings_file and not _is_valid(content):
+            where = path
+        for section, values in content.items():
             known = merged.setdefault(section, {})
             if isinstance(known, dict) and isinstance(values, dict):
                 known.update(values)
@@ -249,7 +269,15 @@ def load_settings(workdir: WorkDir) -> Settings:
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise BadConfiguration(_explain(error), where=workdir.settings_file) from error
+        raise BadConfiguration(_explain(error), where=where) from error
+
+
+def _is_valid(content: dict[str, Any]) -> bool:
+    try:
+        Settings.model_validate(content)
+    except ValidationError:
+        return False
+    return True
 
 
 def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Settings:
@@ -268,9 +296,12 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
         If the result would not be valid; the file then stays as it was.
     """
     path = workdir.settings_file
+    _read_toml(path)  # what is no TOML is told by file and line
     document = tomlkit.parse(path.read_text()) if path.is_file() else tomlkit.document()
     for section, values in changes.items():
         table = document.setdefault(section, tomlkit.table())
+        if not isinstance(table, MutableMapping):
+            raise BadConfiguration(f"{section!r} is not a section but {table!r}", where=path)
         for key, value in values.items():
             if value is None:
                 table.pop(key, None)
