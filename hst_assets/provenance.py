@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from hst_assets.failures import MissingProduct
 from hst_assets.workdir import WorkDir, write_atomically
@@ -183,8 +183,8 @@ def read_record(product: Path) -> Record | None:
     path = WorkDir.record(product)
     try:
         return Record.model_validate_json(path.read_text())
-    except (FileNotFoundError, ValidationError):
-        return None
+    except (FileNotFoundError, ValueError):
+        return None  # ValueError: what pydantic and UnicodeDecodeError derive from
 
 
 def make(

@@ -26,7 +26,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -267,11 +267,14 @@ class WorkDir:
         Folders that a killed process left behind are swept first: each holds a lock that dies
         with its process.
         """
-        self.runfiles.mkdir(parents=True, exist_ok=True)
-        _sweep(self.runfiles)
-        folder = Path(tempfile.mkdtemp(prefix=f"{label.replace('/', '_')}.", dir=self.runfiles))
-        with (self.runfiles / f"{folder.name}.alive").open("w") as alive:
-            fcntl.flock(alive, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            # Under a lock: a folder whose own lock is not yet held looks like a dead one.
+            with self.lock("scratch"):
+                _sweep(self.runfiles)
+                prefix = f"{label.replace('/', '_')}."
+                folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.runfiles))
+                alive = held.enter_context((self.runfiles / f"{folder.name}.alive").open("w"))
+                fcntl.flock(alive, fcntl.LOCK_EX)
             try:
                 yield folder
             finally:

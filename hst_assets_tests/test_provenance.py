@@ -1,0 +1,231 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hst_assets.failures import MissingProduct
+from hst_assets.provenance import (
+    FileStamp,
+    Recipe,
+    Result,
+    digest_of,
+    make,
+    read_record,
+    sha256_of_file,
+)
+from hst_assets.workdir import WorkDir
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return WorkDir(tmp_path, "field").create()
+
+
+@pytest.fixture
+def kitchen(workdir):
+    """Make one product by a recipe; count how often it is really made."""
+
+    class Kitchen:
+        product = workdir.workspace / "product.txt"
+        runs = 0
+
+        def cook(self, recipe=None, *, content="done", redo=False):
+            def run():
+                self.runs += 1
+                self.product.write_text(content)
+                return Result((self.product,), {"runs": self.runs})
+
+            return make(recipe or self.recipe(), self.product, workdir, run, redo=redo)
+
+        @staticmethod
+        def recipe(**changes):
+            options = {
+                "stage": "test",
+                "code_version": "1",
+                "inputs": {"a": "0" * 64},
+                "settings": {"x": 1.5},
+                "tools": ("numpy",),
+                **changes,
+            }
+            return Recipe(**options)
+
+    return Kitchen()
+
+
+# -------------------------------------------------------------------------------- digests
+
+
+def test_the_checksum_is_sha256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    assert sha256_of_file(tmp_path / "x") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=6), st.randoms())
+def test_the_digest_does_not_mind_the_order_of_keys(value, random):
+    items = list(value.items())
+    random.shuffle(items)
+    assert digest_of(dict(items)) == digest_of(value)
+
+
+@given(JSON, JSON)
+def test_different_values_have_different_digests(one, other):
+    # 1 == 1.0 == True in Python, but not in JSON: compare what JSON sees.
+    assert (repr(one) == repr(other)) <= (digest_of(one) == digest_of(other))
+    if digest_of(one) == digest_of(other):
+        assert one == other
+
+
+def test_nan_has_no_digest():
+    with pytest.raises(ValueError, match="JSON"):
+        digest_of({"x": float("nan")})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stage": "other"},
+        {"code_version": "2"},
+        {"inputs": {"a": "1" * 64}},
+        {"inputs": {"b": "0" * 64}},
+        {"inputs": {}},
+        {"settings": {"x": 2.5}},
+        {"tools": ()},
+        {"tools": ("astropy",)},
+    ],
+)
+def test_everything_in_a_recipe_matters(kitchen, changes):
+    assert kitchen.recipe(**changes).digest != kitchen.recipe().digest
+
+
+def test_an_absent_tool_is_recorded_as_such(kitchen):
+    assert kitchen.recipe(tools=("no-such-tool",)).as_json()["tools"] == {"no-such-tool": "absent"}
+
+
+# ----------------------------------------------------------------------------- skip or run
+
+
+def test_the_first_time_runs(kitchen):
+    made = kitchen.cook()
+    assert (made.ran, kitchen.runs, made.facts) == (True, 1, {"runs": 1})
+
+
+def test_the_second_time_skips_and_tells_the_same(kitchen):
+    first, second = kitchen.cook(), kitchen.cook()
+    assert (second.ran, kitchen.runs) == (False, 1)
+    assert (second.digest, second.facts) == (first.digest, first.facts)
+
+
+def test_redo_runs_whatever_the_record_says(kitchen):
+    kitchen.cook()
+    assert kitchen.cook(redo=True).ran
+
+
+def test_another_recipe_runs(kitchen):
+    kitchen.cook()
+    assert kitchen.cook(kitchen.recipe(settings={"x": 2.0})).ran
+    assert kitchen.cook().ran  # and back
+
+
+def test_a_lost_product_is_made_again(kitchen):
+    kitchen.cook()
+    kitchen.product.unlink()
+    assert kitchen.cook().ran
+
+
+def test_a_changed_product_is_made_again(kitchen):
+    kitchen.cook()
+    kitchen.product.write_text("dude")
+    os.utime(kitchen.product, ns=(1, 1))
+    assert kitchen.cook().ran
+
+
+def test_a_truncated_product_is_made_again(kitchen):
+    kitchen.cook()
+    kitchen.product.write_text("do")
+    assert kitchen.cook().ran
+
+
+def test_a_restored_product_with_another_time_is_believed_by_its_bytes(kitchen):
+    kitchen.cook()
+    os.utime(kitchen.product, ns=(1, 1))
+    assert not kitchen.cook().ran
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b"\xff\xfe\x00", b'{"digest": 3}', b"null"]
+)
+def test_a_damaged_record_means_making_it_again(kitchen, content):
+    kitchen.cook()
+    WorkDir.record(kitchen.product).write_bytes(content)
+    assert read_record(kitchen.product) is None
+    assert kitchen.cook().ran
+
+
+def test_a_failed_run_leaves_no_record(kitchen, workdir):
+    kitchen.cook()
+
+    def run():
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        make(kitchen.recipe(), kitchen.product, workdir, run, redo=True)
+    assert read_record(kitchen.product) is None
+    assert kitchen.cook().ran
+
+
+def test_a_product_that_was_promised_and_not_left_is_an_error(kitchen, workdir):
+    def run():
+        return Result((kitchen.product,))
+
+    with pytest.raises(MissingProduct, match=r"did not leave it"):
+        make(kitchen.recipe(), kitchen.product, workdir, run)
+    assert read_record(kitchen.product) is None
+
+
+def test_facts_that_are_not_json_leave_no_record(kitchen, workdir):
+    def run():
+        kitchen.product.write_text("x")
+        return Result((kitchen.product,), {"rms": float("nan")})
+
+    with pytest.raises(ValueError, match="JSON"):
+        make(kitchen.recipe(), kitchen.product, workdir, run)
+    assert read_record(kitchen.product) is None
+
+
+def test_a_record_survives_the_move_of_the_work_directory(kitchen, workdir, tmp_path):
+    kitchen.cook()
+    moved = WorkDir(tmp_path / "elsewhere", "field")
+    moved.root.mkdir()
+    workdir.base.rename(moved.base)
+    record = read_record(moved.workspace / "product.txt")
+    assert record.whole(moved)
+    assert record.paths(moved) == [moved.workspace / "product.txt"]
+
+
+def test_a_stamp_believes_size_and_time(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("one")
+    stamp = FileStamp.of(path)
+    path.write_text("two")
+    os.utime(path, ns=(stamp.mtime_ns, stamp.mtime_ns))
+    assert stamp.matches(path)  # the price of not reading every byte, known and accepted
+    assert not stamp.matches(tmp_path / "gone")
