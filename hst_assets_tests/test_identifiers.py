@@ -28,7 +28,8 @@ def test_good_target_names(name):
     "name",
     [
         "", "x" * 65, ".", "..", "a..b", ".hidden", "-rf", "_x", "+1", "a/b", "a\\b", "a b", "a\tb",
-        "a\n", "a,b", "a|b", "a...b", "a*", "a[b]", "é", "\u0661", "a\0", "~", "a:b", "a;b", "a&b", "$x",
+        "a\n", "a,b", "a|b", "a...b", "a*", "a[b]", "é", "\u0661", "a\0", "~", "a:b", "a;b", "a&b",
+        "$x",
     ],
 )  # fmt: skip
 def test_bad_target_names_are_refused(name):

@@ -297,6 +297,9 @@ def _refuse_other_modes(primary: Mapping[str, Any], detector: Detector) -> None:
         value = _text(primary, keyword, "").upper()
         if value and value != wanted:
             raise UnusableInput(f"it is not an image of the sky: {keyword} is {value}")
+    scan = _text(primary, "SCAN_TYP", "N").upper()
+    if scan not in {"", "N"}:
+        raise UnusableInput(f"it is a spatial scan (SCAN_TYP is {scan}): its stars are trails")
     if detector.key == "wfpc2" and _text(primary, "MODE", "FULL").upper() != "FULL":
         raise UnusableInput(
             f"WFPC2 mode {primary['MODE']} is not supported", next_step="Supported: FULL"

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -130,8 +130,13 @@ def ingest(
     Raises
     ------
     BadConfiguration
-        If a source does not exist, the position is impossible, or the ledger is damaged.
+        If a source does not exist, the mode is unknown, the position is impossible, or the
+        ledger is damaged.
     """
+    if mode not in get_args(Mode):
+        raise BadConfiguration(
+            f"no ingest mode {mode!r}", next_step=f"Use one of {', '.join(get_args(Mode))}"
+        )
     position = _position(ra_deg, dec_deg)
     units, report = _units([Path(source) for source in sources], workdir)
     workdir.create()
@@ -202,7 +207,7 @@ def _units(sources: Sequence[Path], workdir: WorkDir) -> tuple[list[_Unit], Inge
     for path in paths:
         suffix = suffix_of(path.name)
         if suffix == "c0m":
-            companion = _companion(path, by_name)
+            companion = _companion(path, by_name, workdir)
             companions.discard(companion.absolute())
             units.append(_Unit(path, companion))
         elif suffix != COMPANION_SUFFIX:
@@ -218,10 +223,13 @@ def _units(sources: Sequence[Path], workdir: WorkDir) -> tuple[list[_Unit], Inge
     return units, report
 
 
-def _companion(path: Path, by_name: dict[str, Path]) -> Path:
-    """The c1m of a c0m: beside it, else of the right name among the sources."""
+def _companion(path: Path, by_name: dict[str, Path], workdir: WorkDir) -> Path:
+    """The c1m of a c0m: beside it, else of the right name among the sources, else in raw/."""
     beside = companion_of(path)
-    return beside if beside.is_file() else by_name.get(beside.name.lower(), beside)
+    if beside.is_file():
+        return beside
+    kept = workdir.raw / beside.name.lower()
+    return by_name.get(beside.name.lower(), kept if kept.is_file() else beside)
 
 
 def _files(sources: Sequence[Path], workdir: WorkDir) -> list[Path]:
@@ -283,6 +291,8 @@ class _Ingest:
         self._report = report
         self._ledger = {file.key: file for file in raw_ledger(workdir)}
         self._taken: dict[str, Path] = {}
+        # Without a position of the target, the headers of all files are wanted for one.
+        self._skip_known = load_settings(workdir).target.ra_deg is not None
         self.exposures: list[Exposure] = []
 
     def take(self, unit: _Unit) -> None:
@@ -298,23 +308,56 @@ class _Ingest:
         self._report.refused.append(Refused(unit.path, reason))
 
     def _take(self, unit: _Unit) -> None:
+        if self._is_known(unit):
+            return
         staged = self._stage(unit)
         exposure = verify_exposure(*staged)
         files = [
             self._entry(path, exposure, source)
             for path, source in zip(staged, unit.paths, strict=True)
         ]
-        self._refuse_duplicate(unit, exposure, files)
-        self._taken[exposure_key(exposure.rootname)] = unit.path
+        self._refuse_duplicate(unit, exposure.rootname, files)
         self.exposures.append(exposure)
         if all(self._stands(file) for file in files):
             self._report.unchanged.extend(self._ledger[file.key] for file in files)
-            return
+        else:
+            self._accept(staged, files)
+        self._taken[exposure_key(exposure.rootname)] = unit.path
+
+    def _accept(self, staged: Sequence[Path], files: Sequence[RawFile]) -> None:
         # The companion first: a c0m is never seen in raw/ without it.
         for path, file in reversed(list(zip(staged, files, strict=True))):
             self._publish(path, file)
         write_ledger(self._workdir, self._ledger.values())
         self._report.accepted.extend(self._ledger[file.key] for file in files)
+        logger.info("verified raw/%s", files[0].name)
+
+    def _is_known(self, unit: _Unit) -> bool:
+        """Settle a unit whose very bytes stand in raw/ without copying and verifying it again."""
+        if not self._skip_known:
+            return False
+        files = [self._same_bytes(path) for path in unit.paths]
+        known = [file for file in files if file is not None and self._stands(file)]
+        if len(known) < len(files):
+            return False
+        self._refuse_duplicate(unit, known[0].rootname, known)
+        self._report.unchanged.extend(known)
+        self._taken[exposure_key(known[0].rootname)] = unit.path
+        return True
+
+    def _same_bytes(self, path: Path) -> RawFile | None:
+        """The ledger's entry with the bytes of a file; the file is read only if it may be one."""
+        suffix = suffix_of(path.name)
+        if not path.is_file():
+            return None
+        size = path.stat().st_size
+        alike = [
+            file for file in self._ledger.values() if (file.size, file.suffix) == (size, suffix)
+        ]
+        if not alike:
+            return None
+        sha256 = sha256_of_file(path)
+        return next((file for file in alike if file.sha256 == sha256), None)
 
     def _stage(self, unit: _Unit) -> list[Path]:
         """Copies or links in the staging folder; what lies in raw/ already stays where it is."""
@@ -346,6 +389,8 @@ class _Ingest:
             name = source.name
         else:
             name = known.name if known else f"{exposure.rootname}_{suffix}.fits"
+        if not name.isprintable():
+            raise UnusableInput("its name holds characters that the ledger cannot hold")
         status = staged.stat()
         return RawFile(
             name=name,
@@ -357,14 +402,12 @@ class _Ingest:
             sha256=sha256_of_file(staged),
         )
 
-    def _refuse_duplicate(self, unit: _Unit, exposure: Exposure, files: Sequence[RawFile]) -> None:
-        taken = self._taken.get(exposure_key(exposure.rootname))
+    def _refuse_duplicate(self, unit: _Unit, rootname: str, files: Sequence[RawFile]) -> None:
+        taken = self._taken.get(exposure_key(rootname))
         if taken is not None:
             known = self._ledger[files[0].key]
             same = "identical bytes" if known.sha256 == files[0].sha256 else "different content"
-            raise UnusableInput(
-                f"duplicate of {taken}: the same exposure {exposure.rootname}, {same}"
-            )
+            raise UnusableInput(f"duplicate of {taken}: the same exposure {rootname}, {same}")
         if self._replace:
             return
         for file in files:

@@ -140,6 +140,38 @@ def test_the_same_bytes_again_are_unchanged(exposure_file, workdir):
     assert {file.name: file.stat().st_mtime_ns for file in workdir.raw.iterdir()} == before
 
 
+def test_known_bytes_are_not_copied_again(exposure_file, workdir, monkeypatch):
+    path = exposure_file("wfpc2", n_chips=4)
+    ingest([path], workdir)
+    monkeypatch.setattr(ingest_module.shutil, "copyfile", None)  # calling it would fail
+    assert len(ingest([path], workdir).unchanged) == 2
+
+
+def test_of_two_copies_of_known_bytes_one_is_a_duplicate(exposure_file, workdir, tmp_path):
+    path = exposure_file(folder=tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    shutil.copy(path, tmp_path / "b")
+    ingest([path], workdir)
+    report = ingest([tmp_path / "a", tmp_path / "b"], workdir)
+    assert names(report.unchanged) == [path.name]
+    assert reasons(report)[path.name].endswith("identical bytes")
+
+
+def test_a_lost_target_file_is_written_again(exposure_file, workdir):
+    path = exposure_file()
+    ingest([path], workdir)
+    workdir.settings_file.unlink()
+    assert len(ingest([path], workdir).unchanged) == 1
+    assert load_settings(workdir).target.ra_deg == pytest.approx(150.1)
+
+
+def test_the_companion_may_be_the_one_in_raw(exposure_file, workdir):
+    path = exposure_file("wfpc2", n_chips=4)
+    ingest([path], workdir)
+    companion_of(path).unlink()
+    assert len(ingest([path], workdir).unchanged) == 2
+
+
 def test_other_bytes_are_refused(exposure_file, workdir):
     path = exposure_file()
     ingest([path], workdir)
@@ -279,6 +311,39 @@ def test_a_disk_that_is_full_refuses_the_file_and_goes_on(exposure_file, workdir
     report = ingest([first, second], workdir)
     assert reasons(report) == {first.name: "cannot be brought into raw/: No space left on device"}
     assert names(report.accepted) == [second.name]
+
+
+def test_a_failed_publication_leaves_the_place_to_a_copy(
+    exposure_file, workdir, tmp_path, monkeypatch
+):
+    path = exposure_file(folder=tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    shutil.copy(path, tmp_path / "b")
+    publish = ingest_module.publish
+    calls = []
+
+    def fails_once(source, destination):
+        calls.append(source)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        return publish(source, destination)
+
+    monkeypatch.setattr(ingest_module, "publish", fails_once)
+    report = ingest([tmp_path / "a", tmp_path / "b"], workdir)
+    assert names(report.accepted) == [path.name]
+    assert [refused.path.parent.name for refused in report.refused] == ["a"]
+
+
+def test_an_unprintable_name_in_raw_is_refused(exposure_file, workdir):
+    exposure_file(folder=workdir.raw, name="new\tline_flt.fits")
+    report = ingest([workdir.raw], workdir)
+    assert "characters that the ledger cannot hold" in report.refused[0].reason
+    assert raw_ledger(workdir) == []
+
+
+def test_an_unknown_mode_is_an_error(exposure_file, workdir):
+    with pytest.raises(BadConfiguration, match=r"no ingest mode 'move'"):
+        ingest([exposure_file()], workdir, mode="move")
 
 
 def test_a_missing_source_is_an_error(workdir, tmp_path):

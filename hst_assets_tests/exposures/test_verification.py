@@ -212,6 +212,7 @@ def test_a_keyword_of_the_wrong_kind_is_named(exposure_file, keyword, value, rea
         ("acs_hrc", {"OBSTYPE": "SPECTROSCOPIC"}, "OBSTYPE is SPECTROSCOPIC"),
         ("acs_hrc", {"OBSTYPE": "CORONAGRAPHIC"}, "OBSTYPE is CORONAGRAPHIC"),
         ("acs_hrc", {"IMAGETYP": "DARK"}, "IMAGETYP is DARK"),
+        ("wfc3_uvis", {"SCAN_TYP": "C"}, "spatial scan"),
         ("wfpc2", {"MODE": "AREA"}, "WFPC2 mode AREA is not supported"),
         ("acs_wfc", {"FILTER1": "G800L"}, "G800L is not an imaging filter of ACS/WFC"),
         ("acs_hrc", {"FILTER2": "PR200L"}, "PR200L is not an imaging filter of ACS/HRC"),
