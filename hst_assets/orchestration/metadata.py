@@ -22,6 +22,7 @@ __all__ = ["MAX_INLINE_BYTES", "MAX_ROWS", "describe"]
 MAX_INLINE_BYTES = 50_000
 MAX_ROWS = 10
 _MAX_TEXT = 2_000
+_MAX_PICTURES = 4
 
 
 def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
@@ -100,6 +101,11 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def _share_of_one(n_pictures: int) -> int:
+    """Bytes of one picture before base64 adds a third; a fifth picture goes by path."""
+    return MAX_INLINE_BYTES * 3 // 4 // min(n_pictures, _MAX_PICTURES) - 3
+
+
 def _pictures(paths: Sequence[Path]) -> dg.MetadataValue[Any]:
     """Thumbnails inside the event as far as the size guard allows; all of them by path."""
     from hst_assets.imaging.preview import thumbnail
@@ -109,7 +115,7 @@ def _pictures(paths: Sequence[Path]) -> dg.MetadataValue[Any]:
     for path in paths:
         if not path.is_file():
             continue
-        png = thumbnail(path, max_bytes=MAX_INLINE_BYTES // max(1, min(len(paths), 4)))
+        png = thumbnail(path, max_bytes=_share_of_one(len(paths)))
         encoded = base64.b64encode(png).decode()
         if len(encoded) <= left:
             left -= len(encoded)

@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from hst_assets.failures import HstAssetsError, TransientFailure
+from hst_assets.identifiers import VisitKey
 from hst_assets.session import session_log
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir, default_root
@@ -52,6 +53,7 @@ class Session:
     workdir: WorkDir
     settings: Settings
     log_path: Path
+    visit: str = ""
 
 
 class HstRoot(dg.ConfigurableResource):
@@ -71,17 +73,32 @@ class HstRoot(dg.ConfigurableResource):
         return WorkDir(self.path, target)
 
     @contextmanager
-    def session(self, target: str, label: str) -> Iterator[Session]:
-        """Open a target's work directory for one asset: its settings, and a session log.
+    def target_session(self, context: dg.AssetExecutionContext) -> Iterator[Session]:
+        """Open the work directory of the run's target for one asset; see `visit_session`."""
+        with as_dagster_failure(), self._opened(context.partition_key, context) as session:
+            yield session
+
+    @contextmanager
+    def visit_session(self, context: dg.AssetExecutionContext) -> Iterator[Session]:
+        """Open the work directory of the run's visit for one asset: settings and session log.
 
         Failures of the project's vocabulary become Dagster failures that say what to do next;
         only transient ones may be retried.
         """
         with as_dagster_failure():
-            workdir = self.workdir(target).existing().create()
-            settings = load_settings(workdir)
-            with session_log(workdir, label) as log_path:
-                yield Session(workdir, settings, log_path)
+            key = VisitKey.parse(context.partition_key)
+            with self._opened(key.target, context, key.visit) as session:
+                yield session
+
+    @contextmanager
+    def _opened(
+        self, target: str, context: dg.AssetExecutionContext, visit: str = ""
+    ) -> Iterator[Session]:
+        workdir = self.workdir(target).existing().create()
+        settings = load_settings(workdir)
+        label = "_".join(filter(None, [context.asset_key.path[-1], visit]))
+        with session_log(workdir, label) as log_path:
+            yield Session(workdir, settings, log_path, visit)
 
 
 @contextmanager

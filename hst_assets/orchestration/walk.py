@@ -149,7 +149,7 @@ def _run(
         tags={_PROCESS_TAG: _this_process()},
         raise_on_error=False,
     )
-    return _outcome(level, partition, result)
+    return _outcome(level, assets, partition, result)
 
 
 def _run_config(assets: list[str], redo: Redo) -> dict[str, Any]:
@@ -160,8 +160,11 @@ def _run_config(assets: list[str], redo: Redo) -> dict[str, Any]:
     }
 
 
-def _outcome(level: Level, partition: str, result: dg.ExecuteInProcessResult) -> Outcome:
-    made, unchanged = [], []
+def _outcome(
+    level: Level, assets: list[str], partition: str, result: dg.ExecuteInProcessResult
+) -> Outcome:
+    made: list[str] = []
+    unchanged: list[str] = []
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
         executed = materialization.metadata.get("executed")
@@ -172,26 +175,27 @@ def _outcome(level: Level, partition: str, result: dg.ExecuteInProcessResult) ->
         for check in result.get_asset_check_evaluations()
         if not check.passed
     ]
+    failures = dict(_failures(result))
+    lost = [asset for asset in assets if asset not in {*made, *unchanged, *failures}]
+    failures |= dict.fromkeys(lost, "not made, because what it stands on failed")
     return Outcome(
         level=level.job,
         partition=partition,
         made=tuple(made),
         unchanged=tuple(unchanged),
-        failures=tuple(_failures(result)),
+        failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         warnings=tuple(warnings),
         run_id=result.run_id,
     )
 
 
-def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+    """Each failed step, with the words of its failure rather than Dagster's."""
     for event in result.all_events:
-        if event.is_step_failure:
+        if event.is_step_failure and event.step_key:
             data = event.step_failure_data
             shown = data.user_failure_data.description if data.user_failure_data else None
-            error = data.error
-            yield f"{event.step_key}: {shown or (error.message.strip() if error else 'failed')}"
-        elif event.is_step_skipped and not result.success:
-            yield f"{event.step_key}: not made, because what it stands on failed"
+            yield event.step_key, shown or (data.error.message.strip() if data.error else "failed")
 
 
 # --------------------------------------------------------- runs of processes that are gone

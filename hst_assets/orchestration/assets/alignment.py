@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.gathering import standing_visits
@@ -31,10 +30,9 @@ def aligned_exposures(
     """Working copies with their WCS on the reference frame, each judged by the gate."""
     from hst_assets.astrometry.alignment import make_aligned_visit
 
-    key = VisitKey.parse(context.partition_key)
-    with hst_root.session(key.target, f"aligned_exposures_{key.visit}") as session:
+    with hst_root.visit_session(context) as session:
         made = make_aligned_visit(
-            session.workdir, key.visit, session.settings, redo=config.astrometry
+            session.workdir, session.visit, session.settings, redo=config.astrometry
         )
         return materialized(context, "aligned_exposures", made, session)
 
@@ -53,8 +51,7 @@ def target_alignment(
     """The alignment of all exposures of a target with the stars behind it (gathers visits)."""
     from hst_assets.astrometry.alignment import make_target_alignment
 
-    target = context.partition_key
-    with hst_root.session(target, "target_alignment") as session:
+    with hst_root.target_session(context) as session:
         visits = standing_visits(context, session.workdir, "aligned_exposures")
         made = make_target_alignment(session.workdir, visits, session.settings, redo=config.tables)
         return materialized(context, "target_alignment", made, session)

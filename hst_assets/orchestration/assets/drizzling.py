@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.partitions import hst_target, hst_visit
@@ -29,10 +28,9 @@ def epoch_drizzles(
     """One drizzled image for each detector and filter of a visit, with weight and context."""
     from hst_assets.imaging.drizzling import make_visit_drizzles
 
-    key = VisitKey.parse(context.partition_key)
-    with hst_root.session(key.target, f"epoch_drizzles_{key.visit}") as session:
+    with hst_root.visit_session(context) as session:
         made = make_visit_drizzles(
-            session.workdir, key.visit, session.settings, redo=config.astrodrizzle
+            session.workdir, session.visit, session.settings, redo=config.astrodrizzle
         )
         return materialized(context, "epoch_drizzles", made, session)
 
@@ -55,7 +53,6 @@ def drizzled_stacks(
     """Stacks for each instrument, filter and epoch, and for each filter over all epochs."""
     from hst_assets.imaging.drizzling import make_stacks
 
-    target = context.partition_key
-    with hst_root.session(target, "drizzled_stacks") as session:
+    with hst_root.target_session(context) as session:
         made = make_stacks(session.workdir, session.settings, redo=config.astrodrizzle)
         return materialized(context, "drizzled_stacks", made, session)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.gathering import standing_visits
@@ -30,9 +29,8 @@ def raw_exposures(
     """The verified, read-only exposures of a visit, with size and SHA-256 of each file."""
     from hst_assets.exposures.table import make_raw_manifest
 
-    key = VisitKey.parse(context.partition_key)
-    with hst_root.session(key.target, f"raw_exposures_{key.visit}") as session:
-        made = make_raw_manifest(session.workdir, key.visit, redo=config.tables)
+    with hst_root.visit_session(context) as session:
+        made = make_raw_manifest(session.workdir, session.visit, redo=config.tables)
         return materialized(context, "raw_exposures", made, session)
 
 
@@ -50,9 +48,10 @@ def exposure_table(
     """One row an exposure of a visit: what it is, whether it is used, and why not if not."""
     from hst_assets.exposures.table import make_visit_table
 
-    key = VisitKey.parse(context.partition_key)
-    with hst_root.session(key.target, f"exposure_table_{key.visit}") as session:
-        made = make_visit_table(session.workdir, key.visit, session.settings, redo=config.tables)
+    with hst_root.visit_session(context) as session:
+        made = make_visit_table(
+            session.workdir, session.visit, session.settings, redo=config.tables
+        )
         return materialized(context, "exposure_table", made, session)
 
 
@@ -71,8 +70,7 @@ def target_exposures(
     """The exposure tables of all visits of a target, with epochs (gathers visits)."""
     from hst_assets.exposures.table import make_target_table
 
-    target = context.partition_key
-    with hst_root.session(target, "target_exposures") as session:
+    with hst_root.target_session(context) as session:
         visits = standing_visits(context, session.workdir, "exposure_table")
         made = make_target_table(session.workdir, visits, session.settings, redo=config.tables)
         return materialized(context, "target_exposures", made, session)

@@ -26,9 +26,12 @@ def materialized(
     """
     done = "made" if made.ran else "unchanged"
     context.log.info(f"{asset} {context.partition_key}: {done} ({made.digest[:12]})")
+    metadata = describe(made, session.workdir)
+    if session.log_path.is_file():
+        metadata["session_log"] = dg.MetadataValue.path(session.log_path)
     return dg.MaterializeResult(
         value=product_path(session.workdir.root, asset, context.partition_key),
         data_version=dg.DataVersion(made.digest),
-        metadata=describe(made, session.workdir),
+        metadata=metadata,
         check_results=check_results(asset, made, session.workdir),
     )

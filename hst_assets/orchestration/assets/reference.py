@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.identifiers import VisitKey
+from hst_assets.failures import MissingProduct
 from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.io_managers import product_path
@@ -32,14 +32,13 @@ def reference_image(
     """The one frame of everything: drizzled from the exposures that serve best, or the user's."""
     from hst_assets.astrometry.reference import make_reference
 
-    target = context.partition_key
-    with hst_root.session(target, "reference_image") as session:
+    with hst_root.target_session(context) as session:
         made = make_reference(
             session.workdir,
             session.settings,
             redo=config.astrometry or config.astrodrizzle,
         )
-        _point_visits_at(context.instance, target, made.digest)
+        _point_visits_at(context.instance, session.workdir.target, made.digest)
         return materialized(context, "reference_image", made, session)
 
 
@@ -70,15 +69,14 @@ def _point_visits_at(instance: dg.DagsterInstance, target: str, digest: str) -> 
 )
 def visit_reference(context: dg.AssetExecutionContext, hst_root: HstRoot) -> dg.MaterializeResult:
     """The version of the target's reference as its visits see it (scatters to visits)."""
-    key = VisitKey.parse(context.partition_key)
-    with hst_root.session(key.target, f"visit_reference_{key.visit}") as session:
-        path = product_path(session.workdir.root, "reference_image", key.target)
+    with hst_root.visit_session(context) as session:
+        path = product_path(session.workdir.root, "reference_image", session.workdir.target)
         record = read_record(path)
         if record is None:
-            raise dg.Failure(
-                f"target {key.target} has no reference image yet: materialize reference_image "
-                f"of {key.target} first",
-                allow_retries=False,
+            raise MissingProduct(
+                "there is no reference image yet",
+                where=session.workdir.target,
+                next_step="Materialize reference_image of this target first",
             )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(record.digest),

@@ -1,0 +1,185 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.build import build_defs
+from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, executor_from_environment
+from hst_assets.orchestration.jobs import LEVELS
+
+PROJECT = Path(__file__).parents[2]
+HEAVY = ("drizzlepac", "astroquery", "photutils", "jhat", "matplotlib", "astropy", "stwcs")
+
+
+def run(program, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+    )
+
+
+def test_loading_the_definitions_loads_no_heavy_package_and_opens_no_socket():
+    result = run(
+        "import sys\n"
+        "sys.addaudithook(lambda event, args: (_ for _ in ()).throw(RuntimeError(event))"
+        " if event in ('socket.connect', 'socket.getaddrinfo', 'socket.bind') else None)\n"
+        "import hst_assets.definitions\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_socket_guard_of_this_test_can_fail():
+    result = run(
+        "import sys\n"
+        "sys.addaudithook(lambda event, args: (_ for _ in ()).throw(RuntimeError(event))"
+        " if event in ('socket.connect', 'socket.getaddrinfo') else None)\n"
+        "import socket; socket.create_connection(('127.0.0.1', 9))"
+    )
+    assert "RuntimeError: socket." in result.stderr
+
+
+def test_loading_the_definitions_raises_no_warning():
+    result = run("import warnings; warnings.simplefilter('error'); import hst_assets.definitions")
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_asset_belongs_to_one_level_and_every_level_is_a_job():
+    defs = build_defs()
+    in_levels = [asset for level in LEVELS for asset in level.assets]
+    defined = {key.path[-1] for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    assert sorted(in_levels) == sorted(defined)
+    for level in LEVELS:
+        assert defs.resolve_job_def(level.job).name == level.job
+
+
+def test_assets_of_a_level_share_its_partitions():
+    graph = build_defs().resolve_asset_graph()
+    for level in LEVELS:
+        for asset in level.assets:
+            definition = graph.get(dg.AssetKey(asset)).partitions_def
+            assert definition.name == ("hst_visit" if level.by_visit else "hst_target")
+
+
+def test_no_costly_asset_hangs_on_a_gather_mapping():
+    """Dagster gives up on staleness silently where an edge has 100 upstream partitions or more."""
+    graph = build_defs().resolve_asset_graph()
+    crossing = {
+        key.path[-1]
+        for key in graph.get_all_asset_keys()
+        for parent in graph.get(key).parent_keys
+        if graph.get(parent).partitions_def != graph.get(key).partitions_def
+    }
+    assert crossing == {"target_exposures", "visit_reference", "target_alignment"}
+
+
+def test_the_graph_runs_from_raw_exposures_to_stacks():
+    graph = build_defs().resolve_asset_graph()
+    stacks = graph.get(dg.AssetKey("drizzled_stacks"))
+    ancestors, todo = set(), [stacks]
+    while todo:
+        for parent in todo.pop().parent_keys:
+            if parent not in ancestors:
+                ancestors.add(parent)
+                todo.append(graph.get(parent))
+    names = {key.path[-1] for key in ancestors}
+    assert names == {a for level in LEVELS for a in level.assets} - {
+        "drizzled_stacks",
+        "epoch_drizzles",
+    }
+
+
+def test_each_level_has_a_sensor_and_a_nightly_sweep():
+    repository = build_defs().get_repository_def()
+    assert {sensor.job_name for sensor in repository.sensor_defs} == {x.job for x in LEVELS}
+    assert {schedule.job_name for schedule in repository.schedule_defs} == {x.job for x in LEVELS}
+
+
+def test_every_asset_says_what_it_is():
+    graph = build_defs().resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert graph.get(key).description, key
+
+
+@pytest.mark.parametrize("name", ["in_process", "multiprocess"])
+def test_the_executor_is_a_setting(monkeypatch, name):
+    monkeypatch.setenv(EXECUTOR_VARIABLE, name)
+    executor = executor_from_environment()
+    assert executor.name == name
+
+
+def test_an_unknown_executor_is_refused(monkeypatch):
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "dask")
+    with pytest.raises(BadConfiguration, match="no executor 'dask'"):
+        executor_from_environment()
+
+
+@pytest.mark.slow
+def test_a_multiprocess_run_works(campaign, tmp_path, monkeypatch):
+    """Real step processes: the stand-in science does not reach them, so only raw files are read."""
+    campaign.add_exposure("sn1", "iaaa01")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "multiprocess")
+    home = tmp_path / "home"
+    home.mkdir()
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "dagster", "asset", "materialize"),
+            *("-m", "hst_assets.definitions", "--select", "raw_exposures"),
+            *("--partition", "sn1/iaaa01"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "DAGSTER_HOME": str(home),
+            "HST_ASSETS_ROOT": str(campaign.root),
+            "PYTHONPATH": _registering(home),
+        },
+    )
+    assert "not in" not in result.stderr
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert campaign.workdir("sn1").raw_manifest("iaaa01").is_file()
+
+
+def _registering(home):
+    """Register the partition in the instance that the command will use."""
+    program = (
+        "import dagster as dg\n"
+        "from hst_assets.orchestration.partitions import register\n"
+        "with dg.DagsterInstance.get() as instance:\n"
+        "    register(instance, 'sn1', ['iaaa01'])\n"
+    )
+    result = run(program, DAGSTER_HOME=str(home))
+    assert result.returncode == 0, result.stderr
+    return os.environ.get("PYTHONPATH", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        [str(Path(sys.executable).parent / "dg"), "check", "defs"],
+    ],
+    ids=["dagster definitions validate", "dg check defs"],
+)
+def test_the_workspace_is_valid(command, tmp_path):
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
+        env={**os.environ, "DAGSTER_HOME": str(tmp_path)},
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]

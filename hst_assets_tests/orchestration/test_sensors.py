@@ -1,0 +1,147 @@
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus
+
+from hst_assets.orchestration.jobs import LEVELS
+from hst_assets.orchestration.partitions import TARGET, VISIT
+from hst_assets.orchestration.resources import HstRoot
+from hst_assets.orchestration.walk import walk
+from hst_assets.settings import write_settings
+
+
+class Daemon:
+    """Evaluates one sensor tick after tick, as the daemon does: cursor kept, partitions added."""
+
+    def __init__(self, defs, instance, root):
+        self.defs, self.instance, self.root = defs, instance, root
+        self.cursors = {}
+
+    def tick(self, job):
+        sensor = self.defs.get_repository_def().get_sensor_def(f"{job}_sensor")
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursors.get(job),
+            resources={"hst_root": HstRoot(root=str(self.root))},
+            repository_def=self.defs.get_repository_def(),
+        )
+        result = sensor.evaluate_tick(context)
+        self.cursors[job] = result.cursor
+        for request in result.dynamic_partitions_requests:
+            self.instance.add_dynamic_partitions(
+                request.partitions_def_name, request.partition_keys
+            )
+        return [request.partition_key for request in result.run_requests]
+
+
+@pytest.fixture
+def instance(tmp_path):
+    """On disk: Dagster resolves partitions that a tick adds only where the instance has a ref."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def daemon(campaign, defs, instance):
+    return Daemon(defs, instance, campaign.root)
+
+
+def test_new_raw_files_ask_for_a_run_and_register_target_and_visit(campaign, daemon, instance):
+    campaign.add_exposure("sn1", "iaaa01")
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
+    assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
+    assert instance.get_dynamic_partitions(VISIT) == ["sn1/iaaa01"]
+
+
+def test_what_was_asked_for_is_not_asked_again(campaign, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    daemon.tick("visit_exposures")
+    assert daemon.tick("visit_exposures") == []
+
+
+def test_one_new_exposure_asks_for_its_visit_alone(campaign, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    campaign.add_exposure("sn1", "iaaa02")
+    daemon.tick("visit_exposures")
+    campaign.add_exposure("sn1", "iaaa02", 1)
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa02"]
+
+
+def test_a_changed_setting_asks_for_the_target(campaign, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    campaign.add_exposure("sn2", "iaaa01")
+    daemon.tick("visit_exposures")
+    write_settings(campaign.workdir("sn2"), {"selection": {"keep_short": True}})
+    assert daemon.tick("visit_exposures") == ["sn2/iaaa01"]
+
+
+def test_fifty_visits_give_one_target_run(campaign, defs, instance, daemon):
+    for number in range(50):
+        campaign.add_exposure("sn1", f"iaaa{number:02d}")
+    assert len(daemon.tick("visit_exposures")) == 50
+    run = instance.create_run_for_job(
+        defs.resolve_job_def("visit_exposures"),
+        status=DagsterRunStatus.STARTED,
+        tags={"dagster/partition": "sn1/iaaa07"},
+    )
+    for number in range(50):
+        key = f"sn1/iaaa{number:02d}"
+        campaign.step(campaign.workdir("sn1"), "exposure_table", key, {"raw": key}, redo=False)
+        if number < 49:
+            assert daemon.tick("target_frame") == []
+    instance.report_run_canceled(run)
+    assert daemon.tick("target_frame") == ["sn1"]
+    assert daemon.tick("target_frame") == []
+
+
+def test_a_busy_target_does_not_hold_up_another(campaign, defs, instance, daemon):
+    for target in ("sn1", "sn2"):
+        campaign.add_exposure(target, "iaaa01")
+        key = f"{target}/iaaa01"
+        campaign.step(campaign.workdir(target), "exposure_table", key, {}, redo=False)
+    instance.create_run_for_job(
+        defs.resolve_job_def("visit_exposures"),
+        status=DagsterRunStatus.STARTING,
+        tags={"dagster/partition": "sn1/iaaa01"},
+    )
+    assert daemon.tick("target_frame") == ["sn2"]
+
+
+def test_sensors_alone_carry_a_target_to_its_stacks(campaign, defs, instance, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    campaign.add_exposure("sn1", "iaaa02")
+    for level in LEVELS:
+        for key in daemon.tick(level.job):
+            result = defs.resolve_job_def(level.job).execute_in_process(
+                partition_key=key, instance=instance
+            )
+            assert result.success
+    assert campaign.workdir("sn1").stack_products.is_file()
+    assert [daemon.tick(level.job) for level in LEVELS] == [[], [], [], []]
+
+
+def test_a_folder_with_an_impossible_name_is_passed_over(campaign, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    stray = campaign.root / "not a target"
+    stray.mkdir()
+    (stray / "target.toml").touch()
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
+
+
+def test_a_nightly_sweep_tries_again_what_has_no_product(campaign, defs, instance):
+    campaign.add_exposure("sn1", "iaaa01")
+    campaign.add_exposure("sn1", "iaaa02")
+    campaign.broken.add(("aligned_exposures", "sn1/iaaa02"))
+    list(walk(defs, instance, campaign.workdir("sn1")))
+    schedule = defs.get_repository_def().get_schedule_def("nightly_visit_images")
+    context = dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=datetime(2026, 1, 1, 1, tzinfo=UTC),
+        resources={"hst_root": HstRoot(root=str(campaign.root))},
+        repository_def=defs.get_repository_def(),
+    )
+    ticked = schedule.evaluate_tick(context)
+    assert [request.partition_key for request in ticked.run_requests] == ["sn1/iaaa02"]

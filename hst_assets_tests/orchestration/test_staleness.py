@@ -1,0 +1,116 @@
+"""What a new exposure makes stale, counted: three targets of five visits each."""
+
+from collections import Counter
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+
+from hst_assets.orchestration.jobs import LEVELS
+from hst_assets.orchestration.partitions import TARGET, VISIT, register
+from hst_assets.orchestration.walk import walk
+
+TARGETS = ("sn1", "sn2", "sn3")
+VISITS = tuple(f"iaaa0{n}" for n in range(1, 6))
+GATHERS = {"target_exposures", "target_alignment"}
+
+pytestmark = pytest.mark.slow
+
+
+def _not_fresh(defs, instance):
+    """Every partition of every asset that Dagster's own rules call stale or missing."""
+    graph = defs.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(
+        instance=instance, asset_graph=graph, loading_context=LoadingContextForTest(instance)
+    )
+    found = set()
+    for level in LEVELS:
+        keys = instance.get_dynamic_partitions(VISIT if level.by_visit else TARGET)
+        for asset in level.assets:
+            for key in keys:
+                if resolver.get_status(dg.AssetKey(asset), key) != StaleStatus.FRESH:
+                    found.add((asset, key))
+    return found
+
+
+def _materialize_stale_until_fresh(defs, instance):
+    """Do what automation does: run what is stale, level by level, until nothing is.
+
+    Returns how many partitions of each asset were materialized.
+    """
+    counts = Counter()
+    for _ in range(3):
+        for level in LEVELS:
+            stale = _not_fresh(defs, instance)
+            for asset in level.assets:
+                for key in sorted(key for name, key in stale if name == asset):
+                    job = defs.resolve_job_def(level.job)
+                    job.execute_in_process(
+                        partition_key=key, asset_selection=[dg.AssetKey(asset)], instance=instance
+                    )
+                    counts[asset] += 1
+                stale = _not_fresh(defs, instance)
+        if not _not_fresh(defs, instance):
+            return counts
+    raise AssertionError(f"never fresh: {_not_fresh(defs, instance)}")
+
+
+@pytest.fixture
+def complete(campaign, defs, instance):
+    for target in TARGETS:
+        for visit in VISITS:
+            campaign.add_exposure(target, visit)
+        register(instance, target, VISITS)
+    for target in TARGETS:
+        list(walk(defs, instance, campaign.workdir(target)))
+    # Gathers of the targets walked first have since seen other targets' visits appear.
+    _materialize_stale_until_fresh(defs, instance)
+    campaign.ran.clear()
+    return campaign
+
+
+def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instance):
+    complete.add_exposure("sn2", "iaaa03", 1)
+    job = defs.resolve_job_def("visit_exposures")
+    job.execute_in_process(partition_key="sn2/iaaa03", instance=instance)
+    counts = _materialize_stale_until_fresh(defs, instance)
+
+    own_chain = {
+        "reference_image": 1,
+        "aligned_exposures": 1,
+        "epoch_drizzles": 1,
+        "drizzled_stacks": 1,
+    }
+    assert {name: counts[name] for name in own_chain} == own_chain
+    # Gathers see all visits through their mapping; they are tiny, and the other targets' return
+    # the version they had, so that nothing behind them is stale.
+    assert {counts[name] for name in GATHERS} <= {1, 2, 3}
+    # What really executed: the reference is sticky, so that not even it was made again.
+    assert sorted(complete.ran) == [
+        ("aligned_exposures", "sn2/iaaa03"),
+        ("drizzled_stacks", "sn2"),
+        ("epoch_drizzles", "sn2/iaaa03"),
+        ("exposure_table", "sn2/iaaa03"),
+        ("raw_exposures", "sn2/iaaa03"),
+        ("target_alignment", "sn2"),
+        ("target_exposures", "sn2"),
+    ]
+
+
+def test_a_new_reference_makes_its_own_targets_visits_stale(complete, defs, instance, monkeypatch):
+    from hst_assets.orchestration.io_managers import product_path
+
+    def moved(workdir, settings, *, redo=False):
+        product_path(workdir.root, "reference_image", workdir.target).unlink()
+        return complete.step(
+            workdir, "reference_image", workdir.target, {"moved": "yes"}, redo=redo
+        )
+
+    monkeypatch.setattr("hst_assets.astrometry.reference.make_reference", moved)
+    defs.resolve_job_def("target_frame").execute_in_process(partition_key="sn1", instance=instance)
+    counts = _materialize_stale_until_fresh(defs, instance)
+    aligned = [key for asset, key in complete.ran if asset == "aligned_exposures"]
+    assert sorted(aligned) == [f"sn1/{visit}" for visit in VISITS]
+    assert counts["aligned_exposures"] == len(VISITS)
+    assert counts["drizzled_stacks"] == 1
