@@ -39,18 +39,20 @@ logger = logging.getLogger(__name__)
 
 #: Side of the boxes of the background map, in FWHM: wide enough not to see stars as sky.
 _BOX_FWHM = 25
-#: DAOFIND's shape limits: real stars on undersampled detectors reach sharpness 1.1 when centred
-#: on a pixel; cosmic rays and hot pixels lie above, galaxies below.
-_SHARPNESS = (0.3, 1.1)
-_ROUNDNESS = (-0.8, 0.8)
+#: DAOFIND's shape limits. Simulated stars of all five detectors lie at sharpness 0.5 to 1.05,
+#: |roundness1| < 0.7 and |roundness2| < 0.5 (2nd to 98th percentile); cosmic rays scatter over
+#: three times that.
+_SHARPNESS = (0.45, 1.05)
+_ROUNDNESS1 = 0.7
+_ROUNDNESS2 = 0.5
 #: A core is clean when no bad pixel lies within this many pixels of the centre.
 _CORE_PIX = 1.5
 
 #: Planes with more masked pixels than this are not searched.
 _MAX_HIDDEN = 0.98
-#: L.A.Cosmic bites the peak off undersampled stars but takes cosmic rays whole: a source is a
-#: star if more than this share of its flux survives. Its position is measured uncleaned.
-_SURVIVING_FLUX = 0.15
+#: A source is a star if more than this share of its flux survives L.A.Cosmic, which takes cosmic
+#: rays whole. Positions are measured uncleaned: cleaning may nibble at a star.
+_SURVIVING_FLUX = 0.5
 
 _EMPTY = Table(
     names=("x", "y", "flux", "snr", "extver"), dtype=(float, float, float, float, np.int64)
@@ -109,7 +111,7 @@ def _exposure_plane(
 ) -> Plane:
     hdu = science["SCI", extver]
     data = np.array(hdu.data, dtype=np.float64)
-    name = "DQ" if ("DQ", extver) in quality else "SCI" if detector.has_separate_dq else None
+    name = next((each for each in _quality_names(detector) if (each, extver) in quality), None)
     flags = (
         np.zeros(data.shape, dtype=np.int64)
         if name is None or quality[name, extver].data is None
@@ -124,6 +126,11 @@ def _exposure_plane(
         wcs=read_wcs(hdu.header, science),
         extver=extver,
     )
+
+
+def _quality_names(detector: Detector) -> tuple[str, ...]:
+    """EXTNAME of data quality: c1m files call it SDQ, or SCI."""
+    return ("SDQ", "DQ", "SCI") if detector.has_separate_dq else ("DQ",)
 
 
 def reference_plane(path: Path) -> Plane:
@@ -213,8 +220,8 @@ def find_sources(
         fwhm=fwhm_pix,
         sharplo=_SHARPNESS[0],
         sharphi=_SHARPNESS[1],
-        roundlo=_ROUNDNESS[0],
-        roundhi=_ROUNDNESS[1],
+        roundlo=-_ROUNDNESS1,
+        roundhi=_ROUNDNESS1,
         exclude_border=True,
     )
     with warnings.catch_warnings():
@@ -225,6 +232,7 @@ def find_sources(
     x, y = np.asarray(found["xcentroid"], float), np.asarray(found["ycentroid"], float)
     flux = _aperture_sums(data - sky, x, y, radius=fwhm_pix)
     kept = _core_is_clean(x, y, _grown(plane.saturated, 2) | plane.bad | flagged) & (flux > 0)
+    kept &= np.abs(np.asarray(found["roundness2"], float)) < _ROUNDNESS2
     if detector is not None and detector.clean_cosmic_rays:
         cleaned = _without_cosmic_rays(data, hidden | plane.saturated, detector)
         left = _aperture_sums(cleaned - sky, x, y, radius=fwhm_pix)
@@ -269,8 +277,7 @@ def _without_cosmic_rays(
         sepmed=True,
         niter=4,
     )
-    # astroscrappy hands the cleaned image back in electrons.
-    return np.asarray(cleaned, dtype=np.float64) / detector.gain_e_per_dn
+    return np.asarray(cleaned, dtype=np.float64)
 
 
 def _filled(data: NDArray[np.float64], holes: NDArray[np.bool_]) -> NDArray[np.float64]:

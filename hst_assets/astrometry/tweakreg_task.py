@@ -547,12 +547,13 @@ def _to_native(
     along_x = moved(step, 0) - moved(-step, 0)
     along_y = moved(0, step) - moved(0, -step)
     jacobian = np.stack([along_x, along_y], axis=-1)
-    return np.linalg.solve(jacobian, residual[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(jacobian, residual[..., None])[..., 0])
 
 
 def _rms(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    squares = np.full(2, math.nan) if len(values) == 0 else np.mean(values**2, axis=0)
-    return np.asarray(np.sqrt(squares), dtype=np.float64)
+    if len(values) == 0:
+        return np.full(2, math.nan)
+    return np.asarray(np.sqrt(np.mean(values**2, axis=0)))
 
 
 def _median(values: NDArray[np.float64]) -> float:
