@@ -139,8 +139,8 @@ class RenderedExposure:
     chips : tuple of ChipExposure
         In the order of EXTVER.
     stars : Table
-        ``id``, ``ra``, ``dec`` (deg), ``chip`` (EXTVER), ``x``, ``y`` (0-based pixels),
-        ``counts`` (in the unit of the image, over the exposure, before the pixel area),
+        ``id``, ``ra``, ``dec`` (deg), ``chip`` (EXTVER), ``ccdchip``, ``x``, ``y``
+        (0-based pixels), ``counts`` (in the unit of the image, over the exposure, before the pixel area),
         ``magnitude`` (AB), ``saturated``, ``isolated``, ``spoiled`` (flagged or hit pixels
         among the 25 around the star).
     transient : Table
@@ -289,6 +289,7 @@ def _placed(sources: Table, view: ChipView, keywords: dict[str, float]) -> Table
     table = sources[near]
     x, y = wcs.all_world2pix(table["ra"], table["dec"], 0, tolerance=1e-7, maxiter=50, quiet=True)
     table["chip"] = np.full(len(table), view.extver)
+    table["ccdchip"] = np.full(len(table), view.chip.ccdchip)
     table["x"], table["y"] = np.asarray(x), np.asarray(y)
     return table[_within(table["x"], table["y"], view, _MARGIN_PIX)]
 

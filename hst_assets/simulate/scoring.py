@@ -121,14 +121,15 @@ def isolated_stars(
     Returns
     -------
     stars : Table
-        ``id``, ``ra``, ``dec``, ``magnitude`` (AB), ``spoiled`` (flagged or hit pixels near its
-        centre, over all exposures).
+        ``id``, ``ra``, ``dec``, ``magnitude`` (AB), ``ccdchip``, ``spoiled`` (flagged or hit
+        pixels near its centre, over all exposures).
     """
     exposures = truth.exposures
     in_band = (exposures["detector_key"] == detector_key) & (exposures["filter"] == filter_name)
     good: set[int] = set()
     saturated: set[int] = set()
     spoiled: Counter[int] = Counter()
+    chips: dict[int, int] = {}
     detector = DETECTORS[detector_key]
     to_electrons = detector.gain_e_per_dn if detector.has_separate_dq else 1.0
     for rootname in exposures["rootname"][in_band]:
@@ -136,10 +137,12 @@ def isolated_stars(
         bright = np.asarray(stars["counts"]) * to_electrons > min_counts_e
         good.update(int(i) for i in stars["id"][np.asarray(stars["isolated"]) & bright])
         saturated.update(int(i) for i in stars["id"][np.asarray(stars["saturated"])])
+        chips |= dict(zip(stars["id"].tolist(), stars["ccdchip"].tolist(), strict=True))
         spoiled.update(dict(zip(stars["id"].tolist(), stars["spoiled"].tolist(), strict=True)))
     chosen = np.isin(np.asarray(truth.stars["id"]), sorted(good - saturated))
     table = truth.stars[["id", "ra", "dec"]][chosen]
     table["magnitude"] = truth.stars[magnitude_column(detector_key, filter_name)][chosen]
+    table["ccdchip"] = np.array([chips[int(i)] for i in table["id"]], dtype=int)
     table["spoiled"] = np.array([spoiled[int(i)] for i in table["id"]], dtype=int)
     return table
 
@@ -358,11 +361,14 @@ def star_fluxes(image: Path, truth: CampaignTruth, detector_key: str, filter_nam
     drizzled = _drizzled(image)
     stars = _located(drizzled, isolated_stars(truth, detector_key, filter_name), detector_key)
     aperture, band = _APERTURES[detector_key], band_of(detector_key, filter_name)
-    view = chip_views(detector_key)[-1]
-    psf = psf_model(detector_key, band, view.pixel_arcsec)
-    share = psf.net_encircled(aperture.radius, aperture.annulus)
+    shares = {
+        view.chip.ccdchip: psf_model(detector_key, band, view.pixel_arcsec).net_encircled(
+            aperture.radius, aperture.annulus
+        )
+        for view in chip_views(detector_key)
+    }
     net = [_aperture_sum(drizzled, row["x"], row["y"], aperture) for row in stars]
-    stars["rate"] = np.array(net) / share
+    stars["rate"] = np.array(net) / [shares[int(chip)] for chip in stars["ccdchip"]]
     true_rate = 10 ** (-0.4 * (np.asarray(stars["magnitude"]) - band.zero_point_ab))
     if drizzled.electrons and DETECTORS[detector_key].has_separate_dq:
         true_rate *= DETECTORS[detector_key].gain_e_per_dn

@@ -200,7 +200,7 @@ def write_transient(
         table.meta.clear()
         tables.append(table)
     gathered = vstack(tables)
-    gathered.remove_columns(["id", "isolated", "spoiled"])
+    gathered.remove_columns(["id", "ccdchip", "isolated", "spoiled"])
     if transient is not None:
         gathered.meta["light_curve"] = [list(point) for point in transient.light_curve]
     _write(truth, "transient.ecsv", gathered)

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from hst_assets.failures import UnusableInput
+from hst_assets.simulate.bands import band_of
+from hst_assets.simulate.geometry import chip_views
+from hst_assets.simulate.psf import psf_model
+from hst_assets.simulate.scoring import (
+    alignment_scores,
+    image_offset,
+    isolated_stars,
+    offset_of_images,
+    photometry_score,
+    star_fluxes,
+    star_positions,
+)
+
+BAND = ("acs_wfc", "F606W")
+SCALE = 0.05
+
+
+@pytest.fixture
+def mosaic(campaign, tmp_path):
+    """Write an ideal 'drizzled' image of the campaign's isolated stars."""
+
+    def write(shift_arcsec=(0.0, 0.0), gain=1.0, name="out_drc.fits", units="ELECTRONS/S"):
+        truth = campaign("acs_wfc")
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        wcs.wcs.crval, wcs.wcs.crpix = [150.1, 2.2], [450.5, 450.5]
+        wcs.wcs.cd = np.diag([-SCALE, SCALE]) / 3600
+        stars = isolated_stars(truth, *BAND)
+        band = band_of(*BAND)
+        # The light was gathered in the chip's pixels, so its spread is that of the chip.
+        width, height = chip_views("acs_wfc")[0].pixel_arcsec
+        psf = psf_model("acs_wfc", band, (width, height))
+        image = np.full((900, 900), 0.3)
+        ra = stars["ra"] + shift_arcsec[0] / 3600 / np.cos(np.radians(2.2))
+        x, y = wcs.all_world2pix(ra, stars["dec"] + shift_arcsec[1] / 3600, 0)
+        rate = gain * 10 ** (-0.4 * (stars["magnitude"] - band.zero_point_ab))
+        for star_x, star_y, star_rate in zip(x, y, rate, strict=True):
+            stamp, x0, y0 = psf.stamp(float(star_x), float(star_y), 40)
+            image[y0 : y0 + 81, x0 : x0 + 81] += star_rate * stamp
+        exptime = 600.0 if units == "ELECTRONS" else 1.0
+        science = fits.ImageHDU((image * exptime).astype("f4"), wcs.to_header(), name="SCI")
+        science.header["BUNIT"] = units
+        weight = fits.ImageHDU(np.ones_like(image, dtype="f4"), name="WHT")
+        primary = fits.PrimaryHDU()
+        primary.header["EXPTIME"] = 600.0
+        path = tmp_path / name
+        fits.HDUList([primary, science, weight]).writeto(path)
+        return path
+
+    return write
+
+
+def test_isolated_stars_are_bright_and_isolated_in_some_exposure(campaign):
+    truth = campaign("acs_wfc")
+    stars = isolated_stars(truth, *BAND)
+    assert len(stars) >= 10
+    expected = set()
+    for rootname in truth.exposures["rootname"]:
+        rows = truth.positions(rootname)
+        expected |= set(rows["id"][rows["isolated"] & (rows["counts"] > 20000)])
+    assert set(stars["id"]) == expected
+    assert len(isolated_stars(truth, *BAND, min_counts_e=1e9)) == 0
+
+
+@pytest.mark.parametrize("units", ["ELECTRONS/S", "ELECTRONS"])
+def test_photometry_of_an_ideal_image_gives_the_truth(mosaic, campaign, units):
+    stars = star_fluxes(mosaic(units=units), campaign("acs_wfc"), *BAND)
+    score = photometry_score(stars)
+    assert score.n_stars >= 10
+    # Stamps in pixels of 0.0499 x 0.0503 are taken for pixels of 0.05 arcsec.
+    assert score.median_ratio == pytest.approx(1.0, abs=0.002)
+    assert score.scatter < 0.003
+
+
+def test_lost_light_shows(mosaic, campaign):
+    stars = star_fluxes(mosaic(gain=0.95), campaign("acs_wfc"), *BAND)
+    assert photometry_score(stars).median_ratio == pytest.approx(0.95, abs=0.005)
+
+
+def test_a_shifted_frame_shows(mosaic, campaign):
+    offset = image_offset(mosaic((0.21, -0.13)), campaign("acs_wfc"), *BAND)
+    # A twentieth of a native pixel.
+    assert offset.east_arcsec == pytest.approx(0.21, abs=0.0025)
+    assert offset.north_arcsec == pytest.approx(-0.13, abs=0.0025)
+
+
+def test_two_images_are_compared_by_their_common_stars(mosaic, campaign):
+    truth = campaign("acs_wfc")
+    first = star_positions(mosaic((0.1, 0.1), name="a.fits"), truth, *BAND)
+    second = star_positions(mosaic((0.15, 0.08), name="b.fits"), truth, *BAND)
+    offset = offset_of_images(first, second)
+    assert offset.east_arcsec == pytest.approx(0.05, abs=0.0025)
+    assert offset.north_arcsec == pytest.approx(-0.02, abs=0.0025)
+    with pytest.raises(UnusableInput, match="no isolated star in common"):
+        offset_of_images(first[:2], second[3:])
+
+
+def test_unexposed_surroundings_disqualify_a_star(mosaic, campaign):
+    path = mosaic()
+    with fits.open(path, mode="update") as hdus:
+        hdus["WHT"].data[:, :450] = 0
+    stars = star_positions(path, campaign("acs_wfc"), *BAND)
+    assert stars["x"].min() > 450 + 2.0 / SCALE - 1
+
+
+def test_an_image_without_any_of_the_stars_is_refused(mosaic, campaign):
+    path = mosaic()
+    with fits.open(path, mode="update") as hdus:
+        hdus["SCI"].header["CRVAL1"] = 10.0
+    with pytest.raises(UnusableInput, match="no isolated star of the truth"):
+        star_fluxes(path, campaign("acs_wfc"), *BAND)
+
+
+def test_alignment_is_judged_against_the_frame_of_the_others(campaign):
+    truth = campaign("acs_wfc")
+    scores = alignment_scores(truth.science_files(), truth)
+    np.testing.assert_allclose(scores["east"], -truth.exposures["error_east"], atol=5e-5)
+    assert abs(np.median(scores["relative_east"])) < 1e-12
+    # The jitter of 10 mas that the plan has between its two exposures.
+    first = scores["rootname"][0]
+    relative = alignment_scores(truth.science_files(), truth, reference=first)
+    assert relative["relative_pix"][0] == 0
+    jitter = np.hypot(np.ptp(truth.exposures["error_east"]), np.ptp(truth.exposures["error_north"]))
+    assert relative["relative_pix"][1] * 0.05 == pytest.approx(jitter, rel=1e-2)
