@@ -140,9 +140,9 @@ class RenderedExposure:
         In the order of EXTVER.
     stars : Table
         ``id``, ``ra``, ``dec`` (deg), ``chip`` (EXTVER), ``ccdchip``, ``x``, ``y``
-        (0-based pixels), ``counts`` (in the unit of the image, over the exposure, before the pixel area),
-        ``magnitude`` (AB), ``saturated``, ``isolated``, ``spoiled`` (flagged or hit pixels
-        among the 25 around the star).
+        (0-based pixels), ``counts`` (in the unit of the image, over the exposure, before the
+        pixel area), ``magnitude`` (AB), ``saturated``, ``isolated``, ``spoiled`` (flagged or
+        hit pixels among the 25 around the star).
     transient : Table
         The same columns for the transient, if it is on a chip.
     """
