@@ -20,11 +20,17 @@ class Daemon:
 
     def tick(self, job):
         sensor = self.defs.get_repository_def().get_sensor_def(f"{job}_sensor")
-        context = dg.build_sensor_context(
-            instance=self.instance,
+        # Built as the daemon builds it: with a reference to the instance, not the instance.
+        context = dg.SensorEvaluationContext(
+            instance_ref=self.instance.get_ref(),
+            last_tick_completion_time=None,
+            last_run_key=None,
             cursor=self.cursors.get(job),
-            resources={"hst_root": HstRoot(root=str(self.root))},
+            log_key=None,
+            repository_name=None,
             repository_def=self.defs.get_repository_def(),
+            sensor_name=sensor.name,
+            resources={"hst_root": HstRoot(root=str(self.root))},
         )
         result = sensor.evaluate_tick(context)
         self.cursors[job] = result.cursor

@@ -1,0 +1,143 @@
+"""What a pipeline recovered of a simulated campaign: each claim with its figure and its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from astropy.table import QTable, Table
+
+from hst_assets.detectors import DETECTORS
+from hst_assets.simulate.scoring import (
+    alignment_scores,
+    offset_of_images,
+    photometry_score,
+    star_fluxes,
+    star_positions,
+)
+from hst_assets.simulate.truth import CampaignTruth
+from hst_assets.workdir import WorkDir
+
+__all__ = ["Claim", "recovered"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One figure against its limit.
+
+    Attributes
+    ----------
+    what : str
+        What was compared.
+    measured, limit : str
+        Both in words with their units.
+    holds : bool
+        Whether the figure is within the limit.
+    """
+
+    what: str
+    measured: str
+    limit: str
+    holds: bool
+
+
+def recovered(
+    workdir: WorkDir, truth: CampaignTruth, *, max_offset_pix: float, max_flux_error: float
+) -> list[Claim]:
+    """Compare a target's products with the truth of the campaign it was made from.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Whose aligned exposures and stacks are measured.
+    truth : CampaignTruth
+        The campaign.
+    max_offset_pix : float
+        Limit on position differences, in native pixels (of two images, the coarser ones).
+    max_flux_error : float
+        Limit on the relative error of star fluxes.
+
+    Returns
+    -------
+    claims : list of Claim
+        On exposures, on pairs of stacks, on star fluxes.
+    """
+    stacks = _stacks(workdir)
+    return [
+        *_exposures(workdir, truth, max_offset_pix),
+        *_pairs(stacks, truth, max_offset_pix),
+        *_fluxes(stacks, truth, max_flux_error),
+    ]
+
+
+def _stacks(workdir: WorkDir) -> list[tuple[Path, str, str]]:
+    """The epoch stacks: path, detector key, filter."""
+    index = QTable.read(workdir.stack_products, format="ascii.ecsv")
+    rows = []
+    for row in index:
+        detector_key, _, filter_name = str(row["band"]).partition(".")
+        if int(row["epoch"]) > 0 and str(row["file"]):
+            rows.append((workdir.absolute(str(row["file"])), detector_key, filter_name.upper()))
+    return rows
+
+
+def _exposures(workdir: WorkDir, truth: CampaignTruth, limit_pix: float) -> Iterator[Claim]:
+    planned = truth.exposures
+    injected = np.hypot(planned["error_east"], planned["error_north"])
+    paths = {str(row["rootname"]): workdir.aligned(str(row["file"])) for row in planned}
+    standing = {rootname: path for rootname, path in paths.items() if path.is_file()}
+    yield Claim(
+        "exposures aligned",
+        f"{len(standing)} of {len(planned)}, injected errors "
+        f"{float(injected.min()):.2f}-{float(injected.max()):.2f} arcsec",
+        "all",
+        len(standing) == len(planned),
+    )
+    scores = alignment_scores(standing, truth)
+    worst = scores[int(np.argmax(scores["relative_pix"]))]
+    yield Claim(
+        "worst exposure off the common frame",
+        f"{float(worst['relative_pix']):.3f} pixel ({worst['rootname']})",
+        f"{limit_pix} pixel",
+        bool(worst["relative_pix"] < limit_pix),
+    )
+
+
+def _pairs(
+    stacks: list[tuple[Path, str, str]], truth: CampaignTruth, limit_pix: float
+) -> Iterator[Claim]:
+    """The worst offset between any two epoch stacks, from star positions measured on them."""
+    stars: dict[Path, Table] = {
+        path: star_positions(path, truth, key, name) for path, key, name in stacks
+    }
+    offsets = []
+    for (first, first_key, _), (second, second_key, _) in combinations(stacks, 2):
+        offset = offset_of_images(stars[first], stars[second])
+        scale = max(DETECTORS[key].pixel_scale_arcsec for key in (first_key, second_key))
+        pixels = float(np.hypot(offset.east_arcsec, offset.north_arcsec)) / scale
+        offsets.append((pixels, f"{first.name} - {second.name}"))
+    if offsets:
+        worst, names = max(offsets)
+        yield Claim(
+            f"worst offset between {len(stacks)} filters and epochs",
+            f"{worst:.3f} pixel ({names})",
+            f"{limit_pix} pixel",
+            worst < limit_pix,
+        )
+
+
+def _fluxes(
+    stacks: list[tuple[Path, str, str]], truth: CampaignTruth, limit: float
+) -> Iterator[Claim]:
+    for path, detector_key, filter_name in stacks:
+        score = photometry_score(star_fluxes(path, truth, detector_key, filter_name))
+        yield Claim(
+            f"star fluxes on {path.name}",
+            f"{score.median_ratio:.4f} of the truth ({score.n_stars} stars, "
+            f"scatter {score.scatter:.4f})",
+            f"1 +- {limit}",
+            abs(score.median_ratio - 1) < limit,
+        )
