@@ -3,6 +3,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 from astropy.io import fits
@@ -403,6 +404,43 @@ def test_concurrent_ingests_lose_nothing(exposure_file, workdir, tmp_path):
     ]
     assert [child.wait(timeout=120) for child in children] == [0, 0]
     assert len(check_raw(workdir, full=True)) == 8
+
+
+_CHILD_TO_KILL = """
+import sys
+from pathlib import Path
+from hst_assets.exposures.ingest import ingest
+from hst_assets.workdir import WorkDir
+print("ready", flush=True)
+ingest([Path(sys.argv[1])], WorkDir(Path(sys.argv[2]), sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_raw_and_ledger_are_whole(exposure_file, workdir):
+    for number in range(12):
+        path = exposure_file(rootname=f"jddd04b{number:x}q")
+    exposure_file("wfpc2", n_chips=4)
+    originals = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    command = [sys.executable, "-c", _CHILD_TO_KILL, path.parent, workdir.root, workdir.target]
+    for delay_s in (0.02, 0.1, 0.2, 0.35, 0.5):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            child.stdout.readline()
+            time.sleep(delay_s)
+            child.kill()
+        # Whatever stands in raw/ is whole, and whatever the ledger lists stands.
+        for name, content in raw_bytes(workdir).items():
+            assert content == originals[name]
+        assert {file.name for file in raw_ledger(workdir)} <= set(raw_bytes(workdir))
+        companions = {name for name in raw_bytes(workdir) if "_c1m" in name}
+        assert {name for name in raw_bytes(workdir) if "_c0m" in name} <= {
+            name.replace("_c1m", "_c0m") for name in companions
+        }
+    report = ingest([path.parent], workdir)
+    assert report.refused == []
+    assert raw_bytes(workdir) == originals
+    assert len(check_raw(workdir, full=True)) == 14
+    assert list(workdir.staging.iterdir()) == []
 
 
 # ---------------------------------------------------------------------------------- adoption

@@ -193,6 +193,13 @@ def test_without_a_manifest_there_is_no_table(campaign):
         make_visit_table(campaign, "jaaa01", Settings())
 
 
+def test_a_raw_file_lost_after_the_manifest_is_named(campaign):
+    make_raw_manifest(campaign, "jaaa01")
+    (campaign.raw / "jaaa01abq_flt.fits").unlink()
+    with pytest.raises(MissingProduct, match=r"jaaa01abq_flt.fits is gone"):
+        make_visit_table(campaign, "jaaa01", load_settings(campaign))
+
+
 def test_an_exposure_without_a_position_to_look_for_is_used(exposure_file, workdir):
     ingest([exposure_file()], workdir)
     write_settings(workdir, {"target": {"ra_deg": None, "dec_deg": None}})
