@@ -171,7 +171,7 @@ class GateSettings(_Section):
     max_shift_arcsec: Positive = 3.0
     #: Largest rotation of the exposure, degrees.
     max_rotation_deg: Positive = 0.1
-    #: |scale - 1|; only a fit with a free scale is judged by it.
+    #: Largest departure of the scale from 1; only a fit with a free scale is judged by it.
     max_scale_error: Positive = 1e-3
     #: Share of the sources kept out of the fit to judge it.
     held_out_fraction: Annotated[float, Field(gt=0, lt=0.8)] = 0.25
