@@ -62,6 +62,11 @@ class Detector:
         (sigclip, sigfrac, objlim) of L.A.Cosmic (van Dokkum 2001). With the usual objlim of 5 the
         peaks of stars as undersampled as Hubble's are taken for cosmic rays; with 20, measured on
         simulated ACS and WFC3/UVIS exposures, 98 % of them stay and 98 % of the cosmic rays go.
+    driz_cr_snr, driz_cr_scale : tuple of float
+        How far (in noise, and in slopes of the median image) a pixel must stand out, at a first
+        look and beside a found one, for AstroDrizzle to reject it as a cosmic ray. The figures
+        of the archive's pipelines, with slopes wide enough that the cores of stars survive an
+        offset of 0.1 pixel between exposures.
     filters : frozenset of str
         Imaging filters by exact name.
     filter_patterns : tuple of str
@@ -89,6 +94,8 @@ class Detector:
     saturation_e: float
     clean_cosmic_rays: bool
     lacosmic: tuple[float, float, float]
+    driz_cr_snr: tuple[float, float]
+    driz_cr_scale: tuple[float, float]
     filters: frozenset[str]
     filter_patterns: tuple[str, ...] = ()
 
@@ -208,6 +215,8 @@ DETECTORS: dict[str, Detector] = {
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
+            driz_cr_snr=(3.5, 3.0),
+            driz_cr_scale=(2.0, 1.5),
             filters=_UVIS_FILTERS,
             filter_patterns=(_UVIS_QUADS,),
         ),
@@ -233,6 +242,8 @@ DETECTORS: dict[str, Detector] = {
             saturation_e=80000.0,
             clean_cosmic_rays=False,
             lacosmic=(4.0, 0.3, 20.0),
+            driz_cr_snr=(5.0, 4.0),
+            driz_cr_scale=(3.0, 2.4),
             filters=_IR_FILTERS,
         ),
         Detector(
@@ -257,6 +268,8 @@ DETECTORS: dict[str, Detector] = {
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
+            driz_cr_snr=(3.5, 3.0),
+            driz_cr_scale=(2.0, 1.5),
             filters=_ACS_WFC_FILTERS,
             filter_patterns=(_ACS_WFC_RAMPS, _ACS_POLARIZERS),
         ),
@@ -282,6 +295,8 @@ DETECTORS: dict[str, Detector] = {
             saturation_e=130000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
+            driz_cr_snr=(3.5, 3.0),
+            driz_cr_scale=(2.0, 1.5),
             filters=_ACS_HRC_FILTERS,
             filter_patterns=(_ACS_HRC_RAMPS, _ACS_POLARIZERS),
         ),
@@ -307,6 +322,8 @@ DETECTORS: dict[str, Detector] = {
             saturation_e=27000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
+            driz_cr_snr=(5.5, 3.5),
+            driz_cr_scale=(2.0, 1.5),
             filters=_WFPC2_FILTERS,
             filter_patterns=_WFPC2_FAMILIES,
         ),

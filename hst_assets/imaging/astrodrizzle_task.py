@@ -371,7 +371,7 @@ def _checked(
     )
     chips, flagged = _native_chips(copies, inputs, detector)
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)
-    flux = products.flux_ratio(rate, wht, frame, chips)
+    flux = products.flux_ratio(rate, wht, frame, chips, detector=detector)
     return {
         "inputs": [item.rootname for item in inputs],
         "exptime_s": exptime,
@@ -403,7 +403,7 @@ def _native_chips(
                 chips.append(
                     products.Chip(
                         rate=(sci.data / seconds).astype(np.float32),
-                        good=_good(dq.data, detector),
+                        good=_good(dq.data & ~_COSMIC_RAY, detector),
                         wcs=wcs,
                         nominal_area_arcsec2=_nominal_area(sci.header, wcs),
                     )

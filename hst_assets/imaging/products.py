@@ -14,13 +14,13 @@ from astropy.stats import sigma_clipped_stats
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from hst_assets.detectors import Detector
 from hst_assets.imaging.frames import Frame, Outline
 from hst_assets.settings import DrizzleSettings
 
 __all__ = [
     "Chip",
     "Flux",
-    "aperture_flux",
     "bad_fraction",
     "flux_ratio",
     "footprint_mask",
@@ -31,9 +31,10 @@ __all__ = [
 Image = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-#: Radii in native pixels: the aperture, and the annulus the background is taken from.
-APERTURE_PIX = 4.0
-ANNULUS_PIX = (7.0, 11.0)
+#: The aperture's radius in widths (FWHM) of a star, so that drizzling's blur stays inside, and in
+#: native pixels how far from it the annulus begins and ends that the background is taken from.
+_APERTURE_FWHM = 3.0
+_ANNULUS_PIX = (2.0, 6.0)
 #: Peaks this much above the sky's noise are stars bright enough for a ratio to 1 %.
 _STAR_SIGMA = 30.0
 _NEIGHBOUR_SIGMA = 8.0
@@ -55,7 +56,7 @@ class Chip:
     rate : ndarray (ny, nx)
         Native units per second and native pixel.
     good : ndarray (ny, nx) of bool
-        Pixels that went into the product.
+        Pixels that are not flagged by the calibration.
     wcs : `~astropy.wcs.WCS`
         With distortion.
     nominal_area_arcsec2 : float
@@ -182,12 +183,31 @@ def _grown(mask: Mask, by_pix: int) -> Mask:
     return grown
 
 
-def flux_ratio(rate: Image, wht: Image, frame: Frame, chips: Sequence[Chip]) -> Flux:
+@dataclass(frozen=True)
+class _Aperture:
+    """Radii on the sky (arcsec), so that product and exposures are measured alike."""
+
+    radius: float
+    inner: float
+    outer: float
+
+    @classmethod
+    def for_stars(cls, detector: Detector) -> _Aperture:
+        native = detector.pixel_scale_arcsec
+        radius = _APERTURE_FWHM * detector.fwhm_pix * native
+        return cls(radius, *(radius + step * native for step in _ANNULUS_PIX))
+
+
+def flux_ratio(
+    rate: Image, wht: Image, frame: Frame, chips: Sequence[Chip], *, detector: Detector
+) -> Flux:
     """Star fluxes on the product over those on the exposures.
 
     Each star is measured in the same aperture on the product and, through the WCS, on every
     exposure where its aperture holds no bad pixel; counts on an exposure are multiplied by the
     true area of the pixel (the pixel area map), since flat fields conserve surface brightness.
+    Pixels that AstroDrizzle took for cosmic rays count as good, or stars whose cores it rejected
+    would not be missed; real cosmic rays do not matter to the lower median over exposures.
 
     Parameters
     ----------
@@ -197,21 +217,22 @@ def flux_ratio(rate: Image, wht: Image, frame: Frame, chips: Sequence[Chip]) -> 
         The product's pixels.
     chips : sequence of Chip
         All chips of all exposures that went in.
+    detector : Detector
+        Gives the width of a star.
     """
-    if not chips:
-        return Flux(None, None, 0)
-    native = float(np.median([np.sqrt(chip.nominal_area_arcsec2) for chip in chips]))
-    zoom = native / frame.scale_arcsec
+    aperture = _Aperture.for_stars(detector)
     usable = (wht > 0) & np.isfinite(rate)
     ratios = []
-    for x, y in _isolated_stars(rate, usable, zoom)[:_MAX_STARS]:
-        on_product = aperture_flux(rate, usable, x, y, zoom)
+    for x, y in _isolated_stars(rate, usable, aperture, frame.scale_arcsec)[:_MAX_STARS]:
+        on_product = _aperture_flux(rate, usable, (x, y), aperture, frame.scale_arcsec)
         ra, dec = frame.wcs.wcs_pix2world(x, y, 0)
         on_exposures = [
-            flux for chip in chips if (flux := _flux_on_chip(chip, float(ra), float(dec), native))
+            flux
+            for chip in chips
+            if (flux := _flux_on_chip(chip, float(ra), float(dec), aperture)) and flux > 0
         ]
-        if on_product is not None and on_exposures and np.median(on_exposures) > 0:
-            ratios.append(on_product / float(np.median(on_exposures)))
+        if on_product is not None and on_exposures:
+            ratios.append(on_product / sorted(on_exposures)[(len(on_exposures) - 1) // 2])
     if len(ratios) < _FEWEST_STARS:
         return Flux(None, None, len(ratios))
     median = float(np.median(ratios))
@@ -219,7 +240,9 @@ def flux_ratio(rate: Image, wht: Image, frame: Frame, chips: Sequence[Chip]) -> 
     return Flux(median, scatter, len(ratios))
 
 
-def _isolated_stars(rate: Image, usable: Mask, zoom: float) -> list[tuple[float, float]]:
+def _isolated_stars(
+    rate: Image, usable: Mask, aperture: _Aperture, scale_arcsec: float
+) -> list[tuple[float, float]]:
     """Bright peaks without a bright neighbour, brightest first (0-based pixels)."""
     from photutils.detection import find_peaks
 
@@ -228,10 +251,11 @@ def _isolated_stars(rate: Image, usable: Mask, zoom: float) -> list[tuple[float,
     _, sky, noise = sigma_clipped_stats(rate[usable][::7], sigma=3.0, maxiters=5)
     if not noise > 0:
         return []
+    core = aperture.radius / _APERTURE_FWHM / scale_arcsec  # a star's width in pixels
     peaks = find_peaks(
         np.where(usable, rate, sky),
         sky + _NEIGHBOUR_SIGMA * noise,
-        box_size=2 * int(np.ceil(1.5 * zoom)) + 1,
+        box_size=2 * int(np.ceil(core)) + 1,
         npeaks=_MAX_PEAKS,
     )
     if peaks is None:
@@ -239,19 +263,19 @@ def _isolated_stars(rate: Image, usable: Mask, zoom: float) -> list[tuple[float,
     peaks.sort("peak_value", reverse=True)
     x, y = np.array(peaks["x_peak"], float), np.array(peaks["y_peak"], float)
     height = np.array(peaks["peak_value"], float) - sky
-    reach = ANNULUS_PIX[0] * zoom
+    reach = aperture.inner / scale_arcsec
     stars = []
     for index in np.flatnonzero(height > _STAR_SIGMA * noise):
         near = np.hypot(x - x[index], y - y[index]) < reach
         near[index] = False
         if not np.any(height[near] > _NEIGHBOUR_SHARE * height[index]):
-            stars.append(_centroid(rate, usable, x[index], y[index], zoom))
+            stars.append(_centroid(rate, usable, x[index], y[index], core))
     return stars
 
 
-def _centroid(rate: Image, usable: Mask, x: float, y: float, zoom: float) -> tuple[float, float]:
-    """Centre of light within two native pixels of a peak; the peak itself at an edge."""
-    half = max(int(np.ceil(2 * zoom)), 1)
+def _centroid(rate: Image, usable: Mask, x: float, y: float, core: float) -> tuple[float, float]:
+    """Centre of light within a star's width of its peak; the peak itself where there is none."""
+    half = max(int(np.ceil(core)), 1)
     ix, iy = int(x), int(y)
     window = np.s_[max(iy - half, 0) : iy + half + 1, max(ix - half, 0) : ix + half + 1]
     values = np.where(usable[window], rate[window], 0.0)
@@ -263,23 +287,24 @@ def _centroid(rate: Image, usable: Mask, x: float, y: float, zoom: float) -> tup
     return float((columns * values).sum() / total), float((rows * values).sum() / total)
 
 
-def aperture_flux(data: Image, good: Mask, x: float, y: float, zoom: float) -> float | None:
-    """Background-subtracted sum in the aperture at (x, y), 0-based pixels.
+def _aperture_flux(
+    data: Image, good: Mask, position: tuple[float, float], aperture: _Aperture, scale: float
+) -> float | None:
+    """Background-subtracted sum in the aperture at (x, y), 0-based pixels of `scale` arcsec.
 
-    None where it leaves the image or holds a bad pixel. `zoom` is the number of the image's
-    pixels to a native pixel.
+    None where it leaves the image or holds a bad pixel.
     """
     from photutils.aperture import CircularAperture
 
-    radius = APERTURE_PIX * zoom
-    inner, outer = ANNULUS_PIX[0] * zoom, ANNULUS_PIX[1] * zoom
+    x, y = position
+    inner, outer = aperture.inner / scale, aperture.outer / scale
     left, bottom = int(np.floor(x - outer)), int(np.floor(y - outer))
     right, top = int(np.ceil(x + outer)) + 1, int(np.ceil(y + outer)) + 1
     if left < 0 or bottom < 0 or right > data.shape[1] or top > data.shape[0]:
         return None
     window = np.s_[bottom:top, left:right]
     cut, cut_good = data[window], good[window]
-    weights = CircularAperture((x - left, y - bottom), radius).to_mask("exact")
+    weights = CircularAperture((x - left, y - bottom), aperture.radius / scale).to_mask("exact")
     overlap = weights.to_image(cut.shape)
     if overlap is None or np.any((overlap > 0) & ~cut_good):
         return None
@@ -289,12 +314,12 @@ def aperture_flux(data: Image, good: Mask, x: float, y: float, zoom: float) -> f
     if np.count_nonzero(ring) < 20:
         return None
     _, background, _ = sigma_clipped_stats(cut[ring], sigma=3.0, maxiters=5)
-    return float(np.sum(overlap * (cut - background)))
+    inside = overlap > 0
+    return float(np.sum(overlap[inside] * (cut[inside] - background)))
 
 
-def _flux_on_chip(chip: Chip, ra: float, dec: float, native_arcsec: float) -> float | None:
+def _flux_on_chip(chip: Chip, ra: float, dec: float, aperture: _Aperture) -> float | None:
     """Flux of a star on one chip, per second, corrected for the pixel's area."""
-    zoom = native_arcsec / float(np.sqrt(chip.nominal_area_arcsec2))
     ny, nx = chip.rate.shape
     x, y = chip.wcs.wcs_world2pix(ra, dec, 0)  # near enough to tell whether it is on the chip
     if not (-100 < x < nx + 100 and -100 < y < ny + 100):
@@ -302,10 +327,9 @@ def _flux_on_chip(chip: Chip, ra: float, dec: float, native_arcsec: float) -> fl
     x, y = (float(value) for value in chip.wcs.all_world2pix(ra, dec, 0, quiet=True))
     if not (0 < x < nx and 0 < y < ny):
         return None
-    flux = aperture_flux(chip.rate, chip.good, x, y, zoom)
-    if flux is None:
-        return None
-    return flux * _pixel_area_arcsec2(chip.wcs, x, y) / chip.nominal_area_arcsec2
+    area = _pixel_area_arcsec2(chip.wcs, x, y)
+    flux = _aperture_flux(chip.rate, chip.good, (x, y), aperture, float(np.sqrt(area)))
+    return None if flux is None else flux * area / chip.nominal_area_arcsec2
 
 
 def _pixel_area_arcsec2(wcs: WCS, x: float, y: float) -> float:
