@@ -208,6 +208,8 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
     science = [hdu for hdu in hdus[1:] if hdu.name == "SCI"]
     if not science:
         raise UnusableInput("it has no SCI extension")
+    if len({hdu.ver for hdu in science}) < len(science):
+        raise UnusableInput(f"its SCI extensions share EXTVER: {[hdu.ver for hdu in science]}")
     elements = _filter_elements(primary, detector)
     mjd_start, mjd_end, exptime_s = _times(primary)
     rootname = _text(primary, "ROOTNAME").lower()

@@ -313,10 +313,11 @@ def _check_companion(hdus: fits.HDUList, exposure: Exposure, dq_path: Path) -> N
         raise UnusableInput(
             f"its ROOTNAME is {rootname!r}, not {exposure.rootname!r}", where=dq_path
         )
-    planes = [hdu for hdu in hdus[1:] if isinstance(hdu, fits.ImageHDU)]
-    shapes = [_plane_shape(hdu) for hdu in planes]
     wanted = [chip.shape for chip in exposure.chips]
-    if shapes[: len(wanted)] != wanted:
+    # Lookup tables of the WCS may stand behind the planes.
+    planes = [hdu for hdu in hdus[1:] if isinstance(hdu, fits.ImageHDU)][: len(wanted)]
+    shapes = [_plane_shape(hdu) for hdu in planes]
+    if shapes != wanted:
         raise UnusableInput(f"its planes have shapes {shapes}, the chips {wanted}", where=dq_path)
     if any(hdu.data is not None and hdu.data.dtype.kind not in "iu" for hdu in planes):
         raise UnusableInput("its planes are not integer flags", where=dq_path)

@@ -298,6 +298,13 @@ def test_what_is_not_science_is_refused(exposure_file, edit, reason):
         verify_exposure(path)
 
 
+def test_two_chips_of_one_number_are_refused(exposure_file):
+    path = exposure_file("acs_wfc", n_chips=2)
+    fits.setval(path, "EXTVER", value=1, ext=4)
+    with pytest.raises(UnusableInput, match=r"its SCI extensions share EXTVER: \[1, 1\]"):
+        verify_exposure(path)
+
+
 @pytest.mark.parametrize(
     ("science", "reason"),
     [
@@ -370,6 +377,13 @@ def test_wfpc2_with_a_spoilt_companion_is_refused(exposure_file, spoil, reason):
     spoil(companion_of(path))
     with pytest.raises(UnusableInput, match=reason):
         verify_exposure(path, companion_of(path))
+
+
+def test_lookup_tables_behind_the_planes_are_harmless(exposure_file):
+    path = exposure_file("wfpc2", n_chips=4)
+    with fits.open(companion_of(path), mode="append") as hdus:
+        hdus.append(fits.ImageHDU(np.zeros((1, 800), "float32"), name="D2IMARR", ver=1))
+    assert verify_exposure(path, companion_of(path)).rootname == "ueee05ijm"
 
 
 # -------------------------------------------------------------------------------- the names
