@@ -1,0 +1,356 @@
+"""Directives that print what the code itself holds, so that the reference cannot drift from it.
+
+Each directive renders one registry of the package as a table:
+
+=====================  ======================================================================
+``settings SECTION``   the keys of one section of the settings: type, default, limits, meaning
+``columns TABLE``      the columns of ``manifest``, ``exposures``, ``alignment`` or ``drizzles``
+``assets``             the assets in the order of the levels, with file and upstream
+``checks``             the asset checks
+``detectors``          the registry of detectors
+``commands COMMAND``   arguments and options of one command of ``hst-assets``
+``failures``           the classes of failures
+=====================  ======================================================================
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+SYMBOLS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A Markdown table."""
+    names = list(header)
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    for row in rows:
+        cells = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def prose(text: str) -> str:
+    """Docstring text as Markdown: quotes are straightened, cross references become code."""
+    one_line = " ".join(text.split())
+    return re.sub(r"`+~?([^`]+)`+", r"`\1`", one_line)
+
+
+# -------------------------------------------------------------------------------- settings
+
+
+def field_comments(model: type) -> dict[str, str]:
+    """The ``#:`` comments above the fields of a settings model."""
+    found: dict[str, str] = {}
+    comment: list[str] = []
+    for line in inspect.getsource(model).splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#:"):
+            comment.append(stripped.removeprefix("#:").strip())
+            continue
+        field = re.match(r"    (\w+)\s*:", line)
+        if field and comment:
+            found[field[1]] = " ".join(comment)
+        comment = []
+    return found
+
+
+def settings_sections() -> dict[str, type]:
+    """Section name to model."""
+    from hst_assets.settings import Settings
+
+    return {name: type(field.default) for name, field in Settings.model_fields.items()}
+
+
+def settings_rows(section: str) -> list[tuple[str, str, str, str]]:
+    """Key, default, type with limits, and meaning."""
+    model = settings_sections()[section]
+    comments = field_comments(model)
+    return [
+        (
+            f"`{name}`",
+            f"`{_toml(field.default)}`",
+            _kind(field.annotation, field.metadata),
+            comments.get(name, ""),
+        )
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f'"{item}"' for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}"
+
+
+def _kind(annotation: Any, metadata: Iterable[Any]) -> str:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation, *more = typing.get_args(annotation)
+        metadata = [*metadata, *more]
+    if typing.get_origin(annotation) is typing.Literal:
+        return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        (inner,) = (part for part in typing.get_args(annotation) if part is not type(None))
+        return _kind(inner, metadata)
+    if typing.get_origin(annotation) is tuple:
+        return "list of text"
+    name = {"str": "text", "int": "integer", "float": "number", "bool": "true/false"}.get(
+        annotation.__name__, annotation.__name__.lower()
+    )
+    limits = [
+        f"{symbol} {getattr(limit, key):g}"
+        for limit in _flat(metadata)
+        for key, symbol in SYMBOLS.items()
+        if getattr(limit, key, None) is not None
+    ]
+    return ", ".join([name, *limits])
+
+
+def _flat(metadata: Iterable[Any]) -> Iterable[Any]:
+    for item in metadata:
+        yield from getattr(item, "metadata", [item])
+
+
+def settings(section: str) -> list[str]:
+    """The keys of one section of the settings."""
+    return table(("key", "default", "type", "meaning"), settings_rows(section))
+
+
+# --------------------------------------------------------------------------------- columns
+
+
+def column_rows(name: str) -> list[tuple[str, str, str]]:
+    """Column, unit and meaning of one of the project's tables."""
+    if name == "alignment":
+        from hst_assets.astrometry.alignment import ALIGNMENT_COLUMNS
+
+        return [(key, _unit(unit), text) for key, (unit, text) in ALIGNMENT_COLUMNS.items()]
+    if name == "drizzles":
+        return _drizzle_columns()
+    from hst_assets.exposures import columns
+
+    registry = {"manifest": columns.MANIFEST_COLUMNS, "exposures": columns.EXPOSURE_COLUMNS}
+    return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
+
+
+def _drizzle_columns() -> list[tuple[str, str, str]]:
+    """Of an empty index, written and read back: it describes its own columns."""
+    import tempfile
+    from pathlib import Path
+
+    from astropy.table import QTable
+
+    from hst_assets.imaging import drizzling
+    from hst_assets.workdir import WorkDir
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.ecsv"
+        drizzling._write_index([], path, WorkDir(Path(folder), "any"))  # noqa: SLF001
+        index = QTable.read(path, format="ascii.ecsv")
+    return [
+        (name, _unit(index[name].unit), index[name].info.description) for name in index.colnames
+    ]
+
+
+def _unit(unit: Any) -> str:
+    return "" if unit is None else str(unit)
+
+
+def columns(name: str) -> list[str]:
+    """The columns of one table."""
+    rows = [(f"`{key}`", unit, text) for key, unit, text in column_rows(name)]
+    return table(("column", "unit", "meaning"), rows)
+
+
+# ------------------------------------------------------------------------ assets and checks
+
+
+def assets() -> list[str]:
+    """The assets in the order in which a target is walked."""
+    from pathlib import Path
+
+    from hst_assets.definitions import defs
+    from hst_assets.orchestration.io_managers import PRODUCTS, product_path
+    from hst_assets.orchestration.jobs import LEVELS
+
+    graph = defs.resolve_asset_graph()
+    nodes_by_name = {key.path[-1]: graph.get(key) for key in graph.get_all_asset_keys()}
+    rows = []
+    for level in LEVELS:
+        for name in level.assets:
+            node = nodes_by_name[name]
+            partition = "NAME/vvvvvv" if level.by_visit else "NAME"
+            root = Path("/ROOT")
+            file = ""
+            if name == "reference_image":
+                file = "the reference image (see the layout)"
+            elif name in PRODUCTS:
+                product = product_path(root, name, partition)
+                file = f"`{product.relative_to(root / 'NAME')}`".replace("vvvvvv", "<visit>")
+            upstream = ", ".join(sorted(f"`{key.path[-1]}`" for key in node.parent_keys))
+            rows.append(
+                (
+                    f"`{name}`",
+                    f"`{level.job}`",
+                    "`target/visit`" if level.by_visit else "`target`",
+                    upstream,
+                    file,
+                    prose(node.description or ""),
+                )
+            )
+    return table(("asset", "job", "partition", "made from", "file", "what it is"), rows)
+
+
+def checks() -> list[str]:
+    """The asset checks."""
+    from hst_assets.orchestration.checks import CHECKS
+
+    rows = [
+        (f"`{asset}`", f"`{check.name}`", "yes" if check.blocking else "", check.description)
+        for asset, of_asset in CHECKS.items()
+        for check in of_asset
+    ]
+    return table(("asset", "check", "blocking", "what must hold"), rows)
+
+
+# ---------------------------------------------------------------- detectors, commands, failures
+
+
+def detectors() -> list[str]:
+    """The registry of detectors."""
+    from hst_assets.detectors import DETECTORS
+
+    rows = [
+        (
+            f"`{row.key}`",
+            f"`_{row.suffix}.fits`" + (" with `_c1m.fits`" if row.has_separate_dq else ""),
+            f"{row.full_shape[1]} by {row.full_shape[0]}, {row.n_chips}",
+            f"{row.pixel_scale_arcsec:g}",
+            f"{row.drizzle_scale_arcsec:g}",
+            row.science_units,
+            str(row.drizzle_good_bits),
+            f"{row.match_tolerance_pix:g}",
+        )
+        for row in DETECTORS.values()
+    ]
+    return table(
+        (
+            "detector",
+            "files",
+            "pixels, chips",
+            "native scale (arcsec)",
+            "product scale (arcsec)",
+            "SCI units",
+            "DQ bits drizzled",
+            "first matching tolerance (px)",
+        ),
+        rows,
+    )
+
+
+def commands_of() -> Mapping[str, Any]:
+    """Command name to what Typer made of it."""
+    from typer.main import get_command
+
+    from hst_assets.cli.application import application
+
+    found: Mapping[str, Any] = get_command(application).commands  # type: ignore[attr-defined]
+    return found
+
+
+def commands(name: str) -> list[str]:
+    """One command: what it does, its arguments and options."""
+    command = commands_of()[name]
+    rows = []
+    for parameter in command.params:
+        flag = parameter.param_type_name == "option"
+        label = ", ".join(f"`{text}`" for text in parameter.opts)
+        if not flag:
+            dots = "..." if parameter.nargs == -1 else ""
+            label = f"`{parameter.name.upper()}{dots}`"
+        rows.append((label, _default_of(parameter), prose(parameter.help or "")))
+    return [prose(command.help or ""), "", *table(("argument", "default", "meaning"), rows)]
+
+
+def _default_of(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    if parameter.default in (None, False):
+        return ""
+    return f"`{parameter.default}`"
+
+
+def failures() -> list[str]:
+    """The vocabulary of failures."""
+    from hst_assets import failures as vocabulary
+
+    kinds = [getattr(vocabulary, name) for name in vocabulary.__all__ if name[0].isupper()]
+    rows = [
+        (f"`{kind.__name__}`", prose(inspect.getdoc(kind) or ""))
+        for kind in kinds
+        if kind is not vocabulary.HstAssetsError
+    ]
+    return table(("class", "meaning"), rows)
+
+
+# ------------------------------------------------------------------------------- directives
+
+
+def _directive(render: Callable[..., list[str]], n_arguments: int) -> type[SphinxDirective]:
+    class Registry(SphinxDirective):
+        has_content = False
+        required_arguments = n_arguments
+        option_spec: ClassVar[dict[str, Any]] = {}
+
+        def run(self) -> list[nodes.Node]:
+            lines = StringList(render(*self.arguments), source=self.env.doc2path(self.env.docname))
+            parent = nodes.container()
+            parent.document = self.state.document
+            self.state.nested_parse(lines, self.content_offset, parent)
+            return parent.children
+
+    return Registry
+
+
+def _skip_aliases(_app: Sphinx, _kind: str, _name: str, item: Any, *_: Any) -> bool | None:
+    """Type aliases such as ``NDArray[np.float64]`` have no signature that autodoc could print."""
+    return True if isinstance(item, types.GenericAlias) else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directives (called by Sphinx)."""
+    # Before autodoc, which alters how annotations are read: pydantic could not build Dagster then.
+    import hst_assets.definitions  # noqa: F401
+
+    app.connect("autodoc-skip-member", _skip_aliases)
+    for render, n_arguments in (
+        (settings, 1),
+        (columns, 1),
+        (assets, 0),
+        (checks, 0),
+        (detectors, 0),
+        (commands, 1),
+        (failures, 0),
+    ):
+        app.add_directive(render.__name__, _directive(render, n_arguments))
+    # What the code holds is no file that Sphinx watches: these pages are read anew each time.
+    app.connect("env-get-outdated", _always_outdated)
+    return {"parallel_read_safe": True}
+
+
+def _always_outdated(_app: Sphinx, env: Any, *_: Any) -> list[str]:
+    return [name for name in env.found_docs if name.startswith("reference/")]
