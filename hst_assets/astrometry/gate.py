@@ -215,8 +215,10 @@ def _held_out_agree(numbers: FitNumbers, limits: GateSettings) -> list[str]:
     error = 1.2533 * numbers.held_out_rms / math.sqrt(numbers.n_held_out)
     slack = min(_STANDARD_ERRORS * error, _HELD_OUT_CEILING_PIX)
     allowed = max(limits.max_held_out_offset_pix, slack)
-    worst = max(abs(numbers.held_out_x), abs(numbers.held_out_y))
-    if not worst <= allowed:
+    offsets = (abs(numbers.held_out_x), abs(numbers.held_out_y))
+    # Written so that NaN is beyond every limit; max() would hide it.
+    if not all(offset <= allowed for offset in offsets):
+        worst = math.nan if any(map(math.isnan, offsets)) else max(offsets)
         reasons.append(f"held-out stars are off by {worst:.2f} px, {allowed:.2f} allowed")
     return reasons
 

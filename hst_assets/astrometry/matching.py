@@ -114,8 +114,9 @@ def offset_peak(
     edges = (np.arange(2 * half + 2) - half - 0.5) * step
     counts, _, _ = np.histogram2d(offsets[:, 0], offsets[:, 1], bins=(edges, edges))
     grid = np.arange(-2, 3)
-    disc = (np.hypot(*np.meshgrid(grid, grid)) <= 2.0).astype(float)
-    smooth = convolve(counts, disc, mode="constant")
+    # Peaked in the middle, so that of the bins that see one clump its own wins.
+    kernel = np.exp(-0.5 * np.add.outer(grid**2, grid**2))
+    smooth = convolve(counts, kernel, mode="constant")
     ix, iy = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
     centre = np.array([(ix - half) * step, (iy - half) * step])
     for _ in range(3):

@@ -28,9 +28,12 @@ from hst_assets.failures import UnusableInput
 
 __all__ = [
     "Plane",
+    "Prepared",
     "exposure_planes",
+    "exposure_sources",
     "find_sources",
     "held_out",
+    "prepare",
     "reference_plane",
     "sky_positions",
 ]
@@ -179,28 +182,77 @@ def read_wcs(header: fits.Header, hdus: fits.HDUList) -> WCS:
         return WCS(header, fobj=hdus)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A plane after the work that no detection threshold changes.
+
+    Attributes
+    ----------
+    flux : ndarray, shape (ny, nx)
+        Sky-subtracted values in the plane's unit.
+    cleaned : ndarray or None
+        The same without cosmic rays; None where there are none to clean.
+    noise : ndarray, shape (ny, nx)
+        Standard deviation of the local sky.
+    hidden, spoilt : ndarray of bool, shape (ny, nx)
+        Pixels without a value; pixels that spoil a star whose core they are in.
+    extver : int
+        EXTVER of the plane.
+    """
+
+    flux: NDArray[np.float64]
+    cleaned: NDArray[np.float64] | None
+    noise: NDArray[np.float64]
+    hidden: NDArray[np.bool_]
+    spoilt: NDArray[np.bool_]
+    extver: int
+
+
+def prepare(plane: Plane, *, fwhm_pix: float, detector: Detector | None = None) -> Prepared | None:
+    """Subtract the sky and, for a CCD, clean cosmic rays on a copy in memory.
+
+    Parameters
+    ----------
+    plane : Plane
+        What will be searched.
+    fwhm_pix : float
+        FWHM of a star in pixels of the plane.
+    detector : Detector, optional
+        Whose cosmic rays are looked for (L.A.Cosmic); None: none.
+
+    Returns
+    -------
+    Prepared or None
+        None if hardly a pixel of the plane can be used.
+    """
+    flagged = plane.cosmic & ~plane.bad
+    hidden = plane.bad | ~np.isfinite(plane.data)
+    if hidden.mean() > _MAX_HIDDEN:
+        return None
+    data = _filled(plane.data, hidden | flagged)
+    sky, noise = _background(data, hidden, fwhm_pix)
+    cleaned = None
+    if detector is not None and detector.clean_cosmic_rays:
+        cleaned = _without_cosmic_rays(data, hidden | plane.saturated, detector) - sky
+    spoilt = _grown(plane.saturated, 2) | plane.bad | flagged
+    return Prepared(data - sky, cleaned, noise, hidden, spoilt, plane.extver)
+
+
 def find_sources(
-    plane: Plane,
-    *,
-    fwhm_pix: float,
-    threshold_sigma: float,
-    brightest: int,
-    detector: Detector | None = None,
+    plane: Prepared | None, *, fwhm_pix: float, threshold_sigma: float, brightest: int
 ) -> Table:
     """Find stars on one plane.
 
     Parameters
     ----------
-    plane : Plane
-        Where to look.
+    plane : Prepared or None
+        Where to look; None gives an empty table.
     fwhm_pix : float
         FWHM of a star in pixels of the plane.
     threshold_sigma : float
         Least peak of the matched filter over the local sky's standard deviation.
     brightest : int
         At most so many, the brightest.
-    detector : Detector, optional
-        Whose cosmic rays are cleaned first (L.A.Cosmic, on a copy in memory); None: none.
 
     Returns
     -------
@@ -209,12 +261,8 @@ def find_sources(
     """
     from photutils.detection import DAOStarFinder
 
-    flagged = plane.cosmic & ~plane.bad
-    hidden = plane.bad | ~np.isfinite(plane.data)
-    if hidden.mean() > _MAX_HIDDEN:
+    if plane is None:
         return _EMPTY.copy()
-    data = _filled(plane.data, hidden | flagged)
-    sky, noise = _background(data, hidden, fwhm_pix)
     finder = DAOStarFinder(
         threshold=threshold_sigma,
         fwhm=fwhm_pix,
@@ -226,16 +274,15 @@ def find_sources(
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(No sources were found|Sources were found)")
-        found = finder(np.where(hidden, 0.0, (data - sky) / noise), mask=hidden)
+        found = finder(np.where(plane.hidden, 0.0, plane.flux / plane.noise), mask=plane.hidden)
     if found is None:
         return _EMPTY.copy()
     x, y = np.asarray(found["xcentroid"], float), np.asarray(found["ycentroid"], float)
-    flux = _aperture_sums(data - sky, x, y, radius=fwhm_pix)
-    kept = _core_is_clean(x, y, _grown(plane.saturated, 2) | plane.bad | flagged) & (flux > 0)
+    flux = _aperture_sums(plane.flux, x, y, radius=fwhm_pix)
+    kept = _core_is_clean(x, y, plane.spoilt) & (flux > 0)
     kept &= np.abs(np.asarray(found["roundness2"], float)) < _ROUNDNESS2
-    if detector is not None and detector.clean_cosmic_rays:
-        cleaned = _without_cosmic_rays(data, hidden | plane.saturated, detector)
-        left = _aperture_sums(cleaned - sky, x, y, radius=fwhm_pix)
+    if plane.cleaned is not None:
+        left = _aperture_sums(plane.cleaned, x, y, radius=fwhm_pix)
         kept &= left > _SURVIVING_FLUX * flux
     table = Table(
         {
@@ -249,9 +296,14 @@ def find_sources(
     return table[np.argsort(-np.asarray(table["flux"]))[:brightest]]
 
 
-def exposure_sources(planes: Sequence[Plane], *, brightest: int, **how: Any) -> Table:
-    """Stars of all planes of an exposure, the brightest of all; see `find_sources`."""
-    tables = [find_sources(plane, brightest=brightest, **how) for plane in planes]
+def exposure_sources(
+    planes: Sequence[Prepared | None], *, fwhm_pix: float, threshold_sigma: float, brightest: int
+) -> Table:
+    """Stars of all planes of an exposure, the most significant of all; see `find_sources`."""
+    tables = [
+        find_sources(plane, fwhm_pix=fwhm_pix, threshold_sigma=threshold_sigma, brightest=brightest)
+        for plane in planes
+    ]
     stacked = vstack(tables, metadata_conflicts="silent")
     return stacked[np.argsort(-np.asarray(stacked["snr"]))[:brightest]]
 

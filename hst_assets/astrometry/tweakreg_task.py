@@ -52,9 +52,10 @@ def catalogue_image(image: str, output: str, *, fwhm_arcsec: float) -> int:
     """Write the star catalogue of a reference image; return the number of stars."""
     plane = sources.reference_plane(Path(image))
     scale = pixel_scale_arcsec(plane.wcs)
+    fwhm_pix = max(fwhm_arcsec / scale, 1.5)
     table = sources.find_sources(
-        plane,
-        fwhm_pix=max(fwhm_arcsec / scale, 1.5),
+        sources.prepare(plane, fwhm_pix=fwhm_pix),
+        fwhm_pix=fwhm_pix,
         threshold_sigma=REFERENCE_THRESHOLD_SIGMA,
         brightest=MOST_REFERENCE_STARS,
     )
@@ -68,7 +69,9 @@ def catalogue_exposure(
     how = AlignmentSettings.model_validate(alignment)
     kind = DETECTORS[detector]
     planes = sources.exposure_planes(_copy_of(Path(exposure)), kind)
-    table = _stars(planes, kind, how, min(how.threshold_sigma, REFERENCE_THRESHOLD_SIGMA))
+    table = _stars(
+        _prepared(planes, kind, how), kind, how, min(how.threshold_sigma, REFERENCE_THRESHOLD_SIGMA)
+    )
     return _write_catalogue(table, {plane.extver: plane.wcs for plane in planes}, Path(output))
 
 
@@ -85,15 +88,26 @@ def _write_catalogue(table: Table, wcs_of: dict[int, WCS], output: Path) -> int:
     return len(table)
 
 
+def _prepared(
+    planes: list[sources.Plane], detector: Detector, how: AlignmentSettings
+) -> list[sources.Prepared | None]:
+    cleaned_for = detector if how.clean_cosmic_rays else None
+    return [
+        sources.prepare(plane, fwhm_pix=detector.fwhm_pix, detector=cleaned_for) for plane in planes
+    ]
+
+
 def _stars(
-    planes: list[sources.Plane], detector: Detector, how: AlignmentSettings, threshold: float
+    planes: list[sources.Prepared | None],
+    detector: Detector,
+    how: AlignmentSettings,
+    threshold: float,
 ) -> Table:
     return sources.exposure_sources(
         planes,
         fwhm_pix=detector.fwhm_pix,
         threshold_sigma=threshold,
         brightest=how.n_brightest,
-        detector=detector if how.clean_cosmic_rays else None,
     )
 
 
@@ -112,6 +126,7 @@ class Field:
     copy: WorkingCopy
     detector: Detector
     planes: list[sources.Plane]
+    prepared: list[sources.Prepared | None]
     plane: matching.TangentPlane
     reference_sky: NDArray[np.float64]
     rootname: str
@@ -197,7 +212,8 @@ def _field(
     margin = (reach + 1.0) / plane.scale_arcsec
     on_plane = plane.project(sky)
     inside = np.all((on_plane > low - margin) & (on_plane < high + margin), axis=1)
-    return Field(copy, detector, planes, plane, sky[inside], rootname)
+    prepared = _prepared(planes, detector, how)
+    return Field(copy, detector, planes, prepared, plane, sky[inside], rootname)
 
 
 def _corner_sky(plane: sources.Plane) -> NDArray[np.float64]:
@@ -233,7 +249,7 @@ def _attempt(field: Field, how: AlignmentSettings, limits: GateSettings, rung: i
     )
     tolerance = field.detector.match_tolerance_pix * how.tolerance_factor**rung
     search = how.search_radius_arcsec * how.search_factor**rung / field.plane.scale_arcsec
-    stars = _stars(field.planes, field.detector, how, threshold)
+    stars = _stars(field.prepared, field.detector, how, threshold)
     n_reference = min(len(field.reference_sky), 3 * len(stars) + 100, how.n_brightest)
     asked: dict[str, float | int] = {
         "threshold_sigma": round(threshold, 3),

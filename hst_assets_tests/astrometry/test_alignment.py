@@ -1,0 +1,195 @@
+"""The whole of the astrometry on a simulated campaign, judged by its truth."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+
+from hst_assets.astrometry.alignment import (
+    ALIGNMENT_COLUMNS,
+    make_aligned_visit,
+    make_target_alignment,
+    read_alignment,
+)
+from hst_assets.astrometry.reference import make_reference, read_reference
+from hst_assets.detectors import DETECTORS
+from hst_assets.exposures.table import read_table
+from hst_assets.failures import MissingProduct
+from hst_assets.settings import AlignmentSettings, GateSettings, ReferenceSettings
+from hst_assets.simulate.truth import true_offset
+from hst_assets.workdir import WorkDir
+
+pytestmark = pytest.mark.slow
+
+WCS_KEYS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+
+
+def offsets(campaign, folder):
+    """Offset of each exposure in `folder` from the true sky, arcsec (east, north)."""
+    found = {}
+    for row in read_table(campaign.workdir.target_exposures):
+        rootname, name = str(row["rootname"]), str(row["file"])
+        offset = true_offset(folder / name, campaign.truth.positions(rootname))
+        found[rootname] = (np.array([offset.east_arcsec, offset.north_arcsec]), row["detector_key"])
+    return found
+
+
+def impossible(settings, **alignment):
+    """Settings under which no fit is believed, on a single rung."""
+    return settings.model_copy(
+        update={
+            "gate": GateSettings(min_matches=100_000),
+            "alignment": AlignmentSettings(max_tries=1, **alignment),
+        }
+    )
+
+
+def wcs_cards(path):
+    with fits.open(path) as hdus:
+        return [[hdu.header[key] for key in WCS_KEYS] for hdu in hdus if hdu.name == "SCI"]
+
+
+def test_all_filters_and_detectors_come_onto_one_frame(campaign):
+    before = [value for value, _ in offsets(campaign, campaign.workdir.raw).values()]
+    assert np.ptp(before, axis=0).max() > 0.15  # there was something to do
+    anchor = campaign.reference.facts["anchor"]
+    frame, _ = offsets(campaign, campaign.workdir.raw)[anchor]
+    for rootname, (offset, key) in offsets(campaign, campaign.workdir.workspace).items():
+        # A confusion of 0- and 1-based pixels anywhere would leave 0.5 or 1 pixel.
+        error = np.abs(offset - frame) / DETECTORS[str(key)].pixel_scale_arcsec
+        assert error.max() < 0.1, rootname
+
+
+def test_every_exposure_passes_with_its_numbers(campaign):
+    for visit in campaign.visits:
+        table = read_alignment(campaign.workdir.visit_alignment(visit))
+        assert table.colnames == list(ALIGNMENT_COLUMNS)
+        assert set(table["status"]) == {"PASS"}
+        assert table["used"].all()
+        assert table["rms_x"].to_value("pix").max() < 0.25
+        assert table["n_held_out"].min() >= 10
+        assert campaign.made[visit].facts["n_pass"] == len(table)
+
+
+def test_raw_files_stay_as_they_were(campaign):
+    after = {path.name: path.read_bytes() for path in campaign.workdir.raw.glob("*.fits")}
+    assert after == campaign.raw_before
+
+
+def test_the_header_tells_success_reference_and_recipe(campaign):
+    row = read_alignment(campaign.workdir.visit_alignment(campaign.visits[0]))[0]
+    header = fits.getheader(campaign.workdir.aligned(str(row["file"])))
+    assert header["TWEAKSUC"] == 1
+    assert header["HST123 ALIGNOK"] is True
+    assert header["HST123 ALIGNMT"] == "tweakreg"
+    assert header["HST123 ALIGNRF"] == campaign.reference.digest[:40]
+    assert header["HST123 ALIGNDG"] == str(row["digest"])[:40]
+    assert header["HST123 ALIGNNM"] == row["n_matches"]
+
+
+def test_nothing_changed_nothing_runs(campaign):
+    assert not make_reference(campaign.workdir, campaign.settings).ran
+    for visit in campaign.visits:
+        assert not make_aligned_visit(campaign.workdir, visit, campaign.settings).ran
+
+
+def test_only_the_exposure_that_is_gone_is_aligned_again(campaign, copied):
+    visit = campaign.visits[0]
+    files = [str(f) for f in read_alignment(copied.visit_alignment(visit))["file"]]
+    stamps = {name: copied.aligned(name).stat().st_mtime_ns for name in files[1:]}
+    original = wcs_cards(copied.aligned(files[0]))
+    copied.aligned(files[0]).unlink()
+    assert make_aligned_visit(copied, visit, campaign.settings).ran
+    assert wcs_cards(copied.aligned(files[0])) == original
+    assert stamps == {name: copied.aligned(name).stat().st_mtime_ns for name in files[1:]}
+
+
+def test_a_failure_keeps_the_archives_wcs_and_is_left_out_unless_told_otherwise(campaign, copied):
+    visit = campaign.visits[1]
+    settings = impossible(campaign.settings)
+    facts = make_aligned_visit(copied, visit, settings).facts
+    table = read_alignment(copied.visit_alignment(visit))
+    assert facts["n_fail"] == len(table)
+    assert not table["used"].any()
+    assert all("matches, 100000 needed" in reason for reason in table["reason"])
+    for name in map(str, table["file"]):
+        assert wcs_cards(copied.aligned(name)) == wcs_cards(copied.raw / name)
+        assert "TWEAKSUC" not in fits.getheader(copied.aligned(name))
+
+    stamps = [copied.aligned(str(name)).stat().st_mtime_ns for name in table["file"]]
+    kept = impossible(campaign.settings, on_failure="keep_a_priori")
+    make_aligned_visit(copied, visit, kept)
+    table = read_alignment(copied.visit_alignment(visit))
+    assert table["used"].all()
+    assert set(table["status"]) == {"FAIL"}
+    assert all(reason.startswith("kept with the archive's WCS") for reason in table["reason"])
+    # What becomes of a failure is no reason to run the tool again.
+    assert stamps == [copied.aligned(str(n)).stat().st_mtime_ns for n in table["file"]]
+
+
+def test_skipping_keeps_the_archives_wcs_and_says_so(campaign, copied):
+    visit = campaign.visits[1]
+    settings = campaign.settings.model_copy(
+        update={"alignment": AlignmentSettings(skip_tweakreg=True)}
+    )
+    make_aligned_visit(copied, visit, settings)
+    table = read_alignment(copied.visit_alignment(visit))
+    assert set(table["status"]) == {"SKIPPED"}
+    assert set(table["method"]) == {"none"}
+    assert table["used"].all()
+    for name in map(str, table["file"]):
+        assert wcs_cards(copied.aligned(name)) == wcs_cards(copied.raw / name)
+        assert fits.getheader(copied.aligned(name))["HST123 ALIGNST"] == "SKIPPED"
+
+
+def test_a_crash_of_one_exposure_costs_only_itself(campaign, copied):
+    visit = campaign.visits[1]
+    bad = str(read_alignment(copied.visit_alignment(visit))["file"][0])
+    path = copied.raw / bad
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:40_000])
+    make_aligned_visit(copied, visit, campaign.settings, redo=True)
+    table = read_alignment(copied.visit_alignment(visit))
+    status = dict(zip(map(str, table["file"]), map(str, table["status"]), strict=True))
+    assert status.pop(bad) == "FAIL"
+    assert set(status.values()) == {"PASS"}
+
+
+def test_the_gather_holds_every_exposure_and_its_stars(campaign):
+    made = make_target_alignment(campaign.workdir, campaign.visits, campaign.settings)
+    path = campaign.workdir.target_alignment
+    exposures = QTable.read(path, path="exposures", format="hdf5")
+    matches = QTable.read(path, path="matches", format="hdf5")
+    assert len(exposures) == made.facts["n_exposures"] == 6
+    assert matches["dra"].unit == "mas"
+    held_out = np.asarray(matches["held_out"], dtype=bool)
+    assert np.count_nonzero(~held_out) == exposures["n_matches"].sum()
+    assert np.count_nonzero(held_out) == exposures["n_held_out"].sum()
+    assert not make_target_alignment(campaign.workdir, campaign.visits, campaign.settings).ran
+
+
+def test_gathering_a_visit_without_alignment_is_an_error(campaign, tmp_path):
+    with pytest.raises(MissingProduct, match="has no alignment"):
+        make_target_alignment(WorkDir(tmp_path, "field"), ["iaaa01"], campaign.settings)
+
+
+def test_the_choice_stays_when_a_deeper_exposure_comes(campaign, copied):
+    table = read_table(copied.target_exposures)
+    infrared = np.asarray(table["detector_key"]) == "wfc3_ir"
+    table["exptime"][infrared] *= 100
+    table.write(copied.target_exposures, format="ascii.ecsv", overwrite=True)
+    assert not make_reference(copied, campaign.settings).ran
+    assert read_reference(copied).name.startswith("wfc3_uvis")
+
+
+def test_the_users_image_is_the_frame_and_stays_as_it_is(campaign, copied, tmp_path):
+    image = tmp_path / "mine.fits"
+    standing = read_reference(campaign.workdir)
+    image.write_bytes(standing.image.read_bytes())
+    settings = campaign.settings.model_copy(update={"reference": ReferenceSettings(image=image)})
+    made = make_reference(copied, settings)
+    assert made.ran
+    assert read_reference(copied).image == image
+    assert made.facts["n_stars"] > 100
+    assert image.read_bytes() == standing.image.read_bytes()
+    assert not make_reference(copied, settings).ran

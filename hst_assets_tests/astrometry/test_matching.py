@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hst_assets.astrometry import matching
+
+
+def test_the_tangent_plane_is_astropys_gnomonic_projection():
+    centre = SkyCoord(150.1, 62.2, unit="deg")
+    there = centre.spherical_offsets_by(
+        np.array([3.0, -40.0]) * 1e-4 * centre.ra.unit,
+        np.array([20.0, 7.0]) * 1e-4 * centre.ra.unit,
+    )
+    plane = matching.TangentPlane(150.1, 62.2, 0.05)
+    x, y = plane.project(np.column_stack([there.ra.deg, there.dec.deg])).T
+    # x grows to the west. Offsets of 0.004 deg: gnomonic and true angles agree to 1e-8.
+    assert x * -0.05 / 3600 == pytest.approx([3e-4, -40e-4], rel=1e-5)
+    assert y * 0.05 / 3600 == pytest.approx([20e-4, 7e-4], rel=1e-5)
+
+
+def test_nearest_pairs_are_mutual_and_within_the_radius():
+    first = np.array([[0.0, 0.0], [0.4, 0.0], [10.0, 10.0]])
+    second = np.array([[0.1, 0.0], [50.0, 50.0]])
+    a, b = matching.nearest(first, second, 1.0)
+    assert (a.tolist(), b.tolist()) == ([0], [0])
+
+
+def test_nearest_of_nothing_is_nothing():
+    assert len(matching.nearest(np.zeros((0, 2)), np.ones((3, 2)), 1.0)[0]) == 0
+
+
+@given(st.floats(-20, 20), st.floats(-20, 20))
+def test_the_offset_peak_is_the_offset(dx, dy):
+    stars = np.random.default_rng(3).uniform(0, 500, (40, 2))
+    n_pairs, offset = matching.offset_peak(stars, stars + np.array([dx, dy]), search=25, radius=1.0)
+    assert n_pairs >= 40
+    assert offset == pytest.approx([dx, dy], abs=0.1)
+
+
+def test_the_peak_can_be_told_to_avoid_zero():
+    stars = np.random.default_rng(3).uniform(0, 500, (40, 2))
+    n_pairs, _ = matching.offset_peak(stars, stars, search=25, radius=1.0, avoid=3.0)
+    assert n_pairs < 10
+
+
+@given(st.floats(-0.2, 0.2), st.floats(0.999, 1.001), st.floats(-30, 30))
+def test_rigid_motion_gives_back_what_was_done(turn, scale, shift):
+    before = np.random.default_rng(4).uniform(-300, 300, (30, 2))
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    after = scale * before @ np.array([[cos, sin], [-sin, cos]]) + [shift, -shift]
+    _, got_turn, got_scale = matching.rigid_motion(before, after)
+    assert got_turn == pytest.approx(turn, abs=1e-9)
+    assert got_scale == pytest.approx(scale, abs=1e-12)
+
+
+def test_contrast_of_true_pairs_is_high_and_of_unrelated_lists_is_not():
+    rng = np.random.default_rng(5)
+    stars, others = rng.uniform(0, 1000, (80, 2)), rng.uniform(0, 1000, (80, 2))
+    true, *_ = matching.contrast(stars, stars + 0.1, search=25, radius=1.0)
+    false, *_ = matching.contrast(stars, others, search=25, radius=1.0)
+    assert true > 10
+    assert false < 1
+
+
+def test_contrast_sees_a_second_population_at_another_offset():
+    rng = np.random.default_rng(6)
+    stars, hot = rng.uniform(0, 1000, (60, 2)), rng.uniform(0, 1000, (50, 2))
+    reference = np.vstack([stars, hot + np.array([9.0, -4.0])])
+    ratio, n_pairs, n_rival = matching.contrast(
+        np.vstack([stars, hot]), reference, search=25, radius=1.0
+    )
+    assert n_pairs >= 60
+    assert n_rival >= 50
+    assert ratio < 1.5
+
+
+def test_chance_pairs_are_those_of_the_density():
+    rng = np.random.default_rng(7)
+    image, reference = rng.uniform(0, 1000, (300, 2)), rng.uniform(0, 1000, (2000, 2))
+    expected = 300 * 2000 * np.pi * 2.0**2 / 1000**2
+    # Poisson scatter of a mean of eight, edges lost to the displacement, mutual pairs only.
+    assert matching.chance_pairs(image, reference, radius=2.0, search=20) == pytest.approx(
+        expected, rel=0.25
+    )

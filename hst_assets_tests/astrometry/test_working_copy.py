@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from hst_assets.astrometry.working_copy import make_working_copy
+from hst_assets.failures import UnusableInput
+
+
+def write(path, **cards):
+    primary = fits.PrimaryHDU()
+    primary.header.update(cards)
+    fits.HDUList([primary, fits.ImageHDU(np.ones((4, 4), "f4"), name="SCI")]).writeto(path)
+    path.chmod(0o444)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path):
+    raw, scratch = tmp_path / "raw", tmp_path / "scratch"
+    raw.mkdir()
+    scratch.mkdir()
+    return raw, scratch
+
+
+def test_the_copy_can_be_written_and_the_raw_file_stays(folders):
+    raw, scratch = folders
+    source = write(raw / "jaaa01aaq_flt.fits")
+    before = source.read_bytes()
+    copy = make_working_copy(source, scratch)
+    with fits.open(copy.science, mode="update") as hdus:
+        hdus[0].header["MARK"] = 1
+    assert source.read_bytes() == before
+    assert source.stat().st_mode & 0o222 == 0
+
+
+def test_a_header_that_makes_drizzlepac_ask_is_settled(folders):
+    raw, scratch = folders
+    copy = make_working_copy(write(raw / "j_flt.fits", DGEOFILE="jref$x_dxy.fits"), scratch)
+    header = fits.getheader(copy.science)
+    assert (header["NPOLFILE"], header["D2IMFILE"]) == ("N/A", "N/A")
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [{}, {"DGEOFILE": "N/A"}, {"DGEOFILE": "jref$x_dxy.fits", "NPOLFILE": "jref$y_npl.fits"}],
+)
+def test_other_headers_stay_byte_for_byte(folders, cards):
+    raw, scratch = folders
+    source = write(raw / "j_flt.fits", **cards)
+    assert make_working_copy(source, scratch).science.read_bytes() == source.read_bytes()
+
+
+def test_wfpc2_takes_its_data_quality_along(folders):
+    raw, scratch = folders
+    write(raw / "uaaa01aam_c1m.fits")
+    copy = make_working_copy(write(raw / "uaaa01aam_c0m.fits"), scratch)
+    assert [path.name for path in copy.files] == ["uaaa01aam_c0m.fits", "uaaa01aam_c1m.fits"]
+
+
+def test_wfpc2_without_its_data_quality_is_refused(folders):
+    raw, scratch = folders
+    with pytest.raises(UnusableInput, match="the file is not there"):
+        make_working_copy(write(raw / "uaaa01aam_c0m.fits"), scratch)
