@@ -393,6 +393,7 @@ ingest([Path(sys.argv[1])], WorkDir(Path(sys.argv[2]), sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_concurrent_ingests_lose_nothing(exposure_file, workdir, tmp_path):
     halves = [tmp_path / "a", tmp_path / "b"]
     for half, letter in zip(halves, "ab", strict=True):
