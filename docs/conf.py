@@ -16,6 +16,7 @@ extensions = [
     "registries",
 ]
 root_doc = "index"
+default_role = "py:obj"
 exclude_patterns = ["_build"]
 suppress_warnings = ["config.cache"]
 

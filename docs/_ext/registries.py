@@ -5,7 +5,9 @@ Each directive renders one registry of the package as a table:
 =====================  ======================================================================
 ``settings SECTION``   the keys of one section of the settings: type, default, limits, meaning
 ``columns TABLE``      the columns of ``manifest``, ``exposures``, ``alignment`` or ``drizzles``
-``assets``             the assets in the order of the levels, with file and upstream
+``assets``             the assets in the order of the levels
+``products``           the file of each asset, and what it is made from
+``jobs``               the jobs, one a level
 ``checks``             the asset checks
 ``detectors``          the registry of detectors
 ``commands COMMAND``   arguments and options of one command of ``hst-assets``
@@ -179,40 +181,61 @@ def columns(name: str) -> list[str]:
 # ------------------------------------------------------------------------ assets and checks
 
 
-def assets() -> list[str]:
-    """The assets in the order in which a target is walked."""
-    from pathlib import Path
-
+def _asset_nodes() -> list[tuple[str, Any, Any]]:
+    """Name, level and node of each asset, in the order in which a target is walked."""
     from hst_assets.definitions import defs
-    from hst_assets.orchestration.io_managers import PRODUCTS, product_path
     from hst_assets.orchestration.jobs import LEVELS
 
     graph = defs.resolve_asset_graph()
     nodes_by_name = {key.path[-1]: graph.get(key) for key in graph.get_all_asset_keys()}
+    return [(name, level, nodes_by_name[name]) for level in LEVELS for name in level.assets]
+
+
+def _partition(level: Any) -> str:
+    return "`target/visit`" if level.by_visit else "`target`"
+
+
+def assets() -> list[str]:
+    """The assets in the order in which a target is walked."""
+    rows = [
+        (f"`{name}`", _partition(level), prose(node.description or ""))
+        for name, level, node in _asset_nodes()
+    ]
+    return table(("asset", "partition", "what it is"), rows)
+
+
+def products() -> list[str]:
+    """What each asset is made from, and its file."""
     rows = []
-    for level in LEVELS:
-        for name in level.assets:
-            node = nodes_by_name[name]
-            partition = "NAME/vvvvvv" if level.by_visit else "NAME"
-            root = Path("/ROOT")
-            file = ""
-            if name == "reference_image":
-                file = "the reference image (see the layout)"
-            elif name in PRODUCTS:
-                product = product_path(root, name, partition)
-                file = f"`{product.relative_to(root / 'NAME')}`".replace("vvvvvv", "<visit>")
-            upstream = ", ".join(sorted(f"`{key.path[-1]}`" for key in node.parent_keys))
-            rows.append(
-                (
-                    f"`{name}`",
-                    f"`{level.job}`",
-                    "`target/visit`" if level.by_visit else "`target`",
-                    upstream,
-                    file,
-                    prose(node.description or ""),
-                )
-            )
-    return table(("asset", "job", "partition", "made from", "file", "what it is"), rows)
+    for name, level, node in _asset_nodes():
+        upstream = ", ".join(sorted(f"`{key.path[-1]}`" for key in node.parent_keys))
+        rows.append((f"`{name}`", upstream, _file(name, level)))
+    return table(("asset", "made from", "file"), rows)
+
+
+def _file(name: str, level: Any) -> str:
+    from pathlib import Path
+
+    from hst_assets.orchestration.io_managers import PRODUCTS, product_path
+
+    if name not in PRODUCTS:
+        return "none"
+    if name == "reference_image":
+        return "`<inst>_<det>.<filter>.ref_<epoch>.drc.fits`"
+    root = Path("/ROOT")
+    product = product_path(root, name, "NAME/vvvvvv" if level.by_visit else "NAME")
+    return f"`{product.relative_to(root / 'NAME')}`".replace("vvvvvv", "<visit>")
+
+
+def jobs() -> list[str]:
+    """The jobs: one a level."""
+    from hst_assets.orchestration.jobs import LEVELS
+
+    rows = [
+        (f"`{level.job}`", _partition(level), ", ".join(f"`{name}`" for name in level.assets))
+        for level in LEVELS
+    ]
+    return table(("job", "partition", "assets"), rows)
 
 
 def checks() -> list[str]:
@@ -341,6 +364,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
         (settings, 1),
         (columns, 1),
         (assets, 0),
+        (products, 0),
+        (jobs, 0),
         (checks, 0),
         (detectors, 0),
         (commands, 1),
