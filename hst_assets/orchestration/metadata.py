@@ -23,6 +23,8 @@ MAX_INLINE_BYTES = 50_000
 MAX_ROWS = 10
 _MAX_TEXT = 2_000
 _MAX_PICTURES = 4
+#: Facts for machines: they stay in the provenance record.
+_RECORD_ONLY = frozenset({"tries", "failure_kinds"})
 
 
 def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
@@ -50,6 +52,8 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
     if previews:
         metadata["preview"] = _pictures([workdir.absolute(path) for path in previews])
     for name, value in facts.items():
+        if name in _RECORD_ONLY:
+            continue
         metadata[name] = _value(name, value, workdir)
     metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
     metadata["made_at"] = dg.MetadataValue.text(made.record.created)

@@ -1,0 +1,100 @@
+import dagster as dg
+import pytest
+
+from hst_assets.orchestration.partitions import TARGET, VISIT
+from hst_assets.settings import load_settings
+from hst_assets.workdir import WorkDir
+
+
+def test_a_folder_is_ingested_and_registered(cli, root, small_campaign):
+    result = cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    assert result.code == 0
+    assert "2 files ingested, 0 already there, 0 refused; visits: isim01" in result.out
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
+        assert instance.get_dynamic_partitions(VISIT) == ["sn1/isim01"]
+
+
+def test_ingesting_again_changes_nothing_and_succeeds(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    before = {p.name: p.stat().st_mtime_ns for p in (root / "sn1" / "raw").iterdir()}
+    result = cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    assert result.code == 0
+    assert "0 files ingested, 2 already there" in result.out
+    assert {p.name: p.stat().st_mtime_ns for p in (root / "sn1" / "raw").iterdir()} == before
+
+
+def test_bad_files_are_listed_with_reasons_and_do_not_stop_the_rest(cli, root, small_campaign):
+    folder = root.parent / "mixed"
+    folder.mkdir()
+    good, other = small_campaign.exposure_files
+    (folder / good.name).write_bytes(good.read_bytes())
+    (folder / other.name).write_bytes(other.read_bytes()[:100_000])
+    (folder / "iaaa01a0q_flc.fits").touch()
+    result = cli("ingest", folder, "--target", "sn1")
+    assert result.code == 0
+    assert "1 files ingested, 0 already there, 2 refused" in result.out
+    assert result.err.count("refused") == 2
+    assert other.name in result.err
+    assert "iaaa01a0q_flc.fits" in result.err
+
+
+def test_a_folder_with_nothing_usable_fails(cli, root, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "iaaa01a0q_flc.fits").write_text("not FITS")
+    result = cli("ingest", folder, "--target", "sn1")
+    assert result.code == 1
+    assert "nothing usable" in result.err
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "ra_deg", "dec_deg"),
+    [
+        ("184.7403", "29.2753", 184.7403, 29.2753),
+        ("12:18:57.672", "+29:16:31.08", 184.7403, 29.2753),
+        ("12h18m57.672s", "29d16m31.08s", 184.7403, 29.2753),
+    ],
+)
+def test_positions_in_the_usual_notations(cli, root, small_campaign, ra, dec, ra_deg, dec_deg):
+    folder = small_campaign.exposure_folder
+    assert cli("ingest", folder, "--target", "sn1", "--ra", ra, "--dec", dec).code == 0
+    target = load_settings(WorkDir(root, "sn1")).target
+    assert target.ra_deg == pytest.approx(ra_deg, abs=1e-6)
+    assert target.dec_deg == pytest.approx(dec_deg, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "a|b"], "not a target name"),
+        (["--target", "../x"], "not a target name"),
+        (["--target", "sn1", "--ra", "10"], "--ra and --dec belong together"),
+        (["--target", "sn1", "--ra", "x", "--dec", "y"], "not a position"),
+        (["--target", "sn1", "--mode", "move"], "no mode 'move'"),
+    ],
+)
+def test_a_wrong_call_says_so_and_leaves_nothing(cli, root, small_campaign, arguments, message):
+    result = cli("ingest", small_campaign.exposure_folder, *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert list(root.iterdir()) == []
+
+
+def test_naming_no_source_is_a_wrong_call(cli):
+    result = cli("ingest", "--target", "sn1")
+    assert result.code == 2
+    assert "nothing to ingest" in result.err
+
+
+def test_an_archive_tree_is_searched_around_the_position(cli, root, tmp_path, small_campaign):
+    near, far = tmp_path / "WFC3" / "UVIS" / "150", tmp_path / "WFC3" / "UVIS" / "10"
+    near.mkdir(parents=True)
+    far.mkdir(parents=True)
+    for path in small_campaign.exposure_files:
+        (near / path.name).write_bytes(path.read_bytes())
+    result = cli(
+        "ingest", "--archive", tmp_path, "--target", "sn1", "--ra", "150.1", "--dec", "2.2"
+    )
+    assert result.code == 0
+    assert "2 files ingested" in result.out

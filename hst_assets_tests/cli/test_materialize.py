@@ -1,0 +1,128 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from hst_assets.provenance import sha256_of_file
+from hst_assets.workdir import WorkDir
+
+PRODUCTS = {
+    "raw_exposures",
+    "exposure_table",
+    "target_exposures",
+    "reference_image",
+    "aligned_exposures",
+    "epoch_drizzles",
+    "target_alignment",
+    "drizzled_stacks",
+}
+
+
+def test_an_unknown_target_is_refused(cli):
+    result = cli("materialize", "sn9")
+    assert result.code == 2
+    assert "hst-assets ingest FOLDER --target sn9" in result.err
+
+
+def test_an_unknown_asset_is_refused(cli, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    result = cli("materialize", "sn1", "--select", "drizzle")
+    assert result.code == 2
+    assert "no asset drizzle. There are: aligned_exposures" in result.err
+
+
+def test_a_failure_ends_with_its_reason_and_exit_code_one(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    cli("settings", "sn1", "selection.only_filter=['F225W']")
+    result = cli("materialize", "sn1", "--select", "raw_exposures,exposure_table,target_exposures")
+    assert result.code == 1
+    assert "target_exposures" in result.err
+    assert "F225W" in result.err
+
+
+@pytest.mark.slow
+def test_from_raw_exposures_to_stacks_and_again(cli, root, small_campaign):
+    """The whole graph with the real tools; then nothing changed, one setting, one lost file."""
+    workdir = WorkDir(root, "sn1")
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    raw = {path.name: sha256_of_file(path) for path in workdir.raw.iterdir()}
+
+    first = cli("materialize", "sn1")
+    assert first.code == 0, first.err
+    made = {name.strip(" ;") for line in first.out.splitlines() for name in _listed(line, "made")}
+    assert made >= PRODUCTS - {"raw_exposures"}
+    (stack,) = workdir.drizzle.glob("*.ut*.drc.fits")
+    with fits.open(stack) as hdus:
+        assert [hdu.name for hdu in hdus[1:4]] == ["SCI", "WHT", "CTX"]
+        assert hdus[0].header["NINPUT"] == 2
+    assert {path.name: sha256_of_file(path) for path in workdir.raw.iterdir()} == raw
+
+    stamps = _stamps(workdir)
+    second = cli("materialize", "sn1")
+    assert second.code == 0
+    assert "made" not in second.out.replace("nothing made", "")
+    assert _stamps(workdir) == stamps
+
+    cli("settings", "sn1", "machine.max_cores=1")
+    assert "made" not in cli("materialize", "sn1").out
+    assert _stamps(workdir) == stamps
+
+    stack.unlink()
+    third = cli("materialize", "sn1")
+    assert third.code == 0
+    assert stack.is_file()
+    assert {path.name: sha256_of_file(path) for path in workdir.raw.iterdir()} == raw
+
+
+def _listed(line, verb):
+    _, found, rest = line.partition(f"{verb} ")
+    return rest.split(";")[0].split(",") if found else []
+
+
+def _stamps(workdir):
+    return {
+        str(path.relative_to(workdir.base)): path.stat().st_mtime_ns
+        for path in workdir.base.rglob("*.fits*")
+    }
+
+
+@pytest.mark.slow
+def test_dagsters_own_command_runs_the_same_assets(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "dagster", "asset", "materialize"),
+            *("-m", "hst_assets.definitions", "--select", "raw_exposures,exposure_table"),
+            *("--partition", "sn1/isim01"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert WorkDir(root, "sn1").visit_exposures("isim01").is_file()
+    assert "nothing" not in cli("materialize", "sn1", "--select", "exposure_table").out
+
+
+@pytest.mark.slow
+def test_dg_launches_the_same_assets(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    result = subprocess.run(
+        [
+            *(str(Path(sys.executable).parent / "dg"), "launch"),
+            *("--assets", "raw_exposures", "--partition", "sn1/isim01"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        env=dict(os.environ),
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    record = WorkDir.record(WorkDir(root, "sn1").raw_manifest("isim01"))
+    assert json.loads(record.read_text())["recipe"]["stage"]
