@@ -267,6 +267,8 @@ def detectors() -> list[str]:
             row.science_units,
             str(row.drizzle_good_bits),
             f"{row.match_tolerance_pix:g}",
+            " and ".join(f"{value:g}" for value in row.driz_cr_snr),
+            " and ".join(f"{value:g}" for value in row.driz_cr_scale),
         )
         for row in DETECTORS.values()
     ]
@@ -280,6 +282,8 @@ def detectors() -> list[str]:
             "SCI units",
             "DQ bits drizzled",
             "first matching tolerance (px)",
+            "cosmic rays: noise",
+            "slopes",
         ),
         rows,
     )
