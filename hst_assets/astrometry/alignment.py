@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Column, QTable, vstack
 
-from hst_assets.astrometry.cards import alignment_cards, write_cards
+from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.reference import CODE_VERSION, TOOLS, ReferenceFrame, read_reference
 from hst_assets.astrometry.tweakreg import Outcome, Target, align, untouched
 from hst_assets.astrometry.working_copy import companion_name
@@ -227,7 +227,25 @@ def _outcomes(
             results.append(
                 untouched(target, folder, status="SKIPPED", method="none", reason=reason)
             )
-    return {t.rootname: outcome for t, outcome in zip(targets, results, strict=True)}
+    return {
+        target.rootname: _unless_anchor(target, outcome, frame)
+        for target, outcome in zip(targets, results, strict=True)
+    }
+
+
+def _unless_anchor(target: Target, outcome: Outcome, frame: ReferenceFrame | None) -> Outcome:
+    """The outcome; but an anchor without a fit is on the frame all the same: it defines it."""
+    if (
+        frame is None
+        or target.raw.name != frame.anchor
+        or outcome.status != "FAIL"
+        or not outcome.files
+    ):
+        return outcome
+    reason = f"its own WCS is the reference frame; a fit to it failed: {outcome.reason}"
+    return replace(
+        outcome, status="COMPROMISED", method=ANCHOR, reason=reason, numbers=None, matches=None
+    )
 
 
 def _record(
@@ -245,7 +263,9 @@ def _record(
 def _publish(workdir: WorkDir, job: _Job, outcome: Outcome, frame: ReferenceFrame | None) -> Result:
     """Give the working copy its cards and its name in workspace/."""
     published = []
-    if outcome.files:
+    if not outcome.files:
+        workdir.aligned(job.target.raw.name).unlink(missing_ok=True)  # of an earlier run
+    else:
         write_cards(
             outcome.files[0],
             alignment_cards(
@@ -356,7 +376,8 @@ def _facts(
     count = dict.fromkeys(("PASS", "COMPROMISED", "FAIL", "SKIPPED"), 0)
     for row in rows:
         count[row["status"]] += 1
-    rms = [max(r["rms_x"], r["rms_y"]) for r in rows if r["status"] in ("PASS", "COMPROMISED")]
+    good = [row for row in rows if row["status"] in ("PASS", "COMPROMISED")]
+    rms = [max(r["rms_x"], r["rms_y"]) for r in good if math.isfinite(r["rms_x"])]
     return {
         "n_exposures": len(rows),
         "n_used": sum(row["used"] for row in rows),
@@ -454,7 +475,7 @@ def _gather(workdir: WorkDir, visits: Sequence[str]) -> Result:
             table.write(part, path=name, format="hdf5", serialize_meta=True, append=True)
     status = np.asarray(exposures["status"], dtype=str)
     worst = np.fmax(exposures["rms_x"].value, exposures["rms_y"].value)
-    good = np.isin(status, ["PASS", "COMPROMISED"])
+    good = np.isin(status, ["PASS", "COMPROMISED"]) & np.isfinite(worst)
     return Result(
         (product,),
         {

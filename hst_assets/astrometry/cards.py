@@ -13,9 +13,11 @@ from astropy.io import fits
 
 from hst_assets.astrometry.gate import FitNumbers
 
-__all__ = ["SHORT_DIGEST", "alignment_cards", "write_cards"]
+__all__ = ["ANCHOR", "SHORT_DIGEST", "alignment_cards", "write_cards"]
 
 SHORT_DIGEST = 40
+#: The method of an exposure that needs no fit because its own WCS is the reference frame.
+ANCHOR = "anchor"
 _LONGEST_TEXT = 45
 
 Card = tuple[str, str | int | float | bool]
@@ -41,14 +43,14 @@ def alignment_cards(
     status : str
         PASS, COMPROMISED, FAIL or SKIPPED.
     method : str
-        ``"tweakreg"``, or ``"none"``.
+        ``"tweakreg"``, `ANCHOR`, or ``"none"``.
     reference, recipe : str
         Digest of the reference and of this alignment's recipe.
     numbers : FitNumbers or None
         Of the fit that was judged, if there was one.
     """
     good = status in ("PASS", "COMPROMISED")
-    cards: list[Card] = [("TWEAKSUC", 1)] if good else []
+    cards: list[Card] = [("TWEAKSUC", 1)] if good and method != ANCHOR else []
     cards += [
         ("HIERARCH HST123 ALIGNOK", good),
         ("HIERARCH HST123 ALIGNST", status),

@@ -128,13 +128,16 @@ class ReferenceFrame:
     digest : str
         Its data version.
     name : str
-        Short name for headers and tables.
+        Short name for tables and logs.
+    anchor : str
+        File of the exposure whose own WCS is the frame; empty for a user's image.
     """
 
     image: Path
     catalogue: Path
     digest: str
     name: str
+    anchor: str = ""
 
 
 # ----------------------------------------------------------------------------------- choice
@@ -371,6 +374,7 @@ def _build(
         {
             "image": workdir.relative(product),
             "user": False,
+            "anchor": members.anchor.raw.name,
             "choice": choice.as_json(),
             "inputs": {key.removeprefix("raw:"): sha for key, sha in recipe.inputs.items()},
             "left_out": members.left_out,
@@ -606,4 +610,6 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
     if record is None:
         raise MissingProduct("the reference was not finished", where=image, next_step=next_step)
     name = re.sub(r"\.drc\.fits$|\.fits$", "", image.name)
-    return ReferenceFrame(image, workdir.reference_catalog, record.digest, name)
+    return ReferenceFrame(
+        image, workdir.reference_catalog, record.digest, name, note.get("anchor", "")
+    )

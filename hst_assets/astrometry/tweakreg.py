@@ -7,10 +7,14 @@ and never raises for the fault of one exposure.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.working_copy import make_working_copy
@@ -159,9 +163,20 @@ def untouched(target: Target, folder: Path, *, status: str, method: str, reason:
     """The exposure with the WCS it came with."""
     try:
         files = make_working_copy(target.raw, folder).files
-    except (HstAssetsError, OSError) as error:
+        _read_through(files)
+    except (HstAssetsError, OSError, ValueError, TypeError, AstropyUserWarning) as error:
         return Outcome((), "FAIL", method, reason=f"{reason}; no working copy: {error}".strip("; "))
     return Outcome(files, status, method, reason=reason)
+
+
+def _read_through(files: Sequence[Path]) -> None:
+    """Read every plane: astropy opens a truncated file with no more than a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="File may have been truncated")
+        for path in files:
+            with fits.open(path, memmap=False) as hdus:
+                for hdu in hdus:
+                    hdu.data  # noqa: B018
 
 
 def catalogue_of_exposure(

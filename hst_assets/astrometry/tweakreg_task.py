@@ -316,6 +316,7 @@ def _tweakreg(
     shutil.copyfile(field.copy.science, folder / name)
     index = _write_inputs(field, fitted, reference_sky, folder)
     rigid = how.fit_geometry == "rshift"
+    x_offset, y_offset = _first_guess(field, fitted, reference_sky, search_pix, tolerance)
     with _inside(folder):
         tweakreg.TweakReg(
             name,
@@ -327,7 +328,9 @@ def _tweakreg(
             refxcol=1,
             refycol=2,
             refxyunits="degrees",
-            # In whole pixels: the histogram's zero is wrong by the fraction otherwise.
+            use2dhist=False,
+            xoffset=x_offset,
+            yoffset=y_offset,
             searchrad=search_pix,
             searchunits="pixels",
             tolerance=tolerance,
@@ -359,6 +362,30 @@ def _tweakreg(
     kept = index[pairs["image"]]
     real = kept >= 0
     return TweakFit(folder / name, kept[real], pairs["reference"][real], *rms)
+
+
+def _first_guess(
+    field: Field,
+    fitted: Table,
+    reference_sky: NDArray[np.float64],
+    search_pix: int,
+    tolerance: float,
+) -> tuple[float, float]:
+    """The offset that most pairs share, image minus reference on TweakReg's tangent plane.
+
+    TweakReg's own guess fits a polynomial through the occupied bins about its histogram's peak
+    and can miss the peak by more than the tolerance.
+    """
+    from stwcs.distortion.utils import output_wcs
+    from stwcs.wcsutil import HSTWCS
+
+    with fits.open(field.copy.science, memmap=False) as hdus:
+        chips = [HSTWCS(hdus, ext=("SCI", plane.extver)) for plane in field.planes]
+        plane = output_wcs(chips, undistort=True)
+    image = plane.wcs_world2pix(sources.sky_positions(fitted, field.wcs_of), 0)
+    reference = plane.wcs_world2pix(reference_sky, 0)
+    _, offset = matching.offset_peak(image, reference, search=search_pix, radius=tolerance)
+    return float(-offset[0]), float(-offset[1])
 
 
 @contextmanager

@@ -45,3 +45,6 @@ def test_the_moving_target_fields_fail_honestly(real_data, tmp_path, options):
     assert set(table["status"][~anchor]) == {"FAIL"}
     assert not table["used"][~anchor].any()
     assert all(table["reason"][~anchor])
+    # The one exposure that the frame is made of is on it by definition, and says how.
+    assert list(table["method"][anchor]) == ["anchor"]
+    assert list(table["status"][anchor]) == ["COMPROMISED"]
