@@ -176,10 +176,10 @@ def demo_plan() -> CampaignPlan:
         ),
         scene=ScenePlan(
             radius_arcsec=46.0,
-            n_stars=1250,
+            n_stars=1550,
             magnitudes=(19.5, 25.5),
             slope=0.20,
-            n_isolated=60,
+            n_isolated=76,
             isolated_magnitudes=(19.4, 20.8),
             n_galaxies=25,
         ),
