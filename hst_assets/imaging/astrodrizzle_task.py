@@ -10,7 +10,6 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.imaging import cards as product_cards
 from hst_assets.imaging import products
-from hst_assets.imaging.frames import Frame, exposure_outlines
+from hst_assets.imaging.frames import Frame, exposure_outlines, opened
 from hst_assets.imaging.preview import write_preview
 from hst_assets.settings import DrizzleSettings
 
@@ -136,7 +135,7 @@ def _scratch_copies(
     copies = []
     for source in map(Path, exposures):
         quality = companion.get(source.name.replace("_c0m.fits", "_c1m.fits"))
-        with _opened(source) as hdus, _opened(quality or source) as quality_hdus:
+        with opened(source) as hdus, opened(quality or source) as quality_hdus:
             kept = fits.HDUList([hdu.copy() for hdu in hdus if hdu.name in needed])
             planes = kept
             if quality is not None:
@@ -149,15 +148,6 @@ def _scratch_copies(
                 planes.writeto(quality.name, output_verify="silentfix")
         copies.append(Path(source.name))
     return copies
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
-    try:
-        with fits.open(path, mode="readonly", memmap=False) as hdus:
-            yield hdus
-    except OSError as error:
-        raise UnusableInput(f"cannot be read: {error}", where=path) from error
 
 
 def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
@@ -389,7 +379,7 @@ def _checked(
 def _native_chips(
     copies: Sequence[Path], inputs: Sequence[product_cards.Input], detector: Detector
 ) -> tuple[list[products.Chip], float]:
-    """The exposures' chips for comparison, and the share of pixels flagged as cosmic rays."""
+    """The exposures' chips for comparison, and the share of good pixels flagged as cosmic rays."""
     chips = []
     n_flagged = n_pixels = 0
     for path, item in zip(copies, inputs, strict=True):
@@ -397,18 +387,19 @@ def _native_chips(
         with fits.open(path, memmap=False) as hdus, fits.open(quality, memmap=False) as other:
             seconds = 1.0 if detector.rate_units else item.exptime_s
             for sci, dq in _chips(hdus, hdus if quality == path else other):
-                n_flagged += int(np.count_nonzero(dq.data & _COSMIC_RAY))
-                n_pixels += dq.data.size
+                good = _good(dq.data & ~_COSMIC_RAY, detector)
+                n_flagged += int(np.count_nonzero((dq.data & _COSMIC_RAY > 0) & good))
+                n_pixels += int(np.count_nonzero(good))
                 wcs = WCS(sci.header, fobj=hdus, naxis=2)
                 chips.append(
                     products.Chip(
                         rate=(sci.data / seconds).astype(np.float32),
-                        good=_good(dq.data & ~_COSMIC_RAY, detector),
+                        good=good,
                         wcs=wcs,
                         nominal_area_arcsec2=_nominal_area(sci.header, wcs),
                     )
                 )
-    return chips, round(n_flagged / n_pixels, 6)
+    return chips, round(n_flagged / max(n_pixels, 1), 6)
 
 
 def _nominal_area(header: fits.Header, wcs: WCS) -> float:

@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
 from hst_assets.failures import BadConfiguration, UnusableInput
 
-__all__ = ["Frame", "Outline", "covering_frame", "exposure_outlines", "shared_tangent_point"]
+__all__ = [
+    "Frame",
+    "Outline",
+    "covering_frame",
+    "exposure_outlines",
+    "opened",
+    "shared_tangent_point",
+]
 
 #: Vertices (n, 2) of RA and Dec in degrees, around one chip.
 Outline = NDArray[np.float64]
@@ -172,12 +181,31 @@ def exposure_outlines(path: Path) -> list[Outline]:
     UnusableInput
         If there is no SCI extension, or its WCS is not celestial.
     """
-    with fits.open(path, memmap=True) as hdus, warnings.catch_warnings():
+    with opened(path) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         chips = [hdu for hdu in hdus if hdu.name == "SCI"]
         if not chips:
             raise UnusableInput("no SCI extension", where=path)
         return [_chip_outline(hdu.header, hdus, path) for hdu in chips]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file for reading, all HDUs known, and refuse one that is not whole.
+
+    Raises
+    ------
+    UnusableInput
+        If it is not FITS, or truncated.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "File may have been truncated")
+            hdus = fits.open(path, mode="readonly", memmap=True, lazy_load_hdus=False)
+    except (OSError, AstropyUserWarning) as error:
+        raise UnusableInput(f"cannot be read: {error}", where=path) from error
+    with hdus:
+        yield hdus
 
 
 def _chip_outline(header: fits.Header, hdus: fits.HDUList, path: Path) -> Outline:

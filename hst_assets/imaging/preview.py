@@ -23,13 +23,13 @@ __all__ = ["thumbnail", "write_preview"]
 
 logger = logging.getLogger(__name__)
 
-#: The stretch runs from this many standard deviations below the sky ...
-_BLACK_SIGMA = -2.0
+#: The stretch runs from so many standard deviations from the sky ...
+_BLACK_SIGMA = -1.0
 #: ... to this percentile of the pixels, but at least so many standard deviations above the sky.
 _WHITE_PERCENTILE = 99.7
 _WHITE_SIGMA = 12.0
 #: Linear below this share of the range, logarithmic above.
-_SOFTENING = 0.06
+_SOFTENING = 0.1
 _NO_DATA_GREY = (58, 62, 70)
 _INK = (255, 214, 102)
 #: Longest sides tried for a thumbnail, until its file is small enough.

@@ -6,6 +6,7 @@ product that is merely poor is kept and shown as such.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -245,6 +246,7 @@ def _isolated_stars(
 ) -> list[tuple[float, float]]:
     """Bright peaks without a bright neighbour, brightest first (0-based pixels)."""
     from photutils.detection import find_peaks
+    from photutils.utils.exceptions import NoDetectionsWarning
 
     if np.count_nonzero(usable) < 100:
         return []
@@ -252,12 +254,14 @@ def _isolated_stars(
     if not noise > 0:
         return []
     core = aperture.radius / _APERTURE_FWHM / scale_arcsec  # a star's width in pixels
-    peaks = find_peaks(
-        np.where(usable, rate, sky),
-        sky + _NEIGHBOUR_SIGMA * noise,
-        box_size=2 * int(np.ceil(core)) + 1,
-        npeaks=_MAX_PEAKS,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        peaks = find_peaks(
+            np.where(usable, rate, sky),
+            sky + _NEIGHBOUR_SIGMA * noise,
+            box_size=2 * int(np.ceil(core)) + 1,
+            npeaks=_MAX_PEAKS,
+        )
     if peaks is None:
         return []
     peaks.sort("peak_value", reverse=True)

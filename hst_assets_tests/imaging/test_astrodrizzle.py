@@ -1,0 +1,400 @@
+"""AstroDrizzle itself on small simulated frames."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.stats import SigmaClip, mad_std
+from astropy.wcs import WCS
+
+from hst_assets.detectors import DETECTORS
+from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, UnusableInput
+from hst_assets.imaging.astrodrizzle import (
+    DrizzleReport,
+    DrizzleRequest,
+    companion_of,
+    drizzle,
+    drizzle_many,
+    parameters,
+)
+from hst_assets.imaging.frames import Frame, covering_frame
+from hst_assets.settings import DrizzleSettings, MachineSettings
+from hst_assets.simulate.bands import band_of
+from hst_assets.simulate.campaign import simulate_campaign
+from hst_assets.simulate.psf import psf_model
+from hst_assets.simulate.truth import CampaignTruth
+from hst_assets.workdir import WorkDir
+from hst_assets_tests.imaging.conftest import MACHINE, campaign_plan
+
+UVIS = DETECTORS["wfc3_uvis"]
+
+
+# -------------------------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize(
+    ("n", "combine_type", "nhigh", "rejects"),
+    [
+        (1, "minmed", 0, False),
+        (2, "minmed", 0, True),
+        (6, "minmed", 0, True),
+        (7, "median", 1, True),
+        (10, "median", 3, True),
+    ],
+)
+def test_the_median_depends_on_the_number_of_exposures(
+    n: int, combine_type: str, nhigh: int, rejects: bool
+) -> None:
+    given = parameters(UVIS, n, DrizzleSettings())
+    assert given["combine_type"] == combine_type
+    assert given["combine_nhigh"] == nhigh
+    assert given["driz_cr"] is rejects
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "parameter", "given"),
+    [
+        ("pixfrac", 0.6, "final_pixfrac", 0.6),
+        ("kernel", "gaussian", "final_kernel", "gaussian"),
+        ("sky_sub", False, "skysub", False),
+        ("combine_type", "median", "combine_type", "median"),
+        ("weight_type", "ERR", "final_wht_type", "ERR"),
+        ("units", "counts", "final_units", "counts"),
+    ],
+)
+def test_each_setting_reaches_astrodrizzle(
+    setting: str, value: object, parameter: str, given: object
+) -> None:
+    changed = parameters(UVIS, 3, DrizzleSettings(**{setting: value}))
+    assert changed[parameter] == given
+    assert parameters(UVIS, 3, DrizzleSettings())[parameter] != given
+
+
+@pytest.mark.parametrize("key", DETECTORS)
+def test_good_bits_are_the_detectors(key: str) -> None:
+    given = parameters(DETECTORS[key], 3, DrizzleSettings())
+    assert given["final_bits"] == given["driz_sep_bits"] == str(DETECTORS[key].drizzle_good_bits)
+
+
+def test_the_companion_is_a_wfpc2_matter() -> None:
+    assert companion_of(Path("x/u40x010hm_c0m.fits")) == Path("x/u40x010hm_c1m.fits")
+    assert companion_of(Path("x/iaaa01a1q_flc.fits")) is None
+
+
+# ---------------------------------------------------------------- products, made once for all
+
+
+@dataclass(frozen=True)
+class Products:
+    """Products of one session, and what they were made of."""
+
+    exposures: list[Path]
+    frame: Frame
+    reports: dict[str, DrizzleReport | HstAssetsError]
+    digests: dict[Path, str]
+
+    def path(self, name: str) -> Path:
+        report = self.reports[name]
+        assert isinstance(report, DrizzleReport), report
+        return Path(report.product)
+
+    def data(self, name: str, plane: str = "SCI") -> np.ndarray:
+        with fits.open(self.path(name)) as hdus:
+            return np.array(hdus[plane].data)
+
+
+def digest_of_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def edited(source: Path, folder: Path, name: str | None = None) -> tuple[Path, fits.HDUList]:
+    folder.mkdir(exist_ok=True)
+    with fits.open(source, memmap=False) as hdus:
+        return folder / (name or source.name), fits.HDUList([hdu.copy() for hdu in hdus])
+
+
+def brighter_sky(source: Path, folder: Path, level: float) -> Path:
+    path, hdus = edited(source, folder)
+    hdus["SCI"].data += np.float32(level)
+    hdus.writeto(path)
+    return path
+
+
+def less_sensitive(source: Path, folder: Path, share: float) -> Path:
+    path, hdus = edited(source, folder)
+    hdus["SCI"].data *= np.float32(share)
+    for hdu in (hdus[0], hdus["SCI"]):
+        if "PHOTFLAM" in hdu.header:
+            hdu.header["PHOTFLAM"] /= share
+    hdus.writeto(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) -> Products:
+    base = tmp_path_factory.mktemp("products")
+    workdir = WorkDir(base, "field").create()
+    exposures = campaign.science_files()[:3]
+    clean = simulate_campaign(campaign_plan(cosmic_rays=False), base / "clean").science_files()[:3]
+    sky = [exposures[0], brighter_sky(exposures[1], base / "sky", 60.0), exposures[2]]
+    dull = [exposures[0], *(less_sensitive(path, base / "dull", 0.9) for path in exposures[1:])]
+    blank, hdus = edited(exposures[0], base / "blank")
+    hdus["SCI"].data[:] = np.nan
+    hdus.writeto(blank)
+    frame = covering_frame(exposures, ra_deg=150.1, dec_deg=2.2, scale_arcsec=0.04)
+    plain = DrizzleSettings()
+    wanted = {
+        "cps": (exposures, plain),
+        "counts": (exposures, DrizzleSettings(units="counts")),
+        "single": (exposures[:1], plain),
+        "clean": (clean, plain),
+        "sky": (sky, plain),
+        "dull": (dull, plain),
+        "blank": ([blank, *exposures[1:]], plain),
+    }
+    requests = [
+        DrizzleRequest(paths, workdir.drizzle / f"{name}.drc.fits", UVIS, frame, choices, name)
+        for name, (paths, choices) in wanted.items()
+    ]
+    digests = {path: digest_of_file(path) for path in exposures}
+    reports = drizzle_many(requests, workdir=workdir, machine=MACHINE)
+    return Products(exposures, frame, dict(zip(wanted, reports, strict=True)), digests)
+
+
+@pytest.mark.slow
+def test_the_product_is_whole_and_legal(products: Products) -> None:
+    with fits.open(products.path("cps"), checksum=True) as hdus:
+        hdus.verify("exception")
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "WHT", "CTX"]
+        assert [hdu.data.dtype.name for hdu in hdus[1:]] == ["float32", "float32", "int32"]
+        assert hdus["SCI"].data.shape == products.frame.shape
+
+
+@pytest.mark.slow
+def test_the_grid_is_the_one_asked_for(products: Products) -> None:
+    corners = [[0, 0], [products.frame.nx - 1, products.frame.ny - 1]]
+    with fits.open(products.path("cps")) as hdus:
+        sky = WCS(hdus["SCI"].header).all_pix2world(corners, 0)
+    offset = products.frame.wcs.all_world2pix(sky, 0) - corners
+    assert np.abs(offset).max() < 1e-6  # pixel
+
+
+@pytest.mark.slow
+def test_one_exposure_keeps_its_exposure_time(products: Products) -> None:
+    header = fits.getheader(products.path("single"))
+    assert header["EXPTIME"] == fits.getheader(products.exposures[0])["EXPTIME"]
+    assert header["NINPUT"] == 1
+    # Weight is exposure time; 5 %: pixel areas vary with distortion.
+    weight = products.data("single", "WHT")
+    assert np.median(weight[weight > 0]) == pytest.approx(header["EXPTIME"], rel=0.05)
+
+
+@pytest.mark.slow
+def test_three_exposures_have_three_times_its_exposure_time(products: Products) -> None:
+    assert fits.getheader(products.path("cps"))["EXPTIME"] == 900.0
+
+
+@pytest.mark.slow
+def test_the_context_tells_which_exposures_went_into_a_pixel(products: Products) -> None:
+    context = products.data("cps", "CTX")
+    # One bit an exposure: in the middle, away from cosmic rays, all three.
+    assert np.bincount(context[200:300, 200:300].ravel()).argmax() == 0b111
+    assert np.bitwise_or.reduce(context.ravel()) == 0b111
+
+
+@pytest.mark.slow
+def test_counts_are_the_rate_times_the_exposure_time(products: Products) -> None:
+    rate, counts = products.data("cps"), products.data("counts")
+    known = np.isfinite(rate) & (rate != 0)
+    assert np.allclose(counts[known], rate[known] * 900.0, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_stars_have_their_true_flux(products: Products, campaign: CampaignTruth) -> None:
+    from photutils.aperture import (
+        ApertureStats,
+        CircularAnnulus,
+        CircularAperture,
+        aperture_photometry,
+    )
+
+    with fits.open(products.path("cps")) as hdus:
+        data, wcs = np.array(hdus["SCI"].data), WCS(hdus["SCI"].header)
+        zero_point = hdus["SCI"].header["ZPAB"]
+    positions = campaign.positions(str(campaign.exposures["rootname"][0]))
+    alone = set(positions["id"][positions["isolated"] & ~positions["saturated"]])
+    stars = campaign.stars[[star in alone for star in campaign.stars["id"]]]
+    magnitude = np.array(stars["ab_wfc3_uvis_f606w"])
+    xy = np.column_stack(wcs.all_world2pix(stars["ra"], stars["dec"], 0))
+    blank = ~np.isfinite(data)
+    aperture = CircularAperture(xy, 0.5 / 0.04)
+    ring = CircularAnnulus(xy, 1.0 / 0.04, 1.4 / 0.04)
+    sky = ApertureStats(data, ring, mask=blank, sigma_clip=SigmaClip(3)).median
+    summed = aperture_photometry(np.nan_to_num(data), aperture)["aperture_sum"]
+    whole = aperture_photometry(blank.astype(float), aperture)["aperture_sum"] == 0
+    enclosed = psf_model("wfc3_uvis", band_of("wfc3_uvis", "F606W"), (0.03962, 0.03962))
+    expected = 10 ** (-0.4 * (magnitude - zero_point)) * enclosed.net_encircled(0.5, (1.0, 1.4))
+    ratio = np.array((summed - sky * aperture.area) / expected)[whole & (magnitude < 21.5)]
+    assert len(ratio) >= 5
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_report_agrees_that_flux_is_conserved(products: Products) -> None:
+    report = products.reports["cps"]
+    assert report.n_flux_stars >= 5
+    assert report.flux_ratio == pytest.approx(1.0, abs=0.01)
+    assert report.problems == ()
+
+
+@pytest.mark.slow
+def test_cosmic_rays_are_rejected(products: Products) -> None:
+    """The product with cosmic rays differs little from one of the same sky without."""
+    clean = products.data("clean")
+    noise = mad_std(clean, ignore_nan=True)
+
+    def struck(name: str) -> float:
+        return float(np.nanmean(products.data(name) - clean > 15 * noise))
+
+    # A single exposure keeps its rays: about 1 % of the pixels for 300 s.
+    assert struck("single") > 0.003
+    assert struck("cps") < 0.1 * struck("single")
+    assert products.reports["cps"].cosmic_ray_fraction > 0.003
+    assert products.reports["clean"].cosmic_ray_fraction < 0.002
+
+
+@pytest.mark.slow
+def test_skies_are_matched_before_exposures_are_combined(products: Products) -> None:
+    change = products.data("sky") - products.data("cps")
+    noise = mad_std(products.data("cps"), ignore_nan=True)
+    assert np.nanmean(np.abs(change) > 5 * noise) < 0.01
+    assert products.reports["sky"].complaints == ()
+    raised = products.reports["sky"].sky_per_s - products.reports["cps"].sky_per_s
+    assert raised == pytest.approx(60.0 / 300.0 / 3, rel=0.1)
+
+
+@pytest.mark.slow
+def test_exposures_of_other_sensitivity_are_brought_to_one_zero_point(products: Products) -> None:
+    dull, plain = products.data("dull"), products.data("cps")
+    bright = plain > 50 * mad_std(plain, ignore_nan=True)
+    assert np.nanmedian(dull[bright] / plain[bright]) == pytest.approx(1.0, abs=0.002)
+
+
+@pytest.mark.slow
+def test_one_bad_exposure_costs_only_its_product(products: Products) -> None:
+    failure = products.reports["blank"]
+    assert isinstance(failure, UnusableInput)
+    assert "no good pixel" in str(failure)
+    assert products.exposures[0].name in str(failure)
+    made = [name for name, report in products.reports.items() if isinstance(report, DrizzleReport)]
+    assert set(made) == set(products.reports) - {"blank"}
+
+
+@pytest.mark.slow
+def test_exposures_are_only_read(products: Products) -> None:
+    assert {path: digest_of_file(path) for path in products.exposures} == products.digests
+
+
+@pytest.mark.slow
+def test_the_preview_lies_beside_the_product(products: Products) -> None:
+    assert WorkDir.preview(products.path("cps")).read_bytes().startswith(b"\x89PNG")
+
+
+# ------------------------------------------------------------------------- stated failures
+
+
+def attempt(
+    exposures: list[Path], tmp_path: Path, *, frame: Frame, machine: MachineSettings = MACHINE
+) -> DrizzleReport:
+    workdir = WorkDir(tmp_path, "field").create()
+    return drizzle(
+        exposures,
+        workdir.drizzle / "out.drc.fits",
+        detector=UVIS,
+        frame=frame,
+        settings=DrizzleSettings(),
+        workdir=workdir,
+        label="out",
+        machine=machine,
+    )
+
+
+def small_frame(exposures: list[Path]) -> Frame:
+    return covering_frame(exposures, ra_deg=150.1, dec_deg=2.2, scale_arcsec=0.04)
+
+
+def test_exposures_outside_the_frame_are_a_stated_failure(
+    campaign: CampaignTruth, tmp_path: Path
+) -> None:
+    elsewhere = covering_frame([], ra_deg=151.0, dec_deg=2.2, scale_arcsec=0.04, size_pix=100)
+    with pytest.raises(UnusableInput, match="none of its 2 exposures reaches into the frame"):
+        attempt(campaign.science_files()[:2], tmp_path, frame=elsewhere)
+
+
+def test_an_exposure_that_is_gone_is_a_stated_failure(
+    campaign: CampaignTruth, tmp_path: Path
+) -> None:
+    exposures = campaign.science_files()[:1]
+    with pytest.raises(MissingProduct, match="not there"):
+        attempt([tmp_path / "gone_flc.fits"], tmp_path, frame=small_frame(exposures))
+
+
+@pytest.mark.slow
+def test_a_truncated_exposure_is_a_stated_failure(campaign: CampaignTruth, tmp_path: Path) -> None:
+    exposures = campaign.science_files()[:1]
+    cut = tmp_path / exposures[0].name
+    cut.write_bytes(exposures[0].read_bytes()[:400_000])
+    with pytest.raises(HstAssetsError):
+        attempt([cut], tmp_path, frame=small_frame(exposures))
+    assert not list((tmp_path / "field" / "drizzle").glob("*"))
+
+
+@pytest.mark.slow
+def test_a_child_that_is_killed_leaves_nothing_under_a_final_name(
+    campaign: CampaignTruth, tmp_path: Path
+) -> None:
+    exposures = campaign.science_files()[:2]
+    hurried = MachineSettings(max_cores=1, tool_timeout_s=0.5)
+    with pytest.raises(ToolFailed, match="stopped after"):
+        attempt(exposures, tmp_path, frame=small_frame(exposures), machine=hurried)
+    workdir = WorkDir(tmp_path, "field")
+    assert not list(workdir.drizzle.glob("*"))
+    assert not [path for path in workdir.runfiles.iterdir() if path.is_dir()]
+
+
+@pytest.mark.slow
+def test_an_exposure_beside_the_frame_is_left_out_and_named(
+    campaign: CampaignTruth, tmp_path: Path
+) -> None:
+    near, far = campaign.science_files()[:2]
+    moved, hdus = edited(far, tmp_path / "moved")
+    hdus["SCI"].header["CRVAL1"] += 0.1
+    hdus.writeto(moved)
+    report = attempt([near, moved], tmp_path, frame=small_frame([near]))
+    assert report.left_out == (moved.name,)
+    assert report.inputs == (near.name.split("_")[0],)
+    assert report.exptime_s == 300.0
+
+
+@pytest.mark.slow
+def test_artifacts_are_kept_on_demand(campaign: CampaignTruth, tmp_path: Path) -> None:
+    workdir = WorkDir(tmp_path, "field").create()
+    exposure = campaign.science_files()[0]
+    shutil.copyfile(exposure, workdir.aligned(exposure.name))
+    drizzle(
+        [workdir.aligned(exposure.name)],
+        workdir.drizzle / "out.drc.fits",
+        detector=UVIS,
+        frame=small_frame([exposure]),
+        settings=DrizzleSettings(keep_artifacts=True),
+        workdir=workdir,
+        label="out",
+        machine=MACHINE,
+    )
+    assert (workdir.runfiles / "artifacts.drizzle.out" / exposure.name).is_file()

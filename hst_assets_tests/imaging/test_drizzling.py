@@ -1,0 +1,402 @@
+"""Which products stand, which are made again, and what is written down about them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+
+from hst_assets.exposures.table import read_table
+from hst_assets.failures import (
+    HstAssetsError,
+    MissingProduct,
+    OutOfMemory,
+    ToolFailed,
+    UnusableInput,
+)
+from hst_assets.imaging import drizzling
+from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest
+from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
+from hst_assets.provenance import read_record
+from hst_assets.settings import MachineSettings, Settings
+from hst_assets.workdir import WorkDir
+from hst_assets_tests.imaging.conftest import VISITS, align_as_is
+
+EPOCHS = {
+    "wfc3_uvis.f606w.ut150707_0001.drc.fits",
+    "wfc3_uvis.f606w.ut150816_0002.drc.fits",
+    "wfc3_uvis.f814w.ut150816_0003.drc.fits",
+}
+FILTERS = {"wfc3_uvis.f606w.all.drc.fits", "wfc3_uvis.f814w.all.drc.fits"}
+
+
+class Drizzler:
+    """Stand-in for `drizzle_many`: writes small files and notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failing: dict[str, HstAssetsError] = {}
+        self.bad_fraction = 0.01
+
+    def __call__(
+        self, requests: Sequence[DrizzleRequest], *, workdir: WorkDir, machine: MachineSettings
+    ) -> list[DrizzleReport | HstAssetsError]:
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: DrizzleRequest) -> DrizzleReport | HstAssetsError:
+        self.asked.append(request.label)
+        if request.label in self.failing:
+            return self.failing[request.label]
+        request.output.parent.mkdir(exist_ok=True)
+        request.output.write_text(f"{request.cards['RECIPE']} drizzled")
+        WorkDir.preview(request.output).write_text("preview")
+        return DrizzleReport(
+            product=str(request.output),
+            inputs=tuple(path.name.split("_")[0] for path in request.exposures),
+            left_out=(),
+            exptime_s=300.0 * len(request.exposures),
+            sky_per_s=0.04,
+            cosmic_ray_fraction=None,
+            bad_fraction=self.bad_fraction,
+            weight_max=300.0,
+            flux_ratio=None,
+            n_flux_stars=0,
+            complaints=(),
+            problems=(),
+            seconds=1.0,
+            mjd_start=57210.25,
+            mjd_end=57210.26,
+        )
+
+    def forget(self) -> None:
+        self.asked.clear()
+
+
+@pytest.fixture
+def drizzler(monkeypatch: pytest.MonkeyPatch) -> Drizzler:
+    stand_in = Drizzler()
+    monkeypatch.setattr(drizzling, "drizzle_many", stand_in)
+    return stand_in
+
+
+def changed(settings: Settings, section: str = "drizzle", **values: object) -> Settings:
+    part = getattr(settings, section).model_copy(update=values)
+    return settings.model_copy(update={section: part})
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.drc.fits")}
+
+
+# ------------------------------------------------------------------------ what is to be made
+
+
+def test_a_visit_has_a_product_for_each_band(workdir, settings, drizzler) -> None:
+    made = make_visit_drizzles(workdir, "isim02", settings)
+    assert drizzler.asked == ["isim02.wfc3_uvis.f606w", "isim02.wfc3_uvis.f814w"]
+    assert names(workdir.workspace) == {
+        "isim02.wfc3_uvis.f606w.drc.fits",
+        "isim02.wfc3_uvis.f814w.drc.fits",
+    }
+    assert made.facts["n_products"] == 2
+
+
+def test_a_target_has_a_stack_for_each_epoch_and_each_filter(workdir, settings, drizzler) -> None:
+    made = make_stacks(workdir, settings)
+    assert names(workdir.drizzle) == EPOCHS | FILTERS
+    assert made.facts["n_products"] == 5
+    assert made.facts["n_exposures"] == 5
+
+
+def test_the_index_tells_about_each_product(workdir, settings, drizzler) -> None:
+    make_stacks(workdir, settings)
+    table = read_table(workdir.stack_products)
+    whole = table[table["file"] == "drizzle/wfc3_uvis.f606w.all.drc.fits"][0]
+    assert whole["n_exposures"] == 4
+    assert whole["exptime"].to_value("s") == 1200.0
+    assert whole["scale"].to_value("arcsec") == 0.04
+    assert (whole["ra"].to_value("deg"), whole["dec"].to_value("deg")) == (150.1, 2.2)
+    assert np.isnan(whole["flux_ratio"])
+    assert set(table["status"]) == {"OK"}
+    assert sorted(set(table["epoch"])) == [0, 1, 2, 3]
+    assert whole["digest"] == read_record(workdir.absolute(whole["file"])).digest
+
+
+def test_products_are_prefixed_with_the_object(workdir, settings, drizzler) -> None:
+    make_stacks(workdir, changed(settings, object_name="sn1"))
+    assert names(workdir.drizzle) == {f"sn1.{name}" for name in EPOCHS | FILTERS}
+
+
+def test_exposures_that_are_not_aligned_are_left_out(workdir, settings, drizzler) -> None:
+    align_as_is(workdir, "isim01", leave_out=("isim01a1q",))
+    make_visit_drizzles(workdir, "isim01", settings)
+    assert read_table(workdir.visit_products("isim01"))["n_exposures"][0] == 2
+
+
+# --------------------------------------------------------------------------- drizzling once
+
+
+def test_an_epoch_that_is_a_visit_is_not_drizzled_twice(workdir, settings, drizzler) -> None:
+    for visit in VISITS:
+        make_visit_drizzles(workdir, visit, settings)
+    drizzler.forget()
+    make_stacks(workdir, settings)
+    # Only F606W has two epochs; every other stack is a visit's product.
+    assert drizzler.asked == ["wfc3_uvis.f606w.all"]
+    stack = workdir.drizzle / "wfc3_uvis.f606w.ut150707_0001.drc.fits"
+    assert stack.samefile(workdir.visit_drizzle("isim01", "wfc3_uvis.f606w"))
+    index = read_table(workdir.stack_products)
+    linked = index[index["file"] == f"drizzle/{stack.name}"]["same_as"][0]
+    assert linked == "workspace/isim01.wfc3_uvis.f606w.drc.fits"
+
+
+def test_a_band_with_one_epoch_is_drizzled_once(workdir, settings, drizzler) -> None:
+    make_stacks(workdir, settings)
+    assert drizzler.asked.count("wfc3_uvis.f814w.0003") == 1
+    assert "wfc3_uvis.f814w.all" not in drizzler.asked
+    one, other = (
+        workdir.drizzle / "wfc3_uvis.f814w.ut150816_0003.drc.fits",
+        workdir.drizzle / "wfc3_uvis.f814w.all.drc.fits",
+    )
+    assert one.samefile(other)
+
+
+def test_without_hard_links_products_are_copied(workdir, settings, drizzler, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(drizzling.os, "link", refuse)
+    make_stacks(workdir, settings)
+    one, other = (
+        workdir.drizzle / "wfc3_uvis.f814w.ut150816_0003.drc.fits",
+        workdir.drizzle / "wfc3_uvis.f814w.all.drc.fits",
+    )
+    assert not one.samefile(other)
+    assert one.read_bytes() == other.read_bytes()
+
+
+# ------------------------------------------------------------------------------ skip or run
+
+
+def test_nothing_changed_nothing_is_done(workdir, settings, drizzler) -> None:
+    first = make_stacks(workdir, settings)
+    drizzler.forget()
+    second = make_stacks(workdir, settings)
+    assert drizzler.asked == []
+    assert (first.ran, second.ran) == (True, False)
+    assert second.facts == first.facts
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("drizzle", {"pixfrac": 0.7}),
+        ("drizzle", {"scale_arcsec": 0.05}),
+        ("drizzle", {"size_pix": 400}),
+        ("drizzle", {"units": "counts"}),
+        ("drizzle", {"kernel": "gaussian"}),
+        ("drizzle", {"sky_sub": False}),
+        ("drizzle", {"weight_type": "IVM"}),
+        ("drizzle", {"combine_type": "median"}),
+        ("target", {"ra_deg": 150.1001}),
+    ],
+)
+def test_a_setting_that_matters_drizzles_again(
+    workdir, settings, drizzler, section, values
+) -> None:
+    make_visit_drizzles(workdir, "isim01", settings)
+    drizzler.forget()
+    assert make_visit_drizzles(workdir, "isim01", changed(settings, section, **values)).ran
+    assert drizzler.asked == ["isim01.wfc3_uvis.f606w"]
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("machine", {"max_cores": 1}),
+        ("machine", {"tool_timeout_s": 77.0}),
+        ("drizzle", {"keep_artifacts": True}),
+        ("drizzle", {"combine_type": "minmed"}),  # spells out the default for three exposures
+        ("drizzle", {"scale_arcsec": 0.04}),
+        ("alignment", {"threshold_sigma": 5.0}),
+        ("gate", {"min_matches": 5}),
+    ],
+)
+def test_a_setting_that_does_not_matter_changes_nothing(
+    workdir, settings, drizzler, section, values
+) -> None:
+    make_visit_drizzles(workdir, "isim01", settings)
+    drizzler.forget()
+    assert not make_visit_drizzles(workdir, "isim01", changed(settings, section, **values)).ran
+    assert drizzler.asked == []
+
+
+def test_a_limit_is_judged_anew_without_drizzling(workdir, settings, drizzler) -> None:
+    drizzler.bad_fraction = 0.1
+    assert make_visit_drizzles(workdir, "isim01", settings).facts["problems"] == []
+    drizzler.forget()
+    strict = changed(settings, max_bad_fraction=0.05)
+    made = make_visit_drizzles(workdir, "isim01", strict)
+    assert drizzler.asked == []
+    assert "no weight" in made.facts["problems"][0]
+    assert read_table(workdir.visit_products("isim01"))["status"][0] == "PROBLEM"
+
+
+def test_redo_drizzles_what_stands(workdir, settings, drizzler) -> None:
+    make_visit_drizzles(workdir, "isim01", settings)
+    drizzler.forget()
+    assert make_visit_drizzles(workdir, "isim01", settings, redo=True).ran
+    assert drizzler.asked == ["isim01.wfc3_uvis.f606w"]
+
+
+def test_a_new_alignment_of_one_band_drizzles_only_that_band(workdir, settings, drizzler) -> None:
+    make_visit_drizzles(workdir, "isim02", settings)
+    drizzler.forget()
+    table = QTable.read(workdir.visit_alignment("isim02"), format="ascii.ecsv")
+    table["digest"][table["rootname"] == "isim02a1q"] = "f" * 64
+    table.write(workdir.visit_alignment("isim02"), format="ascii.ecsv", overwrite=True)
+    make_visit_drizzles(workdir, "isim02", settings)
+    assert drizzler.asked == ["isim02.wfc3_uvis.f814w"]
+
+
+@pytest.mark.parametrize("damage", ["removed", "changed"])
+def test_a_product_that_is_not_whole_is_made_again(workdir, settings, drizzler, damage) -> None:
+    make_visit_drizzles(workdir, "isim02", settings)
+    drizzler.forget()
+    product = workdir.visit_drizzle("isim02", "wfc3_uvis.f814w")
+    if damage == "removed":
+        product.unlink()
+    else:
+        product.write_text("something else")
+    make_visit_drizzles(workdir, "isim02", settings)
+    assert drizzler.asked == ["isim02.wfc3_uvis.f814w"]
+
+
+def test_a_run_that_ended_between_two_products_goes_on(
+    workdir, settings, drizzler, monkeypatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(drizzling, "_write_index", die)
+        with pytest.raises(KeyboardInterrupt):
+            make_visit_drizzles(workdir, "isim02", settings)
+    drizzler.forget()
+    assert make_visit_drizzles(workdir, "isim02", settings).facts["n_products"] == 2
+    assert drizzler.asked == []
+
+
+# --------------------------------------------------------------------------------- failures
+
+
+def test_a_bad_band_costs_only_itself(workdir, settings, drizzler) -> None:
+    drizzler.failing["isim02.wfc3_uvis.f814w"] = ToolFailed("crashed", where="x")
+    made = make_visit_drizzles(workdir, "isim02", settings)
+    assert made.facts["n_products"] == 1
+    assert made.facts["failed"] == ["wfc3_uvis.f814w: x: crashed"]
+    table = read_table(workdir.visit_products("isim02"))
+    assert list(table["status"]) == ["OK", "FAIL"]
+    assert list(table["reason"]) == ["", "x: crashed"]
+    assert list(table["file"])[1] == ""
+
+
+def test_what_stood_under_the_name_of_a_failure_is_taken_away(workdir, settings, drizzler) -> None:
+    make_visit_drizzles(workdir, "isim02", settings)
+    drizzler.failing["isim02.wfc3_uvis.f814w"] = ToolFailed("crashed")
+    make_visit_drizzles(workdir, "isim02", changed(settings, pixfrac=0.5))
+    assert names(workdir.workspace) == {"isim02.wfc3_uvis.f606w.drc.fits"}
+
+
+@pytest.mark.parametrize(("kind", "again"), [(OutOfMemory, True), (ToolFailed, False)])
+def test_only_failures_that_may_go_away_are_tried_again(
+    workdir, settings, drizzler, kind, again
+) -> None:
+    drizzler.failing["isim02.wfc3_uvis.f814w"] = kind("no luck")
+    make_visit_drizzles(workdir, "isim02", settings)
+    drizzler.forget()
+    drizzler.failing.clear()
+    assert make_visit_drizzles(workdir, "isim02", settings).ran is again
+    assert drizzler.asked == (["isim02.wfc3_uvis.f814w"] if again else [])
+
+
+def test_if_nothing_can_be_made_the_failure_is_raised(workdir, settings, drizzler) -> None:
+    drizzler.failing["isim01.wfc3_uvis.f606w"] = UnusableInput("all saturated")
+    with pytest.raises(UnusableInput, match="all saturated"):
+        make_visit_drizzles(workdir, "isim01", settings)
+    assert not workdir.visit_products("isim01").exists()
+
+
+def test_a_visit_without_usable_exposures_says_so(workdir, settings, drizzler) -> None:
+    align_as_is(workdir, "isim01", leave_out=("isim01a0q", "isim01a1q", "isim01a2q"))
+    with pytest.raises(UnusableInput, match="no exposure to drizzle"):
+        make_visit_drizzles(workdir, "isim01", settings)
+
+
+def test_a_visit_that_is_not_aligned_says_so(workdir, settings, drizzler) -> None:
+    workdir.visit_alignment("isim01").unlink()
+    with pytest.raises(MissingProduct, match="not aligned"):
+        make_visit_drizzles(workdir, "isim01", settings)
+
+
+def test_a_visit_that_is_not_aligned_is_left_out_of_stacks(workdir, settings, drizzler) -> None:
+    workdir.visit_alignment("isim01").unlink()
+    make_stacks(workdir, settings)
+    assert "wfc3_uvis.f606w.ut150707_0001.drc.fits" not in names(workdir.drizzle)
+    assert "wfc3_uvis.f606w.ut150816_0002.drc.fits" in names(workdir.drizzle)
+
+
+def test_an_aligned_exposure_that_is_gone_fails_its_band(workdir, settings, drizzler) -> None:
+    workdir.aligned("isim02a1q_flc.fits").unlink()
+    made = make_visit_drizzles(workdir, "isim02", settings)
+    assert "aligned exposure is not there" in made.facts["failed"][0]
+
+
+# ------------------------------------------------------------------------- products no more
+
+
+def test_products_that_are_no_more_are_deleted_and_foreign_files_stay(
+    workdir, settings, drizzler
+) -> None:
+    make_stacks(workdir, settings)
+    foreign = workdir.drizzle / "mine.drc.fits"
+    foreign.write_text("not yours")
+    align_as_is(workdir, "isim02", leave_out=("isim02a1q",))
+    make_stacks(workdir, settings)
+    left = {path.name for path in workdir.drizzle.iterdir()}
+    assert not [name for name in left if "f814w" in name]
+    assert foreign.name in left
+    assert EPOCHS & left == {name for name in EPOCHS if "f606w" in name}
+
+
+# --------------------------------------------------------------------------------- for real
+
+
+@pytest.mark.slow
+def test_visits_and_stacks_for_real(workdir, settings) -> None:
+    before = {path: path.read_bytes() for path in workdir.raw.glob("*.fits")}
+    blank = workdir.aligned("isim02a1q_flc.fits")
+    with fits.open(blank, mode="update") as hdus:
+        hdus["SCI"].data[:] = np.nan
+    visits = [make_visit_drizzles(workdir, visit, settings) for visit in VISITS]
+    assert [made.facts["n_products"] for made in visits] == [1, 1]
+    assert "no good pixel" in visits[1].facts["failed"][0]
+    stacks = make_stacks(workdir, settings)
+    assert stacks.facts["n_products"] == 3  # two epochs and all of F606W
+    with fits.open(workdir.drizzle / "wfc3_uvis.f606w.all.drc.fits") as hdus:
+        assert hdus[0].header["NINPUT"] == 4
+        assert hdus[0].header["EXPTIME"] == 1200.0
+        crpix = [hdus[plane].header["CRPIX1"] for plane in ("SCI", "WHT", "CTX")]
+    with fits.open(workdir.visit_drizzle("isim01", "wfc3_uvis.f606w")) as hdus:
+        shift = hdus["SCI"].header["CRPIX1"] - crpix[0]
+    assert shift == int(shift)  # one grid
+    assert len(set(crpix)) == 1
+    assert not make_stacks(workdir, settings).ran
+    assert {path: path.read_bytes() for path in workdir.raw.glob("*.fits")} == before
+    shutil.rmtree(workdir.base / ".hst123_runfiles")  # holds nothing that is needed
+    assert not make_visit_drizzles(workdir, "isim01", settings).ran

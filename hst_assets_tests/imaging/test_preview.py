@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from hst_assets.failures import UnusableInput
+from hst_assets.imaging.preview import thumbnail, write_preview
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    data = np.random.default_rng(2).normal(0.1, 0.01, (900, 1300)).astype(np.float32)
+    data[100:140, 600:640] = 5.0  # low in the array: must be low in the picture
+    data[:, :200] = np.nan
+    path = tmp_path / "image.fits"
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, name="SCI")])
+    cards = {"CD1_1": -1.1e-5, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1.1e-5}
+    hdus["SCI"].header.update(cards)
+    hdus.writeto(path)
+    return path
+
+
+def test_the_picture_fits_and_keeps_its_shape(image: Path, tmp_path: Path) -> None:
+    with Image.open(write_preview(image, tmp_path / "image.png", max_side=640)) as picture:
+        width, height = picture.size
+    assert max(width, height) <= 640
+    assert width / height == pytest.approx(1300 / 900, rel=0.02)
+
+
+def test_the_picture_has_the_arrays_orientation(image: Path, tmp_path: Path) -> None:
+    with Image.open(write_preview(image, tmp_path / "image.png")) as picture:
+        grey = np.array(picture.convert("L"), float)
+    rows, _ = np.nonzero(grey[:, 195:220] > 250)  # columns 600 to 640, binned by 3
+    assert np.median(rows) / grey.shape[0] == pytest.approx(1 - 120 / 900, abs=0.02)
+
+
+def test_missing_data_are_grey_and_the_sky_is_dark(image: Path, tmp_path: Path) -> None:
+    with Image.open(write_preview(image, tmp_path / "image.png")) as picture:
+        pixels = np.array(picture)
+    blank = pixels[40:60, 20:40].reshape(-1, 3)
+    assert len(np.unique(blank, axis=0)) == 1
+    assert blank[0, 2] > blank[0, 0]  # bluish: no sky looks like it
+    assert pixels[100:150, 200:280].mean() < 90
+
+
+def test_a_small_image_is_enlarged(tmp_path: Path) -> None:
+    path = tmp_path / "small.fits"
+    fits.PrimaryHDU(np.random.default_rng(3).normal(size=(50, 40))).writeto(path)
+    with Image.open(write_preview(path, tmp_path / "small.png", max_side=640)) as picture:
+        assert picture.size == (40 * 8, 50 * 8)
+
+
+@pytest.mark.parametrize("max_bytes", [50_000, 12_000])
+def test_a_thumbnail_is_small_enough(image: Path, tmp_path: Path, max_bytes: int) -> None:
+    png = write_preview(image, tmp_path / "image.png")
+    small = thumbnail(png, max_bytes=max_bytes)
+    assert len(small) <= max_bytes
+    assert small.startswith(b"\x89PNG")
+
+
+def test_a_small_preview_is_its_own_thumbnail(tmp_path: Path) -> None:
+    path = tmp_path / "flat.png"
+    Image.new("RGB", (50, 50)).save(path)
+    assert thumbnail(path) == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("hdu", "reason"),
+    [
+        (fits.PrimaryHDU(), "no image"),
+        (fits.PrimaryHDU(np.full((20, 20), np.nan)), "no pixel of the image is finite"),
+    ],
+)
+def test_files_without_a_picture_are_refused(tmp_path: Path, hdu, reason: str) -> None:
+    hdu.writeto(tmp_path / "bad.fits")
+    with pytest.raises(UnusableInput, match=reason):
+        write_preview(tmp_path / "bad.fits", tmp_path / "bad.png")
+    assert not (tmp_path / "bad.png").exists()
+
+
+def test_a_constant_image_is_no_failure(tmp_path: Path) -> None:
+    fits.PrimaryHDU(np.zeros((30, 30), np.float32)).writeto(tmp_path / "flat.fits")
+    assert write_preview(tmp_path / "flat.fits", tmp_path / "flat.png").is_file()

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+
+from hst_assets.detectors import DETECTORS
+from hst_assets.imaging.frames import Frame
+from hst_assets.imaging.products import (
+    Chip,
+    bad_fraction,
+    flux_ratio,
+    footprint_mask,
+    judge,
+    weight_problems,
+)
+from hst_assets.settings import DrizzleSettings
+
+UVIS = DETECTORS["wfc3_uvis"]
+FRAME = Frame(150.0, 2.0, 0.04, 220, 200, 110, 100)
+INSIDE = np.ones(FRAME.shape, bool)
+
+
+def weights(value: float = 100.0) -> np.ndarray:
+    return np.full(FRAME.shape, value, np.float32)
+
+
+def problems_of(wht: np.ndarray, inside: np.ndarray = INSIDE, **changes) -> list[str]:
+    figures = {"exptime_s": 100.0, "area_ratio": 1.0, "pixfrac": 0.8, "weight_type": "EXP"}
+    return weight_problems(wht, inside, **(figures | changes))
+
+
+def stars(scale: float = 1.0, noise: float = 0.01) -> np.ndarray:
+    """Nine round stars of 2 pixels FWHM, 50 pixels apart, on a noisy sky."""
+    rows, columns = np.mgrid[: FRAME.ny, : FRAME.nx]
+    image = np.random.default_rng(1).normal(0.3, noise, FRAME.shape)
+    for x in (50, 100, 150):
+        for y in (50, 100, 150):
+            image += scale * 5.0 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 1.45)
+    return image.astype(np.float32)
+
+
+def chip(rate: np.ndarray, area_ratio: float = 1.0, good: np.ndarray | None = None) -> Chip:
+    return Chip(rate, INSIDE if good is None else good, FRAME.wcs, 0.04**2 / area_ratio)
+
+
+def test_the_footprint_is_the_polygon() -> None:
+    corners = FRAME.wcs.wcs_pix2world([[19.6, 29.6], [99.4, 29.6], [99.4, 79.4], [19.6, 79.4]], 0)
+    mask = footprint_mask(FRAME, [corners])
+    assert mask[30:80, 20:100].all()
+    # One pixel of tolerance on each side: the polygon is filled to whole pixels.
+    assert mask.sum() <= (80 + 2) * (50 + 2)
+
+
+def test_the_bad_fraction_counts_holes_and_values_that_are_not_finite() -> None:
+    sci, wht = np.zeros(FRAME.shape), weights()
+    wht[:20] = 0.0
+    sci[20:40] = np.nan
+    assert bad_fraction(sci, wht, INSIDE) == pytest.approx(0.2)
+    assert bad_fraction(sci, wht, np.zeros(FRAME.shape, bool)) == 1.0
+
+
+def test_good_weights_have_no_problem() -> None:
+    assert problems_of(weights()) == []
+
+
+def test_negative_weights_are_a_problem() -> None:
+    wht = weights()
+    wht[5, 5] = -1.0
+    assert any("negative" in problem for problem in problems_of(wht))
+
+
+def test_weights_that_are_not_finite_are_a_problem() -> None:
+    wht = weights()
+    wht[5, 5] = np.inf
+    assert any("not finite" in problem for problem in problems_of(wht))
+
+
+def test_doubled_exposure_time_is_a_problem() -> None:
+    assert any("exposed were 100 s" in problem for problem in problems_of(weights(200.0)))
+
+
+def test_the_upper_limit_holds_for_exposure_time_only() -> None:
+    assert problems_of(weights(1e6), weight_type="ERR") == []
+
+
+def test_weight_outside_the_footprint_is_a_problem() -> None:
+    inside = np.zeros(FRAME.shape, bool)
+    inside[50:100, 50:100] = True
+    assert any("outside" in problem for problem in problems_of(weights(), inside))
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.9])
+def test_the_flux_ratio_finds_lost_light(kept: float) -> None:
+    flux = flux_ratio(stars(kept), weights(), FRAME, [chip(stars())], detector=UVIS)
+    assert flux.n_stars == 9
+    # 0.3 %: the noise of nine stars of S/N 300.
+    assert flux.ratio == pytest.approx(kept, abs=0.003)
+
+
+def test_the_pixel_area_enters_the_flux_ratio() -> None:
+    """A pixel of 1.1 times the nominal area shows 1.1 times too little of a star."""
+    flux = flux_ratio(stars(1.1), weights(), FRAME, [chip(stars(), area_ratio=1.1)], detector=UVIS)
+    assert flux.ratio == pytest.approx(1.0, abs=0.003)
+
+
+def test_a_cosmic_ray_on_one_exposure_does_not_matter() -> None:
+    struck = stars()
+    struck[44:56, 44:156] += 50.0
+    exposures = [chip(stars()), chip(struck), chip(stars())]
+    flux = flux_ratio(stars(), weights(), FRAME, exposures, detector=UVIS)
+    assert flux.ratio == pytest.approx(1.0, abs=0.003)
+
+
+def test_too_few_stars_give_no_ratio() -> None:
+    sky = np.random.default_rng(1).normal(0.3, 0.01, FRAME.shape)
+    flux = flux_ratio(sky, weights(), FRAME, [chip(sky)], detector=UVIS)
+    assert flux.ratio is None
+
+
+def test_stars_on_bad_pixels_are_left_out() -> None:
+    good = INSIDE.copy()
+    good[48:52, :] = False
+    flux = flux_ratio(stars(), weights(), FRAME, [chip(stars(), good=good)], detector=UVIS)
+    assert flux.n_stars == 6
+
+
+@pytest.mark.parametrize(
+    ("bad", "ratio", "n_problems"),
+    [(0.01, 1.0, 0), (0.3, 1.0, 1), (0.01, 0.9, 1), (0.3, 1.1, 2), (0.01, None, 0)],
+)
+def test_figures_are_judged_by_the_settings(
+    bad: float, ratio: float | None, n_problems: int
+) -> None:
+    assert len(judge(bad, ratio, DrizzleSettings())) == n_problems
+
+
+def test_the_wcs_used_here_is_the_frames() -> None:
+    assert isinstance(FRAME.wcs, WCS)
