@@ -294,6 +294,23 @@ def test_variables_of_the_environment_are_documented() -> None:
         assert f"`{name}`" in text
 
 
+def test_every_science_module_has_its_place_in_the_api_pages() -> None:
+    text = "".join(page.read_text() for page in (DOCS / "reference" / "api").glob("*.md"))
+    listed = re.findall(r"automodule:: (\S+)", text)
+    packages = ("simulate", "astrometry", "imaging", "exposures")
+    modules = {
+        f"hst_assets.{package}.{path.stem}"
+        for package in packages
+        for path in (PROJECT / "hst_assets" / package).glob("*.py")
+        if path.stem != "__init__" and not path.stem.endswith("_task")
+    } | {
+        f"hst_assets.{path.stem}"
+        for path in (PROJECT / "hst_assets").glob("*.py")
+        if path.stem not in {"__init__", "definitions"}
+    }
+    assert sorted(listed) == sorted(modules)
+
+
 # --------------------------------------------------------------------------------------- build
 
 
