@@ -7,6 +7,7 @@ exposures; it takes its final name when it is whole and has been checked.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -42,6 +43,9 @@ TOOLS = ("drizzlepac", "stsci.skypac", "stwcs", "photutils")
 _TASK = "hst_assets.imaging.astrodrizzle_task:combine"
 #: From so many exposures on, the median is not biased by the cosmic rays in it.
 _MEDIAN_FROM = 7
+#: Images of a product's size that a child holds beside the separate ones, and its own size.
+_PLANES_OF_A_PRODUCT = 12
+_BYTES_OF_A_CHILD = 400_000_000
 
 CardValue = str | int | float | bool
 
@@ -256,13 +260,37 @@ def drizzle_many(
             _TASK,
             [call for call, _ in calls.values()],
             timeout_s=machine.tool_timeout_s,
-            max_cores=machine.max_cores,
+            max_cores=_affordable(
+                machine.max_cores,
+                [_memory_bytes(requests[index]) for index in calls],
+                _free_memory_bytes(),
+            ),
         )
         for (index, (call, left_out)), answer in zip(calls.items(), answers, strict=True):
             outcomes[index] = _publish(requests[index], call.scratch, left_out, answer)
             if requests[index].settings.keep_artifacts:
                 _keep_artifacts(call.scratch, workdir, requests[index].label)
     return [outcomes[index] for index in range(len(requests))]
+
+
+def _memory_bytes(request: DrizzleRequest) -> int:
+    """What a child may need at most: the separate images with weights, and some of its own."""
+    planes = 2 * len(request.exposures) + _PLANES_OF_A_PRODUCT
+    return _BYTES_OF_A_CHILD + 4 * planes * request.frame.nx * request.frame.ny
+
+
+def _free_memory_bytes() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _affordable(max_cores: int, needs: Sequence[int], free: int) -> int:
+    """How many calls may run at a time, the largest of them together, in the free memory."""
+    total = 0
+    for count, need in enumerate(sorted(needs, reverse=True)[:max_cores]):
+        total += need
+        if total > free:
+            return max(count, 1)
+    return max_cores
 
 
 def _inside(request: DrizzleRequest) -> tuple[list[Path], tuple[str, ...]]:

@@ -18,6 +18,7 @@ from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, Unus
 from hst_assets.imaging.astrodrizzle import (
     DrizzleReport,
     DrizzleRequest,
+    _affordable,
     companion_of,
     drizzle,
     drizzle_many,
@@ -85,6 +86,16 @@ def test_good_bits_are_the_detectors(key: str) -> None:
 def test_the_companion_is_a_wfpc2_matter() -> None:
     assert companion_of(Path("x/u40x010hm_c0m.fits")) == Path("x/u40x010hm_c1m.fits")
     assert companion_of(Path("x/iaaa01a1q_flc.fits")) is None
+
+
+@pytest.mark.parametrize(
+    ("needs", "free", "cores"),
+    [([1, 1, 1], 9, 2), ([5, 5], 9, 1), ([50], 9, 1), ([5, 3, 3], 9, 2), ([], 9, 2)],
+)
+def test_no_more_products_at_a_time_than_the_memory_holds(
+    needs: list[int], free: int, cores: int
+) -> None:
+    assert _affordable(2, needs, free) == cores
 
 
 # ---------------------------------------------------------------- products, made once for all
