@@ -40,6 +40,18 @@ class TangentPlane:
     dec_deg: float
     scale_arcsec: float
 
+    @classmethod
+    def about(cls, sky: Points, scale_arcsec: float) -> TangentPlane:
+        """The plane that touches at the mean direction of RA/Dec (n, 2) in degrees.
+
+        The mean is one of vectors: that of right ascensions fails where they pass 360 degrees.
+        """
+        ra, dec = np.radians(sky).T
+        x, y, z = np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)
+        middle_ra = np.arctan2(y.mean(), x.mean())
+        middle_dec = np.arctan2(z.mean(), np.hypot(x.mean(), y.mean()))
+        return cls(float(np.degrees(middle_ra) % 360), float(np.degrees(middle_dec)), scale_arcsec)
+
     def project(self, sky: Points) -> Points:
         """Positions (n, 2) on the plane of RA/Dec (n, 2) in degrees."""
         ra, dec = np.radians(sky[:, 0] - self.ra_deg), np.radians(sky[:, 1])

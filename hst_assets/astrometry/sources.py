@@ -51,11 +51,16 @@ _ROUNDNESS2 = 0.5
 #: A core is clean when no bad pixel lies within this many pixels of the centre.
 _CORE_PIX = 1.5
 
+#: A star narrower than this is sought, and its flux summed, as if it were so wide: less is a pixel.
+LEAST_FWHM_PIX = 1.5
 #: Planes with more masked pixels than this are not searched.
 _MAX_HIDDEN = 0.98
 #: A source is a star if more than this share of its flux survives L.A.Cosmic, which takes cosmic
 #: rays whole. Positions are measured uncleaned: cleaning may nibble at a star.
 _SURVIVING_FLUX = 0.5
+
+#: DQ bit of hot pixels in WFC3/UVIS and ACS; elsewhere it means something else.
+_HOT_BIT = 16
 
 _EMPTY = Table(
     names=("x", "y", "flux", "snr", "extver"), dtype=(float, float, float, float, np.int64)
@@ -88,9 +93,6 @@ class Plane:
     cosmic: NDArray[np.bool_]
     wcs: WCS
     extver: int
-
-
-_HOT_BIT = 16
 
 
 def exposure_planes(copy: WorkingCopy, detector: Detector) -> list[Plane]:
@@ -389,7 +391,7 @@ def _aperture_sums(
 
     if len(x) == 0:
         return np.zeros(0)
-    apertures = CircularAperture(np.column_stack([x, y]), r=max(radius, 1.5))
+    apertures = CircularAperture(np.column_stack([x, y]), r=max(radius, LEAST_FWHM_PIX))
     return np.atleast_1d(np.asarray(ApertureStats(data, apertures).sum, float))
 
 

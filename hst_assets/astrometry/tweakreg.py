@@ -27,7 +27,8 @@ __all__ = ["Outcome", "Target", "align", "catalogue_of_exposure", "catalogue_of_
 
 logger = logging.getLogger(__name__)
 
-_TASKS = "hst_assets.astrometry.tweakreg_task"
+_ALIGN = "hst_assets.astrometry.tweakreg_task:align_exposure"
+_CATALOGUES = "hst_assets.astrometry.catalogue_task"
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def align(
         }
         calls.append(Call(arguments, folder, workdir.log(stage, target.rootname)))
     answers = run_many_isolated(
-        f"{_TASKS}:align_exposure",
+        _ALIGN,
         calls,
         timeout_s=settings.machine.tool_timeout_s,
         max_cores=settings.machine.max_cores,
@@ -187,7 +188,7 @@ def catalogue_of_exposure(
     folder.mkdir()
     copy = make_working_copy(target.raw, folder)
     found: int = run_isolated(
-        f"{_TASKS}:catalogue_exposure",
+        f"{_CATALOGUES}:catalogue_exposure",
         {
             "exposure": str(copy.science),
             "output": str(output),
@@ -214,7 +215,7 @@ def catalogue_of_image(
     folder = scratch / "image.catalogue"
     folder.mkdir()
     found: int = run_isolated(
-        f"{_TASKS}:catalogue_image",
+        f"{_CATALOGUES}:catalogue_image",
         {"image": str(image), "output": str(output), "fwhm_arcsec": fwhm_arcsec},
         scratch=folder,
         log_path=workdir.log("reference_image", image.stem),

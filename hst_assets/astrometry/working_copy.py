@@ -35,6 +35,12 @@ class WorkingCopy:
     science: Path
     quality: Path
 
+    @classmethod
+    def at(cls, science: Path) -> WorkingCopy:
+        """The copy whose science file is `science`, its companion beside it."""
+        companion = companion_name(science.name)
+        return cls(science, science if companion is None else science.with_name(companion))
+
     @property
     def files(self) -> tuple[Path, ...]:
         """The one or two files."""
@@ -61,19 +67,15 @@ def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
     UnusableInput
         If the file or its companion is not there.
     """
-    companion = companion_name(raw.name)
-    names = [raw.name] if companion is None else [raw.name, companion]
-    copies = []
-    for name in names:
-        source = raw.with_name(name)
+    copy = WorkingCopy.at(folder / raw.name)
+    for path in copy.files:
+        source = raw.with_name(path.name)
         if not source.is_file():
             raise UnusableInput("the file is not there", where=source)
-        copy = folder / name
-        shutil.copyfile(source, copy)
-        copy.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
-        copies.append(copy)
-    _sanitise(copies[0])
-    return WorkingCopy(science=copies[0], quality=copies[-1])
+        shutil.copyfile(source, path)
+        path.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
+    _sanitise(copy.science)
+    return copy
 
 
 def _sanitise(path: Path) -> None:

@@ -99,7 +99,7 @@ def test_chance_probability_is_poissons(n_found, expected):
 
 
 def measured(image, reference, seed, *, search=25, radius=1.0):
-    """Fit one pair of lists and measure the fit as `tweakreg_task.measure` does."""
+    """Fit one pair of lists and measure the fit as `measurement.measure` does."""
     rng = np.random.default_rng(seed)
     out = np.zeros(len(image), dtype=bool)
     out[rng.permutation(len(image))[: len(image) // 4]] = True

@@ -1,3 +1,4 @@
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -18,6 +19,17 @@ def test_the_tangent_plane_is_astropys_gnomonic_projection():
     # x grows to the west. Offsets of 0.004 deg: gnomonic and true angles agree to 1e-8.
     assert x * -0.05 / 3600 == pytest.approx([3e-4, -40e-4], rel=1e-5)
     assert y * 0.05 / 3600 == pytest.approx([20e-4, 7e-4], rel=1e-5)
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(0.0, 10.0), (359.995, -60.0), (120.0, 89.99)])
+def test_the_plane_of_a_field_across_zero_hours_or_a_pole_touches_it_in_its_middle(ra, dec):
+    middle = SkyCoord(ra, dec, unit="deg")
+    corners = middle.directional_offset_by([45, 135, 225, 315] * u.deg, 80 * u.arcsec)
+    sky = np.column_stack([corners.ra.deg, corners.dec.deg])
+    plane = matching.TangentPlane.about(sky, 0.05)
+    assert SkyCoord(plane.ra_deg, plane.dec_deg, unit="deg").separation(middle).arcsec < 1e-3
+    # Corners at 80 arcsec: on the plane they are all so far from the origin.
+    assert np.hypot(*plane.project(sky).T) * 0.05 == pytest.approx([80.0] * 4, rel=1e-6)
 
 
 def test_nearest_pairs_are_mutual_and_within_the_radius():

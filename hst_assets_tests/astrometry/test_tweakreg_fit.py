@@ -1,6 +1,6 @@
 import pytest
 
-from hst_assets.astrometry.tweakreg_task import read_shift_row
+from hst_assets.astrometry.tweakreg_fit import read_shift_row
 from hst_assets.failures import UnusableInput
 
 HEAD = "# frame: output\n# refimage: shifts_wcs.fits[wcs]\n# form: delta\n# units: pixels\n"

@@ -1,0 +1,66 @@
+"""What runs in child processes: the star catalogues of exposures and of reference images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable, Table
+from astropy.wcs import WCS
+
+from hst_assets.astrometry import sources
+from hst_assets.astrometry.field import exposure_stars, prepared_planes
+from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detectors import DETECTORS
+from hst_assets.settings import AlignmentSettings
+
+#: The reference is found somewhat deeper than the first try, so that every rung finds partners.
+REFERENCE_THRESHOLD_SIGMA = 5.0
+#: A reference keeps no more stars than this.
+MOST_REFERENCE_STARS = 50_000
+
+
+def catalogue_image(image: str, output: str, *, fwhm_arcsec: float) -> int:
+    """Write the star catalogue of a reference image; return the number of stars."""
+    plane = sources.reference_plane(Path(image))
+    scale = pixel_scale_arcsec(plane.wcs)
+    fwhm_pix = max(fwhm_arcsec / scale, sources.LEAST_FWHM_PIX)
+    table = sources.find_sources(
+        sources.prepare(plane, fwhm_pix=fwhm_pix),
+        fwhm_pix=fwhm_pix,
+        threshold_sigma=REFERENCE_THRESHOLD_SIGMA,
+        brightest=MOST_REFERENCE_STARS,
+    )
+    return _write_catalogue(table, {1: plane.wcs}, Path(output))
+
+
+def catalogue_exposure(
+    exposure: str, output: str, *, detector: str, alignment: Mapping[str, Any]
+) -> int:
+    """Write the star catalogue of one exposure by its own WCS; return the number of stars."""
+    how = AlignmentSettings.model_validate(alignment)
+    kind = DETECTORS[detector]
+    planes = sources.exposure_planes(WorkingCopy.at(Path(exposure)), kind)
+    table = exposure_stars(
+        prepared_planes(planes, kind, how),
+        kind,
+        how,
+        min(how.threshold_sigma, REFERENCE_THRESHOLD_SIGMA),
+    )
+    return _write_catalogue(table, {plane.extver: plane.wcs for plane in planes}, Path(output))
+
+
+def _write_catalogue(table: Table, wcs_of: dict[int, WCS], output: Path) -> int:
+    sky = sources.sky_positions(table, wcs_of)
+    catalogue = QTable(table, units={"x": u.pix, "y": u.pix})
+    catalogue["ra"], catalogue["dec"] = sky[:, 0] * u.deg, sky[:, 1] * u.deg
+    catalogue.write(output, format="ascii.ecsv", overwrite=True)
+    return len(table)
+
+
+def pixel_scale_arcsec(wcs: WCS) -> float:
+    """Nominal size of a pixel: the square root of the area of the linear part."""
+    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))) * 3600

@@ -1,0 +1,85 @@
+"""One exposure and the reference stars about it, on one tangent plane: what a fit starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detectors import Detector
+from hst_assets.settings import AlignmentSettings
+
+__all__ = ["Field", "exposure_stars", "prepared_planes", "read_field"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One exposure and what it is to be matched with, on one tangent plane."""
+
+    copy: WorkingCopy
+    detector: Detector
+    planes: list[sources.Plane]
+    prepared: list[sources.Prepared | None]
+    plane: matching.TangentPlane
+    reference_sky: NDArray[np.float64]
+    rootname: str
+
+    @property
+    def wcs_of(self) -> dict[int, WCS]:
+        """The WCS before the fit, by EXTVER."""
+        return {plane.extver: plane.wcs for plane in self.planes}
+
+
+def read_field(
+    copy: WorkingCopy, detector: Detector, rootname: str, catalogue: Path, how: AlignmentSettings
+) -> Field:
+    """Read an exposure and the stars of a catalogue (ECSV: ra, dec in deg) that may be on it."""
+    planes = sources.exposure_planes(copy, detector)
+    corners = np.vstack([_corner_sky(plane) for plane in planes])
+    plane = matching.TangentPlane.about(corners, detector.pixel_scale_arcsec)
+    table = Table.read(catalogue, format="ascii.ecsv")
+    sky = np.column_stack([np.asarray(table["ra"]), np.asarray(table["dec"])]).reshape(-1, 2)
+    reach = how.search_radius_arcsec * how.search_factor ** (how.max_tries - 1)
+    low, high = np.sort(plane.project(corners), axis=0)[[0, -1]]
+    margin = (reach + 1.0) / plane.scale_arcsec
+    on_plane = plane.project(sky)
+    inside = np.all((on_plane > low - margin) & (on_plane < high + margin), axis=1)
+    prepared = prepared_planes(planes, detector, how)
+    return Field(copy, detector, planes, prepared, plane, sky[inside], rootname)
+
+
+def _corner_sky(plane: sources.Plane) -> NDArray[np.float64]:
+    ny, nx = plane.data.shape
+    x, y = np.array([0, nx - 1, nx - 1, 0]), np.array([0, 0, ny - 1, ny - 1])
+    return np.column_stack(plane.wcs.all_pix2world(x, y, 0))
+
+
+def prepared_planes(
+    planes: list[sources.Plane], detector: Detector, how: AlignmentSettings
+) -> list[sources.Prepared | None]:
+    """The planes ready for source finding, cosmic rays cleaned where asked."""
+    cleaned_for = detector if how.clean_cosmic_rays else None
+    return [
+        sources.prepare(plane, fwhm_pix=detector.fwhm_pix, detector=cleaned_for) for plane in planes
+    ]
+
+
+def exposure_stars(
+    planes: list[sources.Prepared | None],
+    detector: Detector,
+    how: AlignmentSettings,
+    threshold_sigma: float,
+) -> Table:
+    """Stars of an exposure; see `hst_assets.astrometry.sources.exposure_sources`."""
+    return sources.exposure_sources(
+        planes,
+        fwhm_pix=detector.fwhm_pix,
+        threshold_sigma=threshold_sigma,
+        brightest=how.n_brightest,
+    )
