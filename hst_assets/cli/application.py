@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -21,6 +22,7 @@ application = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 application.command("ingest")(ingest.ingest_command)
 application.command("materialize")(materialize.materialize_command)
@@ -31,6 +33,8 @@ application.command("demo")(demo.demo_command)
 
 def run() -> None:
     """Run the application; exit 0 when done, 1 on failure, 2 on a wrong call."""
+    # What the project says while it works goes to the session logs; the commands report it.
+    logging.getLogger("hst_assets").addHandler(logging.NullHandler())
     try:
         application()
     except BadConfiguration as error:

@@ -70,7 +70,7 @@ def _report(workdir: WorkDir, truth: CampaignTruth) -> list[str]:
 
     table = Table(title="Recovered against the injected truth", title_justify="left")
     for column in ("what", "measured", "limit", ""):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     failed = []
     for line in recovered(
         workdir, truth, max_offset_pix=MAX_OFFSET_PIX, max_flux_error=MAX_FLUX_ERROR

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["dagster_home", "opened_instance"]
 
 _VARIABLE = "DAGSTER_HOME"
+#: The ready-made configuration of the checkout: telemetry off, runs limited.
+_CONFIGURATION = Path(__file__).parents[2] / "data" / "deployment" / "dagster.yaml"
 
 
 def dagster_home() -> Path:
@@ -27,7 +29,7 @@ def dagster_home() -> Path:
         If it is unset and this is not a checkout, or the folder does not exist.
     """
     value = os.environ.get(_VARIABLE)
-    home = Path(value) if value else Path(__file__).parents[2] / "data" / "deployment"
+    home = Path(value) if value else _CONFIGURATION.parent
     if not home.is_dir():
         raise BadConfiguration(
             "no such folder",
@@ -37,10 +39,18 @@ def dagster_home() -> Path:
     return home.absolute()
 
 
+def _configured(home: Path) -> Path:
+    """`home` with a dagster.yaml: without one Dagster would report usage to its makers."""
+    configuration = home / _CONFIGURATION.name
+    if not configuration.exists() and _CONFIGURATION.is_file():
+        configuration.write_bytes(_CONFIGURATION.read_bytes())
+    return home
+
+
 @contextmanager
 def opened_instance() -> Iterator[dg.DagsterInstance]:
     """The Dagster instance, for the time of a command."""
-    home = dagster_home()
+    home = _configured(dagster_home())
     os.environ[_VARIABLE] = str(home)
     import dagster as dg
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +13,20 @@ from hst_assets.workdir import ROOT_VARIABLE, default_root
 
 __all__ = ["RootOption", "TargetArgument", "errors", "output", "root_or_default"]
 
+_PIPED_WIDTH = 120
+
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", help=f"Folder of work directories [default: ${ROOT_VARIABLE} or data/]"),
+    typer.Option(
+        "--root", help=f"Folder of work directories; by default ${ROOT_VARIABLE}, or data/"
+    ),
 ]
 TargetArgument = Annotated[str, typer.Argument(help="Name of the target.", show_default=False)]
 
 
 def output() -> Console:
     """The console for results."""
-    return Console(soft_wrap=True)
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def errors() -> Console:

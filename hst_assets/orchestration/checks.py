@@ -124,7 +124,7 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
 
 
 def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
-    left_out = made.facts.get("n_fail", 0)
+    left_out = made.facts.get("n_left_out", 0)
     return Finding(
         passed=not left_out,
         text=f"{left_out} of {made.facts.get('n_exposures', 0)} exposures of the reference "

@@ -16,6 +16,8 @@ from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.execution.plan.objects import StepFailureData
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.jobs import LEVELS, Level
@@ -193,9 +195,17 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
     """Each failed step, with the words of its failure rather than Dagster's."""
     for event in result.all_events:
         if event.is_step_failure and event.step_key:
-            data = event.step_failure_data
-            shown = data.user_failure_data.description if data.user_failure_data else None
-            yield event.step_key, shown or (data.error.message.strip() if data.error else "failed")
+            yield event.step_key, _reason(event.step_failure_data)
+
+
+def _reason(failure: StepFailureData) -> str:
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    if failure.error is None:
+        return "failed"
+    if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
+        return "made, but its blocking check did not pass (see the note)"
+    return failure.error.message.strip()
 
 
 # --------------------------------------------------------- runs of processes that are gone

@@ -30,3 +30,14 @@ def test_the_ready_instance_reports_nothing_home_and_greets_nobody():
     settings = yaml.safe_load((PROJECT / "data" / "deployment" / "dagster.yaml").read_text())
     assert settings["telemetry"] == {"enabled": False}
     assert settings["nux"] == {"enabled": False}
+
+
+def test_an_instance_without_configuration_gets_the_ready_one(cli, tmp_path):
+    """Otherwise Dagster would send usage statistics."""
+    home = tmp_path / "home"
+    assert not (home / "dagster.yaml").exists()
+    assert cli("materialize", "sn9").code == 2
+    (tmp_path / "root" / "sn1").mkdir()
+    (tmp_path / "root" / "sn1" / "target.toml").touch()
+    cli("materialize", "sn1", "--select", "raw_exposures")
+    assert "enabled: false" in (home / "dagster.yaml").read_text()
