@@ -20,7 +20,8 @@ import numpy as np
 from astropy.table import Column, QTable, vstack
 
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
-from hst_assets.astrometry.reference import CODE_VERSION, TOOLS, ReferenceFrame, read_reference
+from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS
+from hst_assets.astrometry.reference_frame import ReferenceFrame, read_reference
 from hst_assets.astrometry.tweakreg import Outcome, Target, align, untouched
 from hst_assets.astrometry.working_copy import companion_name
 from hst_assets.exposures.raw import raw_ledger

@@ -11,7 +11,8 @@ from hst_assets.astrometry.alignment import (
     make_target_alignment,
     read_alignment,
 )
-from hst_assets.astrometry.reference import make_reference, read_reference
+from hst_assets.astrometry.reference import make_reference
+from hst_assets.astrometry.reference_frame import read_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct

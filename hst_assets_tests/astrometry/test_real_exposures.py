@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hst_assets.astrometry.alignment import make_aligned_visit, read_alignment
-from hst_assets.astrometry.reference import make_reference, read_reference
+from hst_assets.astrometry.reference import make_reference
+from hst_assets.astrometry.reference_frame import read_reference
 from hst_assets.settings import AlignmentSettings
 from hst_assets.workdir import WorkDir
 

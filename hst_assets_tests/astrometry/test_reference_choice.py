@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from hst_assets.astrometry.reference import ReferenceChoice, choose_reference, read_reference
-from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
+from hst_assets.astrometry.reference_choice import ReferenceChoice, choose_reference
+from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import ReferenceSettings, Settings
-from hst_assets.workdir import WorkDir
 
 
 def table(*rows):
@@ -101,8 +100,3 @@ def test_the_deepest_exposure_is_the_anchor():
 def test_a_choice_survives_its_record():
     choice = choose_reference(table(("acs_wfc", "F606W", 1, 300)), Settings())
     assert ReferenceChoice.from_json(json.loads(json.dumps(choice.as_json()))) == choice
-
-
-def test_no_reference_is_an_error_that_says_what_to_do(tmp_path):
-    with pytest.raises(MissingProduct, match="Materialize reference_image"):
-        read_reference(WorkDir(tmp_path, "field"))

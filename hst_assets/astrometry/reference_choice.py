@@ -1,0 +1,151 @@
+"""Which exposures make the reference.
+
+Among the exposures in use, the filters of ``reference.preferred_filters`` that are there; of these
+the detector and filter whose deepest epoch is deepest. Without a preferred filter: wide before
+narrow, then by depth. One epoch only, so that a transient or variable star cannot differ between
+the exposures that make the frame. ACS/HRC, whose field is small, is left aside where another
+detector is there, WFPC2 too if ``reference.avoid_wfpc2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+
+from hst_assets.detectors import DETECTORS, is_wide
+from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.settings import ReferenceSettings, Settings
+
+__all__ = ["ReferenceChoice", "choose_reference"]
+
+
+@dataclass(frozen=True)
+class ReferenceChoice:
+    """Which exposures make the reference.
+
+    Attributes
+    ----------
+    detector_key, filter : str
+        Of all its exposures.
+    epoch : int
+        Number of the epoch they belong to.
+    exposures : dict
+        ``{file: (rootname, exptime_s)}``, deepest first: the first is the anchor.
+    """
+
+    detector_key: str
+    filter: str
+    epoch: int
+    exposures: Mapping[str, tuple[str, float]]
+
+    @property
+    def band(self) -> str:
+        """``<inst>_<det>.<filter>``."""
+        return DETECTORS[self.detector_key].band(self.filter)
+
+    @property
+    def exptime_s(self) -> float:
+        """Summed exposure time."""
+        return sum(exptime for _, exptime in self.exposures.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record of the choice."""
+        return {**asdict(self), "exposures": {k: list(v) for k, v in self.exposures.items()}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ReferenceChoice:
+        """The inverse of `as_json`."""
+        exposures = {name: (str(v[0]), float(v[1])) for name, v in values["exposures"].items()}
+        return cls(values["detector_key"], values["filter"], int(values["epoch"]), exposures)
+
+
+def choose_reference(table: QTable, settings: Settings) -> ReferenceChoice:
+    """Choose the exposures that make the reference.
+
+    Parameters
+    ----------
+    table : QTable
+        The target's exposure table.
+    settings : Settings
+        Section reference.
+
+    Raises
+    ------
+    UnusableInput
+        If no exposure is in use.
+    BadConfiguration
+        If the reference settings leave none of those in use.
+    """
+    used = table[np.asarray(table["used"], dtype=bool)]
+    if len(used) == 0:
+        raise UnusableInput(
+            "no exposure is in use",
+            next_step="See the column 'reason' of the exposure table, or overrides.ecsv",
+        )
+    groups = _groups(_allowed(used, settings.reference))
+    names = {group.filter for group in groups}
+    preferred = [name for name in settings.reference.preferred_filters if name in names]
+    if preferred:
+        groups = [group for group in groups if group.filter in preferred]
+    return min(groups, key=lambda group: _rank(group, by_width=not preferred))
+
+
+def _rank(group: ReferenceChoice, *, by_width: bool) -> tuple[int, float, str, int]:
+    width = _width_class(group.filter) if by_width else 0
+    return width, -group.exptime_s, group.band, group.epoch
+
+
+def _width_class(name: str) -> int:
+    """Order of preference among filters nobody preferred: LP, W, X, M, N, others."""
+    for rank, ending in enumerate(("LP", "W", "X", "M", "N")):
+        if name.split("-", maxsplit=1)[0].endswith(ending):
+            return rank
+    return 2 if is_wide(name) else 5
+
+
+def _allowed(used: QTable, options: ReferenceSettings) -> QTable:
+    keys = np.asarray(used["detector_key"], dtype=str)
+    filters = np.char.upper(np.asarray(used["filter"], dtype=str))
+    keep = np.ones(len(used), dtype=bool)
+    if options.filter:
+        keep &= np.isin(filters, [name.strip().upper() for name in options.filter])
+    if options.instrument:
+        keep &= np.char.find(keys, options.instrument.strip().lower()) >= 0
+    if not keep.any():
+        present = sorted({f"{k}/{f}" for k, f in zip(keys, filters, strict=True)})
+        raise BadConfiguration(
+            "no exposure in use has the reference filter and instrument asked for",
+            where="reference.filter, reference.instrument",
+            next_step=f"In use are: {', '.join(present)}",
+        )
+    avoided = ["acs_hrc", *(["wfpc2"] if options.avoid_wfpc2 else [])]
+    for key in avoided:
+        others = keep & (keys != key)
+        keep = others if others.any() else keep
+    return used[keep]
+
+
+def _groups(rows: QTable) -> list[ReferenceChoice]:
+    members: dict[tuple[str, str, int], list[Any]] = {}
+    for row in rows:
+        key = (str(row["detector_key"]), str(row["filter"]), int(row["epoch"]))
+        members.setdefault(key, []).append(row)
+    return [
+        ReferenceChoice(*key, exposures={str(r["file"]): _facts_of(r) for r in _deepest_first(of)})
+        for key, of in members.items()
+    ]
+
+
+def _deepest_first(rows: list[Any]) -> list[Any]:
+    return sorted(
+        rows,
+        key=lambda r: (-r["exptime"].to_value("s"), r["mjd_start"].to_value("d"), r["file"]),
+    )
+
+
+def _facts_of(row: Any) -> tuple[str, float]:
+    return str(row["rootname"]), float(row["exptime"].to_value("s"))

@@ -1,0 +1,84 @@
+"""The reference as later stages see it, and the note in which it is written down."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hst_assets.failures import MissingProduct
+from hst_assets.provenance import read_record
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = ["ReferenceFrame", "read_note", "read_reference", "write_note"]
+
+
+@dataclass(frozen=True)
+class ReferenceFrame:
+    """The reference as later stages see it.
+
+    Attributes
+    ----------
+    image : `~pathlib.Path`
+        The image.
+    catalogue : `~pathlib.Path`
+        Its stars (ECSV: ra, dec in degrees, brightest first).
+    digest : str
+        Its data version.
+    name : str
+        Short name for tables and logs.
+    anchor : str
+        File of the exposure whose own WCS is the frame; empty for a user's image.
+    """
+
+    image: Path
+    catalogue: Path
+    digest: str
+    name: str
+    anchor: str = ""
+
+
+def read_reference(workdir: WorkDir) -> ReferenceFrame:
+    """The reference that stands.
+
+    Raises
+    ------
+    MissingProduct
+        If none was made, or its image or catalogue is gone.
+    """
+    note = read_note(workdir)
+    next_step = "Materialize reference_image"
+    if note is None:
+        raise MissingProduct(
+            "no reference was chosen yet", where=workdir.reference_choice, next_step=next_step
+        )
+    image = workdir.absolute(note["image"])
+    for path in (image, workdir.reference_catalog):
+        if not path.is_file():
+            raise MissingProduct(
+                "the reference is no longer there", where=path, next_step=next_step
+            )
+    record = read_record(workdir.reference_choice if note["user"] else image)
+    if record is None:
+        raise MissingProduct("the reference was not finished", where=image, next_step=next_step)
+    name = re.sub(r"\.drc\.fits$|\.fits$", "", image.name)
+    return ReferenceFrame(
+        image, workdir.reference_catalog, record.digest, name, note.get("anchor", "")
+    )
+
+
+def read_note(workdir: WorkDir) -> dict[str, Any] | None:
+    """The note on the reference; None where there is none or it is not whole."""
+    try:
+        note: dict[str, Any] = json.loads(workdir.reference_choice.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return note
+
+
+def write_note(workdir: WorkDir, note: dict[str, Any]) -> None:
+    """Write the note on the reference."""
+    with write_atomically(workdir.reference_choice) as part:
+        part.write_text(json.dumps(note, indent=1, sort_keys=True))
