@@ -1,0 +1,146 @@
+"""What the web UI is told by its server: assets, checks, sensors, schedules, pictures."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from PIL import Image
+
+from hst_assets.orchestration.checks import CHECKS
+from hst_assets.orchestration.jobs import LEVELS
+from hst_assets.orchestration.walk import walk
+
+PROJECT = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.ui, pytest.mark.slow]
+
+
+@pytest.fixture
+def home(tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "dagster.yaml").write_bytes(
+        (PROJECT / "data" / "deployment" / "dagster.yaml").read_bytes()
+    )
+    return folder
+
+
+@pytest.fixture
+def instance(home, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@pytest.fixture
+def ask(campaign, defs, instance, home):
+    """A running server over an instance in which one target was walked; asks it GraphQL."""
+    campaign.add_exposure("sn1", "iaaa01")
+    workdir = campaign.workdir("sn1")
+    picture = workdir.workspace / "picture.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (64, 64), 128).save(picture)
+    campaign.facts |= {"previews": ["workspace/picture.png"], "log": "logs/x.log"}
+    list(walk(defs, instance, workdir))
+    port = _free_port()
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "dagster_webserver", "-w", "workspace.yaml"),
+            *("-h", "127.0.0.1", "-p", str(port)),
+        ],
+        cwd=PROJECT,
+        env={**os.environ, "DAGSTER_HOME": str(home), "HST_ASSETS_ROOT": str(campaign.root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port, server)
+        yield lambda query: _post(port, query)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for(port, server, within_s=120):
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            _post(port, "{ version }")
+        except OSError:
+            time.sleep(0.3)
+        else:
+            return
+    raise AssertionError("the web server did not come up")
+
+
+def _post(port, query):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        json.dumps({"query": query}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        answer = json.load(reply)
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def test_the_server_shows_everything_that_is_defined(ask):
+    nodes = ask(
+        "{ assetNodes { assetKey { path } description groupName"
+        " assetChecksOrError { ... on AssetChecks { checks { name blocking } } } } }"
+    )["assetNodes"]
+    shown = {node["assetKey"]["path"][-1]: node for node in nodes}
+    assert set(shown) == {asset for level in LEVELS for asset in level.assets}
+    for asset, checks in CHECKS.items():
+        listed = shown[asset]["assetChecksOrError"].get("checks", [])
+        assert {c["name"]: c["blocking"] for c in listed} == {c.name: c.blocking for c in checks}
+
+    repository = ask(
+        "{ repositoriesOrError { ... on RepositoryConnection { nodes"
+        " { sensors { name } schedules { name } jobs { name } } } } }"
+    )["repositoriesOrError"]["nodes"][0]
+    assert len(repository["sensors"]) == len(LEVELS)
+    assert len(repository["schedules"]) == len(LEVELS)
+    assert {job["name"] for job in repository["jobs"]} >= {level.job for level in LEVELS}
+
+    event = ask(
+        '{ assetOrError(assetKey: {path: ["epoch_drizzles"]}) { ... on Asset {'
+        " assetMaterializations(limit: 1) { partition metadataEntries { label __typename"
+        " ... on MarkdownMetadataEntry { mdStr } ... on PathMetadataEntry { path } } } } } }"
+    )["assetOrError"]["assetMaterializations"][0]
+    assert event["partition"] == "sn1/iaaa01"
+    entries = {entry["label"]: entry for entry in event["metadataEntries"]}
+    assert "data:image/png;base64," in entries["preview"]["mdStr"]
+    assert entries["log"]["path"].endswith("sn1/logs/x.log")
+    assert entries["n_used"]["__typename"] == "IntMetadataEntry"
+
+    states = ask(
+        "{ instance { hasInfo } assetNodes { assetKey { path } "
+        " partitionStats { numMaterialized numFailed } } }"
+    )["assetNodes"]
+    counts = {n["assetKey"]["path"][-1]: n["partitionStats"]["numMaterialized"] for n in states}
+    assert counts["epoch_drizzles"] == 1
+    assert counts["drizzled_stacks"] == 1
+
+
+def test_the_ui_is_started_on_the_loopback_address():
+    plan = subprocess.run(
+        ["make", "-n", "up"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
+    command = next(line for line in plan.splitlines() if "dagster dev" in line)
+    assert "-h 127.0.0.1" in command
+    assert "-p 3000" in command
