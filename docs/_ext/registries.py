@@ -156,12 +156,12 @@ def _drizzle_columns() -> list[tuple[str, str, str]]:
 
     from astropy.table import QTable
 
-    from hst_assets.imaging import drizzling
+    from hst_assets.imaging.index import write_index
     from hst_assets.workdir import WorkDir
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.ecsv"
-        drizzling._write_index([], path, WorkDir(Path(folder), "any"))  # noqa: SLF001
+        write_index([], path, WorkDir(Path(folder), "any"))
         index = QTable.read(path, format="ascii.ecsv")
     return [
         (name, _unit(index[name].unit), index[name].info.description) for name in index.colnames

@@ -19,7 +19,7 @@ from hst_assets.failures import (
     ToolFailed,
     UnusableInput,
 )
-from hst_assets.imaging import drizzling
+from hst_assets.imaging import drizzling, making
 from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
 from hst_assets.provenance import read_record
@@ -80,7 +80,7 @@ class Drizzler:
 @pytest.fixture
 def drizzler(monkeypatch: pytest.MonkeyPatch) -> Drizzler:
     stand_in = Drizzler()
-    monkeypatch.setattr(drizzling, "drizzle_many", stand_in)
+    monkeypatch.setattr(making, "drizzle_many", stand_in)
     return stand_in
 
 
@@ -127,6 +127,33 @@ def test_the_index_tells_about_each_product(workdir, settings, drizzler) -> None
     assert whole["digest"] == read_record(workdir.absolute(whole["file"])).digest
 
 
+def test_what_an_astronomer_looks_at_first_is_in_the_facts(workdir, settings, drizzler) -> None:
+    drizzler.bad_fraction = 0.9
+    (first, _) = make_visit_drizzles(workdir, "isim02", settings).facts["products"]
+    width, height = map(int, first.pop("size").split("\N{MULTIPLICATION SIGN}"))
+    table = read_table(workdir.visit_products("isim02"))
+    assert (width, height) == (table["nx"][0].value, table["ny"][0].value)
+    assert first == {
+        "product": "isim02.wfc3_uvis.f606w.drc.fits",
+        "exposures": 1,
+        "exptime_s": 300.0,
+        "scale_arcsec": 0.04,
+        "sky": 0.04,
+        "flux_ratio": None,
+        "problems": "90.0% of the footprint has no weight",
+    }
+
+
+def test_the_log_is_of_a_product_that_was_drizzled(workdir, settings, drizzler) -> None:
+    assert "log" not in make_visit_drizzles(workdir, "isim01", settings).facts
+    log = workdir.log("drizzle", "isim02.wfc3_uvis.f814w")
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("AstroDrizzle")
+    made = make_visit_drizzles(workdir, "isim02", settings)
+    assert made.facts["log"] == workdir.relative(log)
+    assert list(read_table(workdir.visit_products("isim02"))["log"]) == ["", workdir.relative(log)]
+
+
 def test_products_are_prefixed_with_the_object(workdir, settings, drizzler) -> None:
     make_stacks(workdir, changed(settings, object_name="sn1"))
     assert names(workdir.drizzle) == {f"sn1.{name}" for name in EPOCHS | FILTERS}
@@ -170,7 +197,7 @@ def test_without_hard_links_products_are_copied(workdir, settings, drizzler, mon
     def refuse(*_: object) -> None:
         raise OSError("no links here")
 
-    monkeypatch.setattr(drizzling.os, "link", refuse)
+    monkeypatch.setattr(making.os, "link", refuse)
     make_stacks(workdir, settings)
     one, other = (
         workdir.drizzle / "wfc3_uvis.f814w.ut150816_0003.drc.fits",
@@ -284,7 +311,7 @@ def test_a_run_that_ended_between_two_products_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(drizzling, "_write_index", die)
+        interrupted.setattr(drizzling, "write_index", die)
         with pytest.raises(KeyboardInterrupt):
             make_visit_drizzles(workdir, "isim02", settings)
     drizzler.forget()

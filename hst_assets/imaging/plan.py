@@ -1,0 +1,199 @@
+"""Which drizzled images a visit and a target are to have, from which exposures.
+
+Nothing is made here: exposures are grouped, and each group gets the recipe of its product.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from astropy.time import Time
+
+from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.exposures.table import read_table
+from hst_assets.failures import MissingProduct
+from hst_assets.imaging.astrodrizzle import CODE_VERSION, TOOLS, parameters
+from hst_assets.provenance import Recipe
+from hst_assets.settings import DrizzleSettings, Settings
+from hst_assets.workdir import WorkDir
+
+__all__ = [
+    "STAGE",
+    "AlignedExposure",
+    "Product",
+    "aligned_exposures",
+    "products_of_visit",
+    "scale_of",
+    "stacks_of_target",
+]
+
+logger = logging.getLogger(__name__)
+
+#: Stage name in the record beside each drizzled image.
+STAGE = "drizzled_image"
+_DAY_FORMAT = "%y%m%d"
+_Key = TypeVar("_Key", str, int)
+
+
+@dataclass(frozen=True)
+class AlignedExposure:
+    """One aligned exposure that goes into products."""
+
+    rootname: str
+    file: str
+    detector_key: str
+    filter: str
+    exptime_s: float
+    mjd_start: float
+    epoch: int
+    digest: str
+
+    @property
+    def band(self) -> str:
+        """Detector and filter."""
+        return DETECTORS[self.detector_key].band(self.filter)
+
+
+@dataclass(frozen=True)
+class Product:
+    """One drizzled image that is to stand.
+
+    `epoch` is 0 for a visit's product and for the stack of all epochs.
+    """
+
+    path: Path
+    band: str
+    epoch: int
+    exposures: tuple[AlignedExposure, ...]
+    recipe: Recipe
+    label: str
+
+    @property
+    def detector(self) -> Detector:
+        """Registry row of the exposures' detector."""
+        return DETECTORS[self.exposures[0].detector_key]
+
+
+def aligned_exposures(
+    workdir: WorkDir, table: QTable, visits: Sequence[str]
+) -> list[AlignedExposure]:
+    """The exposures that are in use and whose alignment lets them into products.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Of the target.
+    table : QTable
+        Exposure table of a visit or of the target.
+    visits : sequence of str
+        The visits in it. One of several that is not aligned is left out.
+
+    Raises
+    ------
+    MissingProduct
+        If the only visit is not aligned.
+    """
+    digests: dict[str, str] = {}
+    for visit in visits:
+        path = workdir.visit_alignment(visit)
+        if not path.is_file():
+            if len(visits) == 1:
+                raise MissingProduct(
+                    f"visit {visit} is not aligned", where=path, next_step="Align it first"
+                )
+            logger.warning("visit %s is not aligned: left out of the stacks", visit)
+            continue
+        alignment = read_table(path)
+        for row in alignment[np.asarray(alignment["used"], dtype=bool)]:
+            digests[str(row["rootname"])] = str(row["digest"])
+    return [
+        AlignedExposure(
+            rootname=str(row["rootname"]),
+            file=str(row["file"]),
+            detector_key=str(row["detector_key"]),
+            filter=str(row["filter"]),
+            exptime_s=float(row["exptime"].to_value(u.s)),
+            mjd_start=float(row["mjd_start"].to_value(u.day)),
+            epoch=int(row["epoch"]),
+            digest=digests[str(row["rootname"])],
+        )
+        for row in table[np.asarray(table["used"], dtype=bool)]
+        if str(row["rootname"]) in digests
+    ]
+
+
+def _grouped(
+    exposures: Iterable[AlignedExposure], key: Callable[[AlignedExposure], _Key]
+) -> dict[_Key, list[AlignedExposure]]:
+    """Exposures by key, keys sorted, exposures in time order."""
+    groups: dict[_Key, list[AlignedExposure]] = {}
+    for exposure in sorted(exposures, key=lambda item: (item.mjd_start, item.rootname)):
+        groups.setdefault(key(exposure), []).append(exposure)
+    return {name: groups[name] for name in sorted(groups)}
+
+
+def _product(
+    path: Path,
+    label: str,
+    exposures: Sequence[AlignedExposure],
+    settings: Settings,
+    *,
+    epoch: int = 0,
+) -> Product:
+    detector = DETECTORS[exposures[0].detector_key]
+    recipe = Recipe(
+        stage=STAGE,
+        code_version=CODE_VERSION,
+        inputs={exposure.rootname: exposure.digest for exposure in exposures},
+        settings={
+            # The parameters in force, not the settings behind them: spelling out a default
+            # changes nothing.
+            "parameters": parameters(detector, len(exposures), settings.drizzle),
+            "scale_arcsec": scale_of(detector, settings.drizzle),
+            "size_pix": settings.drizzle.size_pix,
+            "object_name": settings.drizzle.object_name,
+            "target": settings.target.as_recipe(),
+        },
+        tools=TOOLS,
+    )
+    return Product(path, exposures[0].band, epoch, tuple(exposures), recipe, label)
+
+
+def scale_of(detector: Detector, choices: DrizzleSettings) -> float:
+    """Pixel scale of a detector's products (arcsec): the user's, or else the detector's own."""
+    return choices.scale_arcsec or detector.drizzle_scale_arcsec
+
+
+def products_of_visit(
+    workdir: WorkDir, visit: str, exposures: Sequence[AlignedExposure], settings: Settings
+) -> list[Product]:
+    """One product for each detector and filter of a visit's exposures."""
+    return [
+        _product(workdir.visit_drizzle(visit, band), f"{visit}.{band}", members, settings)
+        for band, members in _grouped(exposures, lambda exposure: exposure.band).items()
+    ]
+
+
+def stacks_of_target(
+    workdir: WorkDir, exposures: Sequence[AlignedExposure], settings: Settings
+) -> list[Product]:
+    """For each detector and filter, one product for each epoch and one for all of them."""
+    name = settings.drizzle.object_name
+    stacks = []
+    for band, members in _grouped(exposures, lambda exposure: exposure.band).items():
+        for epoch, sharing in _grouped(members, lambda exposure: exposure.epoch).items():
+            start = min(exposure.mjd_start for exposure in sharing)
+            day = Time(start, format="mjd", scale="utc").strftime(_DAY_FORMAT)
+            path = workdir.epoch_stack(band, day, epoch, name)
+            label = f"{band}.{epoch:04d}"
+            stacks.append(_product(path, label, sharing, settings, epoch=epoch))
+        path = workdir.filter_stack(band, name)
+        stacks.append(_product(path, f"{band}.all", members, settings))
+    return stacks
