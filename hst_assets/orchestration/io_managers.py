@@ -31,12 +31,16 @@ __all__ = ["PRODUCTS", "WorkDirIOManager", "product_path"]
 
 
 def _reference_image(workdir: WorkDir) -> Path:
-    """The image that the recorded choice names; the choice itself while there is none."""
+    """The image that the recorded choice names.
+
+    The choice itself stands for an image of the user's own, beside which nothing is written, and
+    while nothing has been chosen.
+    """
     try:
         choice = json.loads(workdir.reference_choice.read_text())
     except FileNotFoundError:
         return workdir.reference_choice
-    return workdir.absolute(choice["image"])
+    return workdir.reference_choice if choice.get("user") else workdir.absolute(choice["image"])
 
 
 _VISIT_PRODUCTS: dict[str, Callable[[WorkDir, str], Path]] = {

@@ -149,3 +149,12 @@ def test_products_of_different_assets_never_share_a_path(tmp_path):
     paths = [product_path(tmp_path, asset, partitions[asset]) for asset in PRODUCTS]
     assert len(set(paths)) == len(paths)
     assert all(path.is_relative_to(tmp_path / "sn1") for path in paths)
+
+
+def test_an_image_of_the_users_own_is_stood_for_by_the_choice(tmp_path):
+    """Records lie beside products, but nothing is written beside a user's file."""
+    workdir = WorkDir(tmp_path, "sn1").create()
+    workdir.reference_choice.write_text('{"image": "/elsewhere/mine.fits", "user": true}')
+    assert product_path(tmp_path, "reference_image", "sn1") == workdir.reference_choice
+    workdir.reference_choice.write_text('{"image": "a.ref_0001.drc.fits", "user": false}')
+    assert product_path(tmp_path, "reference_image", "sn1") == workdir.base / "a.ref_0001.drc.fits"
