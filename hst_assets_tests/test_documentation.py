@@ -166,10 +166,10 @@ def test_the_registry_of_exposure_columns_appears(registries: ModuleType) -> Non
 
 
 def test_columns_of_star_matches_are_documented() -> None:
-    from hst_assets.astrometry import alignment
+    from hst_assets.astrometry.measurement import MATCH_UNITS
 
     text = (DOCS / "reference" / "tables.md").read_text()
-    assert [name for name in alignment._MATCH_UNITS if f"`{name}`" not in text] == []
+    assert [name for name in MATCH_UNITS if f"`{name}`" not in text] == []
 
 
 # ------------------------------------------------------------------------ commands and assets

@@ -138,7 +138,7 @@ def settings(section: str) -> list[str]:
 def column_rows(name: str) -> list[tuple[str, str, str]]:
     """Column, unit and meaning of one of the project's tables."""
     if name == "alignment":
-        from hst_assets.astrometry.alignment import ALIGNMENT_COLUMNS
+        from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
 
         return [(key, _unit(unit), text) for key, (unit, text) in ALIGNMENT_COLUMNS.items()]
     if name == "drizzles":

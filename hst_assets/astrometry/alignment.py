@@ -8,90 +8,41 @@ the WCS it came with, bit for bit, and is left out of products unless
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import astropy.units as u
 import numpy as np
 from astropy.table import Column, QTable, vstack
 
+from hst_assets.astrometry.alignment_table import (
+    alignment_row,
+    alignment_summary,
+    alignment_table,
+    first_look,
+    read_alignment,
+)
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
-from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS
+from hst_assets.astrometry.gate import judge_anchor
+from hst_assets.astrometry.measurement import MATCH_UNITS
+from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, ledger_digests, raw_inputs
 from hst_assets.astrometry.reference_frame import ReferenceFrame, read_reference
-from hst_assets.astrometry.tweakreg import Outcome, Target, align, untouched
-from hst_assets.astrometry.working_copy import companion_name
-from hst_assets.exposures.raw import raw_ledger
+from hst_assets.astrometry.tweakreg import Outcome, Target, align, joint_failure, untouched
+from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.table import read_table
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
 
-__all__ = [
-    "ALIGNMENT_COLUMNS",
-    "make_aligned_visit",
-    "make_target_alignment",
-    "read_alignment",
-]
+__all__ = ["make_aligned_visit", "make_target_alignment"]
 
 logger = logging.getLogger(__name__)
 
 STAGE = "aligned_exposures"
 TARGET_STAGE = "target_alignment"
-
-#: Name, unit (None: a plain number or text) and meaning of the alignment table's columns.
-ALIGNMENT_COLUMNS: dict[str, tuple[u.UnitBase | None, str]] = {
-    "rootname": (None, "Rootname of the exposure"),
-    "file": (None, "File in workspace/"),
-    "status": (None, "PASS, COMPROMISED, FAIL or SKIPPED"),
-    "method": (None, "Which method gave the WCS; none: it is the archive's"),
-    "used": (None, "Whether the exposure goes into products"),
-    "reason": (None, "Why not PASS, or why not used"),
-    "n_matches": (None, "Stars in the fit"),
-    "rms_x": (u.pix, "RMS of the fit along the detector's x axis"),
-    "rms_y": (u.pix, "RMS of the fit along the detector's y axis"),
-    "rms_ra": (u.mas, "RMS of the fit in right ascension"),
-    "rms_dec": (u.mas, "RMS of the fit in declination"),
-    "shift_ra": (u.arcsec, "Motion of the exposure in right ascension times cos Dec"),
-    "shift_dec": (u.arcsec, "Motion of the exposure in declination"),
-    "rotation": (u.deg, "Rotation of the exposure, x (west) to y (north)"),
-    "scale": (None, "Scale of the new WCS over that of the old one"),
-    "held_out_offset_x": (u.pix, "Median residual in x of stars kept out of the fit"),
-    "held_out_offset_y": (u.pix, "Median residual in y of stars kept out of the fit"),
-    "n_held_out": (None, "Stars kept out of the fit that were found again"),
-    "contrast": (None, "Pairs at the fit over the most that scrambled lists give"),
-    "tries": (None, "Rungs of the ladder that were tried"),
-    "digest": (None, "Recipe of this exposure's alignment"),
-}
-
-_FROM_NUMBERS = {
-    "rms_x": "rms_x",
-    "rms_y": "rms_y",
-    "rms_ra": "rms_ra_mas",
-    "rms_dec": "rms_dec_mas",
-    "shift_ra": "shift_ra_arcsec",
-    "shift_dec": "shift_dec_arcsec",
-    "rotation": "rotation_deg",
-    "scale": "scale",
-    "held_out_offset_x": "held_out_x",
-    "held_out_offset_y": "held_out_y",
-    "contrast": "contrast",
-}
-
-_MATCH_UNITS = {
-    "x": u.pix,
-    "y": u.pix,
-    "dx": u.pix,
-    "dy": u.pix,
-    "dra": u.mas,
-    "ddec": u.mas,
-    "ra": u.deg,
-    "dec": u.deg,
-}
 
 
 @dataclass(frozen=True)
@@ -133,26 +84,36 @@ def make_aligned_visit(
     ------
     MissingProduct
         If the reference or the exposure table is not there.
+    ToolFailed, OutOfMemory
+        If the tool gave no answer on an exposure (it crashed, took too long, had no memory).
+        That is no property of the exposure and is not recorded; the others are done and kept,
+        and the next run tries only what is missing.
     """
     table = read_table(workdir.visit_exposures(visit))
     rows = table[np.asarray(table["used"], dtype=bool)]
     frame = None if settings.alignment.skip_tweakreg else read_reference(workdir)
-    digests = {file.name: file.sha256 for file in raw_ledger(workdir)}
+    digests = ledger_digests(workdir)
     jobs = [_job(workdir, settings, row, frame, digests) for row in rows]
-    made = _make_exposures(workdir, settings, jobs, frame, redo=redo)
+    made, failures = _make_exposures(workdir, settings, jobs, frame, redo=redo)
     recipe = Recipe(
         stage=STAGE,
         code_version=CODE_VERSION,
-        inputs={job.target.raw.name: each.digest for job, each in zip(jobs, made, strict=True)},
+        inputs={job.target.raw.name: job.recipe.digest for job in jobs},
         settings={"on_failure": settings.alignment.on_failure},
     )
+
+    def run() -> Result:
+        if failures:
+            raise joint_failure(failures, where=f"visit {visit}")
+        return _write_visit(workdir, visit, settings, jobs, made)
+
     ran_any = any(each.ran for each in made)
     return make(
         recipe,
         workdir.visit_alignment(visit),
         workdir,
-        lambda: _write_visit(workdir, visit, settings, jobs, made),
-        redo=redo or ran_any,
+        run,
+        redo=redo or ran_any or bool(failures),
     )
 
 
@@ -164,15 +125,7 @@ def _job(
     digests: Mapping[str, str],
 ) -> _Job:
     name = str(row["file"])
-    inputs = {}
-    for each in filter(None, (name, companion_name(name))):
-        if each not in digests:
-            raise MissingProduct(
-                "the exposure is not in the ledger of raw/",
-                where=workdir.raw / each,
-                next_step="Ingest it again",
-            )
-        inputs[f"raw:{each}"] = digests[each]
+    inputs = raw_inputs(workdir, [name], digests)
     # What becomes of a failure is decided in the table: it must not run the tool again.
     how: dict[str, Any] = {"skip_tweakreg": True}
     if frame is not None:
@@ -191,59 +144,77 @@ def _make_exposures(
     frame: ReferenceFrame | None,
     *,
     redo: bool,
-) -> list[Made]:
-    """Run what does not stand, all in one batch, then record each exposure by itself."""
+) -> tuple[list[Made], dict[str, HstAssetsError]]:
+    """Run what does not stand, all in one batch, then record each exposure by itself.
+
+    Returns what stands, and by rootname the failures of the tool, which leave no record.
+    """
     due = [job for job in jobs if redo or not job.stands(workdir)]
-    outcomes: dict[str, Outcome] = {}
+    made: list[Made] = []
+    failures: dict[str, HstAssetsError] = {}
     with ExitStack() as stack:
+        outcomes: dict[str, Outcome] = {}
         if due:
             scratch = stack.enter_context(workdir.scratch(STAGE))
-            outcomes = _outcomes(workdir, settings, due, frame, scratch)
-        return [_record(workdir, job, outcomes.get(job.target.rootname), frame) for job in jobs]
+            outcomes = _outcomes(settings, workdir, [job.target for job in due], frame, scratch)
+        for job in jobs:
+            outcome = outcomes.get(job.target.rootname)
+            if outcome is not None and outcome.failure is not None:
+                WorkDir.record(job.product).unlink(missing_ok=True)
+                failures[job.target.rootname] = outcome.failure
+            else:
+                made.append(_record(workdir, job, outcome, frame))
+    return made, failures
 
 
 def _outcomes(
-    workdir: WorkDir,
     settings: Settings,
-    jobs: Sequence[_Job],
+    workdir: WorkDir,
+    targets: Sequence[Target],
     frame: ReferenceFrame | None,
     scratch: Path,
 ) -> dict[str, Outcome]:
-    targets = [job.target for job in jobs]
-    if frame is not None:
-        results = align(
-            targets,
-            frame.catalogue,
-            settings=settings,
-            workdir=workdir,
-            scratch=scratch,
-            stage=STAGE,
-        )
-    else:
-        results = []
-        for target in targets:
-            folder = scratch / target.rootname
-            folder.mkdir()
-            reason = "alignment skipped by alignment.skip_tweakreg: the archive's WCS"
-            results.append(
-                untouched(target, folder, status="SKIPPED", method="none", reason=reason)
+    """The outcome of each exposure by rootname."""
+    if frame is None:
+        reason = "alignment skipped by alignment.skip_tweakreg: the archive's WCS"
+        return {
+            target.rootname: untouched(
+                target, scratch, status="SKIPPED", method="none", reason=reason
             )
-    return {
-        target.rootname: _unless_anchor(target, outcome, frame)
-        for target, outcome in zip(targets, results, strict=True)
+            for target in targets
+        }
+    outcomes = {
+        target.rootname: _alone(target, frame, settings, scratch)
+        for target in targets
+        if frame.is_alone(target.raw.name)
     }
+    others = [target for target in targets if target.rootname not in outcomes]
+    results = align(
+        others,
+        frame.catalogue,
+        settings=settings,
+        workdir=workdir,
+        scratch=scratch,
+        stage=STAGE,
+    )
+    for target, outcome in zip(others, results, strict=True):
+        outcomes[target.rootname] = _unless_anchor(target, outcome, frame)
+    return outcomes
 
 
-def _unless_anchor(target: Target, outcome: Outcome, frame: ReferenceFrame | None) -> Outcome:
+def _alone(target: Target, frame: ReferenceFrame, settings: Settings, scratch: Path) -> Outcome:
+    """The exposure that alone is the reference: matched with itself, it would always be right."""
+    verdict = judge_anchor(frame.n_stars, frame.n_failed, settings.gate)
+    reason = "; ".join(("defines the frame: it alone makes the reference", *verdict.reasons))
+    return untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
+
+
+def _unless_anchor(target: Target, outcome: Outcome, frame: ReferenceFrame) -> Outcome:
     """The outcome; but an anchor without a fit is on the frame all the same: it defines it."""
-    if (
-        frame is None
-        or target.raw.name != frame.anchor
-        or outcome.status != "FAIL"
-        or not outcome.files
-    ):
+    failed = outcome.status == "FAIL" and outcome.files and outcome.failure is None
+    if target.raw.name != frame.anchor or not failed:
         return outcome
-    reason = f"its own WCS is the reference frame; a fit to it failed: {outcome.reason}"
+    reason = f"defines the frame: its own WCS is the reference's; a fit failed: {outcome.reason}"
     return replace(
         outcome, status="COMPROMISED", method=ANCHOR, reason=reason, numbers=None, matches=None
     )
@@ -265,7 +236,8 @@ def _publish(workdir: WorkDir, job: _Job, outcome: Outcome, frame: ReferenceFram
     """Give the working copy its cards and its name in workspace/."""
     published = []
     if not outcome.files:
-        workdir.aligned(job.target.raw.name).unlink(missing_ok=True)  # of an earlier run
+        for path in WorkingCopy.at(job.product).files:
+            path.unlink(missing_ok=True)  # of an earlier run
     else:
         write_cards(
             outcome.files[0],
@@ -301,118 +273,23 @@ def _write_visit(
     workdir: WorkDir, visit: str, settings: Settings, jobs: Sequence[_Job], made: Sequence[Made]
 ) -> Result:
     keep = settings.alignment.on_failure == "keep_a_priori"
-    rows = [_row(job, each, keep=keep) for job, each in zip(jobs, made, strict=True)]
+    rows = [
+        alignment_row(each.facts, file=job.target.raw.name, digest=each.digest, keep=keep)
+        for job, each in zip(jobs, made, strict=True)
+    ]
+    table = alignment_table(rows)
     product = workdir.visit_alignment(visit)
     with write_atomically(product) as part:
-        _table(rows).write(part, format="ascii.ecsv", overwrite=True)
-    return Result((product,), _facts(workdir, visit, rows, made))
-
-
-def _row(job: _Job, made: Made, *, keep: bool) -> dict[str, Any]:
-    facts = made.facts
-    numbers = facts["numbers"] or {}
-    status, reason = facts["status"], facts["reason"]
-    used = status != "FAIL"
-    if status == "FAIL" and keep and facts["usable"]:
-        used, reason = True, f"kept with the archive's WCS although: {reason}"
-    row = {
-        "rootname": job.target.rootname,
-        "file": job.target.raw.name,
-        "status": status,
-        "method": facts["method"],
-        "used": used,
-        "reason": reason,
-        "n_matches": numbers.get("n_matches", 0),
-        "n_held_out": numbers.get("n_held_out", 0),
-        "tries": len(facts["tries"]),
-        "digest": made.digest,
-    }
-    for column, name in _FROM_NUMBERS.items():
-        value = numbers.get(name)
-        row[column] = math.nan if value is None else value
-    return row
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> QTable:
-    table = QTable()
-    for name, (unit, description) in ALIGNMENT_COLUMNS.items():
-        values = np.array([row[name] for row in rows], dtype=_dtype(name))
-        column = Column(values) if unit is None else u.Quantity(values, unit)
-        table[name] = column
-        table[name].info.description = description
-    return table
-
-
-def _dtype(name: str) -> str:
-    if name in ("n_matches", "n_held_out", "tries"):
-        return "int64"
-    if name == "used":
-        return "bool"
-    return "float64" if name in _FROM_NUMBERS else "str"
-
-
-def read_alignment(path: Path) -> QTable:
-    """Read a visit's alignment table.
-
-    Raises
-    ------
-    MissingProduct
-        If it is not there.
-    """
-    if not path.is_file():
-        raise MissingProduct(
-            "no alignment table", where=path, next_step="Materialize aligned_exposures"
-        )
-    table = QTable.read(path, format="ascii.ecsv")
-    for name in ALIGNMENT_COLUMNS:
-        # An empty text is read as masked.
-        if hasattr(table[name], "filled") and table[name].dtype.kind == "U":
-            table[name] = table[name].filled("")
-    return table
-
-
-def _facts(
-    workdir: WorkDir, visit: str, rows: Sequence[Mapping[str, Any]], made: Sequence[Made]
-) -> dict[str, Any]:
-    count = dict.fromkeys(("PASS", "COMPROMISED", "FAIL", "SKIPPED"), 0)
-    for row in rows:
-        count[row["status"]] += 1
-    good = [row for row in rows if row["status"] in ("PASS", "COMPROMISED")]
-    rms = [max(r["rms_x"], r["rms_y"]) for r in good if math.isfinite(r["rms_x"])]
-    return {
-        "n_exposures": len(rows),
-        "n_used": sum(row["used"] for row in rows),
-        "n_pass": count["PASS"],
-        "n_compromised": count["COMPROMISED"],
-        "n_fail": count["FAIL"],
-        "n_skipped": count["SKIPPED"],
-        "median_rms_pix": round(float(np.median(rms)), 4) if rms else None,
-        "shifts": [_shift_row(row) for row in rows[:10]],
+        table.write(part, format="ascii.ecsv", overwrite=True)
+    facts = {
+        **alignment_summary(table),
+        "shifts": first_look(rows),
         "tries": {
             str(each.facts["rootname"]): each.facts["tries"] for each in made if each.facts["tries"]
         },
         "log": workdir.relative(workdir.log(STAGE, f"{visit}*")),
     }
-
-
-def _shift_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What an astronomer looks at first, rounded; None for what there is not."""
-    digits = {"shift_ra": 4, "shift_dec": 4, "rotation": 5, "rms_x": 3, "rms_y": 3}
-    rounded = {
-        name: round(float(row[name]), n) if math.isfinite(row[name]) else None
-        for name, n in digits.items()
-    }
-    return {
-        "rootname": row["rootname"],
-        "status": row["status"],
-        "n_matches": int(row["n_matches"]),
-        "shift_ra_arcsec": rounded["shift_ra"],
-        "shift_dec_arcsec": rounded["shift_dec"],
-        "rotation_deg": rounded["rotation"],
-        "rms_x_pix": rounded["rms_x"],
-        "rms_y_pix": rounded["rms_y"],
-        "reason": row["reason"],
-    }
+    return Result((product,), facts)
 
 
 # ----------------------------------------------------------------------------------- target
@@ -468,28 +345,13 @@ def make_target_alignment(
 
 def _gather(workdir: WorkDir, visits: Sequence[str]) -> Result:
     tables = [read_alignment(workdir.visit_alignment(visit)) for visit in visits]
-    exposures = vstack(tables, metadata_conflicts="silent") if tables else _table([])
+    exposures = vstack(tables, metadata_conflicts="silent") if tables else alignment_table([])
     matches = _all_matches(workdir, exposures)
     product = workdir.target_alignment
     with write_atomically(product) as part:
         for name, table in (("exposures", exposures), ("matches", matches)):
             table.write(part, path=name, format="hdf5", serialize_meta=True, append=True)
-    status = np.asarray(exposures["status"], dtype=str)
-    worst = np.fmax(exposures["rms_x"].value, exposures["rms_y"].value)
-    good = np.isin(status, ["PASS", "COMPROMISED"]) & np.isfinite(worst)
-    return Result(
-        (product,),
-        {
-            "n_exposures": len(exposures),
-            "n_used": int(np.count_nonzero(exposures["used"])),
-            "n_pass": int(np.count_nonzero(status == "PASS")),
-            "n_compromised": int(np.count_nonzero(status == "COMPROMISED")),
-            "n_fail": int(np.count_nonzero(status == "FAIL")),
-            "n_skipped": int(np.count_nonzero(status == "SKIPPED")),
-            "n_matches": len(matches),
-            "median_rms_pix": round(float(np.median(worst[good])), 4) if good.any() else None,
-        },
-    )
+    return Result((product,), {**alignment_summary(exposures), "n_matches": len(matches)})
 
 
 def _all_matches(workdir: WorkDir, exposures: QTable) -> QTable:
@@ -501,10 +363,6 @@ def _all_matches(workdir: WorkDir, exposures: QTable) -> QTable:
             part.add_column(Column([rootname] * len(part), name="rootname", dtype="U9"), index=0)
             parts.append(part)
     if not parts:
-        return QTable(
-            {"rootname": np.zeros(0, "U9"), **{k: np.zeros(0) * v for k, v in _MATCH_UNITS.items()}}
-        )
-    table = vstack(parts, metadata_conflicts="silent")
-    for name, unit in _MATCH_UNITS.items():
-        table[name] = u.Quantity(np.asarray(table[name]), unit)
-    return table
+        empty = {name: np.zeros(0) * unit for name, unit in MATCH_UNITS.items()}
+        return QTable({"rootname": np.zeros(0, "U9"), **empty})
+    return vstack(parts, metadata_conflicts="silent")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from hst_assets.settings import GateSettings
 
-__all__ = ["FitNumbers", "Status", "Verdict", "judge"]
+__all__ = ["FitNumbers", "Status", "Verdict", "judge", "judge_anchor"]
 
 Status = Literal["PASS", "COMPROMISED", "FAIL"]
 
@@ -141,6 +141,30 @@ def judge(numbers: FitNumbers, limits: GateSettings, *, free_scale: bool = False
         return Verdict("FAIL", tuple(failures))
     doubts = tuple(reason for reason, excess in soft if excess > 1)
     return Verdict("COMPROMISED" if doubts else "PASS", doubts)
+
+
+def judge_anchor(n_stars: int, n_failed: int, limits: GateSettings) -> Verdict:
+    """Judge the exposure that is the reference by itself: whether its stars can carry a frame.
+
+    There is no fit to be judged, for its stars match themselves whatever they are. It is never
+    FAIL: it is on the frame, because it defines it.
+
+    Parameters
+    ----------
+    n_stars : int
+        Stars in the reference's catalogue.
+    n_failed : int
+        Exposures that were to make the reference with it and could not be aligned to it.
+    limits : GateSettings
+        The limits in force: a fit to it needs `min_matches` stars and `min_held_out` beside them.
+    """
+    needed = limits.min_matches + limits.min_held_out
+    doubts = []
+    if n_stars < needed:
+        doubts.append(f"{n_stars} stars on it, {needed} needed to align anything to it")
+    if n_failed:
+        doubts.append(f"{n_failed} more were chosen with it, and none could be aligned to it")
+    return Verdict("COMPROMISED" if doubts else "PASS", tuple(doubts))
 
 
 def _soft(numbers: FitNumbers, limits: GateSettings) -> list[tuple[str, float]]:

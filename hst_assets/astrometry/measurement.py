@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
@@ -16,7 +17,19 @@ from hst_assets.astrometry.field import Field
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.tweakreg_fit import TweakFit
 
-__all__ = ["measure"]
+__all__ = ["MATCH_UNITS", "measure"]
+
+#: Columns of the table of matches that have a unit.
+MATCH_UNITS = {
+    "x": u.pix,
+    "y": u.pix,
+    "dx": u.pix,
+    "dy": u.pix,
+    "dra": u.mas,
+    "ddec": u.mas,
+    "ra": u.deg,
+    "dec": u.deg,
+}
 
 
 def measure(
@@ -87,7 +100,8 @@ def measure(
             "ddec": residual[:, 1] * field.plane.scale_arcsec * 1e3,
             "ra": reference_sky[match, 0],
             "dec": reference_sky[match, 1],
-        }
+        },
+        units=MATCH_UNITS,
     )
     return numbers, matches
 

@@ -12,7 +12,7 @@ from hst_assets.workdir import WorkDir
 __all__ = ["CODE_VERSION", "TOOLS", "ledger_digests", "raw_inputs"]
 
 #: Raised by hand when the code changes what an alignment or a reference will be.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 #: Distributions whose version decides an alignment.
 TOOLS = ("astropy", "astroscrappy", "drizzlepac", "photutils", "stsci.stimage", "stwcs")
 

@@ -17,6 +17,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
 
+from hst_assets.astrometry.cards import ANCHOR, SHORT_DIGEST
 from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, ledger_digests, raw_inputs
 from hst_assets.astrometry.reference_choice import ReferenceChoice, choose_reference
 from hst_assets.astrometry.reference_frame import read_note, write_note
@@ -26,11 +27,12 @@ from hst_assets.astrometry.tweakreg import (
     align,
     catalogue_of_exposure,
     catalogue_of_image,
+    joint_failure,
     untouched,
 )
 from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
-from hst_assets.failures import BadConfiguration, HstAssetsError, UnusableInput
+from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.imaging.astrodrizzle import drizzle
 from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
 from hst_assets.provenance import (
@@ -136,6 +138,20 @@ class _Members:
     left_out: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
+    @property
+    def n_failed(self) -> int:
+        """How many could not be aligned to the anchor."""
+        return sum(
+            outcome.status == "FAIL" and bool(outcome.files) for outcome in self.outcomes.values()
+        )
+
+    @property
+    def method(self) -> str:
+        """What brought the image's exposures together."""
+        if len(self.used) == 1:
+            return ANCHOR
+        return "none" if self.kept_a_priori else "tweakreg"
+
 
 def _build(
     workdir: WorkDir, settings: Settings, choice: ReferenceChoice, recipe: Recipe, product: Path
@@ -174,6 +190,9 @@ def _build(
             "image": workdir.relative(product),
             "user": False,
             "anchor": members.anchor.raw.name,
+            "n_members": len(members.used),
+            "n_failed": members.n_failed,
+            "n_stars": n_stars,
             "choice": choice.as_json(),
             "inputs": {key.removeprefix("raw:"): sha for key, sha in recipe.inputs.items()},
             "left_out": members.left_out,
@@ -197,19 +216,19 @@ def _relative_alignment(
     catalogue = scratch / "anchor.ecsv"
     unreadable: dict[str, str] = {}
     for anchor in targets:
-        folder = scratch / f"{anchor.rootname}.anchor"
-        folder.mkdir()
-        itself = untouched(anchor, folder, status="SKIPPED", method="none", reason="")
+        itself = untouched(anchor, scratch, status="SKIPPED", method="none", reason="")
+        if not itself.files:
+            unreadable[anchor.raw.name] = itself.reason
+            continue
         try:
+            # What is not the exposure's fault must not make another one the frame.
             n_stars = catalogue_of_exposure(
                 anchor, catalogue, settings=settings, workdir=workdir, scratch=scratch
             )
-        except HstAssetsError as error:
-            unreadable[anchor.raw.name] = str(error.what)
+        except UnusableInput as error:
+            unreadable[anchor.raw.name] = error.what
             continue
-        if itself.files:
-            break
-        unreadable[anchor.raw.name] = itself.reason
+        break
     else:
         raise UnusableInput(
             f"none of the {len(targets)} exposures chosen for the reference can be used: "
@@ -218,9 +237,12 @@ def _relative_alignment(
         )
     members = _Members(anchor, n_stars, [itself.files[0]], left_out=unreadable)
     others = [t for t in targets if t != anchor and t.raw.name not in unreadable]
-    for target, outcome in zip(
-        others, _aligned_or_skipped(others, catalogue, workdir, settings, scratch), strict=True
-    ):
+    outcomes = _aligned_or_skipped(others, catalogue, workdir, settings, scratch)
+    pairs = list(zip(others, outcomes, strict=True))
+    failures = {t.rootname: o.failure for t, o in pairs if o.failure is not None}
+    if failures:
+        raise joint_failure(failures, where=f"the reference of {workdir.target}")
+    for target, outcome in pairs:
         _admit(members, target, outcome, settings)
     return members
 
@@ -241,12 +263,9 @@ def _aligned_or_skipped(
             scratch=scratch,
             stage=STAGE,
         )
-    outcomes = []
-    for target in targets:
-        folder = scratch / target.rootname
-        folder.mkdir()
-        outcomes.append(untouched(target, folder, status="SKIPPED", method="none", reason=""))
-    return outcomes
+    return [
+        untouched(target, scratch, status="SKIPPED", method="none", reason="") for target in targets
+    ]
 
 
 def _admit(members: _Members, target: Target, outcome: Outcome, settings: Settings) -> None:
@@ -266,9 +285,9 @@ def _cards(members: _Members, recipe: Recipe) -> dict[str, tuple[str | int | boo
     aligned = not members.kept_a_priori
     return {
         "HIERARCH HST123 ALIGNOK": (aligned, ""),
-        "HIERARCH HST123 ALIGNMT": ("none" if members.kept_a_priori else "tweakreg", ""),
+        "HIERARCH HST123 ALIGNMT": (members.method, ""),
         "HIERARCH HST123 ALIGNRF": (members.anchor.rootname, ""),
-        "HIERARCH HST123 ALIGNDG": (recipe.digest[:40], ""),
+        "HIERARCH HST123 ALIGNDG": (recipe.digest[:SHORT_DIGEST], ""),
     }
 
 

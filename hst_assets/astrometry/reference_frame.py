@@ -31,6 +31,12 @@ class ReferenceFrame:
         Short name for tables and logs.
     anchor : str
         File of the exposure whose own WCS is the frame; empty for a user's image.
+    n_members : int
+        Exposures in the image; 0 for a user's image.
+    n_failed : int
+        Exposures that were to be in it and could not be aligned to the anchor.
+    n_stars : int
+        Stars in the catalogue.
     """
 
     image: Path
@@ -38,6 +44,13 @@ class ReferenceFrame:
     digest: str
     name: str
     anchor: str = ""
+    n_members: int = 0
+    n_failed: int = 0
+    n_stars: int = 0
+
+    def is_alone(self, name: str) -> bool:
+        """Whether the image is made of exposure file `name` and nothing else."""
+        return self.n_members == 1 and name == self.anchor
 
 
 def read_reference(workdir: WorkDir) -> ReferenceFrame:
@@ -65,7 +78,14 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
         raise MissingProduct("the reference was not finished", where=image, next_step=next_step)
     name = re.sub(r"\.drc\.fits$|\.fits$", "", image.name)
     return ReferenceFrame(
-        image, workdir.reference_catalog, record.digest, name, note.get("anchor", "")
+        image,
+        workdir.reference_catalog,
+        record.digest,
+        name,
+        note.get("anchor", ""),
+        n_members=note.get("n_members", 0),
+        n_failed=note.get("n_failed", 0),
+        n_stars=note.get("n_stars", 0),
     )
 
 

@@ -1,15 +1,17 @@
 """The alignment method ``tweakreg`` as callers see it: targets and a catalogue in, outcomes out.
 
 A method is a function with the signature of `align`; it returns one `Outcome` a target, in order,
-and never raises for the fault of one exposure.
+and never raises for the fault of one exposure. Where not the exposure but the machine is at fault
+(a time-out, a crash, no memory), the outcome says so in `failure`, and callers must not record it:
+the next run is to try again.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,20 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.working_copy import make_working_copy
-from hst_assets.failures import HstAssetsError
+from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
 from hst_assets.isolation import Call, run_isolated, run_many_isolated
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Outcome", "Target", "align", "catalogue_of_exposure", "catalogue_of_image", "untouched"]
+__all__ = [
+    "Outcome",
+    "Target",
+    "align",
+    "catalogue_of_exposure",
+    "catalogue_of_image",
+    "joint_failure",
+    "untouched",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +81,8 @@ class Outcome:
         Every rung of the ladder with its numbers.
     matches : `~pathlib.Path` or None
         Star residuals (ECSV).
+    failure : HstAssetsError or None
+        What kept the tool from an answer; then the status means nothing.
     """
 
     files: tuple[Path, ...]
@@ -80,6 +92,7 @@ class Outcome:
     numbers: FitNumbers | None = None
     tries: tuple[dict[str, Any], ...] = ()
     matches: Path | None = None
+    failure: HstAssetsError | None = None
 
     @property
     def aligned(self) -> bool:
@@ -145,9 +158,9 @@ def _folder(scratch: Path, target: Target) -> Path:
 def _outcome(target: Target, answer: Any, scratch: Path) -> Outcome:
     if isinstance(answer, HstAssetsError):
         logger.warning("%s was not aligned: %s", target.rootname, answer)
-        folder = scratch / f"{target.rootname}.untouched"
-        folder.mkdir()
-        return untouched(target, folder, status="FAIL", method="tweakreg", reason=str(answer.what))
+        outcome = untouched(target, scratch, status="FAIL", method="tweakreg", reason=answer.what)
+        own_fault = isinstance(answer, UnusableInput) or not outcome.files
+        return outcome if own_fault else replace(outcome, failure=answer)
     numbers, matches = answer["numbers"], answer["matches"]
     return Outcome(
         files=tuple(Path(path) for path in answer["files"]),
@@ -160,14 +173,34 @@ def _outcome(target: Target, answer: Any, scratch: Path) -> Outcome:
     )
 
 
-def untouched(target: Target, folder: Path, *, status: str, method: str, reason: str) -> Outcome:
-    """The exposure with the WCS it came with."""
+def untouched(target: Target, scratch: Path, *, status: str, method: str, reason: str) -> Outcome:
+    """The exposure with the WCS it came with; FAIL, without files, if it cannot be read."""
+    folder = scratch / f"{target.rootname}.untouched"
+    folder.mkdir()
     try:
         files = make_working_copy(target.raw, folder).files
         _read_through(files)
-    except (HstAssetsError, OSError, ValueError, TypeError, AstropyUserWarning) as error:
+    except (UnusableInput, OSError, ValueError, TypeError, AstropyUserWarning) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the disk's word, not that of the FITS reader
         return Outcome((), "FAIL", method, reason=f"{reason}; no working copy: {error}".strip("; "))
     return Outcome(files, status, method, reason=reason)
+
+
+def joint_failure(failures: Mapping[str, HstAssetsError], *, where: str) -> HstAssetsError:
+    """One failure for those of several exposures (by rootname), to be raised for all of them."""
+    kinds = {type(failure) for failure in failures.values()}
+    kind = kinds.pop() if len(kinds) == 1 else ToolFailed
+    each = "; ".join(
+        f"{rootname}: {failure.what.partition('; its last lines')[0]}"
+        for rootname, failure in sorted(failures.items())
+    )
+    return kind(
+        f"{len(failures)} exposures could not be tried for want of a working tool ({each})",
+        where=where,
+        next_step="See logs/, then run again: what was done is kept. An exposure that never works "
+        "can be refused in overrides.ecsv",
+    )
 
 
 def _read_through(files: Sequence[Path]) -> None:

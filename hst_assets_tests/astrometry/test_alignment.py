@@ -1,26 +1,28 @@
 """The whole of the astrometry on a simulated campaign, judged by its truth."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from hst_assets.astrometry.alignment import (
-    ALIGNMENT_COLUMNS,
-    make_aligned_visit,
-    make_target_alignment,
-    read_alignment,
-)
+from hst_assets.astrometry import tweakreg
+from hst_assets.astrometry.alignment import make_aligned_visit, make_target_alignment
+from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS, read_alignment
 from hst_assets.astrometry.reference import make_reference
 from hst_assets.astrometry.reference_frame import read_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.table import read_table
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import MissingProduct, OutOfMemory, ToolFailed, UnusableInput
+from hst_assets.isolation import run_many_isolated
+from hst_assets.provenance import read_record
 from hst_assets.settings import AlignmentSettings, GateSettings, ReferenceSettings
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("astrometry_campaign")]
 
 WCS_KEYS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 
@@ -154,6 +156,70 @@ def test_a_crash_of_one_exposure_costs_only_itself(campaign, copied):
     status = dict(zip(map(str, table["file"]), map(str, table["status"]), strict=True))
     assert status.pop(bad) == "FAIL"
     assert set(status.values()) == {"PASS"}
+
+
+def failing_for(name, failure):
+    """`run_many_isolated`, but the call on exposure file `name` ends in `failure`."""
+
+    def run(task, calls, **options):
+        bad = [Path(call.arguments["raw"]).name == name for call in calls]
+        good = [call for call, is_bad in zip(calls, bad, strict=True) if not is_bad]
+        answers = iter(run_many_isolated(task, good, **options))
+        return [failure if is_bad else next(answers) for is_bad in bad]
+
+    return run
+
+
+@pytest.mark.parametrize("kind", [ToolFailed, OutOfMemory])
+def test_a_failure_of_the_tool_is_not_recorded_and_tried_again(campaign, copied, monkeypatch, kind):
+    visit = campaign.visits[1]
+    bad, good = (str(n) for n in read_alignment(copied.visit_alignment(visit))["file"])
+    copied.record(copied.aligned(bad)).unlink()
+    copied.record(copied.aligned(good)).unlink()
+    failure = kind("align: stopped after 9 s; its last lines:\n  Traceback", where="a.log")
+    with monkeypatch.context() as patch:
+        patch.setattr(tweakreg, "run_many_isolated", failing_for(bad, failure))
+        with pytest.raises(kind, match=r"1 exposures could not be tried.*stopped after 9 s\)"):
+            make_aligned_visit(copied, visit, campaign.settings)
+    assert read_record(copied.aligned(bad)) is None
+    assert read_record(copied.visit_alignment(visit)) is None
+    assert read_record(copied.aligned(good)).facts["status"] == "PASS"
+    stamp = copied.aligned(good).stat().st_mtime_ns
+
+    assert make_aligned_visit(copied, visit, campaign.settings).facts["n_pass"] == 2
+    assert copied.aligned(good).stat().st_mtime_ns == stamp
+    assert not make_aligned_visit(copied, visit, campaign.settings).ran
+
+
+def test_an_exposure_with_too_few_stars_is_recorded_as_it_is(campaign, copied, monkeypatch):
+    visit = campaign.visits[1]
+    bad = str(read_alignment(copied.visit_alignment(visit))["file"][0])
+    copied.record(copied.aligned(bad)).unlink()
+    monkeypatch.setattr(
+        tweakreg, "run_many_isolated", failing_for(bad, UnusableInput("too few stars"))
+    )
+    assert make_aligned_visit(copied, visit, campaign.settings).facts["n_fail"] == 1
+    assert not make_aligned_visit(copied, visit, campaign.settings).ran
+
+
+def test_a_failure_of_the_tool_makes_no_reference(campaign, copied, monkeypatch):
+    """Neither without the exposure concerned, nor on the frame of another one."""
+    product = read_reference(copied).image
+    note = json.loads(copied.reference_choice.read_text())
+    other = next(name for name in note["choice"]["exposures"] if name != note["anchor"])
+    monkeypatch.setattr(tweakreg, "run_many_isolated", failing_for(other, ToolFailed("it hung")))
+    with pytest.raises(ToolFailed, match="it hung"):
+        make_reference(copied, campaign.settings, redo=True)
+    assert read_record(product) is None
+    with pytest.raises(MissingProduct, match="was not finished"):
+        read_reference(copied)
+
+    def out_of_memory(task, arguments, **options):
+        raise OutOfMemory("was killed")
+
+    monkeypatch.setattr(tweakreg, "run_isolated", out_of_memory)
+    with pytest.raises(OutOfMemory, match="was killed"):
+        make_reference(copied, campaign.settings)  # tried again, without being told to
 
 
 def test_the_gather_holds_every_exposure_and_its_stars(campaign):

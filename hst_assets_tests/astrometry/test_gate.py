@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hst_assets.astrometry import matching
-from hst_assets.astrometry.gate import FitNumbers, chance_probability, judge
+from hst_assets.astrometry.gate import FitNumbers, chance_probability, judge, judge_anchor
 from hst_assets.settings import GateSettings
 
 from .conftest import SIDE, Sky, numpy_fit
@@ -81,6 +81,22 @@ def test_few_held_out_stars_may_scatter_but_not_beyond_the_ceiling():
     few = replace(GOOD, n_held_out=4, n_held_out_chance=0.01, held_out_rms=0.4)
     assert judge(replace(few, held_out_x=0.3), LIMITS).status == "PASS"
     assert judge(replace(few, held_out_x=0.45), LIMITS).status == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("n_stars", "n_failed", "status", "words"),
+    [
+        (13, 0, "PASS", ""),
+        (12, 0, "COMPROMISED", "12 stars on it, 13 needed"),
+        (3000, 2, "COMPROMISED", "2 more were chosen with it"),
+    ],
+)
+def test_an_anchor_is_judged_by_whether_anything_can_be_aligned_to_it(
+    n_stars, n_failed, status, words
+):
+    verdict = judge_anchor(n_stars, n_failed, LIMITS)
+    assert verdict.status == status
+    assert words in verdict.reason
 
 
 def test_numbers_survive_a_record_with_nan():
