@@ -232,7 +232,11 @@ def prepare(plane: Plane, *, fwhm_pix: float, detector: Detector | None = None) 
     if hidden.mean() > _MAX_HIDDEN:
         return None
     data = _filled(plane.data, hidden | flagged)
-    sky, noise = _background(data, hidden, fwhm_pix)
+    try:
+        sky, noise = _background(data, hidden, fwhm_pix)
+    except ValueError as error:  # no box of the map has pixels enough
+        logger.info("no sky on EXTVER %d: %s", plane.extver, error)
+        return None
     cleaned = None
     if detector is not None and detector.clean_cosmic_rays:
         cleaned = _without_cosmic_rays(data, hidden | plane.saturated, detector) - sky

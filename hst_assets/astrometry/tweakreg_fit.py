@@ -72,7 +72,7 @@ def run_tweakreg(
     index = _write_inputs(field, fitted, reference_sky, folder)
     rigid = how.fit_geometry == "rshift"
     x_offset, y_offset = _first_guess(field, fitted, reference_sky, search_pix, tolerance)
-    with _inside(folder):
+    with _inside(folder), _numerics_refused(name):
         tweakreg.TweakReg(
             name,
             catfile="catfile.txt",
@@ -141,6 +141,17 @@ def _first_guess(
     reference = plane.wcs_world2pix(reference_sky, 0)
     _, offset = matching.offset_peak(image, reference, search=search_pix, radius=tolerance)
     return float(-offset[0]), float(-offset[1])
+
+
+@contextmanager
+def _numerics_refused(name: str) -> Iterator[None]:
+    """What TweakReg's numerics raise on lists that they cannot fit speaks of the exposure."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise UnusableInput(
+            f"TweakReg gave up: {type(error).__name__}: {error}", where=name
+        ) from error
 
 
 @contextmanager
@@ -224,7 +235,7 @@ def _apply_rigid(path: Path, pairs: dict[str, NDArray[Any]], plane: Path) -> tup
     offset = image.mean(axis=0) - reference.mean(axis=0) @ matrix
     rms = np.sqrt(np.mean((image - reference @ matrix - offset) ** 2, axis=0))
     updatehdr.updatewcs_with_shift(
-        path.name if path.parent == Path.cwd() else str(path),
+        str(path),
         str(plane),
         wcsname=WCS_NAME,
         reusename=True,

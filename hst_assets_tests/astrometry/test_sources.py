@@ -126,6 +126,12 @@ def test_a_plane_without_a_good_pixel_has_no_stars():
     assert len(found_in(plane(data, bad=np.ones((100, 100), dtype=bool)))) == 0
 
 
+def test_a_plane_with_a_good_pixel_here_and_there_has_no_stars():
+    rng = np.random.default_rng(9)
+    data = frame(rng, grid_of_stars(rng))
+    assert len(found_in(plane(data, bad=rng.uniform(size=data.shape) < 0.95))) == 0
+
+
 @given(st.integers(0, 500), st.floats(0.1, 0.7), st.text(min_size=1))
 def test_held_out_is_the_asked_share_and_the_same_every_time(n, fraction, seed):
     chosen = sources.held_out(n, fraction, seed)
