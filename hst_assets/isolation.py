@@ -283,6 +283,7 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
         scratch = Path(call["scratch"])
         if not ended and time.monotonic() - started > timeout_s:
             _kill_session(pid)
+            os.kill(pid, signal.SIGKILL)  # just forked, it may not lead its session yet
             os.waitpid(pid, 0)
             _write_reply(
                 scratch,

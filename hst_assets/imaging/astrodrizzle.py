@@ -36,7 +36,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 #: Raised when this module's own code changes its products.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 #: Distributions whose version decides what a product will be.
 TOOLS = ("drizzlepac", "stsci.skypac", "stwcs", "photutils")
 
@@ -189,12 +189,20 @@ def parameters(detector: Detector, n_exposures: int, settings: DrizzleSettings) 
         "driz_cr_corr": False,
         # With one exposure nothing finds cosmic rays again: the archive's flags stay.
         "resetbits": 4096 if several else 0,
-        "final_wht_type": settings.weight_type,
+        "final_wht_type": _weight_type(detector, settings),
         "final_kernel": settings.kernel,
-        "final_pixfrac": settings.pixfrac,
+        # AstroDrizzle's lanczos3 is only defined for whole pixels.
+        "final_pixfrac": 1.0 if settings.kernel == "lanczos3" else settings.pixfrac,
         "final_bits": good_bits,
         "final_units": settings.units,
     }
+
+
+def _weight_type(detector: Detector, settings: DrizzleSettings) -> str:
+    """WFPC2 exposures hold no errors: AstroDrizzle would weight by time all the same."""
+    if detector.instrument == "WFPC2" and settings.weight_type == "ERR":
+        return "EXP"
+    return settings.weight_type
 
 
 def drizzle(

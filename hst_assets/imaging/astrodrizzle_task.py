@@ -22,6 +22,7 @@ from drizzlepac import sky as drizzlepac_sky
 from drizzlepac.wcs_functions import build_hstwcs
 from numpy.typing import NDArray
 from spherical_geometry.polygon import SphericalPolygon  # type: ignore[import-untyped]
+from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import ToolFailed, UnusableInput
@@ -37,6 +38,7 @@ __all__ = ["combine"]
 #: among no detector's good bits.
 _BAD_PIXEL = 4
 _COSMIC_RAY = 4096
+_NO_FLAT = "no_flat.fits"
 _OUTPUT = "drizzled"
 #: Above this the intermediate images go through the disk; the product is the same.
 _IN_MEMORY_PIXELS = 4e8
@@ -99,9 +101,13 @@ def combine(
     choices = DrizzleSettings.model_validate(settings)
     copies = _scratch_copies(exposures, companions, detector, choices)
     skies, complaints = _run(copies, target, parameters)
+    if parameters["final_wht_type"] != choices.weight_type:
+        complaints.append("exposures of this detector hold no errors: weighted by time")
     planes = _planes(target)
+    if parameters["final_kernel"] == "lanczos3":
+        _blank_without_weight(planes)
     inputs = [product_cards.read_input(path) for path in copies]
-    report = _checked(planes, copies, inputs, detector, target, choices, complaints)
+    report = _checked(planes, copies, inputs, detector, target, choices, parameters, complaints)
     headers = product_cards.product_headers(
         inputs,
         detector=detector,
@@ -141,6 +147,8 @@ def _scratch_copies(
             if quality is not None:
                 planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
             _prepare_headers(kept, detector)
+            if settings.weight_type == "IVM":
+                _resolve_flat(kept[0].header, detector, source)
             _mask_not_finite(kept, planes, detector, source)
             reference_photflam = _equalise(kept, reference_photflam)
             kept.writeto(source.name, output_verify="silentfix")
@@ -165,6 +173,30 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
             hdu.header["BUNIT"] = detector.science_units
         if hdu.name in {"PRIMARY", "SCI", "DQ"}:
             _drop_ballast(hdu.header)
+
+
+def _resolve_flat(primary: fits.Header, detector: Detector, source: Path) -> None:
+    """Name a flat field that AstroDrizzle can open or, but for WFPC2, do without.
+
+    It builds inverse-variance weights from the flat field, takes one whose file is missing as
+    uniform, and fails where the name holds an undefined variable (``iref$``) or is none.
+    """
+    keyword = "FLATFILE" if detector.instrument == "WFPC2" else "PFLTFILE"
+    name = str(primary.get(keyword, "")).strip()
+    try:
+        found = Path(fileutil.osfn(name)).is_file()
+    except ValueError:
+        found = False
+    if found:
+        return
+    if detector.instrument == "WFPC2":
+        raise UnusableInput(
+            f"inverse-variance weights need its flat field ({name or 'not named'})",
+            where=source,
+            next_step="Define the folder of reference files (uref) in the environment, or set "
+            "drizzle.weight_type = 'EXP'",
+        )
+    primary[keyword] = _NO_FLAT
 
 
 def _drop_ballast(header: fits.Header) -> None:
@@ -247,6 +279,8 @@ class _Complaints(logging.Handler):
         text = record.getMessage()
         if "Reverting sky computation" in text:
             self.heard.append("the skies of the exposures could not be matched")
+        elif "Cannot find flat field" in text:
+            self.heard.append("the flat field is not at hand: inverse variances are without it")
         elif "due to aborted median" in text:
             self.heard.append("the median failed, so that cosmic rays were not rejected")
 
@@ -324,6 +358,13 @@ def _planes(frame: Frame) -> dict[str, NDArray[Any]]:
     return planes
 
 
+def _blank_without_weight(planes: Mapping[str, NDArray[Any]]) -> None:
+    """Beside bad pixels the lobes of lanczos3 add up to negative weights: no value there."""
+    useless = ~(planes["WHT"] > 0)
+    planes["SCI"][useless] = np.nan
+    planes["WHT"][useless] = 0.0
+
+
 def _verify_grid(header: fits.Header, frame: Frame) -> None:
     """Compare the product's WCS with the frame asked for, at the corners: to 1e-3 pixel."""
     corners = np.array([[0, 0], [frame.nx - 1, 0], [0, frame.ny - 1], [frame.nx - 1, frame.ny - 1]])
@@ -340,6 +381,7 @@ def _checked(
     detector: Detector,
     frame: Frame,
     settings: DrizzleSettings,
+    parameters: Mapping[str, Any],
     complaints: list[str],
 ) -> dict[str, Any]:
     """Check the product against its exposures; numbers for the report."""
@@ -356,8 +398,9 @@ def _checked(
         inside,
         exptime_s=exptime,
         area_ratio=(frame.scale_arcsec / native) ** 2,
-        pixfrac=settings.pixfrac,
-        weight_type=settings.weight_type,
+        pixfrac=parameters["final_pixfrac"],
+        weight_type=parameters["final_wht_type"],
+        kernel=parameters["final_kernel"],
     )
     chips, flagged = _native_chips(copies, inputs, detector)
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)

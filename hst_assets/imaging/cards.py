@@ -159,7 +159,7 @@ def product_headers(
         science[key] = (value, comment)
     science["BUNIT"] = primary["BUNIT"]
     weight, context = _plane_header(frame, wcsname), _plane_header(frame, wcsname)
-    if settings.weight_type == "EXP":
+    if parameters["final_wht_type"] == "EXP":
         weight["BUNIT"] = ("s", "exposure time per native pixel")
     return {"PRIMARY": primary, "SCI": science, "WHT": weight, "CTX": context}
 

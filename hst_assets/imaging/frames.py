@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
@@ -198,13 +197,17 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
     UnusableInput
         If it is not FITS, or truncated.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "File may have been truncated")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
             hdus = fits.open(path, mode="readonly", memmap=True, lazy_load_hdus=False)
-    except (OSError, AstropyUserWarning) as error:
-        raise UnusableInput(f"cannot be read: {error}", where=path) from error
+        except OSError as error:
+            raise UnusableInput(f"cannot be read: {error}", where=path) from error
     with hdus:
+        # Were the warning made an error, astropy would leave the file open.
+        cut = [text for item in heard if "truncated" in (text := str(item.message))]
+        if cut:
+            raise UnusableInput(f"cannot be read: {cut[0]}", where=path)
         yield hdus
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shutil
 from dataclasses import dataclass
@@ -14,7 +15,14 @@ from astropy.stats import SigmaClip, mad_std
 from astropy.wcs import WCS
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, UnusableInput
+from hst_assets.failures import (
+    HstAssetsError,
+    MissingProduct,
+    OutOfMemory,
+    ToolFailed,
+    UnusableInput,
+)
+from hst_assets.imaging import astrodrizzle
 from hst_assets.imaging.astrodrizzle import (
     DrizzleReport,
     DrizzleRequest,
@@ -34,6 +42,8 @@ from hst_assets.workdir import WorkDir
 from hst_assets_tests.imaging.conftest import MACHINE, campaign_plan
 
 UVIS = DETECTORS["wfc3_uvis"]
+
+pytestmark = pytest.mark.xdist_group("imaging")  # its workers would each make the products
 
 
 # -------------------------------------------------------------------------------- parameters
@@ -167,6 +177,9 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
         "clean": (clean, plain),
         "sky": (sky, plain),
         "dull": (dull, plain),
+        "err": (exposures[:1], DrizzleSettings(weight_type="ERR")),
+        "ivm": (exposures[:1], DrizzleSettings(weight_type="IVM")),
+        "lanczos3": (exposures[:1], DrizzleSettings(kernel="lanczos3")),
         "blank": ([blank, *exposures[1:]], plain),
     }
     requests = [
@@ -298,6 +311,48 @@ def test_exposures_of_other_sensitivity_are_brought_to_one_zero_point(products: 
 
 
 @pytest.mark.slow
+def test_inverse_variances_are_those_of_the_background(products: Products) -> None:
+    """Weights of 1 / variance of the rate, per native pixel and before drizzling."""
+    with fits.open(products.exposures[0]) as hdus:
+        error, dq = np.array(hdus["ERR"].data), np.array(hdus["DQ"].data)
+        exptime = hdus[0].header["EXPTIME"]
+    faintest = float(np.median(error[dq == 0]))  # most pixels are sky
+    for name in ("ivm", "err"):
+        weight = products.data(name, "WHT")
+        # 15 %: an even dark current and one read noise stand for the amplifiers' own.
+        assert np.median(weight[weight > 0]) == pytest.approx((exptime / faintest) ** 2, rel=0.15)
+
+
+@pytest.mark.slow
+def test_inverse_variances_without_a_flat_field_are_said_to_be_so(products: Products) -> None:
+    (problem,) = products.reports["ivm"].problems
+    assert "flat field is not at hand" in problem
+    assert products.reports["ivm"].flux_ratio == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.slow
+def test_weights_by_error_are_known_to_dim_stars(products: Products) -> None:
+    """Bright pixels have large errors: their share in the mean, and so the flux, goes down."""
+    report = products.reports["err"]
+    assert report.flux_ratio < 0.95
+    assert "times their flux" in report.problems[0]
+
+
+@pytest.mark.slow
+def test_lanczos3_leaves_no_negative_weight(products: Products) -> None:
+    weight, sci = products.data("lanczos3", "WHT"), products.data("lanczos3")
+    assert weight.min() == 0.0
+    assert np.array_equal(np.isfinite(sci), weight > 0)
+    assert products.reports["lanczos3"].problems == ()
+    assert fits.getheader(products.path("lanczos3"))["D_PIXFRC"] == 1.0
+
+
+def test_wfpc2_is_weighted_by_time_where_errors_are_asked_for() -> None:
+    by_error = DrizzleSettings(weight_type="ERR")
+    assert parameters(DETECTORS["wfpc2"], 2, by_error)["final_wht_type"] == "EXP"
+
+
+@pytest.mark.slow
 def test_one_bad_exposure_costs_only_its_product(products: Products) -> None:
     failure = products.reports["blank"]
     assert isinstance(failure, UnusableInput)
@@ -356,23 +411,32 @@ def test_an_exposure_that_is_gone_is_a_stated_failure(
         attempt([tmp_path / "gone_flc.fits"], tmp_path, frame=small_frame(exposures))
 
 
-@pytest.mark.slow
 def test_a_truncated_exposure_is_a_stated_failure(campaign: CampaignTruth, tmp_path: Path) -> None:
     exposures = campaign.science_files()[:1]
     cut = tmp_path / exposures[0].name
     cut.write_bytes(exposures[0].read_bytes()[:400_000])
-    with pytest.raises(HstAssetsError):
+    with pytest.raises(UnusableInput, match="truncated"):
         attempt([cut], tmp_path, frame=small_frame(exposures))
+    gc.collect()  # a file that was left open would fail this test by its warning, not another
     assert not list((tmp_path / "field" / "drizzle").glob("*"))
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "failure", "said"),
+    [("hangs", ToolFailed, "stopped after 1 s"), ("is_killed", OutOfMemory, "was killed")],
+)
 def test_a_child_that_is_killed_leaves_nothing_under_a_final_name(
-    campaign: CampaignTruth, tmp_path: Path
+    campaign: CampaignTruth,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    failure: type[HstAssetsError],
+    said: str,
 ) -> None:
+    monkeypatch.setattr(astrodrizzle, "_TASK", f"hst_assets_tests.imaging.unfinished_tasks:{task}")
     exposures = campaign.science_files()[:2]
-    hurried = MachineSettings(max_cores=1, tool_timeout_s=0.5)
-    with pytest.raises(ToolFailed, match="stopped after"):
+    hurried = MachineSettings(max_cores=1, tool_timeout_s=1.0)
+    with pytest.raises(failure, match=said):
         attempt(exposures, tmp_path, frame=small_frame(exposures), machine=hurried)
     workdir = WorkDir(tmp_path, "field")
     assert not list(workdir.drizzle.glob("*"))

@@ -27,6 +27,8 @@ from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.imaging.conftest import VISITS, align_as_is
 
+pytestmark = pytest.mark.xdist_group("imaging")  # shares the simulated campaign
+
 EPOCHS = {
     "wfc3_uvis.f606w.ut150707_0001.drc.fits",
     "wfc3_uvis.f606w.ut150816_0002.drc.fits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.imaging.astrodrizzle import DrizzleReport, drizzle
+from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
 from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.workdir import WorkDir
@@ -19,37 +20,54 @@ REAL = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.real_data,
+    pytest.mark.xdist_group("real_images"),
     pytest.mark.skipif(not REAL.is_dir(), reason=f"no real exposures in {REAL}"),
 ]
 
 
-def drizzled(pattern: str, key: str, tmp_path: Path) -> tuple[DrizzleReport, fits.HDUList]:
-    exposures = sorted(REAL.glob(pattern))
-    detector = DETECTORS[key]
+#: Product: (exposures, detector).
+PRODUCTS = {
+    "uvis": ("wfc3_uvis_2013fy27/*_flc.fits", "wfc3_uvis"),
+    "wfpc2": ("wfpc2_omegacen/*_c0m.fits", "wfpc2"),
+    "ibxy01z8q": ("wfc3_ir_gj1214/ibxy01z8q_flt.fits", "wfc3_ir"),
+    "ibxy07p9q": ("wfc3_ir_gj1214/ibxy07p9q_flt.fits", "wfc3_ir"),
+    "hrc": ("acs_hrc_47tuc/j8bt06*_flt.fits", "acs_hrc"),
+}
+Drizzled = Callable[[str], tuple[DrizzleReport, fits.HDUList]]
+
+
+def request(name: str, workdir: WorkDir) -> DrizzleRequest:
+    pattern, key = PRODUCTS[name]
+    exposures, detector = sorted(REAL.glob(pattern)), DETECTORS[key]
     outlines = [exposure_outlines(path) for path in exposures]
     ra, dec = shared_tangent_point([outline for chips in outlines for outline in chips])
     frame = covering_frame(
         outlines, ra_deg=ra, dec_deg=dec, scale_arcsec=detector.drizzle_scale_arcsec
     )
-    workdir = WorkDir(tmp_path, "real").create()
-    output = workdir.drizzle / f"{key}.drc.fits"
-    report = drizzle(
-        exposures,
-        output,
-        detector=detector,
-        frame=frame,
-        settings=DrizzleSettings(),
-        workdir=workdir,
-        label=key,
-        machine=MachineSettings(),
-    )
-    with fits.open(output, checksum=True, memmap=False) as hdus:
-        hdus.verify("exception")
-        return report, fits.HDUList([hdu.copy() for hdu in hdus])
+    output = workdir.drizzle / f"{name}.drc.fits"
+    return DrizzleRequest(exposures, output, detector, frame, DrizzleSettings(), name)
 
 
-def test_eight_uvis_exposures_with_their_archive_wcs(tmp_path: Path) -> None:
-    report, hdus = drizzled("wfc3_uvis_2013fy27/*_flc.fits", "wfc3_uvis", tmp_path)
+@pytest.fixture(scope="module")
+def drizzled(tmp_path_factory: pytest.TempPathFactory) -> Drizzled:
+    """All products in one go, so that drizzlepac is imported once."""
+    workdir = WorkDir(tmp_path_factory.mktemp("real"), "real").create()
+    requests = {name: request(name, workdir) for name in PRODUCTS}
+    reports = drizzle_many(list(requests.values()), workdir=workdir, machine=MachineSettings())
+    outcomes = dict(zip(PRODUCTS, reports, strict=True))
+
+    def of(name: str) -> tuple[DrizzleReport, fits.HDUList]:
+        report = outcomes[name]
+        assert isinstance(report, DrizzleReport), report
+        with fits.open(report.product, checksum=True, memmap=False) as hdus:
+            hdus.verify("exception")
+            return report, fits.HDUList([hdu.copy() for hdu in hdus])
+
+    return of
+
+
+def test_eight_uvis_exposures_with_their_archive_wcs(drizzled: Drizzled) -> None:
+    report, hdus = drizzled("uvis")
     assert len(report.inputs) == 8
     assert hdus[0].header["EXPTIME"] == pytest.approx(1600.0)
     assert report.cosmic_ray_fraction > 0.002
@@ -57,8 +75,8 @@ def test_eight_uvis_exposures_with_their_archive_wcs(tmp_path: Path) -> None:
     assert report.complaints == ()
 
 
-def test_a_wfpc2_exposure_with_its_quality_file(tmp_path: Path) -> None:
-    report, hdus = drizzled("wfpc2_omegacen/*_c0m.fits", "wfpc2", tmp_path)
+def test_a_wfpc2_exposure_with_its_quality_file(drizzled: Drizzled) -> None:
+    report, hdus = drizzled("wfpc2")
     assert report.inputs == ("u40x010hm",)
     assert hdus[0].header["EXPTIME"] == 100.0
     # The file has no BUNIT; taking its counts for a rate would make this 100.
@@ -68,15 +86,15 @@ def test_a_wfpc2_exposure_with_its_quality_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ibxy01z8q", "ibxy07p9q"])
-def test_an_infrared_exposure(tmp_path: Path, name: str) -> None:
-    report, hdus = drizzled(f"wfc3_ir_gj1214/{name}_flt.fits", "wfc3_ir", tmp_path)
+def test_an_infrared_exposure(drizzled: Drizzled, name: str) -> None:
+    report, hdus = drizzled(name)
     assert report.inputs == (name,)
     assert hdus["SCI"].header["BUNIT"] == "ELECTRONS/S"
     assert np.isfinite(hdus["SCI"].data).mean() > 0.2
 
 
-def test_two_hrc_exposures(tmp_path: Path) -> None:
-    report, hdus = drizzled("acs_hrc_47tuc/j8bt06*_flt.fits", "acs_hrc", tmp_path)
+def test_two_hrc_exposures(drizzled: Drizzled) -> None:
+    report, hdus = drizzled("hrc")
     assert hdus[0].header["NINPUT"] == 2
     assert hdus[0].header["EXPTIME"] == 120.0
     assert report.bad_fraction < 0.05
