@@ -66,9 +66,13 @@ def alignment_cards(
 
 
 def write_cards(path: Path, cards: list[Card]) -> None:
-    """Set the cards in the primary header of a working copy; nothing else is touched."""
+    """Set the cards in the primary header of a working copy; nothing else is touched.
+
+    Those of an earlier alignment go first, as an adopted work directory's exposures have them.
+    """
     with fits.open(path, mode="update", memmap=False) as hdus:
         header = hdus[0].header
-        header.remove("TWEAKSUC", ignore_missing=True)
+        for key in ("TWEAKSUC", *(f"HST123 {key}" for key, _ in _NUMBERS)):
+            header.remove(key, ignore_missing=True)
         for key, value in cards:
             header[key] = value

@@ -30,6 +30,7 @@ def test_only_success_says_success(tmp_path, status, good):
     path = tmp_path / "a.fits"
     hdu = fits.PrimaryHDU()
     hdu.header["TWEAKSUC"] = 1  # of an earlier life
+    hdu.header["HIERARCH HST123 ALIGNNM"] = 77
     hdu.writeto(path)
     write_cards(
         path,
@@ -38,4 +39,5 @@ def test_only_success_says_success(tmp_path, status, good):
     header = fits.getheader(path)
     assert header["HST123 ALIGNOK"] is good
     assert header.get("TWEAKSUC") == (1 if good else None)
+    assert "HST123 ALIGNNM" not in header
     assert header["HST123 ALIGNST"] == status
