@@ -16,7 +16,7 @@ from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.table import make_raw_manifest, make_target_table, make_visit_table
 from hst_assets.settings import Settings, TargetSettings
 from hst_assets.simulate.campaign import simulate_campaign
-from hst_assets.simulate.plans import demo_plan
+from hst_assets.simulate.plans import demo_plan, small_plan
 from hst_assets.workdir import WorkDir
 
 SIDE = 1000.0
@@ -118,3 +118,19 @@ def copied(campaign, tmp_path):
     """The campaign's work directory, to be spoilt."""
     shutil.copytree(campaign.workdir.root, tmp_path / "root")
     return WorkDir(tmp_path / "root", "field")
+
+
+class Lone:
+    """One small simulated UVIS exposure, ingested; nothing is aligned yet."""
+
+    def __init__(self, folder):
+        self.truth = simulate_campaign(small_plan("wfc3_uvis", n_exposures=1), folder / "sky")
+        self.workdir = WorkDir(folder / "root", "field")
+        self.settings, (self.visit,) = prepare(self.workdir, [self.truth.exposure_folder])
+        (self.raw,) = self.truth.science_files()
+        self.rootname = self.raw.name[:9]
+
+
+@pytest.fixture(scope="session")
+def lone(tmp_path_factory):
+    return Lone(tmp_path_factory.mktemp("lone"))
