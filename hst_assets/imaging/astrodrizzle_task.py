@@ -45,6 +45,8 @@ _IN_MEMORY_PIXELS = 4e8
 #: Extensions that AstroDrizzle reads. Headerlets and WCS histories cost a scan at each of the
 #: hundreds of times it opens a file.
 _NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
+#: Errors for ERR; times of the infrared detector's pixels for IVM.
+_NEEDED_BY_WEIGHTS = {"ERR", "TIME"}
 #: Keywords of alternate WCSs: those of the primary one with a letter at the end.
 _ALTERNATE_WCS = re.compile(
     r"(WCSNAME|WCSAXES|CRPIX[12]|CRVAL[12]|CTYPE[12]|CUNIT[12]|CD[12]_[12]|RADESYS|LATPOLE|LONPOLE"
@@ -135,7 +137,7 @@ def _scratch_copies(
     settings: DrizzleSettings,
 ) -> list[Path]:
     """Copies in the current directory: what AstroDrizzle needs, without what it chokes on."""
-    needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | {"ERR"}
+    needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | _NEEDED_BY_WEIGHTS
     companion = {Path(path).name: Path(path) for path in companions}
     reference_photflam: float | None = None
     copies = []

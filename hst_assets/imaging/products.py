@@ -46,8 +46,6 @@ _MAX_STARS = 60
 _FEWEST_STARS = 3
 #: Drizzle's weights are exposure time times the overlap, which rounding and distortion change.
 _WEIGHT_TOLERANCE = 1.15
-#: Its lobes add up to so much more beside pixels that are left out (measured: 1.25).
-_LANCZOS_OVERSHOOT = 1.4
 
 
 @dataclass(frozen=True)
@@ -170,10 +168,11 @@ def weight_problems(
         problems.append("the weight map has negative values")
     if weight_type == "EXP":
         limit = exptime_s * max(area_ratio, 1.0) * _WEIGHT_TOLERANCE
-        overshoot = _LANCZOS_OVERSHOOT if kernel == "lanczos3" else 1.0
+        # Beside pixels that are left out its lobes add up to anything.
+        sharpest = np.inf if kernel == "lanczos3" else limit / pixfrac**2
         for what, value, most in (
             ("are", float(np.mean(wht[inside])) if inside.any() else 0.0, limit),
-            ("reach", float(np.nanmax(wht, initial=0.0)), overshoot * limit / pixfrac**2),
+            ("reach", float(np.nanmax(wht, initial=0.0)), sharpest),
         ):
             if value > most:
                 problems.append(f"weights {what} {value:.0f} s, exposed were {exptime_s:.0f} s")
@@ -290,10 +289,11 @@ def _centroid(rate: Image, usable: Mask, x: float, y: float, core: float) -> tup
     """Centre of light within a star's width of its peak; the peak itself where there is none."""
     half = max(int(np.ceil(core)), 1)
     ix, iy = int(x), int(y)
-    window = np.s_[max(iy - half, 0) : iy + half + 1, max(ix - half, 0) : ix + half + 1]
+    bottom, left = max(iy - half, 0), max(ix - half, 0)
+    window = np.s_[bottom : iy + half + 1, left : ix + half + 1]
     values = np.where(usable[window], rate[window], 0.0)
     values = np.clip(values - np.median(values), 0.0, None)
-    rows, columns = np.mgrid[window]
+    rows, columns = np.indices(values.shape) + np.array([bottom, left])[:, None, None]
     total = values.sum()
     if total <= 0:
         return x, y

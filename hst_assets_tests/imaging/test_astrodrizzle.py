@@ -433,6 +433,7 @@ def test_a_child_that_is_killed_leaves_nothing_under_a_final_name(
     failure: type[HstAssetsError],
     said: str,
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setattr(astrodrizzle, "_TASK", f"hst_assets_tests.imaging.unfinished_tasks:{task}")
     exposures = campaign.science_files()[:2]
     hurried = MachineSettings(max_cores=1, tool_timeout_s=1.0)

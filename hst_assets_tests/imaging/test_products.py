@@ -137,3 +137,21 @@ def test_figures_are_judged_by_the_settings(
 
 def test_the_wcs_used_here_is_the_frames() -> None:
     assert isinstance(FRAME.wcs, WCS)
+
+
+@pytest.mark.parametrize("where", [(0, 0), (FRAME.nx - 1, FRAME.ny - 1), (FRAME.nx - 2, 100)])
+def test_a_star_at_the_edge_does_no_harm(where: tuple[int, int]) -> None:
+    image = stars()
+    image[where[1], where[0]] += 100.0
+    flux = flux_ratio(image, weights(), FRAME, [chip(image)], detector=UVIS)
+    assert flux.n_stars == 9
+    assert flux.ratio == pytest.approx(1.0, abs=1e-3)
+
+
+def test_lanczos3_reaches_further_than_a_square_drop() -> None:
+    inside = np.zeros(FRAME.shape, bool)
+    inside[50:150, 50:150] = True
+    wht = weights(0.0)
+    wht[45:155, 45:155] = 100.0
+    assert problems_of(wht, inside)
+    assert not problems_of(wht, inside, kernel="lanczos3")
