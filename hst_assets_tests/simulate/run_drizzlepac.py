@@ -1,21 +1,19 @@
-"""Run as a script in a scratch folder of its own: TweakReg, AstroDrizzle and HAP's inspection.
+"""Run in a child process and a scratch folder of its own: TweakReg, AstroDrizzle, HAP.
 
-``run_drizzlepac.py <detector key> <exposure>...``; exit status 0 proves nothing.
+That they come to an end proves nothing: see what they leave.
 """
 
-import json
-import sys
-from pathlib import Path
+from drizzlepac.astrodrizzle import AstroDrizzle
+from drizzlepac.haputils.analyze import analyze_data
+from drizzlepac.tweakreg import TweakReg
 
 from hst_assets.detectors import DETECTORS
 
 
-def main(detector_key: str, names: list[str]) -> None:
-    from drizzlepac.astrodrizzle import AstroDrizzle
-    from drizzlepac.tweakreg import TweakReg
-
+def process(detector_key: str, names: list[str]) -> dict[str, bool]:
+    """Align and combine; whether HAP's inspection accepted each exposure before that."""
     detector = DETECTORS[detector_key]
-    Path("accepted.json").write_text(json.dumps(_accepted_by_hap(names)))
+    accepted = _accepted_by_hap(names)
     TweakReg(
         names,
         updatehdr=True,
@@ -48,18 +46,13 @@ def main(detector_key: str, names: list[str]) -> None:
         driz_cr_snr="8.0 6.0",
         driz_cr_scale="3.0 2.0",
     )
+    return accepted
 
 
 def _accepted_by_hap(names: list[str]) -> dict[str, bool]:
     """Whether HAP would process each exposure (for WFPC2 it wants another file format)."""
-    from drizzlepac.haputils.analyze import analyze_data
-
     names = [name for name in names if not name.endswith("_c0m.fits")]
     if not names:
         return {}
     table, _ = analyze_data(names)
     return {str(row["imageName"]): bool(row["doProcess"]) for row in table}
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])

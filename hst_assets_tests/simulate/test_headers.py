@@ -8,6 +8,8 @@ from hst_assets.simulate.geometry import Subarray, pixel_area
 
 KEYS = ["wfc3_uvis", "wfc3_ir", "acs_wfc", "acs_hrc", "wfpc2"]
 
+pytestmark = pytest.mark.xdist_group("small_campaigns")
+
 
 def _open(truth, index=0):
     return fits.open(truth.science_files()[index])

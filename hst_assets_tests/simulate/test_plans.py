@@ -7,6 +7,8 @@ from hst_assets.simulate.scoring import isolated_stars
 
 KEYS = ["wfc3_uvis", "wfc3_ir", "acs_wfc", "acs_hrc", "wfpc2"]
 
+pytestmark = pytest.mark.xdist_group("small_campaigns")
+
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_small_exposure_has_stars_to_align_on(key, campaign):

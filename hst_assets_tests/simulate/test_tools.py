@@ -1,42 +1,54 @@
 """The tools that the headers are made for take them as they are."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from hst_assets.failures import HstAssetsError
+from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.simulate.scoring import alignment_scores, photometry_score, star_fluxes
 
-SCRIPT = Path(__file__).with_name("run_drizzlepac.py")
+KEYS = ["wfc3_uvis", "wfc3_ir", "acs_wfc", "acs_hrc", "wfpc2"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small_campaigns")]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("key", ["wfc3_uvis", "wfc3_ir", "acs_wfc", "acs_hrc", "wfpc2"])
-def test_tweakreg_astrodrizzle_and_hap_accept_the_exposures(key, campaign, tmp_path):
+@pytest.fixture(scope="module")
+def processed(campaign, tmp_path_factory):
+    """Folder and answer of each detector's run, all in one go: drizzlepac is imported once."""
+    calls = {}
+    for key in KEYS:
+        folder = tmp_path_factory.mktemp(f"tools_{key}")
+        truth = campaign(key)
+        for path in truth.exposure_files:
+            shutil.copy(path, folder)
+        names = [path.name for path in truth.science_files()]
+        arguments = {"detector_key": key, "names": names}
+        calls[key] = Call(arguments, scratch=folder, log_path=folder / "log.txt")
+    answers = run_many_isolated(
+        "run_drizzlepac:process",
+        list(calls.values()),
+        timeout_s=300,
+        max_cores=2,
+        environment={"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    return {
+        key: (call.scratch, answer)
+        for (key, call), answer in zip(calls.items(), answers, strict=True)
+    }
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_tweakreg_astrodrizzle_and_hap_accept_the_exposures(key, campaign, processed):
     truth = campaign(key)
-    for path in truth.exposure_files:
-        shutil.copy(path, tmp_path)
-    copies = [tmp_path / path.name for path in truth.science_files()]
-    log = tmp_path / "log.txt"
-    with log.open("wb") as output:
-        subprocess.run(
-            [sys.executable, str(SCRIPT), key, *(path.name for path in copies)],
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=500,
-            check=False,
-            env={**os.environ, "ASTROMETRY_STEP_CONTROL": "OFF", "MPLBACKEND": "Agg"},
-        )
-    (product,) = tmp_path.glob("out_dr?.fits")
-    accepted = json.loads((tmp_path / "accepted.json").read_text())
+    folder, accepted = processed[key]
+    assert not isinstance(accepted, HstAssetsError), accepted
+    copies = [folder / path.name for path in truth.science_files()]
+    # For WFPC2, HAP wants another file format.
     assert len(accepted) == (0 if key == "wfpc2" else len(copies))
     assert all(accepted.values())
+    (product,) = folder.glob("out_dr?.fits")
 
     scores = alignment_scores(copies, truth, reference=str(truth.exposures["rootname"][0]))
     # A tenth of a pixel between exposures, whose jitter of 10 mas was up to half of one.
