@@ -16,6 +16,11 @@ from hst_assets.failures import UnusableInput
 __all__ = ["DETECTORS", "Detector", "detector_for", "is_wide"]
 
 _CLEAR = re.compile(r"CLEAR\w*|N/A|")
+_FILTER_KEYWORDS = {
+    "ACS": ("FILTER1", "FILTER2"),
+    "WFC3": ("FILTER",),
+    "WFPC2": ("FILTNAM1", "FILTNAM2"),
+}
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,11 @@ class Detector:
         return name in self.filters or any(
             re.fullmatch(pattern, name) for pattern in self.filter_patterns
         )
+
+    @property
+    def filter_keywords(self) -> tuple[str, ...]:
+        """Primary-header keywords of the filter wheels."""
+        return _FILTER_KEYWORDS[self.instrument]
 
     def filter_of(self, elements: Iterable[str]) -> str:
         """The filter's name from the elements in all wheels, clears left out.

@@ -195,7 +195,7 @@ class DrizzleSettings(_Section):
     #: Side of a square frame centred on the target, in pixels (the guide's --drizzle-dim);
     #: None: the smallest frame that covers the exposures.
     size_pix: Annotated[int, Field(gt=15)] | None = None
-    #: Side of the drop over that of the native pixel (final_pixfrac).
+    #: Side of the drop over that of the native pixel (final_pixfrac); lanczos3 takes 1 always.
     pixfrac: Annotated[float, Field(gt=0, le=1)] = 0.8
     #: Shape of the drop (final_kernel).
     kernel: Literal["square", "point", "gaussian", "turbo", "lanczos3"] = "square"
@@ -203,7 +203,8 @@ class DrizzleSettings(_Section):
     sky_sub: bool = True
     #: How the median image is combined; None: minmed below 7 exposures, median from there on.
     combine_type: Literal["median", "minmed", "imedian", "iminmed", "mean"] | None = None
-    #: What the weight map holds (final_wht_type).
+    #: What the weight map holds (final_wht_type): exposure time, or inverse variance of the
+    #: background (IVM; wants the flat fields) or of each pixel (ERR; dims bright stars).
     weight_type: Literal["EXP", "ERR", "IVM"] = "EXP"
     #: cps: electrons per second; counts: electrons in the whole exposure time. (WFPC2: DN.)
     units: Literal["cps", "counts"] = "cps"

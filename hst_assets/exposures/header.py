@@ -39,11 +39,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_WHEELS = {
-    "ACS": ("FILTER1", "FILTER2"),
-    "WFC3": ("FILTER",),
-    "WFPC2": ("FILTNAM1", "FILTNAM2"),
-}
 _CHIP_KEYWORD = {"ACS": "CCDCHIP", "WFC3": "CCDCHIP", "WFPC2": "DETECTOR"}
 #: A WCS whose pixels differ from the detector's by more than this factor is not believed.
 #: (WFPC2's registry scale is that of the wide-field chips; the PC's is 0.46 of it.)
@@ -309,9 +304,9 @@ def _refuse_other_modes(primary: Mapping[str, Any], detector: Detector) -> None:
 
 
 def _filter_elements(primary: Mapping[str, Any], detector: Detector) -> tuple[str, ...]:
-    wheels = [_text(primary, keyword, "").upper() for keyword in _WHEELS[detector.instrument]]
+    wheels = [_text(primary, keyword, "").upper() for keyword in detector.filter_keywords]
     if not any(wheels):
-        raise UnusableInput(f"keyword {_WHEELS[detector.instrument][0]} is missing or empty")
+        raise UnusableInput(f"keyword {detector.filter_keywords[0]} is missing or empty")
     return tuple(element for element in wheels if element)
 
 

@@ -43,7 +43,6 @@ _NOT_INHERITED = {
 }
 _MOST_INPUT_CARDS = 999
 _PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
-_FILTER_KEYWORDS = {"ACS": ("FILTER1", "FILTER2"), "WFPC2": ("FILTNAM1", "FILTNAM2")}
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,7 @@ def read_input(path: Path) -> Input:
 
 def filter_of(primary: fits.Header, detector: Detector) -> str:
     """The filter's name from an exposure's primary header."""
-    keywords = _FILTER_KEYWORDS.get(detector.instrument, ("FILTER",))
-    return detector.filter_of(str(primary.get(keyword, "")) for keyword in keywords)
+    return detector.filter_of(str(primary.get(key, "")) for key in detector.filter_keywords)
 
 
 def product_headers(
