@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import astropy.units as u
-import numpy as np
 from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
@@ -26,7 +25,7 @@ MOST_REFERENCE_STARS = 50_000
 def catalogue_image(image: str, output: str, *, fwhm_arcsec: float) -> int:
     """Write the star catalogue of a reference image; return the number of stars."""
     plane = sources.reference_plane(Path(image))
-    scale = pixel_scale_arcsec(plane.wcs)
+    scale = sources.pixel_scale_arcsec(plane.wcs)
     fwhm_pix = max(fwhm_arcsec / scale, sources.LEAST_FWHM_PIX)
     table = sources.find_sources(
         sources.prepare(plane, fwhm_pix=fwhm_pix),
@@ -59,8 +58,3 @@ def _write_catalogue(table: Table, wcs_of: dict[int, WCS], output: Path) -> int:
     catalogue["ra"], catalogue["dec"] = sky[:, 0] * u.deg, sky[:, 1] * u.deg
     catalogue.write(output, format="ascii.ecsv", overwrite=True)
     return len(table)
-
-
-def pixel_scale_arcsec(wcs: WCS) -> float:
-    """Nominal size of a pixel: the square root of the area of the linear part."""
-    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))) * 3600

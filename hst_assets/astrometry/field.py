@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,21 @@ class Field:
     def wcs_of(self) -> dict[int, WCS]:
         """The WCS before the fit, by EXTVER."""
         return {plane.extver: plane.wcs for plane in self.planes}
+
+    def as_aligned(self, science: Path) -> Field:
+        """The same with the WCS that a fit wrote to `science`."""
+        wcs_of = sources.wcs_by_extver(science)
+        return replace(
+            self,
+            copy=WorkingCopy(science, self.copy.quality),
+            planes=[replace(plane, wcs=wcs_of[plane.extver]) for plane in self.planes],
+        )
+
+    def count_pairs(self, stars: Table, sky: NDArray[np.float64], radius_pix: float) -> int:
+        """How many stars have a reference star (RA/Dec, deg) within a radius, mutually nearest."""
+        here = self.plane.project(sources.sky_positions(stars, self.wcs_of))
+        found, _ = matching.nearest(here, self.plane.project(sky), radius_pix)
+        return len(found)
 
 
 def read_field(

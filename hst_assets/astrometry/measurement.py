@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
@@ -52,7 +50,7 @@ def measure(
         held_out, dx, dy (reference minus star, native pixels), dra, ddec (mas), ra, dec (deg, of
         the reference star).
     """
-    after_wcs = _wcs_of(fit.aligned)
+    after_wcs = sources.wcs_by_extver(fit.aligned)
     before = field.plane.project(sources.sky_positions(stars, field.wcs_of))
     after = field.plane.project(sources.sky_positions(stars, after_wcs))
     reference = field.plane.project(reference_sky)
@@ -104,13 +102,6 @@ def measure(
         units=MATCH_UNITS,
     )
     return numbers, matches
-
-
-def _wcs_of(path: Path) -> dict[int, WCS]:
-    with fits.open(path, memmap=False) as hdus:
-        return {
-            int(hdu.ver): sources.read_wcs(hdu.header, hdus) for hdu in hdus if hdu.name == "SCI"
-        }
 
 
 def _to_native(

@@ -33,9 +33,11 @@ __all__ = [
     "exposure_sources",
     "find_sources",
     "held_out",
+    "pixel_scale_arcsec",
     "prepare",
     "reference_plane",
     "sky_positions",
+    "wcs_by_extver",
 ]
 
 logger = logging.getLogger(__name__)
@@ -182,6 +184,17 @@ def read_wcs(header: fits.Header, hdus: fits.HDUList) -> WCS:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(header, fobj=hdus)
+
+
+def pixel_scale_arcsec(wcs: WCS) -> float:
+    """Nominal size of a pixel: the square root of the area of the linear part."""
+    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))) * 3600
+
+
+def wcs_by_extver(path: Path) -> dict[int, WCS]:
+    """The WCS of each SCI extension of a file."""
+    with fits.open(path, memmap=False) as hdus:
+        return {int(hdu.ver): read_wcs(hdu.header, hdus) for hdu in hdus if hdu.name == "SCI"}
 
 
 @dataclass(frozen=True)

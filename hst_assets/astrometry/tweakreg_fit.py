@@ -39,7 +39,7 @@ _GEOMETRY = {"shift": "shift", "rshift": "rscale", "rscale": "rscale", "general"
 
 @dataclass(frozen=True)
 class TweakFit:
-    """What TweakReg left: the updated file and the pairs behind it."""
+    """What TweakReg left: the updated file, the pairs behind it, its RMS in detector pixels."""
 
     aligned: Path
     image_index: NDArray[np.intp]
@@ -116,7 +116,15 @@ def run_tweakreg(
         raise UnusableInput("TweakReg reported a fit and left the header as it was", where=name)
     kept = index[pairs["image"]]
     real = kept >= 0
-    return TweakFit(folder / name, kept[real], pairs["reference"][real], *rms)
+    # TweakReg's plane has the pixels of the first chip: for WFPC2 the PC's, not the detector's.
+    native = _plane_scale_arcsec(folder / "shifts_wcs.fits") / field.detector.pixel_scale_arcsec
+    rms_x, rms_y = (each * native for each in rms)
+    return TweakFit(folder / name, kept[real], pairs["reference"][real], rms_x, rms_y)
+
+
+def _plane_scale_arcsec(path: Path) -> float:
+    with fits.open(path, memmap=False) as hdus:
+        return sources.pixel_scale_arcsec(sources.read_wcs(hdus["WCS"].header, hdus))
 
 
 def _first_guess(

@@ -20,12 +20,14 @@ import numpy as np
 import photutils.aperture
 import photutils.background
 import photutils.detection  # noqa: F401
+from astropy.table import Table
+from numpy.typing import NDArray
 
 from hst_assets.astrometry import sources
 from hst_assets.astrometry.field import Field, exposure_stars, read_field
 from hst_assets.astrometry.gate import FitNumbers, Verdict, judge
 from hst_assets.astrometry.measurement import measure
-from hst_assets.astrometry.tweakreg_fit import run_tweakreg
+from hst_assets.astrometry.tweakreg_fit import TweakFit, run_tweakreg
 from hst_assets.astrometry.working_copy import make_working_copy
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
@@ -33,6 +35,9 @@ from hst_assets.settings import AlignmentSettings, GateSettings
 
 #: The ladder never goes below this of itself: there the sky's noise gives thousands of sources.
 LOWEST_THRESHOLD_SIGMA = 4.0
+#: A fit is repeated from its own result if that pairs so many times the stars it was made of;
+#: clipping alone leaves out fewer.
+REPEAT_GAIN = 1.2
 
 
 def align_exposure(
@@ -141,7 +146,7 @@ def _attempt(field: Field, how: AlignmentSettings, limits: GateSettings, rung: i
     folder.mkdir()
     reference_sky = field.reference_sky[:n_reference]
     try:
-        fit = run_tweakreg(
+        fit = _fit(
             field, stars[~out], reference_sky, folder, how=how, tolerance=tolerance,
             search_pix=math.ceil(search),
         )  # fmt: skip
@@ -154,3 +159,31 @@ def _attempt(field: Field, how: AlignmentSettings, limits: GateSettings, rung: i
     matches.write(path, format="ascii.ecsv")
     verdict = judge(numbers, limits, free_scale=how.fit_geometry in ("rscale", "general"))
     return _Try(asked, verdict, numbers, fit.aligned, path)
+
+
+def _fit(
+    field: Field,
+    fitted: Table,
+    reference_sky: NDArray[np.float64],
+    folder: Path,
+    *,
+    how: AlignmentSettings,
+    tolerance: float,
+    search_pix: int,
+) -> TweakFit:
+    """Fit, and once more from there if that brings many more stars within the tolerance.
+
+    Stars are paired before they are turned: far from the middle, a rotation of more than the
+    tolerance loses them, and those that are left underestimate it.
+    """
+    fit = run_tweakreg(
+        field, fitted, reference_sky, folder, how=how, tolerance=tolerance, search_pix=search_pix
+    )
+    moved = field.as_aligned(fit.aligned)
+    if moved.count_pairs(fitted, reference_sky, tolerance) < REPEAT_GAIN * len(fit.image_index):
+        return fit
+    again = folder / "again"
+    again.mkdir()
+    return run_tweakreg(
+        moved, fitted, reference_sky, again, how=how, tolerance=tolerance, search_pix=search_pix
+    )
