@@ -121,6 +121,8 @@ def combine(
     _write(Path(name), planes, headers)
     preview = f"{name}.png"
     write_preview(Path(name), Path(preview))
+    if not choices.keep_artifacts:
+        _tidy({name, preview})
     return {
         **report,
         "sky_per_s": _mean_sky(skies, inputs, detector),
@@ -175,6 +177,13 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
             hdu.header["BUNIT"] = detector.science_units
         if hdu.name in {"PRIMARY", "SCI", "DQ"}:
             _drop_ballast(hdu.header)
+
+
+def _tidy(kept: set[str]) -> None:
+    """Free the disk now: the folders of a batch are only removed when all of it is done."""
+    for path in Path().iterdir():
+        if path.is_file() and path.name not in kept:
+            path.unlink()
 
 
 def _resolve_flat(primary: fits.Header, detector: Detector, source: Path) -> None:

@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.stats import SigmaClip, mad_std
 from astropy.wcs import WCS
 
+from hst_assets import workdir as workdir_module
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import (
     HstAssetsError,
@@ -119,6 +120,7 @@ class Products:
     frame: Frame
     reports: dict[str, DrizzleReport | HstAssetsError]
     digests: dict[Path, str]
+    scratch: dict[str, set[str]]  # what lay there when a product was published, by its name
 
     def path(self, name: str) -> Path:
         report = self.reports[name]
@@ -187,8 +189,16 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
         for name, (paths, choices) in wanted.items()
     ]
     digests = {path: digest_of_file(path) for path in exposures}
-    reports = drizzle_many(requests, workdir=workdir, machine=MACHINE)
-    return Products(exposures, frame, dict(zip(wanted, reports, strict=True)), digests)
+    scratch: dict[str, set[str]] = {}
+
+    def publish(source: Path, destination: Path) -> Path:
+        scratch[source.name] = {path.name for path in source.parent.iterdir()}
+        return workdir_module.publish(source, destination)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(astrodrizzle, "publish", publish)
+        reports = drizzle_many(requests, workdir=workdir, machine=MACHINE)
+    return Products(exposures, frame, dict(zip(wanted, reports, strict=True)), digests, scratch)
 
 
 @pytest.mark.slow
@@ -207,6 +217,16 @@ def test_the_grid_is_the_one_asked_for(products: Products) -> None:
         sky = WCS(hdus["SCI"].header).all_pix2world(corners, 0)
     offset = products.frame.wcs.all_world2pix(sky, 0) - corners
     assert np.abs(offset).max() < 1e-6  # pixel
+
+
+@pytest.mark.slow
+def test_a_product_that_waits_for_the_others_holds_no_disk(products: Products) -> None:
+    """The preview is published first, from a folder with nothing but the two and the reply."""
+    assert products.scratch["cps.drc.fits.png"] == {
+        "cps.drc.fits",
+        "cps.drc.fits.png",
+        "reply.json",
+    }
 
 
 @pytest.mark.slow
