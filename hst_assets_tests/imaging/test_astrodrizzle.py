@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +115,7 @@ def test_no_more_products_at_a_time_than_the_memory_holds(
 class Products:
     """Products of one session, and what they were made of."""
 
+    workdir: WorkDir
     exposures: list[Path]
     frame: Frame
     reports: dict[str, DrizzleReport | HstAssetsError]
@@ -170,6 +170,9 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
     blank, hdus = edited(exposures[0], base / "blank")
     hdus["SCI"].data[:] = np.nan
     hdus.writeto(blank)
+    moved, hdus = edited(exposures[1], base / "moved")
+    hdus["SCI"].header["CRVAL1"] += 0.1
+    hdus.writeto(moved)
     frame = covering_frame(exposures, ra_deg=150.1, dec_deg=2.2, scale_arcsec=0.04)
     plain = DrizzleSettings()
     wanted = {
@@ -182,6 +185,8 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
         "err": (exposures[:1], DrizzleSettings(weight_type="ERR")),
         "ivm": (exposures[:1], DrizzleSettings(weight_type="IVM")),
         "lanczos3": (exposures[:1], DrizzleSettings(kernel="lanczos3")),
+        "beside": ([exposures[0], moved], plain),
+        "kept": (exposures[:1], DrizzleSettings(keep_artifacts=True)),
         "blank": ([blank, *exposures[1:]], plain),
     }
     requests = [
@@ -198,7 +203,9 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(astrodrizzle, "publish", publish)
         reports = drizzle_many(requests, workdir=workdir, machine=MACHINE)
-    return Products(exposures, frame, dict(zip(wanted, reports, strict=True)), digests, scratch)
+    return Products(
+        workdir, exposures, frame, dict(zip(wanted, reports, strict=True)), digests, scratch
+    )
 
 
 @pytest.mark.slow
@@ -392,6 +399,22 @@ def test_the_preview_lies_beside_the_product(products: Products) -> None:
     assert WorkDir.preview(products.path("cps")).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+def test_an_exposure_beside_the_frame_is_left_out_and_named(products: Products) -> None:
+    near, far = products.exposures[:2]
+    report = products.reports["beside"]
+    assert report.left_out == (far.name,)
+    assert report.inputs == (near.name.split("_")[0],)
+    assert report.exptime_s == 300.0
+
+
+@pytest.mark.slow
+def test_artifacts_are_kept_on_demand(products: Products) -> None:
+    runfiles = products.workdir.runfiles
+    assert (runfiles / "artifacts.drizzle.kept" / products.exposures[0].name).is_file()
+    assert not (runfiles / "artifacts.drizzle.cps").exists()
+
+
 # ------------------------------------------------------------------------- stated failures
 
 
@@ -462,35 +485,3 @@ def test_a_child_that_is_killed_leaves_nothing_under_a_final_name(
     workdir = WorkDir(tmp_path, "field")
     assert not list(workdir.drizzle.glob("*"))
     assert not [path for path in workdir.runfiles.iterdir() if path.is_dir()]
-
-
-@pytest.mark.slow
-def test_an_exposure_beside_the_frame_is_left_out_and_named(
-    campaign: CampaignTruth, tmp_path: Path
-) -> None:
-    near, far = campaign.science_files()[:2]
-    moved, hdus = edited(far, tmp_path / "moved")
-    hdus["SCI"].header["CRVAL1"] += 0.1
-    hdus.writeto(moved)
-    report = attempt([near, moved], tmp_path, frame=small_frame([near]))
-    assert report.left_out == (moved.name,)
-    assert report.inputs == (near.name.split("_")[0],)
-    assert report.exptime_s == 300.0
-
-
-@pytest.mark.slow
-def test_artifacts_are_kept_on_demand(campaign: CampaignTruth, tmp_path: Path) -> None:
-    workdir = WorkDir(tmp_path, "field").create()
-    exposure = campaign.science_files()[0]
-    shutil.copyfile(exposure, workdir.aligned(exposure.name))
-    drizzle(
-        [workdir.aligned(exposure.name)],
-        workdir.drizzle / "out.drc.fits",
-        detector=UVIS,
-        frame=small_frame([exposure]),
-        settings=DrizzleSettings(keep_artifacts=True),
-        workdir=workdir,
-        label="out",
-        machine=MACHINE,
-    )
-    assert (workdir.runfiles / "artifacts.drizzle.out" / exposure.name).is_file()
