@@ -8,13 +8,23 @@ enters a recipe's digest.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import MutableMapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.workdir import WorkDir, write_atomically
@@ -33,8 +43,25 @@ __all__ = [
     "write_settings",
 ]
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+_OBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}")
+
+
+def _as_sequence(value: Any) -> Any:
+    """One name where several may stand."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _as_moment(value: Any) -> Any:
+    """TOML has dates of its own; here a moment is ISO 8601 text."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_sequence)]
+Moment = Annotated[str, BeforeValidator(_as_moment)]
 
 
 class _Section(BaseModel):
@@ -64,11 +91,11 @@ class SelectionSettings(_Section):
     """Which exposures are used."""
 
     #: Exposures that start at or after this moment (ISO 8601, UTC) are refused.
-    before: str | None = None
+    before: Moment | None = None
     #: Exposures that start before this moment (ISO 8601, UTC) are refused.
-    after: str | None = None
+    after: Moment | None = None
     #: If not empty, only these filters (case does not matter).
-    only_filter: tuple[str, ...] = ()
+    only_filter: Names = ()
     #: Only wide filters: names ending in X, W or LP.
     only_wide: bool = False
     #: Exposures shorter than this are refused unless `keep_short`.
@@ -88,8 +115,20 @@ class SelectionSettings(_Section):
         if value is not None:
             from astropy.time import Time
 
-            Time(value)  # raises ValueError with the text it could not read
+            try:
+                Time(value)
+            except ValueError:
+                raise ValueError(f"not a moment in ISO 8601, such as 2013-06-01: {value}") from None
         return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SelectionSettings:
+        if self.before and self.after:
+            from astropy.time import Time
+
+            if Time(self.before) <= Time(self.after):
+                raise ValueError("before must be later than after")
+        return self
 
     @field_validator("only_filter")
     @classmethod
@@ -110,13 +149,13 @@ class ReferenceSettings(_Section):
     #: An image of the user's own (FITS with a celestial WCS); it is never modified.
     image: Path | None = None
     #: Only these filters may give the reference (the guide's --reference-filter).
-    filter: tuple[str, ...] = ()
+    filter: Names = ()
     #: Only detectors whose key contains this text, such as "wfc3" or "acs_wfc".
     instrument: str | None = None
     #: Do not choose WFPC2 where anything else exists.
     avoid_wfpc2: bool = False
     #: Filters preferred for the reference. Of those present, the deepest wins.
-    preferred_filters: tuple[str, ...] = (
+    preferred_filters: Names = (
         "F606W",
         "F555W",
         "F814W",
@@ -133,7 +172,7 @@ class AlignmentSettings(_Section):
     #: Keep the archive's WCS and say so in every product.
     skip_tweakreg: bool = False
     #: Radius within which the offset is searched (the guide's --tweak-search).
-    search_radius_arcsec: Positive = 1.0
+    search_radius_arcsec: Annotated[float, Field(gt=0, le=60)] = 1.0
     #: Fewest matches TweakReg may fit (--tweak-min-obj).
     min_objects: Annotated[int, Field(ge=3)] = 10
     #: At most so many of the brightest sources are matched (--tweak-nbright).
@@ -191,7 +230,7 @@ class DrizzleSettings(_Section):
     """How exposures are combined (AstroDrizzle)."""
 
     #: Pixel scale of the product in arcsec; None: the detector's own figure.
-    scale_arcsec: Positive | None = None
+    scale_arcsec: Annotated[float, Field(ge=0.005, le=2)] | None = None
     #: Side of a square frame centred on the target, in pixels (the guide's --drizzle-dim);
     #: None: the smallest frame that covers the exposures.
     size_pix: Annotated[int, Field(gt=15)] | None = None
@@ -220,8 +259,10 @@ class DrizzleSettings(_Section):
     @field_validator("object_name")
     @classmethod
     def _a_file_name(cls, value: str | None) -> str | None:
-        if value is not None and (not value.strip() or "/" in value or value.startswith(".")):
-            raise ValueError("must serve as the beginning of a file name")
+        if value is not None and not _OBJECT_NAME.fullmatch(value):
+            raise ValueError(
+                "must serve as the beginning of a file name: letters, digits, '_', '+', '-', '.'"
+            )
         return value
 
 
@@ -299,7 +340,11 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
     """
     path = workdir.settings_file
     _read_toml(path)  # what is no TOML is told by file and line
-    document = tomlkit.parse(path.read_text()) if path.is_file() else tomlkit.document()
+    document = (
+        tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+        if path.is_file()
+        else tomlkit.document()
+    )
     for section, values in changes.items():
         table = document.setdefault(section, tomlkit.table())
         if not isinstance(table, MutableMapping):
@@ -320,7 +365,7 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import typer
+from rich.markup import escape
 
 from hst_assets.cli import demo, ingest, materialize, settings, status
 from hst_assets.cli.terminal import errors
@@ -15,6 +17,7 @@ __all__ = ["application", "run"]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 application = typer.Typer(
     name="hst-assets",
@@ -32,14 +35,28 @@ application.command("demo")(demo.demo_command)
 
 
 def run() -> None:
-    """Run the application; exit 0 when done, 1 on failure, 2 on a wrong call."""
+    """Exit with 0 when done, 1 on failure, 2 on a wrong call, 130 if interrupted."""
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         application()
     except BadConfiguration as error:
-        errors().print(f"[red]{type(error).__name__}[/red] {error}", highlight=False)
+        _tell(error)
         sys.exit(EXIT_USAGE)
     except HstAssetsError as error:
-        errors().print(f"[red]{type(error).__name__}[/red] {error}", highlight=False)
+        _tell(error)
         sys.exit(EXIT_FAILED)
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:
+            errors().print("interrupted; the same command goes on from here")
+        raise
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Let a request to terminate take the way of Ctrl-C, on which tools are stopped as well."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def _tell(error: HstAssetsError) -> None:
+    errors().print(f"[red]{type(error).__name__}[/red] {escape(str(error))}", highlight=False)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from hst_assets.cli.deployment import opened_instance
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def ingest_command(
         raise BadConfiguration(f"no mode {mode!r}", next_step="Use copy, symlink or hardlink")
     if not sources and archive is None:
         raise BadConfiguration("nothing to ingest", next_step="Name folders, files or --archive")
+    workdir = WorkDir(root_or_default(root), target)
     report = ingest_into(
-        WorkDir(root_or_default(root), target),
+        workdir,
         sources or [],
         archive=archive,
         position=_position(ra, dec),
@@ -50,6 +52,7 @@ def ingest_command(
         replace=clobber,
     )
     show(report)
+    _show_position(workdir)
     if not report.accepted and not report.unchanged:
         raise UnusableInput("nothing usable among what was named", where=target)
 
@@ -93,6 +96,13 @@ def show(report: IngestReport) -> None:
             f"[yellow]refused[/yellow] {escape(str(refused.path))}: {escape(refused.reason)}",
             highlight=False,
         )
+
+
+def _show_position(workdir: WorkDir) -> None:
+    """Say which position is in force: everything is selected and framed by it."""
+    place = load_settings(workdir).target
+    if place.ra_deg is not None:
+        output().print(f"target position: RA {place.ra_deg:.6f} Dec {place.dec_deg:.6f} deg (ICRS)")
 
 
 def _position(ra: str | None, dec: str | None) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ import tomllib
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
 from hst_assets.failures import BadConfiguration
@@ -68,4 +69,4 @@ def _show(settings: Settings) -> None:
         console.print(f"[bold]\\[{section}][/bold]")
         for key, value in values.items():
             mark = "" if value == defaults[section][key] else "   [green]# set[/green]"
-            console.print(f"  {key} = {value!r}{mark}", highlight=False)
+            console.print(f"  {key} = {escape(repr(value))}{mark}", highlight=False)

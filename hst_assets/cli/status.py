@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hst_assets.cli.terminal import RootOption, output, root_or_default
@@ -33,7 +34,7 @@ def _table(workdir: WorkDir) -> Table:
     from hst_assets.orchestration.jobs import LEVELS
     from hst_assets.provenance import read_record
 
-    table = Table(title=workdir.target, title_justify="left")
+    table = Table(title=escape(workdir.target), title_justify="left")
     for column in ("partition", "asset", "made at", "stands"):
         table.add_column(column)
     keys = [str(VisitKey(workdir.target, visit)) for visit in visits_in(workdir)]

@@ -144,7 +144,8 @@ def ingest(
         job = _Ingest(workdir, staging, mode, replace, report)
         for unit in units:
             job.take(unit)
-        _set_position(workdir, position, job.exposures)
+        if report.accepted or report.unchanged:  # a call that takes nothing changes nothing
+            _set_position(workdir, position, job.exposures)
     for refused in report.refused:
         logger.warning("refused %s: %s", refused.path, refused.reason)
     return report
@@ -170,7 +171,7 @@ def _set_position(
     if position is None and load_settings(workdir).target.ra_deg is None and exposures:
         position = _median_position(exposures)
         logger.info("target position from headers: RA %(ra_deg).6f Dec %(dec_deg).6f", position)
-    if position is not None and (exposures or raw_ledger(workdir)):
+    if position is not None:
         write_settings(workdir, {"target": position})
 
 

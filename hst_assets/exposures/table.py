@@ -267,9 +267,17 @@ def make_target_table(
             f"none of the {made.facts['n_exposures']} exposures of {workdir.target} is used: "
             + "; ".join(made.facts["refusals"]),
             where=product,
-            next_step="Change the selection settings, or decide by hand in overrides.ecsv",
+            next_step="Change the selection settings or the target's position "
+            f"({_place(settings)}), or decide by hand in overrides.ecsv",
         )
     return made
+
+
+def _place(settings: Settings) -> str:
+    target = settings.target
+    if target.ra_deg is None or target.dec_deg is None:
+        return "none is set"
+    return f"now ra_deg={target.ra_deg:.6f}, dec_deg={target.dec_deg:.6f}"
 
 
 def _gather(tables: Sequence[QTable], max_gap_days: float) -> QTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.orchestration.io_managers import product_path
 from hst_assets.orchestration.partitions import visits_of
 from hst_assets.workdir import WorkDir
@@ -20,6 +20,8 @@ def standing_visits(context: dg.AssetExecutionContext, workdir: WorkDir, asset: 
 
     Raises
     ------
+    UnusableInput
+        If no visit has the asset.
     MissingProduct
         If Dagster has a materialization whose file is gone.
     """
@@ -40,4 +42,10 @@ def standing_visits(context: dg.AssetExecutionContext, workdir: WorkDir, asset: 
             missing.append(key.visit)
     if missing:
         context.log.warning(f"{asset} not there yet, left out: {', '.join(missing)}")
+    if not visits:
+        raise UnusableInput(
+            f"no visit of it has {asset} yet",
+            where=workdir.target,
+            next_step=f"Materialize {asset} of its visits first",
+        )
     return visits

@@ -97,7 +97,8 @@ class HstRoot(dg.ConfigurableResource):
         workdir = self.workdir(target).existing().create()
         settings = load_settings(workdir)
         label = "_".join(filter(None, [context.asset_key.path[-1], visit]))
-        with session_log(workdir, label) as log_path:
+        # A second run of the same asset and partition waits, and then finds it done.
+        with workdir.lock(label), session_log(workdir, label) as log_path:
             yield Session(workdir, settings, log_path, visit)
 
 

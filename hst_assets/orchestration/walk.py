@@ -16,13 +16,17 @@ from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
-from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.errors import (
+    DagsterAssetCheckFailedError,
+    DagsterExecutionInterruptedError,
+)
 from dagster._core.execution.plan.objects import StepFailureData
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.jobs import LEVELS, Level
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
+from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Outcome", "walk"]
@@ -98,11 +102,14 @@ def walk(
     Raises
     ------
     BadConfiguration
-        If an asset or a visit does not exist.
+        If an asset or a visit does not exist, or the settings are not valid.
+    KeyboardInterrupt
+        If the user interrupted a step; nothing is started after it.
     """
     from hst_assets.exposures.raw import visits_in
 
-    register(instance, workdir.existing().target, visits_in(workdir))
+    load_settings(workdir.existing())
+    register(instance, workdir.target, visits_in(workdir))
     _bury_dead_runs(instance)
     known = {asset for level in LEVELS for asset in level.assets}
     _refuse_unknown("asset", set(assets) - known, known)
@@ -114,7 +121,10 @@ def walk(
             continue
         for partition in _partitions(instance, workdir, level, visits):
             started(level, partition)
-            yield _run(definitions, instance, level, selected, partition, redo or Redo())
+            outcome = _run(definitions, instance, level, selected, partition, redo or Redo())
+            yield outcome
+            if outcome.failures and not level.by_visit:
+                return  # what follows stands on it
 
 
 def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
@@ -177,6 +187,8 @@ def _outcome(
         for check in result.get_asset_check_evaluations()
         if not check.passed
     ]
+    if any(_was_interrupted(event) for event in result.all_events):
+        raise KeyboardInterrupt
     failures = dict(_failures(result))
     lost = [asset for asset in assets if asset not in {*made, *unchanged, *failures}]
     failures |= dict.fromkeys(lost, "not made, because what it stands on failed")
@@ -196,6 +208,17 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
     for event in result.all_events:
         if event.is_step_failure and event.step_key:
             yield event.step_key, _reason(event.step_failure_data)
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    if not event.is_step_failure:
+        return False
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name in {DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt"}:
+            return True
+        error = error.cause
+    return False
 
 
 def _reason(failure: StepFailureData) -> str:

@@ -98,3 +98,20 @@ def test_an_archive_tree_is_searched_around_the_position(cli, root, tmp_path, sm
     )
     assert result.code == 0
     assert "2 files ingested" in result.out
+
+
+def test_an_ingest_that_takes_nothing_changes_nothing(cli, root, small_campaign, tmp_path):
+    folder = small_campaign.exposure_folder
+    cli("ingest", folder, "--target", "sn1", "--ra", "150.1", "--dec", "2.2")
+    before = WorkDir(root, "sn1").settings_file.read_bytes()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = cli("ingest", empty, "--target", "sn1", "--ra", "1", "--dec", "2")
+    assert result.code == 1
+    assert WorkDir(root, "sn1").settings_file.read_bytes() == before
+
+
+def test_the_position_in_force_is_told(cli, root, small_campaign):
+    folder = small_campaign.exposure_folder
+    result = cli("ingest", folder, "--target", "sn1", "--ra", "150.1", "--dec", "2.2")
+    assert "target position: RA 150.100000 Dec 2.200000 deg (ICRS)" in result.out

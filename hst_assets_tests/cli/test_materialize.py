@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,46 @@ def test_dg_launches_the_same_assets(cli, root, small_campaign):
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     record = WorkDir.record(WorkDir(root, "sn1").raw_manifest("isim01"))
     assert json.loads(record.read_text())["recipe"]["stage"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+def test_an_interrupted_walk_ends_at_once_and_goes_on_later(
+    cli, root, small_campaign, signal_number
+):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    command = [str(Path(sys.executable).parent / "hst-assets"), "materialize", "sn1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    workdir = WorkDir(root, "sn1")
+    deadline = time.monotonic() + 120
+    while not list(workdir.logs.glob("reference_image_*.log")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal_number)
+    asked = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "interrupted; the same command goes on from here" in err
+    assert "failed" not in err
+    assert "aligned_exposures" not in out
+    assert time.monotonic() - asked < 30
+    assert not [p for p in workdir.runfiles.iterdir() if p.is_dir()], "scratch was left behind"
+    assert cli("materialize", "sn1", "--select", "reference_image").code == 0
+
+
+def test_bad_settings_are_told_once_before_anything_runs(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    with WorkDir(root, "sn1").settings_file.open("a") as file:
+        file.write("[drizle]\npixfrac = 0.5\n")
+    result = cli("materialize", "sn1")
+    assert result.code == 2
+    assert result.err.count("unknown setting 'drizle'") == 1
+    assert result.out == ""
+
+
+def test_markup_in_a_name_is_shown_as_it_is(cli):
+    result = cli("status", "[/foo]")
+    assert result.code == 2
+    assert "'[/foo]'" in result.err
