@@ -35,6 +35,7 @@ from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.imaging.astrodrizzle import drizzle
 from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
+from hst_assets.imaging.plan import decisive_settings
 from hst_assets.provenance import (
     Made,
     Recipe,
@@ -58,7 +59,9 @@ _UNKNOWN_FWHM_ARCSEC = 0.1
 _DRIZZLE_BLUR = 1.1
 
 
-def make_reference(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> Made:
+def make_reference(
+    workdir: WorkDir, settings: Settings, *, redo: bool = False, choose_afresh: bool = False
+) -> Made:
     """Make the reference image, or take the user's as it is.
 
     Parameters
@@ -68,7 +71,9 @@ def make_reference(workdir: WorkDir, settings: Settings, *, redo: bool = False) 
     settings : Settings
         Sections reference, alignment, gate, drizzle, target and machine.
     redo : bool, optional
-        Choose and build afresh.
+        Build again, from the exposures on record.
+    choose_afresh : bool, optional
+        Choose and build afresh: the frame of the target may move.
 
     Returns
     -------
@@ -81,31 +86,47 @@ def make_reference(workdir: WorkDir, settings: Settings, *, redo: bool = False) 
         If no exposure can serve, or the user's image has no celestial WCS.
     """
     if settings.reference.image is not None:
-        return _take_users_image(workdir, settings, settings.reference.image, redo=redo)
+        return _take_users_image(
+            workdir, settings, settings.reference.image, redo=redo or choose_afresh
+        )
     table = read_table(workdir.target_exposures)
     digests = ledger_digests(workdir)
-    standing = None if redo else _standing_choice(workdir, table, digests, settings)
+    standing = None if choose_afresh else _standing_choice(workdir, table, digests, settings)
     choice = standing or choose_reference(table, settings)
     recipe = Recipe(
         stage=STAGE,
         code_version=CODE_VERSION,
         inputs=raw_inputs(workdir, choice.exposures, digests),
         settings={
-            "target": settings.target.as_recipe(),
             "alignment": settings.alignment.as_recipe(),
             "gate": settings.gate.as_recipe(),
-            "drizzle": settings.drizzle.as_recipe(),
+            "drizzle": decisive_settings(
+                DETECTORS[choice.detector_key], len(choice.exposures), settings
+            ),
         },
         tools=TOOLS,
     )
     product = workdir.reference_image(choice.band, choice.epoch, settings.drizzle.object_name)
-    return make(
+    made = make(
         recipe,
         product,
         workdir,
         lambda: _build(workdir, settings, choice, recipe, product),
-        redo=redo,
+        redo=redo or choose_afresh,
     )
+    _keep_note(workdir, made, settings)
+    return made
+
+
+def _keep_note(workdir: WorkDir, made: Made, settings: Settings) -> None:
+    """Let the note on the reference say what the record says, under the settings of today.
+
+    Settings that led to the same choice again must be on the note: otherwise the next run would
+    take the choice for one made under others, and choose afresh.
+    """
+    note = {**made.facts["note"], "settings": _settings_digest(settings)}
+    if read_note(workdir) != note:
+        write_note(workdir, note)
 
 
 def _standing_choice(
@@ -183,10 +204,16 @@ def _build(
         )
         n_stars = _catalogue(workdir, settings, detector, members, product, scratch)
     facts = _facts(choice, members, workdir, product)
-    facts |= {"n_stars": n_stars, "exptime_s": report.exptime_s, "problems": list(report.problems)}
-    write_note(
-        workdir,
-        {
+    preview = WorkDir.preview(product)
+    extra = (preview,) if preview.is_file() else ()
+    facts |= {
+        "n_stars": n_stars,
+        "exptime_s": report.exptime_s,
+        "scale_arcsec": frame.scale_arcsec,
+        "sky_per_s": report.sky_per_s,
+        "problems": list(report.problems),
+        "previews": [workdir.relative(path) for path in extra],
+        "note": {
             "image": workdir.relative(product),
             "user": False,
             "anchor": members.anchor.raw.name,
@@ -196,13 +223,10 @@ def _build(
             "choice": choice.as_json(),
             "inputs": {key.removeprefix("raw:"): sha for key, sha in recipe.inputs.items()},
             "left_out": members.left_out,
-            "settings": _settings_digest(settings),
             "recipe": recipe.digest,
         },
-    )
-    preview = WorkDir.preview(product)
-    extra = (preview,) if preview.is_file() else ()
-    return Result((product, workdir.reference_choice, workdir.reference_catalog, *extra), facts)
+    }
+    return Result((product, workdir.reference_catalog, *extra), facts)
 
 
 def _relative_alignment(

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import astropy.units as u
 import numpy as np
@@ -152,18 +152,25 @@ def _product(
         stage=STAGE,
         code_version=CODE_VERSION,
         inputs={exposure.rootname: exposure.digest for exposure in exposures},
-        settings={
-            # The parameters in force, not the settings behind them: spelling out a default
-            # changes nothing.
-            "parameters": parameters(detector, len(exposures), settings.drizzle),
-            "scale_arcsec": scale_of(detector, settings.drizzle),
-            "size_pix": settings.drizzle.size_pix,
-            "object_name": settings.drizzle.object_name,
-            "target": settings.target.as_recipe(),
-        },
+        settings=decisive_settings(detector, len(exposures), settings),
         tools=TOOLS,
     )
     return Product(path, exposures[0].band, epoch, tuple(exposures), recipe, label)
+
+
+def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) -> dict[str, Any]:
+    """What of the settings decides a drizzled image, for its recipe.
+
+    The parameters in force, not the settings behind them: spelling out a default, or what only
+    judges or keeps files, changes nothing.
+    """
+    return {
+        "parameters": parameters(detector, n_exposures, settings.drizzle),
+        "scale_arcsec": scale_of(detector, settings.drizzle),
+        "size_pix": settings.drizzle.size_pix,
+        "object_name": settings.drizzle.object_name,
+        "target": settings.target.as_recipe(),
+    }
 
 
 def scale_of(detector: Detector, choices: DrizzleSettings) -> float:

@@ -24,7 +24,7 @@ MAX_ROWS = 10
 _MAX_TEXT = 2_000
 _MAX_PICTURES = 4
 #: Facts for machines: they stay in the provenance record.
-_RECORD_ONLY = frozenset({"tries", "failure_kinds"})
+_RECORD_ONLY = frozenset({"tries", "failure_kinds", "note"})
 
 
 def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any, workdir: WorkDir) -> dg.MetadataValue[Any]:
-    if name in {"log", "image"}:
+    if name in {"log", "image"} and value:
         return dg.MetadataValue.path(workdir.absolute(str(value)))
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
@@ -71,6 +71,8 @@ def _value(name: str, value: Any, workdir: WorkDir) -> dg.MetadataValue[Any]:
         return dg.MetadataValue.float(value)
     if isinstance(value, str):
         return dg.MetadataValue.text(_clip(value))
+    if value is None or value == {}:
+        return dg.MetadataValue.text("none")
     if isinstance(value, Sequence) and value and all(isinstance(row, Mapping) for row in value):
         return dg.MetadataValue.md(_table(value))
     if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):

@@ -113,12 +113,12 @@ def _science(campaign):
 
         return step
 
-    def reference(workdir, settings, *, redo=False):
+    def reference(workdir, settings, *, redo=False, choose_afresh=False):
         # Sticky, as the real one: it does not follow the table once it stands.
         workdir.reference_choice.parent.mkdir(parents=True, exist_ok=True)
         workdir.reference_choice.write_text('{"image": "reference.drc.fits"}')
         return campaign.step(
-            workdir, "reference_image", workdir.target, {"target": workdir.target}, redo
+            workdir, "reference_image", workdir.target, {"target": workdir.target}, redo or choose_afresh
         )
 
     def stacks(workdir, settings, *, redo=False):

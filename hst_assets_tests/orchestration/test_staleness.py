@@ -101,7 +101,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
 def test_a_new_reference_makes_its_own_targets_visits_stale(complete, defs, instance, monkeypatch):
     from hst_assets.orchestration.io_managers import product_path
 
-    def moved(workdir, settings, *, redo=False):
+    def moved(workdir, settings, *, redo=False, choose_afresh=False):
         product_path(workdir.root, "reference_image", workdir.target).unlink()
         return complete.step(
             workdir, "reference_image", workdir.target, {"moved": "yes"}, redo=redo

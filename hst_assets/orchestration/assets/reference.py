@@ -37,6 +37,7 @@ def reference_image(
             session.workdir,
             session.settings,
             redo=config.astrometry or config.astrodrizzle,
+            choose_afresh=config.clobber,
         )
         _point_visits_at(context.instance, session.workdir.target, made.digest)
         return materialized(context, "reference_image", made, session)
