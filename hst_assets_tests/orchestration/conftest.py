@@ -118,7 +118,11 @@ def _science(campaign):
         workdir.reference_choice.parent.mkdir(parents=True, exist_ok=True)
         workdir.reference_choice.write_text('{"image": "reference.drc.fits"}')
         return campaign.step(
-            workdir, "reference_image", workdir.target, {"target": workdir.target}, redo or choose_afresh
+            workdir,
+            "reference_image",
+            workdir.target,
+            {"target": workdir.target},
+            redo or choose_afresh,
         )
 
     def stacks(workdir, settings, *, redo=False):
