@@ -224,4 +224,4 @@ def test_a_lock_keeps_others_out(workdir):
 
 def test_locks_of_other_names_are_free(workdir):
     with workdir.lock("a"), workdir.lock("b/c"):
-        pass
+        assert {path.name for path in workdir.runfiles.iterdir()} == {"a.lock", "b_c.lock"}

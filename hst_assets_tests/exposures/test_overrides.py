@@ -102,7 +102,7 @@ def test_nothing_makes_the_reader_fail_otherwise(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("overrides") / "overrides.ecsv"
     path.write_text(HEAD + text, encoding="utf-8")
     with suppress(BadConfiguration):
-        read_overrides(path)
+        assert all(type(override.use) is bool for override in read_overrides(path).values())
 
 
 def test_only_the_decisions_of_the_visit_concern_it(overrides):
@@ -117,4 +117,5 @@ def test_a_decision_on_an_unknown_exposure_is_an_error(overrides):
 
 
 def test_decisions_on_known_exposures_pass(overrides):
-    refuse_unknown(overrides(HEAD + "idsj02ax False why\n"), ["idsj02axq"], "overrides.ecsv")
+    known = overrides(HEAD + "idsj02ax False why\n")
+    assert refuse_unknown(known, ["idsj02axq"], "overrides.ecsv") is None

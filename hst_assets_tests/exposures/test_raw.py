@@ -52,7 +52,7 @@ def test_the_ledger_is_read_as_it_was_written(files):
 @given(st.text())
 def test_no_text_makes_the_ledger_parser_fail_otherwise(text):
     with suppress(BadConfiguration):
-        parse_ledger(text)
+        assert parse_ledger(format_ledger(parse_ledger(text))) == sorted(parse_ledger(text))
 
 
 @given(st.lists(raw_files(), min_size=1, unique_by=lambda file: file.name), st.data())
