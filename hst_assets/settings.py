@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import MutableMapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -56,7 +56,9 @@ def _as_sequence(value: Any) -> Any:
 
 
 def _as_moment(value: Any) -> Any:
-    """TOML has dates of its own; here a moment is ISO 8601 text."""
+    """TOML has dates of its own; here a moment is ISO 8601 text in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -100,7 +100,7 @@ def test_every_key_of_the_settings_has_a_meaning(registries: ModuleType) -> None
 def test_settings_are_printed_with_default_and_limits(registries: ModuleType) -> None:
     rows = {row[0]: row for row in registries.settings_rows("drizzle")}
     assert rows["`pixfrac`"][1:3] == ("`0.8`", "number, > 0, ≤ 1")
-    assert rows["`scale_arcsec`"][1:3] == ("`unset`", "number, > 0")
+    assert rows["`scale_arcsec`"][1:3] == ("`unset`", "number, ≥ 0.005, ≤ 2")
 
 
 def test_a_comment_belongs_to_the_next_field_only(registries: ModuleType) -> None:

@@ -123,3 +123,34 @@ def test_a_broken_file_is_not_written_over(workdir, text, reason):
 
 def test_machine_settings_are_a_section_of_their_own(workdir):
     assert "max_cores" not in str(load_settings(workdir).drizzle.as_recipe())
+
+
+def test_dates_of_toml_and_single_names_are_taken(tmp_path):
+    workdir = WorkDir(tmp_path, "sn1").create()
+    workdir.settings_file.write_text(
+        "\ufeff[selection]\nafter = 2013-01-01\nbefore = 2014-01-01T12:00:00Z\n"
+        'only_filter = "f606w"\n',
+        encoding="utf-8",
+    )
+    selection = load_settings(workdir).selection
+    assert selection.after == "2013-01-01"
+    assert selection.before is not None
+    assert selection.before.startswith("2014-01-01T12:00:00")
+    assert selection.only_filter == ("F606W",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[selection]\nafter = 2014-01-01\nbefore = 2013-01-01\n", "before must be later than"),
+        ("[selection]\nafter = 'yesterday'\n", "not a moment in ISO 8601"),
+        ("[drizzle]\nscale_arcsec = inf\n", "drizzle.scale_arcsec"),
+        ("[drizzle]\nobject_name = 'a b'\n", "beginning of a file name"),
+        ("[alignment]\nsearch_radius_arcsec = 1e9\n", "search_radius_arcsec"),
+    ],
+)
+def test_settings_without_sense_are_refused(tmp_path, text, message):
+    workdir = WorkDir(tmp_path, "sn1").create()
+    workdir.settings_file.write_text(text)
+    with pytest.raises(BadConfiguration, match=message):
+        load_settings(workdir)
