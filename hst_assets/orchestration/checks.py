@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from hst_assets.failures import MissingProduct
+from hst_assets.orchestration.jobs import LEVELS
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.provenance import Made
 from hst_assets.workdir import WorkDir
@@ -191,4 +192,4 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "target_alignment": (),
 }
 
-_ON_TARGETS = {"target_exposures", "reference_image", "target_alignment", "drizzled_stacks"}
+_ON_TARGETS = {asset for level in LEVELS if not level.by_visit for asset in level.assets}
