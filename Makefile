@@ -60,7 +60,7 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-header --group dev --group docs pyproject.toml --output-file requirements.lock
+	  --no-header --extra jhat --group dev --group docs pyproject.toml --output-file requirements.lock
 
 .PHONY: clean
 clean: ## Remove the environment and what was built (never data/)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 import tomlkit
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,15 +27,19 @@ from pydantic import (
     model_validator,
 )
 
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
 from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = [
     "AlignmentSettings",
+    "CatalogSettings",
+    "DifferenceSettings",
     "DrizzleSettings",
     "EpochSettings",
     "GateSettings",
     "MachineSettings",
+    "ReferenceFileSettings",
     "ReferenceSettings",
     "SelectionSettings",
     "Settings",
@@ -62,7 +67,20 @@ def _as_moment(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def _known_detector(key: str) -> str:
+    if key not in DETECTORS:
+        raise ValueError(f"not a detector; known are {', '.join(DETECTORS)}")
+    return key
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_sequence)]
+Methods = Annotated[
+    tuple[Literal["tweakreg", "jhat", "catalog"], ...],
+    BeforeValidator(_as_sequence),
+    Field(min_length=1),
+]
+DetectorKey = Annotated[str, AfterValidator(_known_detector)]
+PerDetector = dict[DetectorKey, Positive]
 Moment = Annotated[str, BeforeValidator(_as_moment)]
 
 
@@ -169,8 +187,17 @@ class ReferenceSettings(_Section):
 
 
 class AlignmentSettings(_Section):
-    """How exposures are brought onto the reference frame (TweakReg)."""
+    """How exposures are brought onto the reference frame."""
 
+    #: Methods in the order in which they are tried on an exposure (the guide's --align-with);
+    #: the first that passes the gate wins.
+    align_with: Methods = ("tweakreg",)
+    #: Align the drizzled epochs of each visit to the reference first, hand their shifts on to the
+    #: exposures, then align these (--hierarchical).
+    hierarchical: bool = False
+    #: Compute the WCS anew from the detector's reference files: where an exposure comes without
+    #: distortion, always, or never.
+    update_wcs: Literal["if_needed", "always", "never"] = "if_needed"
     #: Keep the archive's WCS and say so in every product.
     skip_tweakreg: bool = False
     #: Radius within which the offset is searched (the guide's --tweak-search).
@@ -181,6 +208,16 @@ class AlignmentSettings(_Section):
     n_brightest: Annotated[int, Field(ge=10)] = 4000
     #: Detection threshold of the first try, in standard deviations of the sky (--tweak-thresh).
     threshold_sigma: Positive = 10.0
+    #: Choose the first threshold from the counts of sources above 3 to 80 standard deviations, so
+    #: that four times `n_brightest` are found, or as many as there are.
+    threshold_curve: bool = False
+    #: FWHM of a star in native pixels, by detector, instead of the registry's (conv_width).
+    conv_width_pix: PerDetector = {}
+    #: Matching tolerance of the first try in native pixels, by detector, instead of the
+    #: registry's.
+    tolerance_pix: PerDetector = {}
+    #: Keep the star lists that were matched, beside the aligned exposures (--keep-objfile).
+    keep_objfile: bool = False
     #: What the fit may change: shift; shift and rotation (rshift); these and scale (rscale); or
     #: each axis by itself (general).
     fit_geometry: Literal["shift", "rshift", "rscale", "general"] = "rshift"
@@ -197,6 +234,57 @@ class AlignmentSettings(_Section):
     #: What happens to an exposure that fails: left out of the products, or used with the
     #: archive's WCS.
     on_failure: Literal["exclude", "keep_a_priori"] = "exclude"
+
+    @field_validator("align_with")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each method may stand once")
+        return value
+
+
+class CatalogSettings(_Section):
+    """The absolute catalogue of the alignment method ``catalog``."""
+
+    #: ``gaia``, or a table of the user's own (ECSV, CSV or FITS with columns ra and dec in
+    #: degrees, ICRS; and, where known, epoch or ref_epoch in years, pmra and pmdec in mas/yr,
+    #: mag); relative paths are from the work directory.
+    source: Path = Path("gaia")
+    #: TAP services with Gaia DR3, asked in this order until one answers.
+    tap_services: Names = (
+        "https://gea.esac.esa.int/tap-server/tap",
+        "https://gaia.ari.uni-heidelberg.de/tap",
+        "https://tapvizier.cds.unistra.fr/TAPVizieR/tap",
+    )
+    #: Stars fainter than this (Gaia G) are left out.
+    faintest_mag: float = 21.0
+    #: Stars whose position is less certain than this at the epoch of the exposure are left out.
+    max_position_error_mas: Positive = 10.0
+    #: Seconds that one service may take to answer.
+    timeout_s: Positive = 60.0
+    #: Where answers are kept, field by field; None: a folder ``.catalogs`` beside the targets.
+    cache: Path | None = None
+
+
+class ReferenceFileSettings(_Section):
+    """Where the detectors' distortion files are found, in this order."""
+
+    #: Folder of WFC3's reference files; None: $iref.
+    iref: Path | None = None
+    #: Folder of ACS's reference files; None: $jref.
+    jref: Path | None = None
+    #: Folder of WFPC2's reference files; None: $uref.
+    uref: Path | None = None
+    #: Where fetched files are kept; None: a folder ``.reference_files`` beside the targets.
+    cache: Path | None = None
+    #: Fetch what is missing from `crds_url`.
+    fetch: bool = True
+    #: Address below which CRDS serves reference files by name.
+    crds_url: str = "https://hst-crds.stsci.edu/unchecked_get/references/hst"
+    #: Seconds that the service may be silent.
+    timeout_s: Positive = 60.0
+    #: How often a transfer is tried.
+    max_tries: Annotated[int, Field(ge=1)] = 4
 
 
 class GateSettings(_Section):
@@ -231,6 +319,28 @@ class GateSettings(_Section):
 class DrizzleSettings(_Section):
     """How exposures are combined (AstroDrizzle)."""
 
+    #: What the products' frame is: the smallest rectangle about the target that covers the
+    #: exposures, or the smallest wherever it lies.
+    frame: Literal["target", "minimal"] = "target"
+    #: Keep the orientation of the reference's first exposure instead of north up
+    #: (the guide's --no-rotation); one for all products of a target.
+    no_rotation: bool = False
+    #: Exposures (rootnames) that go into the reference image besides those chosen (--drizzle-add);
+    #: of the reference's detector and filter.
+    add: Names = ()
+    #: Centre ("ra,dec", any usual notation) of a box that is masked in all exposures, and outside
+    #: of which the exposures of `add` are masked (--drizzle-mask).
+    mask: str | None = None
+    #: Half the side of that box, in native pixels.
+    mask_half_size_pix: Annotated[int, Field(ge=1)] = 200
+    #: Do not look for the cosmic rays of one or two exposures with the help of others of the same
+    #: detector (--no-mask).
+    no_mask: bool = False
+    #: Rescale products to this AB zero point (--fix-zpt).
+    fix_zero_point: float | None = None
+    #: A TOML file with AstroDrizzle's parameters by name, for all or by detector, that take the
+    #: place of the registry's; relative paths are from the work directory.
+    parameters_file: Path | None = None
     #: Pixel scale of the product in arcsec; None: the detector's own figure.
     scale_arcsec: Annotated[float, Field(ge=0.005, le=2)] | None = None
     #: Side of a square frame centred on the target, in pixels (the guide's --drizzle-dim);
@@ -268,6 +378,14 @@ class DrizzleSettings(_Section):
         return value
 
 
+class DifferenceSettings(_Section):
+    """Difference images between epochs of one detector and filter."""
+
+    #: Which epoch is subtracted from the others: the deepest, the first, the last, or the one of
+    #: this number.
+    template: Literal["deepest", "first", "last"] | Annotated[int, Field(ge=1)] = "deepest"
+
+
 class MachineSettings(_Section):
     """The computer's limits; they never change a product."""
 
@@ -286,7 +404,10 @@ class Settings(_Section):
     reference: ReferenceSettings = ReferenceSettings()
     alignment: AlignmentSettings = AlignmentSettings()
     gate: GateSettings = GateSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    reference_files: ReferenceFileSettings = ReferenceFileSettings()
     drizzle: DrizzleSettings = DrizzleSettings()
+    difference: DifferenceSettings = DifferenceSettings()
     machine: MachineSettings = MachineSettings()
 
 

@@ -22,7 +22,8 @@ PAGES = sorted(
 _LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
-    r"[` ](target|selection|epochs|reference|alignment|gate|drizzle|machine)\.([a-z_]+)(?=[`= ])"
+    r"[` ](target|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
+    r"|difference|machine)\.([a-z_]+)(?=[`= ])"
 )
 _COMMAND = re.compile(r"hst-assets (ingest|materialize|status|settings|demo)\b([^`\n]*)")
 _OPTION = re.compile(r"--[a-z][a-z-]*")

@@ -22,6 +22,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -96,7 +97,9 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(f'"{item}"' for item in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    return f'"{value}"' if isinstance(value, str | PurePath) else f"{value:g}"
 
 
 def _kind(annotation: Any, metadata: Iterable[Any]) -> str:
@@ -106,10 +109,14 @@ def _kind(annotation: Any, metadata: Iterable[Any]) -> str:
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        (inner,) = (part for part in typing.get_args(annotation) if part is not type(None))
-        return _kind(inner, metadata)
+        parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+        more = metadata if len(parts) == 1 else ()
+        return " or ".join(_kind(part, more) for part in parts)
     if typing.get_origin(annotation) is tuple:
-        return "list of text"
+        (item, _) = typing.get_args(annotation)
+        return "list of text" if item is str else f"list of {_kind(item, ())}"
+    if typing.get_origin(annotation) is dict:
+        return f"table: {_kind(typing.get_args(annotation)[1], metadata)} by detector"
     name = {"str": "text", "int": "integer", "float": "number", "bool": "true/false"}.get(
         annotation.__name__, annotation.__name__.lower()
     )
