@@ -27,9 +27,10 @@ from hst_assets.astrometry.alignment_table import (
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.gate import judge_anchor
 from hst_assets.astrometry.measurement import MATCH_UNITS
+from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
 from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, ledger_digests, raw_inputs
 from hst_assets.astrometry.reference_frame import ReferenceFrame, read_reference
-from hst_assets.astrometry.tweakreg import Outcome, Target, align, joint_failure, untouched
+from hst_assets.astrometry.tweakreg import align
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import HstAssetsError, MissingProduct

@@ -18,18 +18,11 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from hst_assets.astrometry.cards import ANCHOR, SHORT_DIGEST
+from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
 from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, ledger_digests, raw_inputs
 from hst_assets.astrometry.reference_choice import ReferenceChoice, choose_reference
 from hst_assets.astrometry.reference_frame import read_note, write_note
-from hst_assets.astrometry.tweakreg import (
-    Outcome,
-    Target,
-    align,
-    catalogue_of_exposure,
-    catalogue_of_image,
-    joint_failure,
-    untouched,
-)
+from hst_assets.astrometry.tweakreg import align, catalogue_of_exposure, catalogue_of_image
 from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput

@@ -7,9 +7,10 @@ from astropy.wcs import WCS
 
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
+from hst_assets.astrometry.outcome import Target
 from hst_assets.astrometry.reference import make_reference
 from hst_assets.astrometry.reference_frame import read_reference
-from hst_assets.astrometry.tweakreg import Target, align
+from hst_assets.astrometry.tweakreg import align
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, Settings
 from hst_assets.simulate.campaign import simulate_campaign
