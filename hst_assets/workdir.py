@@ -6,6 +6,7 @@ directory can be adopted. Nobody else in the project joins path strings.
 ::
 
     <root>/settings.toml            settings for every target (optional)
+    <root>/.reference_files/        distortion files fetched from CRDS
     <root>/<target>/                one work directory
         target.toml                 coordinates and settings of this target
         overrides.ecsv              human decisions on exposures (optional)
@@ -115,6 +116,11 @@ class WorkDir:
     def hap(self) -> Path:
         """Hubble Advanced Products."""
         return self.base / "hap"
+
+    @property
+    def reference_files(self) -> Path:
+        """Distortion files that were fetched, shared by all targets of the root."""
+        return self.root / ".reference_files"
 
     def create(self) -> WorkDir:
         """Make the folders of the layout that this project writes to; return self."""
