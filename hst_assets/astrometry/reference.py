@@ -27,8 +27,8 @@ from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.imaging.astrodrizzle import drizzle
-from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
-from hst_assets.imaging.plan import decisive_settings
+from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
+from hst_assets.imaging.plan import decisive_settings, scale_of
 from hst_assets.provenance import (
     Made,
     Recipe,
@@ -173,16 +173,12 @@ def _build(
     with workdir.scratch(STAGE) as scratch:
         members = _relative_alignment(workdir, settings, choice, scratch)
         detector = DETECTORS[choice.detector_key]
-        outlines = [outline for path in members.used for outline in exposure_outlines(path)]
-        ra, dec = settings.target.ra_deg, settings.target.dec_deg
-        if ra is None or dec is None:
-            ra, dec = shared_tangent_point(outlines)
-        frame = covering_frame(
-            [outlines],
-            ra_deg=ra,
-            dec_deg=dec,
-            scale_arcsec=settings.drizzle.scale_arcsec or detector.drizzle_scale_arcsec,
-            size_pix=settings.drizzle.size_pix,
+        orientation_deg = orientation_of(members.anchor.raw)
+        frame = frame_of_target(
+            [outline for path in members.used for outline in exposure_outlines(path)],
+            settings,
+            scale_arcsec=scale_of(detector, settings.drizzle),
+            orientation_deg=orientation_deg if settings.drizzle.no_rotation else 0.0,
         )
         report = drizzle(
             members.used,
@@ -210,6 +206,7 @@ def _build(
             "image": workdir.relative(product),
             "user": False,
             "anchor": members.anchor.raw.name,
+            "orientation_deg": orientation_deg,
             "n_members": len(members.used),
             "n_failed": members.n_failed,
             "n_stars": n_stars,
@@ -302,6 +299,10 @@ def _cards(members: _Members, recipe: Recipe) -> dict[str, tuple[str | int | boo
     aligned = not members.kept_a_priori
     return {
         "HIERARCH HST123 ALIGNOK": (aligned, ""),
+        "HIERARCH HST123 ALIGNST": (
+            "PASS" if aligned else "FAIL" if members.n_failed else "SKIPPED",
+            "",
+        ),
         "HIERARCH HST123 ALIGNMT": (members.method, ""),
         "HIERARCH HST123 ALIGNRF": (members.anchor.rootname, ""),
         "HIERARCH HST123 ALIGNDG": (recipe.digest[:SHORT_DIGEST], ""),
@@ -394,6 +395,7 @@ def _adopt(workdir: WorkDir, settings: Settings, path: Path, recipe: Recipe) -> 
         {
             "image": workdir.relative(path),
             "user": True,
+            "orientation_deg": orientation_of(path),
             "inputs": {str(path): recipe.inputs["image"]},
             "settings": _settings_digest(settings),
             "recipe": recipe.digest,

@@ -36,7 +36,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 #: Raised when this module's own code changes its products.
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 #: Distributions whose version decides what a product will be.
 TOOLS = ("drizzlepac", "stsci.skypac", "stwcs", "photutils")
 

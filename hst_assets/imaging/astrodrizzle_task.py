@@ -110,6 +110,7 @@ def combine(
         _blank_without_weight(planes)
     inputs = [product_cards.read_input(path) for path in copies]
     report = _checked(planes, copies, inputs, detector, target, choices, parameters, complaints)
+    sky_per_s = _mean_sky(skies, inputs, detector)
     headers = product_cards.product_headers(
         inputs,
         detector=detector,
@@ -117,6 +118,7 @@ def combine(
         settings=choices,
         parameters=parameters,
         extra=cards,
+        sky_per_s=sky_per_s,
     )
     _write(Path(name), planes, headers)
     preview = f"{name}.png"
@@ -125,7 +127,7 @@ def combine(
         _tidy({name, preview})
     return {
         **report,
-        "sky_per_s": _mean_sky(skies, inputs, detector),
+        "sky_per_s": sky_per_s,
         "product": name,
         "preview": preview,
         "seconds": round(time.monotonic() - started, 2),
@@ -326,7 +328,7 @@ def _run(
         frame.nx,
         frame.ny,
         frame.scale_arcsec,
-        0.0,
+        frame.orientation_deg,
     )
     astrodrizzle.AstroDrizzle(
         [str(path) for path in copies],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from astropy.io import fits
 from astropy.time import Time
 
-from hst_assets.detectors import Detector
+from hst_assets.detectors import WFPC2_READ_MODES, Detector
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.frames import Frame
 from hst_assets.provenance import tool_version
@@ -34,6 +35,7 @@ _NOT_INHERITED = {
     "GROUPS",
     "HISTORY",
     "IRAF-TLM",
+    "MDRIZSKY",
     "NAXIS",
     "NEXTEND",
     "ORIGIN",
@@ -61,6 +63,8 @@ class Input:
         Exposure time.
     start_mjd, end_mjd : float
         Start and end (UTC).
+    chips : tuple of `~astropy.io.fits.Header`
+        The headers of all its SCI extensions, in the order of the file.
     """
 
     file: str
@@ -70,6 +74,7 @@ class Input:
     exptime_s: float
     start_mjd: float
     end_mjd: float
+    chips: tuple[fits.Header, ...] = ()
 
 
 def science_keyword(science: fits.Header, primary: fits.Header, keyword: str) -> Any:
@@ -87,8 +92,8 @@ def read_input(path: Path) -> Input:
     """
     with fits.open(path) as hdus:
         primary = hdus[0].header.copy()
-        science = next((hdu.header.copy() for hdu in hdus if hdu.name == "SCI"), None)
-    if science is None:
+        chips = tuple(hdu.header.copy() for hdu in hdus if hdu.name == "SCI")
+    if not chips:
         raise UnusableInput("no SCI extension", where=path)
     try:
         exptime, start = float(primary["EXPTIME"]), float(primary["EXPSTART"])
@@ -100,10 +105,11 @@ def read_input(path: Path) -> Input:
         file=path.name,
         rootname=str(primary.get("ROOTNAME", path.name.split("_")[0])).strip().lower(),
         primary=primary,
-        science=science,
+        science=chips[0],
         exptime_s=exptime,
         start_mjd=start,
         end_mjd=float(primary.get("EXPEND", start + exptime / 86400.0)),
+        chips=chips,
     )
 
 
@@ -120,6 +126,7 @@ def product_headers(
     settings: DrizzleSettings,
     parameters: Mapping[str, Any],
     extra: Mapping[str, Sequence[Any]],
+    sky_per_s: float | None = None,
 ) -> dict[str, fits.Header]:
     """The headers of a product's HDUs: PRIMARY, SCI, WHT and CTX.
 
@@ -134,6 +141,8 @@ def product_headers(
         How it was combined.
     extra : mapping
         ``{keyword: [value, comment]}`` to be added to the primary header.
+    sky_per_s : float, optional
+        Mean sky that was subtracted, in native units per second and native pixel.
     """
     primary = _shared_cards([item.primary for item in inputs])
     _describe_time(primary, inputs)
@@ -146,10 +155,13 @@ def product_headers(
         primary[key] = (value, comment)
     primary["BUNIT"] = (_units(detector, settings), "units of SCI")
     _describe_inputs(primary, inputs)
+    _describe_context(primary, inputs, detector)
+    _describe_noise(primary, inputs, detector, sky_per_s)
     _describe_method(primary, parameters, frame)
     wcsname = _shared_or(inputs, "WCSNAME", "MIXED")
     primary["WCSNAME"] = (wcsname, "WCS of the exposures")
-    _describe_alignment(primary, inputs)
+    if "HIERARCH HST123 ALIGNST" not in extra:
+        _describe_alignment(primary, inputs)
     for key, (value, comment) in extra.items():
         _set(primary, key, value, comment)
     science = _plane_header(frame, wcsname)
@@ -157,8 +169,8 @@ def product_headers(
         science[key] = (value, comment)
     science["BUNIT"] = primary["BUNIT"]
     weight, context = _plane_header(frame, wcsname), _plane_header(frame, wcsname)
-    if parameters["final_wht_type"] == "EXP":
-        weight["BUNIT"] = ("s", "exposure time per native pixel")
+    weight["BUNIT"] = _weight_unit(parameters["final_wht_type"])
+    context["BUNIT"] = ("UNITLESS", "bit n-1: input n (DnnnDATA)")
     return {"PRIMARY": primary, "SCI": science, "WHT": weight, "CTX": context}
 
 
@@ -213,8 +225,65 @@ def _describe_inputs(primary: fits.Header, inputs: Sequence[Input]) -> None:
         primary[f"INPUT{number:03d}"] = (item.rootname, f"{item.exptime_s:g} s")
 
 
+def _describe_context(primary: fits.Header, inputs: Sequence[Input], detector: Detector) -> None:
+    """Which chip is which bit of CTX, by the keywords of AstroDrizzle."""
+    chips = [(item, chip) for item in inputs for chip in item.chips]
+    for number, (item, chip) in enumerate(chips[:_MOST_INPUT_CARDS], start=1):
+        scale = chip.get("IDCSCALE") or detector.pixel_scale_arcsec
+        primary[f"D{number:03d}DATA"] = f"{item.rootname}[sci,{chip.get('EXTVER', 1)}]"
+        primary[f"D{number:03d}DEXP"] = (item.exptime_s, "exposure time (s)")
+        primary[f"D{number:03d}ISCL"] = (round(float(scale), 6), "native pixel (arcsec)")
+
+
+def _describe_noise(
+    primary: fits.Header, inputs: Sequence[Input], detector: Detector, sky_per_s: float | None
+) -> None:
+    """What the noise of the product can be reckoned from."""
+    modes = [_read_mode(item.primary, detector) for item in inputs]
+    squares = [mode.read_noise_e**2 for mode in modes]
+    darks = [
+        float(chip.get("MEANDARK") or 0.0) / item.exptime_s
+        for item in inputs
+        for chip in item.chips or (item.science,)
+    ]
+    primary["GAIN"] = (modes[0].gain_e, "electrons in one count of SCI")
+    primary["RDNOISE"] = (round(math.sqrt(sum(squares) / len(squares)), 4), "of one exposure (e)")
+    primary["DARKCUR"] = (round(max(sum(darks) / len(darks), 0.0), 6), "e/s in a native pixel")
+    primary["SKYMEAN"] = (sky_per_s or 0.0, "sky subtracted (count/s, native pixel)")
+
+
+@dataclass(frozen=True)
+class _ReadMode:
+    gain_e: float
+    read_noise_e: float
+
+
+def _read_mode(primary: fits.Header, detector: Detector) -> _ReadMode:
+    """Electrons in a count, and read noise of an exposure.
+
+    The keywords of WFC3/IR are for one pair of reads; what a fit to the ramp leaves of it is the
+    registry's figure.
+    """
+    if detector.has_separate_dq:
+        nominal = float(primary.get("ATODGAIN") or detector.gain_e_per_dn)
+        return _ReadMode(*min(WFPC2_READ_MODES.items(), key=lambda mode: abs(mode[0] - nominal))[1])
+    keys = [f"READNSE{amplifier}" for amplifier in str(primary.get("CCDAMP", "ABCD"))]
+    found = [float(primary.get(key) or 0.0) for key in keys]
+    measured = [value for value in found if value > 0]
+    if detector.is_infrared or not measured:
+        return _ReadMode(1.0, detector.read_noise_e)
+    return _ReadMode(1.0, sum(measured) / len(measured))
+
+
+def _weight_unit(weight_type: str) -> tuple[str, str]:
+    if weight_type == "EXP":
+        return "s", "exposure time per native pixel"
+    return "UNITLESS", f"relative weight ({weight_type})"
+
+
 def _describe_alignment(primary: fits.Header, inputs: Sequence[Input]) -> None:
-    """The guide's keywords, as far as the exposures carry them and agree."""
+    """The guide's keywords as far as the exposures agree, and how many have which verdict."""
+    verdicts = Counter(str(item.primary.get("HST123 ALIGNST", "NONE")) for item in inputs)
     for key, comment in (
         ("HST123 ALIGNOK", "all exposures are aligned"),
         ("HST123 ALIGNST", "verdict on the alignment"),
@@ -222,12 +291,14 @@ def _describe_alignment(primary: fits.Header, inputs: Sequence[Input]) -> None:
         ("HST123 ALIGNRF", "reference"),
     ):
         values = {item.primary.get(key) for item in inputs}
-        if values == {None}:
+        if values == {None} and not key.endswith(("OK", "ST")):
             continue
         value = values.pop() if len(values) == 1 else "MIXED"
         if key.endswith("OK"):
             value = value is True
-        _set(primary, f"HIERARCH {key}", value, comment)
+        _set(primary, f"HIERARCH {key}", "NONE" if value is None else value, comment)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    _set(primary, "HIERARCH HST123 ALIGNNX", counts, "exposures")
 
 
 def _describe_method(primary: fits.Header, parameters: Mapping[str, Any], frame: Frame) -> None:
@@ -296,7 +367,7 @@ def _plane_header(frame: Frame, wcsname: str) -> fits.Header:
     for row in (0, 1):
         for column in (0, 1):
             header[f"CD{row + 1}_{column + 1}"] = float(matrix[row, column])
-    header["ORIENTAT"] = (0.0, "North is up")
+    header["ORIENTAT"] = (frame.orientation_deg, "position angle of the y axis (deg, E of N)")
     header["RADESYS"] = "ICRS"
     header["WCSNAME"] = wcsname
     return header

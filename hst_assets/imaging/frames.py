@@ -1,9 +1,9 @@
 """The pixel grids that products are drizzled on.
 
-All products of one target and one scale share a grid: north up, gnomonic about the target, the
-tangent point at the centre of a pixel. A frame is a rectangle cut from that grid along whole
-pixels, so that any two of them are brought onto each other by an integer shift and can be
-subtracted without resampling.
+All products of one target and one scale share a grid: gnomonic about the target, the tangent
+point at the centre of a pixel, north up or turned as the reference's first exposure was. A frame
+is a rectangle cut from that grid along whole pixels, so that any two of them are brought onto each
+other by an integer shift and can be subtracted without resampling.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from astropy.io import fits
@@ -22,13 +22,16 @@ from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
 from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.settings import Settings
 
 __all__ = [
     "Frame",
     "Outline",
     "covering_frame",
     "exposure_outlines",
+    "frame_of_target",
     "opened",
+    "orientation_of",
     "shared_tangent_point",
 ]
 
@@ -43,12 +46,15 @@ MAX_SIDE_PIX = 30_000
 EDGE_STEP_PIX = 128
 #: Two tangent points or scales closer than this (degrees, relative) are the same grid.
 _SAME_DEG = 1e-9
+#: Orientations are kept to so many decimals of a degree: 1e-6 degree is 5e-4 pixel at the edge of
+#: the largest frame.
+_ORIENTATION_DECIMALS = 6
 _SAME_SCALE = 1e-9
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A north-up rectangle of pixels on the gnomonic grid about one point.
+    """A rectangle of pixels on the gnomonic grid about one point.
 
     Parameters
     ----------
@@ -61,6 +67,8 @@ class Frame:
     crpix1, crpix2 : int
         Pixel whose centre is the tangent point: FITS convention, first pixel = 1; it may lie
         outside the frame.
+    orientation_deg : float, optional
+        Position angle of the y axis, east of north (ORIENTAT).
     """
 
     ra_deg: float
@@ -70,6 +78,7 @@ class Frame:
     ny: int
     crpix1: int
     crpix2: int
+    orientation_deg: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.scale_arcsec > 0 and self.nx > 0 and self.ny > 0):
@@ -78,13 +87,14 @@ class Frame:
             raise UnusableInput(
                 f"the frame would have {self.nx} x {self.ny} pixels",
                 next_step="An exposure's WCS or the target's coordinates are far off; or set "
+                "drizzle.frame = 'minimal' (a frame that need not have the target in its middle), "
                 "drizzle.size_pix or a larger drizzle.scale_arcsec",
             )
 
     @property
     def wcs(self) -> WCS:
         """The frame as an astropy WCS."""
-        wcs = _tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec)
+        wcs = _tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec, self.orientation_deg)
         wcs.wcs.crpix = [self.crpix1, self.crpix2]
         wcs.pixel_shape = (self.nx, self.ny)
         return wcs
@@ -109,6 +119,7 @@ class Frame:
             math.isclose(self.ra_deg, other.ra_deg, rel_tol=0, abs_tol=_SAME_DEG)
             and math.isclose(self.dec_deg, other.dec_deg, rel_tol=0, abs_tol=_SAME_DEG)
             and math.isclose(self.scale_arcsec, other.scale_arcsec, rel_tol=_SAME_SCALE)
+            and math.isclose(self.orientation_deg, other.orientation_deg, rel_tol=0, abs_tol=1e-9)
         )
 
     def shift_to(self, other: Frame) -> tuple[int, int]:
@@ -126,7 +137,9 @@ class Frame:
     def touches(self, outlines: Sequence[Outline]) -> bool:
         """Whether the box around any of the outlines overlaps the frame."""
         for outline in outlines:
-            x, y = _on_grid(outline, self.ra_deg, self.dec_deg, self.scale_arcsec)
+            x, y = _on_grid(
+                outline, self.ra_deg, self.dec_deg, self.scale_arcsec, self.orientation_deg
+            )
             x, y = x + self.crpix1 - 1, y + self.crpix2 - 1  # 0-based pixels of this frame
             overlaps_x = x.max() > -0.5 and x.min() < self.nx - 0.5  # False where NaN
             overlaps_y = y.max() > -0.5 and y.min() < self.ny - 0.5
@@ -135,20 +148,26 @@ class Frame:
         return False
 
 
-def _tangent_wcs(ra_deg: float, dec_deg: float, scale_arcsec: float) -> WCS:
+def _turn(orientation_deg: float) -> NDArray[np.float64]:
+    """(xi, eta), east and north, of steps along x and y; its own inverse."""
+    sine, cosine = math.sin(math.radians(orientation_deg)), math.cos(math.radians(orientation_deg))
+    return np.array([[-cosine, sine], [sine, cosine]])
+
+
+def _tangent_wcs(ra_deg: float, dec_deg: float, scale_arcsec: float, orientation_deg: float) -> WCS:
     """The grid itself: its pixel (0, 0), 0-based, is centred on the tangent point."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [ra_deg, dec_deg]
     wcs.wcs.crpix = [1.0, 1.0]
-    wcs.wcs.cd = np.diag([-scale_arcsec, scale_arcsec]) / 3600.0
+    wcs.wcs.cd = _turn(orientation_deg) * scale_arcsec / 3600.0
     wcs.wcs.cunit = ["deg", "deg"]
     wcs.wcs.set()
     return wcs
 
 
 def _on_grid(
-    sky: Outline, ra_deg: float, dec_deg: float, scale_arcsec: float
+    sky: Outline, ra_deg: float, dec_deg: float, scale_arcsec: float, orientation_deg: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Grid coordinates of sky positions, in pixels from the tangent point; NaN where behind it."""
     ra, dec = np.radians(sky[:, 0] - ra_deg), np.radians(sky[:, 1])
@@ -159,7 +178,8 @@ def _on_grid(
         xi = np.cos(dec) * np.sin(ra) / cosine
         eta = math.cos(dec0) * np.sin(dec) - math.sin(dec0) * np.cos(dec) * np.cos(ra)
     pixel = math.radians(scale_arcsec / 3600.0)
-    return -xi / pixel, eta / cosine / pixel
+    x, y = _turn(orientation_deg) @ np.stack([xi, eta / cosine]) / pixel
+    return x, y
 
 
 def exposure_outlines(path: Path) -> list[Outline]:
@@ -245,6 +265,8 @@ def covering_frame(
     dec_deg: float,
     scale_arcsec: float,
     size_pix: int | None = None,
+    about: Literal["target", "minimal"] = "target",
+    orientation_deg: float = 0.0,
 ) -> Frame:
     """The frame to drizzle some exposures on.
 
@@ -259,7 +281,11 @@ def covering_frame(
     size_pix : int, optional
         Side of a square centred on the target, whatever the exposures cover. (With an even
         side the target is half a pixel above and right of the middle: it keeps to the grid.)
-        By default the smallest frame that covers the exposures.
+        By default the frame covers the exposures.
+    about : {"target", "minimal"}, optional
+        The smallest frame whose middle pixel is the target, or the smallest wherever it lies.
+    orientation_deg : float, optional
+        Position angle of the y axis, east of north.
 
     Raises
     ------
@@ -269,9 +295,13 @@ def covering_frame(
     """
     if size_pix is not None:
         middle = size_pix // 2 + 1
-        return Frame(ra_deg, dec_deg, scale_arcsec, size_pix, size_pix, middle, middle)
+        return Frame(
+            *(ra_deg, dec_deg, scale_arcsec),
+            *(size_pix, size_pix, middle, middle),
+            orientation_deg=orientation_deg,
+        )
     corners = [
-        _on_grid(outline, ra_deg, dec_deg, scale_arcsec)
+        _on_grid(outline, ra_deg, dec_deg, scale_arcsec, orientation_deg)
         for exposure in exposures
         for outline in (exposure_outlines(exposure) if isinstance(exposure, Path) else exposure)
     ]
@@ -284,11 +314,79 @@ def covering_frame(
             f"an exposure lies on another part of the sky than ({ra_deg:.5f}, {dec_deg:+.5f})",
             next_step="Check target.ra_deg and target.dec_deg, and the exposures' WCS",
         )
-    left, right = _whole_pixels(x)
-    bottom, top = _whole_pixels(y)
+    (left, right), (bottom, top) = _whole_pixels(x), _whole_pixels(y)
+    if about == "target":
+        right, top = max(-left, right), max(-bottom, top)
+        left, bottom = -right, -top
     return Frame(
-        ra_deg, dec_deg, scale_arcsec, right - left + 1, top - bottom + 1, 1 - left, 1 - bottom
+        *(ra_deg, dec_deg, scale_arcsec),
+        *(right - left + 1, top - bottom + 1, 1 - left, 1 - bottom),
+        orientation_deg=orientation_deg,
     )
+
+
+def frame_of_target(
+    outlines: Sequence[Outline],
+    settings: Settings,
+    *,
+    scale_arcsec: float,
+    orientation_deg: float = 0.0,
+) -> Frame:
+    """The frame of a target's product: `covering_frame` as the settings want it.
+
+    Parameters
+    ----------
+    outlines : sequence of ndarray (n, 2)
+        Of all chips that go into the product.
+    settings : Settings
+        Sections target and drizzle. Without coordinates there is no target to have in the
+        middle: then the frame is the smallest.
+    scale_arcsec : float
+        Pixel scale.
+    orientation_deg : float, optional
+        Position angle of the y axis, east of north.
+
+    Raises
+    ------
+    UnusableInput
+        As `covering_frame` does.
+    """
+    about = settings.drizzle.frame
+    ra, dec = settings.target.ra_deg, settings.target.dec_deg
+    if ra is None or dec is None:
+        about = "minimal"
+        ra, dec = shared_tangent_point(outlines)
+    return covering_frame(
+        [outlines],
+        ra_deg=ra,
+        dec_deg=dec,
+        scale_arcsec=scale_arcsec,
+        size_pix=settings.drizzle.size_pix,
+        about=about,
+        orientation_deg=orientation_deg,
+    )
+
+
+def orientation_of(path: Path) -> float:
+    """Position angle of the y axis of an exposure's first chip, degrees east of north.
+
+    That of the linear part of its WCS, which is what ORIENTAT says; between -180 and 180.
+
+    Raises
+    ------
+    UnusableInput
+        If there is no image with a celestial WCS.
+    """
+    with opened(path) as hdus, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        for hdu in hdus:
+            if hdu.is_image and hdu.header.get("NAXIS") == 2:
+                wcs = WCS(hdu.header, fobj=hdus)
+                if wcs.has_celestial:
+                    matrix = wcs.celestial.pixel_scale_matrix
+                    angle = math.degrees(math.atan2(matrix[0, 1], matrix[1, 1]))
+                    return round(angle, _ORIENTATION_DECIMALS)
+    raise UnusableInput("no image with a celestial WCS", where=path)
 
 
 def _whole_pixels(values: NDArray[np.float64]) -> tuple[int, int]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hst_assets.detectors import Detector
 from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest, drizzle_many
-from hst_assets.imaging.frames import Frame, covering_frame, exposure_outlines, shared_tangent_point
+from hst_assets.imaging.frames import Frame, exposure_outlines, frame_of_target
 from hst_assets.imaging.plan import STAGE, Product, scale_of
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
 from hst_assets.settings import Settings
@@ -132,24 +131,19 @@ def _request(product: Product, workdir: WorkDir, settings: Settings) -> DrizzleR
         exposures=paths,
         output=product.path,
         detector=product.detector,
-        frame=_frame(paths, product.detector, settings),
+        frame=_frame(product, paths, settings),
         settings=settings.drizzle,
         label=product.label,
         cards={"RECIPE": product.recipe.digest},
     )
 
 
-def _frame(paths: Sequence[Path], detector: Detector, settings: Settings) -> Frame:
-    outlines = [exposure_outlines(path) for path in paths]
-    ra, dec = settings.target.ra_deg, settings.target.dec_deg
-    if ra is None or dec is None:
-        ra, dec = shared_tangent_point([outline for chips in outlines for outline in chips])
-    return covering_frame(
-        outlines,
-        ra_deg=ra,
-        dec_deg=dec,
-        scale_arcsec=scale_of(detector, settings.drizzle),
-        size_pix=settings.drizzle.size_pix,
+def _frame(product: Product, paths: Sequence[Path], settings: Settings) -> Frame:
+    return frame_of_target(
+        [outline for path in paths for outline in exposure_outlines(path)],
+        settings,
+        scale_arcsec=scale_of(product.detector, settings.drizzle),
+        orientation_deg=product.orientation_deg,
     )
 
 

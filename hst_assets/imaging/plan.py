@@ -5,6 +5,7 @@ Nothing is made here: exposures are grouped, and each group gets the recipe of i
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ __all__ = [
     "AlignedExposure",
     "Product",
     "aligned_exposures",
+    "decisive_settings",
+    "orientation_of_target",
     "products_of_visit",
     "scale_of",
     "stacks_of_target",
@@ -65,7 +68,8 @@ class AlignedExposure:
 class Product:
     """One drizzled image that is to stand.
 
-    `epoch` is 0 for a visit's product and for the stack of all epochs.
+    `epoch` is 0 for a visit's product and for the stack of all epochs; `orientation_deg` is the
+    position angle of its y axis.
     """
 
     path: Path
@@ -74,6 +78,7 @@ class Product:
     exposures: tuple[AlignedExposure, ...]
     recipe: Recipe
     label: str
+    orientation_deg: float = 0.0
 
     @property
     def detector(self) -> Detector:
@@ -145,17 +150,21 @@ def _product(
     exposures: Sequence[AlignedExposure],
     settings: Settings,
     *,
+    orientation_deg: float,
     epoch: int = 0,
 ) -> Product:
     detector = DETECTORS[exposures[0].detector_key]
+    decisive = decisive_settings(detector, len(exposures), settings)
+    if settings.drizzle.no_rotation:
+        decisive["orientation_deg"] = orientation_deg
     recipe = Recipe(
         stage=STAGE,
         code_version=CODE_VERSION,
         inputs={exposure.rootname: exposure.digest for exposure in exposures},
-        settings=decisive_settings(detector, len(exposures), settings),
+        settings=decisive,
         tools=TOOLS,
     )
-    return Product(path, exposures[0].band, epoch, tuple(exposures), recipe, label)
+    return Product(path, exposures[0].band, epoch, tuple(exposures), recipe, label, orientation_deg)
 
 
 def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) -> dict[str, Any]:
@@ -164,13 +173,40 @@ def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) 
     The parameters in force, not the settings behind them: spelling out a default, or what only
     judges or keeps files, changes nothing.
     """
+    choices = settings.drizzle
+    about = choices.frame if settings.target.ra_deg is not None else "minimal"
     return {
-        "parameters": parameters(detector, n_exposures, settings.drizzle),
-        "scale_arcsec": scale_of(detector, settings.drizzle),
-        "size_pix": settings.drizzle.size_pix,
-        "object_name": settings.drizzle.object_name,
+        "parameters": parameters(detector, n_exposures, choices),
+        "scale_arcsec": scale_of(detector, choices),
+        "frame": about if choices.size_pix is None else choices.size_pix,
+        "no_rotation": choices.no_rotation,
+        "object_name": choices.object_name,
         "target": settings.target.as_recipe(),
     }
+
+
+def orientation_of_target(workdir: WorkDir, settings: Settings) -> float:
+    """Position angle of the y axis of a target's products, degrees.
+
+    North is up, or with ``drizzle.no_rotation`` it is that of the reference's first exposure as
+    the note on the reference has it (of a user's image, its own).
+
+    Raises
+    ------
+    MissingProduct
+        If the reference is to tell, and there is none.
+    """
+    if not settings.drizzle.no_rotation:
+        return 0.0
+    try:
+        note = json.loads(workdir.reference_choice.read_text())
+        return float(note["orientation_deg"])
+    except (FileNotFoundError, json.JSONDecodeError, KeyError) as error:
+        raise MissingProduct(
+            "drizzle.no_rotation takes the orientation of the reference, and there is none yet",
+            where=workdir.reference_choice,
+            next_step="Materialize reference_image first",
+        ) from error
 
 
 def scale_of(detector: Detector, choices: DrizzleSettings) -> float:
@@ -182,8 +218,15 @@ def products_of_visit(
     workdir: WorkDir, visit: str, exposures: Sequence[AlignedExposure], settings: Settings
 ) -> list[Product]:
     """One product for each detector and filter of a visit's exposures."""
+    turned = orientation_of_target(workdir, settings)
     return [
-        _product(workdir.visit_drizzle(visit, band), f"{visit}.{band}", members, settings)
+        _product(
+            workdir.visit_drizzle(visit, band),
+            f"{visit}.{band}",
+            members,
+            settings,
+            orientation_deg=turned,
+        )
         for band, members in _grouped(exposures, lambda exposure: exposure.band).items()
     ]
 
@@ -193,6 +236,7 @@ def stacks_of_target(
 ) -> list[Product]:
     """For each detector and filter, one product for each epoch and one for all of them."""
     name = settings.drizzle.object_name
+    turned = orientation_of_target(workdir, settings)
     stacks = []
     for band, members in _grouped(exposures, lambda exposure: exposure.band).items():
         for epoch, sharing in _grouped(members, lambda exposure: exposure.epoch).items():
@@ -200,7 +244,9 @@ def stacks_of_target(
             day = Time(start, format="mjd", scale="utc").strftime(_DAY_FORMAT)
             path = workdir.epoch_stack(band, day, epoch, name)
             label = f"{band}.{epoch:04d}"
-            stacks.append(_product(path, label, sharing, settings, epoch=epoch))
+            stacks.append(
+                _product(path, label, sharing, settings, orientation_deg=turned, epoch=epoch)
+            )
         path = workdir.filter_stack(band, name)
-        stacks.append(_product(path, f"{band}.all", members, settings))
+        stacks.append(_product(path, f"{band}.all", members, settings, orientation_deg=turned))
     return stacks

@@ -96,7 +96,7 @@ def thumbnail(png_path: Path, *, max_bytes: int = 50_000) -> bytes:
 def _picture(fits_path: Path, max_side: int) -> Picture:
     from PIL import Image
 
-    data, scale_arcsec, north_up = _read(fits_path)
+    data, scale_arcsec, angle_deg = _read(fits_path)
     shown, factor = _binned(data, max_side)
     grey = _stretched(shown)
     rgb = np.repeat(grey[..., None], 3, axis=2)
@@ -108,12 +108,12 @@ def _picture(fits_path: Path, max_side: int) -> Picture:
             (picture.width * enlarge, picture.height * enlarge), Image.Resampling.NEAREST
         )
     if scale_arcsec and min(picture.size) >= 120:
-        _annotate(picture, scale_arcsec * factor / enlarge, north_up=north_up)
+        _annotate(picture, scale_arcsec * factor / enlarge, angle_deg=angle_deg)
     return picture
 
 
-def _read(fits_path: Path) -> tuple[NDArray[np.float32], float | None, bool]:
-    """The image, its pixel scale, and whether North is up and East to the left."""
+def _read(fits_path: Path) -> tuple[NDArray[np.float32], float | None, float | None]:
+    """The image, its pixel scale, and the position angle of its y axis."""
     with fits.open(fits_path) as hdus:
         images = [
             hdu for hdu in hdus if getattr(hdu, "is_image", False) and hdu.header["NAXIS"] == 2
@@ -126,20 +126,22 @@ def _read(fits_path: Path) -> tuple[NDArray[np.float32], float | None, bool]:
         header = hdu.header
     if not np.any(np.isfinite(data)):
         raise UnusableInput("no pixel of the image is finite", where=fits_path)
-    scale, north_up = _orientation(header)
-    return data, scale, north_up
+    return data, *_orientation(header)
 
 
-def _orientation(header: fits.Header) -> tuple[float | None, bool]:
+def _orientation(header: fits.Header) -> tuple[float | None, float | None]:
+    """Pixel scale, and position angle of the y axis (deg) where the axes are at right angles."""
     try:
         cd11, cd12, cd21, cd22 = (
             float(header[key]) for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")
         )
     except (KeyError, ValueError):
-        return None, False
+        return None, None
     scale = 3600.0 * math.sqrt(abs(cd11 * cd22 - cd12 * cd21))
-    skew = max(abs(cd12), abs(cd21)) * 3600.0
-    return scale or None, cd11 < 0 < cd22 and skew < 0.01 * scale
+    skew = max(abs(cd11 + cd22), abs(cd12 - cd21)) * 3600.0  # none if seen from inside the sphere
+    if not scale:
+        return None, None
+    return scale, math.degrees(math.atan2(cd12, cd22)) if skew < 0.01 * scale else None
 
 
 def _binned(data: NDArray[np.float32], max_side: int) -> tuple[NDArray[np.float32], int]:
@@ -169,7 +171,7 @@ def _stretched(data: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.round(255.0 * level), dtype=np.uint8)
 
 
-def _annotate(picture: Picture, arcsec_per_pixel: float, *, north_up: bool) -> None:
+def _annotate(picture: Picture, arcsec_per_pixel: float, *, angle_deg: float | None) -> None:
     """A scale bar below left and, where it holds, a compass above right."""
     from PIL import ImageDraw
 
@@ -181,8 +183,8 @@ def _annotate(picture: Picture, arcsec_per_pixel: float, *, north_up: bool) -> N
     for end in (12, 12 + bar):
         draw.line([(end, base - 4), (end, base + 4)], fill=_INK, width=2)
     draw.text((14, base - 18), f'{length:g}"', fill=_INK)
-    if north_up:
-        _compass(draw, picture.width - 20, 52)
+    if angle_deg is not None:
+        _compass(draw, picture.width - 48, 52, angle_deg)
 
 
 def _bar_length(longest_arcsec: float) -> float:
@@ -190,11 +192,20 @@ def _bar_length(longest_arcsec: float) -> float:
     return fitting[-1] if fitting else longest_arcsec
 
 
-def _compass(draw: Any, x: int, y: int) -> None:
-    arm = 26
-    draw.line([(x, y), (x, y - arm)], fill=_INK, width=2)
-    draw.line([(x, y), (x - arm, y)], fill=_INK, width=2)
-    draw.polygon([(x - 4, y - arm + 4), (x + 4, y - arm + 4), (x, y - arm - 4)], fill=_INK)
-    draw.polygon([(x - arm + 4, y - 4), (x - arm + 4, y + 4), (x - arm - 4, y)], fill=_INK)
-    draw.text((x - 3, y - arm - 17), "N", fill=_INK)
-    draw.text((x - arm - 14, y - 6), "E", fill=_INK)
+def _compass(draw: Any, x: int, y: int, angle_deg: float) -> None:
+    """Arms to north and east, on a picture whose y axis has this position angle."""
+    arm, tip = 26, 4
+    sine, cosine = math.sin(math.radians(angle_deg)), math.cos(math.radians(angle_deg))
+    for letter, (right, up) in (("N", (sine, cosine)), ("E", (-cosine, sine))):
+        end = (x + arm * right, y - arm * up)
+        side = (tip * up, tip * right)
+        draw.line([(x, y), end], fill=_INK, width=2)
+        draw.polygon(
+            [
+                (end[0] - side[0], end[1] - side[1]),
+                (end[0] + side[0], end[1] + side[1]),
+                (end[0] + tip * right, end[1] - tip * up),
+            ],
+            fill=_INK,
+        )
+        draw.text((x + (arm + 12) * right - 3, y - (arm + 12) * up - 6), letter, fill=_INK)

@@ -209,6 +209,28 @@ def test_without_hard_links_products_are_copied(workdir, settings, drizzler, mon
     assert one.read_bytes() == other.read_bytes()
 
 
+# -------------------------------------------------------------------------------- rotation
+
+
+def test_the_orientation_of_all_products_is_the_references(workdir, settings, drizzler) -> None:
+    turned = changed(settings, no_rotation=True)
+    workdir.reference_choice.write_text('{"orientation_deg": 33.5}')
+    make_visit_drizzles(workdir, "isim02", turned)
+    make_stacks(workdir, turned)
+    products = [*workdir.workspace.glob("*.drc.fits"), *workdir.drizzle.glob("*.drc.fits")]
+    assert len(products) == 2 + 5
+    assert {read_record(path).facts["orientation_deg"] for path in products} == {33.5}
+    drizzler.forget()
+    workdir.reference_choice.write_text('{"orientation_deg": 34.0}')
+    make_visit_drizzles(workdir, "isim01", turned)
+    assert drizzler.asked == ["isim01.wfc3_uvis.f606w"]
+
+
+def test_without_a_reference_no_orientation_is_known(workdir, settings, drizzler) -> None:
+    with pytest.raises(MissingProduct, match="orientation of the reference"):
+        make_stacks(workdir, changed(settings, no_rotation=True))
+
+
 # ------------------------------------------------------------------------------ skip or run
 
 
@@ -227,6 +249,7 @@ def test_nothing_changed_nothing_is_done(workdir, settings, drizzler) -> None:
         ("drizzle", {"pixfrac": 0.7}),
         ("drizzle", {"scale_arcsec": 0.05}),
         ("drizzle", {"size_pix": 400}),
+        ("drizzle", {"frame": "minimal"}),
         ("drizzle", {"units": "counts"}),
         ("drizzle", {"kernel": "gaussian"}),
         ("drizzle", {"sky_sub": False}),

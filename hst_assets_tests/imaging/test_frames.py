@@ -14,8 +14,11 @@ from hst_assets.imaging.frames import (
     Frame,
     covering_frame,
     exposure_outlines,
+    frame_of_target,
+    orientation_of,
     shared_tangent_point,
 )
+from hst_assets.settings import Settings
 
 RA, DEC, SCALE = 150.1, 2.2, 0.04
 
@@ -35,23 +38,54 @@ outlines = st.builds(
 )
 
 
-def frame_of(*shapes: np.ndarray, **changes: float) -> Frame:
-    where = {"ra_deg": RA, "dec_deg": DEC, "scale_arcsec": SCALE} | changes
+angles = st.floats(-180.0, 180.0)
+
+
+def frame_of(*shapes: np.ndarray, **changes: float | str) -> Frame:
+    where = {"ra_deg": RA, "dec_deg": DEC, "scale_arcsec": SCALE, "about": "minimal"} | changes
     return covering_frame([[shape] for shape in shapes], **where)
 
 
-@given(st.lists(outlines, min_size=1, max_size=4))
-def test_a_covering_frame_holds_every_vertex_and_little_more(shapes: list[np.ndarray]) -> None:
-    frame = frame_of(*shapes)
+def reach_of(frame: Frame, shapes: list[np.ndarray]) -> list[tuple[float, float]]:
+    """How far the vertices stay from the first and from the last pixel, on x and on y."""
     x, y = frame.wcs.all_world2pix(*np.concatenate(shapes).T, 0)
-    for values, size in ((x, frame.nx), (y, frame.ny)):
-        assert MARGIN_PIX - 0.5 - 1e-6 <= values.min() < MARGIN_PIX + 0.5 + 1e-6
-        assert MARGIN_PIX - 0.5 - 1e-6 <= size - 1 - values.max() < MARGIN_PIX + 0.5 + 1e-6
+    return [(v.min(), size - 1 - v.max()) for v, size in ((x, frame.nx), (y, frame.ny))]
 
 
-@given(outlines, outlines)
-def test_two_frames_of_a_target_differ_by_whole_pixels(one: np.ndarray, other: np.ndarray) -> None:
-    first, second = frame_of(one), frame_of(other)
+@given(st.lists(outlines, min_size=1, max_size=4), angles)
+def test_a_minimal_frame_holds_every_vertex_and_little_more(
+    shapes: list[np.ndarray], angle: float
+) -> None:
+    for gaps in reach_of(frame_of(*shapes, orientation_deg=angle), shapes):
+        for gap in gaps:
+            assert MARGIN_PIX - 0.5 - 1e-6 <= gap < MARGIN_PIX + 0.5 + 1e-6
+
+
+@given(st.lists(outlines, min_size=1, max_size=4), angles)
+def test_a_frame_about_the_target_has_it_in_the_middle_and_no_pixel_too_many(
+    shapes: list[np.ndarray], angle: float
+) -> None:
+    frame = frame_of(*shapes, about="target", orientation_deg=angle)
+    assert (frame.nx % 2, frame.ny % 2) == (1, 1)
+    assert (frame.crpix1, frame.crpix2) == ((frame.nx + 1) // 2, (frame.ny + 1) // 2)
+    middle = frame.wcs.all_world2pix(RA, DEC, 1)
+    assert [float(v) for v in middle] == pytest.approx([frame.crpix1, frame.crpix2], abs=1e-6)
+    for gaps in reach_of(frame, shapes):
+        assert MARGIN_PIX - 0.5 - 1e-6 <= min(gaps) < MARGIN_PIX + 0.5 + 1e-6
+
+
+def test_a_target_beside_its_exposures_makes_the_frame_about_it_larger() -> None:
+    beside = square(RA, DEC + 0.01, 10.0)
+    assert frame_of(beside).ny < 260
+    assert frame_of(beside, about="target").ny > 2 * 900
+
+
+@given(outlines, outlines, angles)
+def test_two_frames_of_a_target_differ_by_whole_pixels(
+    one: np.ndarray, other: np.ndarray, angle: float
+) -> None:
+    first = frame_of(one, orientation_deg=angle)
+    second = frame_of(other, about="target", orientation_deg=angle)
     dx, dy = first.shift_to(second)
     sky = first.wcs.wcs_pix2world([[3.0, 7.0]], 0)
     # 1e-6 pixel: rounding of the projection there and back.
@@ -74,15 +108,62 @@ def test_north_is_up_and_east_to_the_left() -> None:
     assert (x[2], y[1]) == pytest.approx((x[0], y[0]), abs=1e-3)
 
 
-def test_different_grids_cannot_be_shifted_onto_each_other() -> None:
-    one, other = frame_of(square(RA, DEC, 9.0)), frame_of(square(RA, DEC, 9.0), scale_arcsec=0.05)
+def test_the_y_axis_points_to_its_position_angle() -> None:
+    frame = frame_of(square(RA, DEC, 10.0), orientation_deg=30.0)
+    x, y = frame.crpix1 - 1, frame.crpix2 - 1
+    sky = frame.wcs.wcs_pix2world([[x, y], [x, y + 100]], 0)
+    east = (sky[1, 0] - sky[0, 0]) * np.cos(np.radians(DEC))
+    north = sky[1, 1] - sky[0, 1]
+    assert np.degrees(np.arctan2(east, north)) == pytest.approx(30.0, abs=1e-3)
+    matrix = frame.wcs.wcs.cd
+    assert np.linalg.det(matrix) < 0  # still seen from inside the sphere
+
+
+@pytest.mark.parametrize("change", [{"scale_arcsec": 0.05}, {"orientation_deg": 1.0}])
+def test_different_grids_cannot_be_shifted_onto_each_other(change: dict[str, float]) -> None:
+    one, other = frame_of(square(RA, DEC, 9.0)), frame_of(square(RA, DEC, 9.0), **change)
     with pytest.raises(BadConfiguration, match="not on one grid"):
         one.shift_to(other)
 
 
 def test_exposures_far_apart_are_refused_instead_of_filling_the_memory() -> None:
-    with pytest.raises(UnusableInput, match="pixels"):
+    with pytest.raises(UnusableInput, match="pixels") as caught:
         frame_of(square(RA, DEC, 10.0), square(RA + 1.0, DEC, 10.0))
+    assert "drizzle.frame = 'minimal'" in caught.value.next_step
+
+
+def settings_of(**drizzle: object) -> Settings:
+    return Settings.model_validate({"target": {"ra_deg": RA, "dec_deg": DEC}, "drizzle": drizzle})
+
+
+@pytest.mark.parametrize(
+    ("settings", "about"),
+    [
+        (settings_of(), "target"),
+        (settings_of(frame="minimal"), "minimal"),
+        (settings_of(frame="target", size_pix=64), None),
+    ],
+)
+def test_the_settings_choose_the_frame(settings: Settings, about: str | None) -> None:
+    shape = square(RA + 0.002, DEC, 10.0)
+    frame = frame_of_target([shape], settings, scale_arcsec=SCALE)
+    if about is None:
+        assert frame.shape == (64, 64)
+    else:
+        assert frame == frame_of(shape, about=about)
+
+
+def test_without_a_target_the_frame_is_the_smallest() -> None:
+    shape = square(RA + 0.04, DEC, 10.0)
+    frame = frame_of_target([shape], Settings(), scale_arcsec=SCALE)
+    assert frame == frame_of(shape, ra_deg=150.1, dec_deg=2.2)
+
+
+def test_an_exposures_orientation_is_that_of_its_header(campaign) -> None:
+    path = campaign.science_files()[0]
+    stated = fits.getheader(path, "SCI")["ORIENTAT"]
+    assert orientation_of(path) == pytest.approx(stated, abs=1e-3)
+    assert abs(stated) > 5  # the simulated telescope is rolled
 
 
 def test_an_exposure_on_the_other_side_of_the_sky_is_refused() -> None:
@@ -102,7 +183,7 @@ def test_touching(offset_deg: float, touches: bool) -> None:
 
 
 def test_a_frame_survives_json() -> None:
-    frame = frame_of(square(RA, DEC, 10.0))
+    frame = frame_of(square(RA, DEC, 10.0), orientation_deg=12.5)
     assert Frame.from_json(frame.as_json()) == frame
 
 

@@ -8,6 +8,7 @@ from astropy.io import fits
 from PIL import Image
 
 from hst_assets.failures import UnusableInput
+from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.preview import thumbnail, write_preview
 
 
@@ -45,6 +46,36 @@ def test_missing_data_are_grey_and_the_sky_is_dark(image: Path, tmp_path: Path) 
     assert len(np.unique(blank, axis=0)) == 1
     assert blank[0, 2] > blank[0, 0]  # bluish: no sky looks like it
     assert pixels[100:150, 200:280].mean() < 90
+
+
+@pytest.mark.parametrize(
+    ("angle_deg", "right", "up"), [(0.0, 0.0, 1.0), (90.0, 1.0, 0.0), (180.0, 0.0, -1.0)]
+)
+def test_the_compass_points_north_whatever_the_orientation(
+    tmp_path: Path, angle_deg: float, right: float, up: float
+) -> None:
+    """The ink of the picture with the compass that is not on the picture without a WCS."""
+    path, plain = tmp_path / "turned.fits", tmp_path / "plain.fits"
+    frame = Frame(150.0, 2.0, 0.04, 300, 300, 150, 150, orientation_deg=angle_deg)
+    data = np.zeros((300, 300), np.float32)
+    fits.PrimaryHDU(data).writeto(plain)
+    fits.PrimaryHDU(data, frame.wcs.to_header()).writeto(path)
+    header = fits.getheader(path)
+    header.update(
+        {f"CD{i + 1}_{j + 1}": frame.wcs.wcs.cd[i, j] for i in range(2) for j in range(2)}
+    )
+    fits.writeto(path, data, header, overwrite=True)
+    with (
+        Image.open(write_preview(path, tmp_path / "turned.png", max_side=320)) as picture,
+        Image.open(write_preview(plain, tmp_path / "plain.png", max_side=320)) as blank,
+    ):
+        ink = np.any(np.array(picture) != np.array(blank), axis=2)
+    centre = np.array([picture.width - 48, 52])
+    for step in (8, 16, 24):  # along the arm to the north
+        x, y = (centre + step * np.array([right, -up])).round().astype(int)
+        assert ink[y - 2 : y + 3, x - 2 : x + 3].any()
+    x, y = (centre - 12 * (np.array([right, -up]) - np.array([-up, -right]))).round().astype(int)
+    assert not ink[y - 2 : y + 3, x - 2 : x + 3].any()  # between the other two directions
 
 
 def test_a_small_image_is_enlarged(tmp_path: Path) -> None:
