@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from hst_assets.failures import UnusableInput
 
-__all__ = ["DETECTORS", "Detector", "detector_for", "is_wide"]
+__all__ = ["DETECTORS", "WFPC2_READ_MODES", "Detector", "detector_for", "is_wide"]
 
 _CLEAR = re.compile(r"CLEAR\w*|N/A|")
 _FILTER_KEYWORDS = {
@@ -339,6 +339,10 @@ DETECTORS: dict[str, Detector] = {
         ),
     )
 }
+
+#: WFPC2's ATODGAIN to electrons per DN and read noise (electrons), means of its four chips
+#: (WFPC2 IHB, table 4.2).
+WFPC2_READ_MODES: dict[float, tuple[float, float]] = {7.0: (7.06, 5.29), 15.0: (14.10, 7.54)}
 
 
 def detector_for(instrument: str, detector: str | None) -> Detector:
