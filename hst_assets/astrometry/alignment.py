@@ -25,6 +25,7 @@ from hst_assets.astrometry.alignment_table import (
     read_alignment,
 )
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
+from hst_assets.astrometry.distortion import Correction, correct, plan_corrections
 from hst_assets.astrometry.gate import judge_anchor
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
@@ -53,6 +54,7 @@ class _Job:
     target: Target
     recipe: Recipe
     product: Path
+    correction: Correction
 
     def stands(self, workdir: WorkDir) -> bool:
         record = read_record(self.product)
@@ -71,7 +73,7 @@ def make_aligned_visit(
     visit : str
         Visit id.
     settings : Settings
-        Sections alignment, gate and machine.
+        Sections alignment, gate, reference_files and machine.
     redo : bool, optional
         Align every exposure again.
 
@@ -87,14 +89,17 @@ def make_aligned_visit(
         If the reference or the exposure table is not there.
     ToolFailed, OutOfMemory
         If the tool gave no answer on an exposure (it crashed, took too long, had no memory).
-        That is no property of the exposure and is not recorded; the others are done and kept,
-        and the next run tries only what is missing.
+    TransientFailure
+        If a reference file that an exposure needs could not be fetched. That, too, is no
+        property of the exposure and is not recorded; the others are done and kept, and the next
+        run tries only what is missing.
     """
     table = read_table(workdir.visit_exposures(visit))
     rows = table[np.asarray(table["used"], dtype=bool)]
     frame = None if settings.alignment.skip_tweakreg else read_reference(workdir)
     digests = ledger_digests(workdir)
-    jobs = [_job(workdir, settings, row, frame, digests) for row in rows]
+    corrections = plan_corrections(workdir, [str(row["file"]) for row in rows], settings)
+    jobs = [_job(workdir, settings, row, frame, digests, corrections) for row in rows]
     made, failures = _make_exposures(workdir, settings, jobs, frame, redo=redo)
     recipe = Recipe(
         stage=STAGE,
@@ -124,18 +129,19 @@ def _job(
     row: Any,
     frame: ReferenceFrame | None,
     digests: Mapping[str, str],
+    corrections: Mapping[str, Correction],
 ) -> _Job:
     name = str(row["file"])
-    inputs = raw_inputs(workdir, [name], digests)
+    inputs = raw_inputs(workdir, [name], digests) | corrections[name].inputs
     # What becomes of a failure is decided in the table: it must not run the tool again.
     how: dict[str, Any] = {"skip_tweakreg": True}
     if frame is not None:
         inputs["reference"] = frame.digest
-        how = settings.alignment.model_dump(mode="json", exclude={"on_failure"})
+        how = settings.alignment.model_dump(mode="json", exclude={"on_failure", "update_wcs"})
         how["gate"] = settings.gate.as_recipe()
     recipe = Recipe("aligned_exposure", CODE_VERSION, inputs, how, TOOLS)
     target = Target(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
-    return _Job(target, recipe, workdir.aligned(name))
+    return _Job(target, recipe, workdir.aligned(name), corrections[name])
 
 
 def _make_exposures(
@@ -157,7 +163,15 @@ def _make_exposures(
         outcomes: dict[str, Outcome] = {}
         if due:
             scratch = stack.enter_context(workdir.scratch(STAGE))
-            outcomes = _outcomes(settings, workdir, [job.target for job in due], frame, scratch)
+            targets, outcomes = correct(
+                [job.target for job in due],
+                {job.target.raw.name: job.correction for job in due},
+                settings=settings,
+                workdir=workdir,
+                scratch=scratch,
+                stage=STAGE,
+            )
+            outcomes |= _outcomes(settings, workdir, targets, frame, scratch)
         for job in jobs:
             outcome = outcomes.get(job.target.rootname)
             if outcome is not None and outcome.failure is not None:
@@ -261,6 +275,7 @@ def _publish(workdir: WorkDir, job: _Job, outcome: Outcome, frame: ReferenceFram
         "method": outcome.method,
         "reason": outcome.reason,
         "usable": bool(outcome.files),
+        "distortion": job.correction.note,
         "numbers": None if outcome.numbers is None else outcome.numbers.as_json(),
         "tries": list(outcome.tries),
     }

@@ -44,6 +44,7 @@ ALIGNMENT_COLUMNS: dict[str, tuple[u.UnitBase | None, str]] = {
     "n_held_out": (None, "Stars kept out of the fit that were found again"),
     "contrast": (None, "Pairs at the fit over the most that scrambled lists give"),
     "tries": (None, "Rungs of the ladder that were tried"),
+    "distortion": (None, "Whence its distortion is: the archive, or reference files by name"),
     "digest": (None, "Recipe of this exposure's alignment"),
 }
 
@@ -94,6 +95,7 @@ def alignment_row(
         "n_matches": numbers.get("n_matches", 0),
         "n_held_out": numbers.get("n_held_out", 0),
         "tries": len(facts["tries"]),
+        "distortion": facts.get("distortion", "archive"),
         "digest": digest,
     }
     for column, name in _FROM_NUMBERS.items():
