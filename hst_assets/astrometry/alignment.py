@@ -27,11 +27,11 @@ from hst_assets.astrometry.alignment_table import (
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.distortion import Correction, correct, plan_corrections
 from hst_assets.astrometry.gate import judge_anchor
+from hst_assets.astrometry.ladder import Onto, align_in_turn
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
 from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, ledger_digests, raw_inputs
 from hst_assets.astrometry.reference_frame import ReferenceFrame, read_reference
-from hst_assets.astrometry.tweakreg import align
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import HstAssetsError, MissingProduct
@@ -204,9 +204,9 @@ def _outcomes(
         if frame.is_alone(target.raw.name)
     }
     others = [target for target in targets if target.rootname not in outcomes]
-    results = align(
+    results = align_in_turn(
         others,
-        frame.catalogue,
+        Onto(frame.catalogue),
         settings=settings,
         workdir=workdir,
         scratch=scratch,

@@ -15,7 +15,7 @@ from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import Detector
 from hst_assets.settings import AlignmentSettings
 
-__all__ = ["Field", "exposure_stars", "prepared_planes", "read_field"]
+__all__ = ["Field", "exposure_stars", "prepared_planes", "read_field", "star_fwhm_pix"]
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,14 @@ def prepared_planes(
     """The planes ready for source finding, cosmic rays cleaned where asked."""
     cleaned_for = detector if how.clean_cosmic_rays else None
     return [
-        sources.prepare(plane, fwhm_pix=detector.fwhm_pix, detector=cleaned_for) for plane in planes
+        sources.prepare(plane, fwhm_pix=star_fwhm_pix(detector, how), detector=cleaned_for)
+        for plane in planes
     ]
+
+
+def star_fwhm_pix(detector: Detector, how: AlignmentSettings) -> float:
+    """FWHM of a star in native pixels: the user's figure for this detector, or the registry's."""
+    return how.conv_width_pix.get(detector.key, detector.fwhm_pix)
 
 
 def exposure_stars(
@@ -94,7 +100,7 @@ def exposure_stars(
     """Stars of an exposure; see `hst_assets.astrometry.sources.exposure_sources`."""
     return sources.exposure_sources(
         planes,
-        fwhm_pix=detector.fwhm_pix,
+        fwhm_pix=star_fwhm_pix(detector, how),
         threshold_sigma=threshold_sigma,
         brightest=how.n_brightest,
     )

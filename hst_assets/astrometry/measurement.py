@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.fit import Fit
 from hst_assets.astrometry.gate import FitNumbers
-from hst_assets.astrometry.tweakreg_fit import TweakFit
 
 __all__ = ["MATCH_UNITS", "measure"]
 
@@ -35,7 +35,7 @@ def measure(
     stars: Table,
     out: NDArray[np.bool_],
     reference_sky: NDArray[np.float64],
-    fit: TweakFit,
+    fit: Fit,
     *,
     tolerance: float,
     search_pix: int,

@@ -10,16 +10,18 @@ raises `BadConfiguration` or `MissingTool` before it tries one.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 from hst_assets.astrometry.outcome import Outcome, Target
+from hst_assets.failures import BadConfiguration
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["METHODS", "Align", "Method"]
+__all__ = ["METHODS", "Align", "Method", "methods_named"]
 
 
 class Align(Protocol):
@@ -75,12 +77,16 @@ class Method:
         Distributions beyond those of every method whose version decides the result.
     absolute : bool
         Whether it aligns to the absolute catalogue instead of the reference's stars.
+    extra : str
+        The optional extra of this project that brings the package of the same name, which the
+        method needs; empty where it needs none.
     """
 
     name: str
     function: str
     tools: tuple[str, ...] = ()
     absolute: bool = False
+    extra: str = ""
 
     def load(self) -> Align:
         """The function itself."""
@@ -88,12 +94,40 @@ class Method:
         return cast("Align", getattr(importlib.import_module(module), function))
 
 
+def methods_named(names: Sequence[str]) -> list[Method]:
+    """The methods of these names, in their order.
+
+    Raises
+    ------
+    BadConfiguration
+        If one of them needs a package that is not installed.
+    """
+    chosen = [METHODS[name] for name in names]
+    for method in chosen:
+        if method.extra and importlib.util.find_spec(method.extra) is None:
+            raise BadConfiguration(
+                f"the method {method.name!r} needs the package {method.extra!r}, "
+                "which is not installed",
+                where="alignment.align_with",
+                next_step=f"Install the extra: pip install 'hst_assets[{method.extra}]', or take "
+                "the method out",
+            )
+    return chosen
+
+
 #: Every alignment method by its name in the settings.
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("tweakreg", "hst_assets.astrometry.tweakreg:align"),
-        Method("jhat", "hst_assets.astrometry.jhat:align", tools=("jhat", "jwst", "tweakwcs")),
-        Method("catalog", "hst_assets.astrometry.catalog:align", ("tweakwcs",), absolute=True),
+        Method("tweakreg", "hst_assets.astrometry.tweakreg:align", tools=("stsci.stimage",)),
+        Method(
+            "jhat",
+            "hst_assets.astrometry.jhat:align",
+            tools=("jhat", "jwst", "tweakwcs"),
+            extra="jhat",
+        ),
+        Method(
+            "catalog", "hst_assets.astrometry.catalog:align", tools=("tweakwcs",), absolute=True
+        ),
     )
 }

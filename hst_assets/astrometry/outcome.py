@@ -58,6 +58,8 @@ class Outcome:
         Every rung of the ladder with its numbers.
     matches : `~pathlib.Path` or None
         Star residuals (ECSV).
+    star_lists : tuple of `~pathlib.Path`
+        Lists of the stars that were matched, where the settings want them kept.
     failure : HstAssetsError or None
         What kept the tool from an answer; then the status means nothing.
     """
@@ -69,6 +71,7 @@ class Outcome:
     numbers: FitNumbers | None = None
     tries: tuple[dict[str, Any], ...] = ()
     matches: Path | None = None
+    star_lists: tuple[Path, ...] = ()
     failure: HstAssetsError | None = None
 
     @property

@@ -3,18 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+from hst_assets.astrometry.methods import METHODS
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.failures import MissingProduct
+from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["CODE_VERSION", "TOOLS", "ledger_digests", "raw_inputs"]
+__all__ = [
+    "CODE_VERSION",
+    "TOOLS",
+    "alignment_tools",
+    "decisive_alignment",
+    "ledger_digests",
+    "raw_inputs",
+    "uses_absolute_catalog",
+]
 
 #: Raised by hand when the code changes what an alignment or a reference will be.
 CODE_VERSION = "2"
-#: Distributions whose version decides an alignment.
+#: Distributions whose version decides an alignment, whatever the method.
 TOOLS = ("astropy", "astroscrappy", "drizzlepac", "photutils", "stsci.stimage", "stwcs")
+
+
+def uses_absolute_catalog(settings: Settings) -> bool:
+    """Whether a method in use aligns to the absolute catalogue."""
+    used = any(METHODS[name].absolute for name in settings.alignment.align_with)
+    return used and not settings.alignment.skip_tweakreg
+
+
+def alignment_tools(settings: Settings) -> tuple[str, ...]:
+    """Distributions whose version decides an alignment by the methods in use."""
+    methods = (METHODS[name] for name in settings.alignment.align_with)
+    return TOOLS + tuple(sorted({tool for method in methods for tool in method.tools}))
+
+
+def decisive_alignment(settings: Settings, detector_key: str) -> dict[str, Any]:
+    """The settings that decide how exposures of one detector are aligned, as JSON.
+
+    Figures by detector are this detector's; what only methods not in use look at is left out.
+    The absolute catalogue itself is an input, not a setting.
+    """
+    how = settings.alignment.as_recipe()
+    for figure in ("conv_width_pix", "tolerance_pix"):
+        how[figure] = how[figure].get(detector_key)
+    if uses_absolute_catalog(settings):
+        how["max_position_error_mas"] = settings.catalog.max_position_error_mas
+    return how
 
 
 def ledger_digests(workdir: WorkDir) -> dict[str, str]:

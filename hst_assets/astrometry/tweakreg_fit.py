@@ -15,7 +15,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +25,16 @@ from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.fit import Fit, same_wcs
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 
-__all__ = ["WCS_NAME", "TweakFit", "read_shift_row", "run_tweakreg"]
+__all__ = ["WCS_NAME", "read_shift_row", "run_tweakreg"]
 
 WCS_NAME = "TWEAK-HST_ASSETS"
 
 #: fit_geometry -> what TweakReg is asked for: it has no rigid fit of its own.
 _GEOMETRY = {"shift": "shift", "rshift": "rscale", "rscale": "rscale", "general": "general"}
-
-
-@dataclass(frozen=True)
-class TweakFit:
-    """What TweakReg left: the updated file, the pairs behind it, its RMS in detector pixels."""
-
-    aligned: Path
-    image_index: NDArray[np.intp]
-    reference_index: NDArray[np.intp]
-    rms_x: float
-    rms_y: float
 
 
 def run_tweakreg(
@@ -57,7 +46,7 @@ def run_tweakreg(
     how: AlignmentSettings,
     tolerance: float,
     search_pix: int,
-) -> TweakFit:
+) -> Fit:
     """Run TweakReg in `folder` on a copy of the exposure; read what it really did.
 
     Raises
@@ -112,14 +101,14 @@ def run_tweakreg(
     pairs = _read_pairs(folder / f"{Path(name).stem}_catalog_fit.match")
     if rigid:
         rms = _apply_rigid(folder / name, pairs, folder / "shifts_wcs.fits")
-    if _same_wcs(field.copy.science, folder / name):
+    if same_wcs(field.copy.science, folder / name):
         raise UnusableInput("TweakReg reported a fit and left the header as it was", where=name)
     kept = index[pairs["image"]]
     real = kept >= 0
     # TweakReg's plane has the pixels of the first chip: for WFPC2 the PC's, not the detector's.
     native = _plane_scale_arcsec(folder / "shifts_wcs.fits") / field.detector.pixel_scale_arcsec
     rms_x, rms_y = (each * native for each in rms)
-    return TweakFit(folder / name, kept[real], pairs["reference"][real], rms_x, rms_y)
+    return Fit(folder / name, kept[real], pairs["reference"][real], rms_x, rms_y)
 
 
 def _plane_scale_arcsec(path: Path) -> float:
@@ -156,7 +145,7 @@ def _numerics_refused(name: str) -> Iterator[None]:
     """What TweakReg's numerics raise on lists that they cannot fit speaks of the exposure."""
     try:
         yield
-    except (ArithmeticError, LookupError, ValueError) as error:
+    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
         raise UnusableInput(
             f"TweakReg gave up: {type(error).__name__}: {error}", where=name
         ) from error
@@ -253,13 +242,3 @@ def _apply_rigid(path: Path, pairs: dict[str, NDArray[Any]], plane: Path) -> tup
         fit=matrix,
     )
     return float(rms[0]), float(rms[1])
-
-
-def _same_wcs(before: Path, after: Path) -> bool:
-    keys = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
-
-    def cards(path: Path) -> list[list[Any]]:
-        with fits.open(path, memmap=False) as hdus:
-            return [[hdu.header.get(key) for key in keys] for hdu in hdus if hdu.name == "SCI"]
-
-    return cards(before) == cards(after)
