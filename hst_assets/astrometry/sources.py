@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ __all__ = [
     "pixel_scale_arcsec",
     "prepare",
     "reference_plane",
+    "significances",
     "sky_positions",
     "wcs_by_extver",
 ]
@@ -60,6 +62,9 @@ _MAX_HIDDEN = 0.98
 #: A source is a star if more than this share of its flux survives L.A.Cosmic, which takes cosmic
 #: rays whole. Positions are measured uncleaned: cleaning may nibble at a star.
 _SURVIVING_FLUX = 0.5
+#: So far beyond a source's aperture L.A.Cosmic sees its surroundings. On simulated full frames of
+#: WFC3/UVIS it then decides otherwise about 4 sources of 3200 than on the whole plane.
+_CLEANING_MARGIN_PIX = 6
 
 #: DQ bit of hot pixels in WFC3/UVIS and ACS; elsewhere it means something else.
 _HOT_BIT = 16
@@ -119,11 +124,8 @@ def _exposure_plane(
     hdu = science["SCI", extver]
     data = np.array(hdu.data, dtype=np.float64)
     name = next((each for each in _quality_names(detector) if (each, extver) in quality), None)
-    flags = (
-        np.zeros(data.shape, dtype=np.int64)
-        if name is None or quality[name, extver].data is None
-        else np.asarray(quality[name, extver].data).astype(np.int64)
-    )
+    stored = None if name is None else quality[name, extver].data
+    flags = np.zeros(data.shape, np.int32) if stored is None else stored.astype(np.int32)
     hot = 0 if detector.has_separate_dq or detector.is_infrared else _HOT_BIT
     return Plane(
         data=data,
@@ -205,8 +207,13 @@ class Prepared:
     ----------
     flux : ndarray, shape (ny, nx)
         Sky-subtracted values in the plane's unit.
-    cleaned : ndarray or None
-        The same without cosmic rays; None where there are none to clean.
+    struck : ndarray or None
+        Pixel values with the sky, as float32, in which cosmic rays are looked for; None where
+        there are none to look for.
+    ignored : ndarray of bool, shape (ny, nx)
+        Pixels that no cosmic ray is looked for in.
+    detector : Detector or None
+        Whose cosmic rays they are.
     noise : ndarray, shape (ny, nx)
         Standard deviation of the local sky.
     hidden, spoilt : ndarray of bool, shape (ny, nx)
@@ -216,7 +223,9 @@ class Prepared:
     """
 
     flux: NDArray[np.float64]
-    cleaned: NDArray[np.float64] | None
+    struck: NDArray[np.float32] | None
+    ignored: NDArray[np.bool_]
+    detector: Detector | None
     noise: NDArray[np.float64]
     hidden: NDArray[np.bool_]
     spoilt: NDArray[np.bool_]
@@ -224,7 +233,7 @@ class Prepared:
 
 
 def prepare(plane: Plane, *, fwhm_pix: float, detector: Detector | None = None) -> Prepared | None:
-    """Subtract the sky and, for a CCD, clean cosmic rays on a copy in memory.
+    """Subtract the sky and, for a CCD, keep what telling stars from cosmic rays takes.
 
     Parameters
     ----------
@@ -250,11 +259,13 @@ def prepare(plane: Plane, *, fwhm_pix: float, detector: Detector | None = None) 
     except ValueError as error:  # no box of the map has pixels enough
         logger.info("no sky on EXTVER %d: %s", plane.extver, error)
         return None
-    cleaned = None
+    struck = None
     if detector is not None and detector.clean_cosmic_rays:
-        cleaned = _without_cosmic_rays(data, hidden | plane.saturated, detector) - sky
+        struck = data.astype(np.float32)
     spoilt = _grown(plane.saturated, 2) | plane.bad | flagged
-    return Prepared(data - sky, cleaned, noise, hidden, spoilt, plane.extver)
+    data -= sky
+    ignored = hidden | plane.saturated
+    return Prepared(data, struck, ignored, detector, noise, hidden, spoilt, plane.extver)
 
 
 def find_sources(
@@ -278,10 +289,33 @@ def find_sources(
     sources : `~astropy.table.Table`
         Columns x, y (0-based pixels), flux (the plane's unit), snr, extver; brightest first.
     """
+    table, _ = _detected(plane, fwhm_pix=fwhm_pix, threshold_sigma=threshold_sigma)
+    return table[np.argsort(-np.asarray(table["flux"]))[:brightest]]
+
+
+def significances(
+    planes: Sequence[Prepared | None], *, fwhm_pix: float, threshold_sigma: float
+) -> NDArray[np.float64]:
+    """Peak of the matched filter over the sky's standard deviation of each star, largest first.
+
+    So many of them as exceed a higher threshold would be found with that threshold: one detection
+    tells the counts of all above it.
+    """
+    found = [
+        _detected(plane, fwhm_pix=fwhm_pix, threshold_sigma=threshold_sigma)[1] for plane in planes
+    ]
+    return -np.sort(-np.concatenate([np.zeros(0), *found]))
+
+
+def _detected(
+    plane: Prepared | None, *, fwhm_pix: float, threshold_sigma: float
+) -> tuple[Table, NDArray[np.float64]]:
+    """All stars above a threshold, and how significant each is; see `find_sources`."""
     from photutils.detection import DAOStarFinder
 
+    nothing = _EMPTY.copy(), np.zeros(0)
     if plane is None:
-        return _EMPTY.copy()
+        return nothing
     finder = DAOStarFinder(
         threshold=threshold_sigma,
         fwhm=fwhm_pix,
@@ -295,14 +329,12 @@ def find_sources(
         warnings.filterwarnings("ignore", message="(No sources were found|Sources were found)")
         found = finder(np.where(plane.hidden, 0.0, plane.flux / plane.noise), mask=plane.hidden)
     if found is None:
-        return _EMPTY.copy()
+        return nothing
     x, y = np.asarray(found["xcentroid"], float), np.asarray(found["ycentroid"], float)
     flux = _aperture_sums(plane.flux, x, y, radius=fwhm_pix)
     kept = _core_is_clean(x, y, plane.spoilt) & (flux > 0)
     kept &= np.abs(np.asarray(found["roundness2"], float)) < _ROUNDNESS2
-    if plane.cleaned is not None:
-        left = _aperture_sums(plane.cleaned, x, y, radius=fwhm_pix)
-        kept &= left > _SURVIVING_FLUX * flux
+    kept[kept] = _survives_cleaning(plane, x[kept], y[kept], flux[kept], radius=fwhm_pix)
     table = Table(
         {
             "x": x,
@@ -312,7 +344,9 @@ def find_sources(
             "extver": np.full(len(x), plane.extver, dtype=np.int64),
         }
     )[kept]
-    return table[np.argsort(-np.asarray(table["flux"]))[:brightest]]
+    # DAOFIND's magnitude is that of the filtered peak over the threshold.
+    over = 10 ** (-0.4 * np.asarray(found["daofind_mag"], float)[kept])
+    return table, threshold_sigma * over
 
 
 def exposure_sources(
@@ -327,16 +361,86 @@ def exposure_sources(
     return stacked[np.argsort(-np.asarray(stacked["snr"]))[:brightest]]
 
 
+def _survives_cleaning(
+    plane: Prepared,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    *,
+    radius: float,
+) -> NDArray[np.bool_]:
+    """Whether more than `_SURVIVING_FLUX` of each source's flux is left by L.A.Cosmic.
+
+    It looks at a pixel's neighbourhood only, so that windows about the sources, side by side in
+    one image, give its answer for a fraction of the time that the whole plane takes. Where they
+    would be no smaller, the plane itself is cleaned.
+    """
+    if plane.struck is None or plane.detector is None or len(x) == 0:
+        return np.ones(len(x), dtype=bool)
+    half = math.ceil(max(radius, LEAST_FWHM_PIX)) + _CLEANING_MARGIN_PIX
+    windows = _Windows.about(x, y, half, plane.struck.shape)
+    if windows is None:
+        lost = plane.struck - _without_cosmic_rays(plane.struck, plane.ignored, plane.detector)
+    else:
+        struck = windows.cut(plane.struck)
+        lost = struck - _without_cosmic_rays(struck, windows.cut(plane.ignored), plane.detector)
+        x, y = windows.inside(x, y)
+    left = flux - _aperture_sums(lost, x, y, radius=radius)
+    return np.asarray(left > _SURVIVING_FLUX * flux)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Square windows of a plane laid side by side: lower left corners, side, and how many a row."""
+
+    x: NDArray[np.intp]
+    y: NDArray[np.intp]
+    side: int
+    in_row: int
+
+    @classmethod
+    def about(
+        cls, x: NDArray[np.float64], y: NDArray[np.float64], half: int, shape: tuple[int, ...]
+    ) -> _Windows | None:
+        """Windows about positions, inside the plane; None if they are no smaller than it."""
+        side, in_row = 2 * half + 1, math.ceil(math.sqrt(len(x)))
+        ny, nx = shape
+        if min(shape) < side or (in_row * side) ** 2 >= nx * ny:
+            return None
+        left = np.clip(np.rint(x).astype(np.intp) - half, 0, nx - side)
+        bottom = np.clip(np.rint(y).astype(np.intp) - half, 0, ny - side)
+        return cls(left, bottom, side, in_row)
+
+    def cut(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """The windows of `plane` as one image; places left over repeat the last one."""
+        rows = -(-len(self.x) // self.in_row)
+        of_place = np.minimum(np.arange(rows * self.in_row), len(self.x) - 1)
+        views = np.lib.stride_tricks.sliding_window_view(plane, (self.side, self.side))
+        stack = views[self.y[of_place], self.x[of_place]]
+        stack = stack.reshape(rows, self.in_row, self.side, self.side).swapaxes(1, 2)
+        return stack.reshape(rows * self.side, self.in_row * self.side)
+
+    def inside(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where the positions that the windows are about lie in the image of `cut`."""
+        place = np.arange(len(x))
+        return (
+            x - self.x + (place % self.in_row) * self.side,
+            y - self.y + (place // self.in_row) * self.side,
+        )
+
+
 def _without_cosmic_rays(
-    data: NDArray[np.float64], ignored: NDArray[np.bool_], detector: Detector
+    data: NDArray[np.float32], ignored: NDArray[np.bool_], detector: Detector
 ) -> NDArray[np.float64]:
-    """A copy of the plane after L.A.Cosmic (van Dokkum 2001, PASP 113, 1420)."""
+    """A copy of an image after L.A.Cosmic (van Dokkum 2001, PASP 113, 1420)."""
     import astroscrappy
 
     sigclip, sigfrac, objlim = detector.lacosmic
     _, cleaned = astroscrappy.detect_cosmics(
-        np.ascontiguousarray(data, dtype=np.float32),
-        inmask=ignored,
+        np.ascontiguousarray(data),
+        inmask=np.ascontiguousarray(ignored),
         sigclip=sigclip,
         sigfrac=sigfrac,
         objlim=objlim,
@@ -370,14 +474,40 @@ def _background(
         data,
         (side, side),
         mask=hidden,
-        filter_size=3,
+        filter_size=1,  # the median over neighbours is taken below, in one go
         sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
         bkg_estimator=MedianBackground(),
         exclude_percentile=90,
     )
-    noise = np.asarray(background.background_rms, float)
-    floor = np.median(noise[~hidden]) / 10
-    return np.asarray(background.background, float), np.maximum(noise, max(floor, 1e-30))
+    sky, noise = (
+        _stretched(_median_of_neighbours(mesh), side, data.shape)
+        for mesh in (background.background_mesh, background.background_rms_mesh)
+    )
+    floor = float(np.median(background.background_rms_mesh)) / 10
+    return sky, np.maximum(noise, max(floor, 1e-30))
+
+
+def _median_of_neighbours(mesh: NDArray[Any]) -> NDArray[np.float64]:
+    """The median of each 3 x 3 neighbourhood, at the edges of what there is of it."""
+    ny, nx = mesh.shape
+    padded = np.pad(np.asarray(mesh, float), 1, constant_values=np.nan)
+    shifted = [padded[dy : dy + ny, dx : dx + nx] for dy in range(3) for dx in range(3)]
+    return np.asarray(np.nanmedian(shifted, axis=0))
+
+
+def _stretched(mesh: NDArray[np.float64], side: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Cubic splines through a mesh of boxes of `side` pixels, evaluated at each pixel.
+
+    The values are those of photutils' `BkgZoomInterpolator`; the splines along an axis being the
+    same for all rows, two products of matrices give them.
+    """
+    from scipy.ndimage import zoom
+
+    along_y, along_x = (
+        zoom(np.eye(n), (side, 1), order=3, mode="reflect", grid_mode=True)[:length]
+        for n, length in zip(mesh.shape, shape, strict=True)
+    )
+    return np.asarray(np.clip(along_y @ mesh @ along_x.T, mesh.min(), mesh.max()))
 
 
 def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:

@@ -192,3 +192,42 @@ def test_an_image_without_sky_coordinates_is_refused(tmp_path):
     fits.PrimaryHDU(np.ones((20, 20), "f4")).writeto(path)
     with pytest.raises(UnusableInput, match="no image with a celestial WCS"):
         sources.reference_plane(path)
+
+
+def test_windows_about_the_sources_tell_cosmic_rays_like_the_whole_plane(monkeypatch):
+    rng = np.random.default_rng(31)
+    data = frame(rng, grid_of_stars(rng, n=12), shape=(510, 510))
+    for _ in range(150):
+        x, y = rng.integers(10, 500, 2)
+        dx, dy = rng.integers(-1, 2, 2)
+        for step in range(rng.integers(1, 6)):
+            data[y + dy * step, x + dx * step] += rng.uniform(500, 3000)
+    in_windows = found_in(plane(data))
+    without = sources.find_sources(
+        sources.prepare(plane(data), fwhm_pix=FWHM), fwhm_pix=FWHM, threshold_sigma=10.0,
+        brightest=1000,
+    )  # fmt: skip
+    monkeypatch.setattr(sources._Windows, "about", lambda *_: None)
+    whole = found_in(plane(data))
+    # The decisions differ for about one source in a thousand; here for none.
+    assert [*in_windows["x"]] == [*whole["x"]]
+    assert len(without) > len(whole)  # cosmic rays that only cleaning tells from stars
+
+
+@pytest.mark.parametrize("shape", [(301, 417), (60, 50)])
+def test_the_background_is_that_of_photutils(shape):
+    from astropy.stats import SigmaClip
+    from photutils.background import Background2D, MedianBackground
+
+    rng = np.random.default_rng(32)
+    y, x = np.indices(shape)
+    data = rng.normal(100 + 0.1 * x + 0.05 * y, 5)
+    hidden = rng.random(shape) < 0.02
+    sky, noise = sources._background(data, hidden, FWHM)
+    theirs = Background2D(
+        data, min(50, *shape), mask=hidden, filter_size=3, exclude_percentile=90,
+        sigma_clip=SigmaClip(sigma=3.0, maxiters=5), bkg_estimator=MedianBackground(),
+    )  # fmt: skip
+    # The splines' coefficients are rounded by 1e-9.
+    np.testing.assert_allclose(sky, theirs.background, rtol=1e-7)
+    np.testing.assert_allclose(noise, theirs.background_rms, rtol=1e-7)
