@@ -338,9 +338,12 @@ class DrizzleSettings(_Section):
     no_mask: bool = False
     #: Rescale products to this AB zero point (--fix-zpt).
     fix_zero_point: float | None = None
-    #: A TOML file with AstroDrizzle's parameters by name, for all or by detector, that take the
-    #: place of the registry's; relative paths are from the work directory.
+    #: A TOML file with AstroDrizzle's parameters by name, in tables for all or by detector and
+    #: number of exposures, that take the place of the registry's; relative paths are from the
+    #: work directory.
     parameters_file: Path | None = None
+    #: The same tables, written here; they win over those of `parameters_file`.
+    parameters: dict[str, dict[str, Any]] = {}
     #: Pixel scale of the product in arcsec; None: the detector's own figure.
     scale_arcsec: Annotated[float, Field(ge=0.005, le=2)] | None = None
     #: Side of a square frame centred on the target, in pixels (the guide's --drizzle-dim);
@@ -433,9 +436,35 @@ def load_settings(workdir: WorkDir) -> Settings:
             else:
                 merged[section] = values
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(_with_parameters_file(merged, workdir))
     except ValidationError as error:
         raise BadConfiguration(_explain(error), where=where) from error
+
+
+def _with_parameters_file(content: dict[str, Any], workdir: WorkDir) -> dict[str, Any]:
+    """`content` with the tables of ``drizzle.parameters_file`` below those of its own."""
+    drizzle = content.get("drizzle")
+    if not isinstance(drizzle, dict) or not isinstance(drizzle.get("parameters_file"), str):
+        return content
+    path = workdir.base / drizzle["parameters_file"]
+    if not path.is_file():
+        raise BadConfiguration("drizzle.parameters_file is not there", where=path)
+    tables = _read_toml(path)
+    own = drizzle.get("parameters", {})
+    return {**content, "drizzle": {**drizzle, "parameters": _merged(tables, own)}}
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """Tables in tables put together, those of `above` winning."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {
+        **below,
+        **{
+            key: _merged(below[key], value) if key in below else value
+            for key, value in above.items()
+        },
+    }
 
 
 def _is_valid(content: dict[str, Any]) -> bool:
@@ -478,7 +507,7 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
             else:
                 table[key] = value
     try:
-        Settings.model_validate(document.unwrap())
+        Settings.model_validate(_with_parameters_file(document.unwrap(), workdir))
     except ValidationError as error:
         raise BadConfiguration(_explain(error), where=path) from error
     with write_atomically(path) as part:

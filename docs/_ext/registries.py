@@ -2,17 +2,19 @@
 
 Each directive renders one registry of the package as a table:
 
-=====================  ======================================================================
-``settings SECTION``   the keys of one section of the settings: type, default, limits, meaning
-``columns TABLE``      the columns of ``manifest``, ``exposures``, ``alignment`` or ``drizzles``
-``assets``             the assets in the order of the levels
-``products``           the file of each asset, and what it is made from
-``jobs``               the jobs, one a level
-``checks``             the asset checks
-``detectors``          the registry of detectors
-``commands COMMAND``   arguments and options of one command of ``hst-assets``
-``failures``           the classes of failures
-=====================  ======================================================================
+======================== ======================================================================
+``settings SECTION``     the keys of one section of the settings: type, default, limits, meaning
+``columns TABLE``        the columns of ``manifest``, ``exposures``, ``alignment`` or ``drizzles``
+``assets``               the assets in the order of the levels
+``products``             the file of each asset, and what it is made from
+``jobs``                 the jobs, one a level
+``checks``               the asset checks
+``detectors``            the registry of detectors
+``drizzle_parameters``   AstroDrizzle's parameters by detector and number of exposures
+``owned_parameters``     AstroDrizzle's parameters that are not the user's to change
+``commands COMMAND``     arguments and options of one command of ``hst-assets``
+``failures``             the classes of failures
+======================== ======================================================================
 """
 
 from __future__ import annotations
@@ -116,7 +118,10 @@ def _kind(annotation: Any, metadata: Iterable[Any]) -> str:
         (item, _) = typing.get_args(annotation)
         return "list of text" if item is str else f"list of {_kind(item, ())}"
     if typing.get_origin(annotation) is dict:
-        return f"table: {_kind(typing.get_args(annotation)[1], metadata)} by detector"
+        (_, item) = typing.get_args(annotation)
+        if typing.get_origin(item) is dict:
+            return "tables"
+        return f"table: {_kind(item, metadata)} by detector"
     name = {"str": "text", "int": "integer", "float": "number", "bool": "true/false"}.get(
         annotation.__name__, annotation.__name__.lower()
     )
@@ -296,6 +301,50 @@ def detectors() -> list[str]:
     )
 
 
+_NUMBERS = (1, 2, 7, 12)
+
+
+def drizzle_parameters() -> list[str]:
+    """AstroDrizzle's parameters in force without any setting, one row each."""
+    from hst_assets.detectors import DETECTORS
+    from hst_assets.imaging.parameters import parameters
+    from hst_assets.settings import DrizzleSettings
+
+    given = {
+        (key, n): parameters(row, n, DrizzleSettings())
+        for key, row in DETECTORS.items()
+        for n in _NUMBERS
+    }
+    rows = []
+    for name in sorted({name for values in given.values() for name in values}):
+        cells = []
+        for n in _NUMBERS:
+            by_value: dict[str, list[str]] = {}
+            for key in DETECTORS:
+                by_value.setdefault(_toml(given[key, n][name]), []).append(key)
+            several = len(by_value) > 1
+            cells.append(
+                "; ".join(
+                    f"`{value}`" + (f" ({', '.join(keys)})" if several else "")
+                    for value, keys in by_value.items()
+                )
+            )
+        rows.append((f"`{name}`", *cells))
+    return table(("parameter", *(f"n = {n}" for n in _NUMBERS)), rows)
+
+
+def owned_parameters() -> list[str]:
+    """Parameters of AstroDrizzle that the pipeline itself sets, and why."""
+    from hst_assets.imaging.parameters import OWNED
+
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in OWNED.items():
+        by_reason.setdefault(reason, []).append(f"`{name}`")
+    return table(
+        ("parameter", "instead"), ((", ".join(names), why) for why, names in by_reason.items())
+    )
+
+
 def commands_of() -> Mapping[str, Any]:
     """Command name to what Typer made of it."""
     from typer.main import get_command
@@ -379,6 +428,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
         (jobs, 0),
         (checks, 0),
         (detectors, 0),
+        (drizzle_parameters, 0),
+        (owned_parameters, 0),
         (commands, 1),
         (failures, 0),
     ):

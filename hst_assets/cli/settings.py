@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
-from hst_assets.settings import Settings, load_settings, write_settings
+from hst_assets.settings import DrizzleSettings, Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["parse_change", "settings_command"]
@@ -22,6 +23,13 @@ def settings_command(
         list[str] | None,
         typer.Argument(help="section.key=value to set, section.key= to go back to the default."),
     ] = None,
+    drizzle_parameters: Annotated[
+        bool,
+        typer.Option(
+            "--drizzle-parameters",
+            help="Show AstroDrizzle's parameters in force, by detector and number of exposures.",
+        ),
+    ] = False,
     root: RootOption = None,
 ) -> None:
     """Show a target's settings; values that differ from the default are marked."""
@@ -32,7 +40,11 @@ def settings_command(
             section, key, value = parse_change(text)
             merged.setdefault(section, {})[key] = value
         write_settings(workdir, merged)
-    _show(load_settings(workdir))
+    settings = load_settings(workdir)
+    if drizzle_parameters:
+        _show_parameters(settings.drizzle)
+    else:
+        _show(settings)
 
 
 def parse_change(text: str) -> tuple[str, str, Any]:
@@ -70,3 +82,21 @@ def _show(settings: Settings) -> None:
         for key, value in values.items():
             mark = "" if value == defaults[section][key] else "   [green]# set[/green]"
             console.print(f"  {key} = {escape(repr(value))}{mark}", highlight=False)
+
+
+def _show_parameters(choices: DrizzleSettings) -> None:
+    """What AstroDrizzle is called with: a column for each number of exposures that changes it."""
+    from hst_assets.imaging.parameters import parameters, turning_points
+
+    console = output()
+    numbers = turning_points(choices)
+    for key, detector in DETECTORS.items():
+        given = [parameters(detector, n, choices) for n in numbers]
+        plain = [parameters(detector, n, DrizzleSettings()) for n in numbers]
+        heads = "  ".join(f"{f'n = {n}':>16}" for n in numbers)
+        console.print(f"[bold]{key:<20}[/bold]{heads}", highlight=False)
+        for name in sorted(set().union(*given)):
+            values = [str(each.get(name, "")) for each in given]
+            mark = "" if values == [str(each.get(name, "")) for each in plain] else "  # set"
+            cells = "  ".join(f"{value:>16}" for value in values)
+            console.print(f"  {name:<18}{cells}[green]{mark}[/green]", highlight=False)

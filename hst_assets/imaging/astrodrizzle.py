@@ -17,6 +17,7 @@ from typing import Any
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.frames import Frame, exposure_outlines
+from hst_assets.imaging.parameters import parameters
 from hst_assets.imaging.products import judge
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import DrizzleSettings, MachineSettings
@@ -30,7 +31,6 @@ __all__ = [
     "companion_of",
     "drizzle",
     "drizzle_many",
-    "parameters",
 ]
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,6 @@ CODE_VERSION = "3"
 TOOLS = ("drizzlepac", "stsci.skypac", "stwcs", "photutils")
 
 _TASK = "hst_assets.imaging.astrodrizzle_task:combine"
-#: From so many exposures on, the median is not biased by the cosmic rays in it.
-_MEDIAN_FROM = 7
 #: Images of a product's size that a child holds beside the separate ones, and its own size.
 _PLANES_OF_A_PRODUCT = 12
 _BYTES_OF_A_CHILD = 400_000_000
@@ -139,70 +137,6 @@ class DrizzleReport:
     def as_json(self) -> dict[str, Any]:
         """All figures as JSON."""
         return asdict(self)
-
-
-def parameters(detector: Detector, n_exposures: int, settings: DrizzleSettings) -> dict[str, Any]:
-    """AstroDrizzle's parameters for one product, beyond input, output and frame.
-
-    Parameters
-    ----------
-    detector : Detector
-        Gives the good bits.
-    n_exposures : int
-        Decides how the median is formed, and whether cosmic rays are looked for at all.
-    settings : DrizzleSettings
-        The user's choices.
-
-    Returns
-    -------
-    dict
-        Keyword arguments of ``drizzlepac.astrodrizzle.AstroDrizzle``.
-    """
-    several = n_exposures > 1
-    good_bits = str(detector.drizzle_good_bits)
-    few = n_exposures < _MEDIAN_FROM
-    return {
-        "skysub": settings.sky_sub,
-        # The levels of overlapping exposures are equalised; one exposure has nothing to match.
-        "skymethod": "globalmin+match" if several else "localmin",
-        "skystat": "mode",
-        # The static mask finds bad pixels by comparing exposures at the same detector pixel.
-        "static": several,
-        "driz_separate": several,
-        "driz_sep_kernel": "turbo",
-        # The median is no product: whole pixels leave no gaps and smooth the stars' cores.
-        "driz_sep_pixfrac": 1.0,
-        "driz_sep_bits": good_bits,
-        "median": several,
-        "combine_maskpt": 0.2,
-        "combine_type": settings.combine_type or ("minmed" if few else "median"),
-        "combine_nsigma": "4 3",
-        "combine_nlow": 0,
-        "combine_nhigh": 0 if few else max((n_exposures - 4) // 2, 0),
-        "combine_lthresh": -10000.0,
-        "blot": several,
-        "driz_cr": several,
-        "driz_cr_snr": "{:.1f} {:.1f}".format(*detector.driz_cr_snr),
-        "driz_cr_scale": "{:.1f} {:.1f}".format(*detector.driz_cr_scale),
-        "driz_cr_grow": 1,
-        "driz_cr_ctegrow": 0,
-        "driz_cr_corr": False,
-        # With one exposure nothing finds cosmic rays again: the archive's flags stay.
-        "resetbits": 4096 if several else 0,
-        "final_wht_type": _weight_type(detector, settings),
-        "final_kernel": settings.kernel,
-        # AstroDrizzle's lanczos3 is only defined for whole pixels.
-        "final_pixfrac": 1.0 if settings.kernel == "lanczos3" else settings.pixfrac,
-        "final_bits": good_bits,
-        "final_units": settings.units,
-    }
-
-
-def _weight_type(detector: Detector, settings: DrizzleSettings) -> str:
-    """WFPC2 exposures hold no errors: AstroDrizzle would weight by time all the same."""
-    if detector.instrument == "WFPC2" and settings.weight_type == "ERR":
-        return "EXP"
-    return settings.weight_type
 
 
 def drizzle(

@@ -20,7 +20,8 @@ from astropy.time import Time
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct
-from hst_assets.imaging.astrodrizzle import CODE_VERSION, TOOLS, parameters
+from hst_assets.imaging.astrodrizzle import CODE_VERSION, TOOLS
+from hst_assets.imaging.parameters import parameters
 from hst_assets.provenance import Recipe
 from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir

@@ -65,3 +65,33 @@ def test_any_text_is_read_or_refused_but_never_crashes(text):
         return
     assert "." not in section
     assert key
+
+
+def test_the_parameters_of_astrodrizzle_in_force_are_shown(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    WorkDir(root, "sn1").base.joinpath("pars.toml").write_text(
+        '[wfc3_uvis]\ndriz_cr_grow = 3\n[wfc3_uvis."3-4"]\nskymethod = "match"\n'
+    )
+    cli("settings", "sn1", "drizzle.parameters_file=pars.toml")
+    shown = cli("settings", "sn1", "--drizzle-parameters")
+    assert shown.code == 0, shown.err
+    lines = shown.out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("wfc3_uvis"))
+    block = lines[start : start + 30]
+    assert " ".join(block[0].split()[1:]) == "n = 1 n = 2 n = 3 n = 5 n = 7"
+    rows = {line.split()[0]: line.split()[1:] for line in block[1:]}
+    assert rows["driz_cr_grow"] == ["3", "3", "3", "3", "3", "#", "set"]
+    assert rows["skymethod"][:4] == ["localmin", "globalmin+match", "match", "globalmin+match"]
+    assert rows["median"] == ["False", "True", "True", "True", "True"]
+    infrared = next(i for i, line in enumerate(lines) if line.startswith("wfc3_ir"))
+    assert "# set" not in "".join(lines[infrared : infrared + 29])
+
+
+def test_a_parameter_that_does_not_exist_is_told(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    WorkDir(root, "sn1").base.joinpath("pars.toml").write_text("[all]\ndriz_cr_gorw = 3\n")
+    cli("settings", "sn1", "drizzle.parameters_file=pars.toml")
+    shown = cli("settings", "sn1", "--drizzle-parameters")
+    assert shown.code == 2
+    assert "did you mean 'driz_cr_grow'?" in shown.err
+    assert "astrodrizzle.cfgspc" in shown.err

@@ -30,7 +30,6 @@ from hst_assets.imaging.astrodrizzle import (
     companion_of,
     drizzle,
     drizzle_many,
-    parameters,
 )
 from hst_assets.imaging.frames import Frame, covering_frame, orientation_of
 from hst_assets.settings import DrizzleSettings, MachineSettings
@@ -44,53 +43,6 @@ from hst_assets_tests.imaging.conftest import MACHINE, campaign_plan
 UVIS = DETECTORS["wfc3_uvis"]
 
 pytestmark = pytest.mark.xdist_group("imaging")  # its workers would each make the products
-
-
-# -------------------------------------------------------------------------------- parameters
-
-
-@pytest.mark.parametrize(
-    ("n", "combine_type", "nhigh", "rejects"),
-    [
-        (1, "minmed", 0, False),
-        (2, "minmed", 0, True),
-        (6, "minmed", 0, True),
-        (7, "median", 1, True),
-        (10, "median", 3, True),
-    ],
-)
-def test_the_median_depends_on_the_number_of_exposures(
-    n: int, combine_type: str, nhigh: int, rejects: bool
-) -> None:
-    given = parameters(UVIS, n, DrizzleSettings())
-    assert given["combine_type"] == combine_type
-    assert given["combine_nhigh"] == nhigh
-    assert given["driz_cr"] is rejects
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "parameter", "given"),
-    [
-        ("pixfrac", 0.6, "final_pixfrac", 0.6),
-        ("kernel", "gaussian", "final_kernel", "gaussian"),
-        ("sky_sub", False, "skysub", False),
-        ("combine_type", "median", "combine_type", "median"),
-        ("weight_type", "ERR", "final_wht_type", "ERR"),
-        ("units", "counts", "final_units", "counts"),
-    ],
-)
-def test_each_setting_reaches_astrodrizzle(
-    setting: str, value: object, parameter: str, given: object
-) -> None:
-    changed = parameters(UVIS, 3, DrizzleSettings(**{setting: value}))
-    assert changed[parameter] == given
-    assert parameters(UVIS, 3, DrizzleSettings())[parameter] != given
-
-
-@pytest.mark.parametrize("key", DETECTORS)
-def test_good_bits_are_the_detectors(key: str) -> None:
-    given = parameters(DETECTORS[key], 3, DrizzleSettings())
-    assert given["final_bits"] == given["driz_sep_bits"] == str(DETECTORS[key].drizzle_good_bits)
 
 
 def test_the_companion_is_a_wfpc2_matter() -> None:
@@ -406,11 +358,6 @@ def test_lanczos3_leaves_no_negative_weight(products: Products) -> None:
     assert np.array_equal(np.isfinite(sci), weight > 0)
     assert products.reports["lanczos3"].problems == ()
     assert fits.getheader(products.path("lanczos3"))["D_PIXFRC"] == 1.0
-
-
-def test_wfpc2_is_weighted_by_time_where_errors_are_asked_for() -> None:
-    by_error = DrizzleSettings(weight_type="ERR")
-    assert parameters(DETECTORS["wfpc2"], 2, by_error)["final_wht_type"] == "EXP"
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.astrodrizzle import parameters
 from hst_assets.imaging.cards import Input, product_headers, read_input
 from hst_assets.imaging.frames import Frame
+from hst_assets.imaging.parameters import parameters
 from hst_assets.settings import DrizzleSettings
 
 UVIS = DETECTORS["wfc3_uvis"]

@@ -250,6 +250,7 @@ def test_nothing_changed_nothing_is_done(workdir, settings, drizzler) -> None:
         ("drizzle", {"scale_arcsec": 0.05}),
         ("drizzle", {"size_pix": 400}),
         ("drizzle", {"frame": "minimal"}),
+        ("drizzle", {"parameters": {"wfc3_uvis": {"2-6": {"driz_cr_grow": 2}}}}),
         ("drizzle", {"units": "counts"}),
         ("drizzle", {"kernel": "gaussian"}),
         ("drizzle", {"sky_sub": False}),
@@ -275,6 +276,9 @@ def test_a_setting_that_matters_drizzles_again(
         ("drizzle", {"keep_artifacts": True}),
         ("drizzle", {"combine_type": "minmed"}),  # spells out the default for three exposures
         ("drizzle", {"scale_arcsec": 0.04}),
+        ("drizzle", {"parameters": {"all": {"driz_cr_grow": 1}}}),
+        ("drizzle", {"parameters": {"wfc3_ir": {"driz_cr_grow": 2}}}),
+        ("drizzle", {"parameters_file": Path("elsewhere.toml")}),  # not where, but what
         ("alignment", {"threshold_sigma": 5.0}),
         ("gate", {"min_matches": 5}),
     ],
