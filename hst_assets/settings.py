@@ -337,7 +337,7 @@ class DrizzleSettings(_Section):
     #: detector (--no-mask).
     no_mask: bool = False
     #: Rescale products to this AB zero point (--fix-zpt).
-    fix_zero_point: float | None = None
+    fix_zero_point: Annotated[float, Field(ge=-50, le=100)] | None = None
     #: A TOML file with AstroDrizzle's parameters by name, in tables for all or by detector and
     #: number of exposures, that take the place of the registry's; relative paths are from the
     #: work directory.

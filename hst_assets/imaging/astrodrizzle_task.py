@@ -30,6 +30,7 @@ from hst_assets.imaging import cards as product_cards
 from hst_assets.imaging import products
 from hst_assets.imaging.frames import Frame, exposure_outlines, opened
 from hst_assets.imaging.preview import write_preview
+from hst_assets.imaging.zero_point import rescale
 from hst_assets.settings import DrizzleSettings
 
 __all__ = ["combine"]
@@ -120,6 +121,13 @@ def combine(
         extra=cards,
         sky_per_s=sky_per_s,
     )
+    if choices.fix_zero_point is not None:
+        planes = rescale(
+            planes,
+            headers,
+            zero_point=choices.fix_zero_point,
+            weight_type=parameters["final_wht_type"],
+        )
     _write(Path(name), planes, headers)
     preview = f"{name}.png"
     write_preview(Path(name), Path(preview))

@@ -182,6 +182,7 @@ def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) 
         "frame": about if choices.size_pix is None else choices.size_pix,
         "no_rotation": choices.no_rotation,
         "object_name": choices.object_name,
+        "fix_zero_point": choices.fix_zero_point,
         "target": settings.target.as_recipe(),
     }
 

@@ -135,6 +135,7 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
         "clean": (clean, plain),
         "sky": (sky, plain),
         "dull": (dull, plain),
+        "fixed": (exposures, DrizzleSettings(fix_zero_point=25.0)),
         "err": (exposures[:1], DrizzleSettings(weight_type="ERR")),
         "ivm": (exposures[:1], DrizzleSettings(weight_type="IVM")),
         "lanczos3": (exposures[:1], DrizzleSettings(kernel="lanczos3")),
@@ -280,6 +281,20 @@ def test_stars_have_their_true_flux(products: Products, campaign: CampaignTruth)
     ratio = np.array((summed - sky * aperture.area) / expected)[whole & (magnitude < 21.5)]
     assert len(ratio) >= 5
     assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_product_of_fixed_zero_point_has_the_same_magnitudes(products: Products) -> None:
+    plain, fixed = products.data("cps"), products.data("fixed")
+    zero_point = fits.getheader(products.path("cps"), "SCI")["ZPAB"]
+    assert fits.getheader(products.path("fixed"), "SCI")["ZPAB"] == 25.0
+    bright = plain > 50 * mad_std(plain, ignore_nan=True)
+    difference = (25.0 - 2.5 * np.log10(fixed[bright])) - (
+        zero_point - 2.5 * np.log10(plain[bright])
+    )
+    assert np.abs(difference).max() < 2e-5  # ZPAB is rounded to 1e-5
+    assert np.array_equal(products.data("fixed", "WHT"), products.data("cps", "WHT"))
+    assert products.reports["fixed"].flux_ratio == products.reports["cps"].flux_ratio
 
 
 @pytest.mark.slow

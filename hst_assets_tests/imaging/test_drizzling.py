@@ -250,6 +250,7 @@ def test_nothing_changed_nothing_is_done(workdir, settings, drizzler) -> None:
         ("drizzle", {"scale_arcsec": 0.05}),
         ("drizzle", {"size_pix": 400}),
         ("drizzle", {"frame": "minimal"}),
+        ("drizzle", {"fix_zero_point": 25.0}),
         ("drizzle", {"parameters": {"wfc3_uvis": {"2-6": {"driz_cr_grow": 2}}}}),
         ("drizzle", {"units": "counts"}),
         ("drizzle", {"kernel": "gaussian"}),
