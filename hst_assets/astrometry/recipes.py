@@ -47,6 +47,7 @@ def decisive_alignment(settings: Settings, detector_key: str) -> dict[str, Any]:
     The absolute catalogue itself is an input, not a setting.
     """
     how = settings.alignment.as_recipe()
+    del how["update_wcs"]  # the reference files of exposures that are updated are inputs
     for figure in ("conv_width_pix", "tolerance_pix"):
         how[figure] = how[figure].get(detector_key)
     if uses_absolute_catalog(settings):
