@@ -209,6 +209,20 @@ class WorkDir:
         """The stars of the reference image, brightest first (ECSV)."""
         return self.workspace / "reference_catalog.ecsv"
 
+    @property
+    def absolute_catalog(self) -> Path:
+        """Stars about the target with positions and motions of their own (ECSV)."""
+        return self.workspace / "absolute_catalog.ecsv"
+
+    def star_list(self, name: str) -> Path:
+        """The list of matched stars called `name`, beside the aligned exposure."""
+        return self.workspace / Path(name).name
+
+    @property
+    def catalogs(self) -> Path:
+        """Answers of catalogue services, shared by the targets of a root."""
+        return self.root / ".catalogs"
+
     def visit_products(self, visit: str) -> Path:
         """Index of a visit's drizzled epochs (ECSV)."""
         return self.workspace / f"{validate_visit(visit)}_drizzles.ecsv"
@@ -217,6 +231,20 @@ class WorkDir:
     def stack_products(self) -> Path:
         """Index of the target's consolidated stacks (ECSV)."""
         return self.drizzle / "stacks.ecsv"
+
+    @property
+    def difference_products(self) -> Path:
+        """Index of the differences between epochs (ECSV)."""
+        return self.drizzle / "differences.ecsv"
+
+    def visit_footprints(self, visit: str) -> Path:
+        """Outlines of a visit's exposures, for DS9."""
+        return self.workspace / f"{validate_visit(visit)}_footprints.reg"
+
+    @property
+    def target_footprints(self) -> Path:
+        """Outlines of all exposures in the target's stacks, for DS9."""
+        return self.drizzle / "footprints.reg"
 
     @property
     def reference_choice(self) -> Path:
@@ -240,6 +268,13 @@ class WorkDir:
     def filter_stack(self, band: str, object_name: str | None = None) -> Path:
         """The drizzle of all epochs in `band`."""
         return self.drizzle / f"{_prefix(object_name)}{band}.all.drc.fits"
+
+    def difference(
+        self, band: str, epoch: int, template: int, object_name: str | None = None
+    ) -> Path:
+        """One epoch minus another in `band`."""
+        name = f"{_prefix(object_name)}{band}.diff_{epoch:04d}-{template:04d}.fits"
+        return self.drizzle / name
 
     @staticmethod
     def record(product: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ def align_isolated(
     workdir: WorkDir,
     scratch: Path,
     stage: str,
+    arguments: Mapping[str, Any] | None = None,
 ) -> list[Outcome]:
     """Run a method's task on exposures, as many at a time as the machine allows.
 
@@ -42,12 +43,15 @@ def align_isolated(
         Name of the method, for the outcomes.
     targets, catalogue, settings, workdir, scratch, stage
         See `hst_assets.astrometry.methods.Align`.
+    arguments : mapping, optional
+        What else the task is called with.
     """
     calls = []
     for target in targets:
         folder = scratch / target.rootname
         folder.mkdir()
-        arguments = {
+        each = {
+            **(arguments or {}),
             "raw": str(target.raw),
             "detector": target.detector_key,
             "rootname": target.rootname,
@@ -55,7 +59,7 @@ def align_isolated(
             "alignment": settings.alignment.as_recipe(),
             "gate": settings.gate.as_recipe(),
         }
-        calls.append(Call(arguments, folder, workdir.log(stage, target.rootname)))
+        calls.append(Call(each, folder, workdir.log(stage, target.rootname)))
     answers = run_many_isolated(
         task,
         calls,

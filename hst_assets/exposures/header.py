@@ -33,6 +33,7 @@ __all__ = [
     "Exposure",
     "ab_zero_point",
     "exposure_from_hdus",
+    "exposure_times",
     "read_exposure",
     "st_zero_point",
 ]
@@ -206,7 +207,7 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
     if len({hdu.ver for hdu in science}) < len(science):
         raise UnusableInput(f"its SCI extensions share EXTVER: {[hdu.ver for hdu in science]}")
     elements = _filter_elements(primary, detector)
-    mjd_start, mjd_end, exptime_s = _times(primary)
+    mjd_start, mjd_end, exptime_s = exposure_times(primary)
     rootname = _text(primary, "ROOTNAME").lower()
     _visit(rootname)
     chips = tuple(_chip(hdu, hdus, primary, detector) for hdu in science)
@@ -333,8 +334,14 @@ def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
 # -------------------------------------------------------------------------- time and place
 
 
-def _times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Start and end (MJD, UTC) and exposure time (s)."""
+def exposure_times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Start and end (MJD, UTC) and exposure time (s) by a primary header.
+
+    Raises
+    ------
+    UnusableInput
+        If a keyword is missing or makes no sense.
+    """
     exptime_s = _number(primary, "EXPTIME")
     if exptime_s < 0:
         raise UnusableInput(f"keyword EXPTIME is {exptime_s}, below 0")
