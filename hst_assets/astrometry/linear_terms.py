@@ -6,12 +6,14 @@ are. Pixels count from 0.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from hst_assets.astrometry.matching import TangentPlane
@@ -68,7 +70,9 @@ def move_linear_terms(science: Path, motion: Callable[[Sky], Sky], *, wcs_name: 
             new = HSTWCS(hdus, ext=number)
             new.wcs.crval, new.wcs.cd = crval, cd
             new.wcs.set()
-            updatehdr.update_wcs(hdus, number, new, wcsname=wcs_name, reusename=True)
+            with warnings.catch_warnings():  # of SIP terms, which stay in the header
+                warnings.filterwarnings("ignore", "Some non-standard WCS keywords", AstropyWarning)
+                updatehdr.update_wcs(hdus, number, new, wcsname=wcs_name, reusename=True)
     return float(misfit)
 
 
