@@ -218,6 +218,10 @@ class WorkDir:
         """The list of matched stars called `name`, beside the aligned exposure."""
         return self.workspace / Path(name).name
 
+    def star_lists(self, rootname: str) -> list[Path]:
+        """The lists of matched stars of an exposure that are there."""
+        return sorted(self.workspace.glob(f"{rootname}_sci*.coo"))
+
     @property
     def catalogs(self) -> Path:
         """Answers of catalogue services, shared by the targets of a root."""

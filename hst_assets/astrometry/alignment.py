@@ -27,10 +27,17 @@ from hst_assets.astrometry.alignment_table import (
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.distortion import Correction, correct, plan_corrections
 from hst_assets.astrometry.gate import judge_anchor
-from hst_assets.astrometry.ladder import Onto, align_in_turn
+from hst_assets.astrometry.hierarchical import align_hierarchically
+from hst_assets.astrometry.ladder import Onto, align_in_turn, with_methods
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
-from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, ledger_digests, raw_inputs
+from hst_assets.astrometry.recipes import (
+    CODE_VERSION,
+    alignment_tools,
+    decisive_alignment,
+    ledger_digests,
+    raw_inputs,
+)
 from hst_assets.astrometry.reference_frame import ReferenceFrame, read_reference
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.table import read_table
@@ -99,7 +106,10 @@ def make_aligned_visit(
     frame = None if settings.alignment.skip_tweakreg else read_reference(workdir)
     digests = ledger_digests(workdir)
     corrections = plan_corrections(workdir, [str(row["file"]) for row in rows], settings)
-    jobs = [_job(workdir, settings, row, frame, digests, corrections) for row in rows]
+    jobs = [
+        _job(workdir, settings, row, frame, digests, corrections, _together(row, rows, settings))
+        for row in rows
+    ]
     made, failures = _make_exposures(workdir, settings, jobs, frame, redo=redo)
     recipe = Recipe(
         stage=STAGE,
@@ -123,6 +133,15 @@ def make_aligned_visit(
     )
 
 
+def _together(row: Any, rows: QTable, settings: Settings) -> list[str]:
+    """Files that decide the alignment of one exposure: itself, or all of its drizzled epoch."""
+    if not settings.alignment.hierarchical or settings.alignment.skip_tweakreg:
+        return [str(row["file"])]
+    same = np.asarray(rows["detector_key"]) == row["detector_key"]
+    same &= np.asarray(rows["filter"]) == row["filter"]
+    return [str(name) for name in rows["file"][same]]
+
+
 def _job(
     workdir: WorkDir,
     settings: Settings,
@@ -130,16 +149,21 @@ def _job(
     frame: ReferenceFrame | None,
     digests: Mapping[str, str],
     corrections: Mapping[str, Correction],
+    together: Sequence[str],
 ) -> _Job:
     name = str(row["file"])
-    inputs = raw_inputs(workdir, [name], digests) | corrections[name].inputs
+    inputs = raw_inputs(workdir, together, digests)
+    for each in together:
+        inputs |= corrections[each].inputs
     # What becomes of a failure is decided in the table: it must not run the tool again.
     how: dict[str, Any] = {"skip_tweakreg": True}
     if frame is not None:
+        # It has the absolute catalogue among its own inputs.
         inputs["reference"] = frame.digest
-        how = settings.alignment.model_dump(mode="json", exclude={"on_failure", "update_wcs"})
+        how = decisive_alignment(settings, str(row["detector_key"]))
         how["gate"] = settings.gate.as_recipe()
-    recipe = Recipe("aligned_exposure", CODE_VERSION, inputs, how, TOOLS)
+        del how["on_failure"]
+    recipe = Recipe("aligned_exposure", CODE_VERSION, inputs, how, alignment_tools(settings))
     target = Target(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name])
 
@@ -157,6 +181,8 @@ def _make_exposures(
     Returns what stands, and by rootname the failures of the tool, which leave no record.
     """
     due = [job for job in jobs if redo or not job.stands(workdir)]
+    if due and settings.alignment.hierarchical:
+        due = list(jobs)  # the drizzled epochs are made of all
     made: list[Made] = []
     failures: dict[str, HstAssetsError] = {}
     with ExitStack() as stack:
@@ -199,14 +225,15 @@ def _outcomes(
             for target in targets
         }
     outcomes = {
-        target.rootname: _alone(target, frame, settings, scratch)
+        target.rootname: _alone(target, frame, settings, workdir, scratch)
         for target in targets
         if frame.is_alone(target.raw.name)
     }
     others = [target for target in targets if target.rootname not in outcomes]
-    results = align_in_turn(
+    align = align_hierarchically if settings.alignment.hierarchical else align_in_turn
+    results = align(
         others,
-        Onto(frame.catalogue),
+        Onto(frame.catalogue, frame.absolute, frame.not_absolute),
         settings=settings,
         workdir=workdir,
         scratch=scratch,
@@ -217,17 +244,37 @@ def _outcomes(
     return outcomes
 
 
-def _alone(target: Target, frame: ReferenceFrame, settings: Settings, scratch: Path) -> Outcome:
-    """The exposure that alone is the reference: matched with itself, it would always be right."""
+def _alone(
+    target: Target, frame: ReferenceFrame, settings: Settings, workdir: WorkDir, scratch: Path
+) -> Outcome:
+    """The exposure that alone is the reference: matched with itself, it would always be right.
+
+    On an absolute frame, it is brought there as it was for the reference.
+    """
+    if frame.absolute is not None:
+        folder = scratch / "alone"
+        folder.mkdir()
+        (outcome,) = align_in_turn(
+            [target],
+            Onto(frame.catalogue, frame.absolute),
+            settings=with_methods(settings, ("catalog",)),
+            workdir=workdir,
+            scratch=folder,
+            stage=STAGE,
+        )
+        return outcome
     verdict = judge_anchor(frame.n_stars, frame.n_failed, settings.gate)
     reason = "; ".join(("defines the frame: it alone makes the reference", *verdict.reasons))
     return untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
 
 
 def _unless_anchor(target: Target, outcome: Outcome, frame: ReferenceFrame) -> Outcome:
-    """The outcome; but an anchor without a fit is on the frame all the same: it defines it."""
+    """The outcome; but an anchor without a fit is on the frame all the same: it defines it.
+
+    Not so an absolute frame, which its own WCS is not on.
+    """
     failed = outcome.status == "FAIL" and outcome.files and outcome.failure is None
-    if target.raw.name != frame.anchor or not failed:
+    if target.raw.name != frame.anchor or not failed or frame.absolute is not None:
         return outcome
     reason = f"defines the frame: its own WCS is the reference's; a fit failed: {outcome.reason}"
     return replace(
@@ -269,6 +316,9 @@ def _publish(workdir: WorkDir, job: _Job, outcome: Outcome, frame: ReferenceFram
     matches.unlink(missing_ok=True)
     if outcome.matches is not None and outcome.aligned:
         published.append(publish(outcome.matches, matches))
+    for path in workdir.star_lists(job.target.rootname):
+        path.unlink()  # of an earlier run
+    published += [publish(path, workdir.star_list(path.name)) for path in outcome.star_lists]
     facts = {
         "rootname": job.target.rootname,
         "status": outcome.status,

@@ -16,7 +16,7 @@ from hst_assets.astrometry.outcome import Outcome, Target, untouched
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Onto", "align_in_turn"]
+__all__ = ["Onto", "align_in_turn", "with_methods"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,12 @@ def align_in_turn(
         for target, outcome in zip(due, outcomes, strict=True):
             heard[target.rootname].append(outcome)
     return [_chosen(heard[target.rootname]) for target in targets]
+
+
+def with_methods(settings: Settings, names: Sequence[str]) -> Settings:
+    """The settings, but with these methods alone."""
+    alignment = settings.alignment.model_copy(update={"align_with": tuple(names)})
+    return settings.model_copy(update={"alignment": alignment})
 
 
 def _passed_over(target: Target, method: Method, onto: Onto, folder: Path) -> Outcome:

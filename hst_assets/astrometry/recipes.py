@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hst_assets.astrometry.hierarchical import TOOLS as HIERARCHICAL_TOOLS
 from hst_assets.astrometry.methods import METHODS
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.failures import MissingProduct
+from hst_assets.imaging.astrodrizzle import CODE_VERSION as DRIZZLE_CODE_VERSION
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -25,7 +27,7 @@ __all__ = [
 #: Raised by hand when the code changes what an alignment or a reference will be.
 CODE_VERSION = "2"
 #: Distributions whose version decides an alignment, whatever the method.
-TOOLS = ("astropy", "astroscrappy", "drizzlepac", "photutils", "stsci.stimage", "stwcs")
+TOOLS = ("astropy", "astroscrappy", "drizzlepac", "photutils", "stwcs")
 
 
 def uses_absolute_catalog(settings: Settings) -> bool:
@@ -37,19 +39,25 @@ def uses_absolute_catalog(settings: Settings) -> bool:
 def alignment_tools(settings: Settings) -> tuple[str, ...]:
     """Distributions whose version decides an alignment by the methods in use."""
     methods = (METHODS[name] for name in settings.alignment.align_with)
-    return TOOLS + tuple(sorted({tool for method in methods for tool in method.tools}))
+    tools = {tool for method in methods for tool in method.tools}
+    if settings.alignment.hierarchical:
+        tools |= set(HIERARCHICAL_TOOLS)
+    return TOOLS + tuple(sorted(tools))
 
 
 def decisive_alignment(settings: Settings, detector_key: str) -> dict[str, Any]:
     """The settings that decide how exposures of one detector are aligned, as JSON.
 
     Figures by detector are this detector's; what only methods not in use look at is left out.
-    The absolute catalogue itself is an input, not a setting.
+    The absolute catalogue itself is an input, not a setting, and so are the reference files that
+    `update_wcs` brings in.
     """
     how = settings.alignment.as_recipe()
     del how["update_wcs"]  # the reference files of exposures that are updated are inputs
     for figure in ("conv_width_pix", "tolerance_pix"):
         how[figure] = how[figure].get(detector_key)
+    if settings.alignment.hierarchical:
+        how["drizzle_code_version"] = DRIZZLE_CODE_VERSION
     if uses_absolute_catalog(settings):
         how["max_position_error_mas"] = settings.catalog.max_position_error_mas
     return how

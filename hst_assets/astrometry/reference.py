@@ -17,12 +17,25 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
 
+from hst_assets.astrometry.absolute_catalog import make_absolute_catalog, read_absolute_catalog
+from hst_assets.astrometry.absolute_frame import Tie, image_tie, through_wcs, tie_anchor
 from hst_assets.astrometry.cards import ANCHOR, SHORT_DIGEST
+from hst_assets.astrometry.distortion import Correction, correct, plan_corrections
+from hst_assets.astrometry.field import star_fwhm_pix
+from hst_assets.astrometry.ladder import Onto, align_in_turn
 from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
-from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, ledger_digests, raw_inputs
+from hst_assets.astrometry.recipes import (
+    CODE_VERSION,
+    TOOLS,
+    alignment_tools,
+    decisive_alignment,
+    ledger_digests,
+    raw_inputs,
+    uses_absolute_catalog,
+)
+from hst_assets.astrometry.reference_catalog import catalogue_of_exposure, catalogue_of_image
 from hst_assets.astrometry.reference_choice import ReferenceChoice, choose_reference
 from hst_assets.astrometry.reference_frame import read_note, write_note
-from hst_assets.astrometry.tweakreg import align, catalogue_of_exposure, catalogue_of_image
 from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput
@@ -86,29 +99,48 @@ def make_reference(
     digests = ledger_digests(workdir)
     standing = None if choose_afresh else _standing_choice(workdir, table, digests, settings)
     choice = standing or choose_reference(table, settings)
+    corrections = plan_corrections(workdir, choice.exposures, settings)
+    inputs = raw_inputs(workdir, choice.exposures, digests)
+    for correction in corrections.values():
+        inputs |= correction.inputs
+    inputs |= _absolute_input(workdir, settings)
     recipe = Recipe(
         stage=STAGE,
         code_version=CODE_VERSION,
-        inputs=raw_inputs(workdir, choice.exposures, digests),
+        inputs=inputs,
         settings={
-            "alignment": settings.alignment.as_recipe(),
+            "alignment": _how_aligned(settings, choice),
             "gate": settings.gate.as_recipe(),
             "drizzle": decisive_settings(
                 DETECTORS[choice.detector_key], len(choice.exposures), settings
             ),
         },
-        tools=TOOLS,
+        tools=alignment_tools(settings),
     )
     product = workdir.reference_image(choice.band, choice.epoch, settings.drizzle.object_name)
     made = make(
         recipe,
         product,
         workdir,
-        lambda: _build(workdir, settings, choice, recipe, product),
+        lambda: _build(workdir, settings, choice, corrections, recipe, product),
         redo=redo or choose_afresh,
     )
     _keep_note(workdir, made, settings)
     return made
+
+
+def _how_aligned(settings: Settings, choice: ReferenceChoice) -> dict[str, Any]:
+    """How the exposures of a reference are aligned to each other: never by drizzled epochs."""
+    how = decisive_alignment(settings, choice.detector_key)
+    del how["hierarchical"]
+    return how
+
+
+def _absolute_input(workdir: WorkDir, settings: Settings) -> dict[str, str]:
+    """The absolute catalogue as a recipe's input, made if need be; nothing where none is used."""
+    if not uses_absolute_catalog(settings):
+        return {}
+    return {"absolute_catalog": make_absolute_catalog(workdir, settings).digest}
 
 
 def _keep_note(workdir: WorkDir, made: Made, settings: Settings) -> None:
@@ -151,6 +183,17 @@ class _Members:
     kept_a_priori: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    tie: Tie | None = None
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether the anchor is on the absolute catalogue."""
+        return self.tie is not None and self.tie.absolute
+
+    @property
+    def frame(self) -> str:
+        """Whose frame it is: the catalogue's name, or the anchor's."""
+        return self.tie.catalogue if self.tie and self.tie.absolute else self.anchor.rootname
 
     @property
     def n_failed(self) -> int:
@@ -161,17 +204,24 @@ class _Members:
 
     @property
     def method(self) -> str:
-        """What brought the image's exposures together."""
-        if len(self.used) == 1:
-            return ANCHOR
-        return "none" if self.kept_a_priori else "tweakreg"
+        """What brought the image's exposures together, and onto the absolute catalogue."""
+        if self.kept_a_priori:
+            return "none"
+        methods = {outcome.method for outcome in self.outcomes.values() if outcome.aligned}
+        methods |= {"catalog"} if self.is_absolute else set()
+        return "+".join(sorted(methods)) or ANCHOR
 
 
 def _build(
-    workdir: WorkDir, settings: Settings, choice: ReferenceChoice, recipe: Recipe, product: Path
+    workdir: WorkDir,
+    settings: Settings,
+    choice: ReferenceChoice,
+    corrections: Mapping[str, Correction],
+    recipe: Recipe,
+    product: Path,
 ) -> Result:
     with workdir.scratch(STAGE) as scratch:
-        members = _relative_alignment(workdir, settings, choice, scratch)
+        members = _relative_alignment(workdir, settings, choice, corrections, scratch)
         detector = DETECTORS[choice.detector_key]
         orientation_deg = orientation_of(members.anchor.raw)
         frame = frame_of_target(
@@ -211,24 +261,49 @@ def _build(
             "n_failed": members.n_failed,
             "n_stars": n_stars,
             "choice": choice.as_json(),
-            "inputs": {key.removeprefix("raw:"): sha for key, sha in recipe.inputs.items()},
+            "inputs": {
+                key.removeprefix("raw:"): sha
+                for key, sha in recipe.inputs.items()
+                if key.startswith("raw:")
+            },
             "left_out": members.left_out,
             "recipe": recipe.digest,
+            **_tie_noted(members.tie),
         },
     }
     return Result((product, workdir.reference_catalog, *extra), facts)
 
 
+def _tie_noted(tie: Tie | None) -> dict[str, Any]:
+    return {} if tie is None else {"tie": tie.as_json()}
+
+
 def _relative_alignment(
-    workdir: WorkDir, settings: Settings, choice: ReferenceChoice, scratch: Path
+    workdir: WorkDir,
+    settings: Settings,
+    choice: ReferenceChoice,
+    corrections: Mapping[str, Correction],
+    scratch: Path,
 ) -> _Members:
     """Bring the exposures onto the deepest one that can be read."""
-    targets = [
-        Target(workdir.raw / name, rootname, choice.detector_key)
-        for name, (rootname, _) in choice.exposures.items()
-    ]
+    targets, refused = correct(
+        [
+            Target(workdir.raw / name, rootname, choice.detector_key)
+            for name, (rootname, _) in choice.exposures.items()
+        ],
+        corrections,
+        settings=settings,
+        workdir=workdir,
+        scratch=scratch,
+        stage=STAGE,
+    )
+    _raise_failures(workdir, refused)
     catalogue = scratch / "anchor.ecsv"
-    unreadable: dict[str, str] = {}
+    unreadable = {
+        name: refused[rootname].reason
+        for name, (rootname, _) in choice.exposures.items()
+        if rootname in refused
+    }
     for anchor in targets:
         itself = untouched(anchor, scratch, status="SKIPPED", method="none", reason="")
         if not itself.files:
@@ -245,33 +320,66 @@ def _relative_alignment(
         break
     else:
         raise UnusableInput(
-            f"none of the {len(targets)} exposures chosen for the reference can be used: "
+            f"none of the {len(choice.exposures)} exposures chosen for the reference can be used: "
             + "; ".join(sorted(set(unreadable.values()))),
             where=choice.band,
         )
     members = _Members(anchor, n_stars, [itself.files[0]], left_out=unreadable)
+    if uses_absolute_catalog(settings):
+        _tie(members, catalogue, workdir, settings, scratch)
     others = [t for t in targets if t != anchor and t.raw.name not in unreadable]
-    outcomes = _aligned_or_skipped(others, catalogue, workdir, settings, scratch)
+    onto = Onto(catalogue, *_absolute_of(members.tie, workdir))
+    outcomes = _aligned_or_skipped(others, onto, workdir, settings, scratch)
     pairs = list(zip(others, outcomes, strict=True))
-    failures = {t.rootname: o.failure for t, o in pairs if o.failure is not None}
-    if failures:
-        raise joint_failure(failures, where=f"the reference of {workdir.target}")
+    _raise_failures(workdir, {target.rootname: outcome for target, outcome in pairs})
     for target, outcome in pairs:
         _admit(members, target, outcome, settings)
     return members
 
 
+def _tie(
+    members: _Members, catalogue: Path, workdir: WorkDir, settings: Settings, scratch: Path
+) -> None:
+    """Bring the anchor onto the absolute catalogue and its stars with it, if it will go."""
+    folder = scratch / "absolute"
+    folder.mkdir()
+    name = str(read_absolute_catalog(workdir).meta["catalogue"])
+    members.tie, outcome = tie_anchor(
+        members.anchor, name, settings=settings, workdir=workdir, scratch=folder, stage=STAGE
+    )
+    _raise_failures(workdir, {members.anchor.rootname: outcome})
+    if members.tie.absolute:
+        members.used = [outcome.files[0]]
+        through_wcs(catalogue, outcome.files[0])
+    else:
+        logger.warning("the frame is the anchor's own: %s", members.tie.reason)
+
+
+def _absolute_of(tie: Tie | None, workdir: WorkDir) -> tuple[Path | None, str]:
+    """The absolute catalogue for those who are brought onto the frame, or why there is none."""
+    if tie is not None and tie.absolute:
+        return workdir.absolute_catalog, ""
+    return None, "" if tie is None else f"the frame is not absolute ({tie.reason})"
+
+
+def _raise_failures(workdir: WorkDir, outcomes: Mapping[str, Outcome]) -> None:
+    """End here if the tool or a service gave no answer: nothing may be concluded from that."""
+    failures = {name: o.failure for name, o in outcomes.items() if o.failure is not None}
+    if failures:
+        raise joint_failure(failures, where=f"the reference of {workdir.target}")
+
+
 def _aligned_or_skipped(
     targets: Sequence[Target],
-    catalogue: Path,
+    onto: Onto,
     workdir: WorkDir,
     settings: Settings,
     scratch: Path,
 ) -> list[Outcome]:
     if not settings.alignment.skip_tweakreg:
-        return align(
+        return align_in_turn(
             targets,
-            catalogue,
+            onto,
             settings=settings,
             workdir=workdir,
             scratch=scratch,
@@ -306,6 +414,7 @@ def _cards(members: _Members, recipe: Recipe) -> dict[str, tuple[str | int | boo
         "HIERARCH HST123 ALIGNMT": (members.method, ""),
         "HIERARCH HST123 ALIGNRF": (members.anchor.rootname, ""),
         "HIERARCH HST123 ALIGNDG": (recipe.digest[:SHORT_DIGEST], ""),
+        **({"HIERARCH HST123 ALIGNFR": (members.frame, "")} if members.tie else {}),
     }
 
 
@@ -329,7 +438,9 @@ def _catalogue(
         return catalogue_of_image(
             product,
             part,
-            fwhm_arcsec=detector.fwhm_pix * detector.pixel_scale_arcsec * _DRIZZLE_BLUR,
+            fwhm_arcsec=star_fwhm_pix(detector, settings.alignment)
+            * detector.pixel_scale_arcsec
+            * _DRIZZLE_BLUR,
             settings=settings,
             workdir=workdir,
             scratch=scratch,
@@ -352,6 +463,7 @@ def _facts(
         "left_out": members.left_out,
         "kept_a_priori": members.kept_a_priori,
         "median_rms_pix": round(float(np.median(rms)), 4) if rms else None,
+        **_tie_noted(members.tie),
         "log": workdir.relative(workdir.log(STAGE, members.anchor.rootname)),
     }
 
@@ -366,7 +478,8 @@ def _take_users_image(workdir: WorkDir, settings: Settings, image: Path, *, redo
     recipe = Recipe(
         stage=STAGE,
         code_version=CODE_VERSION,
-        inputs={"image": sha256_of_file(path)},
+        inputs={"image": sha256_of_file(path), **_absolute_input(workdir, settings)},
+        settings=_users_image_settings(path, settings),
         tools=TOOLS,
     )
     return make(
@@ -378,18 +491,32 @@ def _take_users_image(workdir: WorkDir, settings: Settings, image: Path, *, redo
     )
 
 
+def _users_image_settings(path: Path, settings: Settings) -> dict[str, Any]:
+    """The settings that decide what a user's image gives: few."""
+    how: dict[str, Any] = {}
+    row = _detector_of(path)
+    if row is not None and row.key in settings.alignment.conv_width_pix:
+        how["conv_width_pix"] = settings.alignment.conv_width_pix[row.key]
+    if uses_absolute_catalog(settings):
+        how["gate"] = settings.gate.as_recipe()
+        how["search_radius_arcsec"] = settings.alignment.search_radius_arcsec
+        how["max_position_error_mas"] = settings.catalog.max_position_error_mas
+    return how
+
+
 def _adopt(workdir: WorkDir, settings: Settings, path: Path, recipe: Recipe) -> Result:
     with workdir.scratch(STAGE) as scratch, write_atomically(workdir.reference_catalog) as part:
         n_stars = catalogue_of_image(
             path,
             part,
-            fwhm_arcsec=_fwhm_arcsec(path),
+            fwhm_arcsec=_fwhm_arcsec(path, settings),
             settings=settings,
             workdir=workdir,
             scratch=scratch,
         )
     if n_stars == 0:
         raise UnusableInput("no stars were found on the reference image", where=path)
+    tie = _users_tie(workdir, settings, path) if uses_absolute_catalog(settings) else None
     write_note(
         workdir,
         {
@@ -399,17 +526,35 @@ def _adopt(workdir: WorkDir, settings: Settings, path: Path, recipe: Recipe) -> 
             "inputs": {str(path): recipe.inputs["image"]},
             "settings": _settings_digest(settings),
             "recipe": recipe.digest,
+            **_tie_noted(tie),
         },
     )
-    facts = {"image": workdir.relative(path), "band": "user", "n_stars": n_stars}
+    facts = {
+        "image": workdir.relative(path),
+        "band": "user",
+        "n_stars": n_stars,
+        **_tie_noted(tie),
+    }
     return Result((workdir.reference_choice, workdir.reference_catalog), facts)
 
 
-def _fwhm_arcsec(path: Path) -> float:
+def _users_tie(workdir: WorkDir, settings: Settings, path: Path) -> Tie:
+    absolute = read_absolute_catalog(workdir)
+    name = str(absolute.meta["catalogue"])
+    return image_tie(path, workdir.reference_catalog, absolute, name, settings)
+
+
+def _fwhm_arcsec(path: Path, settings: Settings) -> float:
     """FWHM of a star on an image, from the instrument its header names."""
+    row = _detector_of(path)
+    if row is None:
+        return _UNKNOWN_FWHM_ARCSEC
+    return star_fwhm_pix(row, settings.alignment) * row.pixel_scale_arcsec * _DRIZZLE_BLUR
+
+
+def _detector_of(path: Path) -> Detector | None:
     header = fits.getheader(path, 0)
     try:
-        row = detector_for(str(header.get("INSTRUME", "")), str(header.get("DETECTOR", "")))
+        return detector_for(str(header.get("INSTRUME", "")), str(header.get("DETECTOR", "")))
     except UnusableInput:
-        return _UNKNOWN_FWHM_ARCSEC
-    return row.fwhm_pix * row.pixel_scale_arcsec * _DRIZZLE_BLUR
+        return None

@@ -37,6 +37,10 @@ class ReferenceFrame:
         Exposures that were to be in it and could not be aligned to the anchor.
     n_stars : int
         Stars in the catalogue.
+    absolute : `~pathlib.Path` or None
+        The absolute catalogue, where the frame is that of the catalogue.
+    not_absolute : str
+        Why it is not.
     """
 
     image: Path
@@ -47,6 +51,8 @@ class ReferenceFrame:
     n_members: int = 0
     n_failed: int = 0
     n_stars: int = 0
+    absolute: Path | None = None
+    not_absolute: str = ""
 
     def is_alone(self, name: str) -> bool:
         """Whether the image is made of exposure file `name` and nothing else."""
@@ -86,7 +92,21 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
         n_members=note.get("n_members", 0),
         n_failed=note.get("n_failed", 0),
         n_stars=note.get("n_stars", 0),
+        absolute=_absolute(workdir, note),
+        not_absolute=_not_absolute(note),
     )
+
+
+def _absolute(workdir: WorkDir, note: dict[str, Any]) -> Path | None:
+    tie = note.get("tie")
+    return workdir.absolute_catalog if tie is not None and tie["absolute"] else None
+
+
+def _not_absolute(note: dict[str, Any]) -> str:
+    tie = note.get("tie")
+    if tie is None:
+        return "the reference was made without the method catalog"
+    return "" if tie["absolute"] else f"the frame is not absolute ({tie['reason']})"
 
 
 def read_note(workdir: WorkDir) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ class Target:
     def exposures(self):
         return sorted(read_note(self.workdir)["choice"]["exposures"])
 
-    def _build(self, workdir, _settings, choice, recipe, product):
+    def _build(self, workdir, _settings, choice, _corrections, recipe, product):
         self.built.append(choice.band)
         product.write_text(choice.band)
         inputs = {key.removeprefix("raw:"): sha for key, sha in recipe.inputs.items()}
