@@ -150,7 +150,7 @@ def test_the_gate_is_documented_with_its_limits(registries: ModuleType) -> None:
 # ---------------------------------------------------------------------------- tables of columns
 
 
-@pytest.mark.parametrize("name", ["manifest", "exposures", "alignment", "drizzles"])
+@pytest.mark.parametrize("name", ["manifest", "exposures", "alignment", "drizzles", "differences"])
 def test_columns_are_printed_with_meanings(name: str, registries: ModuleType) -> None:
     assert f"```{{columns}} {name}\n" in (DOCS / "reference" / "tables.md").read_text()
     rows = registries.column_rows(name)
@@ -258,6 +258,19 @@ def test_every_failure_and_detector_is_printed(registries: ModuleType) -> None:
     assert [key for key in DETECTORS if f"`{key}`" not in rows] == []
 
 
+def test_flags_and_cards_of_differences_are_documented(registries: ModuleType) -> None:
+    from hst_assets.imaging import difference_cards
+    from hst_assets.imaging.subtraction import Flag
+
+    text = (DOCS / "guide" / "differences.md").read_text()
+    assert "```{flags}" in text
+    printed = "\n".join(registries.flags())
+    assert [flag.name for flag in Flag if f"`{flag.name}`" not in printed] == []
+    written = re.findall(r'yield "([A-Z]+)"', Path(difference_cards.__file__).read_text())
+    assert len(written) >= 10
+    assert [key for key in written if f"`{key}`" not in text] == []
+
+
 def test_the_example_of_overrides_can_be_read(tmp_path: Path) -> None:
     from hst_assets.exposures.overrides import read_overrides
 
@@ -276,7 +289,7 @@ def test_header_keywords_of_the_alignment_are_documented() -> None:
     from hst_assets.astrometry.cards import alignment_cards
     from hst_assets.astrometry.gate import FitNumbers
 
-    numbers = FitNumbers(20, *[0.1] * 9, 8, *[0.1] * 5)
+    numbers = FitNumbers(20, *[0.1] * 9, 8, *[0.1] * 9)
     cards = alignment_cards(
         status="PASS", method="tweakreg", reference="a", recipe="b", numbers=numbers
     )

@@ -4,7 +4,8 @@ Each directive renders one registry of the package as a table:
 
 ======================== ======================================================================
 ``settings SECTION``     the keys of one section of the settings: type, default, limits, meaning
-``columns TABLE``        the columns of ``manifest``, ``exposures``, ``alignment`` or ``drizzles``
+``columns TABLE``        the columns of ``manifest``, ``exposures``, ``alignment``, ``drizzles`` or
+                         ``differences``
 ``assets``               the assets in the order of the levels
 ``products``             the file of each asset, and what it is made from
 ``jobs``                 the jobs, one a level
@@ -14,6 +15,7 @@ Each directive renders one registry of the package as a table:
 ``owned_parameters``     AstroDrizzle's parameters that are not the user's to change
 ``commands COMMAND``     arguments and options of one command of ``hst-assets``
 ``failures``             the classes of failures
+``flags``                the bits of the DQ plane of differences
 ======================== ======================================================================
 """
 
@@ -153,30 +155,33 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
 
         return [(key, _unit(unit), text) for key, (unit, text) in ALIGNMENT_COLUMNS.items()]
-    if name == "drizzles":
-        return _drizzle_columns()
+    if name in {"drizzles", "differences"}:
+        return _index_columns(name)
     from hst_assets.exposures import columns
 
     registry = {"manifest": columns.MANIFEST_COLUMNS, "exposures": columns.EXPOSURE_COLUMNS}
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
 
 
-def _drizzle_columns() -> list[tuple[str, str, str]]:
+def _index_columns(name: str) -> list[tuple[str, str, str]]:
     """Of an empty index, written and read back: it describes its own columns."""
     import tempfile
     from pathlib import Path
 
     from astropy.table import QTable
 
-    from hst_assets.imaging.index import write_index
+    from hst_assets.imaging import differences, index
     from hst_assets.workdir import WorkDir
+
+    write_index = {"drizzles": index.write_index, "differences": differences.write_index}[name]
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.ecsv"
         write_index([], path, WorkDir(Path(folder), "any"))
-        index = QTable.read(path, format="ascii.ecsv")
+        rows = QTable.read(path, format="ascii.ecsv")
     return [
-        (name, _unit(index[name].unit), index[name].info.description) for name in index.colnames
+        (column, _unit(rows[column].unit), rows[column].info.description)
+        for column in rows.colnames
     ]
 
 
@@ -390,6 +395,14 @@ def failures() -> list[str]:
     return table(("class", "meaning"), rows)
 
 
+def flags() -> list[str]:
+    """The bits of the DQ plane of differences."""
+    from hst_assets.imaging.subtraction import FLAGS
+
+    rows = [(str(int(flag)), f"`{flag.name}`", meaning) for flag, meaning in FLAGS.items()]
+    return table(("bit", "name", "meaning"), rows)
+
+
 # ------------------------------------------------------------------------------- directives
 
 
@@ -432,6 +445,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         (owned_parameters, 0),
         (commands, 1),
         (failures, 0),
+        (flags, 0),
     ):
         app.add_directive(render.__name__, _directive(render, n_arguments))
     # What the code holds is no file that Sphinx watches: these pages are read anew each time.

@@ -18,7 +18,7 @@ from hst_assets.imaging.frames import Frame
 from hst_assets.provenance import tool_version
 from hst_assets.settings import DrizzleSettings
 
-__all__ = ["Input", "filter_of", "product_headers", "read_input", "science_keyword"]
+__all__ = ["Input", "filter_of", "plane_header", "product_headers", "read_input", "science_keyword"]
 
 #: Cards of an exposure that say nothing about a product, beyond those written here.
 _NOT_INHERITED = {
@@ -164,11 +164,11 @@ def product_headers(
         _describe_alignment(primary, inputs)
     for key, (value, comment) in extra.items():
         _set(primary, key, value, comment)
-    science = _plane_header(frame, wcsname)
+    science = plane_header(frame, wcsname)
     for key, (value, comment) in photometry.items():
         science[key] = (value, comment)
     science["BUNIT"] = primary["BUNIT"]
-    weight, context = _plane_header(frame, wcsname), _plane_header(frame, wcsname)
+    weight, context = plane_header(frame, wcsname), plane_header(frame, wcsname)
     weight["BUNIT"] = _weight_unit(parameters["final_wht_type"])
     context["BUNIT"] = ("UNITLESS", "bit n-1: input n (DnnnDATA)")
     return {"PRIMARY": primary, "SCI": science, "WHT": weight, "CTX": context}
@@ -355,7 +355,8 @@ def _photometry(inputs: Sequence[Input], settings: DrizzleSettings) -> dict[str,
     return found
 
 
-def _plane_header(frame: Frame, wcsname: str) -> fits.Header:
+def plane_header(frame: Frame, wcsname: str) -> fits.Header:
+    """What every plane of a product has: its WCS."""
     header = fits.Header()
     header["INHERIT"] = True
     header["WCSAXES"] = 2

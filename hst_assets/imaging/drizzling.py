@@ -8,7 +8,7 @@ called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hst_assets.exposures.table import read_table
@@ -16,11 +16,13 @@ from hst_assets.failures import UnusableInput
 from hst_assets.imaging.index import facts_of, row_of, write_index
 from hst_assets.imaging.making import make_products, remove_stale
 from hst_assets.imaging.plan import (
+    AlignedExposure,
     Product,
     aligned_exposures,
     products_of_visit,
     stacks_of_target,
 )
+from hst_assets.imaging.regions import by_epoch, by_filter, write_footprints
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -77,6 +79,7 @@ def make_visit_drizzles(
         workdir,
         settings,
         stale_pattern=(workdir.workspace, f"{visit}.*.drc.fits"),
+        footprints=(workdir.visit_footprints(visit), by_filter),
         redo=redo,
     )
 
@@ -126,6 +129,7 @@ def make_stacks(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> 
         workdir,
         settings,
         stale_pattern=(workdir.drizzle, "*.drc.fits"),
+        footprints=(workdir.target_footprints, by_epoch),
         redo=redo,
     )
 
@@ -138,12 +142,13 @@ def _make_index(
     settings: Settings,
     *,
     stale_pattern: tuple[Path, str],
+    footprints: tuple[Path, Callable[[AlignedExposure], str]],
     redo: bool,
 ) -> Made:
     """Make the products and the table that lists them."""
     recipe = Recipe(
         stage=stage,
-        code_version="2",
+        code_version="3",
         inputs={product.path.name: product.recipe.digest for product in products},
         settings={
             "max_bad_fraction": settings.drizzle.max_bad_fraction,
@@ -166,7 +171,10 @@ def _make_index(
         ]
         write_index(rows, index, workdir)
         previews = [WorkDir.preview(product.path) for product in standing]
-        outputs = (index, *(product.path for product in standing), *previews)
+        regions, group = footprints
+        drawn = (exposure for product in products for exposure in product.exposures)
+        write_footprints(regions, drawn, workdir, group=group)
+        outputs = (index, regions, *(product.path for product in standing), *previews)
         return Result(outputs, facts_of(rows, previews, products, workdir))
 
     return make(recipe, index, workdir, run, redo=redo or _to_be_retried(index))

@@ -190,11 +190,11 @@ def _failure(product: Product, error: HstAssetsError) -> Failure:
     return Failure(type(error).__name__, str(error).partition("; its last lines")[0])
 
 
-def remove_stale(folder: Path, pattern: str, current: set[Path]) -> None:
-    """Delete products that this module made and that are no longer to stand."""
+def remove_stale(folder: Path, pattern: str, current: set[Path], *, stage: str = STAGE) -> None:
+    """Delete products of a stage, by their records, that are no longer to stand."""
     for path in sorted(folder.glob(pattern)):
         record = None if path in current else read_record(path)
-        if record is None or record.recipe.get("stage") != STAGE:
+        if record is None or record.recipe.get("stage") != stage:
             continue
         logger.info("%s is no longer a product of this target: removed", path.name)
         for old in (WorkDir.record(path), WorkDir.preview(path), path):

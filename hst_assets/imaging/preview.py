@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 __all__ = ["thumbnail", "write_preview"]
+
+_Stretch = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,9 @@ _THUMBNAIL_SIDES = (480, 400, 320, 256, 192, 128, 96, 64, 32)
 _BAR_LENGTHS_ARCSEC = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 
 
-def write_preview(fits_path: Path, png_path: Path, *, max_side: int = 640) -> Path:
+def write_preview(
+    fits_path: Path, png_path: Path, *, max_side: int = 640, symmetric: bool = False
+) -> Path:
     """Write a picture of an image: asinh stretch, the array's own orientation, origin below left.
 
     Parameters
@@ -49,13 +54,15 @@ def write_preview(fits_path: Path, png_path: Path, *, max_side: int = 640) -> Pa
     max_side : int, optional
         Longest side in pixels; larger images are averaged down, small ones are enlarged by a
         whole factor.
+    symmetric : bool, optional
+        For differences: zero is mid-grey, what became brighter is white, what faded black.
 
     Raises
     ------
     UnusableInput
         If the file holds no image or no finite pixel.
     """
-    picture = _picture(fits_path, max_side)
+    picture = _picture(fits_path, max_side, _balanced if symmetric else _stretched)
     with write_atomically(png_path) as part:
         picture.save(part, format="PNG", optimize=True)
     return png_path
@@ -93,12 +100,12 @@ def thumbnail(png_path: Path, *, max_bytes: int = 50_000) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(fits_path: Path, max_side: int) -> Picture:
+def _picture(fits_path: Path, max_side: int, stretch: _Stretch) -> Picture:
     from PIL import Image
 
     data, scale_arcsec, angle_deg = _read(fits_path)
     shown, factor = _binned(data, max_side)
-    grey = _stretched(shown)
+    grey = stretch(shown)
     rgb = np.repeat(grey[..., None], 3, axis=2)
     rgb[~np.isfinite(shown)] = _NO_DATA_GREY
     picture = Image.fromarray(rgb[::-1])  # FITS rows run upwards
@@ -169,6 +176,17 @@ def _stretched(data: NDArray[np.float32]) -> NDArray[np.uint8]:
     fraction = np.clip((np.nan_to_num(data, nan=black) - black) / (white - black), 0.0, 1.0)
     level = np.arcsinh(fraction / _SOFTENING) / np.arcsinh(1.0 / _SOFTENING)
     return np.asarray(np.round(255.0 * level), dtype=np.uint8)
+
+
+def _balanced(data: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Zero in the middle, equal steps up and down."""
+    finite = data[np.isfinite(data)]
+    _, _, noise = sigma_clipped_stats(finite, sigma=3.0, maxiters=5)
+    noise = noise if noise > 0 else float(np.std(finite)) or 1.0
+    reach = max(float(np.percentile(np.abs(finite), _WHITE_PERCENTILE)), _WHITE_SIGMA * noise)
+    share = np.clip(np.nan_to_num(data, nan=0.0) / reach, -1.0, 1.0)
+    level = np.arcsinh(share / _SOFTENING) / np.arcsinh(1.0 / _SOFTENING)
+    return np.asarray(np.round(127.5 * (1.0 + level)), dtype=np.uint8)
 
 
 def _annotate(picture: Picture, arcsec_per_pixel: float, *, angle_deg: float | None) -> None:

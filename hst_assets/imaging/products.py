@@ -22,7 +22,9 @@ from hst_assets.settings import DrizzleSettings
 __all__ = [
     "Chip",
     "Flux",
+    "StarComparison",
     "bad_fraction",
+    "compare_stars",
     "flux_ratio",
     "footprint_mask",
     "judge",
@@ -352,3 +354,81 @@ def _pixel_area_arcsec2(wcs: WCS, x: float, y: float) -> float:
     dra = (np.array([ra[1] - ra[0], ra[3] - ra[2]]) + 180.0) % 360.0 - 180.0
     ddec = np.array([dec[1] - dec[0], dec[3] - dec[2]])
     return float(abs(dra[0] * ddec[1] - dra[1] * ddec[0]) * cosine / 4.0 * 3600.0**2)
+
+
+@dataclass(frozen=True)
+class StarComparison:
+    """Stars of one image against the same stars of another on the same pixels.
+
+    Attributes
+    ----------
+    offset_pix : tuple of float or None
+        Median displacement (x, y) of the second against the first; None with fewer than 3 stars.
+    offset_error_pix : float or None
+        Its standard error on one axis, from the scatter.
+    flux_ratio : float or None
+        Median of the second's fluxes over the first's.
+    flux_scatter : float or None
+        Robust standard deviation of the stars' ratios.
+    n_stars : int
+        Stars compared.
+    """
+
+    offset_pix: tuple[float, float] | None
+    offset_error_pix: float | None
+    flux_ratio: float | None
+    flux_scatter: float | None
+    n_stars: int
+
+
+def compare_stars(
+    first: Image, second: Image, usable: Mask, *, scale_arcsec: float, detector: Detector
+) -> StarComparison:
+    """Where the isolated bright stars of one image are on another, and how bright.
+
+    Parameters
+    ----------
+    first, second : ndarray (ny, nx)
+        Rates on the same pixels. Stars are found on the lower of both, where neither cosmic rays
+        nor what came or went is; a few that vary do not matter to the medians.
+    usable : ndarray (ny, nx) of bool
+        Pixels with a value in both.
+    scale_arcsec : float
+        Side of a pixel.
+    detector : Detector
+        Gives the width of a star.
+    """
+    aperture = _Aperture.for_stars(detector)
+    core = aperture.radius / _APERTURE_FWHM / scale_arcsec
+    offsets, ratios = [], []
+    lower = np.fmin(first, second)
+    for x, y in _isolated_stars(lower, usable, aperture, scale_arcsec)[:_MAX_STARS]:
+        fluxes = [
+            _aperture_flux(image, usable, (x, y), aperture, scale_arcsec)
+            for image in (first, second)
+        ]
+        if fluxes[0] is None or fluxes[1] is None or not fluxes[0] > 0:
+            continue
+        start = round(x), round(y)
+        here, there = (_centroid(image, usable, *start, core) for image in (first, second))
+        offsets.append((there[0] - here[0], there[1] - here[1]))
+        ratios.append(fluxes[1] / fluxes[0])
+    if len(ratios) < _FEWEST_STARS:
+        return StarComparison(None, None, None, None, len(ratios))
+    moved, scatter = _median_and_scatter(np.array(offsets))
+    ratio, spread = _median_and_scatter(np.array(ratios)[:, None])
+    return StarComparison(
+        offset_pix=(float(moved[0]), float(moved[1])),
+        offset_error_pix=float(1.2533 * np.max(scatter) / np.sqrt(len(ratios))),
+        flux_ratio=float(ratio[0]),
+        flux_scatter=float(spread[0]),
+        n_stars=len(ratios),
+    )
+
+
+def _median_and_scatter(
+    values: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median and robust standard deviation of each column."""
+    median = np.median(values, axis=0)
+    return median, 1.4826 * np.median(np.abs(values - median), axis=0)

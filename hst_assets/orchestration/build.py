@@ -27,6 +27,7 @@ ASSETS = [
     alignment.target_alignment,
     drizzling.epoch_drizzles,
     drizzling.drizzled_stacks,
+    drizzling.epoch_differences,
 ]
 
 

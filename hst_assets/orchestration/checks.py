@@ -152,6 +152,23 @@ def _products_sane(made: Made, _workdir: WorkDir) -> Finding:
     )
 
 
+def _all_subtracted(made: Made, _workdir: WorkDir) -> Finding:
+    failed = made.facts.get("failed", [])
+    apart = made.facts.get("without_overlap", [])
+    text = f"{made.facts.get('n_differences', 0)} differences stand"
+    if apart:
+        text += f"; nothing in common: {'; '.join(map(str, apart))}"
+    return Finding(passed=not failed, text="; ".join(map(str, failed)) or text, severity=_ERROR)
+
+
+def _differences_sane(made: Made, _workdir: WorkDir) -> Finding:
+    problems: list[Any] = made.facts.get("problems", [])
+    return Finding(
+        passed=not problems,
+        text="; ".join(map(str, problems)) or "noise, sky, registration and fluxes agree",
+    )
+
+
 _RAW = Check("raw_untouched", "No file of raw/ changed since it was verified.", _raw_untouched)
 _PRODUCTS = (
     Check("all_products_made", "Every band that should have a product has one.", _all_made),
@@ -189,6 +206,18 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "epoch_drizzles": _PRODUCTS,
     "drizzled_stacks": _PRODUCTS,
+    "epoch_differences": (
+        Check(
+            "all_differences_made",
+            "Every epoch that shares pixels with the template has its difference.",
+            _all_subtracted,
+        ),
+        Check(
+            "differences_sane",
+            "Empty pixels scatter as predicted, the skies agree, stars are in place and as bright.",
+            _differences_sane,
+        ),
+    ),
     "target_alignment": (),
 }
 

@@ -54,6 +54,7 @@ _TARGET_PRODUCTS: dict[str, Callable[[WorkDir], Path]] = {
     "reference_image": _reference_image,
     "target_alignment": lambda workdir: workdir.target_alignment,
     "drizzled_stacks": lambda workdir: workdir.stack_products,
+    "epoch_differences": lambda workdir: workdir.difference_products,
 }
 
 #: Every asset that is a file of the work directory.

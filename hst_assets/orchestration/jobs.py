@@ -1,6 +1,7 @@
 """Jobs: the assets of one level that are made together, in the order of the levels.
 
-`LEVELS` is the walk from raw exposures to stacks; the command line and the sensors follow it.
+`LEVELS` is the walk from raw exposures to stacks and their differences; the command line and the
+sensors follow it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ LEVELS = (
         by_visit=True,
         assets=("visit_reference", "aligned_exposures", "epoch_drizzles"),
     ),
-    Level("target_stacks", by_visit=False, assets=("target_alignment", "drizzled_stacks")),
+    Level(
+        "target_stacks",
+        by_visit=False,
+        assets=("target_alignment", "drizzled_stacks", "epoch_differences"),
+    ),
 )
 
 

@@ -8,11 +8,13 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import QTable, Table
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.simulate.scoring import (
     alignment_scores,
+    difference_flux,
     offset_of_images,
     photometry_score,
     star_fluxes,
@@ -45,7 +47,12 @@ class Claim:
 
 
 def recovered(
-    workdir: WorkDir, truth: CampaignTruth, *, max_offset_pix: float, max_flux_error: float
+    workdir: WorkDir,
+    truth: CampaignTruth,
+    *,
+    max_offset_pix: float,
+    max_flux_error: float,
+    max_difference_error: float,
 ) -> list[Claim]:
     """Compare a target's products with the truth of the campaign it was made from.
 
@@ -59,17 +66,21 @@ def recovered(
         Limit on position differences, in native pixels (of two images, the coarser ones).
     max_flux_error : float
         Limit on the relative error of star fluxes.
+    max_difference_error : float
+        Limit on the relative error of the transient's flux on the differences between epochs,
+        besides three times its own error.
 
     Returns
     -------
     claims : list of Claim
-        On exposures, on pairs of stacks, on star fluxes.
+        On exposures, on pairs of stacks, on star fluxes, on the transient.
     """
     stacks = _stacks(workdir)
     return [
         *_exposures(workdir, truth, max_offset_pix),
         *_pairs(stacks, truth, max_offset_pix),
         *_fluxes(stacks, truth, max_flux_error),
+        *_transient(workdir, truth, max_difference_error),
     ]
 
 
@@ -141,3 +152,34 @@ def _fluxes(
             f"1 +- {limit}",
             abs(score.median_ratio - 1) < limit,
         )
+
+
+def _transient(workdir: WorkDir, truth: CampaignTruth, limit: float) -> Iterator[Claim]:
+    """What the differences between epochs show of the transient."""
+    index = QTable.read(workdir.difference_products, format="ascii.ecsv")
+    for row in index:
+        detector_key, _, filter_name = str(row["band"]).partition(".")
+        path = workdir.absolute(str(row["file"]))
+        header = fits.getheader(path)
+        rates = [_true_rate(path.with_name(header[key]), truth) for key in ("E_FILE", "T_FILE")]
+        expected = rates[0] - rates[1]
+        place = truth.transient[0]
+        flux, error = difference_flux(
+            path, float(place["ra"]), float(place["dec"]), detector_key, filter_name.upper()
+        )
+        sigmas, relative = (flux - expected) / error, flux / expected - 1.0
+        yield Claim(
+            f"transient on {path.name}",
+            f"{flux:.2f} +- {error:.2f} counts/s, truth {expected:.2f} "
+            f"({sigmas:+.1f} sigma, {relative:+.2%})",
+            f"3 sigma and {limit:.0%}",
+            abs(sigmas) < 3 and abs(relative) < limit,
+        )
+
+
+def _true_rate(stack: Path, truth: CampaignTruth) -> float:
+    """The transient's counts per second, averaged over the exposures of a stack."""
+    header = fits.getheader(stack)
+    rootnames = [header[f"INPUT{number + 1:03d}"] for number in range(header["NINPUT"])]
+    seen = truth.transient[np.isin(np.asarray(truth.transient["rootname"]), rootnames)]
+    return float(np.sum(seen["counts"])) / float(header["EXPTIME"])

@@ -34,6 +34,7 @@ from hst_assets.simulate.truth import (
 __all__ = [
     "PhotometryScore",
     "alignment_scores",
+    "difference_flux",
     "image_offset",
     "isolated_stars",
     "offset_of_images",
@@ -404,3 +405,36 @@ def _aperture_sum(drizzled: _Drizzled, x: float, y: float, aperture: _Aperture) 
     shape = (len(dy), _SUBPIXELS, len(dx), _SUBPIXELS)
     share = inside.reshape(shape).mean(axis=(1, 3))
     return float(((cut - sky) * share).sum())
+
+
+def difference_flux(
+    difference: Path, ra_deg: float, dec_deg: float, detector_key: str, filter_name: str
+) -> tuple[float, float]:
+    """Flux of a point source on a difference image, corrected for the light outside the aperture.
+
+    Returns
+    -------
+    flux, error : float
+        Counts per second; the error is that of the image's ERR plane over the aperture.
+
+    Raises
+    ------
+    UnusableInput
+        If the source is not on the image, or its surroundings are not covered.
+    """
+    drizzled = _drizzled(difference)
+    x, y = (float(value) for value in drizzled.wcs.all_world2pix(ra_deg, dec_deg, 0))
+    if not _covered(drizzled, x, y):
+        raise UnusableInput("the source is not on this difference", where=difference)
+    aperture = _APERTURES[detector_key]
+    share = psf_model(
+        detector_key, band_of(detector_key, filter_name), chip_views(detector_key)[-1].pixel_arcsec
+    ).net_encircled(aperture.radius, aperture.annulus)
+    with fits.open(difference) as hdus:
+        error = np.array(hdus["ERR"].data, dtype=float)
+    rows, columns = np.indices(error.shape)
+    inside = np.hypot(columns - x, rows - y) * drizzled.scale_arcsec <= aperture.radius
+    return (
+        _aperture_sum(drizzled, x, y, aperture) / share,
+        float(np.sqrt(np.nansum(error[inside] ** 2))) / share,
+    )

@@ -21,6 +21,7 @@ PRODUCTS = {
     "epoch_drizzles",
     "target_alignment",
     "drizzled_stacks",
+    "epoch_differences",
 }
 
 

@@ -115,6 +115,20 @@ def test_a_target_has_a_stack_for_each_epoch_and_each_filter(workdir, settings, 
     assert made.facts["n_exposures"] == 5
 
 
+def test_the_outlines_of_the_exposures_belong_to_the_index(workdir, settings, drizzler) -> None:
+    visit = make_visit_drizzles(workdir, "isim02", settings)
+    stacks = make_stacks(workdir, settings)
+    for made, regions, n_exposures in (
+        (visit, workdir.visit_footprints("isim02"), 2),
+        (stacks, workdir.target_footprints, 5),
+    ):
+        assert regions in made.record.paths(workdir)
+        assert regions.read_text().count("polygon(") == n_exposures
+    regions.unlink()
+    assert make_stacks(workdir, settings).ran
+    assert regions.is_file()
+
+
 def test_the_index_tells_about_each_product(workdir, settings, drizzler) -> None:
     make_stacks(workdir, settings)
     table = read_table(workdir.stack_products)

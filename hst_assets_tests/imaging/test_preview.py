@@ -48,6 +48,23 @@ def test_missing_data_are_grey_and_the_sky_is_dark(image: Path, tmp_path: Path) 
     assert pixels[100:150, 200:280].mean() < 90
 
 
+def test_a_difference_is_grey_at_zero_and_even_on_both_sides(tmp_path: Path) -> None:
+    data = np.random.default_rng(2).normal(0.0, 0.01, (300, 300)).astype(np.float32)
+    data[50:60, 50:60], data[50:60, 200:210] = 1.0, -1.0
+    path = tmp_path / "difference.fits"
+    fits.PrimaryHDU(data).writeto(path)
+    with Image.open(write_preview(path, tmp_path / "image.png", symmetric=True)) as picture:
+        grey = np.array(picture.convert("L"), float)
+    each = grey.shape[0] // 300
+    assert np.median(grey) == pytest.approx(127.5, abs=3)
+    brighter, fainter = (
+        grey[grey.shape[0] - 58 * each : grey.shape[0] - 52 * each, x * each : (x + 6) * each]
+        for x in (52, 202)
+    )
+    assert brighter.mean() > 250
+    assert fainter.mean() < 5
+
+
 @pytest.mark.parametrize(
     ("angle_deg", "right", "up"), [(0.0, 0.0, 1.0), (90.0, 1.0, 0.0), (180.0, 0.0, -1.0)]
 )

@@ -132,6 +132,11 @@ def _science(campaign):
         }
         return campaign.step(workdir, "drizzled_stacks", workdir.target, inputs, redo)
 
+    def differences(workdir, settings, *, redo=False):
+        inputs = {"stacks": campaign.digest(workdir, "drizzled_stacks", workdir.target)}
+        used = settings.difference.as_recipe()
+        return campaign.step(workdir, "epoch_differences", workdir.target, inputs, redo, used)
+
     return {
         "hst_assets.exposures.table.make_raw_manifest": raw,
         "hst_assets.exposures.table.make_visit_table": after("exposure_table", ["raw_exposures"]),
@@ -147,6 +152,7 @@ def _science(campaign):
             "epoch_drizzles", ["aligned_exposures"]
         ),
         "hst_assets.imaging.drizzling.make_stacks": stacks,
+        "hst_assets.imaging.differences.make_differences": differences,
     }
 
 

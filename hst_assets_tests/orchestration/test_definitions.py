@@ -82,10 +82,10 @@ def test_no_costly_asset_hangs_on_a_gather_mapping():
     assert crossing == {"target_exposures", "visit_reference", "target_alignment"}
 
 
-def test_the_graph_runs_from_raw_exposures_to_stacks():
+def test_the_graph_runs_from_raw_exposures_to_differences():
     graph = build_defs().resolve_asset_graph()
-    stacks = graph.get(dg.AssetKey("drizzled_stacks"))
-    ancestors, todo = set(), [stacks]
+    last = graph.get(dg.AssetKey("epoch_differences"))
+    ancestors, todo = set(), [last]
     while todo:
         for parent in todo.pop().parent_keys:
             if parent not in ancestors:
@@ -93,7 +93,7 @@ def test_the_graph_runs_from_raw_exposures_to_stacks():
                 todo.append(graph.get(parent))
     names = {key.path[-1] for key in ancestors}
     assert names == {a for level in LEVELS for a in level.assets} - {
-        "drizzled_stacks",
+        "epoch_differences",
         "epoch_drizzles",
     }
 

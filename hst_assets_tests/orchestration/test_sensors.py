@@ -116,7 +116,7 @@ def test_a_busy_target_does_not_hold_up_another(campaign, defs, instance, daemon
     assert daemon.tick("target_frame") == ["sn2"]
 
 
-def test_sensors_alone_carry_a_target_to_its_stacks(campaign, defs, instance, daemon):
+def test_sensors_alone_carry_a_target_to_its_differences(campaign, defs, instance, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     campaign.add_exposure("sn1", "iaaa02")
     for level in LEVELS:
@@ -125,7 +125,7 @@ def test_sensors_alone_carry_a_target_to_its_stacks(campaign, defs, instance, da
                 partition_key=key, instance=instance
             )
             assert result.success
-    assert campaign.workdir("sn1").stack_products.is_file()
+    assert campaign.workdir("sn1").difference_products.is_file()
     assert [daemon.tick(level.job) for level in LEVELS] == [[], [], [], []]
 
 

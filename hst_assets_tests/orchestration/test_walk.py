@@ -10,7 +10,13 @@ from hst_assets.orchestration.walk import walk
 from hst_assets.settings import write_settings
 
 VISIT_ASSETS = ["raw_exposures", "exposure_table", "aligned_exposures", "epoch_drizzles"]
-TARGET_ASSETS = ["target_exposures", "reference_image", "target_alignment", "drizzled_stacks"]
+TARGET_ASSETS = [
+    "target_exposures",
+    "reference_image",
+    "target_alignment",
+    "drizzled_stacks",
+    "epoch_differences",
+]
 
 
 @pytest.fixture
@@ -87,11 +93,17 @@ def test_a_gate_that_lets_nothing_through_blocks_the_drizzle(campaign, defs, ins
         (Redo(redo_astrometry=True), {"reference_image", "aligned_exposures"}),
         (
             Redo(redo_astrodrizzle=True),
-            {"reference_image", "epoch_drizzles", "drizzled_stacks"},
+            {"reference_image", "epoch_drizzles", "drizzled_stacks", "epoch_differences"},
         ),
         (
             Redo(redo=True),
-            {"reference_image", "aligned_exposures", "epoch_drizzles", "drizzled_stacks"},
+            {
+                "reference_image",
+                "aligned_exposures",
+                "epoch_drizzles",
+                "drizzled_stacks",
+                "epoch_differences",
+            },
         ),
         (Redo(clobber=True), {*VISIT_ASSETS, *TARGET_ASSETS}),
     ],
@@ -116,7 +128,38 @@ def test_a_new_exposure_remakes_only_its_own_chain(campaign, defs, instance, tar
         ("epoch_drizzles", "sn1/iaaa02"),
         ("target_alignment", "sn1"),
         ("drizzled_stacks", "sn1"),
+        ("epoch_differences", "sn1"),
     ]
+
+
+def test_another_template_makes_only_the_differences_again(campaign, defs, instance, target):
+    list(walk(defs, instance, target))
+    campaign.ran.clear()
+    write_settings(target, {"difference": {"template": "first"}})
+    list(walk(defs, instance, target))
+    assert campaign.ran == [("epoch_differences", "sn1")]
+
+
+@pytest.mark.parametrize(
+    ("facts", "warning"),
+    [
+        ({"problems": ["a.fits: stars are 0.40 pixel apart"]}, "0.40 pixel apart"),
+        ({"failed": ["a epoch 2 - 1: no record"]}, "no record"),
+    ],
+)
+def test_a_difference_that_is_not_sane_is_a_remark(
+    campaign, defs, instance, target, facts, warning
+):
+    campaign.facts |= facts
+    (*_, last) = walk(defs, instance, target)
+    assert "epoch_differences" in last.made
+    assert any(text.startswith("epoch_differences") and warning in text for text in last.warnings)
+
+
+def test_epochs_that_share_no_pixel_are_no_remark(campaign, defs, instance, target):
+    campaign.facts |= {"without_overlap": ["a epoch 2 - 1: no pixel in common"]}
+    (*_, last) = walk(defs, instance, target)
+    assert last.warnings == ()
 
 
 def test_a_setting_of_the_machine_remakes_nothing(campaign, defs, instance, target):

@@ -135,6 +135,7 @@ def test_the_server_shows_everything_that_is_defined(ask):
     counts = {n["assetKey"]["path"][-1]: n["partitionStats"]["numMaterialized"] for n in states}
     assert counts["epoch_drizzles"] == 1
     assert counts["drizzled_stacks"] == 1
+    assert counts["epoch_differences"] == 1
 
 
 def test_the_ui_is_started_on_the_loopback_address():

@@ -1,4 +1,4 @@
-"""Assets of the drizzling: the epochs of a visit; the consolidated stacks of a target."""
+"""Assets of the drizzling: epochs of a visit; stacks of a target and their differences."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Redo
 
-__all__ = ["drizzled_stacks", "epoch_drizzles"]
+__all__ = ["drizzled_stacks", "epoch_differences", "epoch_drizzles"]
 
 _GROUP = "drizzling"
 
@@ -56,3 +56,22 @@ def drizzled_stacks(
     with hst_root.target_session(context) as session:
         made = make_stacks(session.workdir, session.settings, redo=config.astrodrizzle)
         return materialized(context, "drizzled_stacks", made, session)
+
+
+@dg.asset(
+    partitions_def=hst_target,
+    io_manager_key="ecsv",
+    dagster_type=BY_PATH,
+    group_name=_GROUP,
+    kinds={"fits"},
+    check_specs=check_specs("epoch_differences"),
+)
+def epoch_differences(
+    context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot, drizzled_stacks: Path
+) -> dg.MaterializeResult:
+    """Each epoch minus the template epoch of its detector and filter, with errors and flags."""
+    from hst_assets.imaging.differences import make_differences
+
+    with hst_root.target_session(context) as session:
+        made = make_differences(session.workdir, session.settings, redo=config.astrodrizzle)
+        return materialized(context, "epoch_differences", made, session)
