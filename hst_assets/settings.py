@@ -302,14 +302,16 @@ class GateSettings(_Section):
     max_rotation_deg: Positive = 0.1
     #: Largest departure of the scale from 1; only a fit with a free scale is judged by it.
     max_scale_error: Positive = 1e-3
-    #: Share of the sources kept out of the fit to judge it.
+    #: Share of the sources left out at a time, in turn, to judge the fit by them.
     held_out_fraction: Annotated[float, Field(gt=0, lt=0.8)] = 0.25
-    #: Largest median offset of held-out stars on either axis, in pixels.
+    #: Largest median offset of held-out stars on either axis; also of the fit from those without
+    #: a part of the stars, and of what a remaining rotation would move the stars by.
     max_held_out_offset_pix: Positive = 0.2
     #: Fewest held-out stars that must be found again within the tolerance.
     min_held_out: Annotated[int, Field(ge=1)] = 3
-    #: Pairs found over pairs found with scrambled catalogues, searched the same way. Measured on
-    #: lists of 14 to 3000 sources: unrelated ones reach 1.3, related ones begin at 5.7.
+    #: Pairs found over pairs found with scrambled catalogues, searched the same way, and over those
+    #: at any other offset of the same lists. Measured on lists of 14 to 3000 sources: unrelated
+    #: ones reach 1.3, related ones begin at 5.7.
     min_contrast: Annotated[float, Field(gt=1)] = 2.5
     #: Between PASS and FAIL: a fit that misses one of the soft limits (RMS, axis ratio) by less
     #: than this factor is COMPROMISED: used, and said so.

@@ -39,10 +39,13 @@ ALIGNMENT_COLUMNS: dict[str, tuple[u.UnitBase | None, str]] = {
     "shift_dec": (u.arcsec, "Motion of the exposure in declination"),
     "rotation": (u.deg, "Rotation of the exposure, x (west) to y (north)"),
     "scale": (None, "Scale of the new WCS over that of the old one"),
-    "held_out_offset_x": (u.pix, "Median residual in x of stars kept out of the fit"),
-    "held_out_offset_y": (u.pix, "Median residual in y of stars kept out of the fit"),
-    "n_held_out": (None, "Stars kept out of the fit that were found again"),
+    "held_out_offset_x": (u.pix, "Median residual in x of stars by fits without them"),
+    "held_out_offset_y": (u.pix, "Median residual in y of stars by fits without them"),
+    "n_held_out": (None, "Stars found again where a fit without them puts them"),
     "contrast": (None, "Pairs at the fit over the most that scrambled lists give"),
+    "uniqueness": (None, "Pairs at the fit over the most at another offset of the same lists"),
+    "drift": (u.pix, "Distance of the fit from those made without a part of the stars"),
+    "tilt": (u.pix, "What rotation or scale left in the pairs would move the stars by"),
     "tries": (None, "Rungs of the ladder that were tried"),
     "distortion": (None, "Whence its distortion is: the archive, or reference files by name"),
     "digest": (None, "Recipe of this exposure's alignment"),
@@ -60,6 +63,9 @@ _FROM_NUMBERS = {
     "held_out_offset_x": "held_out_x",
     "held_out_offset_y": "held_out_y",
     "contrast": "contrast",
+    "uniqueness": "uniqueness",
+    "drift": "drift",
+    "tilt": "tilt",
 }
 
 #: Rows that `first_look` shows.

@@ -59,7 +59,7 @@ def align_copy(
     tool : FitTool
         What fits.
     detector, rootname : str
-        Key of the registry; seed of the held-out choice.
+        Key of the registry; seed of the parts that judge a fit.
     catalogue : `~pathlib.Path`
         ECSV with columns ra, dec (deg), brightest first.
     how, limits : AlignmentSettings, GateSettings
@@ -84,7 +84,7 @@ def align_copy(
         best.aligned.replace(copy.science)
     lists: list[Path] = []
     if how.keep_objfile:
-        lists = write_star_lists(best.stars, best.held_out, rootname, Path.cwd())
+        lists = write_star_lists(best.stars, rootname, Path.cwd())
     return {
         "files": [str(path.absolute()) for path in copy.files],
         "status": best.verdict.status,
@@ -114,7 +114,6 @@ class _Try:
 
     asked: dict[str, float | int]
     stars: Table
-    held_out: NDArray[np.bool_]
     verdict: Verdict
     numbers: FitNumbers | None = None
     aligned: Path | None = None
@@ -163,28 +162,28 @@ def _attempt(
         "n_sources": len(stars),
         "n_reference": n_reference,
     }
-    out = sources.held_out(len(stars), limits.held_out_fraction, field.rootname)
     enough = max(how.min_objects, 3)
-    if min(int(np.count_nonzero(~out)), n_reference) < enough:
+    if min(len(stars), n_reference) < enough:
         few = f"{len(stars)} sources on the exposure, {n_reference} on the reference: too few"
-        return _Try(asked, stars, out, Verdict("FAIL", (few,)))
+        return _Try(asked, stars, Verdict("FAIL", (few,)))
     folder = Path(f"try{rung + 1}").absolute()
     folder.mkdir()
     reference_sky = field.reference_sky[:n_reference]
     try:
         fit = _fit(
-            field, tool, stars[~out], reference_sky, folder, how=how, tolerance=tolerance,
+            field, tool, stars, reference_sky, folder, how=how, tolerance=tolerance,
             search_pix=math.ceil(search),
         )  # fmt: skip
     except UnusableInput as error:
-        return _Try(asked, stars, out, Verdict("FAIL", (str(error.what),)))
+        return _Try(asked, stars, Verdict("FAIL", (str(error.what),)))
     numbers, matches = measure(
-        field, stars, out, reference_sky, fit, tolerance=tolerance, search_pix=math.ceil(search)
-    )
+        field, stars, reference_sky, fit, geometry=how.fit_geometry, limits=limits,
+        tolerance=tolerance, search_pix=math.ceil(search),
+    )  # fmt: skip
     path = folder / "matches.ecsv"
     matches.write(path, format="ascii.ecsv")
     verdict = judge(numbers, limits, free_scale=how.fit_geometry in ("rscale", "general"))
-    return _Try(asked, stars, out, verdict, numbers, fit.aligned, path)
+    return _Try(asked, stars, verdict, numbers, fit.aligned, path)
 
 
 def _first_tolerance(field: Field, how: AlignmentSettings) -> float:

@@ -27,6 +27,8 @@ _MAX_CHANCE_PROBABILITY = 1e-3
 _STANDARD_ERRORS = 3.0
 #: ... but never be off by more than this (pixels).
 _HELD_OUT_CEILING_PIX = 0.4
+#: Of the stars of a fit, fits without them must find so many again.
+_PREDICTED_SHARE = 0.5
 #: The RMS through the written header against the one the tool reported: factor and slack.
 _REPORT_FACTOR, _REPORT_SLACK_PIX = 1.3, 0.05
 
@@ -50,15 +52,22 @@ class FitNumbers:
     rotation_deg, scale : float
         Rotation and scale between the old and the new WCS.
     n_held_out : int
-        Stars kept out of the fit that have a reference star within the tolerance.
+        Stars with a reference star within the tolerance of where a fit without them puts them.
     n_held_out_chance : float
         How many would by chance.
     held_out_x, held_out_y : float
         Their median residuals; NaN if there are none.
     held_out_rms : float
         Their scatter on the worse axis; NaN if there are none.
+    drift : float
+        How far the written fit is from those made without a part of the stars.
+    tilt, tilt_error : float
+        How far the stars would be moved by the rotation and scale that the pairs still want;
+        its standard error.
     contrast : float
         Pairs at the fit over the best that scrambled lists give.
+    uniqueness : float
+        Pairs within half a pixel of the fit over those that agree as well at another offset.
     """
 
     n_matches: int
@@ -76,7 +85,11 @@ class FitNumbers:
     held_out_x: float
     held_out_y: float
     held_out_rms: float
+    drift: float
+    tilt: float
+    tilt_error: float
     contrast: float
+    uniqueness: float
 
     def as_json(self) -> dict[str, float | int | None]:
         """The numbers for records: NaN becomes None."""
@@ -158,7 +171,7 @@ def judge_anchor(n_stars: int, n_failed: int, limits: GateSettings) -> Verdict:
     limits : GateSettings
         The limits in force: a fit to it needs `min_matches` stars and `min_held_out` beside them.
     """
-    needed = limits.min_matches + limits.min_held_out
+    needed = limits.min_matches
     doubts = []
     if n_stars < needed:
         doubts.append(f"{n_stars} stars on it, {needed} needed to align anything to it")
@@ -235,16 +248,47 @@ def _held_out_agree(numbers: FitNumbers, limits: GateSettings) -> list[str]:
             f"{numbers.n_held_out} held-out stars found, {numbers.n_held_out_chance:.1f} "
             "expected by chance"
         )
+    if numbers.n_held_out < _PREDICTED_SHARE * numbers.n_matches:
+        reasons.append(
+            f"fits without them found {numbers.n_held_out} stars again, of {numbers.n_matches}"
+        )
     # The standard error of a median is 1.25 times that of a mean.
     error = 1.2533 * numbers.held_out_rms / math.sqrt(numbers.n_held_out)
+    offset = _worse(numbers.held_out_x, numbers.held_out_y)
+    reasons += _beyond("held-out stars are off by", offset, error, limits)
+    # A part's fit has three quarters of the stars, and is as far off as they scatter.
+    reasons += _beyond(
+        "fits without a part of the stars differ by", numbers.drift, 2 * error, limits
+    )
+    return reasons
+
+
+def _no_tilt(numbers: FitNumbers, limits: GateSettings) -> list[str]:
+    what = "a rotation is left that moves stars by"
+    return _beyond(what, numbers.tilt, numbers.tilt_error, limits)
+
+
+def _beyond(what: str, value: float, error: float, limits: GateSettings) -> list[str]:
+    """Whether a length is beyond the limit on held-out stars, or what few stars may scatter."""
     slack = min(_STANDARD_ERRORS * error, _HELD_OUT_CEILING_PIX)
     allowed = max(limits.max_held_out_offset_pix, slack)
-    offsets = (abs(numbers.held_out_x), abs(numbers.held_out_y))
-    # Written so that NaN is beyond every limit; max() would hide it.
-    if not all(offset <= allowed for offset in offsets):
-        worst = math.nan if any(map(math.isnan, offsets)) else max(offsets)
-        reasons.append(f"held-out stars are off by {worst:.2f} px, {allowed:.2f} allowed")
-    return reasons
+    # Written so that NaN is beyond every limit.
+    return [] if value <= allowed else [f"{what} {value:.2f} px, {allowed:.2f} allowed"]
+
+
+def _worse(x: float, y: float) -> float:
+    """The larger absolute value; NaN if either is: max() would hide it."""
+    return math.nan if math.isnan(x) or math.isnan(y) else max(abs(x), abs(y))
+
+
+def _unique(numbers: FitNumbers, limits: GateSettings) -> list[str]:
+    if numbers.uniqueness >= limits.min_contrast:
+        return []
+    reason = (
+        f"only {numbers.uniqueness:.1f} times the pairs of another offset of the same stars, "
+        f"{limits.min_contrast:g} needed"
+    )
+    return [reason]
 
 
 _HARD: tuple[Callable[[FitNumbers, GateSettings], list[str]], ...] = (
@@ -253,6 +297,8 @@ _HARD: tuple[Callable[[FitNumbers, GateSettings], list[str]], ...] = (
     _beats_chance,
     _written_as_reported,
     _held_out_agree,
+    _no_tilt,
+    _unique,
 )
 
 

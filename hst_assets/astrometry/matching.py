@@ -7,21 +7,34 @@ files.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Geometry",
+    "Motion",
     "TangentPlane",
     "chance_pairs",
     "contrast",
+    "find_motion",
+    "fit_motion",
     "nearest",
     "offset_peak",
     "rigid_motion",
     "scrambled",
+    "uniqueness",
 ]
 
 Points = NDArray[np.float64]
+Geometry = Literal["shift", "rshift", "rscale", "general"]
+
+#: Pairs that a fit of each geometry needs.
+_FEWEST_PAIRS: dict[Geometry, int] = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
+#: Rounds of pairing and fitting, and of clipping, after which a fit stands.
+_PAIRINGS, _CLIPPINGS = 8, 3
+_CLIP_SIGMA = 3.0
 
 
 @dataclass(frozen=True)
@@ -190,6 +203,28 @@ def contrast(
     return len(first) / max(n_chance, 1), len(first), n_chance
 
 
+def uniqueness(fitted: Points, reference: Points, *, radius: float, reach: float) -> float:
+    """Pairs at the fit over those at the next best offset of the same lists.
+
+    Where the reference holds a second population of stars (of another proper motion, another
+    epoch, or each star twice), or the stars lie on a lattice, there are two places for a fit.
+
+    Parameters
+    ----------
+    fitted : ndarray, shape (n, 2)
+        Image stars after the fit: true pairs have offset zero.
+    reference : ndarray, shape (n, 2)
+        Reference stars.
+    radius : float
+        What counts as one place: pairs that agree within this distance.
+    reach : float
+        Largest offset that counts as another place, on either axis.
+    """
+    here, _ = nearest(fitted, reference, radius)
+    there, _ = offset_peak(fitted, reference, search=reach, radius=radius, avoid=radius)
+    return len(here) / max(there, 1)
+
+
 def chance_pairs(image: Points, reference: Points, *, radius: float, search: float) -> float:
     """Expected number of image stars with an unrelated reference star within `radius`.
 
@@ -202,6 +237,74 @@ def chance_pairs(image: Points, reference: Points, *, radius: float, search: flo
         len(nearest(copy, reference, radius)[0]) for copy in scrambled(image, search=search)[:8]
     ]
     return float(np.mean(counts))
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A linear map of the plane: points (n, 2) times `matrix`, plus `offset`."""
+
+    matrix: Points
+    offset: Points
+
+    def __call__(self, points: Points) -> Points:
+        """The points moved."""
+        moved: Points = points @ self.matrix + self.offset
+        return moved
+
+
+def fit_motion(image: Points, reference: Points, geometry: Geometry) -> Motion:
+    """The motion that carries `image` onto `reference`, pair by pair (least squares)."""
+    matrix = np.eye(2)
+    if geometry == "general":
+        centred = image - image.mean(axis=0)
+        matrix, *_ = np.linalg.lstsq(centred, reference - reference.mean(axis=0), rcond=None)
+    elif geometry != "shift":
+        _, turn_deg, scale = rigid_motion(image, reference)
+        cos, sin = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
+        matrix = np.array([[cos, sin], [-sin, cos]]) * (scale if geometry == "rscale" else 1.0)
+    return Motion(matrix, reference.mean(axis=0) - image.mean(axis=0) @ matrix)
+
+
+def find_motion(
+    image: Points, reference: Points, geometry: Geometry, *, search: float, radius: float
+) -> Motion | None:
+    """Find the motion between two lists whose pairs are not known; None if there is none.
+
+    From the offset that most pairs share, stars are paired and fitted in turn until no more
+    pairs come: those far out are reached once the rotation is known.
+
+    Parameters
+    ----------
+    image, reference : ndarray, shape (n, 2)
+        The two lists.
+    geometry : {"shift", "rshift", "rscale", "general"}
+        What the motion may be.
+    search, radius : float
+        As of `offset_peak`.
+    """
+    motion = Motion(np.eye(2), offset_peak(image, reference, search=search, radius=radius)[1])
+    n_pairs = 0
+    for _ in range(_PAIRINGS):
+        a, b = nearest(motion(image), reference, radius)
+        if len(a) < _FEWEST_PAIRS[geometry]:
+            return None
+        motion = _clipped_fit(image[a], reference[b], geometry)
+        if len(a) <= n_pairs:
+            break
+        n_pairs = len(a)
+    return motion
+
+
+def _clipped_fit(image: Points, reference: Points, geometry: Geometry) -> Motion:
+    for _ in range(_CLIPPINGS):
+        motion = fit_motion(image, reference, geometry)
+        residual = reference - motion(image)
+        limit = _CLIP_SIGMA * np.sqrt(np.mean(residual**2, axis=0))
+        good = np.all(np.abs(residual) <= limit, axis=1)
+        if good.all() or np.count_nonzero(good) < _FEWEST_PAIRS[geometry]:
+            break
+        image, reference = image[good], reference[good]
+    return fit_motion(image, reference, geometry)
 
 
 def rigid_motion(before: Points, after: Points) -> tuple[Points, float, float]:

@@ -11,11 +11,17 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry.cross_validation import CrossValidation, cross_validate, parts_of
 from hst_assets.astrometry.field import Field
 from hst_assets.astrometry.fit import Fit
 from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.settings import GateSettings
 
-__all__ = ["MATCH_UNITS", "measure"]
+__all__ = ["MATCH_UNITS", "ONE_PLACE_PIX", "measure", "remaining_tilt"]
+
+#: Pairs that agree within this are at one place (pixels): what differs by more is two fits.
+ONE_PLACE_PIX = 0.5
+_FEWEST_FOR_TILT = 3
 
 #: Columns of the table of matches that have a unit.
 MATCH_UNITS = {
@@ -33,65 +39,65 @@ MATCH_UNITS = {
 def measure(
     field: Field,
     stars: Table,
-    out: NDArray[np.bool_],
     reference_sky: NDArray[np.float64],
     fit: Fit,
     *,
+    geometry: matching.Geometry,
+    limits: GateSettings,
     tolerance: float,
     search_pix: int,
 ) -> tuple[FitNumbers, Table]:
     """Measure a fit through the header it left, not through what the tool said.
 
+    Parameters
+    ----------
+    field : Field
+        The exposure before the fit.
+    stars : `~astropy.table.Table`
+        Its stars, all of which could be fitted (x, y: 0-based pixels; extver).
+    reference_sky : ndarray, shape (n, 2)
+        RA and Dec (deg) of the reference's stars.
+    fit : Fit
+        The fit.
+    geometry : {"shift", "rshift", "rscale", "general"}
+        What it could change.
+    limits : GateSettings
+        The share of stars that is kept out at a time, and the range of the priors.
+    tolerance, search_pix : float, int
+        As the tool had them, in native pixels.
+
     Returns
     -------
     numbers : FitNumbers
     matches : `~astropy.table.Table`
-        One row a star of the fit and a held-out star found again: x, y (0-based pixels), extver,
-        held_out, dx, dy (reference minus star, native pixels), dra, ddec (mas), ra, dec (deg, of
-        the reference star).
+        One row a star of the fit: x, y (0-based pixels), extver, predicted (whether a fit
+        without it found it), dx, dy (reference minus star, native pixels), dra, ddec (mas), ra,
+        dec (deg, of the reference star).
     """
-    after_wcs = sources.wcs_by_extver(fit.aligned)
     before = field.plane.project(sources.sky_positions(stars, field.wcs_of))
+    after_wcs = sources.wcs_by_extver(fit.aligned)
     after = field.plane.project(sources.sky_positions(stars, after_wcs))
     reference = field.plane.project(reference_sky)
-    shift, rotation, scale = matching.rigid_motion(before, after)
-
-    fitted = np.flatnonzero(~out)[fit.image_index]
-    found, partner = matching.nearest(after[out], reference, tolerance)
-    kept_out = np.flatnonzero(out)[found]
-    star = np.concatenate([fitted, kept_out])
-    match = np.concatenate([fit.reference_index, partner])
-    residual = reference[match] - after[star]
-    native = _to_native(field, stars[star], after_wcs, residual)
-    is_out = np.arange(len(star)) >= len(fitted)
-    ratio, _, _ = matching.contrast(after, reference, search=search_pix, radius=tolerance)
-    rms, sky_rms = _rms(native[~is_out]), _rms(residual[~is_out]) * field.plane.scale_arcsec * 1e3
-    numbers = FitNumbers(
-        n_matches=len(fitted),
-        rms_x=rms[0],
-        rms_y=rms[1],
-        reported_rms=max(fit.rms_x, fit.rms_y),
-        rms_ra_mas=sky_rms[0],
-        rms_dec_mas=sky_rms[1],
-        shift_ra_arcsec=-shift[0] * field.plane.scale_arcsec,
-        shift_dec_arcsec=shift[1] * field.plane.scale_arcsec,
-        rotation_deg=rotation,
-        scale=scale,
-        n_held_out=len(kept_out),
-        n_held_out_chance=matching.chance_pairs(
-            after[out], reference, radius=tolerance, search=search_pix
-        ),
-        held_out_x=_median(native[is_out, 0]),
-        held_out_y=_median(native[is_out, 1]),
-        held_out_rms=float(np.max(np.std(native[is_out], axis=0))) if is_out.any() else math.nan,
-        contrast=ratio,
+    check = cross_validate(
+        before,
+        after,
+        reference,
+        parts_of(len(stars), limits.held_out_fraction, field.rootname),
+        geometry,
+        search=search_pix,
+        radius=tolerance,
     )
+    numbers, native = _numbers(
+        field, stars, reference, fit, check, limits=limits, tolerance=tolerance, search=search_pix
+    )
+    star, match = fit.image_index, fit.reference_index
+    residual = reference[match] - after[star]
     matches = Table(
         {
             "x": np.asarray(stars["x"])[star],
             "y": np.asarray(stars["y"])[star],
             "extver": np.asarray(stars["extver"])[star],
-            "held_out": is_out,
+            "predicted": np.isin(star, check.found),
             "dx": native[:, 0],
             "dy": native[:, 1],
             "dra": -residual[:, 0] * field.plane.scale_arcsec * 1e3,
@@ -102,6 +108,75 @@ def measure(
         units=MATCH_UNITS,
     )
     return numbers, matches
+
+
+def _numbers(
+    field: Field,
+    stars: Table,
+    reference: NDArray[np.float64],
+    fit: Fit,
+    check: CrossValidation,
+    *,
+    limits: GateSettings,
+    tolerance: float,
+    search: int,
+) -> tuple[FitNumbers, NDArray[np.float64]]:
+    """The numbers, and the residuals of the fit's stars in native pixels."""
+    scale_arcsec = field.plane.scale_arcsec
+    wcs_of = sources.wcs_by_extver(fit.aligned)
+    before = field.plane.project(sources.sky_positions(stars, field.wcs_of))
+    after = field.plane.project(sources.sky_positions(stars, wcs_of))
+    shift, rotation, scale = matching.rigid_motion(before, after)
+    residual = reference[fit.reference_index] - after[fit.image_index]
+    native = _to_native(field, stars[fit.image_index], wcs_of, residual)
+    held_out = _to_native(field, stars[check.found], wcs_of, check.residual)
+    rms, sky_rms = _rms(native), _rms(residual) * scale_arcsec * 1e3
+    tilt, tilt_error = remaining_tilt(after, reference, tolerance)
+    contrast, _, _ = matching.contrast(after, reference, search=search, radius=tolerance)
+    reach = max(limits.max_shift_arcsec / scale_arcsec, search)
+    numbers = FitNumbers(
+        n_matches=len(native),
+        rms_x=rms[0],
+        rms_y=rms[1],
+        reported_rms=max(fit.rms_x, fit.rms_y) * _pixel_ratio(native, residual),
+        rms_ra_mas=sky_rms[0],
+        rms_dec_mas=sky_rms[1],
+        shift_ra_arcsec=-shift[0] * scale_arcsec,
+        shift_dec_arcsec=shift[1] * scale_arcsec,
+        rotation_deg=rotation,
+        scale=scale,
+        n_held_out=len(held_out),
+        n_held_out_chance=matching.chance_pairs(after, reference, radius=tolerance, search=search),
+        held_out_x=_median(held_out[:, 0]),
+        held_out_y=_median(held_out[:, 1]),
+        held_out_rms=float(np.max(np.std(held_out, axis=0))) if len(held_out) else math.nan,
+        drift=check.drift,
+        tilt=tilt,
+        tilt_error=tilt_error,
+        contrast=contrast,
+        uniqueness=matching.uniqueness(after, reference, radius=ONE_PLACE_PIX, reach=reach),
+    )
+    return numbers, native
+
+
+def remaining_tilt(
+    after: NDArray[np.float64], reference: NDArray[np.float64], tolerance: float
+) -> tuple[float, float]:
+    """What rotation and scale the pairs still want, and its standard error, in pixels.
+
+    As the median, over the stars of the exposure, of how far they would be moved by it.
+    """
+    a, b = matching.nearest(after, reference, tolerance)
+    if len(a) < _FEWEST_FOR_TILT:
+        return math.nan, math.nan
+    wanted = matching.fit_motion(after[a], reference[b], "rscale")
+    left = reference[b] - wanted(after[a])
+    arms = np.hypot(*(after - after[a].mean(axis=0)).T)
+    spread = float(np.sum((after[a] - after[a].mean(axis=0)) ** 2))
+    turn = float(np.hypot(wanted.matrix[0, 0] - 1, wanted.matrix[0, 1]))
+    sigma = float(np.sqrt(np.mean(left**2)))
+    arm = float(np.median(arms[a]))
+    return turn * arm, sigma * arm / math.sqrt(spread)
 
 
 def _to_native(
@@ -121,6 +196,12 @@ def _to_native(
     along_y = moved(0, step) - moved(0, -step)
     jacobian = np.stack([along_x, along_y], axis=-1)
     return np.asarray(np.linalg.solve(jacobian, residual[..., None])[..., 0])
+
+
+def _pixel_ratio(native: NDArray[np.float64], on_plane: NDArray[np.float64]) -> float:
+    """Pixels of the stars' own chips over the detector's nominal ones (WFPC2's PC has smaller)."""
+    total = float(np.sum(on_plane**2))
+    return math.sqrt(float(np.sum(native**2)) / total) if total > 0 else 1.0
 
 
 def _rms(values: NDArray[np.float64]) -> NDArray[np.float64]:

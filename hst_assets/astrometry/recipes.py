@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: Raised by hand when the code changes what an alignment or a reference will be.
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 #: Distributions whose version decides an alignment, whatever the method.
 TOOLS = ("astropy", "astroscrappy", "drizzlepac", "photutils", "stwcs")
 

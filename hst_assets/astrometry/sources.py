@@ -7,7 +7,6 @@ pull its centroid.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import warnings
@@ -33,7 +32,6 @@ __all__ = [
     "exposure_planes",
     "exposure_sources",
     "find_sources",
-    "held_out",
     "pixel_scale_arcsec",
     "prepare",
     "reference_plane",
@@ -553,15 +551,3 @@ def sky_positions(table: Table, wcs_of: dict[int, WCS]) -> NDArray[np.float64]:
                 wcs.all_pix2world(np.asarray(table["x"])[rows], np.asarray(table["y"])[rows], 0)
             )
     return sky
-
-
-def held_out(n_sources: int, fraction: float, seed_text: str) -> NDArray[np.bool_]:
-    """Which sources are kept out of the fit: about `fraction` of them, the same every time.
-
-    The choice is drawn with a generator seeded by `seed_text` (the rootname), so that it does
-    not follow brightness or place.
-    """
-    seed = int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[:8], "big")
-    chosen = np.zeros(n_sources, dtype=bool)
-    chosen[np.random.default_rng(seed).permutation(n_sources)[: int(n_sources * fraction)]] = True
-    return chosen

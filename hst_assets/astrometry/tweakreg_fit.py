@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
@@ -60,7 +61,11 @@ def run_tweakreg(
     shutil.copyfile(field.copy.science, folder / name)
     index = _write_inputs(field, fitted, reference_sky, folder)
     rigid = how.fit_geometry == "rshift"
-    x_offset, y_offset = _first_guess(field, fitted, reference_sky, search_pix, tolerance)
+    plane = _tool_plane(field)
+    # TweakReg's plane has the pixels of the first chip: for WFPC2 the PC's, not the detector's.
+    native = sources.pixel_scale_arcsec(plane) / field.detector.pixel_scale_arcsec
+    search, within = search_pix / native, tolerance / native
+    x_offset, y_offset = _first_guess(field, plane, fitted, reference_sky, search, within)
     with _inside(folder), _numerics_refused(name):
         tweakreg.TweakReg(
             name,
@@ -75,9 +80,9 @@ def run_tweakreg(
             use2dhist=False,
             xoffset=x_offset,
             yoffset=y_offset,
-            searchrad=search_pix,
+            searchrad=search,
             searchunits="pixels",
-            tolerance=tolerance,
+            tolerance=within,
             separation=0.5,
             minobj=how.min_objects,
             fitgeometry=_GEOMETRY[how.fit_geometry],
@@ -105,38 +110,36 @@ def run_tweakreg(
         raise UnusableInput("TweakReg reported a fit and left the header as it was", where=name)
     kept = index[pairs["image"]]
     real = kept >= 0
-    # TweakReg's plane has the pixels of the first chip: for WFPC2 the PC's, not the detector's.
-    native = _plane_scale_arcsec(folder / "shifts_wcs.fits") / field.detector.pixel_scale_arcsec
     rms_x, rms_y = (each * native for each in rms)
     return Fit(folder / name, kept[real], pairs["reference"][real], rms_x, rms_y)
 
 
-def _plane_scale_arcsec(path: Path) -> float:
-    with fits.open(path, memmap=False) as hdus:
-        return sources.pixel_scale_arcsec(sources.read_wcs(hdus["WCS"].header, hdus))
-
-
-def _first_guess(
-    field: Field,
-    fitted: Table,
-    reference_sky: NDArray[np.float64],
-    search_pix: int,
-    tolerance: float,
-) -> tuple[float, float]:
-    """The offset that most pairs share, image minus reference on TweakReg's tangent plane.
-
-    TweakReg's own guess fits a polynomial through the occupied bins about its histogram's peak
-    and can miss the peak by more than the tolerance.
-    """
+def _tool_plane(field: Field) -> WCS:
+    """The distortion-free plane of an exposure on which TweakReg matches and fits."""
     from stwcs.distortion.utils import output_wcs
     from stwcs.wcsutil import HSTWCS
 
     with fits.open(field.copy.science, memmap=False) as hdus:
         chips = [HSTWCS(hdus, ext=("SCI", plane.extver)) for plane in field.planes]
-        plane = output_wcs(chips, undistort=True)
+        return output_wcs(chips, undistort=True)
+
+
+def _first_guess(
+    field: Field,
+    plane: WCS,
+    fitted: Table,
+    reference_sky: NDArray[np.float64],
+    search: float,
+    tolerance: float,
+) -> tuple[float, float]:
+    """The offset that most pairs share, image minus reference in pixels of TweakReg's plane.
+
+    TweakReg's own guess fits a polynomial through the occupied bins about its histogram's peak
+    and can miss the peak by more than the tolerance.
+    """
     image = plane.wcs_world2pix(sources.sky_positions(fitted, field.wcs_of), 0)
     reference = plane.wcs_world2pix(reference_sky, 0)
-    _, offset = matching.offset_peak(image, reference, search=search_pix, radius=tolerance)
+    _, offset = matching.offset_peak(image, reference, search=search, radius=tolerance)
     return float(-offset[0]), float(-offset[1])
 
 
@@ -167,15 +170,15 @@ def _write_inputs(
 ) -> NDArray[np.intp]:
     """Write the chips' and the reference catalogue; return the row of each source in its order.
 
-    A chip without a star gets one at its corner, marked -1 in the index, for TweakReg cannot
-    read an empty list.
+    A chip without a star, or with two, gets one more at its corner, marked -1 in the index:
+    TweakReg cannot read an empty list, and finds no outline of two points.
     """
     names, index = [], []
     for plane in field.planes:
         rows = np.flatnonzero(np.asarray(fitted["extver"]) == plane.extver)
         xy = np.column_stack([np.asarray(fitted[axis])[rows] for axis in ("x", "y")])
-        if len(rows) == 0:
-            rows, xy = np.array([-1]), np.zeros((1, 2))
+        if len(rows) in (0, 2):
+            rows, xy = np.append(rows, -1), np.vstack([xy, np.zeros((1, 2))])
         names.append(f"sci{plane.extver}.txt")
         np.savetxt(folder / names[-1], xy + 1.0, fmt="%.6f")  # TweakReg counts from 1
         index.append(rows)

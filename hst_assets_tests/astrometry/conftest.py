@@ -48,8 +48,8 @@ class Sky:
         return rng.uniform(0, SIDE, (n_image, 2)), rng.uniform(0, SIDE, (n_reference, 2))
 
 
-def numpy_fit(image, reference, *, search, radius, fewest=10):
-    """A stand-in for TweakReg on lists: peak, nearest pairs, clipped rigid fit; None if too few.
+def numpy_fit(image, reference, *, search, radius, geometry="rshift", fewest=10):
+    """A stand-in for TweakReg on lists: peak, nearest pairs, clipped fit; None if too few.
 
     Returns the pairs and a function that moves points as the fit does.
     """
@@ -58,13 +58,11 @@ def numpy_fit(image, reference, *, search, radius, fewest=10):
     if len(a) < fewest:
         return None
     for _ in range(3):
-        _, turn, _ = matching.rigid_motion(image[a], reference[b])
-        matrix = rotation_matrix(turn)
-        move = reference[b].mean(axis=0) - image[a].mean(axis=0) @ matrix
-        residual = reference[b] - image[a] @ matrix - move
+        move = matching.fit_motion(image[a], reference[b], geometry)
+        residual = reference[b] - move(image[a])
         good = np.all(np.abs(residual) <= 3 * residual.std(axis=0) + 1e-9, axis=1)
         a, b = a[good], b[good]
-    return a, b, lambda points: points @ matrix + move
+    return a, b, move
 
 
 @pytest.fixture(scope="session")

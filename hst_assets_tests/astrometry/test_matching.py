@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from hst_assets.astrometry import matching
 
+from .conftest import rotation_matrix
+
 
 def test_the_tangent_plane_is_astropys_gnomonic_projection():
     centre = SkyCoord(150.1, 62.2, unit="deg")
@@ -86,6 +88,51 @@ def test_contrast_sees_a_second_population_at_another_offset():
     assert n_pairs >= 60
     assert n_rival >= 50
     assert ratio < 1.5
+
+
+@pytest.mark.parametrize(("apart", "limit"), [(0.8, 5.0), (1.4, 1.5), (2.5, 1.5)])
+def test_a_second_population_leaves_a_fit_without_uniqueness(apart, limit):
+    rng = np.random.default_rng(8)
+    stars = rng.uniform(0, 1000, (200, 2))
+    reference = stars + rng.normal(0, 0.1, stars.shape)
+    reference[:100, 0] += apart
+    # Up to a pixel apart they count as one place, in whose middle the fit lies.
+    middle = stars + np.array([apart / 2 if apart < 2 else 0, 0])
+    ratio = matching.uniqueness(middle, reference, radius=0.5, reach=75)
+    assert (ratio > limit) == (apart < 1)
+
+
+def test_stars_on_a_lattice_have_another_place_within_reach_only():
+    columns, rows = np.meshgrid(np.arange(0, 1000, 50.0), np.arange(0, 1000, 50.0))
+    stars = np.column_stack([columns.ravel(), rows.ravel()])
+    assert matching.uniqueness(stars, stars, radius=0.5, reach=75) < 1.2
+    assert matching.uniqueness(stars, stars, radius=0.5, reach=40) == 400
+
+
+@pytest.mark.parametrize("geometry", ["shift", "rshift", "rscale", "general"])
+def test_a_fit_changes_what_its_geometry_may(geometry):
+    rng = np.random.default_rng(9)
+    image = rng.uniform(0, 1000, (50, 2))
+    matrix = {
+        "shift": np.eye(2),
+        "rshift": rotation_matrix(0.05),
+        "rscale": 1.0005 * rotation_matrix(0.05),
+        "general": rotation_matrix(0.05) @ np.diag([1.0005, 0.9996]),
+    }
+    for other, what in matrix.items():
+        reference = image @ what + [3.0, -2.0]
+        motion = matching.fit_motion(image, reference, geometry)
+        left = np.abs(motion(image) - reference).max()
+        allowed = list(matrix).index(other) <= list(matrix).index(geometry)
+        assert (left < 1e-9) == allowed
+
+
+def test_a_motion_is_found_though_its_rotation_hides_most_pairs():
+    rng = np.random.default_rng(10)
+    stars = rng.uniform(0, 4000, (300, 2))
+    image = (stars - 2000) @ rotation_matrix(-0.09) + 2000 + rng.normal(0, 0.05, stars.shape)
+    motion = matching.find_motion(image, stars, "rshift", search=25, radius=1.0)
+    assert np.abs(motion(image) - stars).max() < 0.4
 
 
 def test_chance_pairs_are_those_of_the_density():

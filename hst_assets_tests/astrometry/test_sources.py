@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hst_assets.astrometry import sources
 from hst_assets.detectors import DETECTORS
@@ -130,19 +128,6 @@ def test_a_plane_with_a_good_pixel_here_and_there_has_no_stars():
     rng = np.random.default_rng(9)
     data = frame(rng, grid_of_stars(rng))
     assert len(found_in(plane(data, bad=rng.uniform(size=data.shape) < 0.95))) == 0
-
-
-@given(st.integers(0, 500), st.floats(0.1, 0.7), st.text(min_size=1))
-def test_held_out_is_the_asked_share_and_the_same_every_time(n, fraction, seed):
-    chosen = sources.held_out(n, fraction, seed)
-    assert chosen.sum() == int(n * fraction)
-    assert np.array_equal(chosen, sources.held_out(n, fraction, seed))
-
-
-def test_held_out_differs_between_exposures():
-    assert not np.array_equal(
-        sources.held_out(200, 0.25, "iaaa01abq"), sources.held_out(200, 0.25, "iaaa01acq")
-    )
 
 
 # ------------------------------------------------------------------------- reference images
