@@ -2,20 +2,19 @@
 
 The drizzled image of a visit's exposures in one filter is deeper than any of them and free of
 cosmic rays: it can be aligned where they cannot. Exposures that were moved with it start close to
-the truth. One whose own fit fails the gate all the same keeps what its epoch gave it, as long as
-its own stars do not speak against that.
+the truth. One whose own fit fails the gate all the same keeps what its epoch gave it, shifted onto
+its own stars where there are enough, as long as they do not speak against it.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hst_assets.astrometry.gate import FitNumbers, chance_probability
+from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.ladder import Onto, align_in_turn
 from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.astrometry.visit_wcs import common_solution
@@ -26,7 +25,7 @@ from hst_assets.identifiers import visit_of_rootname
 from hst_assets.imaging.astrodrizzle import DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
 from hst_assets.isolation import Call, run_many_isolated
-from hst_assets.settings import DrizzleSettings, GateSettings, Settings
+from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["METHOD", "TOOLS", "align_hierarchically"]
@@ -38,12 +37,6 @@ METHOD = "hierarchical"
 TOOLS = ("stsci.skypac", "tweakwcs")
 #: Epochs are searched at least so far: hst123's figure. `gate.max_shift_arcsec` holds all the same.
 EPOCH_SEARCH_ARCSEC = 5.0
-#: An exposure's own stars speak against its epoch's WCS if so many pairs, and so many times those
-#: at that WCS, share another offset ...
-_ELSEWHERE_PAIRS, _ELSEWHERE_FACTOR = 5, 2.0
-#: ... or if at least so many are there, by chance with at most this probability, and their median
-#: is off by more than the gate allows held-out stars, or by so many standard errors up to a limit.
-_NEAR_STARS, _CHANCE, _STANDARD_ERRORS, _CEILING_PIX = 3, 1e-3, 3.0, 0.4
 
 _TASK = "hst_assets.astrometry.hierarchical_task"
 
@@ -131,9 +124,9 @@ def align_hierarchically(
     outcomes = align_in_turn(
         starts, onto, settings=settings, workdir=workdir, scratch=folder, stage=stage
     )
-    looks = run.look_at_failures(starts, outcomes, of_target)
+    settled = run.settled(starts, outcomes, of_target)
     return [
-        _outcome(outcome, of_target.get(start.rootname), looks.get(start.rootname), settings.gate)
+        _outcome(outcome, of_target.get(start.rootname), settled.get(start.rootname))
         for start, outcome in zip(starts, outcomes, strict=True)
     ]
 
@@ -295,31 +288,29 @@ class _Run:
             for target, answer in zip(targets, answers, strict=True)
         }
 
-    def look_at_failures(
+    def settled(
         self,
         starts: Sequence[Target],
         outcomes: Sequence[Outcome],
         solutions: Mapping[str, _Solution],
     ) -> dict[str, Any]:
-        """What the stars of exposures whose own fit failed say of their epoch's WCS."""
+        """By rootname, exposures whose own fit failed and whose epoch's did not: see the task."""
         due = []
         for start, outcome in zip(starts, outcomes, strict=True):
             solution = solutions.get(start.rootname)
             if solution and solution.believed and _failed(outcome):
                 due.append(start)
-        calls = []
-        for start in due:
-            folder = self.scratch / f"{start.rootname}.look"
-            folder.mkdir()
-            arguments = {
-                "exposure": str(start.raw),
+        arguments = [
+            {
                 "detector": start.detector_key,
                 "rootname": start.rootname,
                 "catalogue": str(self.onto.stars),
                 "alignment": self.settings.alignment.as_recipe(),
+                "gate": self.settings.gate.as_recipe(),
             }
-            calls.append(Call(arguments, folder, self.workdir.log(self.stage, start.rootname)))
-        answers = self._isolated("look_at_stars", calls)
+            for start in due
+        ]
+        answers = self._each("settle_exposure", due, arguments)
         return {start.rootname: answer for start, answer in zip(due, answers, strict=True)}
 
 
@@ -335,9 +326,7 @@ def _failed(outcome: Outcome) -> bool:
     return outcome.status == "FAIL" and outcome.failure is None and bool(outcome.files)
 
 
-def _outcome(
-    outcome: Outcome, solution: _Solution | None, look: Any, limits: GateSettings
-) -> Outcome:
+def _outcome(outcome: Outcome, solution: _Solution | None, settled: Any) -> Outcome:
     """The outcome on one exposure, by its own fit or by its epoch's."""
     if solution is None:
         return outcome
@@ -345,21 +334,26 @@ def _outcome(
     if not solution.believed:
         # Had the tool worked, the epoch might have saved it: nothing may be concluded.
         return replace(outcome, failure=solution.failure) if _failed(outcome) else outcome
-    if isinstance(look, HstAssetsError):
-        return replace(outcome, failure=None if isinstance(look, UnusableInput) else look)
-    if look is None:
+    if settled is None:
         return replace(outcome, numbers=_from_the_archive(outcome.numbers, solution))
-    own, against = _own_stars(look, limits)
-    if against:
-        reason = f"{outcome.reason}; and its epoch's WCS is not its own: {own}"
+    if isinstance(settled, HstAssetsError):
+        return replace(outcome, failure=None if isinstance(settled, UnusableInput) else settled)
+    if settled["against"]:
+        reason = f"{outcome.reason}; and its epoch's WCS is not its own: {settled['against']}"
         return replace(outcome, reason=reason)
     numbers = solution.numbers
     reason = (
-        f"keeps the WCS of its drizzled epoch ({numbers.n_matches} stars), {own}; "
+        f"has the WCS of its drizzled epoch ({numbers.n_matches} stars), {_own_stars(settled)}; "
         f"its own fit failed: {outcome.reason}"
     )
     return replace(
-        outcome, status="COMPROMISED", method=METHOD, reason=reason, numbers=numbers, matches=None
+        outcome,
+        files=tuple(Path(path) for path in settled["files"]),
+        status="COMPROMISED",
+        method=METHOD,
+        reason=reason,
+        numbers=numbers,
+        matches=None,
     )
 
 
@@ -376,14 +370,9 @@ def _from_the_archive(numbers: FitNumbers | None, solution: _Solution) -> FitNum
     )
 
 
-def _own_stars(look: Mapping[str, Any], limits: GateSettings) -> tuple[str, bool]:
-    """What an exposure's own stars say in words, and whether they speak against its WCS."""
-    near, elsewhere = look["n_near"], look["n_elsewhere"]
-    if elsewhere >= _ELSEWHERE_PAIRS and elsewhere >= _ELSEWHERE_FACTOR * near:
-        return f"{elsewhere} of its own stars agree elsewhere, {near} there", True
-    if near < _NEAR_STARS or chance_probability(near, look["n_chance"]) > _CHANCE:
-        return "with too few stars of its own to tell", False
-    offset = max(abs(look["dx"]), abs(look["dy"]))
-    slack = _STANDARD_ERRORS * 1.2533 * look["rms"] / math.sqrt(near)
-    against = offset > max(limits.max_held_out_offset_pix, min(slack, _CEILING_PIX))
-    return f"where {near} stars of its own are off by {offset:.2f} px", against
+def _own_stars(settled: Mapping[str, Any]) -> str:
+    """What an exposure's own stars say of the WCS that it keeps."""
+    near, offset = settled["n_near"], settled["offset_pix"]
+    if settled["shifted"]:
+        return f"shifted by {offset:.2f} px onto {near} stars of its own"
+    return f"with {near} stars of its own, too few to check it"

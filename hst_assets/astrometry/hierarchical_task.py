@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ import photutils.aperture
 import photutils.background
 import photutils.detection  # noqa: F401
 import tweakwcs.linearfit  # noqa: F401
+from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.attempts import LOWEST_THRESHOLD_SIGMA, align_copy
 from hst_assets.astrometry.epoch_fit import as_exposure, fit_epoch, motion_between
-from hst_assets.astrometry.field import exposure_stars, read_field
+from hst_assets.astrometry.field import Field, exposure_stars, read_field
+from hst_assets.astrometry.gate import chance_probability
 from hst_assets.astrometry.linear_terms import move_linear_terms
 from hst_assets.astrometry.visit_wcs import restore_solution
 from hst_assets.astrometry.working_copy import WorkingCopy, make_working_copy
@@ -31,6 +34,14 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, GateSettings
 
 WCS_NAME = "EPOCH-HST_ASSETS"
+#: Stars that may shift an exposure, or speak against its WCS from elsewhere.
+FEWEST_STARS = 5
+#: So many times the pairs at an exposure's WCS, found at another offset, speak against it.
+ELSEWHERE_FACTOR = 2.0
+#: Pairs that chance gives with more than this probability say nothing.
+MAX_CHANCE = 1e-3
+#: The median of a few stars may be off by so many standard errors.
+STANDARD_ERRORS = 3.0
 
 
 def align_epoch(
@@ -103,50 +114,133 @@ def move_exposure(raw: str, *, before: str, after: str) -> list[str]:
     return [str(path.absolute()) for path in copy.files]
 
 
-def look_at_stars(
-    exposure: str,
+def settle_exposure(
+    raw: str,
     *,
     detector: str,
     rootname: str,
     catalogue: str,
     alignment: Mapping[str, Any],
+    gate: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What an exposure's own stars, none of them fitted, say of its WCS.
+    """Copy an exposure that has its epoch's WCS, and let its own few stars correct or refuse it.
+
+    The pointing of exposures of a visit differs by hundredths of an arcsecond. Where `FEWEST_STARS`
+    or more of its stars are found beside their reference stars, more than chance allows and with
+    a mean that is certain enough, the exposure is shifted onto them.
 
     Parameters
     ----------
-    exposure, detector, rootname, catalogue, alignment
-        As for an alignment; the exposure is only read.
+    raw, detector, rootname, catalogue, alignment, gate
+        As for an alignment: see `hst_assets.astrometry.tweakreg_task.align_exposure`.
 
     Returns
     -------
     dict
-        ``n_near`` of its stars have a reference star within the tolerance, where chance gives
-        ``n_chance``; their median residuals ``dx``, ``dy`` and the scatter ``rms`` on the worse
-        axis are in native pixels (0 without stars). ``n_elsewhere`` is the most pairs at any
-        other offset within the search radius.
+        ``files`` of the copy; ``n_near``, how many stars were found so; ``offset_pix``, how far
+        their median is from their reference stars; ``shifted``, whether the copy was moved by
+        that; ``against``, why this cannot be the exposure's WCS, or an empty text.
     """
-    how = AlignmentSettings.model_validate(alignment)
+    how, limits = AlignmentSettings.model_validate(alignment), GateSettings.model_validate(gate)
     row = DETECTORS[detector]
-    field = read_field(WorkingCopy.at(Path(exposure)), row, rootname, Path(catalogue), how)
+    copy = make_working_copy(Path(raw), Path.cwd())
+    field = read_field(copy, row, rootname, Path(catalogue), how)
     lowest = how.threshold_sigma * how.threshold_factor ** (how.max_tries - 1)
     threshold = max(lowest, min(how.threshold_sigma, LOWEST_THRESHOLD_SIGMA))
     stars = exposure_stars(field.prepared, row, how, threshold)
-    tolerance = how.tolerance_pix.get(row.key, row.match_tolerance_pix)
-    search = math.ceil(how.search_radius_arcsec / field.plane.scale_arcsec)
     here = field.plane.project(sources.sky_positions(stars, field.wcs_of))
     reference = field.plane.project(field.reference_sky)
-    near, partner = matching.nearest(here, reference, tolerance)
-    residual = reference[partner] - here[near]
-    dx, dy = np.median(residual, axis=0) if len(near) else (0.0, 0.0)
-    n_elsewhere, _ = matching.offset_peak(
-        here, reference, search=search, radius=tolerance, avoid=3 * tolerance
-    )
+    seen = _compare(here, reference, _Reach.of(field, how))
+    shifted = seen.certain_enough(limits)
+    if shifted:
+        move_linear_terms(
+            copy.science, _shift(seen.offset, field.plane.scale_arcsec), wcs_name=WCS_NAME
+        )
     return {
-        "n_near": len(near),
-        "n_chance": matching.chance_pairs(here, reference, radius=tolerance, search=search),
-        "dx": float(dx),
-        "dy": float(dy),
-        "rms": float(np.max(np.std(residual, axis=0))) if len(near) else 0.0,
-        "n_elsewhere": n_elsewhere,
+        "files": [str(path.absolute()) for path in copy.files],
+        "n_near": seen.n_near,
+        "offset_pix": float(np.max(np.abs(seen.offset))),
+        "shifted": shifted,
+        "against": seen.against(limits),
     }
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """How far pairs are looked for, in native pixels."""
+
+    tolerance: float
+    search: int
+
+    @classmethod
+    def of(cls, field: Field, how: AlignmentSettings) -> _Reach:
+        row = field.detector
+        tolerance = how.tolerance_pix.get(row.key, row.match_tolerance_pix)
+        return cls(tolerance, math.ceil(how.search_radius_arcsec / field.plane.scale_arcsec))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An exposure's own stars against the reference: lengths in native pixels."""
+
+    n_near: int
+    n_chance: float
+    n_elsewhere: int
+    offset: NDArray[np.float64]
+    error: float
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return self.n_elsewhere >= max(FEWEST_STARS, ELSEWHERE_FACTOR * self.n_near)
+
+    @property
+    def is_chance(self) -> bool:
+        return chance_probability(self.n_near, self.n_chance) > MAX_CHANCE
+
+    def certain_enough(self, limits: GateSettings) -> bool:
+        """Whether they can carry a shift."""
+        many = self.n_near >= FEWEST_STARS and not self.is_chance and not self.is_elsewhere
+        return many and self.error <= limits.max_held_out_offset_pix / 2
+
+    def against(self, limits: GateSettings) -> str:
+        """Why the WCS cannot be the exposure's, as far as they can tell."""
+        if self.is_elsewhere:
+            return f"{self.n_elsewhere} of its own stars agree elsewhere, {self.n_near} there"
+        off = float(np.max(np.abs(self.offset)))
+        if self.is_chance or self.certain_enough(limits):
+            return ""
+        if off <= max(limits.max_held_out_offset_pix, STANDARD_ERRORS * self.error):
+            return ""
+        return f"{self.n_near} stars of its own are off by {off:.2f} px"
+
+
+def _compare(here: NDArray[np.float64], reference: NDArray[np.float64], reach: _Reach) -> _Seen:
+    near, partner = matching.nearest(here, reference, reach.tolerance)
+    residual = reference[partner] - here[near]
+    n_elsewhere, _ = matching.offset_peak(
+        here, reference, search=reach.search, radius=reach.tolerance, avoid=3 * reach.tolerance
+    )
+    scatter = float(np.max(np.std(residual, axis=0, ddof=1))) if len(near) > 1 else math.inf
+    return _Seen(
+        n_near=len(near),
+        n_chance=matching.chance_pairs(
+            here, reference, radius=reach.tolerance, search=reach.search
+        ),
+        n_elsewhere=n_elsewhere,
+        offset=np.median(residual, axis=0) if len(near) else np.zeros(2),
+        # The standard error of a median is 1.25 times that of a mean.
+        error=1.2533 * scatter / math.sqrt(max(len(near), 1)),
+    )
+
+
+def _shift(
+    offset: NDArray[np.float64], scale_arcsec: float
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """The motion of the sky that a shift of the tangent plane (x to the west) stands for."""
+    west_deg, north_deg = offset * scale_arcsec / 3600
+
+    def motion(sky: NDArray[np.float64]) -> NDArray[np.float64]:
+        east = -west_deg / np.cos(np.radians(sky[:, 1]))
+        return np.column_stack([sky[:, 0] + east, sky[:, 1] + north_deg])
+
+    return motion
