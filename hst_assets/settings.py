@@ -340,6 +340,10 @@ class DrizzleSettings(_Section):
     no_mask: bool = False
     #: Rescale products to this AB zero point (--fix-zpt).
     fix_zero_point: Annotated[float, Field(ge=-50, le=100)] | None = None
+    #: Who drives drizzlepac's C code: this project, on several cores and through memory, or
+    #: AstroDrizzle. Pixels are the same but for rounding (1e-6). AstroDrizzle also makes what the
+    #: other does not: products with kernel lanczos3 or driz_cr_corr, and with keep_artifacts.
+    engine: Literal["direct", "astrodrizzle"] = "direct"
     #: A TOML file with AstroDrizzle's parameters by name, in tables for all or by detector and
     #: number of exposures, that take the place of the registry's; relative paths are from the
     #: work directory.
