@@ -70,6 +70,9 @@ class DrizzleRequest:
     cards : mapping
         More cards for the product's primary header: ``{keyword: value}`` or
         ``{keyword: (value, comment)}``.
+    others : sequence of `~pathlib.Path`, optional
+        Aligned exposures of the same detector, in any filter, that show which pixels of
+        `exposures` hold cosmic rays; they are not combined.
     """
 
     exposures: Sequence[Path]
@@ -79,6 +82,7 @@ class DrizzleRequest:
     settings: DrizzleSettings
     label: str
     cards: Mapping[str, CardValue | tuple[CardValue, str]] = field(default_factory=dict)
+    others: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class DrizzleReport:
     sky_per_s : float or None
         Mean sky that was subtracted, in native units per second and native pixel.
     cosmic_ray_fraction : float or None
-        Share of native pixels flagged as cosmic rays; None with a single exposure.
+        Share of native pixels flagged as cosmic rays; None if nothing could tell them.
     bad_fraction : float
         Share of the exposures' footprint that has no weight or no finite value.
     weight_max : float
@@ -197,7 +201,10 @@ def drizzle_many(
                 continue
             scratch = stack.enter_context(workdir.scratch(f"drizzle.{request.label}"))
             log_path = workdir.log("drizzle", request.label)
-            calls[index] = (Call(_arguments(request, inside), scratch, log_path), left_out)
+            arguments = _arguments(request, inside)
+            # Cores that no other product is there for work on this one.
+            arguments["cores"] = max(machine.max_cores // len(requests), 1)
+            calls[index] = (Call(arguments, scratch, log_path), left_out)
         answers = run_many_isolated(
             _TASK,
             [call for call, _ in calls.values()],
@@ -218,7 +225,9 @@ def drizzle_many(
 def _memory_bytes(request: DrizzleRequest) -> int:
     """What a child may need at most: the separate images with weights, and some of its own."""
     planes = 2 * len(request.exposures) + _PLANES_OF_A_PRODUCT
-    return _BYTES_OF_A_CHILD + 4 * planes * request.frame.nx * request.frame.ny
+    ny, nx = request.detector.full_shape
+    native = len(request.others) * request.detector.n_chips * nx * ny
+    return _BYTES_OF_A_CHILD + 4 * planes * request.frame.nx * request.frame.ny + 8 * native
 
 
 def _free_memory_bytes() -> int:
@@ -272,6 +281,10 @@ def _arguments(request: DrizzleRequest, inside: Sequence[Path]) -> dict[str, Any
     return {
         "exposures": [str(path.absolute()) for path in inside],
         "companions": [str(dq.absolute()) for dq in map(companion_of, inside) if dq],
+        "others": [
+            [str(path.absolute()), str((companion_of(path) or path).absolute())]
+            for path in request.others
+        ],
         "detector_key": request.detector.key,
         "frame": request.frame.as_json(),
         "parameters": parameters(request.detector, len(inside), request.settings),

@@ -9,7 +9,7 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.imaging import cards as product_cards
 from hst_assets.imaging import products
+from hst_assets.imaging.cosmic_rays import FLAG, flag_cosmic_rays, science_and_quality
+from hst_assets.imaging.direct_drizzle import drizzle_directly
+from hst_assets.imaging.engine import engine_of
 from hst_assets.imaging.frames import Frame, exposure_outlines, opened
 from hst_assets.imaging.preview import write_preview
 from hst_assets.imaging.zero_point import rescale
@@ -70,6 +73,8 @@ def combine(
     settings: Mapping[str, Any],
     name: str,
     cards: Mapping[str, Sequence[Any]],
+    others: Sequence[Sequence[str]] = (),
+    cores: int = 1,
 ) -> dict[str, Any]:
     """Drizzle copies of `exposures` and leave ``name`` and its preview in the current directory.
 
@@ -89,6 +94,10 @@ def combine(
         The product's file name.
     cards : mapping
         ``{keyword: [value, comment]}`` for the primary header.
+    others : sequence of (str, str), optional
+        Absolute paths of exposures, and of their DQ, that tell cosmic rays from stars.
+    cores : int, optional
+        Processes at a time; the product does not depend on it.
 
     Returns
     -------
@@ -103,14 +112,18 @@ def combine(
     detector, target = DETECTORS[detector_key], Frame.from_json(frame)
     choices = DrizzleSettings.model_validate(settings)
     copies = _scratch_copies(exposures, companions, detector, choices)
-    skies, complaints = _run(copies, target, parameters)
+    unread = flag_cosmic_rays(copies, others, detector) if others else []
+    planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
+    complaints += unread
     if parameters["final_wht_type"] != choices.weight_type:
         complaints.append("exposures of this detector hold no errors: weighted by time")
-    planes = _planes(target)
     if parameters["final_kernel"] == "lanczos3":
         _blank_without_weight(planes)
     inputs = [product_cards.read_input(path) for path in copies]
-    report = _checked(planes, copies, inputs, detector, target, choices, parameters, complaints)
+    searched = (_COSMIC_RAY if parameters["driz_cr"] else 0) | (FLAG if others else 0)
+    report = _checked(
+        planes, copies, inputs, detector, target, choices, parameters, complaints, searched
+    )
     sky_per_s = _mean_sky(skies, inputs, detector)
     headers = product_cards.product_headers(
         inputs,
@@ -118,7 +131,7 @@ def combine(
         frame=target,
         settings=choices,
         parameters=parameters,
-        extra=cards,
+        extra={**cards, "D_CRHELP": [len(others), "other exposures that told cosmic rays"]},
         sky_per_s=sky_per_s,
     )
     if choices.fix_zero_point is not None:
@@ -227,23 +240,12 @@ def _drop_ballast(header: fits.Header) -> None:
         header.remove(key, ignore_missing=True, remove_all=True)
 
 
-def _chips(hdus: fits.HDUList, quality: fits.HDUList) -> Iterator[tuple[Any, Any]]:
-    """(SCI, DQ) of each chip; WFPC2's DQ planes, in a file of their own, are called SDQ or SCI."""
-    names = {"DQ"} if quality is hdus else {"DQ", "SDQ", "SCI"}
-    flags = {hdu.ver: hdu for hdu in quality if hdu.name in names}
-    for hdu in hdus:
-        if hdu.name == "SCI":
-            if hdu.ver not in flags:
-                raise UnusableInput(f"there is no data-quality plane for SCI,{hdu.ver}")
-            yield hdu, flags[hdu.ver]
-
-
 def _mask_not_finite(
     hdus: fits.HDUList, quality: fits.HDUList, detector: Detector, source: Path
 ) -> None:
     """Flag pixels that are not finite as bad; refuse an exposure without a good pixel."""
     n_good = n_chips = 0
-    for sci, dq in _chips(hdus, quality):
+    for sci, dq in science_and_quality(hdus, quality):
         if sci.data is None or dq.data is None or sci.data.shape != dq.data.shape:
             raise UnusableInput(f"SCI,{sci.ver} and its DQ do not match", where=source)
         n_chips += 1
@@ -306,6 +308,23 @@ class _Complaints(logging.Handler):
             self.heard.append("the median failed, so that cosmic rays were not rejected")
 
 
+def _combined(
+    copies: Sequence[Path],
+    frame: Frame,
+    settings: DrizzleSettings,
+    parameters: Mapping[str, Any],
+    cores: int,
+) -> tuple[dict[str, NDArray[Any]], dict[str, float], list[str]]:
+    """The planes, the sky subtracted from each exposure, and complaints, by the engine in force."""
+    if engine_of(settings, parameters) == "astrodrizzle":
+        skies, complaints = _run(copies, frame, parameters)
+        return _planes(frame), skies, complaints
+    heard = _Complaints()
+    logging.getLogger().addHandler(heard)
+    drizzled = drizzle_directly(copies, _grid(frame), parameters, cores=cores)
+    return drizzled.planes, drizzled.skies, sorted(set(heard.heard))
+
+
 def _run(
     copies: Sequence[Path], frame: Frame, parameters: Mapping[str, Any]
 ) -> tuple[dict[str, float], list[str]]:
@@ -326,18 +345,7 @@ def _run(
     drizzlepac_sky.subtractSky = subtract_and_note
     complaints = _Complaints()
     logging.getLogger().addHandler(complaints)
-    # The exact grid is only kept when given as a WCS: from scale and rotation AstroDrizzle would
-    # derive it from the first chip's, with rounding.
-    grid = build_hstwcs(
-        frame.ra_deg,
-        frame.dec_deg,
-        float(frame.crpix1),
-        float(frame.crpix2),
-        frame.nx,
-        frame.ny,
-        frame.scale_arcsec,
-        frame.orientation_deg,
-    )
+    grid = _grid(frame)
     astrodrizzle.AstroDrizzle(
         [str(path) for path in copies],
         output=_OUTPUT,
@@ -354,6 +362,24 @@ def _run(
         **parameters,
     )
     return skies, sorted(set(complaints.heard))
+
+
+def _grid(frame: Frame) -> Any:
+    """The frame as drizzlepac has WCSs.
+
+    The exact grid is only kept when given as a WCS: from scale and rotation AstroDrizzle would
+    derive it from the first chip's, with rounding.
+    """
+    return build_hstwcs(
+        frame.ra_deg,
+        frame.dec_deg,
+        float(frame.crpix1),
+        float(frame.crpix2),
+        frame.nx,
+        frame.ny,
+        frame.scale_arcsec,
+        frame.orientation_deg,
+    )
 
 
 def _fits_in_memory(copies: Sequence[Path], frame: Frame) -> bool:
@@ -404,8 +430,12 @@ def _checked(
     settings: DrizzleSettings,
     parameters: Mapping[str, Any],
     complaints: list[str],
+    searched: int,
 ) -> dict[str, Any]:
-    """Check the product against its exposures; numbers for the report."""
+    """Check the product against its exposures; numbers for the report.
+
+    `searched` has the flags of cosmic rays that were looked for.
+    """
     sci, wht = planes["SCI"], planes["WHT"]
     outlines = [outline for path in copies for outline in exposure_outlines(path)]
     inside = products.footprint_mask(frame, outlines)
@@ -423,13 +453,13 @@ def _checked(
         weight_type=parameters["final_wht_type"],
         kernel=parameters["final_kernel"],
     )
-    chips, flagged = _native_chips(copies, inputs, detector)
+    chips, flagged = _native_chips(copies, inputs, detector, searched)
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)
     flux = products.flux_ratio(rate, wht, frame, chips, detector=detector)
     return {
         "inputs": [item.rootname for item in inputs],
         "exptime_s": exptime,
-        "cosmic_ray_fraction": None if len(copies) < 2 else flagged,
+        "cosmic_ray_fraction": flagged if searched else None,
         "bad_fraction": round(bad, 6),
         "weight_max": round(float(wht.max()), 3),
         "flux_ratio": None if flux.ratio is None else round(flux.ratio, 5),
@@ -441,18 +471,21 @@ def _checked(
 
 
 def _native_chips(
-    copies: Sequence[Path], inputs: Sequence[product_cards.Input], detector: Detector
+    copies: Sequence[Path],
+    inputs: Sequence[product_cards.Input],
+    detector: Detector,
+    searched: int,
 ) -> tuple[list[products.Chip], float]:
-    """The exposures' chips for comparison, and the share of good pixels flagged as cosmic rays."""
+    """The exposures' chips for comparison, and the share of good pixels with the flags searched."""
     chips = []
     n_flagged = n_pixels = 0
     for path, item in zip(copies, inputs, strict=True):
         quality = Path(path.name.replace("_c0m.fits", "_c1m.fits"))
         with fits.open(path, memmap=False) as hdus, fits.open(quality, memmap=False) as other:
             seconds = 1.0 if detector.rate_units else item.exptime_s
-            for sci, dq in _chips(hdus, hdus if quality == path else other):
-                good = _good(dq.data & ~_COSMIC_RAY, detector)
-                n_flagged += int(np.count_nonzero((dq.data & _COSMIC_RAY > 0) & good))
+            for sci, dq in science_and_quality(hdus, hdus if quality == path else other):
+                good = _good(dq.data & ~(_COSMIC_RAY | searched), detector)
+                n_flagged += int(np.count_nonzero((dq.data & searched > 0) & good))
                 n_pixels += int(np.count_nonzero(good))
                 wcs = WCS(sci.header, fobj=hdus, naxis=2)
                 chips.append(

@@ -120,7 +120,8 @@ def _drizzle_new(
 
 def _request(product: Product, workdir: WorkDir, settings: Settings) -> DrizzleRequest:
     paths = [workdir.aligned(exposure.file) for exposure in product.exposures]
-    for path in paths:
+    others = [workdir.aligned(other.file) for other in product.others]
+    for path in (*paths, *others):
         if not path.is_file():
             raise MissingProduct(
                 "the aligned exposure is not there",
@@ -135,6 +136,7 @@ def _request(product: Product, workdir: WorkDir, settings: Settings) -> DrizzleR
         settings=settings.drizzle,
         label=product.label,
         cards={"RECIPE": product.recipe.digest},
+        others=others,
     )
 
 

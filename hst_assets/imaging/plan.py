@@ -18,21 +18,27 @@ from astropy.table import QTable
 from astropy.time import Time
 
 from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.exposures.footprint import parse_footprint
 from hst_assets.exposures.table import read_table
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import MissingProduct, UnusableInput
+from hst_assets.identifiers import visit_of_rootname
 from hst_assets.imaging.astrodrizzle import CODE_VERSION, TOOLS
+from hst_assets.imaging.engine import engine_of
+from hst_assets.imaging.frames import Outline, covering_frame
 from hst_assets.imaging.parameters import parameters
 from hst_assets.provenance import Recipe
 from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = [
+    "MOST_OTHERS",
     "STAGE",
     "AlignedExposure",
     "Product",
     "aligned_exposures",
     "decisive_settings",
     "orientation_of_target",
+    "others_of",
     "products_of_visit",
     "scale_of",
     "stacks_of_target",
@@ -40,6 +46,12 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+#: Products of more exposures find their cosmic rays by themselves; on two, comparing them alone
+#: finds 90 % of the pixels, with others 98 %.
+_MOST_HELPED = 2
+#: More of them cost time and tell no more.
+MOST_OTHERS = 6
+_ENOUGH_OF_ONE_VISIT = 2
 #: Stage name in the record beside each drizzled image.
 STAGE = "drizzled_image"
 _DAY_FORMAT = "%y%m%d"
@@ -58,6 +70,12 @@ class AlignedExposure:
     mjd_start: float
     epoch: int
     digest: str
+    footprint: str = ""
+
+    @property
+    def outlines(self) -> list[Outline]:
+        """Outline of each chip before the alignment."""
+        return parse_footprint(self.footprint) if self.footprint else []
 
     @property
     def band(self) -> str:
@@ -70,7 +88,7 @@ class Product:
     """One drizzled image that is to stand.
 
     `epoch` is 0 for a visit's product and for the stack of all epochs; `orientation_deg` is the
-    position angle of its y axis.
+    position angle of its y axis; `others` are the exposures that tell its cosmic rays from stars.
     """
 
     path: Path
@@ -80,6 +98,7 @@ class Product:
     recipe: Recipe
     label: str
     orientation_deg: float = 0.0
+    others: tuple[AlignedExposure, ...] = ()
 
     @property
     def detector(self) -> Detector:
@@ -129,6 +148,7 @@ def aligned_exposures(
             mjd_start=float(row["mjd_start"].to_value(u.day)),
             epoch=int(row["epoch"]),
             digest=digests[str(row["rootname"])],
+            footprint=str(row["footprint"]),
         )
         for row in table[np.asarray(table["used"], dtype=bool)]
         if str(row["rootname"]) in digests
@@ -151,6 +171,7 @@ def _product(
     exposures: Sequence[AlignedExposure],
     settings: Settings,
     *,
+    pool: Sequence[AlignedExposure],
     orientation_deg: float,
     epoch: int = 0,
 ) -> Product:
@@ -158,14 +179,75 @@ def _product(
     decisive = decisive_settings(detector, len(exposures), settings)
     if settings.drizzle.no_rotation:
         decisive["orientation_deg"] = orientation_deg
+    others = () if settings.drizzle.no_mask else others_of(exposures, pool)
     recipe = Recipe(
         stage=STAGE,
         code_version=CODE_VERSION,
-        inputs={exposure.rootname: exposure.digest for exposure in exposures},
+        inputs={
+            **{exposure.rootname: exposure.digest for exposure in exposures},
+            **{f"other:{other.rootname}": other.digest for other in others},
+        },
         settings=decisive,
         tools=TOOLS,
     )
-    return Product(path, exposures[0].band, epoch, tuple(exposures), recipe, label, orientation_deg)
+    return Product(
+        path, exposures[0].band, epoch, tuple(exposures), recipe, label, orientation_deg, others
+    )
+
+
+def others_of(
+    exposures: Sequence[AlignedExposure], pool: Sequence[AlignedExposure]
+) -> tuple[AlignedExposure, ...]:
+    """The exposures that tell cosmic rays from stars on a product of one or two.
+
+    Parameters
+    ----------
+    exposures : sequence of AlignedExposure
+        What is combined.
+    pool : sequence of AlignedExposure
+        All aligned exposures that may serve.
+
+    Returns
+    -------
+    tuple of AlignedExposure
+        At most `MOST_OTHERS` of the same detector, in any filter, that see the same piece of sky:
+        the nearest in time, of the same visit alone if it has two of them. So a stack of the
+        exposures of one visit is the visit's own product; and what changes in the sky is there.
+        Empty where there are more than two exposures, or none hold cosmic rays (WFC3/IR).
+    """
+    detector = DETECTORS[exposures[0].detector_key]
+    if len(exposures) > _MOST_HELPED or not detector.clean_cosmic_rays:
+        return ()
+    own = {exposure.rootname for exposure in exposures}
+    visits = {visit_of_rootname(exposure.rootname) for exposure in exposures}
+    outlines = [outline for exposure in exposures for outline in exposure.outlines]
+    near = [
+        other
+        for other in pool
+        if other.detector_key == detector.key
+        and other.rootname not in own
+        and _overlap(outlines, other.outlines)
+    ]
+    same_visit = [other for other in near if visit_of_rootname(other.rootname) in visits]
+    if len(same_visit) >= _ENOUGH_OF_ONE_VISIT:
+        near = same_visit
+    middle = sum(exposure.mjd_start for exposure in exposures) / len(exposures)
+    near.sort(key=lambda other: (abs(other.mjd_start - middle), other.rootname))
+    return tuple(near[:MOST_OTHERS])
+
+
+def _overlap(outlines: Sequence[Outline], others: Sequence[Outline]) -> bool:
+    """Whether the boxes about two exposures overlap."""
+    if not outlines or not others:
+        return False
+    ra_deg, dec_deg = outlines[0][0]
+    try:
+        frame = covering_frame(
+            [outlines], ra_deg=ra_deg, dec_deg=dec_deg, scale_arcsec=1.0, about="minimal"
+        )
+    except UnusableInput:  # the exposures themselves lie far from each other
+        return False
+    return frame.touches(others)
 
 
 def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) -> dict[str, Any]:
@@ -175,9 +257,11 @@ def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) 
     judges or keeps files, changes nothing.
     """
     choices = settings.drizzle
+    asked = parameters(detector, n_exposures, choices)
     about = choices.frame if settings.target.ra_deg is not None else "minimal"
     return {
-        "parameters": parameters(detector, n_exposures, choices),
+        "parameters": asked,
+        "engine": engine_of(choices, asked),
         "scale_arcsec": scale_of(detector, choices),
         "frame": about if choices.size_pix is None else choices.size_pix,
         "no_rotation": choices.no_rotation,
@@ -221,12 +305,14 @@ def products_of_visit(
 ) -> list[Product]:
     """One product for each detector and filter of a visit's exposures."""
     turned = orientation_of_target(workdir, settings)
+    pool = [item for item in exposures if workdir.aligned(item.file).is_file()]
     return [
         _product(
             workdir.visit_drizzle(visit, band),
             f"{visit}.{band}",
             members,
             settings,
+            pool=pool,
             orientation_deg=turned,
         )
         for band, members in _grouped(exposures, lambda exposure: exposure.band).items()
@@ -239,6 +325,7 @@ def stacks_of_target(
     """For each detector and filter, one product for each epoch and one for all of them."""
     name = settings.drizzle.object_name
     turned = orientation_of_target(workdir, settings)
+    pool = [item for item in exposures if workdir.aligned(item.file).is_file()]
     stacks = []
     for band, members in _grouped(exposures, lambda exposure: exposure.band).items():
         for epoch, sharing in _grouped(members, lambda exposure: exposure.epoch).items():
@@ -247,8 +334,25 @@ def stacks_of_target(
             path = workdir.epoch_stack(band, day, epoch, name)
             label = f"{band}.{epoch:04d}"
             stacks.append(
-                _product(path, label, sharing, settings, orientation_deg=turned, epoch=epoch)
+                _product(
+                    path,
+                    label,
+                    sharing,
+                    settings,
+                    pool=pool,
+                    orientation_deg=turned,
+                    epoch=epoch,
+                )
             )
         path = workdir.filter_stack(band, name)
-        stacks.append(_product(path, f"{band}.all", members, settings, orientation_deg=turned))
+        stacks.append(
+            _product(
+                path,
+                f"{band}.all",
+                members,
+                settings,
+                pool=pool,
+                orientation_deg=turned,
+            )
+        )
     return stacks

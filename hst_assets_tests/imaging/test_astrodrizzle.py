@@ -132,6 +132,9 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
         "counts": (exposures, DrizzleSettings(units="counts")),
         "single": (exposures[:1], plain),
         "turned": (exposures[:1], plain),
+        "helped": (exposures[:1], plain),
+        "two": (exposures[:2], plain),
+        "helped two": (exposures[:2], plain),
         "clean": (clean, plain),
         "sky": (sky, plain),
         "dull": (dull, plain),
@@ -160,6 +163,7 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
             frames.get(name, frame),
             choices,
             name,
+            others=campaign.science_files()[3:] if name.startswith("helped") else (),
         )
         for name, (paths, choices) in wanted.items()
     ]
@@ -319,6 +323,32 @@ def test_cosmic_rays_are_rejected(products: Products) -> None:
     assert struck("cps") < 0.1 * struck("single")
     assert products.reports["cps"].cosmic_ray_fraction > 0.003
     assert products.reports["clean"].cosmic_ray_fraction < 0.002
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("alone", "helped", "share"), [("single", "helped", 0.2), ("two", "helped two", 0.6)]
+)
+def test_others_tell_cosmic_rays_of_one_or_two_exposures(
+    products: Products, alone: str, helped: str, share: float
+) -> None:
+    clean = products.data("clean")
+    noise = mad_std(clean, ignore_nan=True)
+
+    blank = clean < np.nanmedian(clean) + 5 * noise  # on stars, photon noise is larger
+
+    def struck(name: str) -> float:
+        difference = products.data(name) - clean
+        covered = blank & (products.data(name, "WHT") > 0)
+        return float(np.nanmean(difference[covered] > 15 * noise))
+
+    assert struck(helped) < share * struck(alone)
+    report = products.reports[helped]
+    assert report.cosmic_ray_fraction > 0.003
+    assert report.flux_ratio == pytest.approx(1.0, abs=0.01)
+    assert fits.getheader(products.path(helped))["D_CRHELP"] == 2
+    assert fits.getheader(products.path(helped))["NINPUT"] == len(report.inputs)
+    assert fits.getheader(products.path(alone))["D_CRHELP"] == 0
 
 
 @pytest.mark.slow

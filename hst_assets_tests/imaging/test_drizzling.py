@@ -22,6 +22,7 @@ from hst_assets.failures import (
 from hst_assets.imaging import drizzling, making
 from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
+from hst_assets.imaging.plan import MOST_OTHERS, AlignedExposure, others_of
 from hst_assets.provenance import read_record
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir
@@ -42,6 +43,7 @@ class Drizzler:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.helpers: dict[str, list[str]] = {}
         self.failing: dict[str, HstAssetsError] = {}
         self.bad_fraction = 0.01
 
@@ -52,6 +54,7 @@ class Drizzler:
 
     def _one(self, request: DrizzleRequest) -> DrizzleReport | HstAssetsError:
         self.asked.append(request.label)
+        self.helpers[request.label] = [path.name for path in request.others]
         if request.label in self.failing:
             return self.failing[request.label]
         request.output.parent.mkdir(exist_ok=True)
@@ -77,6 +80,7 @@ class Drizzler:
 
     def forget(self) -> None:
         self.asked.clear()
+        self.helpers.clear()
 
 
 @pytest.fixture
@@ -185,10 +189,11 @@ def test_exposures_that_are_not_aligned_are_left_out(workdir, settings, drizzler
 
 
 def test_an_epoch_that_is_a_visit_is_not_drizzled_twice(workdir, settings, drizzler) -> None:
+    alone = changed(settings, no_mask=True)
     for visit in VISITS:
-        make_visit_drizzles(workdir, visit, settings)
+        make_visit_drizzles(workdir, visit, alone)
     drizzler.forget()
-    make_stacks(workdir, settings)
+    make_stacks(workdir, alone)
     # Only F606W has two epochs; every other stack is a visit's product.
     assert drizzler.asked == ["wfc3_uvis.f606w.all"]
     stack = workdir.drizzle / "wfc3_uvis.f606w.ut150707_0001.drc.fits"
@@ -221,6 +226,88 @@ def test_without_hard_links_products_are_copied(workdir, settings, drizzler, mon
     )
     assert not one.samefile(other)
     assert one.read_bytes() == other.read_bytes()
+
+
+# ------------------------------------------------- others that tell cosmic rays from stars
+
+
+def others(workdir: WorkDir, product: Path) -> set[str]:
+    record = read_record(product)
+    return {
+        name.removeprefix("other:") for name in record.recipe["inputs"] if name.startswith("other:")
+    }
+
+
+def test_one_exposure_is_helped_by_the_others_of_its_visit(workdir, settings, drizzler) -> None:
+    make_visit_drizzles(workdir, "isim02", settings)
+    assert others(workdir, workdir.visit_drizzle("isim02", "wfc3_uvis.f606w")) == {"isim02a1q"}
+    assert others(workdir, workdir.visit_drizzle("isim02", "wfc3_uvis.f814w")) == {"isim02a0q"}
+    assert drizzler.helpers["isim02.wfc3_uvis.f606w"] == ["isim02a1q_flc.fits"]
+
+
+def test_three_exposures_need_no_help(workdir, settings, drizzler) -> None:
+    make_visit_drizzles(workdir, "isim01", settings)
+    assert others(workdir, workdir.visit_drizzle("isim01", "wfc3_uvis.f606w")) == set()
+
+
+def test_a_stack_of_one_is_helped_by_other_visits_where_its_own_has_too_few(
+    workdir, settings, drizzler
+) -> None:
+    make_stacks(workdir, settings)
+    stack = workdir.drizzle / "wfc3_uvis.f814w.all.drc.fits"
+    assert others(workdir, stack) == {"isim01a0q", "isim01a1q", "isim01a2q", "isim02a0q"}
+
+
+def test_help_can_be_refused(workdir, settings, drizzler) -> None:
+    make_visit_drizzles(workdir, "isim02", settings)
+    drizzler.forget()
+    make_visit_drizzles(workdir, "isim02", changed(settings, no_mask=True))
+    assert set(drizzler.helpers) == {"isim02.wfc3_uvis.f606w", "isim02.wfc3_uvis.f814w"}
+    assert not any(drizzler.helpers.values())
+
+
+def test_a_new_alignment_of_a_helper_drizzles_again(workdir, settings, drizzler) -> None:
+    make_visit_drizzles(workdir, "isim02", settings)
+    drizzler.forget()
+    table = QTable.read(workdir.visit_alignment("isim02"), format="ascii.ecsv")
+    table["digest"][table["rootname"] == "isim02a1q"] = "f" * 64
+    table.write(workdir.visit_alignment("isim02"), format="ascii.ecsv", overwrite=True)
+    make_visit_drizzles(workdir, "isim02", settings)
+    assert drizzler.asked == ["isim02.wfc3_uvis.f606w", "isim02.wfc3_uvis.f814w"]
+
+
+def exposure(
+    rootname: str, mjd: float, *, detector_key: str = "acs_wfc", ra: float = 10.0
+) -> AlignedExposure:
+    outline = f"POLYGON ICRS {ra} 0.0 {ra + 0.05} 0.0 {ra + 0.05} 0.05 {ra} 0.05"
+    return AlignedExposure(rootname, "", detector_key, "F606W", 300.0, mjd, 1, "d", outline)
+
+
+def helpers(one: AlignedExposure, *pool: AlignedExposure) -> list[str]:
+    return [other.rootname for other in others_of([one], [one, *pool])]
+
+
+def test_helpers_see_the_same_sky_with_the_same_detector() -> None:
+    one = exposure("jaaa01a1q", 1.0)
+    inside, beside = exposure("jaaa02a1q", 2.0, ra=10.02), exposure("jaaa02a2q", 2.0, ra=10.2)
+    other = exposure("iaaa02a1q", 2.0, detector_key="wfc3_uvis")
+    assert helpers(one, inside, beside, other) == ["jaaa02a1q"]
+
+
+def test_helpers_are_the_nearest_in_time() -> None:
+    one = exposure("jaaa01a1q", 100.0)
+    pool = [exposure(f"jaaa{n:02d}a1q", 100.0 + 3 * n) for n in range(2, 12)]
+    assert helpers(one, *reversed(pool)) == [each.rootname for each in pool[:MOST_OTHERS]]
+
+
+def test_two_of_the_same_visit_are_enough() -> None:
+    one, *same = (exposure(f"jaaa01a{n}q", 1.0 + n) for n in range(3))
+    assert helpers(one, *same, exposure("jaaa02a1q", 1.1)) == ["jaaa01a1q", "jaaa01a2q"]
+
+
+def test_the_infrared_has_no_cosmic_rays_to_tell() -> None:
+    one, other = (exposure(f"iaaa01a{n}q", 1.0, detector_key="wfc3_ir") for n in range(2))
+    assert helpers(one, other) == []
 
 
 # -------------------------------------------------------------------------------- rotation
@@ -326,6 +413,7 @@ def test_redo_drizzles_what_stands(workdir, settings, drizzler) -> None:
 
 
 def test_a_new_alignment_of_one_band_drizzles_only_that_band(workdir, settings, drizzler) -> None:
+    settings = changed(settings, no_mask=True)
     make_visit_drizzles(workdir, "isim02", settings)
     drizzler.forget()
     table = QTable.read(workdir.visit_alignment("isim02"), format="ascii.ecsv")
