@@ -316,6 +316,15 @@ def _median_image(
     """The median of all exposures on the grid; None where none is asked for or can be formed."""
     if len(images) < 2 or not _step(config, 6)["driz_cr"]:
         return None
+    step = _step(config, 4)
+    left = len(images) - step["combine_nlow"] - step["combine_nhigh"]
+    if left < 1 and "minmed" not in step["combine_type"]:
+        logger.warning(
+            "cosmic rays are not looked for due to aborted median: combine_nlow and combine_nhigh "
+            "leave none of %d exposures",
+            len(images),
+        )
+        return None
     shape = tuple(grid.array_shape)
     separate = [
         _Separate(shared_array(shape, np.float32), shared_array(shape, np.float32)) for _ in images
@@ -329,11 +338,7 @@ def _median_image(
     median: Image = shared_array(shape, np.float32)
     blocks = row_blocks(shape[0], max(shape[0] // _ROWS_AT_A_TIME, cores))
     shares = [blocks[low:high] for low, high in row_blocks(len(blocks), cores)]
-    try:
-        in_children([partial(recipe.fill, median, separate, share) for share in shares], cores)
-    except _NothingLeft as error:
-        logger.warning("cosmic rays are not looked for due to aborted median: %s", error)
-        return None
+    in_children([partial(recipe.fill, median, separate, share) for share in shares], cores)
     return median
 
 
@@ -394,10 +399,6 @@ def _drizzle(
         fillval=None,
         stepsize=config["stepsize"],
     )
-
-
-class _NothingLeft(Exception):
-    """More images are to be left out of the median than there are."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from hst_assets.failures import HstAssetsError, OutOfMemory, ToolFailed
 __all__ = ["in_children", "row_blocks", "shared_array"]
 
 _T = TypeVar("_T")
+#: Logger, level and text.
+_Warning = tuple[str, int, str]
 
 
 def shared_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -70,7 +72,7 @@ def in_children(tasks: Sequence[Callable[[], _T]], cores: int) -> list[_T]:
     """
     if cores == 1 or len(tasks) <= 1:
         return [task() for task in tasks]
-    results: dict[int, _T] = {}
+    answers: dict[int, tuple[_T, list[_Warning]]] = {}
     running: dict[int, tuple[int, int]] = {}
     waiting = list(enumerate(tasks))[::-1]
     try:
@@ -80,10 +82,16 @@ def in_children(tasks: Sequence[Callable[[], _T]], cores: int) -> list[_T]:
                 running[index] = _start(task)
             index = _next_to_answer(running)
             pid, pipe = running.pop(index)
-            results[index] = _answer(pid, pipe)
+            answers[index] = _answer(pid, pipe)
     finally:
         _stop(running)
-    return [results[index] for index in range(len(tasks))]
+    results = []
+    for index in range(len(tasks)):
+        result, warnings = answers[index]
+        for name, level, text in warnings:
+            logging.getLogger(name).log(level, "%s", text)
+        results.append(result)
+    return results
 
 
 def _start(task: Callable[[], Any]) -> tuple[int, int]:
@@ -108,7 +116,7 @@ def _next_to_answer(running: dict[int, tuple[int, int]]) -> int:
     return min(of_pipe[pipe] for pipe in ready)
 
 
-def _answer(pid: int, pipe: int) -> Any:
+def _answer(pid: int, pipe: int) -> tuple[Any, list[_Warning]]:
     with os.fdopen(pipe, "rb") as stream:
         content = stream.read()
     _, status = os.waitpid(pid, 0)
@@ -118,11 +126,9 @@ def _answer(pid: int, pipe: int) -> Any:
             raise OutOfMemory(f"a process of the product was killed by signal {-code}")
         raise ToolFailed(f"a process of the product ended with status {code} and no answer")
     kind, value, warnings = pickle.loads(content)  # noqa: S301 - written by the child above
-    for name, level, text in warnings:
-        logging.getLogger(name).log(level, "%s", text)
     if kind == "error":
         raise value
-    return value
+    return value, warnings
 
 
 def _stop(running: dict[int, tuple[int, int]]) -> None:
@@ -141,7 +147,7 @@ class _Warnings(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.heard: list[tuple[str, int, str]] = []
+        self.heard: list[_Warning] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.heard.append((record.name, record.levelno, record.getMessage()))

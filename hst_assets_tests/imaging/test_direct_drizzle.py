@@ -76,7 +76,6 @@ CASES = {
     ),
     "median-grown": with_parameters(combine_grow=3, combine_nsigma="6 2", combine_maskpt=0.7),
     "median-of-all": with_parameters(median_newmasks=False),
-    "median-impossible": with_parameters(combine_type="median", combine_nhigh=3),
     "rays-grown": with_parameters(driz_cr_grow=3, driz_cr_ctegrow=4, driz_cr_snr="5.0 4.0"),
     "rays-kept": with_parameters(driz_cr=False),
     "blot-linear": with_parameters(blot_interp="linear"),
@@ -183,25 +182,46 @@ def test_options_change_the_direct_product(pairs: Pairs) -> None:
             assert not alike, name
 
 
+def made(request: DrizzleRequest, folder: Path, cores: int = 2) -> DrizzleReport:
+    return drizzle(
+        request.exposures,
+        request.output,
+        detector=request.detector,
+        frame=request.frame,
+        settings=request.settings,
+        workdir=WorkDir(folder, "field").create(),
+        label=request.label,
+        machine=MachineSettings(max_cores=cores, tool_timeout_s=300),
+    )
+
+
+@pytest.mark.slow
+def test_a_median_of_nothing_is_said_and_costs_only_the_cosmic_rays(
+    exposures: Callable[[str], list[Path]], tmp_path: Path
+) -> None:
+    case = with_parameters(combine_type="median", combine_nhigh=3)  # AstroDrizzle crashes
+    report = made(case.request(exposures("wfc3_uvis"), tmp_path, "nothing"), tmp_path)
+    assert report.complaints == ("the median failed, so that cosmic rays were not rejected",)
+    assert report.cosmic_ray_fraction == 0.0
+
+
+@pytest.mark.parametrize(
+    "asked", [{"kernel": "lanczos3"}, {"keep_artifacts": True}, {"engine": "astrodrizzle"}]
+)
+def test_what_the_direct_engine_does_not_do_is_astrodrizzles(asked: dict[str, Any]) -> None:
+    settings = DrizzleSettings(**asked)
+    assert engine_of(settings, parameters(DETECTORS["wfc3_uvis"], 3, settings)) == "astrodrizzle"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["wfc3_uvis", "wfpc2"])
 def test_pixels_do_not_depend_on_the_number_of_cores(
     exposures: Callable[[str], list[Path]], tmp_path: Path, key: str
 ) -> None:
-    workdir = WorkDir(tmp_path, "field").create()
     products = []
     for cores in (1, 2, 3):
         request = Case(key, N_EXPOSURES[key], {}).request(exposures(key), tmp_path, f"on{cores}")
-        drizzle(
-            request.exposures,
-            request.output,
-            detector=request.detector,
-            frame=request.frame,
-            settings=request.settings,
-            workdir=workdir,
-            label=request.label,
-            machine=MachineSettings(max_cores=cores, tool_timeout_s=300),
-        )
+        made(request, tmp_path, cores)
         products.append(fits.open(request.output))
     for plane in ("SCI", "WHT", "CTX"):
         one, two, three = (hdus[plane].data for hdus in products)

@@ -1,0 +1,130 @@
+"""Work in forked processes: answers, order, faults, memory that all see."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hst_assets.failures import OutOfMemory, ToolFailed, UnusableInput
+from hst_assets.imaging.forked import in_children, row_blocks, shared_array
+
+CORES = [1, 2, 3]
+
+
+def answer(value: int, wait_s: float = 0.0) -> int:
+    time.sleep(wait_s)
+    return value
+
+
+@pytest.mark.parametrize("cores", CORES)
+def test_answers_come_in_the_order_of_the_tasks(cores: int) -> None:
+    tasks = [partial(answer, index, 0.02 * (4 - index)) for index in range(5)]
+    assert in_children(tasks, cores) == [0, 1, 2, 3, 4]
+
+
+def test_each_task_has_a_process_of_its_own() -> None:
+    pids = in_children([os.getpid] * 3, 2)
+    assert len({*pids, os.getpid()}) == 4
+
+
+def test_no_more_run_at_a_time_than_there_are_cores() -> None:
+    times = shared_array((6, 2), np.float64)
+
+    def task(index: int) -> None:
+        times[index, 0] = time.monotonic()
+        time.sleep(0.05)
+        times[index, 1] = time.monotonic()
+
+    in_children([partial(task, index) for index in range(6)], 2)
+    began, ended = times.T
+    assert max(np.count_nonzero((began <= moment) & (ended > moment)) for moment in began) == 2
+
+
+def test_children_write_into_shared_arrays() -> None:
+    array = shared_array((4, 3), np.float32)
+    assert not array.any()
+
+    def fill(row: int) -> None:
+        array[row] = row + 1
+
+    in_children([partial(fill, row) for row in range(4)], 2)
+    assert np.array_equal(array, np.repeat([[1.0], [2.0], [3.0], [4.0]], 3, axis=1))
+
+
+def test_a_failure_of_the_vocabulary_arrives_as_it_is() -> None:
+    def fail() -> None:
+        raise UnusableInput("no stars", where="x.fits", next_step="Look at it")
+
+    with pytest.raises(UnusableInput, match=r"x\.fits: no stars\. Look at it"):
+        in_children([partial(answer, 1), fail], 2)
+
+
+def test_any_other_fault_is_a_failed_tool() -> None:
+    def fail() -> None:
+        raise KeyError("absent")
+
+    with pytest.raises(ToolFailed, match="KeyError: 'absent'"):
+        in_children([partial(answer, 1), fail], 2)
+
+
+def test_a_killed_child_is_out_of_memory() -> None:
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(OutOfMemory, match="signal 9"):
+        in_children([partial(answer, 1), die], 2)
+
+
+def test_a_child_that_leaves_without_an_answer_is_a_failure() -> None:
+    def leave() -> None:
+        os._exit(3)
+
+    with pytest.raises(ToolFailed, match="status 3"):
+        in_children([partial(answer, 1), leave], 2)
+
+
+def test_a_failure_ends_the_others() -> None:
+    pids = shared_array((1,), np.int64)
+
+    def linger() -> None:
+        pids[0] = os.getpid()
+        time.sleep(60)
+
+    def fail() -> None:
+        while not pids[0]:
+            time.sleep(0.01)
+        raise UnusableInput("no stars")
+
+    with pytest.raises(UnusableInput):
+        in_children([linger, fail], 2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids[0]), 0)
+
+
+def test_warnings_of_children_are_heard(caplog: pytest.LogCaptureFixture) -> None:
+    def warn(text: str) -> None:
+        logging.getLogger("drizzle").warning("%s", text)
+
+    with caplog.at_level(logging.WARNING):
+        in_children([partial(warn, "one"), partial(warn, "two")], 2)
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("drizzle", "one"),
+        ("drizzle", "two"),
+    ]
+
+
+@given(st.integers(1, 500), st.integers(1, 40))
+def test_blocks_cover_the_rows_once(n_rows: int, n_blocks: int) -> None:
+    blocks = row_blocks(n_rows, n_blocks)
+    rows = [row for low, high in blocks for row in range(low, high)]
+    assert rows == list(range(n_rows))
+    lengths = [high - low for low, high in blocks]
+    assert max(lengths) - min(lengths) <= 1
