@@ -22,6 +22,7 @@ from astropy.table import Table, vstack
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
+from hst_assets.astrometry.centroids import windowed_centroids
 from hst_assets.astrometry.working_copy import WorkingCopy, science_extensions
 from hst_assets.detectors import Detector
 from hst_assets.failures import UnusableInput
@@ -333,15 +334,16 @@ def _detected(
     kept = _core_is_clean(x, y, plane.spoilt) & (flux > 0)
     kept &= np.abs(np.asarray(found["roundness2"], float)) < _ROUNDNESS2
     kept[kept] = _survives_cleaning(plane, x[kept], y[kept], flux[kept], radius=fwhm_pix)
+    centre = windowed_centroids(plane.flux, x[kept], y[kept], fwhm_pix=fwhm_pix)
     table = Table(
         {
-            "x": x,
-            "y": y,
-            "flux": flux,
-            "snr": np.asarray(found["peak"], float),
-            "extver": np.full(len(x), plane.extver, dtype=np.int64),
+            "x": centre[:, 0],
+            "y": centre[:, 1],
+            "flux": flux[kept],
+            "snr": np.asarray(found["peak"], float)[kept],
+            "extver": np.full(len(centre), plane.extver, dtype=np.int64),
         }
-    )[kept]
+    )
     # DAOFIND's magnitude is that of the filtered peak over the threshold.
     over = 10 ** (-0.4 * np.asarray(found["daofind_mag"], float)[kept])
     return table, threshold_sigma * over
