@@ -20,6 +20,7 @@ from hst_assets.astrometry import sources
 from hst_assets.astrometry.field import Field, exposure_stars, read_field, star_fwhm_pix
 from hst_assets.astrometry.fit import Fit, FitTool
 from hst_assets.astrometry.gate import FitNumbers, Verdict, judge
+from hst_assets.astrometry.likely_cause import likely_cause
 from hst_assets.astrometry.measurement import measure
 from hst_assets.astrometry.star_list import write_star_lists
 from hst_assets.astrometry.working_copy import WorkingCopy
@@ -88,12 +89,18 @@ def align_copy(
     return {
         "files": [str(path.absolute()) for path in copy.files],
         "status": best.verdict.status,
-        "reason": best.verdict.reason,
+        "reason": _reason(best.verdict, field),
         "numbers": None if best.numbers is None else best.numbers.as_json(),
         "tries": [attempt.as_json() for attempt in tries],
         "matches": None if best.matches is None else str(best.matches.absolute()),
         "star_lists": [str(path) for path in lists],
     }
+
+
+def _reason(verdict: Verdict, field: Field) -> str:
+    """Why not PASS; of a failure also what stands out about the exposure."""
+    causes = (likely_cause(field),) if verdict.status == "FAIL" else ()
+    return "; ".join(filter(None, (verdict.reason, *causes)))
 
 
 def _first_threshold(field: Field, how: AlignmentSettings) -> float:

@@ -107,7 +107,7 @@ def exposure_planes(copy: WorkingCopy, detector: Detector) -> list[Plane]:
     Raises
     ------
     UnusableInput
-        If there is no SCI plane.
+        If there is no SCI plane, or one without an image, a celestial WCS, or flags of its shape.
     """
     with fits.open(copy.science, memmap=False) as science:
         versions = science_extensions(science)
@@ -121,19 +121,38 @@ def _exposure_plane(
     science: fits.HDUList, quality: fits.HDUList, extver: int, detector: Detector
 ) -> Plane:
     hdu = science["SCI", extver]
-    data = np.array(hdu.data, dtype=np.float64)
+    data, wcs = _image_with_wcs(hdu, science)
     name = next((each for each in _quality_names(detector) if (each, extver) in quality), None)
     stored = None if name is None else quality[name, extver].data
     flags = np.zeros(data.shape, np.int32) if stored is None else stored.astype(np.int32)
+    if flags.shape != data.shape:
+        raise UnusableInput(
+            f"{name},{extver} has the shape {flags.shape}, SCI {data.shape}",
+            where=quality.filename(),
+        )
     hot = 0 if detector.has_separate_dq or detector.is_infrared else _HOT_BIT
     return Plane(
         data=data,
         bad=((flags & detector.dq_bad & ~detector.dq_saturated) != 0) | ~np.isfinite(data),
         saturated=(flags & detector.dq_saturated) != 0,
         cosmic=(flags & (detector.dq_cosmic_ray | hot)) != 0,
-        wcs=read_wcs(hdu.header, science),
+        wcs=wcs,
         extver=extver,
     )
+
+
+def _image_with_wcs(hdu: Any, hdus: fits.HDUList) -> tuple[NDArray[np.float64], WCS]:
+    stored = getattr(hdu, "data", None)  # an HDU of which astropy makes nothing has none
+    where, name = hdus.filename(), f"{hdu.name},{hdu.ver}"
+    if stored is None or stored.ndim != 2 or stored.size == 0:
+        raise UnusableInput(f"{name} holds no image", where=where)
+    try:
+        wcs = read_wcs(hdu.header, hdus)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnusableInput(f"{name} has no WCS: {error}", where=where) from error
+    if not wcs.has_celestial:
+        raise UnusableInput(f"{name} has no celestial WCS", where=where)
+    return np.array(stored, dtype=np.float64), wcs
 
 
 def _quality_names(detector: Detector) -> tuple[str, ...]:

@@ -6,12 +6,15 @@ exposure from the archive carries its distortion (SIP, NPOL, D2IM) in the file, 
 
 from __future__ import annotations
 
+import math
 import shutil
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.failures import UnusableInput
 
@@ -65,7 +68,7 @@ def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
     Raises
     ------
     UnusableInput
-        If the file or its companion is not there.
+        If the file or its companion is not there, or not a whole FITS file.
     """
     copy = WorkingCopy.at(folder / raw.name)
     for path in copy.files:
@@ -74,11 +77,26 @@ def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
             raise UnusableInput("the file is not there", where=source)
         shutil.copyfile(source, path)
         path.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
-    _sanitise(copy.science)
+        _check_whole(path, source)
+    _settle_corrections(copy.science)
+    _give_scale(copy.science)
     return copy
 
 
-def _sanitise(path: Path) -> None:
+def _check_whole(path: Path, source: Path) -> None:
+    """Walk through all headers: astropy opens a file that was cut short with a mere warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="File may have been truncated")
+        try:
+            with fits.open(path, memmap=False) as hdus:
+                len(hdus)
+        except (OSError, AstropyUserWarning) as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # the disk's word, not that of the FITS reader
+            raise UnusableInput(f"not a whole FITS file: {error}", where=source) from error
+
+
+def _settle_corrections(path: Path) -> None:
     """Settle header states in which drizzlepac would stop and ask.
 
     A DGEOFILE without NPOLFILE makes AstroDrizzle prompt for a decision: the distortion that is
@@ -91,6 +109,20 @@ def _sanitise(path: Path) -> None:
         for key in ("NPOLFILE", "D2IMFILE"):
             if _blank(hdus[0].header.get(key)):
                 hdus[0].header[key] = "N/A"
+
+
+def _give_scale(path: Path) -> None:
+    """Write the IDCSCALE that stwcs needs where a plane has SIP terms and no scale of them.
+
+    It is the scale of the plane on which a tool undistorts the chips; the size of a pixel by the
+    CD matrix is within 0.5 % of the tables' own.
+    """
+    with fits.open(path, mode="update", memmap=False) as hdus:
+        for header in [hdu.header for hdu in hdus if hdu.name == "SCI"]:
+            if "A_ORDER" in header and "CD1_1" in header and "IDCSCALE" not in header:
+                cd = [header.get(f"CD{i}_{j}", 0.0) for i, j in ((1, 1), (2, 2), (1, 2), (2, 1))]
+                area = abs(cd[0] * cd[1] - cd[2] * cd[3])
+                header["IDCSCALE"] = (3600 * math.sqrt(area), "arcsec, of the CD matrix")
 
 
 def _blank(value: object, *, explicit: bool = False) -> bool:
