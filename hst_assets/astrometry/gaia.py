@@ -235,13 +235,14 @@ def _answer(service: str, query: str, deadline: float) -> Table:
 
 def _one_answer(service: str, query: str, deadline: float) -> Table:
     import requests
+    import urllib3.exceptions
 
     try:
         with _session(deadline) as session:
             body = _body(service, query, deadline, session)
-    except requests.Timeout:
+    except (requests.Timeout, urllib3.exceptions.TimeoutError):
         raise _Fault("it did not answer in time") from None
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _PassingFault(f"{type(error).__name__}: {error}") from error
     return _table(body)
 
@@ -257,7 +258,9 @@ def _body(service: str, query: str, deadline: float, session: requests.Session) 
         if not reply.ok:
             raise _Fault(f"status {reply.status_code} {reply.reason}")
         body = bytearray()
-        for chunk in reply.iter_content(_CHUNK_BYTES):
+        # Whatever has come, and no waiting for more: a service that sends byte after byte is never
+        # silent for long.
+        while chunk := reply.raw.read1(_CHUNK_BYTES, decode_content=True):
             body += chunk
             if time.monotonic() > deadline:
                 raise _Fault("it did not answer in time")
