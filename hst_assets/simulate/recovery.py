@@ -23,7 +23,7 @@ from hst_assets.simulate.scoring import (
 from hst_assets.simulate.truth import CampaignTruth
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Claim", "recovered"]
+__all__ = ["Claim", "recovered", "transient_claims"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def recovered(
         *_exposures(workdir, truth, max_offset_pix),
         *_pairs(stacks, truth, max_offset_pix),
         *_fluxes(stacks, truth, max_flux_error),
-        *_transient(workdir, truth, max_difference_error),
+        *transient_claims(workdir, truth, max_difference_error),
     ]
 
 
@@ -154,8 +154,18 @@ def _fluxes(
         )
 
 
-def _transient(workdir: WorkDir, truth: CampaignTruth, limit: float) -> Iterator[Claim]:
-    """What the differences between epochs show of the transient."""
+def transient_claims(workdir: WorkDir, truth: CampaignTruth, limit: float) -> Iterator[Claim]:
+    """What the differences between epochs show of the transient.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Whose differences are measured.
+    truth : CampaignTruth
+        The campaign, with a transient.
+    limit : float
+        On the relative error of its flux, besides three times its own error.
+    """
     index = QTable.read(workdir.difference_products, format="ascii.ecsv")
     for row in index:
         detector_key, _, filter_name = str(row["band"]).partition(".")

@@ -9,6 +9,7 @@ from hst_assets.simulate.geometry import chip_views
 from hst_assets.simulate.psf import psf_model
 from hst_assets.simulate.scoring import (
     alignment_scores,
+    difference_flux,
     image_offset,
     isolated_stars,
     offset_of_images,
@@ -128,3 +129,27 @@ def test_alignment_is_judged_against_the_frame_of_the_others(campaign):
     assert relative["relative_pix"][0] == 0
     jitter = np.hypot(np.ptp(truth.exposures["error_east"]), np.ptp(truth.exposures["error_north"]))
     assert relative["relative_pix"][1] * 0.05 == pytest.approx(jitter, rel=1e-2)
+
+
+@pytest.fixture
+def difference(mosaic, campaign):
+    """An ideal image as if it were a difference, with an error of 0.01 in each pixel."""
+    path = mosaic(name="difference.fits")
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.ImageHDU(np.full((900, 900), 0.01, "f4"), name="ERR"))
+    return path
+
+
+def test_a_source_on_a_difference_has_its_flux_and_error(difference, campaign):
+    """Errors of the 201 pixels within 0.4 arcsec add up in quadrature."""
+    star = star_fluxes(difference, campaign("acs_wfc"), *BAND)[0]
+    flux, error = difference_flux(difference, star["ra"], star["dec"], *BAND)
+    assert flux == pytest.approx(star["true_rate"], rel=0.01)
+    share = star["true_rate"] / flux  # the apertures' share of the light is about 0.9
+    assert error == pytest.approx(0.01 * np.sqrt(np.pi * 8**2) / 0.9, rel=0.1)
+    assert 0.99 < share < 1.01
+
+
+def test_a_source_beside_the_difference_is_refused(difference):
+    with pytest.raises(UnusableInput, match="not on this difference"):
+        difference_flux(difference, 150.2, 2.2, *BAND)
