@@ -29,6 +29,7 @@ from pydantic import (
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
+from hst_assets.sky_position import parse_position
 from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = [
@@ -328,10 +329,10 @@ class DrizzleSettings(_Section):
     #: (the guide's --no-rotation); one for all products of a target.
     no_rotation: bool = False
     #: Exposures (rootnames) that go into the reference image besides those chosen (--drizzle-add);
-    #: of the reference's detector and filter.
+    #: of the reference's detector and filter, in use or refused by the selection.
     add: Names = ()
-    #: Centre ("ra,dec", any usual notation) of a box that is masked in all exposures, and outside
-    #: of which the exposures of `add` are masked (--drizzle-mask).
+    #: Centre ("ra,dec", any usual notation) of a box that is masked in the exposures of the
+    #: reference image, and outside of which the exposures of `add` are masked (--drizzle-mask).
     mask: str | None = None
     #: Half the side of that box, in native pixels.
     mask_half_size_pix: Annotated[int, Field(ge=1)] = 200
@@ -376,6 +377,13 @@ class DrizzleSettings(_Section):
     max_bad_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     #: Largest departure of star fluxes on the product from those on the exposures.
     max_flux_error: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+    @field_validator("mask")
+    @classmethod
+    def _a_position(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_position(value)
+        return value
 
     @field_validator("object_name")
     @classmethod

@@ -19,6 +19,7 @@ from astropy.table import QTable
 
 from hst_assets.astrometry.absolute_catalog import make_absolute_catalog, read_absolute_catalog
 from hst_assets.astrometry.absolute_frame import Tie, image_tie, through_wcs, tie_anchor
+from hst_assets.astrometry.added_exposures import added_exposures, without_added
 from hst_assets.astrometry.cards import ANCHOR, SHORT_DIGEST
 from hst_assets.astrometry.distortion import Correction, correct, plan_corrections
 from hst_assets.astrometry.field import star_fwhm_pix
@@ -40,6 +41,7 @@ from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.imaging.astrodrizzle import drizzle
+from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
 from hst_assets.imaging.plan import decisive_settings, scale_of
 from hst_assets.provenance import (
@@ -97,10 +99,13 @@ def make_reference(
         )
     table = read_table(workdir.target_exposures)
     digests = ledger_digests(workdir)
-    standing = None if choose_afresh else _standing_choice(workdir, table, digests, settings)
-    choice = standing or choose_reference(table, settings)
-    corrections = plan_corrections(workdir, choice.exposures, settings)
-    inputs = raw_inputs(workdir, choice.exposures, digests)
+    candidates = without_added(table, settings.drizzle)
+    standing = None if choose_afresh else _standing_choice(workdir, candidates, digests, settings)
+    choice = standing or choose_reference(candidates, settings)
+    added = added_exposures(table, choice, settings.drizzle, workdir)
+    exposures = {**choice.exposures, **added}
+    corrections = plan_corrections(workdir, exposures, settings)
+    inputs = raw_inputs(workdir, exposures, digests)
     for correction in corrections.values():
         inputs |= correction.inputs
     inputs |= _absolute_input(workdir, settings)
@@ -111,9 +116,8 @@ def make_reference(
         settings={
             "alignment": _how_aligned(settings, choice),
             "gate": settings.gate.as_recipe(),
-            "drizzle": decisive_settings(
-                DETECTORS[choice.detector_key], len(choice.exposures), settings
-            ),
+            "drizzle": decisive_settings(DETECTORS[choice.detector_key], len(exposures), settings)
+            | _masked_and_added(settings, added),
         },
         tools=alignment_tools(settings),
     )
@@ -122,11 +126,20 @@ def make_reference(
         recipe,
         product,
         workdir,
-        lambda: _build(workdir, settings, choice, corrections, recipe, product),
+        lambda: _build(workdir, settings, choice, added, corrections, recipe, product),
         redo=redo or choose_afresh,
     )
     _keep_note(workdir, made, settings)
     return made
+
+
+def _masked_and_added(settings: Settings, added: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe has of drizzle.add and drizzle.mask: nothing where neither is set."""
+    box = box_of(settings.drizzle, sorted(added))
+    return {
+        **({"added": sorted(added)} if added else {}),
+        **({"box": box.as_json()} if box else {}),
+    }
 
 
 def _how_aligned(settings: Settings, choice: ReferenceChoice) -> dict[str, Any]:
@@ -216,12 +229,16 @@ def _build(
     workdir: WorkDir,
     settings: Settings,
     choice: ReferenceChoice,
+    added: Mapping[str, tuple[str, float]],
     corrections: Mapping[str, Correction],
     recipe: Recipe,
     product: Path,
 ) -> Result:
     with workdir.scratch(STAGE) as scratch:
-        members = _relative_alignment(workdir, settings, choice, corrections, scratch)
+        members = _relative_alignment(workdir, settings, choice, added, corrections, scratch)
+        box = box_of(settings.drizzle, sorted(added))
+        if box is not None:
+            _leave_out_beside(members, box)
         detector = DETECTORS[choice.detector_key]
         orientation_deg = orientation_of(members.anchor.raw)
         frame = frame_of_target(
@@ -240,6 +257,7 @@ def _build(
             label=f"reference_{choice.band}_{choice.epoch}",
             machine=settings.machine,
             cards=_cards(members, recipe),
+            box=box,
         )
         n_stars = _catalogue(workdir, settings, detector, members, product, scratch)
     facts = _facts(choice, members, workdir, product)
@@ -282,14 +300,16 @@ def _relative_alignment(
     workdir: WorkDir,
     settings: Settings,
     choice: ReferenceChoice,
+    added: Mapping[str, tuple[str, float]],
     corrections: Mapping[str, Correction],
     scratch: Path,
 ) -> _Members:
-    """Bring the exposures onto the deepest one that can be read."""
+    """Bring the exposures onto the deepest one that can be read; added ones are never that."""
+    exposures = {**choice.exposures, **added}
     targets, refused = correct(
         [
             Target(workdir.raw / name, rootname, choice.detector_key)
-            for name, (rootname, _) in choice.exposures.items()
+            for name, (rootname, _) in exposures.items()
         ],
         corrections,
         settings=settings,
@@ -301,10 +321,10 @@ def _relative_alignment(
     catalogue = scratch / "anchor.ecsv"
     unreadable = {
         name: refused[rootname].reason
-        for name, (rootname, _) in choice.exposures.items()
+        for name, (rootname, _) in exposures.items()
         if rootname in refused
     }
-    for anchor in targets:
+    for anchor in [target for target in targets if target.raw.name not in added]:
         itself = untouched(anchor, scratch, status="SKIPPED", method="none", reason="")
         if not itself.files:
             unreadable[anchor.raw.name] = itself.reason
@@ -335,6 +355,15 @@ def _relative_alignment(
     for target, outcome in pairs:
         _admit(members, target, outcome, settings)
     return members
+
+
+def _leave_out_beside(members: _Members, box: BoxMask) -> None:
+    """Leave out added exposures that have nothing to fill the box with."""
+    for path in [path for path in members.used if path.name in box.filled_by]:
+        if not reaches(path, box):
+            members.used.remove(path)
+            members.left_out[path.name] = "it does not reach into the box of drizzle.mask"
+            logger.warning("left out of the reference: %s, beside the box", path.name)
 
 
 def _tie(

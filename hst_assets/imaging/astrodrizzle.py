@@ -16,6 +16,7 @@ from typing import Any
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.imaging.frames import Frame, exposure_outlines
 from hst_assets.imaging.parameters import parameters
 from hst_assets.imaging.products import judge
@@ -73,6 +74,8 @@ class DrizzleRequest:
     others : sequence of `~pathlib.Path`, optional
         Aligned exposures of the same detector, in any filter, that show which pixels of
         `exposures` hold cosmic rays; they are not combined.
+    box : BoxMask, optional
+        What is masked in which exposure.
     """
 
     exposures: Sequence[Path]
@@ -83,6 +86,7 @@ class DrizzleRequest:
     label: str
     cards: Mapping[str, CardValue | tuple[CardValue, str]] = field(default_factory=dict)
     others: Sequence[Path] = ()
+    box: BoxMask | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ def drizzle(
     label: str,
     machine: MachineSettings,
     cards: Mapping[str, CardValue | tuple[CardValue, str]] | None = None,
+    box: BoxMask | None = None,
 ) -> DrizzleReport:
     """Combine exposures of one detector and filter; see `DrizzleRequest` for the arguments.
 
@@ -172,7 +177,9 @@ def drizzle(
     ToolFailed
         If AstroDrizzle fails, hangs, or leaves no usable product.
     """
-    request = DrizzleRequest(exposures, output, detector, frame, settings, label, cards or {})
+    request = DrizzleRequest(
+        exposures, output, detector, frame, settings, label, cards or {}, box=box
+    )
     (outcome,) = drizzle_many([request], workdir=workdir, machine=machine)
     if isinstance(outcome, HstAssetsError):
         raise outcome
@@ -285,6 +292,7 @@ def _arguments(request: DrizzleRequest, inside: Sequence[Path]) -> dict[str, Any
             [str(path.absolute()), str((companion_of(path) or path).absolute())]
             for path in request.others
         ],
+        "box": request.box.as_json() if request.box else None,
         "detector_key": request.detector.key,
         "frame": request.frame.as_json(),
         "parameters": parameters(request.detector, len(inside), request.settings),

@@ -28,7 +28,15 @@ from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.imaging import cards as product_cards
 from hst_assets.imaging import products
-from hst_assets.imaging.cosmic_rays import FLAG, flag_cosmic_rays, science_and_quality
+from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
+from hst_assets.imaging.box_mask import BoxMask, mask_boxes
+from hst_assets.imaging.cosmic_rays import (
+    FLAG,
+    MOST_HELPED,
+    MOST_OTHERS,
+    flag_cosmic_rays,
+    science_and_quality,
+)
 from hst_assets.imaging.direct_drizzle import drizzle_directly
 from hst_assets.imaging.engine import engine_of
 from hst_assets.imaging.frames import Frame, exposure_outlines, opened
@@ -75,6 +83,7 @@ def combine(
     cards: Mapping[str, Sequence[Any]],
     others: Sequence[Sequence[str]] = (),
     cores: int = 1,
+    box: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Drizzle copies of `exposures` and leave ``name`` and its preview in the current directory.
 
@@ -98,6 +107,8 @@ def combine(
         Absolute paths of exposures, and of their DQ, that tell cosmic rays from stars.
     cores : int, optional
         Processes at a time; the product does not depend on it.
+    box : mapping, optional
+        `BoxMask` as JSON.
 
     Returns
     -------
@@ -113,6 +124,8 @@ def combine(
     choices = DrizzleSettings.model_validate(settings)
     copies = _scratch_copies(exposures, companions, detector, choices)
     unread = flag_cosmic_rays(copies, others, detector) if others else []
+    if box is not None:
+        parameters = _boxed(copies, BoxMask.from_json(box), detector, parameters)
     planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
     complaints += unread
     if parameters["final_wht_type"] != choices.weight_type:
@@ -306,6 +319,25 @@ class _Complaints(logging.Handler):
             self.heard.append("the flat field is not at hand: inverse variances are without it")
         elif "due to aborted median" in text:
             self.heard.append("the median failed, so that cosmic rays were not rejected")
+
+
+def _boxed(
+    copies: Sequence[Path], box: BoxMask, detector: Detector, parameters: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Mask the box on the copies; the parameters with which the sky is still measured through it.
+
+    What fills the box is compared with nothing else there: one or two exposures are helped by the
+    ordinary ones, before these are masked.
+    """
+    filling = [path for path in copies if path.name in box.filled_by]
+    if 0 < len(filling) <= MOST_HELPED and detector.clean_cosmic_rays:
+        ordinary = [path for path in copies if path not in filling][:MOST_OTHERS]
+        pairs = [[str(path), path.name.replace("_c0m.fits", "_c1m.fits")] for path in ordinary]
+        flag_cosmic_rays(filling, pairs, detector)
+    mask_boxes(copies, box)
+    asked = str(parameters.get("sky_bits") or "")
+    bits = str(BOX_FLAG) if asked in {"", "0"} else f"{asked},{BOX_FLAG}"
+    return {**parameters, "sky_bits": bits}
 
 
 def _combined(

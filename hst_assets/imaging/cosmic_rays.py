@@ -29,11 +29,26 @@ from hst_assets.detectors import Detector
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.frames import opened
 
-__all__ = ["FLAG", "Chip", "cosmic_rays", "flag_cosmic_rays", "read_chips", "science_and_quality"]
+__all__ = [
+    "FLAG",
+    "MOST_HELPED",
+    "MOST_OTHERS",
+    "Chip",
+    "cosmic_rays",
+    "flag_cosmic_rays",
+    "read_chips",
+    "science_and_quality",
+]
 
 #: DQ bit set where a cosmic ray is found: one that AstroDrizzle does not take back, among no
 #: detector's good bits.
 FLAG = 8192
+
+#: Products of more exposures find their cosmic rays by themselves; on two, comparing them alone
+#: finds 90 % of the pixels, with others 98 %.
+MOST_HELPED = 2
+#: More others cost time and tell no more.
+MOST_OTHERS = 6
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -23,6 +23,7 @@ from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
 from hst_assets.imaging.astrodrizzle import CODE_VERSION, TOOLS
+from hst_assets.imaging.cosmic_rays import MOST_HELPED, MOST_OTHERS
 from hst_assets.imaging.engine import engine_of
 from hst_assets.imaging.frames import Outline, covering_frame
 from hst_assets.imaging.parameters import parameters
@@ -31,7 +32,6 @@ from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = [
-    "MOST_OTHERS",
     "STAGE",
     "AlignedExposure",
     "Product",
@@ -46,11 +46,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: Products of more exposures find their cosmic rays by themselves; on two, comparing them alone
-#: finds 90 % of the pixels, with others 98 %.
-_MOST_HELPED = 2
-#: More of them cost time and tell no more.
-MOST_OTHERS = 6
 _ENOUGH_OF_ONE_VISIT = 2
 #: Stage name in the record beside each drizzled image.
 STAGE = "drizzled_image"
@@ -210,13 +205,14 @@ def others_of(
     Returns
     -------
     tuple of AlignedExposure
-        At most `MOST_OTHERS` of the same detector, in any filter, that see the same piece of sky:
-        the nearest in time, of the same visit alone if it has two of them. So a stack of the
-        exposures of one visit is the visit's own product; and what changes in the sky is there.
+        At most six (`MOST_OTHERS`) of the same detector, in any filter, that see the same piece of
+        sky: the nearest in time, of the same visit alone if it has two of them. So a stack of
+        the exposures of one visit is the visit's own product; and what changes in the sky is
+        there.
         Empty where there are more than two exposures, or none hold cosmic rays (WFC3/IR).
     """
     detector = DETECTORS[exposures[0].detector_key]
-    if len(exposures) > _MOST_HELPED or not detector.clean_cosmic_rays:
+    if len(exposures) > MOST_HELPED or not detector.clean_cosmic_rays:
         return ()
     own = {exposure.rootname for exposure in exposures}
     visits = {visit_of_rootname(exposure.rootname) for exposure in exposures}
@@ -261,7 +257,8 @@ def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) 
     about = choices.frame if settings.target.ra_deg is not None else "minimal"
     return {
         "parameters": asked,
-        "engine": engine_of(choices, asked),
+        # That files are kept decides no pixel, though another engine keeps them.
+        "engine": engine_of(choices.model_copy(update={"keep_artifacts": False}), asked),
         "scale_arcsec": scale_of(detector, choices),
         "frame": about if choices.size_pix is None else choices.size_pix,
         "no_rotation": choices.no_rotation,

@@ -9,6 +9,7 @@ from hst_assets.astrometry import reference
 from hst_assets.astrometry.reference_frame import read_note
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.exposures.table import write_table
+from hst_assets.failures import BadConfiguration
 from hst_assets.provenance import Result, sha256_of_file
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -21,6 +22,7 @@ class Target:
         self.workdir = WorkDir(root, "sn1").create()
         self.rows = []
         self.built = []
+        self.detectors = {}
         monkeypatch.setattr(reference, "_build", self._build)
 
     def add(self, filter_name, epoch, exptime, used=True):
@@ -44,8 +46,9 @@ class Target:
     def exposures(self):
         return sorted(read_note(self.workdir)["choice"]["exposures"])
 
-    def _build(self, workdir, _settings, choice, _corrections, recipe, product):
+    def _build(self, workdir, _settings, choice, added, _corrections, recipe, product):
         self.built.append(choice.band)
+        self.added = sorted(added)
         product.write_text(choice.band)
         inputs = {key.removeprefix("raw:"): sha for key, sha in recipe.inputs.items()}
         note = {
@@ -75,7 +78,7 @@ class Target:
             {
                 "file": columns[0],
                 "rootname": columns[1],
-                "detector_key": ["wfc3_uvis"] * len(self.rows),
+                "detector_key": [self.detectors.get(root, "wfc3_uvis") for root in columns[1]],
                 "filter": columns[2],
                 "epoch": columns[3],
                 "exptime": np.array(columns[4], dtype=float) * u.s,
@@ -178,3 +181,68 @@ def test_a_lost_note_comes_back(target):
     target.workdir.reference_choice.unlink()
     assert not target.make().ran
     assert read_note(target.workdir) == before
+
+
+# ------------------------------------------------------------------ exposures that are added
+
+
+def with_added(*names, **drizzle):
+    return {"drizzle": {"add": list(names), **drizzle}}
+
+
+def test_added_exposures_are_not_chosen_among_but_built_in(target):
+    target.add("F606W", 2, 5000)
+    target.make(with_added("IAAA01A2Q"), choose_afresh=True)
+    assert target.exposures == FIRST
+    assert target.added == ["iaaa01a2q_flc.fits"]
+
+
+def test_an_exposure_that_the_selection_refused_may_be_added(target):
+    target.add("F606W", 2, 5, used=False)
+    assert target.make(with_added("iaaa01a2q")).ran
+    assert target.added == ["iaaa01a2q_flc.fits"]
+
+
+def test_adding_masking_and_the_boxs_size_each_build_again_and_only_once(target):
+    target.add("F606W", 2, 5000)
+    mask = {"mask": "150.1,2.2"}
+    ladder = [
+        with_added("iaaa01a2q"),
+        with_added("iaaa01a2q", **mask),
+        with_added("iaaa01a2q", **mask, mask_half_size_pix=50),
+        with_added(**mask),
+    ]
+    for settings in ladder:
+        assert target.make(settings).ran
+        assert not target.make(settings).ran
+    assert not target.make(with_added(mask="10:00:24 +02:12:00")).ran  # the same place
+
+
+def test_the_size_of_a_box_that_is_not_asked_for_does_not_matter(target):
+    assert not target.make({"drizzle": {"mask_half_size_pix": 50}}).ran
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("iaaa09a9q", "no exposure of sn1 in raw/"),
+        ("iaaa01a2q", "its filter is F814W, that of the reference F606W"),
+    ],
+)
+def test_what_cannot_be_added_is_told(target, name, said):
+    target.add("F814W", 2, 5)
+    with pytest.raises(BadConfiguration, match=said):
+        target.make(with_added(name))
+
+
+def test_an_added_exposure_of_another_detector_is_told(target):
+    target.add("F606W", 2, 5)
+    target.detectors["iaaa01a2q"] = "acs_wfc"
+    target._write_table()
+    with pytest.raises(BadConfiguration, match="its detector is acs_wfc"):
+        target.make(with_added("iaaa01a2q"))
+
+
+def test_a_mask_that_is_no_position_is_refused(target):
+    with pytest.raises(ValueError, match="not a position"):
+        target.make(with_added(mask="over there"))

@@ -21,8 +21,9 @@ from hst_assets.failures import (
 )
 from hst_assets.imaging import drizzling, making
 from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest
+from hst_assets.imaging.cosmic_rays import MOST_OTHERS
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
-from hst_assets.imaging.plan import MOST_OTHERS, AlignedExposure, others_of
+from hst_assets.imaging.plan import AlignedExposure, others_of
 from hst_assets.provenance import read_record
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir

@@ -1,0 +1,59 @@
+"""A position on the sky, read from what people write."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["parse_position"]
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
+
+
+def parse_position(text: str) -> tuple[float, float]:
+    """Right ascension and declination (ICRS, degrees) from ``"ra,dec"``.
+
+    Parameters
+    ----------
+    text : str
+        Decimal degrees, or sexagesimal with colons, spaces or letters; right ascension is in
+        hours where it is sexagesimal, unless it says degrees (``150d06m``). Without a comma, two
+        words or six numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or out of range.
+
+    Examples
+    --------
+    >>> parse_position("150.1, -2.5")
+    (150.1, -2.5)
+    >>> parse_position("10:00:24 +02:30:00")
+    (150.1, 2.5)
+    """
+    from astropy.coordinates import Angle
+
+    ra_text, dec_text = _two_parts(text)
+    in_degrees = _NUMBER.fullmatch(ra_text) or "d" in ra_text.lower()
+    try:
+        ra = float(Angle(ra_text, unit="deg" if in_degrees else "hourangle").deg)
+        dec = float(Angle(dec_text, unit="deg").deg)
+    except Exception as error:  # astropy raises what its parser does
+        raise ValueError(f"not a position: {text!r} ({error})") from error
+    if not (0.0 <= ra < 360.0 and -90.0 <= dec <= 90.0):
+        raise ValueError(f"not on the sky: {text!r} is {ra:g}, {dec:+g} degrees")
+    return round(ra, 9), round(dec, 9)
+
+
+def _two_parts(text: str) -> tuple[str, str]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) == 1:
+        words = text.split()
+        middle = len(words) // 2
+        if len(words) in {2, 6}:
+            parts = [" ".join(words[:middle]), " ".join(words[middle:])]
+    if len(parts) != 2 or not all(parts):
+        raise ValueError(
+            f"not a position: {text!r}; write right ascension and declination with a comma"
+        )
+    return parts[0], parts[1]

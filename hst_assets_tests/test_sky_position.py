@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from hst_assets.sky_position import parse_position
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "150.1,-2.5",
+        " 150.1 , -2.5 ",
+        "150.1 -2.5",
+        "10:00:24.0,-02:30:00",
+        "10:00:24.0 -02:30:00",
+        "10h00m24s, -2d30m00s",
+        "10h00m24s -2d30m",
+        "10 00 24 -02 30 00",
+        "10 00 24, -02 30 00",
+        "150d06m00s, -2d30m",
+        "10:00:24,-2.5",
+    ],
+)
+def test_usual_notations_are_read(text: str) -> None:
+    assert parse_position(text) == pytest.approx((150.1, -2.5), abs=1e-9)
+
+
+def test_a_declination_just_south_of_the_equator_is_south() -> None:
+    assert parse_position("0:00:00,-00:30:00") == pytest.approx((0.0, -0.5), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ",", "150.1", "150.1,", "150.1,-2.5,3", "here, there", "1 2 3", "nan,2"),
+        *("360,0", "-1,0", "10,91", "25:00:00,0", "10:61:00,0", "10:00:24,+91:00:00"),
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not "):
+        parse_position(text)
