@@ -88,7 +88,8 @@ def _check_whole(path: Path, source: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="File may have been truncated")
         try:
-            with fits.open(path, memmap=False) as hdus:
+            # Opened here: astropy leaves a file open that it can make nothing of.
+            with path.open("rb") as file, fits.open(file, memmap=False) as hdus:
                 len(hdus)
         except (OSError, AstropyUserWarning) as error:
             if getattr(error, "errno", None) is not None:

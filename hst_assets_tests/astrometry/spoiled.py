@@ -185,6 +185,13 @@ def cut_in_the_header(hdus, rng):
 
 
 @spoiler
+def no_times(hdus, rng):
+    for key in ("EXPSTART", "EXPEND", "EXPTIME", "DATE-OBS", "TIME-OBS"):
+        for hdu in hdus:
+            hdu.header.remove(key, ignore_missing=True)
+
+
+@spoiler
 def no_wcs(hdus, rng):
     header = hdus["SCI", 1].header
     for key in ("CTYPE", "CRVAL", "CRPIX"):
