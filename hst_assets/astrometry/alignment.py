@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Column, QTable, vstack
 
+from hst_assets.astrometry import hierarchical
 from hst_assets.astrometry.alignment_table import (
     alignment_row,
     alignment_summary,
@@ -27,7 +28,6 @@ from hst_assets.astrometry.alignment_table import (
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.distortion import Correction, correct, plan_corrections
 from hst_assets.astrometry.gate import judge_anchor
-from hst_assets.astrometry.hierarchical import align_hierarchically
 from hst_assets.astrometry.ladder import Onto, align_in_turn, with_methods
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
@@ -157,13 +157,17 @@ def _job(
         inputs |= corrections[each].inputs
     # What becomes of a failure is decided in the table: it must not run the tool again.
     how: dict[str, Any] = {"skip_tweakreg": True}
+    tools = alignment_tools(settings)
     if frame is not None:
         # It has the absolute catalogue among its own inputs.
         inputs["reference"] = frame.digest
         how = decisive_alignment(settings, str(row["detector_key"]))
         how["gate"] = settings.gate.as_recipe()
         del how["on_failure"]
-    recipe = Recipe("aligned_exposure", CODE_VERSION, inputs, how, alignment_tools(settings))
+        if settings.alignment.hierarchical:
+            how["drizzle_code_version"] = hierarchical.DRIZZLE_CODE_VERSION
+            tools += hierarchical.TOOLS
+    recipe = Recipe("aligned_exposure", CODE_VERSION, inputs, how, tools)
     target = Target(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name])
 
@@ -230,7 +234,8 @@ def _outcomes(
         if frame.is_alone(target.raw.name)
     }
     others = [target for target in targets if target.rootname not in outcomes]
-    align = align_hierarchically if settings.alignment.hierarchical else align_in_turn
+    in_epochs = settings.alignment.hierarchical
+    align = hierarchical.align_hierarchically if in_epochs else align_in_turn
     results = align(
         others,
         Onto(frame.catalogue, frame.absolute, frame.not_absolute),

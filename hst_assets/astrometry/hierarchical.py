@@ -22,13 +22,14 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.header import read_exposure
 from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
+from hst_assets.imaging.astrodrizzle import CODE_VERSION as DRIZZLE_CODE_VERSION
 from hst_assets.imaging.astrodrizzle import DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["METHOD", "TOOLS", "align_hierarchically"]
+__all__ = ["DRIZZLE_CODE_VERSION", "METHOD", "TOOLS", "align_hierarchically"]
 
 logger = logging.getLogger(__name__)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hst_assets.astrometry.hierarchical import TOOLS as HIERARCHICAL_TOOLS
 from hst_assets.astrometry.methods import METHODS
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.failures import MissingProduct
-from hst_assets.imaging.astrodrizzle import CODE_VERSION as DRIZZLE_CODE_VERSION
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -39,10 +37,7 @@ def uses_absolute_catalog(settings: Settings) -> bool:
 def alignment_tools(settings: Settings) -> tuple[str, ...]:
     """Distributions whose version decides an alignment by the methods in use."""
     methods = (METHODS[name] for name in settings.alignment.align_with)
-    tools = {tool for method in methods for tool in method.tools}
-    if settings.alignment.hierarchical:
-        tools |= set(HIERARCHICAL_TOOLS)
-    return TOOLS + tuple(sorted(tools))
+    return TOOLS + tuple(sorted({tool for method in methods for tool in method.tools}))
 
 
 def decisive_alignment(settings: Settings, detector_key: str) -> dict[str, Any]:
@@ -56,8 +51,6 @@ def decisive_alignment(settings: Settings, detector_key: str) -> dict[str, Any]:
     del how["update_wcs"]  # the reference files of exposures that are updated are inputs
     for figure in ("conv_width_pix", "tolerance_pix"):
         how[figure] = how[figure].get(detector_key)
-    if settings.alignment.hierarchical:
-        how["drizzle_code_version"] = DRIZZLE_CODE_VERSION
     if uses_absolute_catalog(settings):
         how["max_position_error_mas"] = settings.catalog.max_position_error_mas
     return how

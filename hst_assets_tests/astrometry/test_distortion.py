@@ -27,6 +27,7 @@ from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.astrometry.conftest import prepare
 from hst_assets_tests.astrometry.undistorted import distortion_table, undistorted
+from hst_assets_tests.stand_ins.crds import Crds
 
 TABLE = "sim1234pi_idc.fits"
 IDCTAB = f"iref${TABLE}"
@@ -198,6 +199,18 @@ def test_a_missing_file_is_an_input_that_will_be_there_one_day(stripped, table_f
     after = plan_corrections(stripped, names, settings_of(iref=table_folder))[names[0]]
     assert set(before.inputs) == set(after.inputs)
     assert before.inputs != after.inputs
+
+
+def test_what_is_not_here_is_fetched(stripped, table_folder):
+    service = Crds()
+    service.files[TABLE] = (table_folder / TABLE).read_bytes()
+    with service.running():
+        plans = plan_corrections(
+            stripped, names_in(stripped), settings_of(fetch=True, crds_url=service.url)
+        )
+    assert service.requests == [TABLE]
+    for correction in plans.values():
+        assert correction.files["IDCTAB"].path == stripped.reference_files / TABLE
 
 
 def test_a_header_that_names_a_path_is_a_failure_of_the_exposure(stripped):

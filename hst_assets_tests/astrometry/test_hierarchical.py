@@ -18,7 +18,6 @@ from hst_assets.astrometry.hierarchical import METHOD
 from hst_assets.astrometry.hierarchical_task import align_epoch, restore
 from hst_assets.astrometry.ladder import Onto
 from hst_assets.astrometry.outcome import Outcome, Target
-from hst_assets.astrometry.recipes import alignment_tools, decisive_alignment
 from hst_assets.astrometry.reference import make_reference
 from hst_assets.astrometry.visit_wcs import common_solution, restore_solution
 from hst_assets.detectors import DETECTORS
@@ -152,7 +151,10 @@ def test_the_epoch_is_on_record_and_nothing_changed_nothing_runs(sparse, rescued
         assert record.facts["tries"][0]["method"] == METHOD
         # All four decide what each of them is.
         assert sum(key.startswith("raw:") for key in record.recipe["inputs"]) == 4
+        assert set(hierarchical.TOOLS) <= set(record.recipe["tools"])
     json.dumps(made.facts)
+    # The reference is made of exposures that are aligned one by one.
+    assert not make_reference(sparse.workdir, settings).ran
 
 
 @pytest.mark.slow
@@ -187,15 +189,6 @@ def test_an_exposure_that_was_elsewhere_does_not_keep_its_epochs_wcs(sparse, cop
     assert max(errors.values(), default=0.0) < 0.3
     (row,) = result[np.asarray(result["rootname"]) == rootname]
     assert row["status"] == "FAIL" or rootname in errors
-
-
-# ------------------------------------------------------------------------------ what decides
-
-
-def test_the_option_decides_the_recipe():
-    one, two = Settings(), Settings(alignment=AlignmentSettings(hierarchical=True))
-    assert decisive_alignment(one, "wfc3_uvis") != decisive_alignment(two, "wfc3_uvis")
-    assert set(alignment_tools(two)) - set(alignment_tools(one)) == {"stsci.skypac", "tweakwcs"}
 
 
 # ------------------------------------------------------------- outcomes, from answers by hand
