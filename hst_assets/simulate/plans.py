@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
 from hst_assets.simulate.campaign import (
@@ -12,7 +14,7 @@ from hst_assets.simulate.campaign import (
     VisitPlan,
 )
 
-__all__ = ["DEMO_MJD", "demo_plan", "small_plan"]
+__all__ = ["DEMO_MJD", "demo_plan", "epochs_plan", "small_plan"]
 
 DEMO_MJD = 57210.25
 
@@ -123,6 +125,69 @@ def small_plan(
         visits=(visit_plan,),
         scene=_SMALL_SCENES[detector_key],
         seed=seed,
+    )
+
+
+#: Wider than the small exposures, where these have hardly a hundred stars.
+_WIDER_SUBARRAYS = {
+    "wfc3_uvis": Subarray(1000, 800, 768, 768),
+    "acs_wfc": Subarray(1000, 800, 640, 640),
+    "acs_hrc": None,
+}
+_WIDER_RADII_ARCSEC = {"wfc3_uvis": 26.0, "acs_wfc": 26.0, "acs_hrc": 22.0}
+_SECOND_FILTERS = {"wfc3_ir": "F160W"}
+
+
+def epochs_plan(detector_key: str, *, seed: int = 11) -> CampaignPlan:
+    """Two filters at two epochs, 40 days and 12 degrees of roll apart: alignment's accuracy.
+
+    Every exposure sees more than a hundred stars. The epochs' pointings are wrong by 0.07 and
+    0.39 arcsec, in different directions, and their rolls by 0.002 and 0.004 degrees.
+
+    Parameters
+    ----------
+    detector_key : str
+        Key of `hst_assets.detectors.DETECTORS`.
+    seed : int
+        Seed of sky and chance.
+
+    Raises
+    ------
+    BadConfiguration
+        If there is no such detector.
+    """
+    small = small_plan(detector_key, seed=seed)
+    radius = _WIDER_RADII_ARCSEC.get(detector_key, small.scene.radius_arcsec)
+    wider = (radius / small.scene.radius_arcsec) ** 2
+    scene = replace(
+        small.scene,
+        radius_arcsec=radius,
+        n_stars=round(small.scene.n_stars * wider),
+        n_isolated=round(small.scene.n_isolated * wider),
+    )
+    (visit,) = small.visits
+    subarray = _WIDER_SUBARRAYS.get(detector_key, visit.subarray)
+    filters = (*visit.filters, _SECOND_FILTERS.get(detector_key, "F814W"))
+    first = replace(
+        visit,
+        filters=filters,
+        subarray=subarray,
+        pointing_error_arcsec=(0.05, -0.05),
+        roll_error_deg=0.002,
+    )
+    second = replace(
+        first,
+        visit=f"{visit.visit[:-2]}02",
+        mjd=visit.mjd + 40.0,
+        pa_v3_deg=visit.pa_v3_deg + 12.0,
+        pointing_error_arcsec=(-0.24, 0.31),
+        roll_error_deg=-0.004,
+    )
+    return replace(
+        small,
+        name=f"epochs-{detector_key.replace('_', '-')}",
+        visits=(first, second),
+        scene=scene,
     )
 
 

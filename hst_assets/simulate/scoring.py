@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
     "image_offset",
     "isolated_stars",
     "offset_of_images",
+    "pair_offsets",
     "photometry_score",
     "star_fluxes",
     "star_positions",
@@ -319,6 +321,78 @@ def alignment_scores(
     scale = np.array([DETECTORS[key].pixel_scale_arcsec for key in table["detector_key"]])
     table["relative_pix"] = np.hypot(table["relative_east"], table["relative_north"]) / scale
     return table
+
+
+def pair_offsets(
+    exposures: Mapping[str, Path],
+    truth: CampaignTruth,
+    *,
+    places: Mapping[str, Table] | None = None,
+) -> Table:
+    """How far apart any two exposures of different filters or epochs put the same stars.
+
+    Parameters
+    ----------
+    exposures : mapping of rootname to path
+        Exposures with the WCS to judge.
+    truth : CampaignTruth
+        The campaign.
+    places : mapping of rootname to Table, optional
+        Where the stars are on each exposure: ``id``, ``chip`` (EXTVER), ``x``, ``y`` (0-based
+        pixels); the truth unless given.
+
+    Returns
+    -------
+    pairs : Table
+        ``first``, ``second`` (rootnames); ``offset_pix``: length of the median difference of the
+        positions on the sky, in native pixels (of two detectors, the coarser ones); ``median_pix``:
+        the median length, what roll and distortion leave and not only the shift; ``n_stars``.
+    """
+    planned = {str(row["rootname"]): row for row in truth.exposures}
+    stars = {name: truth.positions(name) if places is None else places[name] for name in exposures}
+    skies = {name: _on_sky(path, stars[name]) for name, path in exposures.items()}
+    rows = []
+    for first, second in combinations(exposures, 2):
+        one, other = planned[first], planned[second]
+        if (one["visit"], one["filter"]) == (other["visit"], other["filter"]):
+            continue
+        _, a, b = np.intersect1d(skies[first]["id"], skies[second]["id"], return_indices=True)
+        ra, dec, ra_other, dec_other = (
+            np.asarray(skies[name][column])[chosen]
+            for name, chosen in ((first, a), (second, b))
+            for column in ("ra", "dec")
+        )
+        offset = offset_between(ra, dec, ra_other, dec_other)
+        keys = (str(one["detector_key"]), str(other["detector_key"]))
+        scale = max(DETECTORS[key].pixel_scale_arcsec for key in keys)
+        east = 3600 * (ra_other - ra) * np.cos(np.radians(dec))
+        lengths = np.hypot(east, 3600 * (dec_other - dec))
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "offset_pix": float(np.hypot(offset.east_arcsec, offset.north_arcsec)) / scale,
+                "median_pix": float(np.median(lengths)) / scale,
+                "n_stars": len(a),
+            }
+        )
+    return Table(rows=rows)
+
+
+def _on_sky(exposure: Path, stars: Table) -> Table:
+    """``id``, ``ra``, ``dec`` of stars at pixels of an exposure by its WCS."""
+    parts = []
+    with fits.open(exposure) as hdus:
+        for hdu in hdus:
+            if hdu.name != "SCI":
+                continue
+            part = stars[np.asarray(stars["chip"]) == hdu.ver]
+            sky = WCS(hdu.header, hdus).all_pix2world(
+                np.asarray(part["x"]), np.asarray(part["y"]), 0
+            )
+            parts.append((np.asarray(part["id"]), *map(np.asarray, sky)))
+    columns = map(np.concatenate, zip(*parts, strict=True))
+    return Table(dict(zip(("id", "ra", "dec"), columns, strict=True)))
 
 
 # --------------------------------------------------------------------------------- photometry

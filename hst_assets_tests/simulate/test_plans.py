@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hst_assets.simulate.campaign import exposure_plans, simulate_campaign
-from hst_assets.simulate.plans import demo_plan, small_plan
+from hst_assets.simulate.plans import demo_plan, epochs_plan, small_plan
 from hst_assets.simulate.scoring import isolated_stars
 
 KEYS = ["wfc3_uvis", "wfc3_ir", "acs_wfc", "acs_hrc", "wfpc2"]
@@ -21,6 +21,19 @@ def test_a_small_exposure_has_stars_to_align_on(key, campaign):
 
 def test_full_frames_can_be_had():
     assert exposure_plans(small_plan("acs_hrc", full_frame=True))[0].subarray is None
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_two_epochs_differ_in_time_roll_pointing_and_filters(key):
+    exposures = exposure_plans(epochs_plan(key))
+    first, second = exposures[:4], exposures[4:]
+    assert {one.filter_name for one in first} == {one.filter_name for one in second}
+    assert len({one.filter_name for one in first}) == 2
+    assert second[0].mjd - first[0].mjd == pytest.approx(40)
+    assert second[0].pointing.pa_v3_deg - first[0].pointing.pa_v3_deg == pytest.approx(12)
+    sizes = [np.hypot(*one.error_arcsec) for one in exposures]
+    assert 0.04 < min(sizes) < 0.1
+    assert 0.35 < max(sizes) < 0.43
 
 
 def test_the_demo_errs_as_much_as_it_says():

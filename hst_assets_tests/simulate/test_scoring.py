@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 
 from hst_assets.failures import UnusableInput
@@ -13,10 +14,13 @@ from hst_assets.simulate.scoring import (
     image_offset,
     isolated_stars,
     offset_of_images,
+    pair_offsets,
     photometry_score,
     star_fluxes,
     star_positions,
 )
+from hst_assets.simulate.star_lists import write_headers
+from hst_assets.simulate.truth import CampaignTruth
 
 BAND = ("acs_wfc", "F606W")
 SCALE = 0.05
@@ -153,3 +157,45 @@ def test_a_source_on_a_difference_has_its_flux_and_error(difference, campaign):
 def test_a_source_beside_the_difference_is_refused(difference):
     with pytest.raises(UnusableInput, match="not on this difference"):
         difference_flux(difference, 150.2, 2.2, *BAND)
+
+
+@pytest.fixture
+def two_epochs(tmp_path):
+    """Three exposures of headers: two of one band and epoch, and one 0.3 pixel north of them."""
+    first = write_headers("acs_hrc", tmp_path)
+    names = {"jlst01aaq": 0.0, "jlst01abq": 0.0, "jlst02aaq": 0.3}
+    truth = CampaignTruth(tmp_path)
+    truth.folder.mkdir()
+    grid = np.linspace(50, 950, 7)
+    x, y = (axis.ravel() for axis in np.meshgrid(grid, grid))
+    stars = Table({"id": np.arange(49), "chip": np.ones(49, int), "x": x, "y": y})
+    rows, paths = [], {}
+    for name, north_pix in names.items():
+        paths[name] = tmp_path / f"{name}_flt.fits"
+        with fits.open(first) as hdus:
+            hdus["SCI", 1].header["CRVAL2"] += north_pix * 0.027 / 3600
+            hdus.writeto(paths[name], overwrite=paths[name] == first)
+        stars.write(truth.folder / f"{name}_stars.ecsv")
+        rows.append((name, name[:6], "acs_hrc", "F606W"))
+    table = Table(rows=rows, names=("rootname", "visit", "detector_key", "filter"))
+    table.write(truth.folder / "exposures.ecsv")
+    return truth, paths
+
+
+def test_exposures_are_compared_across_epochs_by_their_headers(two_epochs):
+    truth, paths = two_epochs
+    pairs = pair_offsets(paths, truth)
+    assert len(pairs) == 2  # not those of one band and epoch
+    assert np.asarray(pairs["offset_pix"]) == pytest.approx([0.3, 0.3], abs=1e-3)
+    assert np.asarray(pairs["median_pix"]) == pytest.approx([0.3, 0.3], abs=1e-3)
+    assert set(pairs["n_stars"]) == {49}
+
+
+def test_exposures_are_compared_from_measured_places_where_these_are_given(two_epochs):
+    truth, paths = two_epochs
+    places = {name: truth.positions(name)[5:] for name in paths}
+    places["jlst02aaq"]["y"] = places["jlst02aaq"]["y"] + 10.0
+    (pair, _) = pair_offsets(paths, truth, places=places)
+    # HRC pixels are 0.0283 x 0.0249 arcsec, and its name says 0.027.
+    assert 8.5 < pair["offset_pix"] < 11.0
+    assert pair["n_stars"] == 44
