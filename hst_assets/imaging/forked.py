@@ -36,7 +36,11 @@ def shared_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     kind = np.dtype(dtype)
     n_bytes = max(math.prod(shape) * kind.itemsize, 1)
     # Anonymous and shared: it has no name, so that nothing is left behind by a killed process.
-    return np.frombuffer(mmap.mmap(-1, n_bytes), kind, math.prod(shape)).reshape(shape)
+    memory = mmap.mmap(-1, n_bytes)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, kind, math.prod(shape)).reshape(shape)
 
 
 def row_blocks(n_rows: int, n_blocks: int) -> list[tuple[int, int]]:

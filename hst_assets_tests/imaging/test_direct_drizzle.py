@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
+
+pytestmark = pytest.mark.timeout(1800)  # eighty products are made in one go
 
 MACHINE = MachineSettings(max_cores=2, tool_timeout_s=300)
 N_EXPOSURES = {"wfc3_uvis": 7, "wfc3_ir": 3, "acs_wfc": 3, "acs_hrc": 3, "wfpc2": 2}
@@ -229,3 +232,48 @@ def test_pixels_do_not_depend_on_the_number_of_cores(
         assert np.array_equal(one, three, equal_nan=True)
     for hdus in products:
         hdus.close()
+
+
+# ----------------------------------------------------------------------------- its own arithmetic
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from hst_assets.imaging import direct_drizzle
+    return direct_drizzle
+
+
+@pytest.mark.slow
+def test_the_gradient_is_drizzlepacs(engine: Any) -> None:
+    from drizzlepac.quickDeriv import qderiv
+
+    image = np.random.default_rng(1).normal(50, 10, (37, 23)).astype(np.float32)
+    assert np.array_equal(engine._gradient(image), qderiv(image))
+
+
+@pytest.mark.slow
+def test_a_mask_is_eroded_as_by_a_convolution(engine: Any) -> None:
+    from scipy.signal import convolve2d
+
+    mask = np.random.default_rng(2).random((31, 40)) < 0.9
+    whole = convolve2d(mask, np.ones((3, 3)), boundary="symm", mode="same") >= 9
+    assert np.array_equal(engine._eroded(mask), whole)
+
+
+@pytest.mark.slow
+def test_the_context_has_a_plane_for_every_32_chips(engine: Any) -> None:
+    shape = (4, 5)
+    total, weight = np.zeros(shape), np.zeros(shape)
+    context = np.zeros((2, *shape), np.int32)
+    ones = np.ones((2, 2), np.float32)
+    hit = np.array([[True, False], [True, True]])
+    window = engine._Window(slice(1, 3), slice(2, 4), ones, ones, hit)
+    for block in ((0, 2), (2, 4)):
+        engine._add([(1, window), (32, window), (33, window)], total, weight, context, block)
+    assert weight.sum() == 12
+    bits = context.view(np.uint32)[:, 1:3, 2:4]
+    assert np.array_equal(bits[0], np.where(hit, 1 + 2**31, 0))
+    assert np.array_equal(bits[1], np.where(hit, 1, 0))
+    assert not context[:, 0].any() and not context[:, :, :2].any()
