@@ -142,13 +142,16 @@ class Exposed:
     ----------
     time_s : ndarray
         Effective exposure time.
+    number : ndarray
+        Chips that reached it.
     reads_per_s : ndarray
-        Number of exposures over their exposure time: each was read once.
+        Their number over their exposure time: each was read once.
     area : ndarray
         Area of the product's pixel over that of the native pixels that fell on it.
     """
 
     time_s: Image
+    number: Image
     reads_per_s: Image
     area: Image
 
@@ -185,6 +188,7 @@ def exposed(model: NoiseModel, wht: Image, ctx: NDArray[np.int32]) -> Exposed:
         effective = np.where(reached, wht / np.where(area > 0, area, 1.0), 0.0)
     return Exposed(
         time_s=np.where(reached, effective, 0.0).astype(np.float32),
+        number=np.where(reached, number, 0.0).astype(np.float32),
         reads_per_s=np.where(reached, number / np.maximum(time, 1e-9), 0.0).astype(np.float32),
         area=area.astype(np.float32),
     )

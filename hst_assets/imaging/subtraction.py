@@ -42,6 +42,7 @@ class Flag(IntFlag):
     NO_TEMPLATE = 2
     SATURATED = 4
     STAR_CORE = 8
+    ONE_EXPOSURE = 16
 
 
 #: What the bits mean.
@@ -50,6 +51,7 @@ FLAGS: dict[Flag, str] = {
     Flag.NO_TEMPLATE: "no weight in the template; SCI and ERR are NaN",
     Flag.SATURATED: "saturated or beside it, in either image",
     Flag.STAR_CORE: "a star may leave more light than noise here",
+    Flag.ONE_EXPOSURE: "one exposure alone in either: cosmic rays stay",
 }
 
 #: Pixels are empty sky where both images are below so many errors.
@@ -75,6 +77,8 @@ class Stack:
         Counts per second and their one-sigma errors; NaN where nothing reached.
     saturated : ndarray (ny, nx) of bool
         Where a single exposure came near to full well.
+    alone : ndarray (ny, nx) of bool
+        Where one exposure reached, whose cosmic rays nothing tells from sources.
     frame : Frame
         Its pixels.
     model : NoiseModel
@@ -88,6 +92,7 @@ class Stack:
     rate: Image
     error: Image
     saturated: Mask
+    alone: Mask
     frame: Frame
     model: NoiseModel
     primary: fits.Header
@@ -175,7 +180,16 @@ def read_stack(path: Path, frame: Frame, detector: Detector) -> Stack:
     # Native pixels of the longest exposure, were all of them as long.
     electrons = rate * model.gain_e * max(model.exptimes_s)
     full = electrons > _FULL * detector.saturation_e * np.maximum(reached.area, 1e-6)
-    return Stack(rate, error, full & (reached.area > 0), frame, model, primary, detector)
+    return Stack(
+        rate=rate,
+        error=error,
+        saturated=full & (reached.area > 0),
+        alone=(reached.number == 1) & detector.clean_cosmic_rays,
+        frame=frame,
+        model=model,
+        primary=primary,
+        detector=detector,
+    )
 
 
 def subtract(epoch: Stack, template: Stack) -> Difference:
@@ -194,7 +208,8 @@ def subtract(epoch: Stack, template: Stack) -> Difference:
     data = epoch.rate * np.float32(scale) - template.rate
     error = np.hypot(epoch.error * np.float32(scale), template.error)
     quiet = _empty(epoch, template) & both
-    sky, sky_error = _residual_sky(data[quiet])
+    correlation = correlation_ratio(template.model.drop_ratio, template.model.kernel)
+    sky, sky_error = _residual_sky(_sampled(data[quiet]), correlation or 1.0)
     data = np.where(both, data - np.float32(sky or 0.0), np.nan).astype(np.float32)
     error = np.where(both, error, np.nan).astype(np.float32)
     stars = compare_stars(
@@ -205,8 +220,7 @@ def subtract(epoch: Stack, template: Stack) -> Difference:
         detector=template.detector,
     )
     flags = _flags(epoch, template, error, stars)
-    correlation = correlation_ratio(template.model.drop_ratio, template.model.kernel)
-    pulls = data[quiet] / error[quiet]
+    pulls = _sampled(data[quiet] / error[quiet])
     enough = pulls.size >= _FEWEST_EMPTY
     figures = Figures(
         n_pixels=int(np.count_nonzero(both)),
@@ -223,8 +237,14 @@ def subtract(epoch: Stack, template: Stack) -> Difference:
     return Difference(data, error, flags, template.frame, figures)
 
 
-#: Fewer empty pixels give no figure.
+#: Fewer empty pixels give no figure; more than so many make none better.
 _FEWEST_EMPTY = 100
+_MOST_EMPTY = 2_000_000
+
+
+def _sampled(values: Image) -> Image:
+    """Evenly chosen values, at most `_MOST_EMPTY`."""
+    return values[:: max(1, -(-values.size // _MOST_EMPTY))]
 
 
 def _overlap(epoch: Stack, template: Stack) -> tuple[Stack, Stack]:
@@ -259,6 +279,7 @@ def _cut(stack: Stack, left: int, bottom: int, right: int, top: int) -> Stack:
         rate=stack.rate[window],
         error=stack.error[window],
         saturated=stack.saturated[window],
+        alone=stack.alone[window],
         frame=frame,
     )
 
@@ -281,12 +302,15 @@ def _empty(epoch: Stack, template: Stack) -> Mask:
     return empty
 
 
-def _residual_sky(values: Image) -> tuple[float | None, float | None]:
-    """Median of empty pixels and its error; None where there are too few."""
+def _residual_sky(values: Image, correlation: float) -> tuple[float | None, float | None]:
+    """Median of empty pixels and its error; None where there are too few.
+
+    Neighbours share native pixels, so that the median is less certain than their scatter says.
+    """
     if values.size < _FEWEST_EMPTY:
         return None, None
     kept = np.ma.compressed(sigma_clip(values, sigma=4.0, maxiters=5, cenfunc="median"))
-    return float(np.median(kept)), float(1.2533 * np.std(kept) / math.sqrt(kept.size))
+    return float(np.median(kept)), float(1.2533 * correlation * np.std(kept) / math.sqrt(kept.size))
 
 
 def _flags(epoch: Stack, template: Stack, error: Image, stars: StarComparison) -> NDArray[np.int16]:
@@ -302,6 +326,7 @@ def _flags(epoch: Stack, template: Stack, error: Image, stars: StarComparison) -
     with np.errstate(invalid="ignore"):
         steep = np.fmax(_steepness(template.rate), _steepness(epoch.rate)) * moved > error
     flags[steep] |= Flag.STAR_CORE
+    flags[(epoch.alone | template.alone) & np.isfinite(error)] |= Flag.ONE_EXPOSURE
     return flags
 
 

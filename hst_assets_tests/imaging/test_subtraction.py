@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.subtraction import FLAGS, Flag, Stack, read_stack, subtract
@@ -156,6 +157,22 @@ def test_saturation_is_flagged_with_what_it_left_empty(tmp_path) -> None:
     )
     assert np.all(found.flags[hole] & Flag.SATURATED)
     assert not np.any(found.flags[150:] & Flag.SATURATED)
+
+
+@pytest.mark.parametrize(("detector", "flagged"), [("wfc3_uvis", True), ("wfc3_ir", False)])
+def test_one_exposure_alone_is_flagged_where_cosmic_rays_stay(tmp_path, detector, flagged) -> None:
+    """Ramps of the infrared detector are cleaned of them in calibration."""
+    header = primary_header()
+    made = planes(header, seed=1)
+    made["CTX"][50:60] = 2
+    made["WHT"][50:60] /= 2
+    path = tmp_path / "partly.fits"
+    hdus = [fits.ImageHDU(data, name=name) for name, data in made.items()]
+    fits.HDUList([fits.PrimaryHDU(header=header), *hdus]).writeto(path)
+    epoch = read_stack(path, FRAME, DETECTORS[detector])
+    alone = subtract(epoch, stack(tmp_path, seed=2)).flags & Flag.ONE_EXPOSURE > 0
+    assert np.all(alone[50:60]) == flagged
+    assert not np.any(np.delete(alone, np.s_[50:60], axis=0))
 
 
 # ----------------------------------------------------------------------------------- failures
