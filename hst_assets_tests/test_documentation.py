@@ -25,7 +25,7 @@ _SETTING = re.compile(
     r"[` ](target|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
     r"|difference|machine)\.([a-z_]+)(?=[`= ])"
 )
-_COMMAND = re.compile(r"hst-assets (ingest|materialize|status|settings|demo)\b([^`\n]*)")
+_COMMAND = re.compile(r"hst-assets (ingest|materialize|status|settings|clean|demo)\b([^`\n]*)")
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
@@ -74,7 +74,7 @@ def test_every_page_is_in_a_table_of_contents() -> None:
     for page in PAGES:
         for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), re.DOTALL):
             names = [line for line in block.splitlines() if line and not line.startswith(":")]
-            listed |= {(page.parent / f"{name}.md").resolve() for name in names}
+            listed |= {path.resolve() for name in names for path in page.parent.glob(f"{name}.md")}
     pages = {path.resolve() for path in PAGES} - {PROJECT / "README.md", DOCS / "index.md"}
     assert pages - listed == set()
 
