@@ -133,11 +133,12 @@ def align_hierarchically(
 
 
 def _epochs(targets: Sequence[Target]) -> list[_Epoch]:
-    """Groups of at least two exposures; a single one would gain nothing."""
+    """Groups of at least two whole exposures; a single one would gain nothing."""
     groups: dict[tuple[str, str, str], list[Target]] = {}
     for target in targets:
         try:
             exposure = read_exposure(target.raw)
+            exposure_outlines(target.raw)
         except UnusableInput as error:
             logger.info("%s takes no part in an epoch: %s", target.rootname, error)
             continue

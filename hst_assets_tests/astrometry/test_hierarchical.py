@@ -32,6 +32,7 @@ from hst_assets.simulate.campaign import (
     VisitPlan,
     simulate_campaign,
 )
+from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.astrometry.conftest import prepare
@@ -189,6 +190,27 @@ def test_an_exposure_that_was_elsewhere_does_not_keep_its_epochs_wcs(sparse, cop
     assert max(errors.values(), default=0.0) < 0.3
     (row,) = result[np.asarray(result["rootname"]) == rootname]
     assert row["status"] == "FAIL" or rootname in errors
+
+
+# --------------------------------------------------------------------------- what is an epoch
+
+
+def test_an_epoch_has_two_exposures_of_a_filter_and_no_broken_one(tmp_path):
+    plan = small_plan("wfc3_ir", filters=("F110W", "F160W"), n_exposures=3)
+    truth = simulate_campaign(plan, tmp_path)
+    paths = sorted(truth.science_files())
+    targets = [Target(path, path.name[:9], "wfc3_ir") for path in paths]
+
+    def epochs():
+        found = hierarchical._epochs(targets)
+        return {epoch.band: [target.rootname for target in epoch.targets] for epoch in found}
+
+    names = [target.rootname for target in targets]
+    assert epochs() == {"wfc3_ir.f110w": names[:3], "wfc3_ir.f160w": names[3:]}
+    for path in (paths[1], paths[3], paths[4]):
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:-40_000])
+    assert epochs() == {"wfc3_ir.f110w": [names[0], names[2]]}
 
 
 # ------------------------------------------------------------- outcomes, from answers by hand
