@@ -276,4 +276,5 @@ def test_the_context_has_a_plane_for_every_32_chips(engine: Any) -> None:
     bits = context.view(np.uint32)[:, 1:3, 2:4]
     assert np.array_equal(bits[0], np.where(hit, 1 + 2**31, 0))
     assert np.array_equal(bits[1], np.where(hit, 1, 0))
-    assert not context[:, 0].any() and not context[:, :, :2].any()
+    assert not context[:, 0].any()
+    assert not context[:, :, :2].any()
