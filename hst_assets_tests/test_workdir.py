@@ -51,6 +51,10 @@ def test_every_path_lies_in_the_work_directory(workdir):
         workdir.reference_image("acs_hrc.f606w", 3),
         workdir.epoch_stack("acs_hrc.f606w", "020413", 3),
         workdir.filter_stack("acs_hrc.f606w", "47Tuc"),
+        workdir.difference("acs_hrc.f606w", 3, 1),
+        workdir.difference_products,
+        workdir.visit_footprints("j8bt06"),
+        workdir.target_footprints,
         workdir.log("drizzle", "field/j8bt06"),
     ]
     assert all(os.path.normpath(path).startswith(f"{workdir.base}/") for path in products)
@@ -61,6 +65,11 @@ def test_products_have_the_names_of_the_guide(workdir):
     assert name == "SN.wfc3_uvis.f606w.ut180601_0007.drc.fits"
     assert workdir.reference_image("wfc3_uvis.f606w", 7).parent == workdir.base
     assert workdir.reference_image("wfc3_uvis.f606w", 7).name == "wfc3_uvis.f606w.ref_0007.drc.fits"
+
+
+def test_differences_name_both_epochs(workdir):
+    name = workdir.difference("wfc3_uvis.f606w", 12, 3, "SN").name
+    assert name == "SN.wfc3_uvis.f606w.diff_0012-0003.fits"
 
 
 def test_relative_and_absolute_are_inverse(workdir, tmp_path):
