@@ -193,11 +193,11 @@ class AlignmentSettings(_Section):
     #: Methods in the order in which they are tried on an exposure (the guide's --align-with);
     #: the first that passes the gate wins.
     align_with: Methods = ("tweakreg",)
-    #: Align the drizzled epochs of each visit to the reference first, hand their shifts on to the
-    #: exposures, then align these (--hierarchical).
+    #: Align the drizzled epochs of each visit to the reference first, hand their motion on to the
+    #: exposures, then align these; those that fail keep their epoch's WCS (--hierarchical).
     hierarchical: bool = False
-    #: Compute the WCS anew from the detector's reference files: where an exposure comes without
-    #: distortion, always, or never.
+    #: Compute the WCS anew from the detector's reference files: where an exposure's header has no
+    #: distortion (no SIP polynomials), always (from the spacecraft's pointing), or never.
     update_wcs: Literal["if_needed", "always", "never"] = "if_needed"
     #: Keep the archive's WCS and say so in every product.
     skip_tweakreg: bool = False
@@ -268,7 +268,10 @@ class CatalogSettings(_Section):
 
 
 class ReferenceFileSettings(_Section):
-    """Where the detectors' distortion files are found, in this order."""
+    """Where the detectors' distortion files are found, in this order.
+
+    Relative folders are from the work directory.
+    """
 
     #: Folder of WFC3's reference files; None: $iref.
     iref: Path | None = None
