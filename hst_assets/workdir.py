@@ -31,7 +31,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.failures import BadConfiguration, MissingProduct, TransientFailure
 from hst_assets.identifiers import validate_target, validate_visit
 
 __all__ = ["ROOT_VARIABLE", "WorkDir", "default_root", "publish", "targets_in", "write_atomically"]
@@ -332,6 +332,30 @@ class WorkDir:
         self.runfiles.mkdir(parents=True, exist_ok=True)
         with (self.runfiles / f"{name.replace('/', '_')}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold every lock of this work directory, so that nothing is made in it meanwhile.
+
+        Raises
+        ------
+        TransientFailure
+            If a process works in it.
+        """
+        self.runfiles.mkdir(parents=True, exist_ok=True)
+        (self.runfiles / "scratch.lock").touch()
+        with ExitStack() as held:
+            for path in sorted([*self.runfiles.glob("*.lock"), *self.runfiles.glob("*.alive")]):
+                handle = held.enter_context(path.open("a"))
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise TransientFailure(
+                        f"a run is in flight ({path.stem})",
+                        where=self.base,
+                        next_step="Wait until it is done, or stop it",
+                    ) from None
             yield
 
 

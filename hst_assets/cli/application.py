@@ -9,7 +9,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import demo, ingest, materialize, settings, status
+from hst_assets.cli import clean, demo, ingest, materialize, settings, status
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import BadConfiguration, HstAssetsError
 
@@ -31,6 +31,7 @@ application.command("ingest")(ingest.ingest_command)
 application.command("materialize")(materialize.materialize_command)
 application.command("status")(status.status_command)
 application.command("settings")(settings.settings_command)
+application.command("clean")(clean.clean_command)
 application.command("demo")(demo.demo_command)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from hst_assets.cli.clean import clean_target
 from hst_assets.cli.deployment import opened_instance
 from hst_assets.cli.terminal import RootOption, TargetArgument, errors, output, root_or_default
 from hst_assets.failures import ToolFailed
@@ -26,14 +27,19 @@ def materialize_command(
         bool, typer.Option("--redo-astrometry", help="Align again.")
     ] = False,
     redo_astrodrizzle: Annotated[
-        bool, typer.Option("--redo-astrodrizzle", help="Drizzle again.")
+        bool, typer.Option("--redo-astrodrizzle", "--redrizzle", help="Drizzle again.")
     ] = False,
     clobber: Annotated[bool, typer.Option("--clobber", help="Make everything again.")] = False,
+    cleanup: Annotated[
+        bool,
+        typer.Option("--cleanup", help="Afterwards, if nothing failed, clean as 'clean' does."),
+    ] = False,
     root: RootOption = None,
 ) -> None:
     """Materialize the assets of a target; what has not changed is not made again."""
+    workdir = WorkDir(root_or_default(root), target)
     materialize_target(
-        WorkDir(root_or_default(root), target),
+        workdir,
         assets=_split(select),
         visits=_split(visit),
         redo={
@@ -43,6 +49,8 @@ def materialize_command(
             "clobber": clobber,
         },
     )
+    if cleanup:
+        clean_target(workdir)
 
 
 def materialize_target(

@@ -172,3 +172,55 @@ def test_markup_in_a_name_is_shown_as_it_is(cli):
     result = cli("status", "[/foo]")
     assert result.code == 2
     assert "'[/foo]'" in result.err
+
+
+@pytest.mark.slow
+def test_what_was_cleaned_is_made_again_when_it_is_needed(cli, root, small_campaign):
+    workdir = WorkDir(root, "sn1")
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    cli("settings", "sn1", "drizzle.keep_artifacts=true")
+    first = cli("materialize", "sn1", "--cleanup")
+    assert first.code == 0, first.err
+    assert "kept scratch products of AstroDrizzle" in first.out
+    assert not list(workdir.runfiles.glob("artifacts.*"))
+    (stack,) = workdir.drizzle.glob("*.ut*.drc.fits")
+    before = sha256_of_file(stack)
+    raw = _stamps_of(workdir.raw)
+
+    cleaned = cli("clean", "sn1", "--working-copies")
+    assert cleaned.code == 0, cleaned.err
+    assert "removed 2 aligned working copies" in cleaned.out
+    assert "removed 1 drizzles of visits" in cleaned.out
+    assert not list(workdir.workspace.glob("*_flc.fits"))
+    assert stack.is_file()
+
+    again = cli("materialize", "sn1", "--redrizzle")
+    assert again.code == 0, again.err
+    assert len(list(workdir.workspace.glob("*_flc.fits"))) == 2
+    assert list(workdir.workspace.glob("isim01.*.drc.fits"))
+    assert sha256_of_file(stack) == before
+    assert _stamps_of(workdir.raw) == raw
+
+
+def _stamps_of(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_cleaning_waits_for_no_run_but_refuses(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    with WorkDir(root, "sn1").lock("drizzled_stacks"):
+        result = cli("clean", "sn1")
+    assert result.code == 1
+    assert "a run is in flight (drizzled_stacks)" in result.err
+    assert "freed" in cli("clean", "sn1").out
+
+
+def test_a_run_that_failed_is_not_cleaned_up_after(cli, root, small_campaign):
+    workdir = WorkDir(root, "sn1")
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    cli("settings", "sn1", "selection.only_filter=['F225W']")
+    (workdir.runfiles / "artifacts.drizzle.x").mkdir(parents=True)
+    assets = "raw_exposures,exposure_table,target_exposures"
+    result = cli("materialize", "sn1", "--cleanup", "--select", assets)
+    assert result.code == 1
+    assert (workdir.runfiles / "artifacts.drizzle.x").is_dir()

@@ -1,0 +1,126 @@
+"""Freeing the disk: what a target's work directory can do without.
+
+Nothing that is removed is lost: it is made again from ``raw/`` when it is next asked for.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hst_assets.imaging.plan import STAGE as DRIZZLED
+from hst_assets.provenance import read_record
+from hst_assets.workdir import WorkDir
+
+__all__ = ["Freed", "clean"]
+
+#: Stages, by their records, of the files in workspace/ that later products are made from.
+_WORKING_COPIES = {"aligned_exposure": "aligned working copies", DRIZZLED: "drizzles of visits"}
+_ARTIFACTS = "artifacts."
+
+
+@dataclass(frozen=True)
+class Freed:
+    """One kind of thing that was removed.
+
+    Attributes
+    ----------
+    what : str
+        In words.
+    n_items : int
+        Folders, or products with what lies beside them.
+    size_bytes : int
+        What the file system got back: a file that has another name too frees nothing.
+    """
+
+    what: str
+    n_items: int
+    size_bytes: int
+
+
+def clean(workdir: WorkDir, *, working_copies: bool = False) -> list[Freed]:
+    """Remove what is no longer needed.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    working_copies : bool, optional
+        Also the aligned exposures and the drizzles of visits in ``workspace/``: they are made
+        again, by aligning and drizzling anew, when a level that stands on them is materialized.
+
+    Returns
+    -------
+    list of Freed
+        Kinds of which there was something.
+
+    Raises
+    ------
+    TransientFailure
+        If a run is in flight in this work directory; nothing is removed then.
+    """
+    with workdir.alone():
+        freed = [
+            _remove("kept scratch products of AstroDrizzle", _artifacts(workdir)),
+            _remove("scratch folders of runs that were killed", _dead_scratch(workdir)),
+            _remove("files that were never finished", _unfinished(workdir)),
+        ]
+        if working_copies:
+            freed += [
+                _remove(what, _made_by(workdir, stage)) for stage, what in _WORKING_COPIES.items()
+            ]
+    return [kind for kind in freed if kind.n_items]
+
+
+_Item = tuple[Path, ...]
+
+
+def _artifacts(workdir: WorkDir) -> Iterator[_Item]:
+    for path in sorted(workdir.runfiles.glob(f"{_ARTIFACTS}*")):
+        if path.is_dir():
+            yield (path,)
+
+
+def _dead_scratch(workdir: WorkDir) -> Iterator[_Item]:
+    """Every other folder there is dead: no process holds a lock."""
+    for path in sorted(workdir.runfiles.iterdir()):
+        if path.is_dir() and not path.name.startswith(_ARTIFACTS):
+            yield path, path.with_name(f"{path.name}.alive")
+
+
+def _unfinished(workdir: WorkDir) -> Iterator[_Item]:
+    for folder in (workdir.base, workdir.workspace, workdir.drizzle):
+        for path in sorted(folder.glob(".part.*")):
+            yield (path,)
+
+
+def _made_by(workdir: WorkDir, stage: str) -> Iterator[_Item]:
+    ending = WorkDir.record(Path("x")).name.removeprefix("x")
+    for note in sorted(workdir.workspace.glob(f"*{ending}")):
+        product = note.with_name(note.name.removesuffix(ending))
+        record = read_record(product)
+        if record is not None and record.recipe.get("stage") == stage:
+            # The record first: a product without one is never taken for whole.
+            outputs = sorted({workdir.absolute(name) for name in record.outputs})
+            yield note, *outputs
+
+
+def _remove(what: str, items: Iterable[_Item]) -> Freed:
+    n_items = size = 0
+    for item in items:
+        n_items += 1
+        for path in item:
+            size += _size(path)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+    return Freed(what, n_items, size)
+
+
+def _size(path: Path) -> int:
+    files = [path, *(path.rglob("*") if path.is_dir() else ())]
+    stats = [each.lstat() for each in files if each.is_file()]
+    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)

@@ -1,0 +1,45 @@
+"""``hst-assets clean``: free the disk of what can be made again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
+from hst_assets.workdir import WorkDir
+
+__all__ = ["clean_command", "clean_target"]
+
+_MEGABYTE = 1e6
+
+
+def clean_command(
+    target: TargetArgument,
+    working_copies: Annotated[
+        bool,
+        typer.Option(
+            "--working-copies",
+            help="Also aligned exposures and drizzles of visits; they are made again when needed.",
+        ),
+    ] = False,
+    root: RootOption = None,
+) -> None:
+    """Remove kept scratch products and what killed runs left; say how much that freed."""
+    workdir = WorkDir(root_or_default(root), target).existing()
+    clean_target(workdir, working_copies=working_copies)
+
+
+def clean_target(workdir: WorkDir, *, working_copies: bool = False) -> None:
+    """Clean a work directory and print a line a kind."""
+    from hst_assets.cleaning import clean
+
+    console = output()
+    freed = clean(workdir, working_copies=working_copies)
+    for kind in freed:
+        console.print(
+            f"removed {kind.n_items} {kind.what}: {kind.size_bytes / _MEGABYTE:.1f} MB",
+            highlight=False,
+        )
+    total = sum(kind.size_bytes for kind in freed)
+    console.print(f"freed {total / _MEGABYTE:.1f} MB", highlight=False)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from hst_assets.cleaning import clean
+from hst_assets.failures import TransientFailure
+from hst_assets.imaging.plan import STAGE
+from hst_assets.provenance import Recipe, Result, make
+from hst_assets.workdir import WorkDir
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> WorkDir:
+    return WorkDir(tmp_path, "sn1").create()
+
+
+def product(workdir: WorkDir, path: Path, stage: str, size: int = 1000) -> Path:
+    def write() -> Result:
+        path.write_bytes(b"x" * size)
+        WorkDir.preview(path).write_bytes(b"p" * 10)
+        return Result((path, WorkDir.preview(path)))
+
+    make(Recipe(stage, "1", {"of": path.name}), path, workdir, write)
+    return path
+
+
+def files(workdir: WorkDir) -> set[str]:
+    return {
+        str(path.relative_to(workdir.base))
+        for path in workdir.base.rglob("*")
+        if path.is_file() and path.suffix not in {".lock"}
+    }
+
+
+def test_nothing_to_clean_frees_nothing(workdir: WorkDir) -> None:
+    assert clean(workdir, working_copies=True) == []
+
+
+def test_kept_scratch_products_and_dead_folders_are_removed(workdir: WorkDir) -> None:
+    for folder in ("artifacts.drizzle.sn1", "drizzle.x.abc"):
+        (workdir.runfiles / folder).mkdir()
+        (workdir.runfiles / folder / "big.fits").write_bytes(b"x" * 5000)
+    (workdir.runfiles / "drizzle.x.abc.alive").touch()
+    (workdir.drizzle / ".part.77.stack.fits").write_bytes(b"x" * 300)
+    stack = product(workdir, workdir.drizzle / "stack.drc.fits", STAGE)
+    sizes = {kind.what: (kind.n_items, kind.size_bytes) for kind in clean(workdir)}
+    assert sizes == {
+        "kept scratch products of AstroDrizzle": (1, 5000),
+        "scratch folders of runs that were killed": (1, 5000),
+        "files that were never finished": (1, 300),
+    }
+    assert {name for name in files(workdir) if "provenance" not in name} == {
+        str(path.relative_to(workdir.base)) for path in (stack, WorkDir.preview(stack))
+    }
+
+
+def test_working_copies_go_only_when_asked_for(workdir: WorkDir) -> None:
+    aligned = product(workdir, workdir.aligned("iaaa01a1q_flc.fits"), "aligned_exposure")
+    visit = product(workdir, workdir.visit_drizzle("iaaa01", "acs_wfc.f606w"), STAGE)
+    stack = product(workdir, workdir.drizzle / "stack.drc.fits", STAGE)
+    table = product(workdir, workdir.visit_alignment("iaaa01"), "aligned_exposures")
+    mine = workdir.workspace / "mine.fits"
+    mine.write_text("not made here")
+    before = files(workdir)
+    assert clean(workdir) == []
+    assert files(workdir) == before
+    freed = clean(workdir, working_copies=True)
+    assert {kind.what: kind.n_items for kind in freed} == {
+        "aligned working copies": 1,
+        "drizzles of visits": 1,
+    }
+    assert not aligned.exists()
+    assert not visit.exists()
+    assert not WorkDir.record(visit).exists()
+    assert stack.is_file()
+    assert table.is_file()
+    assert mine.is_file()
+
+
+def test_a_file_with_another_name_frees_nothing(workdir: WorkDir) -> None:
+    visit = product(workdir, workdir.visit_drizzle("iaaa01", "acs_wfc.f606w"), STAGE)
+    for path in (visit, WorkDir.preview(visit)):
+        os.link(path, workdir.drizzle / path.name)
+    record = WorkDir.record(visit).stat().st_size
+    (kind,) = clean(workdir, working_copies=True)
+    assert kind.size_bytes == record
+    assert (workdir.drizzle / visit.name).stat().st_size == 1000
+
+
+@pytest.mark.parametrize("name", ["drizzled_stacks.lock", "drizzle.x.abc.alive"])
+def test_nothing_is_removed_while_a_run_is_in_flight(workdir: WorkDir, name: str) -> None:
+    kept = workdir.runfiles / "artifacts.drizzle.sn1"
+    kept.mkdir()
+    with (workdir.runfiles / name).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TransientFailure, match="a run is in flight"):
+            clean(workdir)
+        assert kept.is_dir()
+    clean(workdir)
+    assert not kept.exists()
+
+
+def test_no_scratch_folder_is_opened_meanwhile(workdir: WorkDir) -> None:
+    lock = workdir.runfiles / "scratch.lock"
+    with workdir.alone(), lock.open("w") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
