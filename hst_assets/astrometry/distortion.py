@@ -151,7 +151,7 @@ def _plan(raw: Path, how: str, files: ReferenceFiles) -> Correction:
     try:
         with opened(raw) as hdus:
             good, primary = has_distortion(hdus), hdus[0].header.copy()
-    except (UnusableInput, ValueError, TypeError) as error:
+    except (UnusableInput, fits.VerifyError, LookupError, TypeError, ValueError) as error:
         logger.info("%s: its headers are left to the alignment to judge (%s)", raw.name, error)
         return Correction()
     as_it_is = Correction(note="archive" if good else "none: the archive's WCS has no distortion")
@@ -265,6 +265,8 @@ def _checked(raw: Path, copy: Path, answer: Any) -> Path | HstAssetsError:
         check(copy, raw)
     except UnusableInput as error:
         return error
+    except (ArithmeticError, fits.VerifyError, LookupError, TypeError, ValueError) as error:
+        return UnusableInput(f"its WCS cannot be read: {type(error).__name__}: {error}")
     return copy
 
 

@@ -26,6 +26,8 @@ from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.astrometry.conftest import prepare
+from hst_assets_tests.astrometry.spoiled import SPOILERS
+from hst_assets_tests.astrometry.spoiled import spoilt as write_spoilt
 from hst_assets_tests.astrometry.undistorted import distortion_table, undistorted
 from hst_assets_tests.stand_ins.crds import Crds
 
@@ -340,6 +342,31 @@ def test_always_computes_anew_what_is_good(infrared, stripped, table_folder):
     shutil.rmtree(stripped.base / "scratch")
     (target,), _ = corrected(stripped, settings_of(iref=table_folder), [name])
     assert target.raw == moved
+
+
+@pytest.mark.slow
+def test_bad_exposures_cost_themselves_only(tmp_path):
+    """Each kind of bad exposure is updated, or fails for a reason of its own."""
+    (source,) = simulate_campaign(
+        small_plan("wfc3_uvis", n_exposures=1), tmp_path / "sky"
+    ).science_files()
+    workdir = WorkDir(tmp_path / "root", "field").create()
+    folder = tmp_path / "iref"
+    folder.mkdir()
+    distortion_table(folder / TABLE, "wfc3_uvis", "F606W")
+    named = undistorted(source, tmp_path / source.name, IDCTAB=IDCTAB)
+    kinds = {}
+    for number, kind in enumerate(sorted(SPOILERS)):
+        name = f"isim{number:02d}a0q_flc.fits"
+        write_spoilt(kind, named, workdir.raw / name)
+        kinds[name[:9]] = kind
+    ready, outcomes = corrected(workdir, settings_of(iref=folder), detector="wfc3_uvis")
+    assert {target.rootname for target in ready} | set(outcomes) == set(kinds)
+    assert {kinds[target.rootname] for target in ready} >= {"good", "only_cosmic_rays"}
+    for rootname, outcome in outcomes.items():
+        assert outcome.failure is None, kinds[rootname]
+        assert outcome.status == "FAIL"
+        assert outcome.reason
 
 
 @pytest.fixture
