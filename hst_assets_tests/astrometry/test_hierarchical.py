@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,7 @@ from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.astrometry.conftest import prepare
+from hst_assets_tests.astrometry.spoiled import SPOILERS, spoilt
 
 SCALE_ARCSEC = DETECTORS["wfc3_uvis"].pixel_scale_arcsec
 
@@ -211,6 +213,28 @@ def test_an_epoch_has_two_exposures_of_a_filter_and_no_broken_one(tmp_path):
         path.chmod(0o644)
         path.write_bytes(path.read_bytes()[:-40_000])
     assert epochs() == {"wfc3_ir.f110w": [names[0], names[2]]}
+
+
+@pytest.mark.parametrize("kind", sorted(SPOILERS))
+def test_a_bad_exposure_costs_at_most_its_epoch(kind, tmp_path, two_exposures):
+    """It is left out, or the epoch can be drizzled, or there is a reason why not."""
+    good, other = two_exposures
+    bad = spoilt(kind, other, tmp_path / other.name)
+    workdir = WorkDir(tmp_path / "root", "field").create()
+    run = hierarchical._Run(Onto(tmp_path), Settings(), workdir, workdir.runfiles, "stage")
+    for epoch in hierarchical._epochs(
+        [Target(path, path.name[:9], "wfc3_uvis") for path in (good, bad)]
+    ):
+        epoch = run.consistent(epoch)
+        assert len(epoch.targets) == 2
+        with suppress(UnusableInput):  # which costs the epoch, and no exposure
+            assert run._request(epoch).frame.scale_arcsec == SCALE_ARCSEC
+
+
+@pytest.fixture(scope="module")
+def two_exposures(tmp_path_factory):
+    plan = small_plan("wfc3_uvis")
+    return sorted(simulate_campaign(plan, tmp_path_factory.mktemp("two")).science_files())
 
 
 # ------------------------------------------------------------- outcomes, from answers by hand
