@@ -6,10 +6,12 @@ The current directory is the call's own scratch folder.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ from hst_assets.imaging.cosmic_rays import (
 )
 from hst_assets.imaging.direct_drizzle import drizzle_directly
 from hst_assets.imaging.engine import engine_of
+from hst_assets.imaging.forked import in_children
 from hst_assets.imaging.frames import Frame, exposure_outlines, opened
 from hst_assets.imaging.preview import write_preview
 from hst_assets.imaging.zero_point import rescale
@@ -134,8 +137,9 @@ def combine(
         _blank_without_weight(planes)
     inputs = [product_cards.read_input(path) for path in copies]
     searched = (_COSMIC_RAY if parameters["driz_cr"] else 0) | (FLAG if others else 0)
-    report = _checked(
-        planes, copies, inputs, detector, target, choices, parameters, complaints, searched
+    check = partial(
+        _checked,
+        *(planes, copies, inputs, detector, target, choices, parameters, complaints, searched),
     )
     sky_per_s = _mean_sky(skies, inputs, detector)
     headers = product_cards.product_headers(
@@ -147,16 +151,18 @@ def combine(
         extra={**cards, "D_CRHELP": [len(others), "other exposures that told cosmic rays"]},
         sky_per_s=sky_per_s,
     )
+    final = planes
     if choices.fix_zero_point is not None:
-        planes = rescale(
+        final = rescale(
             planes,
             headers,
             zero_point=choices.fix_zero_point,
             weight_type=parameters["final_wht_type"],
         )
-    _write(Path(name), planes, headers)
     preview = f"{name}.png"
-    write_preview(Path(name), Path(preview))
+    write = partial(_write, Path(name), final, headers, Path(preview))
+    steps: list[Callable[[], Any]] = [check, write]
+    report, _ = in_children(steps, cores)
     if not choices.keep_artifacts:
         _tidy({name, preview})
     return {
@@ -186,6 +192,7 @@ def _scratch_copies(
             planes = kept
             if quality is not None:
                 planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
+            product_cards.read_input(source)  # no tool says what is wrong with its times
             _prepare_headers(kept, detector)
             if settings.weight_type == "IVM":
                 _resolve_flat(kept[0].header, detector, source)
@@ -202,8 +209,8 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
     """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
 
     It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
-    for counts per second where WFPC2 files have no BUNIT. Alternate WCSs and the history of the
-    calibration take half of its time and reach no product.
+    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. Alternate
+    WCSs and the history of the calibration take half of its time and reach no product.
     """
     for keyword in ("NPOLFILE", "D2IMFILE"):
         if not str(hdus[0].header.get(keyword, "")).strip():
@@ -211,6 +218,8 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
     for hdu in hdus:
         if hdu.name == "SCI" and not str(hdu.header.get("BUNIT", "")).strip():
             hdu.header["BUNIT"] = detector.science_units
+        if hdu.name == "SCI" and "IDCSCALE" not in hdu.header and "CD1_1" in hdu.header:
+            hdu.header["IDCSCALE"] = math.sqrt(_nominal_area(hdu.header, WCS(hdu.header, hdus)))
         if hdu.name in {"PRIMARY", "SCI", "DQ"}:
             _drop_ballast(hdu.header)
 
@@ -258,7 +267,7 @@ def _mask_not_finite(
 ) -> None:
     """Flag pixels that are not finite as bad; refuse an exposure without a good pixel."""
     n_good = n_chips = 0
-    for sci, dq in science_and_quality(hdus, quality):
+    for sci, dq in science_and_quality(hdus, quality, where=source):
         if sci.data is None or dq.data is None or sci.data.shape != dq.data.shape:
             raise UnusableInput(f"SCI,{sci.ver} and its DQ do not match", where=source)
         n_chips += 1
@@ -550,8 +559,10 @@ def _mean_sky(
     return round(float(np.mean(rates)), 6)
 
 
-def _write(path: Path, planes: Mapping[str, NDArray[Any]], headers: Mapping[str, Any]) -> None:
-    """Write the product with checksums; it must be legal FITS."""
+def _write(
+    path: Path, planes: Mapping[str, NDArray[Any]], headers: Mapping[str, Any], preview: Path
+) -> None:
+    """Write the product with checksums, and its preview; it must be legal FITS."""
     hdus = fits.HDUList([fits.PrimaryHDU(header=headers["PRIMARY"])])
     for plane, data in planes.items():
         hdus.append(fits.ImageHDU(data, header=headers[plane], name=plane, ver=1))
@@ -559,3 +570,4 @@ def _write(path: Path, planes: Mapping[str, NDArray[Any]], headers: Mapping[str,
     for hdu in hdus:
         hdu.add_checksum(when="HDU checksum")  # astropy's own comment would hold the time
     hdus.writeto(path, output_verify="exception")
+    write_preview(path, preview)

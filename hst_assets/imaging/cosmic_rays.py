@@ -141,7 +141,9 @@ def read_chips(
     return chips
 
 
-def science_and_quality(hdus: fits.HDUList, quality: fits.HDUList) -> Iterator[tuple[Any, Any]]:
+def science_and_quality(
+    hdus: fits.HDUList, quality: fits.HDUList, *, where: Path | None = None
+) -> Iterator[tuple[Any, Any]]:
     """(SCI, DQ) of each chip; WFPC2's DQ planes, in a file of their own, are called SDQ or SCI.
 
     Raises
@@ -154,7 +156,9 @@ def science_and_quality(hdus: fits.HDUList, quality: fits.HDUList) -> Iterator[t
     for hdu in hdus:
         if hdu.name == "SCI":
             if hdu.ver not in flags:
-                raise UnusableInput(f"there is no data-quality plane for SCI,{hdu.ver}")
+                raise UnusableInput(
+                    f"there is no data-quality plane for SCI,{hdu.ver}", where=where
+                )
             yield hdu, flags[hdu.ver]
 
 

@@ -198,7 +198,7 @@ def exposure_outlines(path: Path) -> list[Outline]:
     Raises
     ------
     UnusableInput
-        If there is no SCI extension, or its WCS is not celestial.
+        If there is no SCI extension, it holds no image, or its WCS is not celestial.
     """
     with opened(path) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
@@ -232,6 +232,8 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
 
 
 def _chip_outline(header: fits.Header, hdus: fits.HDUList, path: Path) -> Outline:
+    if header.get("NAXIS") != 2:
+        raise UnusableInput("its SCI extension holds no image", where=path)
     try:
         wcs = WCS(header, fobj=hdus, naxis=2)
     except (ValueError, KeyError, TypeError, MemoryError) as error:
