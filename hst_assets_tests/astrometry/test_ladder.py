@@ -2,16 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
 from hst_assets.astrometry import methods
+from hst_assets.astrometry.absolute_stars import star_table
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.ladder import Onto, align_in_turn
 from hst_assets.astrometry.methods import METHODS, Method, methods_named
 from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.failures import BadConfiguration, OutOfMemory, ToolFailed
 from hst_assets.settings import AlignmentSettings, Settings
+from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
 
 ALL = ("tweakreg", "jhat", "catalog")
@@ -207,3 +210,35 @@ def test_a_method_whose_package_is_missing_names_the_extra(monkeypatch):
 def test_every_method_of_the_settings_is_there_and_loads():
     for method in methods_named(ALL):
         assert callable(method.load())
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("astrometry_lone")
+@pytest.mark.parametrize(
+    ("names", "winner"),
+    [(("tweakreg", "catalog"), "catalog"), (("catalog", "tweakreg"), "tweakreg")],
+)
+def test_a_real_exposure_goes_on_to_the_method_that_passes(lone, tmp_path, names, winner):
+    """The first method is given a sky 3 arcmin off, the second the true one."""
+    true = lone.truth.positions(lone.rootname)
+    true.sort("counts", reverse=True)
+    wrong = true.copy()
+    wrong["dec"] += 0.05
+    given = {name: true if name == winner else wrong for name in names}
+    star_table({name: given["catalog"][name] for name in ("ra", "dec")}).write(
+        tmp_path / "absolute.ecsv", format="ascii.ecsv"
+    )
+    given["tweakreg"]["ra", "dec"].write(tmp_path / "stars.ecsv", format="ascii.ecsv")
+    (result,) = align_in_turn(
+        [Target(lone.raw, lone.rootname, "wfc3_uvis")],
+        Onto(tmp_path / "stars.ecsv", tmp_path / "absolute.ecsv"),
+        settings=Settings(alignment=AlignmentSettings(align_with=names, max_tries=2)),
+        workdir=lone.workdir,
+        scratch=tmp_path,
+        stage="test",
+    )
+    assert (result.status, result.method) == ("PASS", winner), result.reason
+    assert [each["method"] for each in result.tries] == [names[0], names[0], winner]
+    left = true_offset(result.files[0], true)
+    # 0.1 px a star over about 100 stars: 0.01 px.
+    assert np.hypot(left.east_arcsec, left.north_arcsec) < 0.05 * 0.0396
