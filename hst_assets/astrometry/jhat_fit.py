@@ -172,9 +172,9 @@ def _write_inputs(
 ) -> None:
     """Write the plane, its stars as JHAT's photometry, and the reference catalogue.
 
-    JHAT's own photometry of HST images downloads aperture corrections, knows no cosmic rays, and
-    no star could be held out of it. The magnitudes are instrumental: they order the stars. The
-    column of magnitudes that JHAT wants of the reference is the rank by brightness.
+    JHAT's own photometry of HST images downloads aperture corrections and knows no cosmic rays.
+    The magnitudes are instrumental: they order the stars. The column of magnitudes that JHAT wants
+    of the reference is the rank by brightness.
     """
     primary = fits.PrimaryHDU()
     detector = field.detector

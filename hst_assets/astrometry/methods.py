@@ -123,7 +123,7 @@ METHODS: dict[str, Method] = {
         Method(
             "jhat",
             "hst_assets.astrometry.jhat:align",
-            tools=("jhat", "jwst", "tweakwcs"),
+            tools=("jhat", "jwst", "tweakreg_hack", "tweakwcs"),
             extra="jhat",
         ),
         Method(
