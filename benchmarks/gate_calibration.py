@@ -121,8 +121,10 @@ def _run(options: argparse.Namespace, results: Path, done: set[int]) -> None:
     if options.min_matches:
         limits = limits.model_copy(update={"min_matches": options.min_matches})
         how = how.model_copy(update={"min_objects": options.min_matches})
+    headers = results.with_suffix(".headers")
+    headers.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gate-trials-") as folder:
-        fields = _Fields(Path(folder))
+        fields = _Fields(Path(folder), headers)
         for index in range(options.first, options.trials):
             kind, plan, geometry = draw(index)
             if index in done or (options.kind and kind != options.kind):
@@ -221,19 +223,18 @@ def _made_so(plan: ListPlan, kind: str, rng: np.random.Generator) -> ListPlan:
 
 
 class _Fields:
-    """Exposures of headers alone, one a detector and readout, made once."""
+    """Exposures of headers alone, one a detector and readout, made once and kept."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._paths: dict[tuple[str, bool], Path] = {}
+    def __init__(self, folder: Path, headers: Path) -> None:
+        self.folder, self.headers = folder, headers
 
     def path(self, plan: ListPlan) -> Path:
-        key = (plan.detector_key, plan.subarray is not None)
-        if key not in self._paths:
-            folder = self.folder / f"{key[0]}{'-part' if key[1] else ''}"
-            folder.mkdir()
-            self._paths[key] = write_headers(plan.detector_key, folder, subarray=plan.subarray)
-        return self._paths[key]
+        folder = self.headers / f"{plan.detector_key}{'-part' if plan.subarray else ''}"
+        if not folder.is_dir():
+            new = Path(tempfile.mkdtemp(dir=self.headers))
+            write_headers(plan.detector_key, new, subarray=plan.subarray)
+            new.replace(folder)
+        return next(folder.glob("*.fits"))
 
     def field(self, plan: ListPlan, folder: Path) -> tuple[Field, StarLists]:
         """What the ladder starts from, and the lists that stand for the pixels."""

@@ -37,8 +37,8 @@ _HEADER_POINTING = Pointing(150.1, 2.2, 40.0)
 _FILTERS = {"wfc3_ir": "F110W"}
 _LETTERS = {"WFC3": "i", "ACS": "j", "WFPC2": "u"}
 #: Error of a centroid per axis: a floor in native pixels, and a share of the FWHM that is divided
-#: by the signal-to-noise ratio of the peak. Fitted to the pipeline's source finding on simulated
-#: exposures (median absolute deviations from the true places).
+#: by the signal-to-noise ratio of the peak. Fitted to DAOFIND on simulated exposures (median
+#: absolute deviations from the true places); the pipeline's own centroids are better.
 _CENTROID_ERROR = {
     "wfc3_uvis": (0.02, 1.0),
     "wfc3_ir": (0.03, 2.3),
@@ -46,8 +46,8 @@ _CENTROID_ERROR = {
     "acs_hrc": (0.03, 1.0),
     "wfpc2": (0.02, 1.5),
 }
-#: Stars with close neighbours, and how much larger their errors are: the RMS on the same exposures
-#: is that much above what the median absolute deviation says.
+#: Stars whose errors are larger, for their neighbours or their place in the pixel, and by how much:
+#: the RMS on the same exposures is that far above what the median absolute deviation says.
 _BLENDED_SHARE, _BLENDED_FACTOR = 0.08, 5.0
 #: N(> snr) of stars falls as this power: the luminosity function of `scene` at its slope of 0.22.
 _LUMINOSITY_POWER = 0.55
