@@ -273,8 +273,14 @@ def _subtract_sky(images: Sequence[Any], chips: Sequence[_Chip], config: Any, co
 
 @contextmanager
 def _overlaps_in_children(cores: int) -> Iterator[None]:
-    """Let skypac's statistics of pairs of exposures, independent of each other, run in children."""
-    serial = skymatch._overlap_matrix
+    """Let skypac's statistics of exposures and of their pairs, each by itself, run in children.
+
+    The levels of the exposures are asked for one after the other once the pairs have told how they
+    differ: they are found together when the first is.
+    """
+    serial, serial_level = skymatch._overlap_matrix, skymatch._minsky
+    waiting: list[Any] = []
+    levels: dict[int, float | None] = {}
 
     def overlap_matrix(skylines: Sequence[Any], statistics: Any) -> tuple[Any, Any]:
         n = len(skylines)
@@ -290,13 +296,24 @@ def _overlaps_in_children(cores: int) -> Iterator[None]:
             if area != 0.0 and first is not None and second is not None:
                 values[j, i], weights[j, i] = first, first_weight
                 values[i, j], weights[i, j] = second, second_weight
+        waiting.extend(skylines)
         return values, weights
 
-    skymatch._overlap_matrix = overlap_matrix
+    def level(skyline: Any, statistics: Any, log: Any) -> float | None:
+        if not levels and waiting:
+            tasks = [partial(serial_level, one, statistics, log) for one in waiting]
+            found = in_children(tasks, cores)
+            levels.update((id(one), value) for one, value in zip(waiting, found, strict=True))
+        if id(skyline) in levels:
+            return levels[id(skyline)]
+        alone: float | None = serial_level(skyline, statistics, log)
+        return alone
+
+    skymatch._overlap_matrix, skymatch._minsky = overlap_matrix, level
     try:
         yield
     finally:
-        skymatch._overlap_matrix = serial
+        skymatch._overlap_matrix, skymatch._minsky = serial, serial_level
 
 
 # --------------------------------------------------------------------------- separate images
