@@ -248,8 +248,8 @@ class CatalogSettings(_Section):
     """The absolute catalogue of the alignment method ``catalog``."""
 
     #: ``gaia``, or a table of the user's own (ECSV, CSV or FITS with columns ra and dec in
-    #: degrees, ICRS; and, where known, epoch or ref_epoch in years, pmra and pmdec in mas/yr,
-    #: mag); relative paths are from the work directory.
+    #: degrees, ICRS; and, where known, epoch or ref_epoch in years, pmra (times cos Dec) and pmdec
+    #: in mas/yr, mag); relative paths are from the work directory.
     source: Path = Path("gaia")
     #: TAP services with Gaia DR3, asked in this order until one answers.
     tap_services: Names = (
@@ -257,13 +257,15 @@ class CatalogSettings(_Section):
         "https://gaia.ari.uni-heidelberg.de/tap",
         "https://tapvizier.cds.unistra.fr/TAPVizieR/tap",
     )
-    #: Stars fainter than this (Gaia G) are left out.
+    #: Stars of Gaia fainter than this (G) are left out; not of a table of the user's own.
     faintest_mag: float = 21.0
-    #: Stars whose position is less certain than this at the epoch of the exposure are left out.
+    #: Stars whose position is less certain than this at the epoch of the exposure are left out: the
+    #: errors of position and motion, and the parallax, added in quadrature.
     max_position_error_mas: Positive = 10.0
-    #: Seconds that one service may take to answer.
+    #: Seconds that one service may take to answer, all its tries and parts together.
     timeout_s: Positive = 60.0
-    #: Where answers are kept, field by field; None: a folder ``.catalogs`` beside the targets.
+    #: Where answers are kept, field by field (a relative path is from the work directory); None: a
+    #: folder ``.catalogs`` beside the targets.
     cache: Path | None = None
 
 

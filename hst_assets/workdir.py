@@ -7,6 +7,7 @@ directory can be adopted. Nobody else in the project joins path strings.
 
     <root>/settings.toml            settings for every target (optional)
     <root>/.reference_files/        distortion files fetched from CRDS
+    <root>/.catalogs/               answers of catalogue services
     <root>/<target>/                one work directory
         target.toml                 coordinates and settings of this target
         overrides.ecsv              human decisions on exposures (optional)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from hst_assets.astrometry.isolated_alignment import align_isolated
 from hst_assets.astrometry.outcome import Outcome, Target
-from hst_assets.astrometry.reference_catalog import catalogue_of_exposure, catalogue_of_image
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["align", "catalogue_of_exposure", "catalogue_of_image"]
+__all__ = ["align"]
 
 
 def align(
