@@ -24,7 +24,12 @@ from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
 from hst_assets.imaging.astrodrizzle import CODE_VERSION as DRIZZLE_CODE_VERSION
 from hst_assets.imaging.astrodrizzle import DrizzleRequest, drizzle_many
-from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
+from hst_assets.imaging.frames import (
+    covering_frame,
+    exposure_outlines,
+    orientation_of,
+    shared_tangent_point,
+)
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
@@ -243,6 +248,8 @@ class _Run:
             # So that lengths in native pixels hold on it.
             scale_arcsec=detector.pixel_scale_arcsec,
             about="minimal",
+            # As the exposures lie: no empty corners.
+            orientation_deg=orientation_of(paths[0]),
         )
         return DrizzleRequest(
             paths,
