@@ -61,3 +61,28 @@ def test_wfpc2_without_its_data_quality_is_refused(folders):
     raw, scratch = folders
     with pytest.raises(UnusableInput, match="the file is not there"):
         make_working_copy(write(raw / "uaaa01aam_c0m.fits"), scratch)
+
+
+@pytest.mark.parametrize("left", [0.6, 0.1])
+def test_a_file_that_was_cut_short_is_refused(folders, left):
+    raw, scratch = folders
+    source = write(raw / "j_flt.fits")
+    whole = source.read_bytes()
+    source.chmod(0o644)
+    source.write_bytes(whole[: int(left * len(whole))])
+    with pytest.raises(UnusableInput, match="not a whole FITS file") as caught:
+        make_working_copy(source, scratch)
+    assert caught.value.where == str(source)
+
+
+def test_distortion_without_a_scale_gets_that_of_its_pixels(folders):
+    raw, scratch = folders
+    source = write(raw / "i_flc.fits")
+    source.chmod(0o644)
+    with fits.open(source, mode="update") as hdus:
+        hdus["SCI"].header.update(
+            {"A_ORDER": 4, "CD1_1": 8.8e-6, "CD1_2": 6.6e-6, "CD2_1": 6.6e-6, "CD2_2": -8.8e-6}
+        )
+    header = fits.getheader(make_working_copy(source, scratch).science, "SCI")
+    assert header["IDCSCALE"] == pytest.approx(0.0396)
+    assert "IDCSCALE" not in fits.getheader(source, "SCI")
