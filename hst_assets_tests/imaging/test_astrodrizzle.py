@@ -60,6 +60,29 @@ def test_no_more_products_at_a_time_than_the_memory_holds(
     assert _affordable(2, needs, free) == cores
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_as_many_products_at_a_time_as_the_settings_allow(
+    campaign: CampaignTruth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    asked = []
+
+    def run(_task: str, calls: list, **limits: float) -> list[HstAssetsError]:
+        asked.append(limits["max_cores"])
+        return [ToolFailed("not run") for _ in calls]
+
+    monkeypatch.setattr(astrodrizzle, "run_many_isolated", run)
+    monkeypatch.setattr(astrodrizzle, "_free_memory_bytes", lambda: 10**13)
+    exposures = campaign.science_files()[:1]
+    workdir = WorkDir(tmp_path, "field").create()
+    frame = small_frame(exposures)
+    requests = [
+        DrizzleRequest(exposures, workdir.drizzle / name, UVIS, frame, DrizzleSettings(), name)
+        for name in "abcd"
+    ]
+    drizzle_many(requests, workdir=workdir, machine=MachineSettings(max_cores=cores))
+    assert asked == [cores]
+
+
 # ---------------------------------------------------------------- products, made once for all
 
 

@@ -311,6 +311,42 @@ def test_the_infrared_has_no_cosmic_rays_to_tell() -> None:
     assert helpers(one, other) == []
 
 
+# ---------------------------------------------------------------------- size, scale, frame
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"scale_arcsec": 0.05}, {"scale_arcsec": 0.05}),
+        ({"size_pix": 400}, {"nx": 400, "ny": 400, "crpix1": 201, "crpix2": 201}),
+    ],
+)
+def test_products_have_the_scale_and_size_asked_for(
+    workdir, settings, drizzler, values, expected
+) -> None:
+    make_visit_drizzles(workdir, "isim01", changed(settings, **values))
+    facts = read_record(workdir.visit_drizzle("isim01", "wfc3_uvis.f606w")).facts
+    assert {name: facts[name] for name in expected} == expected
+
+
+def test_a_larger_scale_makes_a_smaller_frame(workdir, settings, drizzler) -> None:
+    product = workdir.visit_drizzle("isim01", "wfc3_uvis.f606w")
+    make_visit_drizzles(workdir, "isim01", settings)
+    fine = read_record(product).facts["nx"]
+    make_visit_drizzles(workdir, "isim01", changed(settings, scale_arcsec=0.08))
+    assert read_record(product).facts["nx"] == pytest.approx(fine / 2, abs=4)
+
+
+def test_the_frame_is_about_the_target_or_the_smallest(workdir, settings, drizzler) -> None:
+    product = workdir.visit_drizzle("isim01", "wfc3_uvis.f606w")
+    make_visit_drizzles(workdir, "isim01", settings)
+    centred = read_record(product).facts
+    assert (centred["crpix1"] * 2 - 1, centred["crpix2"] * 2 - 1) == (centred["nx"], centred["ny"])
+    make_visit_drizzles(workdir, "isim01", changed(settings, frame="minimal"))
+    smallest = read_record(product).facts
+    assert smallest["nx"] * smallest["ny"] < centred["nx"] * centred["ny"]
+
+
 # -------------------------------------------------------------------------------- rotation
 
 
