@@ -230,11 +230,12 @@ def drizzle_many(
 
 
 def _memory_bytes(request: DrizzleRequest) -> int:
-    """What a child may need at most: the separate images with weights, and some of its own."""
+    """What a child may need at most: separate images with weights, native planes, its own."""
     planes = 2 * len(request.exposures) + _PLANES_OF_A_PRODUCT
     ny, nx = request.detector.full_shape
-    native = len(request.others) * request.detector.n_chips * nx * ny
-    return _BYTES_OF_A_CHILD + 4 * planes * request.frame.nx * request.frame.ny + 8 * native
+    native = request.detector.n_chips * nx * ny
+    native_bytes = native * (16 * len(request.exposures) + 8 * len(request.others))
+    return _BYTES_OF_A_CHILD + 4 * planes * request.frame.nx * request.frame.ny + native_bytes
 
 
 def _free_memory_bytes() -> int:
