@@ -13,6 +13,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.astrometry.reference import make_reference
+from hst_assets.imaging.plan import orientation_of_target
 from hst_assets.provenance import Made, sha256_of_file
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.simulate.campaign import Transient, simulate_campaign
@@ -116,3 +117,14 @@ def test_without_a_mask_added_exposures_go_in_everywhere(target: Target) -> None
     made, deeper = target.reference(add=["isim02a0q"])
     assert made.facts["n_used"] == 4
     assert np.median(deeper.around(deeper.weight, 60)) == pytest.approx(1200, rel=0.1)
+
+
+def test_without_rotation_the_reference_lies_as_its_first_exposure(target: Target) -> None:
+    made, _ = target.reference(no_rotation=True)
+    raw = target.workdir.raw / f"{made.facts['anchor']}_flc.fits"
+    stated = fits.getheader(raw, "SCI")["ORIENTAT"]
+    image = target.workdir.absolute(made.facts["image"])
+    assert abs(stated) > 5
+    assert fits.getheader(image, "SCI")["ORIENTAT"] == pytest.approx(stated, abs=1e-3)
+    settings = Settings.model_validate({"drizzle": {"no_rotation": True}})
+    assert orientation_of_target(target.workdir, settings) == pytest.approx(stated, abs=1e-3)
