@@ -1,4 +1,4 @@
-"""AstroDrizzle's steps, driven here: the same pixels in a fraction of the time.
+"""AstroDrizzle's steps, driven here: the same pixels, made by several processes.
 
 The C code of drizzlepac does the drizzling and blotting, its functions the statistics and the
 median, its image objects tell gains, units and noise; what is different is who does what when.

@@ -90,7 +90,8 @@ def test_an_infrared_exposure(drizzled: Drizzled, name: str) -> None:
     report, hdus = drizzled(name)
     assert report.inputs == (name,)
     assert hdus["SCI"].header["BUNIT"] == "ELECTRONS/S"
-    assert np.isfinite(hdus["SCI"].data).mean() > 0.2
+    assert np.isfinite(hdus["SCI"].data).any()
+    assert report.bad_fraction < 0.01  # of its footprint; the frame is centred on the target
 
 
 def test_two_hrc_exposures(drizzled: Drizzled) -> None:
