@@ -47,6 +47,8 @@ _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 20.0
 _TOO_MANY_REQUESTS, _SERVER_FAULT = 429, 500
 _CHUNK_BYTES = 1 << 16
+#: The table begins within so many bytes: only declarations may stand before it.
+_PROLOGUE_BYTES = 4096
 
 #: Our columns by the names of ``gaiadr3.gaia_source`` and of VizieR's copy.
 _GAIA_SOURCE = {
@@ -289,6 +291,8 @@ def _table(body: bytes) -> Table:
     from pyvo.dal import DALFormatError, DALQueryError
     from pyvo.dal.tap import TAPResults
 
+    if b"<VOTABLE" not in body[:_PROLOGUE_BYTES]:
+        raise _Fault("what it sent is no table")  # nothing for a parser
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of services that are lax about the standard
         try:
