@@ -61,7 +61,7 @@ def _prepare(folder: Path, options: argparse.Namespace) -> None:
     """Simulate, ingest and make the reference, once."""
     if (folder / "prepared").is_dir():
         return
-    from hst_assets.astrometry.reference import make_reference
+    from hst_assets.astrometry.reference.image import make_reference
     from hst_assets.exposures.ingest import ingest
     from hst_assets.exposures.table import make_raw_manifest, make_target_table, make_visit_table
     from hst_assets.settings import load_settings

@@ -37,9 +37,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import beta
 
-from hst_assets.astrometry import attempts, matching, sources
+from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.field import Field
-from hst_assets.astrometry.fit import FitTool
+from hst_assets.astrometry.methods import attempts
+from hst_assets.astrometry.methods.fit import FitTool
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, GateSettings
@@ -296,10 +297,10 @@ def _trial(
 def _tool(method: str) -> FitTool:
     """What the method's own task fits with."""
     if method == "catalog":
-        from hst_assets.astrometry.catalog_fit import fit_to_catalog
+        from hst_assets.astrometry.methods.catalog_fit import fit_to_catalog
 
         return fit_to_catalog
-    from hst_assets.astrometry.tweakreg_fit import run_tweakreg
+    from hst_assets.astrometry.methods.tweakreg_fit import run_tweakreg
 
     return run_tweakreg
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hst_assets.astrometry.methods import methods_named
+from hst_assets.astrometry.methods.registry import methods_named
 from hst_assets.astrometry.outcome import Target
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import Settings

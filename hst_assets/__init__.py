@@ -37,7 +37,7 @@ _HOMES = {
     "drizzle_visit": "hst_assets.imaging.drizzling:make_visit_drizzles",
     "ingest": "hst_assets.exposures.ingest:ingest",
     "load_settings": "hst_assets.settings:load_settings",
-    "make_reference": "hst_assets.astrometry.reference:make_reference",
+    "make_reference": "hst_assets.astrometry.reference.image:make_reference",
     "read_table": "hst_assets.exposures.table:read_table",
     "tabulate_target": "hst_assets.exposures.table:make_target_table",
     "tabulate_visit": "hst_assets.exposures.table:make_visit_table",

@@ -313,9 +313,9 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
     listed = re.findall(r"automodule:: (\S+)", text)
     packages = ("simulate", "astrometry", "imaging", "exposures")
     modules = {
-        f"hst_assets.{package}.{path.stem}"
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts)
         for package in packages
-        for path in (PROJECT / "hst_assets" / package).glob("*.py")
+        for path in (PROJECT / "hst_assets" / package).rglob("*.py")
         if path.stem != "__init__" and not path.stem.endswith("_task")
     } | {
         f"hst_assets.{path.stem}"

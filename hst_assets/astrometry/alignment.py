@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from astropy.table import Column, QTable, vstack
 
-from hst_assets.astrometry import hierarchical
 from hst_assets.astrometry.alignment_table import (
     alignment_row,
     alignment_summary,
@@ -26,10 +25,11 @@ from hst_assets.astrometry.alignment_table import (
     read_alignment,
 )
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
-from hst_assets.astrometry.distortion import Correction, correct, plan_corrections
+from hst_assets.astrometry.distortion.update import Correction, correct, plan_corrections
 from hst_assets.astrometry.gate import judge_anchor
-from hst_assets.astrometry.ladder import Onto, align_in_turn, with_methods
+from hst_assets.astrometry.hierarchical import epochs as hierarchical
 from hst_assets.astrometry.measurement import MATCH_UNITS
+from hst_assets.astrometry.methods.ladder import Onto, align_in_turn, with_methods
 from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
 from hst_assets.astrometry.recipes import (
     CODE_VERSION,
@@ -38,7 +38,7 @@ from hst_assets.astrometry.recipes import (
     ledger_digests,
     raw_inputs,
 )
-from hst_assets.astrometry.reference_frame import ReferenceFrame, read_reference
+from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import HstAssetsError, MissingProduct

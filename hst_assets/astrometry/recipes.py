@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hst_assets.astrometry.methods import METHODS
+from hst_assets.astrometry.methods.registry import METHODS
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.failures import MissingProduct

@@ -11,7 +11,7 @@ import pytest
 
 from hst_assets.astrometry import matching
 from hst_assets.astrometry.alignment import make_aligned_visit
-from hst_assets.astrometry.reference import make_reference
+from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.table import make_raw_manifest, make_target_table, make_visit_table
 from hst_assets.settings import Settings, TargetSettings

@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 
-from hst_assets.astrometry.loopback_only import refuse_the_network
+from hst_assets.astrometry.methods.loopback_only import refuse_the_network
 
 
 def attempts():

@@ -7,14 +7,13 @@ import pytest
 
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
-from hst_assets.astrometry.reference import make_reference
+from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.settings import Settings, TargetSettings
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import epochs_plan
 from hst_assets.simulate.scoring import pair_offsets
 from hst_assets.workdir import WorkDir
-
-from .conftest import prepare
+from hst_assets_tests.astrometry.conftest import prepare
 
 pytestmark = pytest.mark.slow
 

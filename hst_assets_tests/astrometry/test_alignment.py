@@ -8,11 +8,12 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from hst_assets.astrometry import isolated_alignment, reference_catalog
 from hst_assets.astrometry.alignment import make_aligned_visit, make_target_alignment
 from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS, read_alignment
-from hst_assets.astrometry.reference import make_reference
-from hst_assets.astrometry.reference_frame import read_reference
+from hst_assets.astrometry.methods import isolated_alignment
+from hst_assets.astrometry.reference import catalog as reference_catalog
+from hst_assets.astrometry.reference.frame import read_reference
+from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct, OutOfMemory, ToolFailed, UnusableInput

@@ -8,21 +8,20 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.astrometry.absolute_stars import star_table
+from hst_assets.astrometry.absolute.stars import star_table
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
-from hst_assets.astrometry.methods import METHODS
+from hst_assets.astrometry.methods.registry import METHODS
 from hst_assets.astrometry.outcome import Target
-from hst_assets.astrometry.reference import make_reference
+from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, MachineSettings, Settings
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
-
-from .conftest import prepare
-from .spoiled import SPOILERS, spoilt
+from hst_assets_tests.astrometry.conftest import prepare
+from hst_assets_tests.astrometry.spoiled import SPOILERS, spoilt
 
 pytestmark = pytest.mark.slow
 

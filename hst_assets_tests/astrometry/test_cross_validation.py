@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from hst_assets.astrometry.cross_validation import cross_validate, parts_of
 from hst_assets.astrometry.matching import Motion
-
-from .conftest import Sky, rotation_matrix
+from hst_assets_tests.astrometry.conftest import Sky, rotation_matrix
 
 
 @given(st.integers(0, 500), st.sampled_from([0.1, 0.25, 0.5]), st.text(min_size=1))

@@ -11,8 +11,7 @@ from hst_assets.astrometry.cross_validation import cross_validate, parts_of
 from hst_assets.astrometry.gate import FitNumbers, chance_probability, judge, judge_anchor
 from hst_assets.astrometry.measurement import ONE_PLACE_PIX, remaining_tilt
 from hst_assets.settings import GateSettings
-
-from .conftest import SIDE, Sky, numpy_fit
+from hst_assets_tests.astrometry.conftest import SIDE, Sky, numpy_fit
 
 LIMITS = GateSettings()
 GOOD = FitNumbers(
@@ -249,7 +248,7 @@ def test_two_populations_a_few_pixels_apart_are_never_fitted_wrongly(kind):
             error = move(sky.image[:count]) - stars
             n_wrong += float(np.hypot(*np.median(error, axis=0))) > 0.5
     assert n_wrong == 0
-    # Populations less than a pixel apart, or one of them small; not where every star is there twice.
+    # Populations less than a pixel apart, or one of them small; not if every star is there twice.
     assert (n_believed > 0) == (kind != "doubled")
 
 

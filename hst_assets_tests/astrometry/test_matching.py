@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hst_assets.astrometry import matching
-
-from .conftest import rotation_matrix
+from hst_assets_tests.astrometry.conftest import rotation_matrix
 
 
 def test_the_tangent_plane_is_astropys_gnomonic_projection():

@@ -9,12 +9,11 @@ from astropy.io import fits
 
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
-from hst_assets.astrometry.reference import make_reference
-from hst_assets.astrometry.reference_frame import read_reference
+from hst_assets.astrometry.reference.frame import read_reference
+from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.settings import AlignmentSettings
 from hst_assets.workdir import WorkDir
-
-from .conftest import prepare
+from hst_assets_tests.astrometry.conftest import prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]
 

@@ -143,7 +143,7 @@ def _science(campaign):
         "hst_assets.exposures.table.make_target_table": gathered(
             "target_exposures", "exposure_table"
         ),
-        "hst_assets.astrometry.reference.make_reference": reference,
+        "hst_assets.astrometry.reference.image.make_reference": reference,
         "hst_assets.astrometry.alignment.make_aligned_visit": aligned,
         "hst_assets.astrometry.alignment.make_target_alignment": gathered(
             "target_alignment", "aligned_exposures"

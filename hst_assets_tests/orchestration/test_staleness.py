@@ -109,7 +109,7 @@ def test_a_new_reference_makes_its_own_targets_visits_stale(complete, defs, inst
             workdir, "reference_image", workdir.target, {"moved": "yes"}, redo=redo
         )
 
-    monkeypatch.setattr("hst_assets.astrometry.reference.make_reference", moved)
+    monkeypatch.setattr("hst_assets.astrometry.reference.image.make_reference", moved)
     defs.resolve_job_def("target_frame").execute_in_process(partition_key="sn1", instance=instance)
     counts = _materialize_stale_until_fresh(defs, instance)
     aligned = [key for asset, key in complete.ran if asset == "aligned_exposures"]

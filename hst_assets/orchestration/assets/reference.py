@@ -30,7 +30,7 @@ def reference_image(
     context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot, target_exposures: Path
 ) -> dg.MaterializeResult:
     """The one frame of everything: drizzled from the exposures that serve best, or the user's."""
-    from hst_assets.astrometry.reference import make_reference
+    from hst_assets.astrometry.reference.image import make_reference
 
     with hst_root.target_session(context) as session:
         made = make_reference(

@@ -1,0 +1,1 @@
+"""Alignment in two steps: a visit's drizzled epochs first, then its exposures."""

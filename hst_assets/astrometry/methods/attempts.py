@@ -1,0 +1,227 @@
+"""The tries of one method on one exposure: relaxed step by step, each judged by what it wrote.
+
+Runs in child processes, in a folder of its own, for every method whose tool fits one exposure to a
+list of stars (see `hst_assets.astrometry.methods.fit.FitTool`). Each try gets a folder of its own,
+so that nothing of an earlier one can be taken for its result.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from hst_assets.astrometry import sources
+from hst_assets.astrometry.field import Field, exposure_stars, read_field, star_fwhm_pix
+from hst_assets.astrometry.gate import FitNumbers, Verdict, judge
+from hst_assets.astrometry.measurement import measure
+from hst_assets.astrometry.methods.fit import Fit, FitTool
+from hst_assets.astrometry.methods.likely_cause import likely_cause
+from hst_assets.astrometry.star_list import write_star_lists
+from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detectors import DETECTORS
+from hst_assets.failures import UnusableInput
+from hst_assets.settings import AlignmentSettings, GateSettings
+
+__all__ = ["align_copy"]
+
+#: The ladder never goes below this of itself: there the sky's noise gives thousands of sources.
+LOWEST_THRESHOLD_SIGMA = 4.0
+#: A fit is repeated from its own result if that pairs so many times the stars it was made of;
+#: clipping alone leaves out fewer.
+REPEAT_GAIN = 1.2
+#: Between these the first threshold is chosen where the settings ask for that, so that the
+#: sources found are so many times those that are matched.
+CURVE_SIGMA = (3.0, 80.0)
+CURVE_SURPLUS = 4
+
+
+def align_copy(
+    copy: WorkingCopy,
+    tool: FitTool,
+    *,
+    detector: str,
+    rootname: str,
+    catalogue: Path,
+    how: AlignmentSettings,
+    limits: GateSettings,
+) -> dict[str, Any]:
+    """Align a working copy to a catalogue of sky positions, in the current directory.
+
+    Parameters
+    ----------
+    copy : WorkingCopy
+        The exposure; it gets the new WCS if the verdict is not FAIL.
+    tool : FitTool
+        What fits.
+    detector, rootname : str
+        Key of the registry; seed of the parts that judge a fit.
+    catalogue : `~pathlib.Path`
+        ECSV with columns ra, dec (deg), brightest first.
+    how, limits : AlignmentSettings, GateSettings
+        The settings' sections.
+
+    Returns
+    -------
+    outcome : dict
+        ``files`` (the copy's files, aligned if the verdict is not FAIL, else with the WCS they
+        came with), ``status``, ``reason``, ``numbers``, ``tries``, ``matches`` (ECSV of the
+        star residuals, or None) and ``star_lists`` (if they are to be kept).
+    """
+    field = read_field(copy, DETECTORS[detector], rootname, catalogue, how)
+    first = _first_threshold(field, how)
+    tries: list[_Try] = []
+    for rung in range(how.max_tries):
+        tries.append(_attempt(field, tool, how, limits, rung, first))
+        if tries[-1].verdict.status == "PASS":
+            break
+    best = _best(tries)
+    if best.verdict.believed and best.aligned is not None:
+        best.aligned.replace(copy.science)
+    lists: list[Path] = []
+    if how.keep_objfile:
+        lists = write_star_lists(best.stars, rootname, Path.cwd())
+    return {
+        "files": [str(path.absolute()) for path in copy.files],
+        "status": best.verdict.status,
+        "reason": _reason(best.verdict, field),
+        "numbers": None if best.numbers is None else best.numbers.as_json(),
+        "tries": [attempt.as_json() for attempt in tries],
+        "matches": None if best.matches is None else str(best.matches.absolute()),
+        "star_lists": [str(path) for path in lists],
+    }
+
+
+def _reason(verdict: Verdict, field: Field) -> str:
+    """Why not PASS; of a failure also what stands out about the exposure."""
+    causes = (likely_cause(field),) if verdict.status == "FAIL" else ()
+    return "; ".join(filter(None, (verdict.reason, *causes)))
+
+
+def _first_threshold(field: Field, how: AlignmentSettings) -> float:
+    """The detection threshold of the first try, in standard deviations of the sky."""
+    if not how.threshold_curve:
+        return how.threshold_sigma
+    lowest, highest = CURVE_SIGMA
+    found = sources.significances(
+        field.prepared, fwhm_pix=star_fwhm_pix(field.detector, how), threshold_sigma=lowest
+    )
+    wanted = CURVE_SURPLUS * how.n_brightest
+    return lowest if len(found) < wanted else min(float(found[wanted - 1]), highest)
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One rung of the ladder: what was asked, what came of it."""
+
+    asked: dict[str, float | int]
+    stars: Table
+    verdict: Verdict
+    numbers: FitNumbers | None = None
+    aligned: Path | None = None
+    matches: Path | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **self.asked,
+            "status": self.verdict.status,
+            "reason": self.verdict.reason,
+            **({} if self.numbers is None else self.numbers.as_json()),
+        }
+
+
+def _best(tries: list[_Try]) -> _Try:
+    """The verdict to act on: the last PASS, else a compromise, else the most telling failure."""
+    order = {"PASS": 0, "COMPROMISED": 1, "FAIL": 2}
+
+    def rank(attempt: _Try) -> tuple[int, float]:
+        numbers = attempt.numbers
+        return order[attempt.verdict.status], -(numbers.contrast if numbers else -1.0)
+
+    return min(tries, key=rank)
+
+
+def _attempt(
+    field: Field,
+    tool: FitTool,
+    how: AlignmentSettings,
+    limits: GateSettings,
+    rung: int,
+    first_threshold: float,
+) -> _Try:
+    """Run one rung; a fault of the tool is a failed try, not the end of the ladder."""
+    threshold = max(
+        first_threshold * how.threshold_factor**rung, min(first_threshold, LOWEST_THRESHOLD_SIGMA)
+    )
+    tolerance = _first_tolerance(field, how) * how.tolerance_factor**rung
+    search = how.search_radius_arcsec * how.search_factor**rung / field.plane.scale_arcsec
+    stars = exposure_stars(field.prepared, field.detector, how, threshold)
+    n_reference = min(len(field.reference_sky), 3 * len(stars) + 100, how.n_brightest)
+    asked: dict[str, float | int] = {
+        "threshold_sigma": round(threshold, 3),
+        "tolerance_pix": round(tolerance, 3),
+        "search_radius_pix": math.ceil(search),
+        "n_sources": len(stars),
+        "n_reference": n_reference,
+    }
+    enough = max(how.min_objects, 3)
+    if min(len(stars), n_reference) < enough:
+        few = f"{len(stars)} sources on the exposure, {n_reference} on the reference: too few"
+        return _Try(asked, stars, Verdict("FAIL", (few,)))
+    folder = Path(f"try{rung + 1}").absolute()
+    folder.mkdir()
+    reference_sky = field.reference_sky[:n_reference]
+    try:
+        fit = _fit(
+            field, tool, stars, reference_sky, folder, how=how, tolerance=tolerance,
+            search_pix=math.ceil(search),
+        )  # fmt: skip
+    except UnusableInput as error:
+        return _Try(asked, stars, Verdict("FAIL", (str(error.what),)))
+    numbers, matches = measure(
+        field, stars, reference_sky, fit, geometry=how.fit_geometry, limits=limits,
+        tolerance=tolerance, search_pix=math.ceil(search),
+    )  # fmt: skip
+    path = folder / "matches.ecsv"
+    matches.write(path, format="ascii.ecsv")
+    verdict = judge(numbers, limits, free_scale=how.fit_geometry in ("rscale", "general"))
+    return _Try(asked, stars, verdict, numbers, fit.aligned, path)
+
+
+def _first_tolerance(field: Field, how: AlignmentSettings) -> float:
+    """The matching tolerance of the first try in native pixels."""
+    return how.tolerance_pix.get(field.detector.key, field.detector.match_tolerance_pix)
+
+
+def _fit(
+    field: Field,
+    tool: FitTool,
+    fitted: Table,
+    reference_sky: NDArray[np.float64],
+    folder: Path,
+    *,
+    how: AlignmentSettings,
+    tolerance: float,
+    search_pix: int,
+) -> Fit:
+    """Fit, and once more from there if that brings many more stars within the tolerance.
+
+    Stars are paired before they are turned: far from the middle, a rotation of more than the
+    tolerance loses them, and those that are left underestimate it.
+    """
+    fit = tool(
+        field, fitted, reference_sky, folder, how=how, tolerance=tolerance, search_pix=search_pix
+    )
+    moved = field.as_aligned(fit.aligned)
+    if moved.count_pairs(fitted, reference_sky, tolerance) < REPEAT_GAIN * len(fit.image_index):
+        return fit
+    again = folder / "again"
+    again.mkdir()
+    return tool(
+        moved, fitted, reference_sky, again, how=how, tolerance=tolerance, search_pix=search_pix
+    )
