@@ -5,21 +5,26 @@ questions on standard input and exit 0 when they failed. Each call here gets a f
 its scratch folder as current directory, an empty standard input, a watchdog and a log file, and
 hands back a JSON value. The caller then checks the products.
 
-Importing drizzlepac takes seconds, so the calls of one batch come from a *nursery*: one child
-that imports the task's module once and forks a process for each call. Should the caller be
-killed, the nursery and its children die with it.
+Importing drizzlepac takes seconds, so the calls come from a *nursery*: one child that imports a
+task's module the first time it is asked for it and forks a process for each call. A thread keeps
+its nursery from batch to batch; other variables or another current directory want a new one.
+Should the caller be killed, the nursery and its children die with it.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,12 +34,14 @@ from typing import Any, NoReturn
 
 from hst_assets.failures import HstAssetsError, ToolFailed, failure_named
 
-__all__ = ["Call", "run_isolated", "run_many_isolated"]
+__all__ = ["Call", "die_with_parent", "run_isolated", "run_many_isolated"]
 
 TAIL_LINES = 15
 IMPORT_ALLOWANCE_S = 300.0
 _REPLY_NAME = "reply.json"
 _POLL_S = 0.02
+#: How often a caller looks whether its nursery is still alive.
+_LOOK_S = 0.5
 
 #: What every child is told: a dead service stalls stwcs for 60-120 s a try, and the libraries'
 #: own threads fight over the cores that the calls of a batch already share.
@@ -135,7 +142,7 @@ def run_many_isolated(
     batches = -(-len(calls) // max_cores)
     request = {
         "task": task,
-        "parent": os.getpid(),
+        "log": str(calls[0].log_path.absolute()),
         "timeout_s": timeout_s,
         "max_cores": max_cores,
         "calls": [
@@ -147,24 +154,12 @@ def run_many_isolated(
             for call in calls
         ],
     }
-    with calls[0].log_path.open("ab") as log:
-        nursery = subprocess.Popen(
-            [sys.executable, "-m", "hst_assets.isolation"],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, **TOOL_ENVIRONMENT, **(environment or {})},
-        )
-        try:
-            nursery.communicate(
-                json.dumps(request).encode(), timeout=IMPORT_ALLOWANCE_S + batches * timeout_s
-            )
-        except subprocess.TimeoutExpired:
-            pass  # the calls without a reply are reported below
-        finally:
-            _kill_session(nursery.pid)
-            nursery.wait()
+    # The calls without a reply are reported below.
+    _serve(
+        request,
+        {**os.environ, **TOOL_ENVIRONMENT, **(environment or {})},
+        allowance_s=IMPORT_ALLOWANCE_S + batches * timeout_s,
+    )
     return [_outcome(task, call, start) for call, start in zip(calls, log_starts, strict=True)]
 
 
@@ -211,11 +206,121 @@ def _kill_session(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+# ------------------------------------------------------------------------ the caller's nursery
+
+
+class _Nursery:
+    """The process that calls are forked from; it dies with the thread that started it.
+
+    Linux tells a process of its parent's death when the parent's *thread* ends: so a nursery
+    serves its own thread alone.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log_path: Path) -> None:
+        self.origin = (os.getpid(), Path.cwd(), dict(environment))
+        self._answers, answering = os.pipe()
+        try:
+            with log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "hst_assets.isolation",
+                        str(os.getpid()),
+                        str(answering),
+                    ],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=environment,
+                    pass_fds=(answering,),
+                )
+        except BaseException:
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(answering)
+        self.end = weakref.finalize(self, _end_nursery, self._process, self._answers, os.getpid())
+
+    def accepts(self, request: Mapping[str, Any]) -> bool:
+        """Send a request; False if the nursery died before it began with it."""
+        stream = self._process.stdin
+        if stream is None or self._process.poll() is not None:
+            return False
+        try:
+            stream.write(json.dumps(request).encode() + b"\n")
+            stream.flush()
+        except BrokenPipeError:
+            return False
+        return self.answers(IMPORT_ALLOWANCE_S)
+
+    def answers(self, allowance_s: float) -> bool:
+        """Wait for the nursery's sign; False if it died or takes too long."""
+        deadline = time.monotonic() + allowance_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            while (left := deadline - time.monotonic()) > 0:
+                if selector.select(min(left, _LOOK_S)):
+                    return bool(os.read(self._answers, 1))
+                if self._process.poll() is not None:
+                    return False
+        return False
+
+
+class _Kept(threading.local):
+    """The nursery that a thread keeps between batches."""
+
+    nursery: _Nursery | None = None
+
+
+_KEPT = _Kept()
+
+
+def _serve(request: Mapping[str, Any], environment: Mapping[str, str], allowance_s: float) -> None:
+    """Have a request done by the thread's nursery, or by a new one that it then keeps."""
+    nursery, _KEPT.nursery = _KEPT.nursery, None
+    try:
+        # A forked process has a copy of what its parent's thread kept: that is not its own.
+        if nursery is not None and nursery.origin != (os.getpid(), Path.cwd(), environment):
+            nursery.end()
+            nursery = None
+        if nursery is None or not nursery.accepts(request):
+            if nursery is not None:
+                nursery.end()
+            nursery = _Nursery(environment, Path(request["log"]))
+            if not nursery.accepts(request):
+                return
+        if nursery.answers(allowance_s):
+            _KEPT.nursery = nursery
+    finally:
+        if nursery is not None and nursery is not _KEPT.nursery:
+            nursery.end()
+
+
+def _end_nursery(process: subprocess.Popen[bytes], answers: int, owner: int) -> None:
+    os.close(answers)
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    if os.getpid() != owner:
+        process.returncode = 0  # a fork of its owner has nothing to wait for
+    elif process.returncode is None:
+        _kill_session(process.pid)
+        process.wait()
+
+
 # ------------------------------------------------------------------------ in the nursery
 
 
-def _die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process when its parent dies, so that no orphan works on."""
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies, so that no orphan works on.
+
+    Parameters
+    ----------
+    parent : int
+        Process id of the parent; if it is gone already, this process ends.
+    """
     if sys.platform == "linux":
         import ctypes
 
@@ -252,11 +357,36 @@ def _error_of(error: BaseException) -> dict[str, Any]:
     return _error("ToolFailed", f"raised {type(error).__name__}: {error}")
 
 
-def _serve_nursery() -> None:
-    """Read the request, import the task once, fork a process a call, watch over them."""
-    request = json.load(sys.stdin)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    _die_with_parent(request["parent"])
+def _run_nursery(parent: int, answers: int) -> None:
+    """Do what is requested on standard input, one line a batch, until it ends.
+
+    On the descriptor `answers` goes a sign when a batch begins, and one when it is done.
+    """
+    die_with_parent(parent)
+    requests = os.fdopen(os.dup(0), "rb")
+    _redirect(os.devnull, os.O_RDONLY, 0)
+    private = (requests.fileno(), answers)
+    while line := requests.readline():
+        request = json.loads(line)
+        os.write(answers, b"+")
+        _redirect(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 1, 2)
+        _run_batch(request, private)
+        _redirect(os.devnull, os.O_WRONLY, 1, 2)
+        os.write(answers, b".")
+
+
+def _redirect(path: str, flags: int, *descriptors: int) -> None:
+    opened = os.open(path, flags, 0o644)
+    for descriptor in descriptors:
+        os.dup2(opened, descriptor)
+    os.close(opened)
+
+
+def _run_batch(request: Mapping[str, Any], private: Sequence[int]) -> None:
+    """Import the task if it is new, fork a process a call, watch over them.
+
+    `private` are the file descriptors between caller and nursery.
+    """
     calls = request["calls"]
     module_name, _, function_name = request["task"].partition(":")
     try:
@@ -266,12 +396,14 @@ def _serve_nursery() -> None:
         for call in calls:
             _write_reply(Path(call["scratch"]), _error_of(error))
         return
+    gc.freeze()  # collections in the children shall not copy what was imported
     waiting = deque(calls)
     running: dict[int, tuple[dict[str, Any], float]] = {}
     while waiting or running:
         while waiting and len(running) < request["max_cores"]:
             call = waiting.popleft()
-            running[_fork(function, request["task"], call)] = (call, time.monotonic())
+            pid = _fork(function, request["task"], call, private)
+            running[pid] = (call, time.monotonic())
         _reap(running, request["timeout_s"])
 
 
@@ -308,10 +440,12 @@ def _death(code: int) -> dict[str, Any]:
     return _error("ToolFailed", f"died with status {code} and no reply")
 
 
-def _fork(function: Any, task: str, call: dict[str, Any]) -> int:
+def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]) -> int:
     nursery = os.getpid()
     pid = os.fork()
     if pid == 0:
+        for descriptor in private:
+            os.close(descriptor)
         _run_call(function, task, call, nursery)
     return pid
 
@@ -319,10 +453,8 @@ def _fork(function: Any, task: str, call: dict[str, Any]) -> int:
 def _run_call(function: Any, task: str, call: dict[str, Any], nursery: int) -> NoReturn:
     """In the forked process: run the call in its scratch folder, reply, end."""
     os.setsid()
-    _die_with_parent(nursery)
-    log = os.open(call["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    die_with_parent(nursery)
+    _redirect(call["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 1, 2)
     os.chdir(call["scratch"])
     started = time.monotonic()
     sys.stdout.write(f"--- {task} in {Path(call['scratch']).name}\n")
@@ -340,4 +472,4 @@ def _run_call(function: Any, task: str, call: dict[str, Any], nursery: int) -> N
 
 
 if __name__ == "__main__":
-    _serve_nursery()
+    _run_nursery(*map(int, sys.argv[1:]))

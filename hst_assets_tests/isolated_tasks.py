@@ -9,6 +9,21 @@ from pathlib import Path
 
 from hst_assets.failures import UnusableInput
 
+IMPORTED_BY = os.getpid()
+
+
+def tells_origin(variable="HOME"):
+    return {
+        "nursery": os.getppid(),
+        "imported_by": IMPORTED_BY,
+        "variable": os.environ.get(variable),
+    }
+
+
+def ends_its_nursery():
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
 
 def echo(value):
     print("heard", value)

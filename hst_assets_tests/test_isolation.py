@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,14 +17,14 @@ HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 
 @pytest.fixture
 def call(tmp_path):
-    def run(function, timeout_s=60, **arguments):
+    def run(function, timeout_s=60, environment=HERE, **arguments):
         return run_isolated(
             f"{TASKS}:{function}",
             arguments,
             scratch=tmp_path,
             log_path=tmp_path / "logs" / "tool.log",
             timeout_s=timeout_s,
-            environment=HERE,
+            environment=environment,
         )
 
     return run
@@ -98,23 +100,123 @@ def test_one_failed_call_costs_only_itself(tmp_path):
     assert isinstance(second, ToolFailed)
 
 
-def test_children_die_with_a_killed_caller(tmp_path):
-    scratch = tmp_path / "s"
-    scratch.mkdir()
-    program = (
-        "from pathlib import Path; from hst_assets.isolation import run_isolated; "
-        f"run_isolated('{TASKS}:hangs', {{'pid_file': 'pids'}}, scratch=Path({str(scratch)!r}), "
-        f"log_path=Path({str(tmp_path / 'log')!r}), timeout_s=600)"
+def test_the_second_batch_imports_nothing_again(call):
+    first, second = call("tells_origin"), call("tells_origin")
+    assert first["imported_by"] == first["nursery"]
+    assert second == first
+
+
+def test_after_a_failed_call_the_nursery_serves_on(call):
+    before = call("tells_origin")
+    for function in ("crashes", "segfaults", "leaves_by_exit", "no_such_function"):
+        with pytest.raises(ToolFailed):
+            call(function)
+    assert call("tells_origin") == before
+
+
+def test_each_batch_logs_into_its_own_file(tmp_path):
+    for name in ("first", "second"):
+        run_isolated(
+            f"{TASKS}:echo",
+            {"value": name},
+            scratch=tmp_path,
+            log_path=tmp_path / name,
+            timeout_s=60,
+            environment=HERE,
+        )
+    assert "second" not in (tmp_path / "first").read_text()
+    assert "heard second" in (tmp_path / "second").read_text()
+
+
+def test_a_killed_nursery_is_replaced(call):
+    before = call("tells_origin")["nursery"]
+    os.kill(before, signal.SIGKILL)
+    assert call("tells_origin")["nursery"] != before
+
+
+def test_a_nursery_killed_at_work_fails_its_calls_and_is_replaced(call):
+    started = time.monotonic()
+    with pytest.raises(ToolFailed, match="left no reply"):
+        call("ends_its_nursery", timeout_s=300)
+    assert time.monotonic() - started < 60
+    assert call("tells_origin")["nursery"]
+
+
+def test_another_environment_has_another_nursery(call):
+    plain = call("tells_origin", variable="SPICE")
+    spiced = call("tells_origin", variable="SPICE", environment={**HERE, "SPICE": "cumin"})
+    assert (plain["variable"], spiced["variable"]) == (None, "cumin")
+    assert spiced["imported_by"] != plain["imported_by"]
+    assert _gone(plain["nursery"])
+
+
+def test_variables_that_the_caller_changes_reach_its_calls(call, monkeypatch):
+    call("tells_origin")
+    monkeypatch.setenv("SPICE", "cumin")
+    assert call("tells_origin", variable="SPICE")["variable"] == "cumin"
+
+
+def test_a_fork_of_the_caller_leaves_its_nursery_alone(call, tmp_path):
+    before = call("tells_origin")
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if call("tells_origin")["nursery"] != before["nursery"] else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert call("tells_origin") == before
+
+
+def test_a_thread_has_a_nursery_of_its_own_that_ends_with_it(call):
+    mine = call("tells_origin")["nursery"]
+    heard = []
+    thread = threading.Thread(target=lambda: heard.append(call("tells_origin")["nursery"]))
+    thread.start()
+    thread.join()
+    assert heard[0] != mine
+    assert _gone(heard[0])
+    assert call("tells_origin")["nursery"] == mine
+
+
+def test_no_nursery_survives_a_caller_that_ends(tmp_path):
+    program = _program("tells_origin", {}, tmp_path)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"{program}; print(found['nursery'])"],
+        env={**os.environ, **HERE},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    caller = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **HERE})
+    assert ended.stderr == ""
+    assert not Path(f"/proc/{int(ended.stdout)}").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_children_die_with_a_killed_caller(tmp_path, number):
+    program = _program("hangs", {"pid_file": "pids"}, tmp_path)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, **HERE}, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
-    while not (scratch / "pids").is_file() and time.monotonic() < deadline:
+    while not (tmp_path / "pids").is_file() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.2)
-    caller.kill()
+    caller.send_signal(number)
     caller.wait()
-    task_pid = int((scratch / "pids").read_text().split()[0])
+    task_pid = int((tmp_path / "pids").read_text().split()[0])
     assert _gone(task_pid)
+
+
+def _program(function, arguments, folder):
+    """A program whose `found` is the value of a call."""
+    return (
+        "from pathlib import Path; from hst_assets.isolation import run_isolated; "
+        f"found = run_isolated('{TASKS}:{function}', {arguments!r}, scratch=Path({str(folder)!r}), "
+        f"log_path=Path({str(folder / 'log')!r}), timeout_s=600)"
+    )
 
 
 def _gone(pid, within_s=10.0):

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hst_assets.failures import HstAssetsError, OutOfMemory, ToolFailed
+from hst_assets.isolation import die_with_parent
 
 __all__ = ["in_children", "row_blocks", "shared_array"]
 
@@ -103,9 +104,11 @@ def _start(task: Callable[[], Any]) -> tuple[int, int]:
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
+        die_with_parent(parent)
         _work(task, writing)
     os.close(writing)
     return pid, reading

@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,3 +130,38 @@ def test_blocks_cover_the_rows_once(n_rows: int, n_blocks: int) -> None:
     assert rows == list(range(n_rows))
     lengths = [high - low for low, high in blocks]
     assert max(lengths) - min(lengths) <= 1
+
+
+def test_children_of_a_killed_parent_do_not_work_on() -> None:
+    pids = shared_array((2,), np.int64)
+
+    def task(index: int) -> None:
+        pids[index] = os.getpid()
+        time.sleep(600)
+
+    parent = os.fork()
+    if parent == 0:
+        try:
+            in_children([partial(task, index) for index in range(2)], 2)
+        finally:
+            os._exit(1)
+    assert _within(10.0, lambda: bool(pids.all()))
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert _within(10.0, lambda: not any(map(_runs, pids.tolist())))
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return held
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs: one that ended but is not reaped here does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rsplit(")", 1)[1].split()[0] != "Z"
