@@ -565,7 +565,10 @@ def _write(
     """Write the product with checksums, and its preview; it must be legal FITS."""
     hdus = fits.HDUList([fits.PrimaryHDU(header=headers["PRIMARY"])])
     for plane, data in planes.items():
-        hdus.append(fits.ImageHDU(data, header=headers[plane], name=plane, ver=1))
+        # In the file's byte order: astropy would swap these bytes in place and back, under the eyes
+        # of the process that checks the same memory.
+        stored = data.astype(data.dtype.newbyteorder(">"))
+        hdus.append(fits.ImageHDU(stored, header=headers[plane], name=plane, ver=1))
     hdus.verify("exception")
     for hdu in hdus:
         hdu.add_checksum(when="HDU checksum")  # astropy's own comment would hold the time

@@ -278,3 +278,26 @@ def test_the_context_has_a_plane_for_every_32_chips(engine: Any) -> None:
     assert np.array_equal(bits[1], np.where(hit, 1, 0))
     assert not context[:, 0].any()
     assert not context[:, :, :2].any()
+
+
+@pytest.mark.slow
+def test_writing_does_not_touch_the_memory_that_the_check_reads(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To store little-endian arrays astropy would swap their bytes in place, and back."""
+    from hst_assets.imaging import astrodrizzle_task
+
+    planes = {name: np.ones((32, 32), np.float32) for name in ("SCI", "WHT")}
+    written: list[Any] = []
+    write = fits.HDUList.writeto
+
+    def spied(hdus: fits.HDUList, *args: Any, **options: Any) -> None:
+        written.extend(hdu.data for hdu in hdus[1:])
+        write(hdus, *args, **options)
+
+    monkeypatch.setattr(fits.HDUList, "writeto", spied)
+    headers = {name: fits.Header() for name in ("PRIMARY", *planes)}
+    astrodrizzle_task._write(tmp_path / "x.fits", planes, headers, tmp_path / "x.png")
+    assert len(written) == 2
+    assert not any(np.shares_memory(a, b) for a in written for b in planes.values())
+    assert fits.getdata(tmp_path / "x.fits", "WHT")[3, 4] == 1.0
