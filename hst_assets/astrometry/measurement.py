@@ -88,8 +88,9 @@ def measure(
         radius=tolerance,
     )
     numbers, native = _numbers(
-        field, stars, reference, fit, check, limits=limits, tolerance=tolerance, search=search_pix
-    )
+        field, stars, (before, after), after_wcs, reference, fit, check, limits=limits,
+        tolerance=tolerance, search=search_pix,
+    )  # fmt: skip
     star, match = fit.image_index, fit.reference_index
     residual = reference[match] - after[star]
     matches = Table(
@@ -113,6 +114,8 @@ def measure(
 def _numbers(
     field: Field,
     stars: Table,
+    before_after: tuple[NDArray[np.float64], NDArray[np.float64]],
+    wcs_of: dict[int, WCS],
     reference: NDArray[np.float64],
     fit: Fit,
     check: CrossValidation,
@@ -123,9 +126,7 @@ def _numbers(
 ) -> tuple[FitNumbers, NDArray[np.float64]]:
     """The numbers, and the residuals of the fit's stars in native pixels."""
     scale_arcsec = field.plane.scale_arcsec
-    wcs_of = sources.wcs_by_extver(fit.aligned)
-    before = field.plane.project(sources.sky_positions(stars, field.wcs_of))
-    after = field.plane.project(sources.sky_positions(stars, wcs_of))
+    before, after = before_after
     shift, rotation, scale = matching.rigid_motion(before, after)
     residual = reference[fit.reference_index] - after[fit.image_index]
     native = _to_native(field, stars[fit.image_index], wcs_of, residual)

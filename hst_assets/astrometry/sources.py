@@ -329,19 +329,18 @@ def _detected(
     plane: Prepared | None, *, fwhm_pix: float, threshold_sigma: float
 ) -> tuple[Table, NDArray[np.float64]]:
     """All stars above a threshold, and how significant each is; see `find_sources`."""
-    from photutils.detection import DAOStarFinder
+    from hst_assets.astrometry.star_finder import BorderlessStarFinder
 
     nothing = _EMPTY.copy(), np.zeros(0)
     if plane is None:
         return nothing
-    finder = DAOStarFinder(
+    finder = BorderlessStarFinder(
         threshold=threshold_sigma,
         fwhm=fwhm_pix,
         sharplo=_SHARPNESS[0],
         sharphi=_SHARPNESS[1],
         roundlo=-_ROUNDNESS1,
         roundhi=_ROUNDNESS1,
-        exclude_border=True,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(No sources were found|Sources were found)")
@@ -553,12 +552,13 @@ def _core_is_clean(
 def _aperture_sums(
     data: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], *, radius: float
 ) -> NDArray[np.float64]:
-    from photutils.aperture import ApertureStats, CircularAperture
+    from photutils.aperture import CircularAperture
 
     if len(x) == 0:
         return np.zeros(0)
     apertures = CircularAperture(np.column_stack([x, y]), r=max(radius, LEAST_FWHM_PIX))
-    return np.atleast_1d(np.asarray(ApertureStats(data, apertures).sum, float))
+    sums, _ = apertures.do_photometry(data)
+    return np.asarray(sums, float)
 
 
 def sky_positions(table: Table, wcs_of: dict[int, WCS]) -> NDArray[np.float64]:
