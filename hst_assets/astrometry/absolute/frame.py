@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.absolute.stars import julian_year, stars_at
+from hst_assets.astrometry.measurement import remaining_tilt
 from hst_assets.astrometry.methods.catalog import align
 from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.settings import Settings
@@ -118,7 +119,8 @@ def image_tie(
     """Whether the stars of a user's reference image agree with the absolute catalogue.
 
     The image is not moved: its frame rules. It is the catalogue's if the median offset of its
-    stars is within the gate's limit for stars that were held out of a fit.
+    stars is within the gate's limit for stars that were held out of a fit, and so is what the
+    rotation and scale that are left would move them by: about the middle, these have no median.
 
     Parameters
     ----------
@@ -172,9 +174,13 @@ def _agreement(
         )
     x, y = np.median(there[partner] - here[paired], axis=0)
     worst = max(abs(x), abs(y))
-    text = f"{n_pairs} stars of the reference image are off {catalogue} by {worst:.2f} px"
-    agrees = worst <= limits.max_held_out_offset_pix
-    if agrees:
+    tilt, _ = remaining_tilt(here + offset, there, _RADIUS_PIX)
+    text = (
+        f"{n_pairs} stars of the reference image are off {catalogue} by {worst:.2f} px, and by "
+        f"{tilt:.2f} px for rotation and scale"
+    )
+    # Written so that NaN does not agree.
+    if worst <= limits.max_held_out_offset_pix and tilt <= limits.max_held_out_offset_pix:
         return Tie(catalogue, text, absolute=True)
     return Tie(catalogue, f"{text}, {limits.max_held_out_offset_pix:g} allowed")
 
