@@ -40,6 +40,8 @@ from hst_assets.astrometry.reference.frame import read_note, write_note
 from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.imaging.astrodrizzle import CODE_VERSION as DRIZZLE_CODE_VERSION
+from hst_assets.imaging.astrodrizzle import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.astrodrizzle import drizzle
 from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
@@ -115,11 +117,12 @@ def make_reference(
         inputs=inputs,
         settings={
             "alignment": _how_aligned(settings, choice),
+            "drizzle_code_version": DRIZZLE_CODE_VERSION,
             "gate": settings.gate.as_recipe(),
             "drizzle": decisive_settings(DETECTORS[choice.detector_key], len(exposures), settings)
             | _masked_and_added(settings, added),
         },
-        tools=alignment_tools(settings),
+        tools=tuple(sorted({*alignment_tools(settings), *DRIZZLE_TOOLS})),
     )
     product = workdir.reference_image(choice.band, choice.epoch, settings.drizzle.object_name)
     made = make(

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
+from hst_assets.astrometry.recipes import TOOLS as ALIGNMENT_TOOLS
 from hst_assets.astrometry.reference import image as reference
 from hst_assets.astrometry.reference.frame import read_note
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.exposures.table import write_table
 from hst_assets.failures import BadConfiguration
+from hst_assets.imaging.astrodrizzle import TOOLS as DRIZZLE_TOOLS
 from hst_assets.provenance import Result, sha256_of_file
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -181,6 +183,17 @@ def test_a_lost_note_comes_back(target):
     target.workdir.reference_choice.unlink()
     assert not target.make().ran
     assert read_note(target.workdir) == before
+
+
+def test_a_new_version_of_the_drizzling_builds_again(target, monkeypatch):
+    monkeypatch.setattr(reference, "DRIZZLE_CODE_VERSION", "of tomorrow")
+    assert target.make().ran
+    assert target.exposures == FIRST
+
+
+def test_the_tools_of_alignment_and_drizzling_are_on_record(target):
+    tools = target.make().record.recipe["tools"]
+    assert {*ALIGNMENT_TOOLS, *DRIZZLE_TOOLS} <= set(tools)
 
 
 # ------------------------------------------------------------------ exposures that are added
