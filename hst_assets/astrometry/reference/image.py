@@ -149,6 +149,7 @@ def _how_aligned(settings: Settings, choice: ReferenceChoice) -> dict[str, Any]:
     """How the exposures of a reference are aligned to each other: never by drizzled epochs."""
     how = decisive_alignment(settings, choice.detector_key)
     del how["hierarchical"]
+    del how["keep_objfile"]  # lists of stars are kept of aligned exposures, not of the reference
     return how
 
 

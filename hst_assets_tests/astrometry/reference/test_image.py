@@ -158,6 +158,8 @@ def test_choosing_afresh_takes_the_deeper_newcomer(target):
         {"drizzle": {"max_flux_error": 0.1}},
         {"drizzle": {"pixfrac": 0.8}},
         {"machine": {"max_cores": 1}},
+        {"alignment": {"keep_objfile": True}},
+        {"alignment": {"hierarchical": True}},
     ],
 )
 def test_a_setting_that_does_not_matter_builds_nothing(target, settings):
