@@ -7,6 +7,7 @@ so that nothing of an earlier one can be taken for its result.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings, GateSettings
 
 __all__ = ["align_copy"]
+
+logger = logging.getLogger(__name__)
 
 #: The ladder never goes below this of itself: there the sky's noise gives thousands of sources.
 LOWEST_THRESHOLD_SIGMA = 4.0
@@ -222,6 +225,10 @@ def _fit(
         return fit
     again = folder / "again"
     again.mkdir()
-    return tool(
-        moved, fitted, reference_sky, again, how=how, tolerance=tolerance, search_pix=search_pix
-    )
+    try:
+        return tool(
+            moved, fitted, reference_sky, again, how=how, tolerance=tolerance, search_pix=search_pix
+        )
+    except UnusableInput as error:
+        logger.info("%s: the first fit stands, for there is no second: %s", field.rootname, error)
+        return fit

@@ -1,5 +1,7 @@
 """What the options of every method do to the tries on one exposure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -10,6 +12,7 @@ from hst_assets.astrometry.methods.attempts import align_copy
 from hst_assets.astrometry.methods.catalog_fit import fit_to_catalog
 from hst_assets.astrometry.working_copy import make_working_copy
 from hst_assets.detectors import DETECTORS
+from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings, GateSettings
 
 pytestmark = [
@@ -29,12 +32,12 @@ def attempt(lone, tmp_path, monkeypatch):
     true.sort("counts", reverse=True)
     true["ra", "dec"].write(tmp_path / "true.ecsv", format="ascii.ecsv")
 
-    def run(folder="run", **options):
+    def run(folder="run", tool=fit_to_catalog, **options):
         (tmp_path / folder).mkdir()
         monkeypatch.chdir(tmp_path / folder)
         return align_copy(
             make_working_copy(lone.raw, tmp_path / folder),
-            fit_to_catalog,
+            tool,
             detector=KEY,
             rootname=lone.rootname,
             catalogue=tmp_path / "true.ecsv",
@@ -111,6 +114,24 @@ def test_star_lists_hold_what_was_matched_from_one(attempt, tmp_path):
     for star in matches:
         off = np.hypot(listed[:, 0] - 1 - star["x"], listed[:, 1] - 1 - star["y"])
         assert off.min() < 1e-5
+
+
+def test_a_fit_that_cannot_be_repeated_stands(attempt):
+    folders = []
+
+    def only_once(field, stars, reference_sky, folder, **options):
+        folders.append(folder.name)
+        if len(folders) > 1:
+            raise UnusableInput("there is no fit")
+        fit = fit_to_catalog(field, stars, reference_sky, folder, **options)
+        # As if it had paired few of them.
+        return replace(
+            fit, image_index=fit.image_index[::2], reference_index=fit.reference_index[::2]
+        )
+
+    (only,) = attempt(tool=only_once)["tries"]
+    assert folders == ["try1", "again"]
+    assert only["status"] == "PASS", only["reason"]
 
 
 def test_star_lists_are_not_kept_unasked(attempt):
