@@ -64,6 +64,8 @@ _SURVIVING_FLUX = 0.5
 #: So far beyond a source's aperture L.A.Cosmic sees its surroundings. On simulated full frames of
 #: WFC3/UVIS it then decides otherwise about 4 sources of 3200 than on the whole plane.
 _CLEANING_MARGIN_PIX = 6
+#: Rounds of L.A.Cosmic.
+_CLEANING_ROUNDS = 4
 
 #: DQ bit of hot pixels in WFC3/UVIS and ACS; elsewhere it means something else.
 _HOT_BIT = 16
@@ -389,22 +391,49 @@ def _survives_cleaning(
 ) -> NDArray[np.bool_]:
     """Whether more than `_SURVIVING_FLUX` of each source's flux is left by L.A.Cosmic.
 
-    It looks at a pixel's neighbourhood only, so that windows about the sources, side by side in
-    one image, give its answer for a fraction of the time that the whole plane takes. Where they
-    would be no smaller, the plane itself is cleaned.
+    One round finds nearly all that it finds. The others are left out where it took the source
+    already, or nothing of its window: what is found later lies by what was found before. Of 11775
+    sources on simulated full frames of WFC3/UVIS this decides none otherwise than all rounds do.
     """
     if plane.struck is None or plane.detector is None or len(x) == 0:
         return np.ones(len(x), dtype=bool)
+    lost, doubtful = _lost_flux(plane, plane.detector, x, y, radius=radius, rounds=1)
+    survives = flux - lost > _SURVIVING_FLUX * flux
+    again = np.flatnonzero(survives & doubtful)
+    if len(again):
+        lost, _ = _lost_flux(
+            plane, plane.detector, x[again], y[again], radius=radius, rounds=_CLEANING_ROUNDS
+        )
+        survives[again] = flux[again] - lost > _SURVIVING_FLUX * flux[again]
+    return np.asarray(survives)
+
+
+def _lost_flux(
+    plane: Prepared,
+    detector: Detector,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    *,
+    radius: float,
+    rounds: int,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The flux that L.A.Cosmic takes of each source, and whether more rounds might take more.
+
+    It looks at a pixel's neighbourhood only, so that windows about the sources, side by side in
+    one image, give its answer for a fraction of the time that the whole plane takes. Where they
+    would be no smaller, the plane itself is cleaned, in all rounds.
+    """
+    assert plane.struck is not None
     half = math.ceil(max(radius, LEAST_FWHM_PIX)) + _CLEANING_MARGIN_PIX
     windows = _Windows.about(x, y, half, plane.struck.shape)
     if windows is None:
-        lost = plane.struck - _without_cosmic_rays(plane.struck, plane.ignored, plane.detector)
-    else:
-        struck = windows.cut(plane.struck)
-        lost = struck - _without_cosmic_rays(struck, windows.cut(plane.ignored), plane.detector)
-        x, y = windows.inside(x, y)
-    left = flux - _aperture_sums(lost, x, y, radius=radius)
-    return np.asarray(left > _SURVIVING_FLUX * flux)
+        cleaned = _without_cosmic_rays(plane.struck, plane.ignored, detector, _CLEANING_ROUNDS)
+        lost = _aperture_sums(plane.struck - cleaned, x, y, radius=radius)
+        return lost, np.zeros(len(x), dtype=bool)
+    struck = windows.cut(plane.struck)
+    taken = struck - _without_cosmic_rays(struck, windows.cut(plane.ignored), detector, rounds)
+    lost = _aperture_sums(taken, *windows.inside(x, y), radius=radius)
+    return lost, windows.any_in(taken != 0)
 
 
 @dataclass(frozen=True)
@@ -448,9 +477,14 @@ class _Windows:
             y - self.y + (place // self.in_row) * self.side,
         )
 
+    def any_in(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether each window of a mask, laid out as `cut` does, holds a pixel of it."""
+        tiles = mask.reshape(-1, self.side, self.in_row, self.side).any(axis=(1, 3))
+        return np.asarray(tiles.ravel()[: len(self.x)])
+
 
 def _without_cosmic_rays(
-    data: NDArray[np.float32], ignored: NDArray[np.bool_], detector: Detector
+    data: NDArray[np.float32], ignored: NDArray[np.bool_], detector: Detector, rounds: int
 ) -> NDArray[np.float64]:
     """A copy of an image after L.A.Cosmic (van Dokkum 2001, PASP 113, 1420)."""
     import astroscrappy
@@ -468,7 +502,7 @@ def _without_cosmic_rays(
         cleantype="medmask",
         fsmode="median",
         sepmed=True,
-        niter=4,
+        niter=rounds,
     )
     return np.asarray(cleaned, dtype=np.float64)
 
