@@ -29,7 +29,7 @@ from stsci.tools import fileutil  # type: ignore[import-untyped]
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.imaging import cards as product_cards
-from hst_assets.imaging import products
+from hst_assets.imaging import products, wfpc2_gain
 from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
 from hst_assets.imaging.box_mask import BoxMask, mask_boxes
 from hst_assets.imaging.cosmic_rays import (
@@ -125,11 +125,13 @@ def combine(
     warnings.simplefilter("ignore", FITSFixedWarning)
     detector, target = DETECTORS[detector_key], Frame.from_json(frame)
     choices = DrizzleSettings.model_validate(settings)
-    copies = _scratch_copies(exposures, companions, detector, choices)
+    copies = _scratch_copies(exposures, companions, detector, choices, cores)
     unread = flag_cosmic_rays(copies, others, detector) if others else []
     if box is not None:
         parameters = _boxed(copies, BoxMask.from_json(box), detector, parameters)
-    planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
+    gain = _gain(copies, detector)
+    with wfpc2_gain.in_force(gain):
+        planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
     complaints += unread
     if parameters["final_wht_type"] != choices.weight_type:
         complaints.append("exposures of this detector hold no errors: weighted by time")
@@ -150,6 +152,7 @@ def combine(
         parameters=parameters,
         extra={**cards, "D_CRHELP": [len(others), "other exposures that told cosmic rays"]},
         sky_per_s=sky_per_s,
+        gain_e=gain,
     )
     final = planes
     if choices.fix_zero_point is not None:
@@ -179,30 +182,59 @@ def _scratch_copies(
     companions: Sequence[str],
     detector: Detector,
     settings: DrizzleSettings,
+    cores: int,
 ) -> list[Path]:
     """Copies in the current directory: what AstroDrizzle needs, without what it chokes on."""
-    needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | _NEEDED_BY_WEIGHTS
     companion = {Path(path).name: Path(path) for path in companions}
-    reference_photflam: float | None = None
-    copies = []
-    for source in map(Path, exposures):
-        quality = companion.get(source.name.replace("_c0m.fits", "_c1m.fits"))
-        with opened(source) as hdus, opened(quality or source) as quality_hdus:
-            kept = fits.HDUList([hdu.copy() for hdu in hdus if hdu.name in needed])
-            planes = kept
-            if quality is not None:
-                planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
-            product_cards.read_input(source)  # no tool says what is wrong with its times
-            _prepare_headers(kept, detector)
-            if settings.weight_type == "IVM":
-                _resolve_flat(kept[0].header, detector, source)
-            _mask_not_finite(kept, planes, detector, source)
-            reference_photflam = _equalise(kept, reference_photflam)
-            kept.writeto(source.name, output_verify="silentfix")
-            if quality is not None:
-                planes.writeto(quality.name, output_verify="silentfix")
-        copies.append(Path(source.name))
-    return copies
+    pairs = [
+        (source, companion.get(source.name.replace("_c0m.fits", "_c1m.fits")))
+        for source in map(Path, exposures)
+    ]
+    reference = _reference_photflam([source for source, _ in pairs])
+    copy = partial(_scratch_copy, detector=detector, settings=settings, reference=reference)
+    in_children([partial(copy, source, quality) for source, quality in pairs], cores)
+    return [Path(source.name) for source, _ in pairs]
+
+
+def _scratch_copy(
+    source: Path,
+    quality: Path | None,
+    *,
+    detector: Detector,
+    settings: DrizzleSettings,
+    reference: float | None,
+) -> None:
+    """Copy an exposure, with its DQ file if that is another one."""
+    needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | _NEEDED_BY_WEIGHTS
+    with opened(source) as hdus, opened(quality or source) as quality_hdus:
+        kept = fits.HDUList([hdu.copy() for hdu in hdus if hdu.name in needed])
+        planes = kept
+        if quality is not None:
+            planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
+        product_cards.read_input(source)  # no tool says what is wrong with its times
+        _prepare_headers(kept, detector)
+        if settings.weight_type == "IVM":
+            _resolve_flat(kept[0].header, detector, source)
+        _mask_not_finite(kept, planes, detector, source)
+        _equalise(kept, reference)
+        kept.writeto(source.name, output_verify="silentfix")
+        if quality is not None:
+            planes.writeto(quality.name, output_verify="silentfix")
+
+
+def _reference_photflam(exposures: Sequence[Path]) -> float | None:
+    """PHOTFLAM of the first chip that has one."""
+    for source in exposures:
+        with opened(source) as hdus:
+            for hdu in hdus:
+                if hdu.name == "SCI" and (photflam := _photflam(hdu.header, hdus[0].header)):
+                    return photflam
+    return None
+
+
+def _photflam(header: fits.Header, primary: fits.Header) -> float | None:
+    photflam = product_cards.science_keyword(header, primary, "PHOTFLAM")
+    return photflam if isinstance(photflam, float) and photflam > 0 else None
 
 
 def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
@@ -291,26 +323,34 @@ def _good(dq: NDArray[np.integer], detector: Detector) -> NDArray[np.bool_]:
     return good
 
 
-def _equalise(hdus: fits.HDUList, reference: float | None) -> float | None:
-    """Scale all chips of all exposures to the first one's PHOTFLAM; return that.
+def _equalise(hdus: fits.HDUList, reference: float | None) -> None:
+    """Scale the chips of an exposure to a PHOTFLAM.
 
     Without this a star would be fainter on the chips, or in the years, of lower sensitivity, and
     one zero point would not hold for the product.
     """
-    primary = hdus[0].header
     for hdu in hdus:
         if hdu.name != "SCI":
             continue
-        photflam = product_cards.science_keyword(hdu.header, primary, "PHOTFLAM")
-        if not isinstance(photflam, float) or not photflam > 0:
+        photflam = _photflam(hdu.header, hdus[0].header)
+        if photflam is None or reference is None:
             continue
-        if reference is None:
-            reference = photflam
         ratio = photflam / reference
         if abs(ratio - 1.0) > _PHOTFLAM_TOLERANCE:
             hdu.data = (hdu.data * ratio).astype(np.float32)
             hdu.header["PHOTFLAM"] = reference
-    return reference
+
+
+def _gain(copies: Sequence[Path], detector: Detector) -> float | None:
+    """Electrons in one DN of the WFPC2 chip whose PHOTFLAM `_equalise` gave to all."""
+    if not detector.has_separate_dq:
+        return None
+    for item in map(product_cards.read_input, copies):
+        for chip in item.chips:
+            photflam = product_cards.science_keyword(chip, item.primary, "PHOTFLAM")
+            if isinstance(photflam, float) and photflam > 0:
+                return wfpc2_gain.gain_of(chip, item.primary)
+    return None
 
 
 class _Complaints(logging.Handler):

@@ -48,7 +48,7 @@ _TASK = "astrodrizzle"
 _COSMIC_RAY = 4096
 #: Windows that are in memory at a time.
 _WINDOWS_AT_A_TIME = 8
-#: Rows that the median is formed of at a time.
+#: Rows that the median is formed of, and cosmic rays are looked for in, at a time.
 _ROWS_AT_A_TIME = 128
 #: So many native pixels beyond a chip's edges a drop can reach (lanczos3), and output pixels more.
 _REACH_NATIVE_PIX = 4.0
@@ -552,18 +552,24 @@ class _Model:
         """False where a chip is hit by a cosmic ray: the test of ``drizzlepac.drizCR``."""
         hdu = chip.hdu
         model = self._blotted(chip)
-        image = chip.data * hdu._conversionFactor
         gradient = _gradient(model)
         background = hdu.subtractedSky * hdu._conversionFactor
-        noise = np.sqrt(hdu._effGain * np.abs(model + background) + hdu._rdnoise**2)
         (snr, wider_snr), (scale, wider_scale) = (
             [float(part) for part in re.split(r"[,;\s]+", self.test[name]) if part][:2]
             for name in ("driz_cr_snr", "driz_cr_scale")
         )
-        off = np.absolute(image - model)
-        alike = off <= (scale * gradient + snr * noise / hdu._effGain)
+        alike, nearly = np.empty(model.shape, dtype=bool), np.empty(model.shape, dtype=bool)
+        n_rows = len(model)
+        # By blocks that stay in the processor's cache.
+        for low, high in row_blocks(n_rows, -(-n_rows // _ROWS_AT_A_TIME)):
+            rows = slice(low, high)
+            noise = np.sqrt(hdu._effGain * np.abs(model[rows] + background) + hdu._rdnoise**2)
+            off = np.absolute(chip.data[rows] * hdu._conversionFactor - model[rows])
+            slope = gradient[rows]
+            alike[rows] = off <= (scale * slope + snr * noise / hdu._effGain)
+            nearly[rows] = off <= (wider_scale * slope + wider_snr * noise / hdu._effGain)
         quiet = _eroded(alike)
-        unhit: Mask = (off <= (wider_scale * gradient + wider_snr * noise / hdu._effGain)) | quiet
+        unhit: Mask = nearly | quiet
         return _grown(unhit, self.test["driz_cr_grow"], self.test["driz_cr_ctegrow"], hdu.cte_dir)
 
     def _blotted(self, chip: _Chip) -> Image:
@@ -593,14 +599,14 @@ def _gradient(image: Image) -> Image:
     such neighbour, or are not compared with it, it is the difference from zero.
     """
     ny, nx = image.shape
-    gradient = np.zeros_like(image)
+    gradient, neighbour = np.zeros_like(image), np.empty_like(image)
     for target, source in (
         (np.s_[: ny - 1, 1 : nx - 1], np.s_[: ny - 1, : nx - 2]),
         (np.s_[: ny - 1, : nx - 2], np.s_[: ny - 1, 1 : nx - 1]),
         (np.s_[1 : ny - 1, : nx - 1], np.s_[: ny - 2, : nx - 1]),
         (np.s_[: ny - 2, : nx - 1], np.s_[1 : ny - 1, : nx - 1]),
     ):
-        neighbour = np.zeros_like(image)
+        neighbour.fill(0.0)
         neighbour[target] = image[source]
         np.subtract(image, neighbour, out=neighbour)
         np.fabs(neighbour, out=neighbour)
