@@ -46,7 +46,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_ENOUGH_OF_ONE_VISIT = 2
 #: Stage name in the record beside each drizzled image.
 STAGE = "drizzled_image"
 _DAY_FORMAT = "%y%m%d"
@@ -205,28 +204,26 @@ def others_of(
     Returns
     -------
     tuple of AlignedExposure
-        At most six (`MOST_OTHERS`) of the same detector, in any filter, that see the same piece of
-        sky: the nearest in time, of the same visit alone if it has two of them. So a stack of
-        the exposures of one visit is the visit's own product; and what changes in the sky is
-        there.
-        Empty where there are more than two exposures, or none hold cosmic rays (WFC3/IR).
+        At most six (`MOST_OTHERS`) of the same visit and detector, in any filter, that see the
+        same piece of sky, the nearest in time. Only they: what is new in the sky since another
+        visit would not be on its exposures, and be taken for cosmic rays.
+        Empty where there are more than two exposures, or of more than one visit, or none hold
+        cosmic rays (WFC3/IR).
     """
     detector = DETECTORS[exposures[0].detector_key]
-    if len(exposures) > MOST_HELPED or not detector.clean_cosmic_rays:
+    visits = {visit_of_rootname(exposure.rootname) for exposure in exposures}
+    if len(exposures) > MOST_HELPED or len(visits) > 1 or not detector.clean_cosmic_rays:
         return ()
     own = {exposure.rootname for exposure in exposures}
-    visits = {visit_of_rootname(exposure.rootname) for exposure in exposures}
     outlines = [outline for exposure in exposures for outline in exposure.outlines]
     near = [
         other
         for other in pool
         if other.detector_key == detector.key
         and other.rootname not in own
+        and visit_of_rootname(other.rootname) in visits
         and _overlap(outlines, other.outlines)
     ]
-    same_visit = [other for other in near if visit_of_rootname(other.rootname) in visits]
-    if len(same_visit) >= _ENOUGH_OF_ONE_VISIT:
-        near = same_visit
     middle = sum(exposure.mjd_start for exposure in exposures) / len(exposures)
     near.sort(key=lambda other: (abs(other.mjd_start - middle), other.rootname))
     return tuple(near[:MOST_OTHERS])

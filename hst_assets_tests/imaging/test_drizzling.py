@@ -251,12 +251,12 @@ def test_three_exposures_need_no_help(workdir, settings, drizzler) -> None:
     assert others(workdir, workdir.visit_drizzle("isim01", "wfc3_uvis.f606w")) == set()
 
 
-def test_a_stack_of_one_is_helped_by_other_visits_where_its_own_has_too_few(
+def test_what_is_new_since_another_visit_is_never_compared_with_it(
     workdir, settings, drizzler
 ) -> None:
     make_stacks(workdir, settings)
     stack = workdir.drizzle / "wfc3_uvis.f814w.all.drc.fits"
-    assert others(workdir, stack) == {"isim01a0q", "isim01a1q", "isim01a2q", "isim02a0q"}
+    assert others(workdir, stack) == {"isim02a0q"}
 
 
 def test_help_can_be_refused(workdir, settings, drizzler) -> None:
@@ -290,20 +290,25 @@ def helpers(one: AlignedExposure, *pool: AlignedExposure) -> list[str]:
 
 def test_helpers_see_the_same_sky_with_the_same_detector() -> None:
     one = exposure("jaaa01a1q", 1.0)
-    inside, beside = exposure("jaaa02a1q", 2.0, ra=10.02), exposure("jaaa02a2q", 2.0, ra=10.2)
-    other = exposure("iaaa02a1q", 2.0, detector_key="wfc3_uvis")
-    assert helpers(one, inside, beside, other) == ["jaaa02a1q"]
+    inside, beside = exposure("jaaa01a2q", 2.0, ra=10.02), exposure("jaaa01a3q", 2.0, ra=10.2)
+    other = exposure("jaaa01a4q", 2.0, detector_key="acs_hrc")
+    assert helpers(one, inside, beside, other) == ["jaaa01a2q"]
 
 
 def test_helpers_are_the_nearest_in_time() -> None:
     one = exposure("jaaa01a1q", 100.0)
-    pool = [exposure(f"jaaa{n:02d}a1q", 100.0 + 3 * n) for n in range(2, 12)]
+    pool = [exposure(f"jaaa01a{n}q", 100.0 + 3 * n) for n in range(2, 10)]
     assert helpers(one, *reversed(pool)) == [each.rootname for each in pool[:MOST_OTHERS]]
 
 
-def test_two_of_the_same_visit_are_enough() -> None:
-    one, *same = (exposure(f"jaaa01a{n}q", 1.0 + n) for n in range(3))
-    assert helpers(one, *same, exposure("jaaa02a1q", 1.1)) == ["jaaa01a1q", "jaaa01a2q"]
+def test_helpers_are_of_the_same_visit() -> None:
+    one, same = (exposure(f"jaaa01a{n}q", 1.0 + n) for n in range(2))
+    assert helpers(one, same, exposure("jaaa02a1q", 1.1)) == ["jaaa01a1q"]
+
+
+def test_exposures_of_two_visits_have_no_help() -> None:
+    first, second = exposure("jaaa01a0q", 1.0), exposure("jaaa02a0q", 40.0)
+    assert others_of([first, second], [first, second, exposure("jaaa01a1q", 1.1)]) == ()
 
 
 def test_the_infrared_has_no_cosmic_rays_to_tell() -> None:
