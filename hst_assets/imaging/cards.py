@@ -127,6 +127,7 @@ def product_headers(
     parameters: Mapping[str, Any],
     extra: Mapping[str, Sequence[Any]],
     sky_per_s: float | None = None,
+    gain_e: float | None = None,
 ) -> dict[str, fits.Header]:
     """The headers of a product's HDUs: PRIMARY, SCI, WHT and CTX.
 
@@ -143,6 +144,8 @@ def product_headers(
         ``{keyword: [value, comment]}`` to be added to the primary header.
     sky_per_s : float, optional
         Mean sky that was subtracted, in native units per second and native pixel.
+    gain_e : float, optional
+        Electrons in one count of SCI, where the exposures' own header does not tell it.
     """
     primary = _shared_cards([item.primary for item in inputs])
     _describe_time(primary, inputs)
@@ -157,6 +160,8 @@ def product_headers(
     _describe_inputs(primary, inputs)
     _describe_context(primary, inputs, detector)
     _describe_noise(primary, inputs, detector, sky_per_s)
+    if gain_e is not None:
+        primary["GAIN"] = gain_e
     _describe_method(primary, parameters, frame)
     wcsname = _shared_or(inputs, "WCSNAME", "MIXED")
     primary["WCSNAME"] = (wcsname, "WCS of the exposures")
