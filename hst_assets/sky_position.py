@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 __all__ = ["parse_position"]
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def parse_position(text: str) -> tuple[float, float]:
@@ -31,18 +32,27 @@ def parse_position(text: str) -> tuple[float, float]:
     >>> parse_position("10:00:24 +02:30:00")
     (150.1, 2.5)
     """
-    from astropy.coordinates import Angle
-
     ra_text, dec_text = _two_parts(text)
-    in_degrees = _NUMBER.fullmatch(ra_text) or "d" in ra_text.lower()
     try:
-        ra = float(Angle(ra_text, unit="deg" if in_degrees else "hourangle").deg)
-        dec = float(Angle(dec_text, unit="deg").deg)
+        ra = _degrees(ra_text, "deg" if "d" in ra_text.lower() else "hourangle")
+        dec = _degrees(dec_text, "deg")
     except Exception as error:  # astropy raises what its parser does
         raise ValueError(f"not a position: {text!r} ({error})") from error
     if not (0.0 <= ra < 360.0 and -90.0 <= dec <= 90.0):
         raise ValueError(f"not on the sky: {text!r} is {ra:g}, {dec:+g} degrees")
     return round(ra, 9), round(dec, 9)
+
+
+def _degrees(text: str, unit: str) -> float:
+    """An angle in degrees: a number is one as it stands, anything else is in `unit`."""
+    from astropy.coordinates import Angle
+
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    with warnings.catch_warnings():
+        # astropy only warns of 60 minutes and of 24 hours.
+        warnings.simplefilter("error")
+        return float(Angle(text, unit=unit).deg)
 
 
 def _two_parts(text: str) -> tuple[str, str]:

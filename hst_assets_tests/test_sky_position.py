@@ -29,6 +29,18 @@ def test_a_declination_just_south_of_the_equator_is_south() -> None:
     assert parse_position("0:00:00,-00:30:00") == pytest.approx((0.0, -0.5), abs=1e-9)
 
 
+def test_numbers_with_an_exponent_are_degrees() -> None:
+    assert parse_position("1.5e1,2") == (15.0, 2.0)
+    assert parse_position("1.5E+2, -2.5e-1") == (150.0, -0.25)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("text", ["10:60:00,0", "24:00:00,0", "10:00:60,0", "10:00:00,+2:60:00"])
+def test_sixty_minutes_and_twenty_four_hours_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not "):
+        parse_position(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
