@@ -94,6 +94,8 @@ OWNED: Mapping[str, str] = {
     "group": "all chips are used",
     "build": "every product is one file with SCI, WHT and CTX",
     "crbit": "the bit is counted to check the product",
+    "resetbits": "flags of cosmic rays are found anew where exposures are compared, and kept where "
+    "nothing would find them again",
     "stepsize": "the mapping is exact to 1e-3 pixel as it is",
     "num_cores": _MACHINE,
     "in_memory": "it follows from the size of the product, and changes nothing in it",
@@ -427,9 +429,46 @@ def _read(name: str, given: Any, where: str) -> Value:
             next_step=f"Its parameters are listed in {_specification_file()}",
         )
     value = known[name].read(given, where=where)
-    if name.endswith("_pixfrac") and not (isinstance(value, float) and 0 < value <= 1):
-        raise BadConfiguration(f"{name} must be above 0 and at most 1", where=where)
+    holds, meaning = _LIMITS.get(name, (None, ""))
+    if holds is not None and value is not None and not holds(value):
+        raise BadConfiguration(f"{name} must be {meaning}, not {given!r}", where=where)
     return value
+
+
+def _two_above_zero(value: Any) -> bool:
+    try:
+        numbers = [float(word) for word in str(value).split()]
+    except ValueError:
+        return False
+    return len(numbers) == 2 and all(0 < number < float("inf") for number in numbers)
+
+
+def _is_bits(value: Any) -> bool:
+    """Whether drizzlepac reads it as bits: integers, with commas, plus signs or a tilde."""
+    return not value or bool(_BITS.fullmatch(str(value)))
+
+
+_BITS = re.compile(r"~?\(?\s*\d+(\s*[,+\s]\s*\d+)*\s*\)?|None|INDEF", re.IGNORECASE)
+_TWO_ABOVE_ZERO = (_two_above_zero, "two numbers above 0")
+_BITS_ONLY = (_is_bits, "integers, the flags of good pixels")
+_NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
+_ABOVE_ZERO = (lambda value: value > 0, "above 0")
+_SHARE = (lambda value: 0 < value <= 1, "above 0 and at most 1")
+
+#: What AstroDrizzle takes without a word and then fails on, or makes nonsense of.
+_LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "driz_cr_snr": _TWO_ABOVE_ZERO,
+    "driz_cr_scale": _TWO_ABOVE_ZERO,
+    "final_bits": _BITS_ONLY,
+    "driz_sep_bits": _BITS_ONLY,
+    "combine_nlow": _NOT_NEGATIVE,
+    "combine_nhigh": _NOT_NEGATIVE,
+    "combine_grow": _NOT_NEGATIVE,
+    "static_sig": _ABOVE_ZERO,
+    "skywidth": _ABOVE_ZERO,
+    "driz_sep_pixfrac": _SHARE,
+    "final_pixfrac": _SHARE,
+}
 
 
 def _meant(name: str, known: Any) -> str:

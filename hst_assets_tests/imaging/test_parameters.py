@@ -173,6 +173,16 @@ def test_one_exposure_is_not_compared_with_itself() -> None:
         ({"all": {"combine_maskpt": "0.2"}}, "must be a number"),
         ({"all": {"driz_cr_snr": True}}, "must be text, a number"),
         ({"all": {"final_pixfrac": 0}}, "above 0"),
+        ({"all": {"driz_cr_snr": "3.5"}}, "driz_cr_snr must be two numbers above 0, not '3.5'"),
+        ({"all": {"driz_cr_snr": [3.5, -3.0]}}, "driz_cr_snr must be two numbers"),
+        ({"all": {"driz_cr_scale": "1.2 low"}}, "driz_cr_scale must be two numbers"),
+        ({"all": {"final_bits": "good"}}, "final_bits must be integers"),
+        ({"all": {"driz_sep_bits": 1.5}}, "driz_sep_bits must be integers"),
+        ({"all": {"combine_nlow": -1}}, "combine_nlow must be at least 0"),
+        ({"all": {"combine_nhigh": -1}}, "combine_nhigh must be at least 0"),
+        ({"all": {"combine_grow": -1}}, "combine_grow must be at least 0"),
+        ({"all": {"static_sig": 0.0}}, "static_sig must be above 0"),
+        ({"all": {"skywidth": -0.1}}, "skywidth must be above 0"),
         ({"all": {"few": {"driz_cr_grow": 2}}}, "'few' is no number of exposures"),
         ({"all": {"5-2": {"driz_cr_grow": 2}}}, "holds for no number"),
         ({"all": {"0": {"driz_cr_grow": 2}}}, "holds for no number"),
@@ -183,6 +193,11 @@ def test_one_exposure_is_not_compared_with_itself() -> None:
 def test_what_astrodrizzle_does_not_know_is_refused(tables, said: str) -> None:
     with pytest.raises(BadConfiguration, match=said):
         of(tables)
+
+
+@pytest.mark.parametrize("bits", ["64, 32", "64 32", "64+32", "~4096", 96, "0", [64, 32]])
+def test_good_bits_may_be_written_as_drizzlepac_reads_them(bits: object) -> None:
+    assert "final_bits" in of({"all": {"final_bits": bits}})
 
 
 @pytest.mark.parametrize("name", OWNED)
