@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.field import Field
 from hst_assets.astrometry.methods.fit import Fit
+from hst_assets.astrometry.methods.linear_fit import fit_linear
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 
 __all__ = ["as_exposure", "fit_epoch", "motion_between"]
 
-_CLIPPINGS, _CLIP_SIGMA = 3, 3.0
 _LINEAR_KEYS = ("CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 
 Sky = NDArray[np.float64]
@@ -74,10 +74,8 @@ def fit_epoch(
     Raises
     ------
     UnusableInput
-        If there are too few pairs.
+        If there are too few pairs, or they cannot be fitted.
     """
-    from tweakwcs.linearfit import iter_linear_fit
-
     (wcs,) = field.wcs_of.values()
     stars = np.column_stack([np.asarray(fitted["x"], float), np.asarray(fitted["y"], float)])
     reference = np.column_stack(wcs.wcs_world2pix(*reference_sky.T, 0))
@@ -85,16 +83,9 @@ def fit_epoch(
     star, match = matching.nearest(stars + guess, reference, tolerance)
     if len(star) < max(how.min_objects, 3):
         raise UnusableInput(f"{len(star)} pairs on the drizzled epoch: too few for a fit")
-    fit = iter_linear_fit(
-        reference[match],
-        stars[star],
-        fitgeom=how.fit_geometry,
-        nclip=_CLIPPINGS,
-        sigma=(_CLIP_SIGMA, "rmse"),
+    matrix, offset, kept = fit_linear(
+        stars[star], reference[match], how.fit_geometry, name=field.rootname
     )
-    kept = np.asarray(fit["fitmask"], dtype=bool)
-    matrix, centre = np.asarray(fit["matrix"], float), np.asarray(fit["center"], float)
-    offset = np.asarray(fit["shift"], float) + centre - matrix @ centre
     aligned = _write(field.copy.science, folder, wcs, matrix, offset)
     left = reference[match] - (stars[star] @ matrix.T + offset)
     rms_x, rms_y = np.sqrt(np.mean(left[kept] ** 2, axis=0))
@@ -106,7 +97,10 @@ def _write(
 ) -> Path:
     """Copy the epoch with the WCS that has at pixel p what the old one has at matrix p + offset."""
     old_crpix = np.asarray(wcs.wcs.crpix) - 1
-    crpix = np.linalg.solve(matrix, old_crpix - offset) + 1
+    try:
+        crpix = np.linalg.solve(matrix, old_crpix - offset) + 1
+    except np.linalg.LinAlgError as error:
+        raise UnusableInput("the fit of the drizzled epoch has no inverse") from error
     cd = wcs.pixel_scale_matrix @ matrix
     if not (np.all(np.isfinite(crpix)) and np.all(np.isfinite(cd))):
         raise UnusableInput("the fit of the drizzled epoch is not finite")

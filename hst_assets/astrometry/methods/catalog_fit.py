@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +20,13 @@ from numpy.typing import NDArray
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.field import Field
 from hst_assets.astrometry.methods.fit import Fit, same_wcs
+from hst_assets.astrometry.methods.linear_fit import fit_linear
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 
 __all__ = ["WCS_NAME", "fit_to_catalog"]
 
 WCS_NAME = "CATALOG-HST_ASSETS"
-
-#: Stars further from the fit than so many times its RMS are left out, in so many rounds.
-_CLIP_SIGMA, _CLIP_ROUNDS = 3.0, 3
 
 
 def fit_to_catalog(
@@ -53,8 +49,7 @@ def fit_to_catalog(
         raise UnusableInput(
             f"{len(paired)} stars agree on an offset, {how.min_objects} needed", where=name
         )
-    with _numerics_refused(name):
-        matrix, shift, used = _linear_fit(image[paired], reference[partner], how.fit_geometry)
+    matrix, shift, used = fit_linear(image[paired], reference[partner], how.fit_geometry, name=name)
     paired, partner = paired[used], partner[used]
     aligned = folder / name
     shutil.copyfile(field.copy.science, aligned)
@@ -68,25 +63,6 @@ def fit_to_catalog(
 def _largest_rms(residuals: NDArray[np.float64]) -> float:
     """RMS along the direction in which it is largest: the plane is not turned as the chips are."""
     return math.sqrt(float(np.linalg.eigvalsh(residuals.T @ residuals / len(residuals))[-1]))
-
-
-def _linear_fit(
-    image: NDArray[np.float64], reference: NDArray[np.float64], geometry: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Matrix and shift that carry image to reference, and which pairs were not clipped."""
-    from tweakwcs.linearfit import iter_linear_fit
-
-    fit = iter_linear_fit(
-        reference,
-        image,
-        fitgeom=geometry,
-        nclip=_CLIP_ROUNDS,
-        sigma=(_CLIP_SIGMA, "rmse"),
-    )
-    matrix = np.asarray(fit["matrix"], dtype=float)
-    # tweakwcs turns about the middle of the stars: here about the origin.
-    shift = np.asarray(fit["shift"], dtype=float) + fit["center"] - matrix @ fit["center"]
-    return matrix, shift, np.asarray(fit["fitmask"], dtype=bool)
 
 
 def _write_wcs(
@@ -116,16 +92,3 @@ def _plane_wcs(plane: matching.TangentPlane) -> WCS:
     wcs.pixel_shape = (1000, 1000)  # tweakwcs wants one; nothing depends on it
     wcs.wcs.set()
     return wcs
-
-
-@contextmanager
-def _numerics_refused(name: str) -> Iterator[None]:
-    """What the numerics raise on lists that they cannot fit speaks of the exposure."""
-    from tweakwcs.linearfit import NotEnoughPointsError, SingularMatrixError
-
-    try:
-        yield
-    except (ArithmeticError, ValueError, NotEnoughPointsError, SingularMatrixError) as error:
-        raise UnusableInput(
-            f"there is no fit: {type(error).__name__}: {error}", where=name
-        ) from error
