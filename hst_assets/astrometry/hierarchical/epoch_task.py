@@ -241,6 +241,6 @@ def _shift(
 
     def motion(sky: NDArray[np.float64]) -> NDArray[np.float64]:
         east = -west_deg / np.cos(np.radians(sky[:, 1]))
-        return np.column_stack([sky[:, 0] + east, sky[:, 1] + north_deg])
+        return np.column_stack([(sky[:, 0] + east) % 360, sky[:, 1] + north_deg])
 
     return motion

@@ -14,6 +14,7 @@ from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.astrometry.hierarchical import epoch_task
 from hst_assets.astrometry.hierarchical import epochs as hierarchical
 from hst_assets.astrometry.hierarchical.epoch_fit import as_exposure, motion_between
 from hst_assets.astrometry.hierarchical.epoch_task import align_epoch, restore
@@ -466,3 +467,12 @@ def test_real_headers_have_their_solutions(real_data):
     folder = real_data / "headers_only"
     paths = [folder / f"sample_{kind}_flc.fits" for kind in ("ipppssoot", "svm")]
     assert common_solution(paths) == "IDC_2731450pi-FIT_REL_GAIAeDR3"
+
+
+def test_a_shift_over_right_ascension_zero_stays_between_0_and_360():
+    sky = np.array([[0.00001, 10.0], [359.99999, 10.0]])
+    for west_pix in (100.0, -100.0):
+        moved = epoch_task._shift(np.array([west_pix, 0.0]), SCALE_ARCSEC)(sky)
+        assert ((moved[:, 0] >= 0) & (moved[:, 0] < 360)).all()
+        east_deg = (moved[:, 0] - sky[:, 0] + 180) % 360 - 180
+        assert east_deg * np.cos(np.radians(10.0)) * -3600 == pytest.approx(west_pix * SCALE_ARCSEC)
