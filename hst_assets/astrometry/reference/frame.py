@@ -12,7 +12,10 @@ from hst_assets.failures import MissingProduct
 from hst_assets.provenance import read_record
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["ReferenceFrame", "read_note", "read_reference", "write_note"]
+__all__ = ["ABSOLUTE_INPUT", "ReferenceFrame", "read_note", "read_reference", "write_note"]
+
+#: Key of the absolute catalogue's digest, in the reference's recipe and in the note on it.
+ABSOLUTE_INPUT = "absolute_catalog"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
     Raises
     ------
     MissingProduct
-        If none was made, or its image or catalogue is gone.
+        If none was made, its image or catalogue is gone, or the absolute catalogue is not the one
+        that it was brought onto.
     """
     note = read_note(workdir)
     next_step = "Materialize reference_image"
@@ -99,7 +103,16 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
 
 def _absolute(workdir: WorkDir, note: dict[str, Any]) -> Path | None:
     tie = note.get("tie")
-    return workdir.absolute_catalog if tie is not None and tie["absolute"] else None
+    if tie is None or not tie["absolute"]:
+        return None
+    record = read_record(workdir.absolute_catalog)
+    if record is None or record.digest != note.get(ABSOLUTE_INPUT):
+        raise MissingProduct(
+            "the absolute catalogue is not the one that the reference was brought onto",
+            where=workdir.absolute_catalog,
+            next_step="Materialize reference_image",
+        )
+    return workdir.absolute_catalog
 
 
 def _not_absolute(note: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ from hst_assets.astrometry.recipes import (
 from hst_assets.astrometry.reference.added_exposures import added_exposures, without_added
 from hst_assets.astrometry.reference.catalog import catalogue_of_exposure, catalogue_of_image
 from hst_assets.astrometry.reference.choice import ReferenceChoice, choose_reference
-from hst_assets.astrometry.reference.frame import read_note, write_note
+from hst_assets.astrometry.reference.frame import ABSOLUTE_INPUT, read_note, write_note
 from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput
@@ -157,7 +157,7 @@ def _absolute_input(workdir: WorkDir, settings: Settings) -> dict[str, str]:
     """The absolute catalogue as a recipe's input, made if need be; nothing where none is used."""
     if not uses_absolute_catalog(settings):
         return {}
-    return {"absolute_catalog": make_absolute_catalog(workdir, settings).digest}
+    return {ABSOLUTE_INPUT: make_absolute_catalog(workdir, settings).digest}
 
 
 def _keep_note(workdir: WorkDir, made: Made, settings: Settings) -> None:
@@ -291,6 +291,7 @@ def _build(
             "left_out": members.left_out,
             "recipe": recipe.digest,
             **_tie_noted(members.tie),
+            **_absolute_noted(recipe),
         },
     }
     return Result((product, workdir.reference_catalog, *extra), facts)
@@ -298,6 +299,11 @@ def _build(
 
 def _tie_noted(tie: Tie | None) -> dict[str, Any]:
     return {} if tie is None else {"tie": tie.as_json()}
+
+
+def _absolute_noted(recipe: Recipe) -> dict[str, str]:
+    """Which absolute catalogue the frame was tied to, for the note."""
+    return {key: recipe.inputs[key] for key in (ABSOLUTE_INPUT,) if key in recipe.inputs}
 
 
 def _relative_alignment(
@@ -560,6 +566,7 @@ def _adopt(workdir: WorkDir, settings: Settings, path: Path, recipe: Recipe) -> 
             "settings": _settings_digest(settings),
             "recipe": recipe.digest,
             **_tie_noted(tie),
+            **_absolute_noted(recipe),
         },
     )
     facts = {

@@ -147,9 +147,9 @@ def test_the_star_lists_go_when_they_are_no_longer_wanted(absolute, copied):
 
 def test_an_unreachable_service_is_a_failure_and_not_another_frame(absolute, copied, monkeypatch):
     monkeypatch.setattr(gaia, "_FIRST_WAIT_S", 0.0)
+    image, note = read_reference(copied).image, read_note(copied)
     copied.record(copied.absolute_catalog).unlink()
     shutil.rmtree(copied.catalogs)
-    image, note = read_reference(copied).image, read_note(copied)
     before = image.read_bytes()
     with pytest.raises(TransientFailure, match="no service with Gaia DR3 answered"):
         make_reference(copied, absolute.settings)
