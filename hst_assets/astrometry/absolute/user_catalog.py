@@ -133,5 +133,12 @@ def _refuse_impossible(columns: dict[str, NDArray[np.float64]], path: Path) -> N
     refuse("ra", lambda v: (v < 0) | (v > 360), "degrees from 0 to 360")
     refuse("dec", lambda v: np.abs(v) > 90, "degrees from -90 to 90")
     refuse("epoch", lambda v: (v < _YEARS[0]) | (v > _YEARS[1]), "years, such as 2016.0")
+    motions = [columns[name] for name in ("pmra", "pmdec") if name in columns]
+    if motions:
+        moves = np.any([np.nan_to_num(values) != 0.0 for values in motions], axis=0)
+        n_lost = int(np.sum(moves & ~np.isfinite(columns["epoch"])))
+        if n_lost:
+            of_all = f"{n_lost} of {len(moves)} stars"
+            raise _bad(f"{of_all} have a proper motion but no epoch (ref_epoch)", path)
     if not np.any(np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])):
         raise _bad("no star with a position", path)

@@ -64,6 +64,10 @@ def test_positions_alone_will_do(tmp_path):
         ({"ra": RA, "dec": DEC + 100}, "dec holds values that are not degrees"),
         ({"ra": ["10:00:24"] * 3, "dec": DEC}, "column ra is not numbers in deg"),
         ({"ra": RA * u.m, "dec": DEC}, "column ra is not numbers in deg"),
+        (
+            {"ra": RA, "dec": DEC, "pmra": RA, "pmdec": RA, "epoch": [2016.0, np.nan, 2016.0]},
+            "1 of 3 stars have a proper motion but no epoch",
+        ),
         ({"ra": [np.nan] * 3, "dec": DEC}, "no star with a position"),
     ],
 )
