@@ -74,7 +74,7 @@ def materialize_target(
         from hst_assets.orchestration.walk import walk
 
         console = output()
-        failures = 0
+        failures, misconfigured = 0, False
         with console.status("starting") as spinner:
             for outcome in walk(
                 build_defs(root=str(workdir.root)),
@@ -86,6 +86,7 @@ def materialize_target(
                 started=lambda level, key: spinner.update(f"{level.job} {key}"),
             ):
                 failures += len(outcome.failures)
+                misconfigured |= outcome.misconfigured
                 console.print(_line(outcome), highlight=False)
                 for text in outcome.failures:
                     errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)
@@ -95,7 +96,12 @@ def materialize_target(
         raise ToolFailed(
             f"{failures} steps failed",
             where=workdir.target,
-            next_step=f"The logs are in {workdir.logs}; the same command makes what is missing",
+            next_step=f"The logs are in {workdir.logs}; "
+            + (
+                "mend the settings first"
+                if misconfigured
+                else "the same command makes what is missing"
+            ),
         )
 
 

@@ -64,6 +64,12 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     run_id: str = field(default="", compare=False)
 
+    @property
+    def misconfigured(self) -> bool:
+        """Whether a step failed for what the settings say: the same again would fail again."""
+        kind = f": {BadConfiguration.__name__}: "  # as `as_dagster_failure` writes it
+        return any(kind in text for text in self.failures)
+
 
 def walk(
     definitions: dg.Definitions,

@@ -47,6 +47,22 @@ def test_a_failure_ends_with_its_reason_and_exit_code_one(cli, root, small_campa
     assert "F225W" in result.err
 
 
+def test_what_the_settings_make_fail_is_not_to_be_tried_again(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    cli("settings", "sn1", "selection.only_filter=['F225W']")
+    refused = cli("materialize", "sn1", "--select", "target_exposures")
+    assert refused.code == 1
+    assert "the same command" in refused.err
+    cli("settings", "sn1", "selection.only_filter=[]")
+    cli("settings", "sn1", "reference.image='nowhere.fits'")
+    made = ["raw_exposures", "exposure_table", "target_exposures", "reference_image"]
+    refused = cli("materialize", "sn1", "--select", ",".join(made))
+    assert refused.code == 1
+    assert "the reference image is not there" in refused.err
+    assert "mend the settings first" in refused.err
+    assert "the same command" not in refused.err
+
+
 @pytest.mark.slow
 def test_from_raw_exposures_to_stacks_and_again(cli, root, small_campaign):
     """The whole graph with the real tools; then nothing changed, one setting, one lost file."""
