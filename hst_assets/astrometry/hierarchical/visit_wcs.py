@@ -7,7 +7,7 @@ kind is consistent in itself, a mixture is not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from astropy.io import fits
@@ -33,7 +33,8 @@ def common_solution(paths: Sequence[Path]) -> str | None:
     Returns
     -------
     str or None
-        A name that every exposure has, in use or as an alternate: of those, the one that most
+        A name that every exposure has, in use or as an alternate, with the distortion model that
+        all have in use (the name's part before the first hyphen): of those, the one that most
         have in use, else the first by the alphabet. None if all have the same in use, or there
         is no such name.
     """
@@ -41,8 +42,16 @@ def common_solution(paths: Sequence[Path]) -> str | None:
     in_use = [solutions.get("", "") for solutions in known]
     if len(set(in_use)) <= 1:
         return None
-    shared = set.intersection(*(set(solutions.values()) for solutions in known))
+    shared = set.intersection(
+        *(_of_model(solutions, name) for solutions, name in zip(known, in_use, strict=True))
+    )
     return min(shared - {""}, key=lambda name: (-in_use.count(name), name), default=None)
+
+
+def _of_model(solutions: Mapping[str, str], in_use: str) -> set[str]:
+    """The solutions with the distortion model in use: others belong to other SIP terms."""
+    model, _, _ = in_use.partition("-")
+    return {name for name in solutions.values() if name.partition("-")[0] == model}
 
 
 def restore_solution(path: Path, name: str) -> None:

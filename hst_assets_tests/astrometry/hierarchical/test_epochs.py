@@ -462,6 +462,17 @@ def test_without_a_solution_in_common_there_is_none(tmp_path):
     assert common_solution(paths) is None
 
 
+def test_a_solution_of_another_distortion_model_is_not_restored(tmp_path):
+    """The exposure has the SIP terms of the model in use, and no others."""
+    paths = [
+        exposure_with(tmp_path / "a.fits", "IDC_new-FIT", A="IDC_old", B="IDC_old-GSC240"),
+        exposure_with(tmp_path / "b.fits", "IDC_new-GSC240", A="IDC_old", B="IDC_old-GSC240"),
+    ]
+    assert common_solution(paths) is None
+    third = exposure_with(tmp_path / "c.fits", "IDC_new-FIT", A="IDC_new-GSC240", B="IDC_old")
+    assert common_solution([third, paths[1]]) == "IDC_new-GSC240"
+
+
 @pytest.mark.real_data
 def test_real_headers_have_their_solutions(real_data):
     folder = real_data / "headers_only"
