@@ -62,6 +62,7 @@ class _Job:
     recipe: Recipe
     product: Path
     correction: Correction
+    together: frozenset[str]
 
     def stands(self, workdir: WorkDir) -> bool:
         record = read_record(self.product)
@@ -169,7 +170,7 @@ def _job(
             tools += hierarchical.TOOLS
     recipe = Recipe("aligned_exposure", CODE_VERSION, inputs, how, tools)
     target = Target(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
-    return _Job(target, recipe, workdir.aligned(name), corrections[name])
+    return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
 
 
 def _make_exposures(
@@ -182,11 +183,12 @@ def _make_exposures(
 ) -> tuple[list[Made], dict[str, HstAssetsError]]:
     """Run what does not stand, all in one batch, then record each exposure by itself.
 
-    Returns what stands, and by rootname the failures of the tool, which leave no record.
+    Returns what stands, and by rootname the failures of the tool, which are not recorded: what
+    stood before stands.
     """
     due = [job for job in jobs if redo or not job.stands(workdir)]
-    if due and settings.alignment.hierarchical:
-        due = list(jobs)  # the drizzled epochs are made of all
+    names = {job.target.raw.name for job in due}
+    due = [job for job in jobs if job.together & names]  # a drizzled epoch is made of all of it
     made: list[Made] = []
     failures: dict[str, HstAssetsError] = {}
     with ExitStack() as stack:
@@ -205,7 +207,8 @@ def _make_exposures(
         for job in jobs:
             outcome = outcomes.get(job.target.rootname)
             if outcome is not None and outcome.failure is not None:
-                WorkDir.record(job.product).unlink(missing_ok=True)
+                if not job.stands(workdir):
+                    WorkDir.record(job.product).unlink(missing_ok=True)
                 failures[job.target.rootname] = outcome.failure
             else:
                 made.append(_record(workdir, job, outcome, frame))
@@ -391,7 +394,7 @@ def make_target_alignment(
     Raises
     ------
     MissingProduct
-        If a visit has no alignment.
+        If a visit has no alignment, or the matches of an aligned exposure are gone.
     """
     del settings
     inputs = {}
@@ -427,12 +430,21 @@ def _gather(workdir: WorkDir, visits: Sequence[str]) -> Result:
 
 def _all_matches(workdir: WorkDir, exposures: QTable) -> QTable:
     parts = []
-    for rootname in np.asarray(exposures["rootname"], dtype=str):
+    has_matches = np.asarray(exposures["n_matches"]) > 0
+    has_matches &= np.isin(np.asarray(exposures["status"]), ("PASS", "COMPROMISED"))
+    # These have the numbers of their epoch's fit, and no matches of their own.
+    has_matches &= np.asarray(exposures["method"]) != hierarchical.METHOD
+    for rootname in np.asarray(exposures["rootname"], dtype=str)[has_matches]:
         path = workdir.exposure_matches(rootname)
-        if path.is_file():
-            part = QTable.read(path, format="ascii.ecsv")
-            part.add_column(Column([rootname] * len(part), name="rootname", dtype="U9"), index=0)
-            parts.append(part)
+        if not path.is_file():
+            raise MissingProduct(
+                "the matches of an aligned exposure are no longer there",
+                where=path,
+                next_step="Materialize aligned_exposures for its visit",
+            )
+        part = QTable.read(path, format="ascii.ecsv")
+        part.add_column(Column([rootname] * len(part), name="rootname", dtype="U9"), index=0)
+        parts.append(part)
     if not parts:
         empty = {name: np.zeros(0) * unit for name, unit in MATCH_UNITS.items()}
         return QTable({"rootname": np.zeros(0, "U9"), **empty})

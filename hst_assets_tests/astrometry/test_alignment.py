@@ -8,9 +8,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
+from hst_assets.astrometry import alignment
 from hst_assets.astrometry.alignment import make_aligned_visit, make_target_alignment
 from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS, read_alignment
 from hst_assets.astrometry.methods import isolated_alignment
+from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.astrometry.reference import catalog as reference_catalog
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
@@ -18,8 +20,8 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct, OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.isolation import run_many_isolated
-from hst_assets.provenance import read_record
-from hst_assets.settings import AlignmentSettings, GateSettings, ReferenceSettings
+from hst_assets.provenance import Recipe, Result, make, read_record
+from hst_assets.settings import AlignmentSettings, GateSettings, ReferenceSettings, Settings
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
 
@@ -264,3 +266,58 @@ def test_the_users_image_is_the_frame_and_stays_as_it_is(campaign, copied, tmp_p
     assert made.facts["n_stars"] > 100
     assert image.read_bytes() == standing.image.read_bytes()
     assert not make_reference(copied, settings).ran
+
+
+# ----------------------------------------------------------------------- what is done again
+
+
+def a_job(workdir, rootname, together):
+    name = f"{rootname}_flc.fits"
+    target = Target(workdir.raw / name, rootname, "wfc3_uvis")
+    recipe = Recipe("aligned_exposure", "1", {name: "1"})
+    product = workdir.aligned(name)
+    return alignment._Job(
+        target, recipe, product, None, frozenset(f"{t}_flc.fits" for t in together)
+    )
+
+
+def stand(workdir, job):
+    job.product.write_text("aligned")
+    make(job.recipe, job.product, workdir, lambda: Result((job.product,), {}))
+
+
+def test_only_the_epoch_of_what_is_missing_is_aligned_again(tmp_path, monkeypatch):
+    """And a failure of the tool takes nothing from an exposure that stands."""
+    workdir = WorkDir(tmp_path, "field").create()
+    missing, beside, other = (
+        a_job(workdir, "a", "ab"),
+        a_job(workdir, "b", "ab"),
+        a_job(workdir, "c", "c"),
+    )
+    stand(workdir, beside)
+    stand(workdir, other)
+    asked = []
+
+    def fail(_settings, _workdir, targets, *_):
+        asked.extend(target.rootname for target in targets)
+        failure = ToolFailed("it hung")
+        return {target.rootname: Outcome((), "FAIL", "none", failure=failure) for target in targets}
+
+    monkeypatch.setattr(alignment, "correct", lambda targets, *_, **__: (targets, {}))
+    monkeypatch.setattr(alignment, "_outcomes", fail)
+    settings = Settings(alignment=AlignmentSettings(hierarchical=True))
+    made, failures = alignment._make_exposures(
+        workdir, settings, [missing, beside, other], None, redo=False
+    )
+    assert asked == ["a", "b"]
+    assert set(failures) == {"a", "b"}
+    assert len(made) == 1
+    assert read_record(missing.product) is None
+    assert beside.stands(workdir)
+
+
+def test_a_lost_table_of_matches_is_not_taken_for_none(campaign, copied):
+    row = read_alignment(copied.visit_alignment(campaign.visits[0]))[0]
+    copied.exposure_matches(str(row["rootname"])).unlink()
+    with pytest.raises(MissingProduct, match="matches of an aligned exposure"):
+        make_target_alignment(copied, campaign.visits, campaign.settings, redo=True)
