@@ -29,6 +29,7 @@ class Field:
     plane: matching.TangentPlane
     reference_sky: NDArray[np.float64]
     rootname: str
+    brightest_first: bool = True
 
     @property
     def wcs_of(self) -> dict[int, WCS]:
@@ -66,7 +67,14 @@ def read_field(
     on_plane = plane.project(sky)
     inside = np.all((on_plane > low - margin) & (on_plane < high + margin), axis=1)
     prepared = prepared_planes(planes, detector, how)
-    return Field(copy, detector, planes, prepared, plane, sky[inside], rootname)
+    return Field(copy, detector, planes, prepared, plane, sky[inside], rootname, _is_ordered(table))
+
+
+def _is_ordered(catalogue: Table) -> bool:
+    """Whether the brightest stars come first: not where a column of magnitudes is empty."""
+    if "mag" not in catalogue.colnames or len(catalogue) == 0:
+        return True
+    return bool(np.any(np.isfinite(np.ma.asarray(catalogue["mag"], float).filled(np.nan))))
 
 
 def _corner_sky(plane: sources.Plane) -> NDArray[np.float64]:

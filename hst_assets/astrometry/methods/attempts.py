@@ -164,7 +164,9 @@ def _attempt(
     tolerance = _first_tolerance(field, how) * how.tolerance_factor**rung
     search = how.search_radius_arcsec * how.search_factor**rung / field.plane.scale_arcsec
     stars = exposure_stars(field.prepared, field.detector, how, threshold)
-    n_reference = min(len(field.reference_sky), 3 * len(stars) + 100, how.n_brightest)
+    n_reference = len(field.reference_sky)
+    if field.brightest_first:  # else the first might be those of one edge
+        n_reference = min(n_reference, 3 * len(stars) + 100, how.n_brightest)
     asked: dict[str, float | int] = {
         "threshold_sigma": round(threshold, 3),
         "tolerance_pix": round(tolerance, 3),

@@ -147,3 +147,20 @@ def test_the_geometry_is_that_of_the_settings(lone, tmp_path, geometry, passes):
     _, scatter = error_pix(outcome, true, "wfc3_uvis")
     assert (scatter < 0.03) == passes
     assert outcome.numbers.scale == pytest.approx(1.0008 if passes else 1.0, abs=1.5e-4)
+
+
+def test_without_magnitudes_all_stars_are_matched_and_not_those_of_one_edge(tmp_path):
+    """A table by right ascension, of which the first few hundred cover a strip."""
+    key = "wfc3_uvis"
+    truth = simulate_campaign(small_plan(key), tmp_path / "sky")
+    raw, *_ = truth.science_files()
+    true = brightest_first(truth, raw.name[:9])
+    rng = np.random.default_rng(9)
+    low, high = ([f(true[axis]) for axis in ("ra", "dec")] for f in (np.min, np.max))
+    sky = np.vstack([rng.uniform(low, high, (3000, 2)), np.column_stack([true["ra"], true["dec"]])])
+    ra, dec = sky[np.argsort(sky[:, 0])].T
+    options = {"n_brightest": 200, "max_tries": 1}
+    outcome = aligned(raw, key, star_table({"ra": ra, "dec": dec}), tmp_path / "all", **options)
+    assert outcome.status == "PASS", outcome.reason
+    assert outcome.tries[0]["n_reference"] == len(sky)
+    assert error_pix(outcome, true, key)[0] < LIMIT_PIX
