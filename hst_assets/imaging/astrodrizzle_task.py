@@ -524,7 +524,9 @@ def _checked(
     if not np.any(np.isfinite(sci) & (wht > 0)):
         raise ToolFailed("no pixel of the product has any weight")
     exptime = sum(item.exptime_s for item in inputs)
-    native = detector.pixel_scale_arcsec
+    chips, flagged = _native_chips(copies, inputs, detector, searched)
+    # WFPC2's PC has pixels of half the size.
+    native = min(detector.pixel_scale_arcsec, *(_scale_arcsec(chip.wcs) for chip in chips))
     complaints = complaints + products.weight_problems(
         wht,
         inside,
@@ -534,7 +536,6 @@ def _checked(
         weight_type=parameters["final_wht_type"],
         kernel=parameters["final_kernel"],
     )
-    chips, flagged = _native_chips(copies, inputs, detector, searched)
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)
     flux = products.flux_ratio(rate, wht, frame, chips, detector=detector)
     return {
@@ -584,7 +585,11 @@ def _nominal_area(header: fits.Header, wcs: WCS) -> float:
     scale = header.get("IDCSCALE")
     if isinstance(scale, float) and scale > 0:
         return scale**2
-    return float(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0**2
+    return _scale_arcsec(wcs) ** 2
+
+
+def _scale_arcsec(wcs: WCS) -> float:
+    return math.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0
 
 
 def _mean_sky(
