@@ -39,7 +39,15 @@ logger = logging.getLogger(__name__)
 #: Raised when this module's own code changes its products.
 CODE_VERSION = "3"
 #: Distributions whose version decides what a product will be.
-TOOLS = ("drizzlepac", "stsci.skypac", "stwcs", "photutils")
+TOOLS = (
+    "drizzlepac",
+    "stsci.skypac",
+    "stsci.image",
+    "stsci.imagestats",
+    "stwcs",
+    "astroscrappy",
+    "photutils",
+)
 
 _TASK = "hst_assets.imaging.astrodrizzle_task:combine"
 #: Images of a product's size that a child holds beside the separate ones, and its own size.

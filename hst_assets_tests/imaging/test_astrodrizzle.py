@@ -32,6 +32,7 @@ from hst_assets.imaging.astrodrizzle import (
     drizzle_many,
 )
 from hst_assets.imaging.frames import Frame, covering_frame, orientation_of
+from hst_assets.provenance import tool_version
 from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.simulate.bands import band_of
 from hst_assets.simulate.campaign import simulate_campaign
@@ -48,6 +49,12 @@ pytestmark = pytest.mark.xdist_group("imaging")  # its workers would each make t
 def test_the_companion_is_a_wfpc2_matter() -> None:
     assert companion_of(Path("x/u40x010hm_c0m.fits")) == Path("x/u40x010hm_c1m.fits")
     assert companion_of(Path("x/iaaa01a1q_flc.fits")) is None
+
+
+def test_what_combines_and_finds_cosmic_rays_is_in_the_recipe() -> None:
+    imported = {"drizzlepac", "astroscrappy", "stsci.image", "stsci.imagestats", "stsci.skypac"}
+    assert imported <= set(astrodrizzle.TOOLS)
+    assert all(tool_version(name) != "absent" for name in astrodrizzle.TOOLS)
 
 
 @pytest.mark.parametrize(
