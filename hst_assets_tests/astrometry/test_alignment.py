@@ -13,7 +13,7 @@ from hst_assets.astrometry.alignment import make_aligned_visit, make_target_alig
 from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS, read_alignment
 from hst_assets.astrometry.methods import isolated_alignment
 from hst_assets.astrometry.outcome import Outcome, Target
-from hst_assets.astrometry.reference import catalog as reference_catalog
+from hst_assets.astrometry.reference import stars as reference_stars
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
@@ -223,7 +223,7 @@ def test_a_failure_of_the_tool_makes_no_reference(campaign, copied, monkeypatch)
     def out_of_memory(task, arguments, **options):
         raise OutOfMemory("was killed")
 
-    monkeypatch.setattr(reference_catalog, "run_isolated", out_of_memory)
+    monkeypatch.setattr(reference_stars, "run_isolated", out_of_memory)
     with pytest.raises(OutOfMemory, match="was killed"):
         make_reference(copied, campaign.settings)  # tried again, without being told to
 

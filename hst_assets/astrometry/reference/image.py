@@ -34,9 +34,9 @@ from hst_assets.astrometry.recipes import (
     uses_absolute_catalog,
 )
 from hst_assets.astrometry.reference.added_exposures import added_exposures, without_added
-from hst_assets.astrometry.reference.catalog import catalogue_of_exposure, catalogue_of_image
 from hst_assets.astrometry.reference.choice import ReferenceChoice, choose_reference
 from hst_assets.astrometry.reference.frame import ABSOLUTE_INPUT, read_note, write_note
+from hst_assets.astrometry.reference.stars import catalogue_of_exposure, catalogue_of_image
 from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, UnusableInput

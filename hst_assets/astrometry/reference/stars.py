@@ -12,7 +12,7 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["catalogue_of_exposure", "catalogue_of_image"]
 
-_TASKS = "hst_assets.astrometry.reference.catalog_task"
+_TASKS = "hst_assets.astrometry.reference.stars_task"
 
 
 def catalogue_of_exposure(
