@@ -103,9 +103,9 @@ def _drizzle_new(
             failures[digest] = error
         except OSError as error:
             failures[digest] = MissingProduct(str(error), where=product.label)
-    for product in first.values():
+    for digest in requests:
         # What stands under the name from now on is not what the old record says.
-        WorkDir.record(product.path).unlink(missing_ok=True)
+        WorkDir.record(first[digest].path).unlink(missing_ok=True)
     reports = drizzle_many(list(requests.values()), workdir=workdir, machine=settings.machine)
     for (digest, request), report in zip(requests.items(), reports, strict=True):
         if isinstance(report, HstAssetsError):
@@ -186,9 +186,14 @@ def _itself(path: Path) -> Path:
 
 
 def _failure(product: Product, error: HstAssetsError) -> Failure:
-    """Take what stood under the name away: it is not what the name says any more."""
-    for path in (product.path, WorkDir.preview(product.path)):
-        path.unlink(missing_ok=True)
+    """Take what stood under the name away: it is not what the name says any more.
+
+    It stays, with its record, where only an exposure is not there: working copies that were
+    cleaned away cost no finished image.
+    """
+    if not isinstance(error, MissingProduct):
+        for path in (WorkDir.record(product.path), WorkDir.preview(product.path), product.path):
+            path.unlink(missing_ok=True)
     return Failure(type(error).__name__, str(error).partition("; its last lines")[0])
 
 

@@ -299,14 +299,13 @@ def products_of_visit(
 ) -> list[Product]:
     """One product for each detector and filter of a visit's exposures."""
     turned = orientation_of_target(workdir, settings)
-    pool = [item for item in exposures if workdir.aligned(item.file).is_file()]
     return [
         _product(
             workdir.visit_drizzle(visit, band),
             f"{visit}.{band}",
             members,
             settings,
-            pool=pool,
+            pool=exposures,
             orientation_deg=turned,
         )
         for band, members in _grouped(exposures, lambda exposure: exposure.band).items()
@@ -319,7 +318,6 @@ def stacks_of_target(
     """For each detector and filter, one product for each epoch and one for all of them."""
     name = settings.drizzle.object_name
     turned = orientation_of_target(workdir, settings)
-    pool = [item for item in exposures if workdir.aligned(item.file).is_file()]
     stacks = []
     for band, members in _grouped(exposures, lambda exposure: exposure.band).items():
         for epoch, sharing in _grouped(members, lambda exposure: exposure.epoch).items():
@@ -333,7 +331,7 @@ def stacks_of_target(
                     label,
                     sharing,
                     settings,
-                    pool=pool,
+                    pool=exposures,
                     orientation_deg=turned,
                     epoch=epoch,
                 )
@@ -345,7 +343,7 @@ def stacks_of_target(
                 f"{band}.all",
                 members,
                 settings,
-                pool=pool,
+                pool=exposures,
                 orientation_deg=turned,
             )
         )

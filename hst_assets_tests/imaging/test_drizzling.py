@@ -554,8 +554,45 @@ def test_a_visit_that_is_not_aligned_is_left_out_of_stacks(workdir, settings, dr
 
 def test_an_aligned_exposure_that_is_gone_fails_its_band(workdir, settings, drizzler) -> None:
     workdir.aligned("isim02a1q_flc.fits").unlink()
-    made = make_visit_drizzles(workdir, "isim02", settings)
+    made = make_visit_drizzles(workdir, "isim02", changed(settings, no_mask=True))
+    assert len(made.facts["failed"]) == 1
     assert "aligned exposure is not there" in made.facts["failed"][0]
+
+
+def test_a_helper_that_is_gone_is_not_done_without_in_silence(workdir, settings, drizzler) -> None:
+    workdir.aligned("isim02a1q_flc.fits").unlink()
+    with pytest.raises(MissingProduct, match="isim02a1q_flc"):
+        make_visit_drizzles(workdir, "isim02", settings)
+
+
+def without_working_copies(workdir: WorkDir) -> None:
+    for path in workdir.workspace.glob("*_flc.fits"):
+        path.unlink()
+
+
+def test_stacks_stand_when_the_working_copies_are_cleaned_away(workdir, settings, drizzler) -> None:
+    make_stacks(workdir, settings)
+    stacks = names(workdir.drizzle)
+    drizzler.forget()
+    without_working_copies(workdir)
+    assert not make_stacks(workdir, settings).ran
+    assert drizzler.asked == []
+    assert names(workdir.drizzle) == stacks
+
+
+def test_exposures_that_are_gone_cost_no_finished_image(workdir, settings, drizzler) -> None:
+    make_stacks(workdir, settings)
+    stack = workdir.drizzle / "wfc3_uvis.f814w.all.drc.fits"
+    before = stack.read_text()
+    without_working_copies(workdir)
+    with pytest.raises(MissingProduct, match="aligned exposure is not there"):
+        make_stacks(workdir, changed(settings, pixfrac=0.5))
+    assert stack.read_text() == before
+    assert WorkDir.preview(stack).is_file()
+    record = read_record(stack)
+    assert record is not None
+    assert record.whole(workdir)
+    assert not make_stacks(workdir, settings).facts["failed"]
 
 
 # ------------------------------------------------------------------------- products no more
