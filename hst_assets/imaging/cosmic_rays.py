@@ -186,7 +186,7 @@ def flag_cosmic_rays(
         try:
             with opened(Path(science)) as hdus, opened(Path(quality)) as flags:
                 shown.append(_read(hdus, hdus if quality == science else flags, detector))
-        except (UnusableInput, KeyError, ValueError) as error:
+        except (UnusableInput, KeyError, ValueError, TypeError, IndexError) as error:
             complaints.append(f"{Path(science).name} could not help to tell cosmic rays: {error}")
     for path in copies:
         dq_path = path.with_name(path.name.replace("_c0m.fits", "_c1m.fits"))

@@ -216,7 +216,8 @@ class _NotMade:
 def _made(pair: _Pair, workdir: WorkDir, *, redo: bool) -> Record | _NotMade:
     """The record of a difference; what cannot be made is taken away."""
     try:
-        return make(pair.recipe, pair.path, workdir, lambda: _subtracted(pair), redo=redo).record
+        made = make(pair.recipe, pair.path, workdir, lambda: _subtracted(pair, workdir), redo=redo)
+        return made.record
     except (HstAssetsError, OSError) as error:
         for path in (pair.path, WorkDir.preview(pair.path)):
             path.unlink(missing_ok=True)
@@ -226,8 +227,8 @@ def _made(pair: _Pair, workdir: WorkDir, *, redo: bool) -> Record | _NotMade:
         return _NotMade(str(error), failed=not apart)
 
 
-def _subtracted(pair: _Pair) -> Result:
-    epoch, template = _stack(pair.epoch), _stack(pair.template)
+def _subtracted(pair: _Pair, workdir: WorkDir) -> Result:
+    epoch, template = _stack(pair.epoch, workdir), _stack(pair.template, workdir)
     difference = subtract(epoch, template)
     headers = difference_headers(
         difference,
@@ -254,12 +255,21 @@ def _subtracted(pair: _Pair) -> Result:
     return Result((pair.path, preview), facts)
 
 
-def _stack(epoch: _Epoch) -> Stack:
+def _stack(epoch: _Epoch, workdir: WorkDir) -> Stack:
     record = read_record(epoch.path)
+    again = "Materialize drizzled_stacks again"
     if record is None:
-        raise MissingProduct("the stack has lost its record", where=epoch.path)
-    figures = {field.name: record.facts[field.name] for field in fields(Frame)}
-    return read_stack(epoch.path, Frame.from_json(figures), epoch.detector)
+        raise MissingProduct("the stack has lost its record", where=epoch.path, next_step=again)
+    if not record.whole(workdir):
+        raise MissingProduct("the stack is not as it was made", where=epoch.path, next_step=again)
+    try:
+        figures = {field.name: record.facts[field.name] for field in fields(Frame)}
+        frame = Frame.from_json(figures)
+    except (KeyError, TypeError) as error:
+        raise UnusableInput(
+            f"its record does not tell its frame: {error}", where=epoch.path, next_step=again
+        ) from error
+    return read_stack(epoch.path, frame, epoch.detector)
 
 
 def _flat(figures: Figures) -> dict[str, Any]:

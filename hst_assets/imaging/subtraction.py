@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.frames import Frame
+from hst_assets.imaging.frames import Frame, opened
 from hst_assets.imaging.noise import (
     NoiseModel,
     correlation_ratio,
@@ -49,7 +49,7 @@ class Flag(IntFlag):
 FLAGS: dict[Flag, str] = {
     Flag.NO_EPOCH: "no weight in the epoch; SCI and ERR are NaN",
     Flag.NO_TEMPLATE: "no weight in the template; SCI and ERR are NaN",
-    Flag.SATURATED: "saturated or beside it, in either image",
+    Flag.SATURATED: "saturated in either image, or without weight beside it",
     Flag.STAR_CORE: "a star may leave more light than noise here",
     Flag.ONE_EXPOSURE: "one exposure alone in either: cosmic rays stay",
 }
@@ -164,13 +164,19 @@ def read_stack(path: Path, frame: Frame, detector: Detector) -> Stack:
     Raises
     ------
     UnusableInput
-        If its header does not tell the noise, or it is not of that frame.
+        If a plane cannot be read, its header does not tell noise and time, or it is not of that
+        frame.
     """
-    with fits.open(path, memmap=False) as hdus:
+    with opened(path) as hdus:
         primary = hdus[0].header.copy()
-        sci = np.asarray(hdus["SCI"].data, dtype=np.float32)
-        wht = np.asarray(hdus["WHT"].data, dtype=np.float32)
-        ctx = np.asarray(hdus["CTX"].data, dtype=np.int32)
+        if "MJD-AVG" not in primary:
+            raise UnusableInput("its header lacks MJD-AVG", where=path)
+        try:
+            sci = np.array(hdus["SCI"].data, dtype=np.float32)
+            wht = np.array(hdus["WHT"].data, dtype=np.float32)
+            ctx = np.array(hdus["CTX"].data, dtype=np.int32)
+        except (KeyError, TypeError, ValueError) as failure:
+            raise UnusableInput(f"a plane cannot be read: {failure}", where=path) from failure
     if sci.shape != frame.shape:
         raise UnusableInput(f"it has the shape {sci.shape}, not {frame.shape}", where=path)
     model = noise_model(primary, where=path)

@@ -196,6 +196,16 @@ def test_an_exposure_that_cannot_help_is_named_and_does_no_harm(uvis: Sky, tmp_p
         assert np.count_nonzero(hdus["DQ"].data & FLAG) > 500
 
 
+def test_an_exposure_without_an_image_cannot_help(uvis: Sky, tmp_path: Path) -> None:
+    empty = tmp_path / "empty_flc.fits"
+    with fits.open(uvis.files[2]) as hdus:
+        hdus["SCI"].data = None
+        hdus.writeto(empty)
+    (copy,) = copies_of(uvis, tmp_path)
+    (complaint,) = flag_cosmic_rays([copy], pairs([empty]), uvis.detector)
+    assert complaint.startswith("empty_flc.fits could not help to tell cosmic rays")
+
+
 def test_the_flag_is_bad_for_every_detector() -> None:
     assert not any(row.drizzle_good_bits & FLAG for row in DETECTORS.values())
     assert all(row.dq_cosmic_ray & FLAG for row in DETECTORS.values())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.imaging import differences
 from hst_assets.imaging.differences import judge_difference, make_differences
 from hst_assets.imaging.subtraction import Flag
-from hst_assets.provenance import read_record
+from hst_assets.provenance import Recipe, Result, make, read_record
 from hst_assets.settings import DifferenceSettings, DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.imaging.synthetic_stacks import (
@@ -302,6 +304,48 @@ def test_what_fails_costs_itself_and_is_tried_again(workdir) -> None:
     WorkDir.record(stack).write_text(note)
     make_differences(workdir, settings())
     assert list(read_table(workdir.difference_products)["status"]) == ["OK", "OK"]
+
+
+def recorded_again(path: Path, workdir: WorkDir) -> None:
+    """The record of a stack, as if it had been made as it is now."""
+    old = read_record(path)
+    assert old is not None
+    outputs = Result(tuple(old.paths(workdir)), old.facts)
+    make(Recipe("drizzled_image", "1", {}), path, workdir, lambda: outputs, redo=True)
+
+
+def without_card(stack: Path) -> None:
+    with fits.open(stack, mode="update") as hdus:
+        del hdus[0].header["MJD-AVG"]
+
+
+def without_plane(stack: Path) -> None:
+    with fits.open(stack, mode="update") as hdus:
+        del hdus["CTX"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(without_card, "lacks MJD-AVG"), (without_plane, "plane cannot be read")]
+)
+@pytest.mark.parametrize("told", [True, False])
+def test_a_stack_that_is_spoilt_costs_only_its_difference(
+    workdir, spoil: Callable[[Path], None], reason: str, told: bool
+) -> None:
+    stack = workdir.epoch_stack(BAND, "141203", 3)
+    spoil(stack)
+    if told:
+        recorded_again(stack, workdir)
+    made = make_differences(workdir, settings())
+    assert list(read_table(workdir.difference_products)["status"]) == ["OK", "FAIL"]
+    assert (reason if told else "not as it was made") in made.facts["failed"][0]
+
+
+def test_a_record_without_the_frame_costs_only_its_difference(workdir) -> None:
+    stack = workdir.epoch_stack(BAND, "141203", 3)
+    note = WorkDir.record(stack)
+    note.write_text(note.read_text().replace('"crpix1"', '"crpix_1"'))
+    made = make_differences(workdir, settings())
+    assert "does not tell its frame" in made.facts["failed"][0]
 
 
 def test_what_stood_under_the_name_of_a_failure_is_taken_away(workdir) -> None:
