@@ -68,6 +68,14 @@ def _as_moment(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def _from_home(path: Path) -> Path:
+    """A path with the home folder in place of a leading ``~``."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # ~name of nobody
+        raise ValueError(str(error)) from error
+
+
 def _known_detector(key: str) -> str:
     if key not in DETECTORS:
         raise ValueError(f"not a detector; known are {', '.join(DETECTORS)}")
@@ -81,6 +89,7 @@ Methods = Annotated[
     Field(min_length=1),
 ]
 DetectorKey = Annotated[str, AfterValidator(_known_detector)]
+UserPath = Annotated[Path, AfterValidator(_from_home)]
 PerDetector = dict[DetectorKey, Positive]
 Moment = Annotated[str, BeforeValidator(_as_moment)]
 
@@ -168,7 +177,7 @@ class ReferenceSettings(_Section):
     """Which image everything is aligned to."""
 
     #: An image of the user's own (FITS with a celestial WCS); it is never modified.
-    image: Path | None = None
+    image: UserPath | None = None
     #: Only these filters may give the reference (the guide's --reference-filter).
     filter: Names = ()
     #: Only detectors whose key contains this text, such as "wfc3" or "acs_wfc".
@@ -250,7 +259,7 @@ class CatalogSettings(_Section):
     #: ``gaia``, or a table of the user's own (ECSV, CSV or FITS with columns ra and dec in
     #: degrees, ICRS; and, where known, epoch or ref_epoch in years, pmra (times cos Dec) and pmdec
     #: in mas/yr, mag); relative paths are from the work directory.
-    source: Path = Path("gaia")
+    source: UserPath = Path("gaia")
     #: TAP services with Gaia DR3, asked in this order until one answers.
     tap_services: Names = (
         "https://gea.esac.esa.int/tap-server/tap",
@@ -266,7 +275,7 @@ class CatalogSettings(_Section):
     timeout_s: Positive = 60.0
     #: Where answers are kept, field by field (a relative path is from the work directory); None: a
     #: folder ``.catalogs`` beside the targets.
-    cache: Path | None = None
+    cache: UserPath | None = None
 
 
 class ReferenceFileSettings(_Section):
@@ -276,13 +285,13 @@ class ReferenceFileSettings(_Section):
     """
 
     #: Folder of WFC3's reference files; None: $iref.
-    iref: Path | None = None
+    iref: UserPath | None = None
     #: Folder of ACS's reference files; None: $jref.
-    jref: Path | None = None
+    jref: UserPath | None = None
     #: Folder of WFPC2's reference files; None: $uref.
-    uref: Path | None = None
+    uref: UserPath | None = None
     #: Where fetched files are kept; None: a folder ``.reference_files`` beside the targets.
-    cache: Path | None = None
+    cache: UserPath | None = None
     #: Fetch what is missing from `crds_url`.
     fetch: bool = True
     #: Address below which CRDS serves reference files by name.
@@ -353,7 +362,7 @@ class DrizzleSettings(_Section):
     #: A TOML file with AstroDrizzle's parameters by name, in tables for all or by detector and
     #: number of exposures, that take the place of the registry's; relative paths are from the
     #: work directory.
-    parameters_file: Path | None = None
+    parameters_file: UserPath | None = None
     #: The same tables, written here; they win over those of `parameters_file`.
     parameters: dict[str, dict[str, Any]] = {}
     #: Pixel scale of the product in arcsec; None: the detector's own figure.
@@ -465,7 +474,10 @@ def _with_parameters_file(content: dict[str, Any], workdir: WorkDir) -> dict[str
     drizzle = content.get("drizzle")
     if not isinstance(drizzle, dict) or not isinstance(drizzle.get("parameters_file"), str):
         return content
-    path = workdir.base / drizzle["parameters_file"]
+    try:
+        path = workdir.base / _from_home(Path(drizzle["parameters_file"]))
+    except ValueError as error:
+        raise BadConfiguration(str(error), where="drizzle.parameters_file") from error
     if not path.is_file():
         raise BadConfiguration("drizzle.parameters_file is not there", where=path)
     tables = _read_toml(path)
