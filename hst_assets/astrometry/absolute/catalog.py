@@ -33,7 +33,7 @@ CODE_VERSION = "1"
 _GAIA = Path("gaia")
 
 
-def make_absolute_catalog(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> Made:
+def make_absolute_catalog(workdir: WorkDir, settings: Settings) -> Made:
     """Write the absolute catalogue of a target's field.
 
     Parameters
@@ -42,8 +42,6 @@ def make_absolute_catalog(workdir: WorkDir, settings: Settings, *, redo: bool = 
         Of the target; its exposure table must stand.
     settings : Settings
         Sections catalog and target.
-    redo : bool, optional
-        Write it again, for the field of today.
 
     Returns
     -------
@@ -60,7 +58,7 @@ def make_absolute_catalog(workdir: WorkDir, settings: Settings, *, redo: bool = 
     """
     cone = _field(workdir, settings)
     standing = read_record(workdir.absolute_catalog)
-    if standing is not None and not redo:
+    if standing is not None:
         kept = Cone(**standing.facts["cone"])
         cone = kept if kept.covers(cone) else cone
     source = settings.catalog.source
@@ -80,7 +78,7 @@ def make_absolute_catalog(workdir: WorkDir, settings: Settings, *, redo: bool = 
             return _write(workdir, stars, cone, RELEASE, origin)
         return _write(workdir, read_user_catalog(source), cone, source.name, str(source))
 
-    return make(recipe, workdir.absolute_catalog, workdir, run, redo=redo)
+    return make(recipe, workdir.absolute_catalog, workdir, run)
 
 
 def read_absolute_catalog(workdir: WorkDir) -> QTable:
