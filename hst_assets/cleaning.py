@@ -18,6 +18,9 @@ __all__ = ["Freed", "clean"]
 
 #: Stages, by their records, of the files in workspace/ that later products are made from.
 _WORKING_COPIES = {"aligned_exposure": "aligned working copies", DRIZZLED: "drizzles of visits"}
+#: Star lists and matches beside an aligned exposure stay: they are small, and the target's table of
+#: matches is gathered from them.
+_KEPT = {".coo", ".ecsv"}
 _ARTIFACTS = "artifacts."
 
 
@@ -104,7 +107,7 @@ def _made_by(workdir: WorkDir, stage: str) -> Iterator[_Item]:
         if record is not None and record.recipe.get("stage") == stage:
             # The record first: a product without one is never taken for whole.
             outputs = sorted({workdir.absolute(name) for name in record.outputs})
-            yield note, *outputs
+            yield note, *(path for path in outputs if path.suffix not in _KEPT)
 
 
 def _remove(what: str, items: Iterable[_Item]) -> Freed:

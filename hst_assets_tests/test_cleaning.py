@@ -81,6 +81,23 @@ def test_working_copies_go_only_when_asked_for(workdir: WorkDir) -> None:
     assert mine.is_file()
 
 
+def test_star_lists_and_matches_stay(workdir: WorkDir) -> None:
+    copy = workdir.aligned("iaaa01a1q_flc.fits")
+    matches = workdir.exposure_matches("iaaa01a1q")
+    stars = workdir.workspace / "iaaa01a1q_sci1.coo"
+
+    def write() -> Result:
+        for path in (copy, matches, stars):
+            path.write_bytes(b"x" * 100)
+        return Result((copy, matches, stars))
+
+    make(Recipe("aligned_exposure", "1", {}), copy, workdir, write)
+    clean(workdir, working_copies=True)
+    assert not copy.exists()
+    assert matches.is_file()
+    assert stars.is_file()
+
+
 def test_a_file_with_another_name_frees_nothing(workdir: WorkDir) -> None:
     visit = product(workdir, workdir.visit_drizzle("iaaa01", "acs_wfc.f606w"), STAGE)
     for path in (visit, WorkDir.preview(visit)):
