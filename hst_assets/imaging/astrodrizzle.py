@@ -17,6 +17,7 @@ from typing import Any
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.box_mask import BoxMask
+from hst_assets.imaging.cosmic_rays import MOST_HELPED
 from hst_assets.imaging.frames import Frame, exposure_outlines
 from hst_assets.imaging.parameters import parameters
 from hst_assets.imaging.products import judge
@@ -328,7 +329,7 @@ def _publish(
         return error
     beyond = judge(answer["bad_fraction"], answer["flux_ratio"], request.settings)
     answer["inputs"] = tuple(answer["inputs"])
-    answer["complaints"] = tuple(answer["complaints"])
+    answer["complaints"] = (*answer["complaints"], *_unhelped(request, left_out))
     report = DrizzleReport(
         product=str(request.output),
         left_out=left_out,
@@ -338,6 +339,16 @@ def _publish(
     for problem in report.problems:
         logger.warning("%s: %s", request.output.name, problem)
     return report
+
+
+def _unhelped(request: DrizzleRequest, left_out: Sequence[str]) -> list[str]:
+    """Whether the frame leaves so few exposures that others would have had to tell cosmic rays."""
+    n_inside = len(request.exposures) - len(left_out)
+    alone = n_inside <= MOST_HELPED < len(request.exposures)
+    if not (alone and request.detector.clean_cosmic_rays) or request.settings.no_mask:
+        return []
+    held = f"{n_inside} of {len(request.exposures)} exposures"
+    return [f"the frame holds {held}: cosmic rays were not looked for with others"]
 
 
 def _keep_artifacts(scratch: Path, workdir: WorkDir, label: str) -> None:

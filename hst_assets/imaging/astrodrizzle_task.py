@@ -128,7 +128,8 @@ def combine(
     copies = _scratch_copies(exposures, companions, detector, choices, cores)
     unread = flag_cosmic_rays(copies, others, detector) if others else []
     if box is not None:
-        parameters = _boxed(copies, BoxMask.from_json(box), detector, parameters)
+        parameters, unread_in_box = _boxed(copies, BoxMask.from_json(box), detector, parameters)
+        unread += unread_in_box
     gain = _gain(copies, detector)
     with wfpc2_gain.in_force(gain):
         planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
@@ -372,21 +373,24 @@ class _Complaints(logging.Handler):
 
 def _boxed(
     copies: Sequence[Path], box: BoxMask, detector: Detector, parameters: Mapping[str, Any]
-) -> Mapping[str, Any]:
+) -> tuple[Mapping[str, Any], list[str]]:
     """Mask the box on the copies; the parameters with which the sky is still measured through it.
+
+    Also returns which of the ordinary exposures could not help, in words.
 
     What fills the box is compared with nothing else there: one or two exposures are helped by the
     ordinary ones, before these are masked.
     """
     filling = [path for path in copies if path.name in box.filled_by]
+    unread: list[str] = []
     if 0 < len(filling) <= MOST_HELPED and detector.clean_cosmic_rays:
         ordinary = [path for path in copies if path not in filling][:MOST_OTHERS]
         pairs = [[str(path), path.name.replace("_c0m.fits", "_c1m.fits")] for path in ordinary]
-        flag_cosmic_rays(filling, pairs, detector)
+        unread = flag_cosmic_rays(filling, pairs, detector)
     mask_boxes(copies, box)
     asked = str(parameters.get("sky_bits") or "")
     bits = str(BOX_FLAG) if asked in {"", "0"} else f"{asked},{BOX_FLAG}"
-    return {**parameters, "sky_bits": bits}
+    return {**parameters, "sky_bits": bits}, unread
 
 
 def _combined(

@@ -51,6 +51,19 @@ def test_the_companion_is_a_wfpc2_matter() -> None:
     assert companion_of(Path("x/iaaa01a1q_flc.fits")) is None
 
 
+@pytest.mark.parametrize(
+    ("n_exposures", "n_left_out", "told"), [(3, 1, True), (5, 2, False), (2, 1, False)]
+)
+def test_a_frame_that_leaves_too_few_to_tell_cosmic_rays_is_a_problem(
+    n_exposures: int, n_left_out: int, told: bool
+) -> None:
+    paths = [Path(f"{number}_flc.fits") for number in range(n_exposures)]
+    frame = Frame(150.1, 2.2, 0.04, 10, 10, 5, 5)
+    request = DrizzleRequest(paths, Path("out.fits"), UVIS, frame, DrizzleSettings(), "out")
+    left_out = [path.name for path in paths[:n_left_out]]
+    assert bool(astrodrizzle._unhelped(request, left_out)) is told
+
+
 def test_what_combines_and_finds_cosmic_rays_is_in_the_recipe() -> None:
     imported = {"drizzlepac", "astroscrappy", "stsci.image", "stsci.imagestats", "stsci.skypac"}
     assert imported <= set(astrodrizzle.TOOLS)
