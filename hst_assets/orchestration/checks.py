@@ -135,11 +135,31 @@ def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     )
 
 
+def _reference_sane(made: Made, _workdir: WorkDir) -> Finding:
+    problems: list[Any] = made.facts.get("problems", [])
+    return Finding(
+        passed=not problems,
+        text="; ".join(map(str, problems)) or "nothing was found amiss when it was drizzled",
+    )
+
+
+def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
+    tie: dict[str, Any] | None = made.facts.get("tie")
+    if tie is None:
+        return Finding(passed=True, text="no absolute catalogue is among the methods")
+    if tie["absolute"]:
+        return Finding(passed=True, text=f"on the frame of {tie['catalogue']}: {tie['reason']}")
+    return Finding(
+        passed=False, text=f"the frame is not that of {tie['catalogue']}: {tie['reason']}"
+    )
+
+
 def _all_made(made: Made, _workdir: WorkDir) -> Finding:
     failed: list[Any] = made.facts.get("failed", [])
     return Finding(
         passed=not failed,
-        text="; ".join(map(str, failed)) or f"{made.facts.get('n_products', 0)} products stand",
+        text="; ".join(map(str, failed))
+        or str(made.facts.get("note") or f"{made.facts.get('n_products', 0)} products stand"),
         severity=_ERROR,
     )
 
@@ -193,6 +213,16 @@ CHECKS: dict[str, tuple[Check, ...]] = {
             "members_agree",
             "The reference's exposures are aligned to each other.",
             _reference_aligned,
+        ),
+        Check(
+            "reference_sane",
+            "The image was drizzled without complaint, by weights, coverage and star fluxes.",
+            _reference_sane,
+        ),
+        Check(
+            "absolute_frame",
+            "Where the catalogue is among the methods, the frame is the catalogue's.",
+            _frame_as_asked,
         ),
     ),
     "aligned_exposures": (
