@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.index import facts_of, row_of, write_index
@@ -29,6 +31,8 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["make_stacks", "make_visit_drizzles"]
 
+#: Raised when what an index holds changes.
+_CODE_VERSION = "3"
 #: Failures that may go away by themselves: tried again the next time.
 _RETRIED = {"MissingProduct", "OutOfMemory", "TransientFailure"}
 
@@ -60,12 +64,14 @@ def make_visit_drizzles(
     MissingProduct
         If a table is not there.
     UnusableInput
-        If the visit has no exposure to drizzle.
+        If exposures of the visit are in use, but none may be drizzled. Where none is in use, the
+        index is empty and the products that stood are removed.
     HstAssetsError
         What ended the products, if not a single one could be made.
     """
-    exposures = aligned_exposures(workdir, read_table(workdir.visit_exposures(visit)), [visit])
-    if not exposures:
+    table = read_table(workdir.visit_exposures(visit))
+    exposures = aligned_exposures(workdir, table, [visit])
+    if not exposures and np.any(table["used"]):
         raise UnusableInput(
             f"visit {visit} has no exposure to drizzle",
             where=workdir.visit_alignment(visit),
@@ -75,7 +81,7 @@ def make_visit_drizzles(
     return _make_index(
         "epoch_drizzles",
         workdir.visit_products(visit),
-        products_of_visit(workdir, visit, exposures, settings),
+        products_of_visit(workdir, visit, exposures, settings) if exposures else [],
         workdir,
         settings,
         stale_pattern=(workdir.workspace, f"{visit}.*.drc.fits"),
@@ -148,7 +154,7 @@ def _make_index(
     """Make the products and the table that lists them."""
     recipe = Recipe(
         stage=stage,
-        code_version="3",
+        code_version=_CODE_VERSION,
         inputs={product.path.name: product.recipe.digest for product in products},
         settings={
             "max_bad_fraction": settings.drizzle.max_bad_fraction,
@@ -158,7 +164,7 @@ def _make_index(
     )
 
     def run() -> Result:
-        outcomes = make_products(products, workdir, settings, redo=redo)
+        outcomes = make_products(products, workdir, settings, redo=redo) if products else []
         remove_stale(*stale_pattern, {product.path for product in products})
         rows = [
             row_of(product, outcome, workdir, settings.drizzle)
@@ -170,6 +176,10 @@ def _make_index(
             if isinstance(outcome, Record)
         ]
         write_index(rows, index, workdir)
+        if not products:
+            footprints[0].unlink(missing_ok=True)
+            note = {"note": "no exposure is in use: the exposure table tells why"}
+            return Result((index,), {**facts_of([], [], [], workdir), **note})
         previews = [WorkDir.preview(product.path) for product in standing]
         regions, group = footprints
         drawn = (exposure for product in products for exposure in product.exposures)

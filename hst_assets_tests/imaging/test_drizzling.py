@@ -539,6 +539,24 @@ def test_a_visit_without_usable_exposures_says_so(workdir, settings, drizzler) -
         make_visit_drizzles(workdir, "isim01", settings)
 
 
+def test_a_visit_whose_exposures_are_all_refused_has_no_products_left(
+    workdir, settings, drizzler
+) -> None:
+    make_visit_drizzles(workdir, "isim01", settings)
+    (product,) = workdir.workspace.glob("isim01.*.drc.fits")
+    path = workdir.visit_exposures("isim01")
+    table = read_table(path)
+    table["used"] = False
+    table.write(path, format="ascii.ecsv", overwrite=True)
+    made = make_visit_drizzles(workdir, "isim01", settings)
+    assert made.facts["n_products"] == 0
+    assert "no exposure is in use" in made.facts["note"]
+    assert len(read_table(workdir.visit_products("isim01"))) == 0
+    gone = (product, WorkDir.preview(product), WorkDir.record(product))
+    assert not any(each.exists() for each in (*gone, workdir.visit_footprints("isim01")))
+    assert not make_visit_drizzles(workdir, "isim01", settings).ran
+
+
 def test_a_visit_that_is_not_aligned_says_so(workdir, settings, drizzler) -> None:
     workdir.visit_alignment("isim01").unlink()
     with pytest.raises(MissingProduct, match="not aligned"):
