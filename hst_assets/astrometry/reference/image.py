@@ -45,6 +45,7 @@ from hst_assets.imaging.astrodrizzle import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.astrodrizzle import drizzle
 from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
+from hst_assets.imaging.making import remove_stale
 from hst_assets.imaging.plan import decisive_settings, scale_of
 from hst_assets.provenance import (
     Made,
@@ -133,6 +134,7 @@ def make_reference(
         redo=redo or choose_afresh,
     )
     _keep_note(workdir, made, settings)
+    remove_stale(workdir.base, "*.ref_*.drc.fits", {product}, stage=STAGE)
     return made
 
 
@@ -251,6 +253,8 @@ def _build(
             scale_arcsec=scale_of(detector, settings.drizzle),
             orientation_deg=orientation_deg if settings.drizzle.no_rotation else 0.0,
         )
+        if box is not None:
+            _refuse_beside(members, box, (frame.ra_deg, frame.dec_deg))
         report = drizzle(
             members.used,
             product,
@@ -374,6 +378,19 @@ def _leave_out_beside(members: _Members, box: BoxMask) -> None:
             members.used.remove(path)
             members.left_out[path.name] = "it does not reach into the box of drizzle.mask"
             logger.warning("left out of the reference: %s, beside the box", path.name)
+
+
+def _refuse_beside(members: _Members, box: BoxMask, field_deg: tuple[float, float]) -> None:
+    """End here if the box masks nothing: then the setting is not what was meant."""
+    ordinary = [path for path in members.used if path.name not in box.filled_by]
+    if not any(reaches(path, box) for path in ordinary):
+        ra_deg, dec_deg = field_deg
+        raise BadConfiguration(
+            f"the box at {box.ra_deg:.6f},{box.dec_deg:+.6f} lies beside all exposures of the "
+            f"reference, whose field is about {ra_deg:.6f},{dec_deg:+.6f} (degrees)",
+            where="drizzle.mask",
+            next_step="Write the position of what is to be masked, or leave it out",
+        )
 
 
 def _tie(

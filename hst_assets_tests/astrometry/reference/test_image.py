@@ -12,6 +12,7 @@ from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.exposures.table import write_table
 from hst_assets.failures import BadConfiguration
 from hst_assets.imaging.astrodrizzle import TOOLS as DRIZZLE_TOOLS
+from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.provenance import Result, sha256_of_file
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -261,3 +262,30 @@ def test_an_added_exposure_of_another_detector_is_told(target):
 def test_a_mask_that_is_no_position_is_refused(target):
     with pytest.raises(ValueError, match="not a position"):
         target.make(with_added(mask="over there"))
+
+
+def test_a_reference_that_is_renamed_leaves_no_other_behind(target):
+    (old,) = target.workdir.base.glob("*.ref_*.drc.fits")
+    WorkDir.preview(old).write_text("picture")
+    foreign = target.workdir.base / "mine.ref_0001.drc.fits"
+    foreign.write_text("not made here")
+    target.make({"drizzle": {"object_name": "sn9"}})
+    images = {path.name for path in target.workdir.base.glob("*.ref_*.drc.fits")}
+    assert images == {f"sn9.{old.name}", foreign.name}
+    assert not WorkDir.preview(old).exists()
+    assert not WorkDir.record(old).exists()
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_box_beside_every_ordinary_exposure_is_refused(monkeypatch, tmp_path, reached):
+    members = reference._Members(None, 0, [tmp_path / "ordinary.fits", tmp_path / "added.fits"])
+    box = BoxMask(150.1, 2.2, 50, filled_by=("added.fits",))
+    monkeypatch.setattr(reference, "reaches", lambda path, _: reached or path.name == "added.fits")
+    if reached:
+        reference._refuse_beside(members, box, (10.0, 20.0))
+        return
+    with pytest.raises(
+        BadConfiguration, match=r"150\.100000,\+2\.2.* about 10\.0+,\+20\.0"
+    ) as error:
+        reference._refuse_beside(members, box, (10.0, 20.0))
+    assert error.value.where == "drizzle.mask"
