@@ -220,9 +220,9 @@ def subtracted(monkeypatch) -> list[str]:
     done: list[str] = []
     real = differences._subtracted
 
-    def noted(pair):
+    def noted(pair, workdir):
         done.append(pair.path.name)
-        return real(pair)
+        return real(pair, workdir)
 
     monkeypatch.setattr(differences, "_subtracted", noted)
     return done
