@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import sys
 
 import hypothesis
@@ -11,14 +12,17 @@ hypothesis.settings.load_profile("hst_assets")
 
 
 @pytest.fixture(autouse=True)
-def no_dagster_instance_outlives_its_test():
+def no_dagster_instance_outlives_its_test(request):
     """Dagster keeps the storage of the last instance in a context variable of the process.
 
     Instances that fixtures close in another order leave one behind that is gone, and the next
-    test that loads definitions would fail on it.
+    test that loads definitions would fail on it. One that nobody closed puts back what was before
+    it when it is collected, which must not be in the middle of another test.
     """
     yield
     if "dagster" in sys.modules:
+        if {"orchestration", "cli"} & set(request.path.parts):
+            gc.collect()
         from dagster._core.storage.defs_state import base
 
         base._current_storage.set(None)
