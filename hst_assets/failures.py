@@ -7,10 +7,12 @@ another try by itself; the others need other data, another setting or another ma
 from __future__ import annotations
 
 __all__ = [
+    "AccessRefused",
     "BadConfiguration",
     "HstAssetsError",
     "MissingProduct",
     "MissingTool",
+    "NothingFound",
     "OutOfMemory",
     "ToolFailed",
     "TransientFailure",
@@ -56,6 +58,14 @@ class TransientFailure(HstAssetsError):
     """A service or resource did not answer; the same call may succeed later."""
 
 
+class AccessRefused(HstAssetsError):
+    """A service answered, and refused: no right to the data, a bad token, a call it rejects."""
+
+
+class NothingFound(HstAssetsError):
+    """A service answered, and has nothing of what was asked for."""
+
+
 class UnusableInput(HstAssetsError):
     """The data cannot serve the purpose (corrupt, unsupported, too few stars, nothing left)."""
 
@@ -85,6 +95,8 @@ _BY_NAME: dict[str, type[HstAssetsError]] = {
     for kind in (
         HstAssetsError,
         TransientFailure,
+        AccessRefused,
+        NothingFound,
         UnusableInput,
         MissingProduct,
         MissingTool,

@@ -34,6 +34,7 @@ from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = [
     "AlignmentSettings",
+    "ArchiveSettings",
     "CatalogSettings",
     "DifferenceSettings",
     "DrizzleSettings",
@@ -57,8 +58,17 @@ _OBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}")
 
 
 def _as_sequence(value: Any) -> Any:
-    """One name where several may stand."""
-    return (value,) if isinstance(value, str) else value
+    """One name or number where several may stand."""
+    return (value,) if isinstance(value, str | int) else value
+
+
+def _as_proposals(value: Any) -> Any:
+    """Proposal numbers, one or several, as text without leading zeros."""
+    values = value if isinstance(value, (tuple, list)) else (value,)
+    texts = [str(number).strip() for number in values if not isinstance(number, bool)]
+    if len(texts) != len(values) or not all(text.isascii() and text.isdigit() for text in texts):
+        raise ValueError("proposals are numbers, such as 12891")
+    return tuple(sorted({str(int(text)) for text in texts}))
 
 
 def _as_moment(value: Any) -> Any:
@@ -109,6 +119,16 @@ class TargetSettings(_Section):
     ra_deg: Annotated[float, Field(ge=0, lt=360)] | None = None
     #: Declination, degrees.
     dec_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
+    #: Sensors and schedules pass this target over (``hst-assets target retire``).
+    retired: bool = False
+
+    def as_recipe(self) -> dict[str, Any]:
+        """The position, as JSON; retirement changes no product."""
+        return self.position()
+
+    def position(self) -> dict[str, Any]:
+        """Right ascension and declination alone."""
+        return self.model_dump(mode="json", include={"ra_deg", "dec_deg"})
 
     @model_validator(mode="after")
     def _both_or_none(self) -> TargetSettings:
@@ -164,6 +184,63 @@ class SelectionSettings(_Section):
     @classmethod
     def _upper_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted({name.strip().upper() for name in value}))
+
+
+class ArchiveSettings(_Section):
+    """What is asked of the archive (MAST) for this target, and how its files are fetched.
+
+    The target's position and ``selection`` (before, after, only_filter, only_wide, shortest
+    exposure) are asked for as well.
+    """
+
+    #: The exposures of this target are looked for at MAST: by `raw_exposures`, the sensor on new
+    #: data and the nightly sweep. Otherwise raw/ holds what was ingested.
+    query: bool = False
+    #: Name that was resolved to the target's position; for the record.
+    object: str | None = None
+    #: Only exposures of these proposals (numbers). With proposals, a position is not needed.
+    proposals: Annotated[tuple[str, ...], BeforeValidator(_as_proposals)] = ()
+    #: Pointings within this radius of the target are looked at.
+    radius_arcmin: Annotated[float, Field(gt=0, le=60)] = 5.0
+    #: Only these instruments (WFC3, ACS, WFPC2); empty: all.
+    instruments: Annotated[
+        tuple[Literal["WFC3", "ACS", "WFPC2"], ...], BeforeValidator(_as_sequence)
+    ] = ()
+    #: Only these detectors (keys such as wfc3_uvis); empty: all of the instruments.
+    detectors: Annotated[tuple[DetectorKey, ...], BeforeValidator(_as_sequence)] = ()
+    #: Exposures longer than this are left in the archive.
+    max_exptime_s: Positive | None = None
+    #: Calibration levels of the observations that are taken (CAOM: 2 calibrated, 3 with a
+    #: combined product besides; 1 is raw only, for which there is nothing to fetch).
+    calib_levels: Annotated[tuple[Literal[1, 2, 3], ...], BeforeValidator(_as_sequence)] = (2, 3)
+    #: Public exposures only, or those under exclusive access as well (these need a token).
+    data_rights: Literal["public", "all"] = "public"
+    #: Only exposures whose footprint holds the target.
+    must_hold_target: bool = True
+    #: The archive's footprints are believed to this accuracy; what is taken is looked at again by
+    #: its own WCS (`selection.footprint_margin_arcsec`).
+    footprint_slack_arcsec: NotNegative = 10.0
+    #: A listing of the archive's holdings younger than this serves without asking again.
+    listing_max_age_s: NotNegative = 900.0
+    #: Files of a visit that are fetched at a time.
+    n_workers: Annotated[int, Field(ge=1, le=32)] = 8
+    #: Seconds that the service may be silent.
+    timeout_s: Positive = 60.0
+    #: How often a transfer is tried where another try may help.
+    max_tries: Annotated[int, Field(ge=1)] = 5
+    #: Wait before the second try, about doubled before each further one, with chance in it.
+    first_wait_s: Positive = 1.0
+    #: Address of MAST.
+    mast_url: str = "https://mast.stsci.edu"
+    #: Address of CDS' name resolver Sesame.
+    sesame_url: str = "https://cds.unistra.fr/cgi-bin/nph-sesame/"
+    #: Take public files from the open-data copy first (anonymous), and from MAST what it lacks.
+    s3: bool = False
+    #: Address of the bucket ``stpubdata``.
+    s3_url: str = "https://stpubdata.s3.us-east-1.amazonaws.com"
+    #: An archive tree that fetched files are kept in (``INST/DET/round(ra)/name``), shared by
+    #: targets; raw/ has hard links to it, or copies.
+    tree: UserPath | None = None
 
 
 class EpochSettings(_Section):
@@ -430,6 +507,7 @@ class Settings(_Section):
     """Everything that may be set for one target."""
 
     target: TargetSettings = TargetSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     selection: SelectionSettings = SelectionSettings()
     epochs: EpochSettings = EpochSettings()
     reference: ReferenceSettings = ReferenceSettings()

@@ -175,6 +175,16 @@ class WorkDir:
         """The ledger of raw/: name, size and sha256 of each verified file."""
         return self.raw / ".checksums"
 
+    @property
+    def origins(self) -> Path:
+        """Where fetched files of raw/ came from, and what the archive refused to give (JSON)."""
+        return self.raw / ".origins.json"
+
+    @property
+    def archive_listing(self) -> Path:
+        """What the archive holds for this target (ECSV)."""
+        return self.workspace / "archive_exposures.ecsv"
+
     def raw_manifest(self, visit: str) -> Path:
         """The verified files of a visit."""
         return self.workspace / f"{validate_visit(visit)}_raw.ecsv"

@@ -161,7 +161,7 @@ def _position(ra_deg: float | None, dec_deg: float | None) -> dict[str, float] |
             f"not a position: ra_deg={ra_deg!r}, dec_deg={dec_deg!r}",
             next_step="Give both, in degrees: 0 <= RA < 360 and -90 <= Dec <= 90",
         ) from error
-    return target.model_dump()
+    return target.position()
 
 
 def _set_position(

@@ -208,7 +208,7 @@ def _decision(exposure: Exposure, settings: Settings, override: Override | None)
 
 
 def _position(target: TargetSettings) -> dict[str, float]:
-    return {key: value for key, value in target.model_dump().items() if value is not None}
+    return {key: value for key, value in target.position().items() if value is not None}
 
 
 # -------------------------------------------------------------------------- the target table

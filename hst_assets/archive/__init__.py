@@ -1,0 +1,1 @@
+"""The archive (MAST): what it holds for a target, and how its files come into raw/ unharmed."""
