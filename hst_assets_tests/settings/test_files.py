@@ -1,15 +1,7 @@
-import math
-
 import pytest
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.settings import Settings, TargetSettings, load_settings, write_settings
-from hst_assets.workdir import WorkDir
-
-
-@pytest.fixture
-def workdir(tmp_path):
-    return WorkDir(tmp_path, "field").create()
+from hst_assets.settings import Settings, load_settings, write_settings
 
 
 def test_without_files_the_defaults_hold(workdir):
@@ -63,22 +55,6 @@ def test_bytes_that_are_no_text_are_told(workdir):
         load_settings(workdir)
 
 
-def test_filters_are_one_set_however_spelled(workdir):
-    workdir.settings_file.write_text("[selection]\nonly_filter = ['f814w', ' F606W', 'F814W']\n")
-    assert load_settings(workdir).selection.only_filter == ("F606W", "F814W")
-
-
-def test_settings_cannot_be_changed_in_place():
-    with pytest.raises(ValueError, match="frozen"):
-        Settings().selection.keep_short = True
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
-def test_a_position_is_on_the_sky(value):
-    with pytest.raises(ValueError, match="ra_deg"):
-        TargetSettings(ra_deg=value, dec_deg=0.0)
-
-
 # -------------------------------------------------------------------------------- writing
 
 
@@ -119,62 +95,3 @@ def test_a_broken_file_is_not_written_over(workdir, text, reason):
     with pytest.raises(BadConfiguration, match=reason):
         write_settings(workdir, {"target": {"ra_deg": 1.0, "dec_deg": 1.0}})
     assert workdir.settings_file.read_text() == text
-
-
-def test_machine_settings_are_a_section_of_their_own(workdir):
-    assert "max_cores" not in str(load_settings(workdir).drizzle.as_recipe())
-
-
-def test_dates_of_toml_and_single_names_are_taken(tmp_path):
-    workdir = WorkDir(tmp_path, "sn1").create()
-    workdir.settings_file.write_text(
-        "\ufeff[selection]\nafter = 2013-01-01\nbefore = 2014-01-01T12:00:00Z\n"
-        'only_filter = "f606w"\n',
-        encoding="utf-8",
-    )
-    selection = load_settings(workdir).selection
-    assert selection.after == "2013-01-01"
-    assert selection.before is not None
-    assert selection.before.startswith("2014-01-01T12:00:00")
-    assert selection.only_filter == ("F606W",)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[selection]\nafter = 2014-01-01\nbefore = 2013-01-01\n", "before must be later than"),
-        ("[selection]\nafter = 'yesterday'\n", "not a moment in ISO 8601"),
-        ("[drizzle]\nscale_arcsec = inf\n", "drizzle.scale_arcsec"),
-        ("[drizzle]\nobject_name = 'a b'\n", "beginning of a file name"),
-        ("[alignment]\nsearch_radius_arcsec = 1e9\n", "search_radius_arcsec"),
-    ],
-)
-def test_settings_without_sense_are_refused(tmp_path, text, message):
-    workdir = WorkDir(tmp_path, "sn1").create()
-    workdir.settings_file.write_text(text)
-    with pytest.raises(BadConfiguration, match=message):
-        load_settings(workdir)
-
-
-def test_every_path_may_begin_at_home(monkeypatch, workdir, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "p.toml").write_text("[all]\nfinal_fillval = 1.0\n")
-    paths = {
-        "reference": ("image",),
-        "catalog": ("source", "cache"),
-        "reference_files": ("iref", "jref", "uref", "cache"),
-        "drizzle": ("parameters_file",),
-    }
-    text = [f"[{name}]\n" + "".join(f'{k} = "~/p.toml"\n' for k in paths[name]) for name in paths]
-    workdir.settings_file.write_text("".join(text))
-    settings = load_settings(workdir)
-    for name, keys in paths.items():
-        for key in keys:
-            assert getattr(getattr(settings, name), key) == tmp_path / "p.toml", key
-    assert settings.drizzle.parameters["all"] == {"final_fillval": 1.0}
-
-
-def test_the_home_of_nobody_is_told(workdir):
-    workdir.settings_file.write_text('[catalog]\nsource = "~nobody_of_this_name/a.csv"\n')
-    with pytest.raises(BadConfiguration, match=r"catalog\.source"):
-        load_settings(workdir)

@@ -1,0 +1,37 @@
+"""Science settings, one model a stage; where they are read from and how they are merged.
+
+The models' defaults hold for everyone; ``<root>/settings.toml`` changes them for every target of
+a root; ``<target>/target.toml`` for one target. Unknown keys are errors. Units stand in the names
+or in the types.
+"""
+
+from hst_assets.settings.alignment import (
+    AlignmentSettings,
+    CatalogSettings,
+    GateSettings,
+    ReferenceFileSettings,
+    ReferenceSettings,
+)
+from hst_assets.settings.archive import ArchiveSettings
+from hst_assets.settings.files import load_settings, write_settings
+from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
+from hst_assets.settings.sections import MachineSettings, Settings
+from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
+
+__all__ = [
+    "AlignmentSettings",
+    "ArchiveSettings",
+    "CatalogSettings",
+    "DifferenceSettings",
+    "DrizzleSettings",
+    "EpochSettings",
+    "GateSettings",
+    "MachineSettings",
+    "ReferenceFileSettings",
+    "ReferenceSettings",
+    "SelectionSettings",
+    "Settings",
+    "TargetSettings",
+    "load_settings",
+    "write_settings",
+]

@@ -1,0 +1,65 @@
+"""The kinds of values that several sections of the settings hold, and what a section is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from hst_assets.detectors import DETECTORS
+
+__all__ = [
+    "DetectorKey",
+    "Names",
+    "NotNegative",
+    "PerDetector",
+    "Positive",
+    "Section",
+    "UserPath",
+    "as_sequence",
+    "from_home",
+]
+
+
+def as_sequence(value: Any) -> Any:
+    """One name or number where several may stand."""
+    return (value,) if isinstance(value, str | int) else value
+
+
+def from_home(path: Path) -> Path:
+    """A path with the home folder in place of a leading ``~``.
+
+    Raises
+    ------
+    ValueError
+        If the user named behind the ``~`` is not known.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # ~name of nobody
+        raise ValueError(str(error)) from error
+
+
+def _known_detector(key: str) -> str:
+    if key not in DETECTORS:
+        raise ValueError(f"not a detector; known are {', '.join(DETECTORS)}")
+    return key
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_sequence)]
+DetectorKey = Annotated[str, AfterValidator(_known_detector)]
+UserPath = Annotated[Path, AfterValidator(from_home)]
+PerDetector = dict[DetectorKey, Positive]
+
+
+class Section(BaseModel):
+    """One table of the settings: unknown keys are errors, and nothing is changed in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def as_recipe(self) -> dict[str, Any]:
+        """The section as JSON, for a recipe."""
+        return self.model_dump(mode="json")

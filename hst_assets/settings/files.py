@@ -1,0 +1,143 @@
+"""The files that settings are read from, how they are merged, and how they are written."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import ValidationError
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.settings.fields import from_home
+from hst_assets.settings.sections import Settings
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = ["load_settings", "write_settings"]
+
+
+def load_settings(workdir: WorkDir) -> Settings:
+    """The settings in force for one target.
+
+    Raises
+    ------
+    BadConfiguration
+        If a file is not TOML, or holds an unknown key or a value out of range; the message names
+        file and key.
+    """
+    merged: dict[str, Any] = {}
+    where = workdir.settings_file
+    for path in (workdir.root_settings_file, workdir.settings_file):
+        content = _read_toml(path)
+        if path == workdir.root_settings_file and not _is_valid(content):
+            where = path
+        for section, values in content.items():
+            known = merged.setdefault(section, {})
+            if isinstance(known, dict) and isinstance(values, dict):
+                known.update(values)
+            else:
+                merged[section] = values
+    try:
+        return Settings.model_validate(_with_parameters_file(merged, workdir))
+    except ValidationError as error:
+        raise BadConfiguration(_explain(error), where=where) from error
+
+
+def _with_parameters_file(content: dict[str, Any], workdir: WorkDir) -> dict[str, Any]:
+    """`content` with the tables of ``drizzle.parameters_file`` below those of its own."""
+    drizzle = content.get("drizzle")
+    if not isinstance(drizzle, dict) or not isinstance(drizzle.get("parameters_file"), str):
+        return content
+    try:
+        path = workdir.base / from_home(Path(drizzle["parameters_file"]))
+    except ValueError as error:
+        raise BadConfiguration(str(error), where="drizzle.parameters_file") from error
+    if not path.is_file():
+        raise BadConfiguration("drizzle.parameters_file is not there", where=path)
+    tables = _read_toml(path)
+    own = drizzle.get("parameters", {})
+    return {**content, "drizzle": {**drizzle, "parameters": _merged(tables, own)}}
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """Tables in tables put together, those of `above` winning."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {
+        **below,
+        **{
+            key: _merged(below[key], value) if key in below else value
+            for key, value in above.items()
+        },
+    }
+
+
+def _is_valid(content: dict[str, Any]) -> bool:
+    try:
+        Settings.model_validate(content)
+    except ValidationError:
+        return False
+    return True
+
+
+def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Settings:
+    """Change settings of one target in its file, keeping the user's comments.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Whose target.toml is changed; it is made where it does not exist.
+    changes : dict
+        ``{section: {key: value}}``; None takes the key out, back to the default.
+
+    Raises
+    ------
+    BadConfiguration
+        If the result would not be valid; the file then stays as it was.
+    """
+    path = workdir.settings_file
+    _read_toml(path)  # what is no TOML is told by file and line
+    document = (
+        tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+        if path.is_file()
+        else tomlkit.document()
+    )
+    for section, values in changes.items():
+        table = document.setdefault(section, tomlkit.table())
+        if not isinstance(table, MutableMapping):
+            raise BadConfiguration(f"{section!r} is not a section but {table!r}", where=path)
+        for key, value in values.items():
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+    try:
+        Settings.model_validate(_with_parameters_file(document.unwrap(), workdir))
+    except ValidationError as error:
+        raise BadConfiguration(_explain(error), where=path) from error
+    with write_atomically(path) as part:
+        part.write_text(tomlkit.dumps(document))
+    return load_settings(workdir)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"not valid TOML: {error}", where=path) from error
+
+
+def _explain(error: ValidationError) -> str:
+    """One clause a fault: which key, what is wrong, what was given."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"unknown setting {key!r}")
+        else:
+            faults.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
+    return "; ".join(faults)

@@ -1,0 +1,31 @@
+import pytest
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.settings import Settings, load_settings
+from hst_assets.workdir import WorkDir
+
+
+def test_settings_cannot_be_changed_in_place():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().selection.keep_short = True
+
+
+def test_machine_settings_are_a_section_of_their_own(workdir):
+    assert "max_cores" not in str(load_settings(workdir).drizzle.as_recipe())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[selection]\nafter = 2014-01-01\nbefore = 2013-01-01\n", "before must be later than"),
+        ("[selection]\nafter = 'yesterday'\n", "not a moment in ISO 8601"),
+        ("[drizzle]\nscale_arcsec = inf\n", "drizzle.scale_arcsec"),
+        ("[drizzle]\nobject_name = 'a b'\n", "beginning of a file name"),
+        ("[alignment]\nsearch_radius_arcsec = 1e9\n", "search_radius_arcsec"),
+    ],
+)
+def test_settings_without_sense_are_refused(tmp_path, text, message):
+    workdir = WorkDir(tmp_path, "sn1").create()
+    workdir.settings_file.write_text(text)
+    with pytest.raises(BadConfiguration, match=message):
+        load_settings(workdir)
