@@ -73,6 +73,7 @@ class Absolute:
 
     def offsets(self, workdir):
         table = read_alignment(workdir.visit_alignment(self.visit))
+        assert len(table)
         for row in table:
             true = self.truth.positions(str(row["rootname"]))
             left = true_offset(workdir.aligned(str(row["file"])), true)

@@ -178,7 +178,9 @@ def test_an_exposure_without_distortion_gets_its_files(stripped, table_folder):
 
 @pytest.mark.parametrize("settings", [settings_of("never"), settings_of(skip=True)])
 def test_never_leaves_the_archives_wcs_and_says_that_it_has_no_distortion(stripped, settings):
-    for correction in plan_corrections(stripped, names_in(stripped), settings).values():
+    plans = plan_corrections(stripped, names_in(stripped), settings)
+    assert len(plans) == 2
+    for correction in plans.values():
         assert not correction.files
         assert correction.failure is None
         assert correction.inputs == {}
@@ -189,7 +191,9 @@ def test_never_leaves_the_archives_wcs_and_says_that_it_has_no_distortion(stripp
 def test_without_an_idctab_the_wcs_stays_and_the_note_says_so(stripped, update_wcs):
     for name in names_in(stripped):
         fits.setval(stripped.raw / name, "IDCTAB", value="N/A")
-    for each in plan_corrections(stripped, names_in(stripped), settings_of(update_wcs)).values():
+    plans = plan_corrections(stripped, names_in(stripped), settings_of(update_wcs))
+    assert len(plans) == 2
+    for each in plans.values():
         assert not each.files
         assert each.failure is None
         assert each.note.endswith("no distortion; IDCTAB names no file")
@@ -261,6 +265,7 @@ def test_the_copy_is_the_same_on_every_machine(stripped, table_folder, tmp_path)
         shutil.copyfile(stripped.raw / name, elsewhere.raw / name)
     folder = shutil.copytree(table_folder, tmp_path / "another")
     two, _ = corrected(elsewhere, settings_of(iref=folder))
+    assert len(one) == 2
     for first, second in zip(one, two, strict=True):
         content = first.raw.read_bytes()
         assert content == second.raw.read_bytes()
@@ -384,6 +389,15 @@ def spoilt(infrared, tmp_path):
     return make
 
 
+def refusal(copy, raw):
+    """What `check` says against a copy; None if it accepts it."""
+    try:
+        check(copy, raw)
+    except UnusableInput as error:
+        return str(error)
+    return None
+
+
 @pytest.mark.parametrize(
     ("cards", "reason"),
     [
@@ -394,12 +408,11 @@ def spoilt(infrared, tmp_path):
     ],
 )
 def test_a_copy_that_is_not_what_it_should_be_is_refused(spoilt, cards, reason):
-    with pytest.raises(UnusableInput, match=reason):
-        check(*spoilt(**cards))
+    assert reason in refusal(*spoilt(**cards))
 
 
 def test_a_good_copy_is_accepted(spoilt):
-    check(*spoilt())
+    assert refusal(*spoilt()) is None
 
 
 # ------------------------------------------------------------------------------ real exposures
@@ -409,6 +422,7 @@ def test_a_good_copy_is_accepted(spoilt):
 def test_real_infrared_exposures_get_back_what_the_archive_gave(real_data, tmp_path):
     workdir = WorkDir(tmp_path / "root", "field").create()
     originals = sorted((real_data / "wfc3_ir_gj1214").glob("*_flt.fits"))
+    assert originals
     for path in originals:
         undistorted(path, workdir.raw / path.name)
     ready, _ = corrected(workdir, settings_of(iref=real_data / "reffiles"))

@@ -80,7 +80,9 @@ def test_distortion_pixels_and_the_rest_of_the_header_stay(exposure, copy):
             moved = new["SCI", hdu.ver]
             assert moved.header["WCSNAME"] == "MOVED"
             assert moved.header["CD1_2"] != hdu.header["CD1_2"]
-            for key in [key for key in hdu.header if key.startswith(DISTORTION)]:
+            distortion = [key for key in hdu.header if key.startswith(DISTORTION)]
+            assert distortion
+            for key in distortion:
                 assert moved.header[key] == hdu.header[key], key
             np.testing.assert_array_equal(moved.data, hdu.data)
 
