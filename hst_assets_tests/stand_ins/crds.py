@@ -6,7 +6,8 @@ import socket
 import struct
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from hst_assets_tests.stand_ins.loopback_server import LoopbackHandler, LoopbackServer
 
 
 class Crds:
@@ -23,17 +24,14 @@ class Crds:
         self.slow_s = 0.0
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(LoopbackHandler):
+            protocol_version = "HTTP/1.0"
+
             def do_GET(self):
                 service._answer(self)
 
-            def log_message(self, *args):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/references/hst"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._server = LoopbackServer(Handler)
+        self.url = f"{self._server.url}/references/hst"
 
     def _answer(self, handler):
         name = handler.path.rpartition("/")[2]
@@ -90,11 +88,8 @@ class Crds:
 
     @contextmanager
     def running(self):
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self.released.set()
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
+        with self._server.running():
+            try:
+                yield self
+            finally:
+                self.released.set()

@@ -46,58 +46,19 @@ import hashlib
 import re
 import socket
 import struct
-import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from hst_assets_tests.stand_ins.loopback_server import LoopbackHandler, LoopbackServer
 
 _BLOCK_BYTES = 2880
 _SEND_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _S3 = re.compile(r"/hst/public/([^/]+)/([^/]+)/([^/]+)")
 _ERROR_PAGE = b"<html><body><h1>Something went wrong</h1></body></html>"
-
-
-class LoopbackServer(ThreadingHTTPServer):
-    """A server of the loopback device that says nothing when a client goes away."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, handler):
-        super().__init__(("127.0.0.1", 0), handler)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError, ValueError)):
-            super().handle_error(request, client_address)
-
-    @contextmanager
-    def running(self):
-        thread = threading.Thread(target=self.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
-
-
-class LoopbackHandler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with connections that stay open, without a log."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *args):
-        pass
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import io
 import re
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io.votable.tree import Info, VOTableFile
 from astropy.table import Table
+
+from hst_assets_tests.stand_ins.loopback_server import LoopbackHandler, LoopbackServer
 
 #: Columns of VizieR's copy by those of gaia_source.
 VIZIER = {
@@ -66,20 +67,17 @@ class Tap:
         self.released = threading.Event()
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(LoopbackHandler):
+            protocol_version = "HTTP/1.0"
+
             def do_POST(self):
                 length = int(self.headers["Content-Length"])
                 form = parse_qs(self.rfile.read(length).decode())
                 service._answer(self, form["QUERY"][0])
 
-            def log_message(self, *args):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = LoopbackServer(Handler)
         self.path = path
-        self.url = f"http://127.0.0.1:{self._server.server_port}{path}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self.url = f"{self._server.url}{path}"
 
     def _answer(self, handler, query):
         self.queries.append(query)
@@ -186,11 +184,8 @@ class Tap:
 
     @contextmanager
     def running(self):
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self.released.set()
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
+        with self._server.running():
+            try:
+                yield self
+            finally:
+                self.released.set()
