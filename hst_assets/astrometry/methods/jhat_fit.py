@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +30,7 @@ from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.field import Field
 from hst_assets.astrometry.methods.fit import Fit
 from hst_assets.astrometry.methods.linear_terms import move_linear_terms
+from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 
@@ -121,7 +119,7 @@ def run_jhat(
         )
     plane = _Plane.around(field.plane, np.vstack([stars[rows] + guess, stars[rows], reference]))
     _write_inputs(folder, plane, field, fitted[rows], rows, plane.place(stars[rows]), reference_sky)
-    with _inside(folder), _gave_up(field.copy.science.name):
+    with inside(folder), numerics_refused("JHAT gave up", field.copy.science.name):
         _align(
             how.fit_geometry,
             rough_cut_px_min=min(_NARROWEST_CUT_PIX, tolerance),
@@ -207,26 +205,6 @@ def _write_inputs(
         header="ra dec rank",
         comments="",
     )
-
-
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    """Stand in `folder` meanwhile; this is a child process of its own."""
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(here)
-
-
-@contextmanager
-def _gave_up(name: str) -> Iterator[None]:
-    """What JHAT raises on lists that it cannot match speaks of the exposure."""
-    try:
-        yield
-    except (ArithmeticError, LookupError, ValueError, RuntimeError) as error:
-        raise UnusableInput(f"JHAT gave up: {type(error).__name__}: {error}", where=name) from error
 
 
 def _align(geometry: str, **parameters: float | int) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.astrometry.matching import Geometry
+from hst_assets.astrometry.methods.tool_run import numerics_refused
 from hst_assets.failures import UnusableInput
 
 __all__ = ["fit_linear"]
@@ -44,9 +42,10 @@ def fit_linear(
     UnusableInput
         If there is no such map, or it is not finite.
     """
-    from tweakwcs.linearfit import iter_linear_fit
+    from tweakwcs.linearfit import NotEnoughPointsError, SingularMatrixError, iter_linear_fit
 
-    with _numerics_refused(name):
+    errors = (ArithmeticError, ValueError, NotEnoughPointsError, SingularMatrixError)
+    with numerics_refused("there is no fit", name, errors=errors):
         fit = iter_linear_fit(
             reference,
             image,
@@ -61,16 +60,3 @@ def fit_linear(
     if not (np.all(np.isfinite(matrix)) and np.all(np.isfinite(shift))):
         raise UnusableInput("there is no fit: it is not finite", where=name)
     return matrix, shift, np.asarray(fit["fitmask"], dtype=bool)
-
-
-@contextmanager
-def _numerics_refused(name: str) -> Iterator[None]:
-    """What the numerics raise on lists that they cannot fit speaks of the exposure."""
-    from tweakwcs.linearfit import NotEnoughPointsError, SingularMatrixError
-
-    try:
-        yield
-    except (ArithmeticError, ValueError, NotEnoughPointsError, SingularMatrixError) as error:
-        raise UnusableInput(
-            f"there is no fit: {type(error).__name__}: {error}", where=name
-        ) from error

@@ -11,10 +11,7 @@ written for it.
 from __future__ import annotations
 
 import math
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from numpy.typing import NDArray
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.field import Field
 from hst_assets.astrometry.methods.fit import Fit, same_wcs
+from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 
@@ -66,7 +64,7 @@ def run_tweakreg(
     native = sources.pixel_scale_arcsec(plane) / field.detector.pixel_scale_arcsec
     search, within = search_pix / native, tolerance / native
     x_offset, y_offset = _first_guess(field, plane, fitted, reference_sky, search, within)
-    with _inside(folder), _numerics_refused(name):
+    with inside(folder), numerics_refused("TweakReg gave up", name):
         tweakreg.TweakReg(
             name,
             catfile="catfile.txt",
@@ -141,28 +139,6 @@ def _first_guess(
     reference = plane.wcs_world2pix(reference_sky, 0)
     _, offset = matching.offset_peak(image, reference, search=search, radius=tolerance)
     return float(-offset[0]), float(-offset[1])
-
-
-@contextmanager
-def _numerics_refused(name: str) -> Iterator[None]:
-    """What TweakReg's numerics raise on lists that they cannot fit speaks of the exposure."""
-    try:
-        yield
-    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
-        raise UnusableInput(
-            f"TweakReg gave up: {type(error).__name__}: {error}", where=name
-        ) from error
-
-
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    """Stand in `folder` meanwhile; this is a child process of its own."""
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(here)
 
 
 def _write_inputs(
