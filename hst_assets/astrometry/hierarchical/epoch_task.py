@@ -27,7 +27,7 @@ from hst_assets.astrometry.field import Field, exposure_stars, read_field
 from hst_assets.astrometry.gate import chance_probability
 from hst_assets.astrometry.hierarchical.epoch_fit import as_exposure, fit_epoch, motion_between
 from hst_assets.astrometry.hierarchical.visit_wcs import restore_solution
-from hst_assets.astrometry.methods.attempts import LOWEST_THRESHOLD_SIGMA, align_copy
+from hst_assets.astrometry.methods.attempts import LOWEST_THRESHOLD_SIGMA, align_requested
 from hst_assets.astrometry.methods.linear_terms import move_linear_terms
 from hst_assets.astrometry.working_copy import WorkingCopy, make_working_copy
 from hst_assets.detectors import DETECTORS
@@ -44,27 +44,18 @@ MAX_CHANCE = 1e-3
 STANDARD_ERRORS = 3.0
 
 
-def align_epoch(
-    product: str,
-    *,
-    detector: str,
-    name: str,
-    catalogue: str,
-    alignment: Mapping[str, Any],
-    gate: Mapping[str, Any],
-) -> dict[str, Any]:
+def align_epoch(product: str, *, name: str, **request: Any) -> dict[str, Any]:
     """Fit a drizzled epoch to a catalogue, in the current directory.
 
     Parameters
     ----------
     product : str
         The drizzled image.
-    detector, name : str
-        Key of the registry; seed of the held-out choice.
-    catalogue : str
-        ECSV with columns ra, dec (deg), brightest first.
-    alignment, gate : mapping
-        The settings' sections.
+    name : str
+        Seed of the held-out choice.
+    **request
+        detector, catalogue, alignment and gate of
+        `hst_assets.astrometry.methods.attempts.align_requested`.
 
     Returns
     -------
@@ -75,15 +66,7 @@ def align_epoch(
     """
     path = as_exposure(Path(product), Path("epoch.fits").absolute())
     before = Path(shutil.copyfile(path, path.with_name("before.fits")))
-    outcome = align_copy(
-        WorkingCopy(path, path),
-        fit_epoch,
-        detector=detector,
-        rootname=name,
-        catalogue=Path(catalogue),
-        how=AlignmentSettings.model_validate(alignment),
-        limits=GateSettings.model_validate(gate),
-    )
+    outcome = align_requested(WorkingCopy(path, path), fit_epoch, rootname=name, **request)
     if outcome["status"] != "FAIL":
         _, shift_ra, shift_dec, rotation = motion_between(before, path)
         outcome |= {"before": str(before), "after": str(path), "rotation_deg": rotation}
@@ -132,7 +115,7 @@ def settle_exposure(
     Parameters
     ----------
     raw, detector, rootname, catalogue, alignment, gate
-        As for an alignment: see `hst_assets.astrometry.methods.tweakreg_task.align_exposure`.
+        As for an alignment: see `hst_assets.astrometry.methods.attempts.align_requested`.
 
     Returns
     -------

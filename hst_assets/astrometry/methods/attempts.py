@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings, GateSettings
 
-__all__ = ["align_copy"]
+__all__ = ["align_copy", "align_requested"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,42 @@ def align_copy(
         "matches": None if best.matches is None else str(best.matches.absolute()),
         "star_lists": [str(path) for path in lists],
     }
+
+
+def align_requested(
+    copy: WorkingCopy,
+    tool: FitTool,
+    *,
+    detector: str,
+    rootname: str,
+    catalogue: str,
+    alignment: Mapping[str, Any],
+    gate: Mapping[str, Any],
+) -> dict[str, Any]:
+    """`align_copy` in the words of a call to a child process: plain text and mappings.
+
+    Parameters
+    ----------
+    copy : WorkingCopy
+        The exposure.
+    tool : FitTool
+        What fits.
+    detector, rootname : str
+        Key of the registry; seed of the held-out choice.
+    catalogue : str
+        ECSV with columns ra, dec (deg), brightest first.
+    alignment, gate : mapping
+        The settings' sections.
+    """
+    return align_copy(
+        copy,
+        tool,
+        detector=detector,
+        rootname=rootname,
+        catalogue=Path(catalogue),
+        how=AlignmentSettings.model_validate(alignment),
+        limits=GateSettings.model_validate(gate),
+    )
 
 
 def _reason(verdict: Verdict, field: Field) -> str:

@@ -5,7 +5,6 @@ Called through `hst_assets.isolation` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,20 @@ import tweakwcs.correctors  # noqa: F401
 from astropy.io import fits
 
 from hst_assets.astrometry.absolute.stars import julian_year, read_stars, stars_at
-from hst_assets.astrometry.methods.attempts import align_copy
+from hst_assets.astrometry.methods.attempts import align_requested
 from hst_assets.astrometry.methods.catalog_fit import fit_to_catalog
 from hst_assets.astrometry.working_copy import make_working_copy
 from hst_assets.exposures.header import exposure_times
-from hst_assets.settings import AlignmentSettings, GateSettings
 
 
 def align_exposure(
-    raw: str,
-    *,
-    detector: str,
-    rootname: str,
-    catalogue: str,
-    alignment: Mapping[str, Any],
-    gate: Mapping[str, Any],
-    max_position_error_mas: float,
+    raw: str, *, catalogue: str, max_position_error_mas: float, **request: Any
 ) -> dict[str, Any]:
     """Align one exposure to stars where they were in the middle of it, in the current directory.
 
     Parameters
     ----------
-    raw, detector, rootname, alignment, gate
+    raw, **request
         See `hst_assets.astrometry.methods.tweakreg_task.align_exposure`.
     catalogue : str
         The absolute catalogue.
@@ -58,12 +49,4 @@ def align_exposure(
     stars = stars_at(read_stars(Path(catalogue)), year, max_error_mas=max_position_error_mas)
     then = Path("stars_then.ecsv")
     stars.write(then, format="ascii.ecsv")
-    return align_copy(
-        copy,
-        fit_to_catalog,
-        detector=detector,
-        rootname=rootname,
-        catalogue=then,
-        how=AlignmentSettings.model_validate(alignment),
-        limits=GateSettings.model_validate(gate),
-    )
+    return align_requested(copy, fit_to_catalog, catalogue=str(then), **request)

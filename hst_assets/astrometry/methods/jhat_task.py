@@ -25,46 +25,25 @@ import photutils.aperture  # noqa: E402
 import photutils.background  # noqa: E402
 import photutils.detection  # noqa: E402, F401
 
-from hst_assets.astrometry.methods.attempts import align_copy  # noqa: E402
+from hst_assets.astrometry.methods.attempts import align_requested  # noqa: E402
 from hst_assets.astrometry.methods.jhat_fit import run_jhat  # noqa: E402
 from hst_assets.astrometry.working_copy import make_working_copy  # noqa: E402
-from hst_assets.settings import AlignmentSettings, GateSettings  # noqa: E402
+from hst_assets.settings import GateSettings  # noqa: E402
 
 
-def align_exposure(
-    raw: str,
-    *,
-    detector: str,
-    rootname: str,
-    catalogue: str,
-    alignment: Mapping[str, Any],
-    gate: Mapping[str, Any],
-) -> dict[str, Any]:
+def align_exposure(raw: str, *, gate: Mapping[str, Any], **request: Any) -> dict[str, Any]:
     """Align one exposure to a catalogue of sky positions, in the current directory.
 
     Parameters
     ----------
-    raw : str
-        The exposure in raw/, only read.
-    detector, rootname : str
-        Key of the registry; seed of the held-out choice.
-    catalogue : str
-        ECSV with columns ra, dec (deg), brightest first.
-    alignment, gate : mapping
-        The settings' sections.
+    raw, gate, **request
+        See `hst_assets.astrometry.methods.tweakreg_task.align_exposure`.
 
     Returns
     -------
     outcome : dict
         See `hst_assets.astrometry.methods.attempts.align_copy`.
     """
-    limits = GateSettings.model_validate(gate)
-    return align_copy(
-        make_working_copy(Path(raw), Path.cwd()),
-        partial(run_jhat, max_rotation_deg=limits.max_rotation_deg),
-        detector=detector,
-        rootname=rootname,
-        catalogue=Path(catalogue),
-        how=AlignmentSettings.model_validate(alignment),
-        limits=limits,
-    )
+    copy = make_working_copy(Path(raw), Path.cwd())
+    most = GateSettings.model_validate(gate).max_rotation_deg
+    return align_requested(copy, partial(run_jhat, max_rotation_deg=most), gate=gate, **request)

@@ -5,7 +5,6 @@ Called through `hst_assets.isolation` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +16,26 @@ import photutils.aperture
 import photutils.background
 import photutils.detection  # noqa: F401
 
-from hst_assets.astrometry.methods.attempts import align_copy
+from hst_assets.astrometry.methods.attempts import align_requested
 from hst_assets.astrometry.methods.tweakreg_fit import run_tweakreg
 from hst_assets.astrometry.working_copy import make_working_copy
-from hst_assets.settings import AlignmentSettings, GateSettings
 
 
-def align_exposure(
-    raw: str,
-    *,
-    detector: str,
-    rootname: str,
-    catalogue: str,
-    alignment: Mapping[str, Any],
-    gate: Mapping[str, Any],
-) -> dict[str, Any]:
+def align_exposure(raw: str, **request: Any) -> dict[str, Any]:
     """Align one exposure to a catalogue of sky positions, in the current directory.
 
     Parameters
     ----------
     raw : str
         The exposure in raw/, only read.
-    detector, rootname : str
-        Key of the registry; seed of the held-out choice.
-    catalogue : str
-        ECSV with columns ra, dec (deg), brightest first.
-    alignment, gate : mapping
-        The settings' sections.
+    **request
+        detector, rootname, catalogue, alignment and gate of
+        `hst_assets.astrometry.methods.attempts.align_requested`.
 
     Returns
     -------
     outcome : dict
         See `hst_assets.astrometry.methods.attempts.align_copy`.
     """
-    return align_copy(
-        make_working_copy(Path(raw), Path.cwd()),
-        run_tweakreg,
-        detector=detector,
-        rootname=rootname,
-        catalogue=Path(catalogue),
-        how=AlignmentSettings.model_validate(alignment),
-        limits=GateSettings.model_validate(gate),
-    )
+    copy = make_working_copy(Path(raw), Path.cwd())
+    return align_requested(copy, run_tweakreg, **request)
