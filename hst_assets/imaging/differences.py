@@ -15,13 +15,13 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
-from astropy.table import Column, QTable
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.difference_cards import difference_headers
 from hst_assets.imaging.frames import Frame
+from hst_assets.imaging.index_table import IndexColumns
 from hst_assets.imaging.making import remove_stale
 from hst_assets.imaging.preview import write_preview
 from hst_assets.imaging.subtraction import Difference, Figures, Stack, read_stack, subtract
@@ -323,36 +323,45 @@ def judge_difference(facts: Mapping[str, Any], *, max_flux_error: float) -> list
     return problems
 
 
-_TEXTS = (
-    ("file", "Difference, relative to the work directory; empty if there is none"),
-    ("band", "Detector and filter"),
-    ("status", "OK, PROBLEM (a check failed; it stands), NONE (nothing to subtract) or FAIL"),
-    ("reason", "Why there is none"),
-    ("problems", "Which checks failed"),
-    ("note", "Circumstances that are no fault"),
-    ("digest", "Digest of the recipe"),
-)
-_COUNTS = (
-    ("epoch", "Number of the epoch"),
-    ("template", "Number of the epoch that was subtracted"),
-    ("n_pixels", "Pixels covered by both"),
-    ("n_stars", "Stars that offset and flux ratio are from"),
-)
-_NUMBERS: tuple[tuple[str, str, Any, str], ...] = (
-    ("mjd_epoch", "mjd_epoch", u.day, "Mean time of the epoch, MJD UTC"),
-    ("mjd_template", "mjd_template", u.day, "Mean time of the template, MJD UTC"),
-    ("zero_point_ab", "zero_point", u.mag, "AB magnitude of one count per second"),
-    ("median_error", "median_error", None, "Median error of an empty pixel, counts per second"),
-    ("residual_sky", "residual_sky", None, "Difference of the skies that was subtracted"),
-    ("residual_sky_error", "residual_sky_error", None, "Its error"),
-    ("noise_ratio", "noise_ratio", None, "Scatter of single empty pixels over prediction"),
-    ("correlation", "correlation", None, "Errors that add up over the scatter of single pixels"),
-    ("drop_ratio", "drop_ratio", None, "Side of the drop over that of the pixel"),
-    ("offset_x_pix", "offset_x", u.pix, "Offset of the epoch's stars from the template's, x"),
-    ("offset_y_pix", "offset_y", u.pix, "The same, y"),
-    ("offset_error_pix", "offset_error", u.pix, "Its standard error on an axis"),
-    ("flux_ratio", "flux_ratio", None, "Fluxes of stars over those on the template"),
-    ("flagged_fraction", "flagged", None, "Share of covered pixels that are flagged"),
+_COLUMNS = IndexColumns(
+    names=(
+        ("file", "Difference, relative to the work directory; empty if there is none"),
+        ("band", "Detector and filter"),
+    ),
+    counts=(
+        ("epoch", "Number of the epoch"),
+        ("template", "Number of the epoch that was subtracted"),
+        ("n_pixels", "Pixels covered by both"),
+        ("n_stars", "Stars that offset and flux ratio are from"),
+    ),
+    numbers=(
+        ("mjd_epoch", "mjd_epoch", u.day, "Mean time of the epoch, MJD UTC"),
+        ("mjd_template", "mjd_template", u.day, "Mean time of the template, MJD UTC"),
+        ("zero_point_ab", "zero_point", u.mag, "AB magnitude of one count per second"),
+        ("median_error", "median_error", None, "Median error of an empty pixel, counts per second"),
+        ("residual_sky", "residual_sky", None, "Difference of the skies that was subtracted"),
+        ("residual_sky_error", "residual_sky_error", None, "Its error"),
+        ("noise_ratio", "noise_ratio", None, "Scatter of single empty pixels over prediction"),
+        (
+            "correlation",
+            "correlation",
+            None,
+            "Errors that add up over the scatter of single pixels",
+        ),
+        ("drop_ratio", "drop_ratio", None, "Side of the drop over that of the pixel"),
+        ("offset_x_pix", "offset_x", u.pix, "Offset of the epoch's stars from the template's, x"),
+        ("offset_y_pix", "offset_y", u.pix, "The same, y"),
+        ("offset_error_pix", "offset_error", u.pix, "Its standard error on an axis"),
+        ("flux_ratio", "flux_ratio", None, "Fluxes of stars over those on the template"),
+        ("flagged_fraction", "flagged", None, "Share of covered pixels that are flagged"),
+    ),
+    texts=(
+        ("status", "OK, PROBLEM (a check failed; it stands), NONE (nothing to subtract) or FAIL"),
+        ("reason", "Why there is none"),
+        ("problems", "Which checks failed"),
+        ("note", "Circumstances that are no fault"),
+        ("digest", "Digest of the recipe"),
+    ),
 )
 
 
@@ -407,20 +416,7 @@ def write_index(
 
     Bands with a single epoch are named in the table's metadata as ``single_epoch``.
     """
-    table = QTable(meta={"target": workdir.target, "single_epoch": list(single_epoch)})
-    for name, description in _TEXTS[:2]:
-        table[name] = Column([row[name] for row in rows], dtype=str, description=description)
-    for name, description in _COUNTS:
-        table[name] = Column([row[name] for row in rows], dtype=np.int64, description=description)
-    for name, column, unit, description in _NUMBERS:
-        given = [row.get(name) for row in rows]
-        values = np.array([np.nan if value is None else value for value in given], dtype=float)
-        table[column] = Column(values) if unit is None else values * unit
-        table[column].info.description = description
-    for name, description in _TEXTS[2:]:
-        table[name] = Column([row[name] for row in rows], dtype=str, description=description)
-    with write_atomically(path) as part:
-        table.write(part, format="ascii.ecsv", overwrite=True)
+    _COLUMNS.write(rows, path, {"target": workdir.target, "single_epoch": list(single_epoch)})
 
 
 def _facts(

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import astropy.units as u
-import numpy as np
-from astropy.table import Column, QTable
 
+from hst_assets.imaging.index_table import IndexColumns
 from hst_assets.imaging.making import Failure
 from hst_assets.imaging.plan import Product
 from hst_assets.imaging.products import judge
 from hst_assets.provenance import Record
 from hst_assets.settings import DrizzleSettings
-from hst_assets.workdir import WorkDir, write_atomically
+from hst_assets.workdir import WorkDir
 
 __all__ = ["facts_of", "row_of", "write_index"]
 
@@ -44,7 +43,7 @@ def row_of(
     problems = [*facts["complaints"], *judge(facts["bad_fraction"], facts["flux_ratio"], choices)]
     return {
         **row,
-        **{name: facts.get(name) for name, _, _, _ in _NUMBERS},
+        **{name: facts.get(name) for name, _, _, _ in _COLUMNS.numbers},
         "n_exposures": len(facts["inputs"]),
         "file": workdir.relative(product.path),
         "status": "PROBLEM" if problems else "OK",
@@ -53,53 +52,54 @@ def row_of(
     }
 
 
-_TEXTS = (
-    ("file", "Product, relative to the work directory; empty if it failed"),
-    ("band", "Detector and filter"),
-    ("status", "OK, PROBLEM (a check failed; the product stands) or FAIL"),
-    ("reason", "Why it failed"),
-    ("problems", "Which checks failed"),
-    ("same_as", "Product of the same exposures, of which this one is a link"),
-    ("digest", "Digest of the recipe"),
-    ("log", "What AstroDrizzle said; empty if it was never run for this product itself"),
-)
-_COUNTS = (
-    ("epoch", "Number of the epoch; 0: of a visit, or all epochs"),
-    ("n_exposures", "Exposures combined"),
-)
-_NUMBERS: tuple[tuple[str, str, Any, str], ...] = (
-    ("exptime_s", "exptime", u.s, "Total exposure time"),
-    ("mjd_start", "mjd_start", u.day, "Start of the first exposure, MJD UTC"),
-    ("mjd_end", "mjd_end", u.day, "End of the last exposure, MJD UTC"),
-    ("ra_deg", "ra", u.deg, "Right ascension of the tangent point"),
-    ("dec_deg", "dec", u.deg, "Declination of the tangent point"),
-    ("scale_arcsec", "scale", u.arcsec, "Pixel scale"),
-    ("nx", "nx", u.pix, "Width"),
-    ("ny", "ny", u.pix, "Height"),
-    ("sky_per_s", "sky", None, "Mean sky subtracted: native units per second and native pixel"),
-    ("cosmic_ray_fraction", "cosmic_rays", None, "Share of native pixels rejected as cosmic rays"),
-    ("bad_fraction", "bad_fraction", None, "Share of the footprint without weight or value"),
-    ("flux_ratio", "flux_ratio", None, "Star fluxes on the product over those on the exposures"),
-    ("n_flux_stars", "n_stars", None, "Stars that this ratio is from"),
+_COLUMNS = IndexColumns(
+    names=(
+        ("file", "Product, relative to the work directory; empty if it failed"),
+        ("band", "Detector and filter"),
+    ),
+    counts=(
+        ("epoch", "Number of the epoch; 0: of a visit, or all epochs"),
+        ("n_exposures", "Exposures combined"),
+    ),
+    numbers=(
+        ("exptime_s", "exptime", u.s, "Total exposure time"),
+        ("mjd_start", "mjd_start", u.day, "Start of the first exposure, MJD UTC"),
+        ("mjd_end", "mjd_end", u.day, "End of the last exposure, MJD UTC"),
+        ("ra_deg", "ra", u.deg, "Right ascension of the tangent point"),
+        ("dec_deg", "dec", u.deg, "Declination of the tangent point"),
+        ("scale_arcsec", "scale", u.arcsec, "Pixel scale"),
+        ("nx", "nx", u.pix, "Width"),
+        ("ny", "ny", u.pix, "Height"),
+        ("sky_per_s", "sky", None, "Mean sky subtracted: native units per second and native pixel"),
+        (
+            "cosmic_ray_fraction",
+            "cosmic_rays",
+            None,
+            "Share of native pixels rejected as cosmic rays",
+        ),
+        ("bad_fraction", "bad_fraction", None, "Share of the footprint without weight or value"),
+        (
+            "flux_ratio",
+            "flux_ratio",
+            None,
+            "Star fluxes on the product over those on the exposures",
+        ),
+        ("n_flux_stars", "n_stars", None, "Stars that this ratio is from"),
+    ),
+    texts=(
+        ("status", "OK, PROBLEM (a check failed; the product stands) or FAIL"),
+        ("reason", "Why it failed"),
+        ("problems", "Which checks failed"),
+        ("same_as", "Product of the same exposures, of which this one is a link"),
+        ("digest", "Digest of the recipe"),
+        ("log", "What AstroDrizzle said; empty if it was never run for this product itself"),
+    ),
 )
 
 
 def write_index(rows: Sequence[Mapping[str, Any]], path: Path, workdir: WorkDir) -> None:
     """Write the rows as ECSV; without rows, a table that describes its columns."""
-    table = QTable(meta={"target": workdir.target})
-    for name, description in _TEXTS[:2]:
-        table[name] = Column([row[name] for row in rows], dtype=str, description=description)
-    for name, description in _COUNTS:
-        table[name] = Column([row[name] for row in rows], dtype=np.int64, description=description)
-    for name, column, unit, description in _NUMBERS:
-        given = [row.get(name) for row in rows]
-        values = np.array([np.nan if value is None else value for value in given], dtype=float)
-        table[column] = Column(values) if unit is None else values * unit
-        table[column].info.description = description
-    for name, description in _TEXTS[2:]:
-        table[name] = Column([row[name] for row in rows], dtype=str, description=description)
-    with write_atomically(path) as part:
-        table.write(part, format="ascii.ecsv", overwrite=True)
+    _COLUMNS.write(rows, path, {"target": workdir.target})
 
 
 def facts_of(
