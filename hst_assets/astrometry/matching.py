@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from astropy.wcs import WCS
 from numpy.typing import NDArray
+
+from hst_assets.imaging.frames import tangent_wcs
 
 __all__ = [
     "Geometry",
@@ -74,6 +77,19 @@ class TangentPlane:
         eta = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra)) / cosc
         plane: Points = np.column_stack([-xi, eta]) * (np.degrees(1) * 3600 / self.scale_arcsec)
         return plane
+
+    def wcs(self, origin: tuple[float, float] = (0.0, 0.0)) -> WCS:
+        """The plane as a WCS.
+
+        Parameters
+        ----------
+        origin : (float, float), optional
+            The point of the plane at the middle of the first pixel: by default the tangent point,
+            so that pixels counted from 0 are positions on the plane.
+        """
+        wcs = tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec)
+        wcs.wcs.crpix = [1 - origin[0], 1 - origin[1]]
+        return wcs
 
 
 def nearest(first: Points, second: Points, radius: float) -> tuple[NDArray[np.intp], ...]:

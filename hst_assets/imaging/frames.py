@@ -33,6 +33,7 @@ __all__ = [
     "opened",
     "orientation_of",
     "shared_tangent_point",
+    "tangent_wcs",
 ]
 
 #: Vertices (n, 2) of RA and Dec in degrees, around one chip.
@@ -94,7 +95,7 @@ class Frame:
     @property
     def wcs(self) -> WCS:
         """The frame as an astropy WCS."""
-        wcs = _tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec, self.orientation_deg)
+        wcs = tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec, self.orientation_deg)
         wcs.wcs.crpix = [self.crpix1, self.crpix2]
         wcs.pixel_shape = (self.nx, self.ny)
         return wcs
@@ -154,8 +155,20 @@ def _turn(orientation_deg: float) -> NDArray[np.float64]:
     return np.array([[-cosine, sine], [sine, cosine]])
 
 
-def _tangent_wcs(ra_deg: float, dec_deg: float, scale_arcsec: float, orientation_deg: float) -> WCS:
-    """The grid itself: its pixel (0, 0), 0-based, is centred on the tangent point."""
+def tangent_wcs(
+    ra_deg: float, dec_deg: float, scale_arcsec: float, orientation_deg: float = 0.0
+) -> WCS:
+    """A gnomonic grid: its pixel (0, 0), 0-based, is centred on the tangent point.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : float
+        Tangent point (ICRS).
+    scale_arcsec : float
+        Side of a pixel there.
+    orientation_deg : float, optional
+        Position angle of the y axis, east of north; x is to the west of it.
+    """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [ra_deg, dec_deg]

@@ -33,6 +33,14 @@ def test_the_plane_of_a_field_across_zero_hours_or_a_pole_touches_it_in_its_midd
     assert np.hypot(*plane.project(sky).T) * 0.05 == pytest.approx([80.0] * 4, rel=1e-6)
 
 
+@pytest.mark.parametrize("origin", [(0.0, 0.0), (-312.0, 57.0)])
+def test_pixels_of_the_planes_wcs_are_its_points_about_the_origin(origin):
+    plane = matching.TangentPlane(359.99, -30.0, scale_arcsec=0.04)
+    points = np.random.default_rng(4).uniform(-2000, 2000, (20, 2))
+    sky = plane.wcs(origin).all_pix2world(points - origin, 0)
+    np.testing.assert_allclose(plane.project(sky), points, atol=1e-6)
+
+
 def test_nearest_pairs_are_mutual_and_within_the_radius():
     first = np.array([[0.0, 0.0], [0.4, 0.0], [10.0, 10.0]])
     second = np.array([[0.1, 0.0], [50.0, 50.0]])

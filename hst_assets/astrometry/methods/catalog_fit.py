@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
@@ -73,22 +72,12 @@ def _write_wcs(
     from stwcs.wcsutil import HSTWCS
     from tweakwcs.correctors import FITSWCSCorrector
 
-    plane = FITSWCSCorrector(_plane_wcs(field.plane))
+    plane_wcs = field.plane.wcs()
+    plane_wcs.pixel_shape = (1000, 1000)  # tweakwcs wants one; nothing depends on it
+    plane = FITSWCSCorrector(plane_wcs)
     with fits.open(path, mode="update", memmap=False) as hdus:
         for extver in field.wcs_of:
             number = hdus.index_of(("SCI", extver))
             chip = FITSWCSCorrector(HSTWCS(hdus, ext=("SCI", extver)))
             chip.set_correction(matrix, shift, ref_tpwcs=plane)
             updatehdr.update_wcs(hdus, number, chip.wcs, wcsname=WCS_NAME, reusename=True)
-
-
-def _plane_wcs(plane: matching.TangentPlane) -> WCS:
-    """The plane as a WCS whose pixels, counted from 0, are the plane's positions."""
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval = [plane.ra_deg, plane.dec_deg]
-    wcs.wcs.crpix = [1.0, 1.0]
-    wcs.wcs.cd = np.diag([-1.0, 1.0]) * plane.scale_arcsec / 3600
-    wcs.pixel_shape = (1000, 1000)  # tweakwcs wants one; nothing depends on it
-    wcs.wcs.set()
-    return wcs

@@ -71,12 +71,7 @@ class _Plane:
         """The piece about points (n, 2) of the plane, with a border."""
         low = np.floor(points.min(axis=0)) - _BORDER_PIX
         nx, ny = (np.ceil(points.max(axis=0)) + _BORDER_PIX - low).astype(int)
-        wcs = WCS(naxis=2)
-        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-        wcs.wcs.crval = [plane.ra_deg, plane.dec_deg]
-        wcs.wcs.crpix = 1 - low
-        wcs.wcs.cd = np.diag([-1, 1]) * plane.scale_arcsec / 3600
-        return cls(wcs, int(nx), int(ny))
+        return cls(plane.wcs((float(low[0]), float(low[1]))), int(nx), int(ny))
 
     def place(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """0-based pixels of points (n, 2) of the tangent plane."""
