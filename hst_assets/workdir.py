@@ -185,6 +185,11 @@ class WorkDir:
         """What the archive holds for this target (ECSV)."""
         return self.workspace / "archive_exposures.ecsv"
 
+    @property
+    def archive_left_out(self) -> Path:
+        """What the archive holds and the target does not want, with reasons (ECSV)."""
+        return self.workspace / "archive_left_out.ecsv"
+
     def raw_manifest(self, visit: str) -> Path:
         """The verified files of a visit."""
         return self.workspace / f"{validate_visit(visit)}_raw.ecsv"

@@ -1,0 +1,111 @@
+"""Footprints as the archive writes them: one or several polygons or circles, in many dialects."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hst_assets.exposures.footprint import field_centre, signed_distance_arcsec
+
+__all__ = ["Region", "parse_region"]
+
+_ARCSEC_PER_DEG = 3600.0
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_SHAPES = frozenset({"POLYGON", "CIRCLE"})
+#: Frames that agree with ICRS within a few arcsec (that of the first guide-star catalogue, GSC1,
+#: is off by up to about two), and words without a meaning for a position on the sky.
+_PASSED_OVER = frozenset(
+    ("UNION", "ICRS", "J2000", "FK5", "GSC1", "GSC2", "TOPOCENTER", "GEOCENTER", "BARYCENTER")
+)
+_CIRCLE_NUMBERS = 3
+_FEWEST_NUMBERS = 6
+
+
+@dataclass(frozen=True)
+class Region:
+    """A union of shapes on the sky.
+
+    Attributes
+    ----------
+    polygons : tuple of ndarray, shape (n, 2)
+        RA and Dec of the corners, degrees.
+    circles : tuple of tuple of float
+        RA, Dec and radius, degrees.
+    """
+
+    polygons: tuple[NDArray[np.float64], ...]
+    circles: tuple[tuple[float, float, float], ...] = ()
+
+    def depth_arcsec(self, ra_deg: float, dec_deg: float) -> float:
+        """How deep a position lies inside, in arcsec; negative outside."""
+        depths = [
+            (radius - _separation_deg(ra, dec, ra_deg, dec_deg)) * _ARCSEC_PER_DEG
+            for ra, dec, radius in self.circles
+        ]
+        if self.polygons:
+            depths.append(signed_distance_arcsec(self.polygons, ra_deg, dec_deg))
+        return max(depths)
+
+    def centre(self) -> tuple[float, float]:
+        """RA and Dec of the middle, degrees."""
+        return field_centre([*self.polygons, *(np.array([[r, d]]) for r, d, _ in self.circles)])
+
+
+def parse_region(text: str | None) -> Region | None:
+    """Read an s_region; None if it is missing, broken, or of a kind that is not understood.
+
+    Parameters
+    ----------
+    text : str or None
+        ``POLYGON ICRS ra dec ...``, several of them, ``POLYGON GSC1 ...``, ``CIRCLE ICRS ra dec
+        radius``, ``UNION ICRS (...)``; degrees.
+    """
+    words = re.sub(r"[(),]", " ", text).split() if isinstance(text, str) else []
+    shapes: list[tuple[str, list[float]]] = []
+    for word in words:
+        if word.upper() in _SHAPES:
+            shapes.append((word.upper(), []))
+        elif _NUMBER.fullmatch(word) and shapes:
+            shapes[-1][1].append(float(word))
+        elif word.upper() not in _PASSED_OVER:
+            return None
+    if not shapes or not all(_is_whole(kind, numbers) for kind, numbers in shapes):
+        return None
+    return Region(
+        tuple(np.reshape(numbers, (-1, 2)) for kind, numbers in shapes if kind == "POLYGON"),
+        tuple((n[0], n[1], n[2]) for kind, n in shapes if kind == "CIRCLE"),
+    )
+
+
+def _is_whole(kind: str, numbers: list[float]) -> bool:
+    if not all(math.isfinite(number) for number in numbers):
+        return False
+    if kind == "CIRCLE":
+        return (
+            len(numbers) == _CIRCLE_NUMBERS
+            and _on_the_sky(numbers[0], numbers[1])
+            and 0 < numbers[2] <= 180
+        )
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    return (
+        len(numbers) >= _FEWEST_NUMBERS
+        and len(numbers) % 2 == 0
+        and all(_on_the_sky(*pair) for pair in pairs)
+        and len(set(pairs)) > 2
+    )
+
+
+def _on_the_sky(ra_deg: float, dec_deg: float) -> bool:
+    return -360.0 <= ra_deg <= 720.0 and -90.0 <= dec_deg <= 90.0
+
+
+def _separation_deg(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
+    """Angle between two positions (haversine), degrees."""
+    half_dec, half_ra = math.radians(dec2 - dec1) / 2, math.radians(ra2 - ra1) / 2
+    cosines = math.cos(math.radians(dec1)) * math.cos(math.radians(dec2))
+    square = math.sin(half_dec) ** 2 + cosines * math.sin(half_ra) ** 2
+    return math.degrees(2 * math.asin(math.sqrt(min(1.0, square))))
