@@ -57,6 +57,9 @@ def _rebuild(
 class TransientFailure(HstAssetsError):
     """A service or resource did not answer; the same call may succeed later."""
 
+    #: How long the service asks to be left alone, seconds; does not survive pickling.
+    retry_after_s: float | None = None
+
 
 class AccessRefused(HstAssetsError):
     """A service answered, and refused: no right to the data, a bad token, a call it rejects."""
