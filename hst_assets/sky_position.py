@@ -8,6 +8,8 @@ import warnings
 __all__ = ["parse_position"]
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+#: Signs as they come out of papers.
+_AS_TYPED = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-"})
 
 
 def parse_position(text: str) -> tuple[float, float]:
@@ -32,7 +34,7 @@ def parse_position(text: str) -> tuple[float, float]:
     >>> parse_position("10:00:24 +02:30:00")
     (150.1, 2.5)
     """
-    ra_text, dec_text = _two_parts(text)
+    ra_text, dec_text = _two_parts(text.translate(_AS_TYPED))
     try:
         ra = _degrees(ra_text, "deg" if "d" in ra_text.lower() else "hourangle")
         dec = _degrees(dec_text, "deg")

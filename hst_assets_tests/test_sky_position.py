@@ -25,6 +25,11 @@ def test_usual_notations_are_read(text: str) -> None:
     assert parse_position(text) == pytest.approx((150.1, -2.5), abs=1e-9)
 
 
+def test_signs_may_come_out_of_a_paper() -> None:
+    assert parse_position("10:00:24 \N{MINUS SIGN}02:30:00") == (150.1, -2.5)
+    assert parse_position("150.1, \N{EN DASH}2.5") == (150.1, -2.5)
+
+
 def test_a_declination_just_south_of_the_equator_is_south() -> None:
     assert parse_position("0:00:00,-00:30:00") == pytest.approx((0.0, -0.5), abs=1e-9)
 

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from hst_assets.cli.deployment import opened_instance
+from hst_assets.cli.position_argument import position_from
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import load_settings
@@ -47,7 +48,7 @@ def ingest_command(
         workdir,
         sources or [],
         archive=archive,
-        position=_position(ra, dec),
+        position=position_from(ra, dec),
         mode=mode,  # type: ignore[arg-type]
         replace=clobber,
     )
@@ -103,28 +104,3 @@ def _show_position(workdir: WorkDir) -> None:
     place = load_settings(workdir).target
     if place.ra_deg is not None:
         output().print(f"target position: RA {place.ra_deg:.6f} Dec {place.dec_deg:.6f} deg (ICRS)")
-
-
-def _position(ra: str | None, dec: str | None) -> tuple[float, float] | None:
-    """Read a position: degrees if both are plain numbers, else sexagesimal hours and degrees."""
-    if ra is None and dec is None:
-        return None
-    if ra is None or dec is None:
-        raise BadConfiguration("--ra and --dec belong together")
-    from astropy import units as u
-    from astropy.coordinates import SkyCoord
-
-    try:
-        unit = (u.deg, u.deg) if _is_number(ra) and _is_number(dec) else (u.hourangle, u.deg)
-        place = SkyCoord(ra, dec, unit=unit)
-    except ValueError as error:
-        raise BadConfiguration(f"not a position: {error}", where=f"{ra} {dec}") from error
-    return float(place.ra.deg), float(place.dec.deg)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

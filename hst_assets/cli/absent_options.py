@@ -1,0 +1,51 @@
+"""Options of hst123 that have no counterpart here: refused with the reason, never passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hst_assets.failures import BadConfiguration
+
+__all__ = ["ABSENT_OPTIONS", "refuse_absent_options"]
+
+_DOLPHOT = "DOLPHOT is not there yet"
+_SCRAPE = "scraping DOLPHOT's catalogues is not there yet"
+
+ABSENT_OPTIONS: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            *("--run-dolphot", "--redo-dolphot", "--dolphot", "--dp", "--dolphot-lim"),
+            *("--fit-sky", "--align-only", "--do-fake", "--df", "--add-crmask"),
+            "--include-all-splits",
+        ),
+        _DOLPHOT,
+    ),
+    **dict.fromkeys(
+        (
+            *("--scrape-dolphot", "--sd", "--scrape-all", "--scrape-radius", "--no-cuts"),
+            *("--brightest", "--no-write-dolphot-hdf5"),
+        ),
+        _SCRAPE,
+    ),
+    "--hierarchical-test": "there is no test mode; --hierarchical does the whole",
+    "--no-nan": "products keep their weight maps, which tell where there is no data",
+}
+
+
+def refuse_absent_options(words: Iterable[str]) -> None:
+    """Look through the words of a command line.
+
+    Raises
+    ------
+    BadConfiguration
+        If an option among them exists in hst123 but not here.
+    """
+    given = [word.partition("=")[0] for word in words]
+    absent = [option for option in given if option in ABSENT_OPTIONS]
+    if absent:
+        reasons = dict.fromkeys(ABSENT_OPTIONS[option] for option in absent)
+        raise BadConfiguration(
+            "; ".join(reasons),
+            where=" ".join(dict.fromkeys(absent)),
+            next_step="Leave it out; nothing was done",
+        )
