@@ -16,9 +16,10 @@ from pathlib import Path
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
+from hst_assets.exposures.companions import quality_file
 from hst_assets.failures import UnusableInput
 
-__all__ = ["WorkingCopy", "companion_name", "make_working_copy", "science_extensions"]
+__all__ = ["WorkingCopy", "make_working_copy", "science_extensions"]
 
 _BLANK = frozenset({"", "N/A", "NONE", "INDEF"})
 
@@ -41,18 +42,12 @@ class WorkingCopy:
     @classmethod
     def at(cls, science: Path) -> WorkingCopy:
         """The copy whose science file is `science`, its companion beside it."""
-        companion = companion_name(science.name)
-        return cls(science, science if companion is None else science.with_name(companion))
+        return cls(science, quality_file(science))
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The one or two files."""
         return tuple(dict.fromkeys((self.science, self.quality)))
-
-
-def companion_name(name: str) -> str | None:
-    """The data-quality file that belongs to exposure file `name`; None where DQ is inside."""
-    return name.replace("_c0m.fits", "_c1m.fits") if name.endswith("_c0m.fits") else None
 
 
 def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:

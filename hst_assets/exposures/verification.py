@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from hst_assets.exposures.companions import quality_file as companion_of
 from hst_assets.exposures.header import Exposure, exposure_from_hdus
 from hst_assets.exposures.raw import COMPANION_SUFFIX, suffix_of
 from hst_assets.failures import UnusableInput
@@ -39,11 +40,6 @@ _FITS_START = b"SIMPLE  ="
 _EXTENSION_START = b"XTENSION"
 _PRINTABLE = bytes(range(32, 127))
 _ABSENT = 2  # astropy's answer when there is no checksum keyword
-
-
-def companion_of(path: Path) -> Path:
-    """The c1m file that belongs to a c0m file, beside it."""
-    return path.with_name(re.sub(r"c0m(\.fits)$", r"c1m\1", path.name, flags=re.IGNORECASE))
 
 
 def named_rootname(name: str) -> str | None:

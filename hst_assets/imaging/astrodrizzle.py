@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.detectors import Detector
+from hst_assets.exposures.companions import companion_of, quality_file
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.imaging.cosmic_rays import MOST_HELPED
@@ -30,7 +31,6 @@ __all__ = [
     "TOOLS",
     "DrizzleReport",
     "DrizzleRequest",
-    "companion_of",
     "drizzle",
     "drizzle_many",
 ]
@@ -266,8 +266,8 @@ def _inside(request: DrizzleRequest) -> tuple[list[Path], tuple[str, ...]]:
     inside: list[Path] = []
     left_out: list[str] = []
     for path in request.exposures:
-        for needed in (path, companion_of(path)):
-            if needed is not None and not needed.is_file():
+        for needed in dict.fromkeys((path, quality_file(path))):
+            if not needed.is_file():
                 raise MissingProduct(
                     "the exposure to be drizzled is not there",
                     where=needed,
@@ -286,21 +286,12 @@ def _inside(request: DrizzleRequest) -> tuple[list[Path], tuple[str, ...]]:
     return inside, tuple(left_out)
 
 
-def companion_of(path: Path) -> Path | None:
-    """The data-quality file that belongs to a WFPC2 exposure; None for other exposures."""
-    suffix = DETECTORS["wfpc2"].suffix
-    if not path.stem.endswith(f"_{suffix}"):
-        return None
-    return path.with_name(path.name.removesuffix(f"_{suffix}.fits") + "_c1m.fits")
-
-
 def _arguments(request: DrizzleRequest, inside: Sequence[Path]) -> dict[str, Any]:
     return {
         "exposures": [str(path.absolute()) for path in inside],
         "companions": [str(dq.absolute()) for dq in map(companion_of, inside) if dq],
         "others": [
-            [str(path.absolute()), str((companion_of(path) or path).absolute())]
-            for path in request.others
+            [str(path.absolute()), str(quality_file(path).absolute())] for path in request.others
         ],
         "box": request.box.as_json() if request.box else None,
         "detector_key": request.detector.key,

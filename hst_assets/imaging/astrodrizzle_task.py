@@ -27,6 +27,7 @@ from spherical_geometry.polygon import SphericalPolygon  # type: ignore[import-u
 from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.exposures.companions import quality_file
 from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.imaging import cards as product_cards
 from hst_assets.imaging import products, wfpc2_gain
@@ -187,10 +188,7 @@ def _scratch_copies(
 ) -> list[Path]:
     """Copies in the current directory: what AstroDrizzle needs, without what it chokes on."""
     companion = {Path(path).name: Path(path) for path in companions}
-    pairs = [
-        (source, companion.get(source.name.replace("_c0m.fits", "_c1m.fits")))
-        for source in map(Path, exposures)
-    ]
+    pairs = [(source, companion.get(quality_file(source).name)) for source in map(Path, exposures)]
     reference = _reference_photflam([source for source, _ in pairs])
     copy = partial(_scratch_copy, detector=detector, settings=settings, reference=reference)
     in_children([partial(copy, source, quality) for source, quality in pairs], cores)
@@ -385,7 +383,7 @@ def _boxed(
     unread: list[str] = []
     if 0 < len(filling) <= MOST_HELPED and detector.clean_cosmic_rays:
         ordinary = [path for path in copies if path not in filling][:MOST_OTHERS]
-        pairs = [[str(path), path.name.replace("_c0m.fits", "_c1m.fits")] for path in ordinary]
+        pairs = [[str(path), quality_file(path).name] for path in ordinary]
         unread = flag_cosmic_rays(filling, pairs, detector)
     mask_boxes(copies, box)
     asked = str(parameters.get("sky_bits") or "")
@@ -566,7 +564,7 @@ def _native_chips(
     chips = []
     n_flagged = n_pixels = 0
     for path, item in zip(copies, inputs, strict=True):
-        quality = Path(path.name.replace("_c0m.fits", "_c1m.fits"))
+        quality = Path(quality_file(path).name)
         with fits.open(path, memmap=False) as hdus, fits.open(quality, memmap=False) as other:
             seconds = 1.0 if detector.rate_units else item.exptime_s
             for sci, dq in science_and_quality(hdus, hdus if quality == path else other):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
-from hst_assets.imaging.cosmic_rays import science_and_quality
+from hst_assets.imaging.cosmic_rays import opened_to_flag, science_and_quality
 from hst_assets.imaging.frames import opened
 from hst_assets.settings import DrizzleSettings
 from hst_assets.sky_position import parse_position
@@ -88,12 +87,7 @@ def mask_boxes(copies: Sequence[Path], box: BoxMask) -> None:
         What to mask; exposures go by their file names.
     """
     for path in copies:
-        dq_path = path.with_name(path.name.replace("_c0m.fits", "_c1m.fits"))
-        with ExitStack() as stack:
-            flags = stack.enter_context(fits.open(dq_path, mode="update", memmap=False))
-            hdus = flags
-            if dq_path != path:
-                hdus = stack.enter_context(fits.open(path, memmap=False))
+        with opened_to_flag(path) as (hdus, flags):
             for sci, dq in science_and_quality(hdus, flags):
                 window = _inside(hdus, sci, dq.data.shape, box)
                 masked = np.zeros(dq.data.shape, bool)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
+from hst_assets.exposures.companions import quality_file
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.frames import opened
 
@@ -36,6 +37,7 @@ __all__ = [
     "Chip",
     "cosmic_rays",
     "flag_cosmic_rays",
+    "opened_to_flag",
     "read_chips",
     "science_and_quality",
 ]
@@ -162,6 +164,18 @@ def science_and_quality(
             yield hdu, flags[hdu.ver]
 
 
+@contextmanager
+def opened_to_flag(path: Path) -> Iterator[tuple[fits.HDUList, fits.HDUList]]:
+    """An exposure, and what holds its data quality: the latter is written back."""
+    quality = quality_file(path)
+    with ExitStack() as stack:
+        flags = stack.enter_context(fits.open(quality, mode="update", memmap=False))
+        hdus = flags
+        if quality != path:
+            hdus = stack.enter_context(fits.open(path, memmap=False))
+        yield hdus, flags
+
+
 def flag_cosmic_rays(
     copies: Sequence[Path], others: Sequence[Sequence[str]], detector: Detector
 ) -> list[str]:
@@ -189,12 +203,7 @@ def flag_cosmic_rays(
         except (UnusableInput, KeyError, ValueError, TypeError, IndexError) as error:
             complaints.append(f"{Path(science).name} could not help to tell cosmic rays: {error}")
     for path in copies:
-        dq_path = path.with_name(path.name.replace("_c0m.fits", "_c1m.fits"))
-        with ExitStack() as stack:
-            flags = stack.enter_context(fits.open(dq_path, mode="update", memmap=False))
-            hdus = flags
-            if dq_path != path:
-                hdus = stack.enter_context(fits.open(path, memmap=False))
+        with opened_to_flag(path) as (hdus, flags):
             planes = [dq for _, dq in science_and_quality(hdus, flags)]
             for chip, plane in zip(_read(hdus, flags, detector), planes, strict=True):
                 struck = cosmic_rays(chip, shown, detector)

@@ -6,6 +6,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from hst_assets.exposures.companions import quality_file
 from hst_assets.exposures.footprint import parse_footprint, signed_distance_arcsec
 from hst_assets.exposures.header import read_exposure
 from hst_assets.exposures.ingest import ingest
@@ -16,7 +17,7 @@ from hst_assets.exposures.table import (
     make_visit_table,
     read_table,
 )
-from hst_assets.exposures.verification import companion_of, verify_exposure
+from hst_assets.exposures.verification import verify_exposure
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import load_settings, write_settings
 
@@ -47,7 +48,7 @@ def tables(workdir, **selection):
 @pytest.mark.parametrize("name", EXPOSURES)
 def test_every_real_exposure_passes(real_data, name):
     path = real_data / name
-    assert path.name.startswith(verify_exposure(path, companion_of(path)).rootname)
+    assert path.name.startswith(verify_exposure(path, quality_file(path)).rootname)
 
 
 @pytest.mark.parametrize("name", EXPOSURES)
@@ -189,4 +190,4 @@ def test_truncated_real_exposures_are_refused(real_data, tmp_path, name, kept):
     path = tmp_path / source.name
     path.write_bytes(source.read_bytes()[: int(source.stat().st_size * kept)])
     with pytest.raises(UnusableInput, match=r"truncated|corrupt"):
-        verify_exposure(path, companion_of(source))
+        verify_exposure(path, quality_file(source))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from hst_assets.exposures.companions import quality_file
 from hst_assets.exposures.verification import (
-    companion_of,
     named_rootname,
     verify_exposure,
 )
@@ -28,8 +28,8 @@ def test_two_chips_pass(exposure_file, key):
 
 def test_a_wfpc2_pair_passes(exposure_file):
     path = exposure_file("wfpc2", n_chips=4)
-    exposure = verify_exposure(path, companion_of(path))
-    assert exposure.dq_path == companion_of(path)
+    exposure = verify_exposure(path, quality_file(path))
+    assert exposure.dq_path == quality_file(path)
 
 
 def test_right_checksums_pass(exposure_file):
@@ -226,7 +226,7 @@ def test_a_keyword_of_the_wrong_kind_is_named(exposure_file, keyword, value, rea
 def test_an_unsupported_mode_is_refused(exposure_file, key, primary, reason):
     path = exposure_file(key, primary=primary)
     with pytest.raises(UnusableInput, match=reason):
-        verify_exposure(path, companion_of(path))
+        verify_exposure(path, quality_file(path))
 
 
 @pytest.mark.parametrize(
@@ -336,9 +336,9 @@ def test_a_full_frame_with_one_chip_of_two_is_refused(exposure_file):
 
 def test_wfpc2_without_companion_is_refused(exposure_file):
     path = exposure_file("wfpc2", n_chips=4)
-    companion_of(path).unlink()
+    quality_file(path).unlink()
     with pytest.raises(UnusableInput, match=r"companion _c1m.fits is not there"):
-        verify_exposure(path, companion_of(path))
+        verify_exposure(path, quality_file(path))
 
 
 def _spoil_bytes(path):
@@ -374,16 +374,16 @@ def _spoil_type(path):
 )
 def test_wfpc2_with_a_spoilt_companion_is_refused(exposure_file, spoil, reason):
     path = exposure_file("wfpc2", n_chips=4)
-    spoil(companion_of(path))
+    spoil(quality_file(path))
     with pytest.raises(UnusableInput, match=reason):
-        verify_exposure(path, companion_of(path))
+        verify_exposure(path, quality_file(path))
 
 
 def test_lookup_tables_behind_the_planes_are_harmless(exposure_file):
     path = exposure_file("wfpc2", n_chips=4)
-    with fits.open(companion_of(path), mode="append") as hdus:
+    with fits.open(quality_file(path), mode="append") as hdus:
         hdus.append(fits.ImageHDU(np.zeros((1, 800), "float32"), name="D2IMARR", ver=1))
-    assert verify_exposure(path, companion_of(path)).rootname == "ueee05ijm"
+    assert verify_exposure(path, quality_file(path)).rootname == "ueee05ijm"
 
 
 # -------------------------------------------------------------------------------- the names

@@ -27,7 +27,6 @@ from hst_assets.imaging.astrodrizzle import (
     DrizzleReport,
     DrizzleRequest,
     _affordable,
-    companion_of,
     drizzle,
     drizzle_many,
 )
@@ -44,11 +43,6 @@ from hst_assets_tests.imaging.conftest import MACHINE, campaign_plan
 UVIS = DETECTORS["wfc3_uvis"]
 
 pytestmark = pytest.mark.xdist_group("imaging")  # its workers would each make the products
-
-
-def test_the_companion_is_a_wfpc2_matter() -> None:
-    assert companion_of(Path("x/u40x010hm_c0m.fits")) == Path("x/u40x010hm_c1m.fits")
-    assert companion_of(Path("x/iaaa01a1q_flc.fits")) is None
 
 
 @pytest.mark.parametrize(

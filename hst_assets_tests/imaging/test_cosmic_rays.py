@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.exposures.companions import quality_file
 from hst_assets.imaging import cosmic_rays as module
 from hst_assets.imaging.cosmic_rays import (
     FLAG,
@@ -33,14 +34,10 @@ VISIBLE_SIGMA = 5.0
 CORE_PIX = 1.5
 
 
-def quality_of(path: Path) -> Path:
-    return path.with_name(path.name.replace("_c0m.fits", "_c1m.fits"))
-
-
 def chips_of(path: Path, detector: Detector) -> list[Chip]:
     with (
         fits.open(path, memmap=False) as hdus,
-        fits.open(quality_of(path), memmap=False) as other,
+        fits.open(quality_file(path), memmap=False) as other,
     ):
         quality = other if detector.has_separate_dq else hdus
         flags = [np.array(dq.data) for _, dq in science_and_quality(hdus, quality)]
@@ -169,7 +166,7 @@ def copies_of(sky: Sky, folder: Path) -> list[Path]:
 
 
 def pairs(paths: list[Path]) -> list[list[str]]:
-    return [[str(path), str(quality_of(path))] for path in paths]
+    return [[str(path), str(quality_file(path))] for path in paths]
 
 
 def test_flags_are_set_on_the_copies_only(uvis: Sky, tmp_path: Path) -> None:
@@ -219,10 +216,10 @@ def test_a_wfpc2_exposure_is_flagged_in_its_own_dq_file(tmp_path: Path) -> None:
     folder = tmp_path / "copies"
     folder.mkdir()
     copy = Path(shutil.copy(first, folder))
-    shutil.copy(quality_of(first), folder)
+    shutil.copy(quality_file(first), folder)
     flag_cosmic_rays([copy], pairs([second]), DETECTORS["wfpc2"])
     assert copy.read_bytes() == first.read_bytes()
-    with fits.open(quality_of(copy)) as hdus:
+    with fits.open(quality_file(copy)) as hdus:
         counts = [np.count_nonzero(hdu.data & FLAG) for hdu in hdus if hdu.data is not None]
     assert len(counts) == 4
     assert min(counts) > 50
