@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hst_assets.medians import median_error
 from hst_assets.settings import GateSettings
 
 __all__ = ["FitNumbers", "Status", "Verdict", "judge", "judge_anchor"]
@@ -252,8 +253,7 @@ def _held_out_agree(numbers: FitNumbers, limits: GateSettings) -> list[str]:
         reasons.append(
             f"fits without them found {numbers.n_held_out} stars again, of {numbers.n_matches}"
         )
-    # The standard error of a median is 1.25 times that of a mean.
-    error = 1.2533 * numbers.held_out_rms / math.sqrt(numbers.n_held_out)
+    error = median_error(numbers.held_out_rms, numbers.n_held_out)
     offset = _worse(numbers.held_out_x, numbers.held_out_y)
     reasons += _beyond("held-out stars are off by", offset, error, limits)
     # A part's fit has three quarters of the stars, and is as far off as they scatter.

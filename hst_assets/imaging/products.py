@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
 from hst_assets.imaging.frames import Frame, Outline
+from hst_assets.medians import median_error
 from hst_assets.settings import DrizzleSettings
 
 __all__ = [
@@ -419,7 +420,7 @@ def compare_stars(
     ratio, spread = _median_and_scatter(np.array(ratios)[:, None])
     return StarComparison(
         offset_pix=(float(moved[0]), float(moved[1])),
-        offset_error_pix=float(1.2533 * np.max(scatter) / np.sqrt(len(ratios))),
+        offset_error_pix=median_error(float(np.max(scatter)), len(ratios)),
         flux_ratio=float(ratio[0]),
         flux_scatter=float(spread[0]),
         n_stars=len(ratios),

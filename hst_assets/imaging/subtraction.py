@@ -28,6 +28,7 @@ from hst_assets.imaging.noise import (
     noise_model,
 )
 from hst_assets.imaging.products import StarComparison, compare_stars
+from hst_assets.medians import median_error
 
 __all__ = ["FLAGS", "Difference", "Figures", "Flag", "Stack", "read_stack", "subtract"]
 
@@ -316,7 +317,7 @@ def _residual_sky(values: Image, correlation: float) -> tuple[float | None, floa
     if values.size < _FEWEST_EMPTY:
         return None, None
     kept = np.ma.compressed(sigma_clip(values, sigma=4.0, maxiters=5, cenfunc="median"))
-    return float(np.median(kept)), float(1.2533 * correlation * np.std(kept) / math.sqrt(kept.size))
+    return float(np.median(kept)), median_error(correlation * float(np.std(kept)), kept.size)
 
 
 def _flags(epoch: Stack, template: Stack, error: Image, stars: StarComparison) -> NDArray[np.int16]:

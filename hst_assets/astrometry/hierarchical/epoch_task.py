@@ -31,6 +31,7 @@ from hst_assets.astrometry.methods.attempts import LOWEST_THRESHOLD_SIGMA, align
 from hst_assets.astrometry.methods.linear_terms import move_linear_terms
 from hst_assets.astrometry.working_copy import WorkingCopy, make_working_copy
 from hst_assets.detectors import DETECTORS
+from hst_assets.medians import median_error
 from hst_assets.settings import AlignmentSettings, GateSettings
 
 WCS_NAME = "EPOCH-HST_ASSETS"
@@ -211,8 +212,7 @@ def _compare(here: NDArray[np.float64], reference: NDArray[np.float64], reach: _
         ),
         n_elsewhere=n_elsewhere,
         offset=np.median(residual, axis=0) if len(near) else np.zeros(2),
-        # The standard error of a median is 1.25 times that of a mean.
-        error=1.2533 * scatter / math.sqrt(max(len(near), 1)),
+        error=median_error(scatter, max(len(near), 1)),
     )
 
 
