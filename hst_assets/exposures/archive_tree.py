@@ -1,4 +1,4 @@
-"""Exposures near a target in a local archive tree: ``INST/DET/round(ra)/name``.
+"""A local archive tree, ``INST/DET/round(ra)/name``: where a file lies in it, and what lies near.
 
 The folder named by the rounded right ascension only tells where not to look: fields straddle
 degrees, and degrees shrink towards the poles. What lies near is decided by the headers.
@@ -10,21 +10,35 @@ import logging
 import math
 import re
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from astropy.coordinates import angular_separation
 from astropy.io import fits
 
+from hst_assets.detectors import Detector
 from hst_assets.exposures.ingest import fits_files_in
 from hst_assets.exposures.raw import suffix_of
 from hst_assets.exposures.verification import EXPOSURE_SUFFIXES
 from hst_assets.failures import BadConfiguration
 
-__all__ = ["exposures_near"]
+__all__ = ["exposures_near", "folder_in_tree"]
 
 logger = logging.getLogger(__name__)
 
 _DEGREE_FOLDER = re.compile(r"\d{1,3}")
+
+
+def folder_in_tree(detector: Detector, ra_deg: float) -> PurePath:
+    """The folder of an exposure, below the tree's root, as hst123 names it.
+
+    Parameters
+    ----------
+    detector : Detector
+        That took it; WFPC2 is ``WFPC2/WFPC2``.
+    ra_deg : float
+        Right ascension of the pointing, degrees; halves are rounded to the even neighbour.
+    """
+    return PurePath(detector.instrument, detector.detector, str(round(ra_deg)))
 
 
 def exposures_near(

@@ -52,10 +52,21 @@ _ROOTNAME_LENGTH = 9
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that was not taken, and why."""
+    """A file that was not taken, and why.
+
+    Attributes
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    reason : str
+        Why.
+    by_machine : bool
+        The machine could not take it (disk full, no permission); nothing is said of the file.
+    """
 
     path: Path
     reason: str
+    by_machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -303,10 +314,11 @@ class _Ingest:
         except UnusableInput as error:
             self._refuse(unit, error.what)
         except OSError as error:
-            self._refuse(unit, f"cannot be brought into raw/: {error.strerror or error}")
+            reason = f"cannot be brought into raw/: {error.strerror or error}"
+            self._refuse(unit, reason, by_machine=True)
 
-    def _refuse(self, unit: _Unit, reason: str) -> None:
-        self._report.refused.append(Refused(unit.path, reason))
+    def _refuse(self, unit: _Unit, reason: str, *, by_machine: bool = False) -> None:
+        self._report.refused.append(Refused(unit.path, reason, by_machine))
 
     def _take(self, unit: _Unit) -> None:
         if self._is_known(unit):

@@ -27,6 +27,7 @@ __all__ = [
     "RawFile",
     "check_raw",
     "exposure_key",
+    "fault_of",
     "format_ledger",
     "parse_ledger",
     "raw_ledger",
@@ -220,7 +221,9 @@ def check_raw(workdir: WorkDir, visit: str | None = None, *, full: bool = False)
             where=workdir.raw,
             next_step=f"Run 'hst-assets ingest FOLDER --target {workdir.target}'",
         )
-    faults = [fault for file in files if (fault := _fault(workdir.raw / file.name, file, full))]
+    faults = [
+        fault for file in files if (fault := fault_of(workdir.raw / file.name, file, full=full))
+    ]
     if faults:
         raise MissingProduct(
             "raw files are not what was verified: " + "; ".join(faults),
@@ -230,7 +233,18 @@ def check_raw(workdir: WorkDir, visit: str | None = None, *, full: bool = False)
     return files
 
 
-def _fault(path: Path, file: RawFile, full: bool) -> str | None:  # noqa: FBT001
+def fault_of(path: Path, file: RawFile, *, full: bool = False) -> str | None:
+    """Why a file is not what the ledger says; None if it is.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        Where it lies.
+    file : RawFile
+        Its entry.
+    full : bool, optional
+        Read it even if size and modification time are right.
+    """
     try:
         status = path.stat()
     except OSError as error:

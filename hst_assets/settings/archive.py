@@ -63,6 +63,9 @@ class ArchiveSettings(Section):
     footprint_slack_arcsec: NotNegative = 10.0
     #: A listing of the archive's holdings younger than this serves without asking again.
     listing_max_age_s: NotNegative = 900.0
+    #: After this many days the archive is asked again whether a file that was fetched is still what
+    #: it has, and a file that came and could not be used is fetched once more.
+    recheck_after_days: NotNegative = 7.0
     #: Files of a visit that are fetched at a time.
     n_workers: Annotated[int, Field(ge=1, le=32)] = 8
     #: Seconds that the service may be silent.

@@ -1,0 +1,180 @@
+"""What of the archive's listing stands in raw/, and what does not: from the disk alone.
+
+The listing's word on a file is its address, size and release (`Product.version`). A file that was
+fetched stands as long as raw/ has the bytes that were verified and the listing says of it what it
+said then. A file that was ingested by hand stands, whatever the listing says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from hst_assets.archive.holdings import Listing, Product, visit_holdings
+from hst_assets.archive.origins import Origin, Refusal, key_of, read_origins
+from hst_assets.exposures.raw import RawFile, fault_of, raw_ledger
+from hst_assets.workdir import WorkDir
+
+__all__ = ["Case", "Compared", "compare", "outstanding", "withdrawn"]
+
+
+class Case(Enum):
+    """How raw/ and the listing agree on a product."""
+
+    #: Fetched, and as the listing says.
+    STANDS = "stands"
+    #: Ingested by hand.
+    BY_HAND = "by hand"
+    #: Not in raw/.
+    MISSING = "missing"
+    #: In the ledger, but gone, or not what was verified.
+    DAMAGED = "damaged"
+    #: The archive has another version by now.
+    CHANGED = "changed"
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is nothing to be fetched."""
+        return self in (Case.STANDS, Case.BY_HAND)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A product, and what raw/ has of it.
+
+    Attributes
+    ----------
+    product : Product
+        As the listing has it.
+    case : Case
+        How they agree.
+    file : RawFile or None
+        Its entry in the ledger.
+    origin : Origin or None
+        Where the bytes of that entry came from.
+    refusal : Refusal or None
+        This version came before, could not be used, and it is too early for another try.
+    """
+
+    product: Product
+    case: Case
+    file: RawFile | None = None
+    origin: Origin | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether a file that was ingested by hand cannot be the archive's: other size."""
+        return (
+            self.case is Case.BY_HAND
+            and self.file is not None
+            and self.product.size not in (None, self.file.size)
+        )
+
+
+def compare(
+    workdir: WorkDir, products: Iterable[Product], *, quick: bool = False
+) -> list[Compared]:
+    """Look for products in raw/.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    products : iterable of Product
+        Of the listing.
+    quick : bool, optional
+        Believe files that have the right size. Otherwise those with another modification time
+        than the ledger's are read.
+
+    Raises
+    ------
+    BadConfiguration
+        If the ledger or ``.origins.json`` is damaged.
+    """
+    ledger = {file.key: file for file in raw_ledger(workdir)}
+    origins = read_origins(workdir)
+    now = datetime.now(UTC)
+    compared = []
+    for product in products:
+        file = ledger.get(key_of(product))
+        origin = origins.of(file) if file else None
+        case = _case(workdir, product, file, origin, quick=quick)
+        refusal = None if case.stands else origins.refused.get(product.name)
+        if refusal is not None and not refusal.holds(product, now):
+            refusal = None
+        compared.append(Compared(product, case, file, origin, refusal))
+    return compared
+
+
+def _case(
+    workdir: WorkDir, product: Product, file: RawFile | None, origin: Origin | None, *, quick: bool
+) -> Case:
+    if file is None:
+        return Case.MISSING
+    if _is_faulty(workdir, file, quick=quick):
+        return Case.DAMAGED
+    if origin is None:
+        return Case.BY_HAND
+    if origin.superseded or origin.version != product.version:
+        return Case.CHANGED
+    return Case.STANDS
+
+
+def _is_faulty(workdir: WorkDir, file: RawFile, *, quick: bool) -> bool:
+    path = workdir.raw / file.name
+    if not quick:
+        return fault_of(path, file) is not None
+    try:
+        return path.stat().st_size != file.size
+    except OSError:
+        return True
+
+
+def outstanding(
+    workdir: WorkDir, listing: Listing, *, refused: bool = True
+) -> dict[str, tuple[Product, ...]]:
+    """The products of a listing that raw/ does not have as the archive has them, by visit.
+
+    From the disk alone: nothing is asked, and files are not read.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    listing : Listing
+        What the archive holds.
+    refused : bool, optional
+        Also those that came before, could not be used, and are not due for another try: they are
+        not delivered, but there is no use in fetching them tonight.
+
+    Returns
+    -------
+    dict
+        Visits that lack nothing are left out.
+
+    Raises
+    ------
+    BadConfiguration
+        If the ledger or ``.origins.json`` is damaged.
+    """
+    compared = compare(workdir, listing.products, quick=True)
+    lacking = [
+        each.product
+        for each in compared
+        if not each.case.stands and (refused or each.refusal is None)
+    ]
+    return {visit: found.products for visit, found in visit_holdings(lacking).items()}
+
+
+def withdrawn(workdir: WorkDir, products: Iterable[Product], visit: str) -> list[RawFile]:
+    """The files of a visit that came from the archive and are not in its listing any more."""
+    listed = {key_of(product) for product in products}
+    origins = read_origins(workdir)
+    return [
+        file
+        for file in raw_ledger(workdir)
+        if file.visit == visit and file.key not in listed and origins.of(file) is not None
+    ]

@@ -1,0 +1,201 @@
+"""Has the archive still the bytes that were fetched? One HEAD a file, and no transfer.
+
+A reprocessed exposure keeps its release date and often its size to the byte; only ETag or
+Last-Modified tell. Both mean something only to the service that gave them, so it is that one which
+is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, get_args
+
+from hst_assets.archive.comparison import Case, Compared, compare
+from hst_assets.archive.credentials import Token, signer
+from hst_assets.archive.holdings import Product
+from hst_assets.archive.origins import Origin, change_origins
+from hst_assets.archive.routes import RouteName, route_of
+from hst_assets.settings import ArchiveSettings
+from hst_assets.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from requests import Session
+
+__all__ = ["Validators", "is_same", "revalidate"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Validators:
+    """What a service says of a file without sending it.
+
+    Attributes
+    ----------
+    etag, last_modified : str or None
+        As it says.
+    size : int or None
+        Bytes.
+    """
+
+    etag: str | None = None
+    last_modified: str | None = None
+    size: int | None = None
+
+
+Heads = Callable[[Sequence[Compared], ArchiveSettings, Token | None], Sequence[Validators | None]]
+
+
+def is_same(origin: Origin, said: Validators) -> bool | None:
+    """Whether a service speaks of the bytes that were fetched; None if that cannot be told."""
+    if said.size is not None and said.size != origin.size:
+        return False
+    if origin.etag and said.etag:
+        return origin.etag == said.etag
+    if origin.last_modified and said.last_modified:
+        return origin.last_modified == said.last_modified
+    return None
+
+
+def revalidate(
+    workdir: WorkDir,
+    products: Sequence[Product],
+    settings: ArchiveSettings,
+    *,
+    token: Token | None = None,
+    all_of_them: bool = False,
+    heads: Heads | None = None,
+) -> frozenset[str]:
+    """Ask the archive whether fetched files are still what it has, and write down the answer.
+
+    Asked are files whose last answer is older than ``recheck_after_days``, and those of which the
+    listing says something else than before but the same size. What has changed at the archive is
+    `outstanding` from then on; what has not, stands again.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    products : sequence of Product
+        Of the listing: of a visit, or of all.
+    settings : ArchiveSettings
+        Of the target.
+    token : Token, optional
+        For files under exclusive access.
+    all_of_them : bool, optional
+        Ask for every file that was fetched.
+    heads : callable, optional
+        Asks; for tests.
+
+    Returns
+    -------
+    frozenset of str
+        Names of the products that the archive has unchanged.
+
+    Raises
+    ------
+    BadConfiguration
+        If the ledger or ``.origins.json`` is damaged.
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    due = now - timedelta(days=settings.recheck_after_days)
+    asked = [
+        each
+        for each in compare(workdir, products, quick=True)
+        if each.origin is not None
+        and each.case in (Case.STANDS, Case.CHANGED)
+        and (all_of_them or _is_due(each, each.origin, due))
+    ]
+    if not asked:
+        return frozenset()
+    said = (heads or _ask_all)(asked, settings, token)
+    same = set()
+    with change_origins(workdir) as origins:
+        for each, answer in zip(asked, said, strict=True):
+            if each.origin is None or answer is None:
+                continue
+            verdict = is_same(each.origin, answer)
+            if verdict is not None or each.case is Case.STANDS:
+                origins.add(_judged(each.origin, each.product, verdict, now))
+            if verdict:
+                same.add(each.product.name)
+    logger.info("asked for %d files, %d are unchanged", len(asked), len(same))
+    return frozenset(same)
+
+
+def _is_due(each: Compared, origin: Origin, due: datetime) -> bool:
+    if origin.superseded:
+        return False  # known already
+    if each.case is Case.CHANGED:
+        return each.product.size in (None, origin.size)
+    return origin.checked <= due
+
+
+def _judged(origin: Origin, product: Product, same: bool | None, now: datetime) -> Origin:  # noqa: FBT001
+    if same is None:
+        return origin.model_copy(update={"checked": now})
+    if not same:
+        return origin.model_copy(update={"checked": now, "superseded": True})
+    return origin.model_copy(
+        update={
+            "checked": now,
+            "superseded": False,
+            "version": product.version,
+            "release_mjd": product.release_mjd,
+        }
+    )
+
+
+def _ask_all(
+    asked: Sequence[Compared], settings: ArchiveSettings, token: Token | None
+) -> list[Validators | None]:
+    """One session a worker, each with every n-th of the files."""
+    n = min(settings.n_workers, len(asked))
+
+    def share(first: int) -> list[Validators | None]:
+        import requests
+
+        with requests.Session() as session:
+            return [_ask(each, settings, token, session) for each in asked[first::n]]
+
+    answers: list[Validators | None] = [None] * len(asked)
+    with ThreadPoolExecutor(n) as pool:
+        for first, found in enumerate(pool.map(share, range(n))):
+            answers[first::n] = found
+    return answers
+
+
+def _ask(
+    each: Compared, settings: ArchiveSettings, token: Token | None, session: Session
+) -> Validators | None:
+    """One HEAD; None where there is no answer to go by, which is no reason to fail."""
+    import requests
+
+    name = each.origin.route if each.origin else ""
+    if name not in get_args(RouteName):
+        return None
+    route = route_of(each.product, "s3" if name == "s3" else "mast", settings)
+    try:
+        reply = session.head(
+            route.url,
+            headers={"Accept-Encoding": "identity"},
+            timeout=settings.timeout_s,
+            allow_redirects=True,
+            auth=signer(token, settings.mast_url),
+        )
+    except requests.RequestException as error:
+        logger.warning("%s: cannot be asked for (%s)", each.product.name, type(error).__name__)
+        return None
+    if reply.status_code != requests.codes.ok:
+        logger.warning("%s: asked for, answered %d", each.product.name, reply.status_code)
+        return None
+    length = reply.headers.get("Content-Length", "")
+    return Validators(
+        reply.headers.get("ETag"),
+        reply.headers.get("Last-Modified"),
+        int(length) if length.isascii() and length.isdigit() else None,
+    )
