@@ -26,6 +26,7 @@ from hst_assets.astrometry.centroids import windowed_centroids
 from hst_assets.astrometry.working_copy import WorkingCopy, science_extensions
 from hst_assets.detectors import Detector
 from hst_assets.failures import UnusableInput
+from hst_assets.imaging.lacosmic import lacosmic
 
 __all__ = [
     "Plane",
@@ -487,23 +488,7 @@ def _without_cosmic_rays(
     data: NDArray[np.float32], ignored: NDArray[np.bool_], detector: Detector, rounds: int
 ) -> NDArray[np.float64]:
     """A copy of an image after L.A.Cosmic (van Dokkum 2001, PASP 113, 1420)."""
-    import astroscrappy
-
-    sigclip, sigfrac, objlim = detector.lacosmic
-    _, cleaned = astroscrappy.detect_cosmics(
-        np.ascontiguousarray(data),
-        inmask=np.ascontiguousarray(ignored),
-        sigclip=sigclip,
-        sigfrac=sigfrac,
-        objlim=objlim,
-        gain=detector.gain_e_per_dn,
-        readnoise=detector.read_noise_e,
-        satlevel=detector.saturation_e,
-        cleantype="medmask",
-        fsmode="median",
-        sepmed=True,
-        niter=rounds,
-    )
+    _, cleaned = lacosmic(data, ignored, detector, rounds=rounds)
     return np.asarray(cleaned, dtype=np.float64)
 
 

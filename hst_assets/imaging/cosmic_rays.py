@@ -29,6 +29,7 @@ from hst_assets.detectors import Detector
 from hst_assets.exposures.companions import quality_file
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.frames import opened
+from hst_assets.imaging.lacosmic import lacosmic
 
 __all__ = [
     "FLAG",
@@ -61,6 +62,8 @@ Mask = NDArray[np.bool_]
 _FACTOR = 5.0
 #: Fainter than this above the noise, nothing is there in another exposure.
 _NOISE_SIGMA = 3.0
+#: How often L.A.Cosmic searches, its own number.
+_ROUNDS = 4
 #: So far from what L.A.Cosmic found, fainter pixels of the same hit are looked for.
 _GROWN_PIX = 2
 #: Stars that the usual ratio is measured on stand this far above the noise; fewest and most.
@@ -264,27 +267,11 @@ def _strike(struck: Mask, due: Mask, chip: Chip, counterparts: Sequence[_Counter
 
 def _suspected(chip: Chip, detector: Detector) -> Mask:
     """What L.A.Cosmic takes for cosmic rays."""
-    import astroscrappy
-
     seconds = 1.0 if detector.rate_units else chip.exptime_s
     fill = np.float32(np.median(chip.rate[chip.good])) if chip.good.any() else np.float32(0)
     ignored = ~chip.good | chip.saturated
     data = np.where(chip.good, chip.rate, fill) * np.float32(seconds)
-    sigclip, sigfrac, objlim = detector.lacosmic
-    found, _ = astroscrappy.detect_cosmics(
-        np.ascontiguousarray(data, dtype=np.float32),
-        inmask=ignored,
-        sigclip=sigclip,
-        sigfrac=sigfrac,
-        objlim=objlim,
-        gain=detector.gain_e_per_dn,
-        readnoise=detector.read_noise_e,
-        satlevel=detector.saturation_e,
-        cleantype="medmask",
-        fsmode="median",
-        sepmed=True,
-        niter=4,
-    )
+    found, _ = lacosmic(data, ignored, detector, rounds=_ROUNDS)
     return np.asarray(found, dtype=bool)
 
 
