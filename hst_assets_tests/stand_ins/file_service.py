@@ -42,11 +42,15 @@ no_length               without Content-Length
 from __future__ import annotations
 
 import email.utils
+import fcntl
 import hashlib
 import re
 import socket
 import struct
+import sys
+import termios
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -361,6 +365,7 @@ def _redirect(handler, base):
 def _hang_up(handler, *, reset=False):
     handler.close_connection = True
     if reset:
+        _wait_until_sent(handler.connection)
         # Lingering zero seconds, the socket is closed by a reset.
         linger = struct.pack("ii", 1, 0)
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -368,3 +373,12 @@ def _hang_up(handler, *, reset=False):
         handler.connection.close()
     else:
         handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _wait_until_sent(connection):
+    """A reset throws away what still waits to be sent."""
+    for _ in range(1000):
+        waiting = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))
+        if not int.from_bytes(waiting, sys.byteorder):
+            return
+        time.sleep(0.001)

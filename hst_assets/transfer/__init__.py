@@ -1,0 +1,23 @@
+"""One URL into one file: resumable, in several tries, with failures told apart.
+
+Messages name addresses without user, fragment or query, save the parameters that name a file.
+Failures carry no trace of requests' own errors, which hold the request and its headers.
+"""
+
+from hst_assets.transfer.answers import shown
+from hst_assets.transfer.asking import Announced, announced
+from hst_assets.transfer.halt import Halt
+from hst_assets.transfer.into_file import SLOWEST_BYTES_PER_S, Transferred, discard, transfer
+from hst_assets.transfer.tries import in_tries
+
+__all__ = [
+    "SLOWEST_BYTES_PER_S",
+    "Announced",
+    "Halt",
+    "Transferred",
+    "announced",
+    "discard",
+    "in_tries",
+    "shown",
+    "transfer",
+]
