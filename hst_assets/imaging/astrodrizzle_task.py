@@ -540,6 +540,7 @@ def _checked(
     )
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)
     flux = products.flux_ratio(rate, wht, frame, chips, detector=detector)
+    complaints += products.lost_star_problems(flux, wht, frame, chips, detector=detector)
     return {
         "inputs": [item.rootname for item in inputs],
         "exptime_s": exptime,

@@ -29,6 +29,7 @@ __all__ = [
     "flux_ratio",
     "footprint_mask",
     "judge",
+    "lost_star_problems",
     "weight_problems",
 ]
 
@@ -47,6 +48,12 @@ _NEIGHBOUR_SHARE = 0.1
 _MAX_PEAKS = 2000
 _MAX_STARS = 60
 _FEWEST_STARS = 3
+#: With so many stars on the exposures, a product that has too few to compare has lost them.
+_MANY_STARS = 10
+#: Peaks of so many chips, so many of each, are looked at for these stars; two exposures show a
+#: star alike to this factor, and a cosmic ray does not come back.
+_MAX_CHIPS, _PEAKS_A_CHIP = 8, 100
+_ALIKE = 1.5
 #: Drizzle's weights are exposure time times the overlap, which rounding and distortion change.
 _WEIGHT_TOLERANCE = 1.15
 
@@ -250,6 +257,65 @@ def flux_ratio(
     median = float(np.median(ratios))
     scatter = 1.4826 * float(np.median(np.abs(np.array(ratios) - median)))
     return Flux(median, scatter, len(ratios))
+
+
+def lost_star_problems(
+    flux: Flux, wht: Image, frame: Frame, chips: Sequence[Chip], *, detector: Detector
+) -> list[str]:
+    """What is wrong with a product that has too few stars for `flux_ratio`.
+
+    Fields without stars are no fault. A star is known by two exposures that show it alike, for
+    most of the isolated peaks of one are cosmic rays; a single exposure tells nothing.
+
+    Parameters
+    ----------
+    flux : Flux
+        What `flux_ratio` found.
+    wht, frame, chips, detector
+        As for `flux_ratio`.
+    """
+    if flux.ratio is not None:
+        return []
+    n_stars = 0
+    for chip in chips[:_MAX_CHIPS]:
+        n_stars = max(n_stars, _confirmed_stars(chip, wht, frame, chips, detector))
+        if n_stars >= _MANY_STARS:
+            few = f"{flux.n_stars} stars can be compared with those on the exposures"
+            return [f"{few}, which show {n_stars} or more"]
+    return []
+
+
+def _confirmed_stars(
+    chip: Chip, wht: Image, frame: Frame, chips: Sequence[Chip], detector: Detector
+) -> int:
+    """Stars of a chip that another one shows too, where the product has weight; counted to 10."""
+    aperture = _Aperture.for_stars(detector)
+    scale = float(np.sqrt(chip.nominal_area_arcsec2))
+    good = chip.good & np.isfinite(chip.rate)
+    peaks = _isolated_stars(chip.rate, good, aperture, scale)[:_PEAKS_A_CHIP]
+    n_stars = 0
+    for x, y in peaks:
+        ra, dec = (float(value) for value in chip.wcs.all_pix2world(x, y, 0))
+        if not _has_weight(wht, frame, ra, dec, aperture):
+            continue
+        here = _flux_on_chip(chip, ra, dec, aperture)
+        others = (_flux_on_chip(each, ra, dec, aperture) for each in chips if each is not chip)
+        n_stars += here is not None and any(
+            there and here < _ALIKE * there < _ALIKE**2 * here for there in others
+        )
+        if n_stars == _MANY_STARS:
+            break
+    return n_stars
+
+
+def _has_weight(wht: Image, frame: Frame, ra: float, dec: float, aperture: _Aperture) -> bool:
+    """Whether most of the surroundings of a place have weight on the product."""
+    x, y = (float(value) for value in frame.wcs.wcs_world2pix(ra, dec, 0))
+    reach = aperture.outer / frame.scale_arcsec
+    if not (reach < x < frame.nx - reach and reach < y < frame.ny - reach):  # False where NaN
+        return False
+    window = np.s_[int(y - reach) : int(y + reach) + 1, int(x - reach) : int(x + reach) + 1]
+    return bool(np.mean(wht[window] > 0) > 0.5)
 
 
 def _isolated_stars(

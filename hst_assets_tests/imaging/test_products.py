@@ -13,6 +13,7 @@ from hst_assets.imaging.products import (
     flux_ratio,
     footprint_mask,
     judge,
+    lost_star_problems,
     weight_problems,
 )
 from hst_assets.settings import DrizzleSettings
@@ -117,6 +118,53 @@ def test_too_few_stars_give_no_ratio() -> None:
     sky = np.random.default_rng(1).normal(0.3, 0.01, FRAME.shape)
     flux = flux_ratio(sky, weights(), FRAME, [chip(sky)], detector=UVIS)
     assert flux.ratio is None
+
+
+def many_stars(seed: int = 1, *, shown: bool = True) -> np.ndarray:
+    """Sixteen stars, or the sky alone; with cosmic rays of its own."""
+    rows, columns = np.mgrid[: FRAME.ny, : FRAME.nx]
+    rng = np.random.default_rng(seed)
+    image = rng.normal(0.3, 0.01, FRAME.shape)
+    for x in (40, 80, 120, 160):
+        for y in (40, 80, 120, 160):
+            image += shown * 5.0 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 1.45)
+    image[tuple(rng.integers(20, 180, (2, 40)))] += 20.0
+    return image.astype(np.float32)
+
+
+def lost(wht: np.ndarray, exposures: list[Chip]) -> list[str]:
+    """The problems of a product that shows no star."""
+    sky = np.random.default_rng(7).normal(0.3, 0.01, FRAME.shape).astype(np.float32)
+    flux = flux_ratio(sky, wht, FRAME, exposures, detector=UVIS)
+    assert flux.ratio is None
+    return lost_star_problems(flux, wht, FRAME, exposures, detector=UVIS)
+
+
+def test_a_product_that_lost_all_its_stars_is_a_problem() -> None:
+    (problem,) = lost(weights(), [chip(many_stars(1)), chip(many_stars(2))])
+    assert problem.startswith("0 stars can be compared")
+
+
+def test_a_field_without_stars_is_none() -> None:
+    """Only cosmic rays, at other places on each exposure."""
+    assert lost(weights(), [chip(many_stars(seed, shown=False)) for seed in (1, 2, 3)]) == []
+
+
+def test_one_exposure_cannot_tell_stars_from_cosmic_rays() -> None:
+    assert lost(weights(), [chip(many_stars())]) == []
+
+
+def test_stars_where_the_product_has_no_weight_are_not_missed() -> None:
+    wht = weights()
+    wht[:, 60:] = 0.0
+    assert lost(wht, [chip(many_stars(1)), chip(many_stars(2))]) == []
+
+
+def test_a_product_with_a_ratio_has_lost_nothing() -> None:
+    exposures = [chip(many_stars(1)), chip(many_stars(2))]
+    flux = flux_ratio(many_stars(3), weights(), FRAME, exposures, detector=UVIS)
+    assert flux.ratio is not None
+    assert lost_star_problems(flux, weights(), FRAME, exposures, detector=UVIS) == []
 
 
 def test_stars_on_bad_pixels_are_left_out() -> None:
