@@ -104,6 +104,13 @@ def test_without_a_validator_begin_and_end_are_compared_first(files, part):
     assert ranges(files) == [None, "bytes=0-65535", f"bytes={CUT - 65536}-"]
 
 
+def test_without_a_validator_a_service_without_ranges_is_asked_once(files, part):
+    files.always[NAME] = "no_etag+no_modified+ignore_range"
+    cut(files, part)
+    assert bring(files, part).resumed_bytes == 0
+    assert ranges(files) == [None, None]
+
+
 @pytest.mark.parametrize(
     ("start", "stop"), [(0, len(NEW)), (0, 10), (CUT - 10, CUT), (CUT - 60_000, CUT - 59_000)]
 )

@@ -5,8 +5,8 @@ address, validator (ETag or Last-Modified), announced size, and the caller's own
 content. The next transfer into it asks for the rest:
 
 - with a validator, by ``Range`` and ``If-Range``: a file that changed comes whole;
-- without one, the start of the file (where a FITS file tells its release) is asked for again and
-  compared first;
+- without one, and if the service said that it gives ranges, the start of the file (where a FITS
+  file tells its release) is asked for again and compared first;
 - in both cases the last bytes of the part come once more and must be the same.
 
 A service that ignores the range, answers 416, or sends another range than was asked for makes it
@@ -150,6 +150,7 @@ class _State:
     etag: str | None = None
     last_modified: str | None = None
     size: int | None = None
+    has_ranges: bool = False
 
     @property
     def validator(self) -> str | None:
@@ -208,6 +209,8 @@ class _Transfer:
 
     def _starts_alike(self, url: str, state: _State, have: int) -> bool:
         """Whether the service's file begins as the part does and is as long as it was."""
+        if not state.has_ranges:
+            return False
         stop = min(have, _BLIND_OVERLAP_BYTES)
         with self.asking.reply(url, {"Range": f"bytes=0-{stop - 1}"}) as reply:
             said = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
@@ -248,6 +251,7 @@ class _Transfer:
             reply.headers.get("ETag"),
             reply.headers.get("Last-Modified"),
             length_of(reply),
+            reply.headers.get("Accept-Ranges", "").lower() == "bytes",
         )
         discard(self.part)
         _state_file(self.part).write_text(json.dumps(asdict(state)))

@@ -238,7 +238,9 @@ class FileService:
     def _file(self, asked, faults):
         held = self.files[asked.name]
         content = self._content(held, faults)
-        headers = {"Content-Type": "application/fits", "Accept-Ranges": "bytes"}
+        headers = {"Content-Type": "application/fits"}
+        if "ignore_range" not in faults:
+            headers["Accept-Ranges"] = "bytes"
         if "no_etag" not in faults:
             headers["ETag"] = held.etag
         if "no_modified" not in faults:

@@ -4,7 +4,8 @@ A header's value (``iref$w3m18525i_idc.fits``) is taken for a name and never for
 looked for in the folder that the settings give for the variable, in the folder that the
 environment variable of that name gives, in the cache, and last on the CRDS server. Three failures
 are kept apart: *missing* (nobody has it: `MissingProduct`), *unreachable* (nobody answered:
-`TransientFailure`) and *refused* (what is there is not what was asked for: `UnusableInput`).
+`TransientFailure`) and *refused* (what is there is not what was asked for: `UnusableInput`; the
+service denies it: `AccessRefused`).
 """
 
 from __future__ import annotations
@@ -17,18 +18,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from astropy.io import fits
 
-from hst_assets.failures import HstAssetsError, MissingProduct, TransientFailure, UnusableInput
+from hst_assets.failures import HstAssetsError, MissingProduct, NothingFound, UnusableInput
 from hst_assets.imaging.frames import opened
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import ReferenceFileSettings
-from hst_assets.workdir import WorkDir, write_atomically
-
-if TYPE_CHECKING:
-    from requests import Response
+from hst_assets.transfer import discard, in_tries, transfer
+from hst_assets.workdir import WorkDir, publish
 
 __all__ = ["VARIABLES", "ReferenceFile", "ReferenceFiles", "reference_name", "verify"]
 
@@ -47,9 +45,6 @@ _COLUMNS = {
 #: Wait before the second try, doubled before each further one, seconds.
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
-_CHUNK_BYTES = 1 << 16
-_TOO_MANY_REQUESTS = 429
-_GONE = (404, 410)
 
 
 @dataclass(frozen=True)
@@ -166,6 +161,8 @@ class ReferenceFiles:
             If it is in none of the places, or CRDS does not know it.
         TransientFailure
             If CRDS was needed and did not answer.
+        AccessRefused
+            If CRDS refused.
         UnusableInput
             If what was found or sent is not such a file.
         """
@@ -211,30 +208,30 @@ class ReferenceFiles:
 
     def _fetch(self, name: str, keyword: str, destination: Path, looked: list[str]) -> Path:
         """Fetch the file, trying again where it may help; it appears whole or not at all."""
-        import tenacity
-
         url = f"{self._settings.crds_url.rstrip('/')}/{name}"
-        tries = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientFailure),
-            stop=tenacity.stop_after_attempt(self._settings.max_tries),
-            wait=tenacity.wait_random_exponential(_FIRST_WAIT_S, _LONGEST_WAIT_S),
-            before_sleep=lambda state: logger.warning("%s: trying again (%s)", name, _said(state)),
-            reraise=True,
-        )
-        with write_atomically(destination) as part:
-            for attempt in tries:
-                with attempt:
-                    if not _transfer(url, part, self._settings.timeout_s):
-                        raise _missing(name, keyword, [*looked, url], "CRDS does not have it")
-            try:
-                verify(part, keyword)
-            except UnusableInput as error:
-                raise UnusableInput(
-                    f"what {url} sent was refused: {error.what}",
-                    where=name,
-                    next_step="Something between here and CRDS may answer in its place; or put "
-                    "the file into the cache by hand",
-                ) from error
+        part = destination.with_name(f".{name}.part")
+        try:
+            in_tries(
+                lambda: transfer(url, part, timeout_s=self._settings.timeout_s),
+                label=name,
+                max_tries=self._settings.max_tries,
+                first_wait_s=_FIRST_WAIT_S,
+                longest_wait_s=_LONGEST_WAIT_S,
+            )
+            verify(part, keyword)
+        except NothingFound:
+            why = "CRDS does not have it"
+            raise _missing(name, keyword, [*looked, url], why) from None
+        except UnusableInput as error:
+            discard(part)
+            raise UnusableInput(
+                f"what {url} sent was refused: {error.what}",
+                where=name,
+                next_step="Something between here and CRDS may answer in its place; or put "
+                "the file into the cache by hand",
+            ) from error
+        publish(part, destination)
+        discard(part)
         logger.info("fetched %s", url)
         return destination
 
@@ -264,52 +261,3 @@ def _locked(cache: Path, name: str) -> Iterator[None]:
     with (cache / f".{name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _said(state: Any) -> str:
-    return str(state.outcome.exception().what)
-
-
-def _transfer(url: str, destination: Path, timeout_s: float) -> bool:
-    """Copy what `url` serves into `destination`; False if there is no such file.
-
-    Raises
-    ------
-    TransientFailure
-        If the service did not answer, was busy, broke off, or sent less than it announced.
-    UnusableInput
-        If it refused.
-    """
-    import requests
-
-    # Compressed on the way, a body would not have the length that is announced.
-    plain = {"Accept-Encoding": "identity"}
-    try:
-        with requests.get(url, stream=True, timeout=timeout_s, headers=plain) as reply:
-            if reply.status_code in _GONE:
-                return False
-            _refuse(reply, url)
-            with destination.open("wb") as part:
-                for chunk in reply.iter_content(_CHUNK_BYTES):
-                    part.write(chunk)
-            announced = reply.headers.get("Content-Length")
-    except (
-        requests.ConnectionError,
-        requests.Timeout,
-        requests.exceptions.ChunkedEncodingError,
-    ) as error:
-        raise TransientFailure(f"no answer: {type(error).__name__}", where=url) from error
-    except requests.RequestException as error:
-        raise UnusableInput(f"cannot be asked: {error}", where=url) from error
-    got = destination.stat().st_size
-    if announced is not None and got != int(announced):
-        raise TransientFailure(f"{got} bytes came of {announced}", where=url)
-    return True
-
-
-def _refuse(reply: Response, url: str) -> None:
-    code = reply.status_code
-    if code >= 500 or code == _TOO_MANY_REQUESTS:
-        raise TransientFailure(f"the service answered {code} {reply.reason}", where=url)
-    if code >= 400:
-        raise UnusableInput(f"the service refused with {code} {reply.reason}", where=url)

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from hst_assets.astrometry.distortion import reference_files
 from hst_assets.astrometry.distortion.reference_files import ReferenceFiles, reference_name, verify
-from hst_assets.failures import MissingProduct, TransientFailure, UnusableInput
+from hst_assets.failures import AccessRefused, MissingProduct, TransientFailure, UnusableInput
 from hst_assets.settings import ReferenceFileSettings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.crds import Crds
@@ -224,7 +224,7 @@ def test_what_is_not_the_file_is_refused_and_not_kept(workdir, crds, fault):
 
 def test_a_refusal_of_the_service_is_no_missing_file(workdir, crds):
     crds.faults = ["403"]
-    with pytest.raises(UnusableInput, match="403"):
+    with pytest.raises(AccessRefused, match="403"):
         library(workdir, crds).find(NAME, "IDCTAB", "iref")
 
 
