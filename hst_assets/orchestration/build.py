@@ -7,17 +7,26 @@ from typing import Any
 
 import dagster as dg
 
-from hst_assets.orchestration.assets import alignment, drizzling, exposures, reference
+from hst_assets.orchestration.archive_sensor import new_mast_data_sensor
+from hst_assets.orchestration.assets import (
+    alignment,
+    archive,
+    drizzling,
+    exposures,
+    reference,
+)
 from hst_assets.orchestration.executors import executor_from_environment
 from hst_assets.orchestration.io_managers import WorkDirIOManager
-from hst_assets.orchestration.jobs import level_jobs
-from hst_assets.orchestration.resources import HstRoot
-from hst_assets.orchestration.schedules import nightly_sweeps
+from hst_assets.orchestration.jobs import left_failed_job, level_jobs
+from hst_assets.orchestration.left_failed import left_failed
+from hst_assets.orchestration.resources import HstRoot, MastAccess
+from hst_assets.orchestration.schedules import nightly_schedules
 from hst_assets.orchestration.sensors import level_sensors
 
 __all__ = ["build_defs"]
 
 ASSETS = [
+    archive.archive_exposures,
     exposures.raw_exposures,
     exposures.exposure_table,
     exposures.target_exposures,
@@ -50,11 +59,13 @@ def build_defs(
     """
     return dg.Definitions(
         assets=ASSETS,
-        jobs=level_jobs(),
-        sensors=level_sensors(),
-        schedules=nightly_sweeps(),
+        asset_checks=[left_failed],
+        jobs=[*level_jobs(), left_failed_job()],
+        sensors=[new_mast_data_sensor, *level_sensors()],
+        schedules=nightly_schedules(),
         resources={
             "hst_root": HstRoot(root=root),
+            "mast": MastAccess(),
             "ecsv": WorkDirIOManager(root=root, format="ecsv"),
             "hdf5": WorkDirIOManager(root=root, format="hdf5"),
             "fits": WorkDirIOManager(root=root, format="fits"),

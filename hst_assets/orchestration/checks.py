@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import MissingProduct, NothingFound
 from hst_assets.orchestration.jobs import LEVELS
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.provenance import Made
@@ -28,11 +28,12 @@ _ERROR = dg.AssetCheckSeverity.ERROR
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found."""
+    """What a check found; `kind` is the failure's class where there is one, for machines."""
 
     passed: bool
     text: str
     severity: dg.AssetCheckSeverity = _WARN
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,40 @@ def check_results(asset: str, made: Made, workdir: WorkDir) -> list[dg.AssetChec
                 passed=finding.passed,
                 severity=finding.severity,
                 description=finding.text,
+                metadata={"kind": finding.kind} if finding.kind else {},
             )
         )
     return results
 
 
 # ----------------------------------------------------------------------- the judges
+
+
+def _something_found(made: Made, _workdir: WorkDir) -> Finding:
+    found = made.facts["n_exposures"]
+    if found:
+        return Finding(passed=True, text=f"{found} exposures")
+    left_out = made.facts["n_excluded"]
+    text = f"the archive has no exposure that is wanted; {left_out} observations were left out"
+    return Finding(passed=False, text=text, kind=NothingFound.__name__)
+
+
+def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
+    if not made.facts["cross_checked"]:
+        return Finding(passed=False, text="the second catalogue did not answer")
+    differences: list[Any] = made.facts["discrepancies"]
+    return Finding(
+        passed=not differences, text="; ".join(map(str, differences)) or "both catalogues agree"
+    )
+
+
+def _all_delivered(made: Made, _workdir: WorkDir) -> Finding:
+    missing: list[Any] = made.facts.get("undelivered", [])
+    return Finding(
+        passed=not missing,
+        text="; ".join(map(str, missing)) or "nothing that was asked for is missing",
+        severity=_ERROR,
+    )
 
 
 def _raw_untouched(_made: Made, workdir: WorkDir) -> Finding:
@@ -201,7 +230,22 @@ _PRODUCTS = (
 )
 
 CHECKS: dict[str, tuple[Check, ...]] = {
-    "raw_exposures": (Check(_RAW.name, _RAW.description, _raw_untouched, blocking=True),),
+    "archive_exposures": (
+        Check("something_found", "The archive has exposures that are wanted.", _something_found),
+        Check(
+            "cross_check",
+            "A second catalogue of the archive lists the same exposures.",
+            _cross_checked,
+        ),
+    ),
+    "raw_exposures": (
+        Check(_RAW.name, _RAW.description, _raw_untouched, blocking=True),
+        Check(
+            "all_delivered",
+            "Every file that the archive lists for the visit came, and is whole.",
+            _all_delivered,
+        ),
+    ),
     "exposure_table": (
         Check("some_exposures_used", "At least one exposure of the visit is used.", _some_used),
     ),

@@ -50,6 +50,7 @@ _VISIT_PRODUCTS: dict[str, Callable[[WorkDir, str], Path]] = {
     "epoch_drizzles": WorkDir.visit_products,
 }
 _TARGET_PRODUCTS: dict[str, Callable[[WorkDir], Path]] = {
+    "archive_exposures": lambda workdir: workdir.archive_listing,
     "target_exposures": lambda workdir: workdir.target_exposures,
     "reference_image": _reference_image,
     "target_alignment": lambda workdir: workdir.target_alignment,

@@ -12,7 +12,15 @@ import dagster as dg
 
 from hst_assets.identifiers import VisitKey, validate_target
 
-__all__ = ["TARGET", "VISIT", "hst_target", "hst_visit", "register", "visits_of"]
+__all__ = [
+    "TARGET",
+    "VISIT",
+    "hst_target",
+    "hst_visit",
+    "register",
+    "registrations",
+    "visits_of",
+]
 
 TARGET = "hst_target"
 VISIT = "hst_visit"
@@ -41,3 +49,16 @@ def visits_of(instance: dg.DagsterInstance, target: str) -> list[VisitKey]:
     prefix = f"{validate_target(target)}/"
     keys = (key for key in instance.get_dynamic_partitions(VISIT) if key.startswith(prefix))
     return sorted(VisitKey.parse(key) for key in keys)
+
+
+def registrations(keys: Iterable[str]) -> list[dg.AddDynamicPartitionsRequest]:
+    """What a sensor asks for so that these keys, of targets or visits, are known."""
+    wanted = list(keys)
+    visits = [key for key in wanted if "/" in key]
+    targets = sorted({key.partition("/")[0] for key in wanted})
+    added = []
+    if targets:
+        added.append(dg.AddDynamicPartitionsRequest(TARGET, targets))
+    if visits:
+        added.append(dg.AddDynamicPartitionsRequest(VISIT, visits))
+    return added

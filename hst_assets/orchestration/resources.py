@@ -1,25 +1,39 @@
-"""Resources: the folder of work directories, and what a run may override.
+"""Resources: the folder of work directories, access to the archive, and what a run may override.
 
 A resource finds things (work directories, settings); it computes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.runs import PROCESS_TAG
 from hst_assets.session import session_log
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir, default_root
 
-__all__ = ["HstRoot", "Redo", "Session", "as_dagster_failure"]
+if TYPE_CHECKING:
+    from hst_assets.archive.credentials import Token
+    from hst_assets.archive.download import Progress
+
+__all__ = [
+    "Fetching",
+    "HstRoot",
+    "MastAccess",
+    "Redo",
+    "Session",
+    "as_dagster_failure",
+    "is_walked",
+]
 
 
 class Redo(dg.Config):
@@ -44,6 +58,40 @@ class Redo(dg.Config):
     def astrodrizzle(self) -> bool:
         """Whether drizzling is done again."""
         return self.clobber or self.redo or self.redo_astrodrizzle
+
+
+class Fetching(Redo):
+    """What is made again, and whether the archive is asked at all."""
+
+    offline: bool = Field(
+        default=False,
+        description="Ask and fetch nothing: the visit is what raw/ holds of it.",
+    )
+
+
+@dataclass(frozen=True)
+class MastAccess:
+    """Who asks the archive, and who is told how it goes.
+
+    A plain object, so that nothing of it can stand in a run's configuration.
+
+    Parameters
+    ----------
+    token : Token, optional
+        For data under exclusive access; by default what ``$MAST_API_TOKEN`` holds when it is
+        needed.
+    progress : callable, optional
+        Told how transfers go; by default the run's log is, now and then.
+    """
+
+    token: Token | None = None
+    progress: Callable[[Progress], None] | None = None
+
+    def current_token(self) -> Token | None:
+        """The token given, or that of the environment; None where there is neither."""
+        from hst_assets.archive.credentials import token_from_environment
+
+        return self.token or token_from_environment()
 
 
 @dataclass(frozen=True)
@@ -75,7 +123,10 @@ class HstRoot(dg.ConfigurableResource):
     @contextmanager
     def target_session(self, context: dg.AssetExecutionContext) -> Iterator[Session]:
         """Open the work directory of the run's target for one asset; see `visit_session`."""
-        with as_dagster_failure(), self._opened(context.partition_key, context) as session:
+        with (
+            as_dagster_failure(worth_another_try=not is_walked(context)),
+            self._opened(context.partition_key, context) as session,
+        ):
             yield session
 
     @contextmanager
@@ -85,7 +136,7 @@ class HstRoot(dg.ConfigurableResource):
         Failures of the project's vocabulary become Dagster failures that say what to do next;
         only transient ones may be retried.
         """
-        with as_dagster_failure():
+        with as_dagster_failure(worth_another_try=not is_walked(context)):
             key = VisitKey.parse(context.partition_key)
             with self._opened(key.target, context, key.visit) as session:
                 yield session
@@ -102,9 +153,20 @@ class HstRoot(dg.ConfigurableResource):
             yield Session(workdir, settings, log_path, visit)
 
 
+def is_walked(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run is part of a walk: someone waits for it, and is told of failures at once."""
+    return PROCESS_TAG in context.run.tags
+
+
 @contextmanager
-def as_dagster_failure() -> Iterator[None]:
-    """Turn a failure of the vocabulary into one that Dagster shows and treats well."""
+def as_dagster_failure(*, worth_another_try: bool = True) -> Iterator[None]:
+    """Turn a failure of the vocabulary into one that Dagster shows and treats well.
+
+    Parameters
+    ----------
+    worth_another_try : bool, optional
+        Whether an asset's retry policy may run a step again that failed for a passing reason.
+    """
     try:
         yield
     except HstAssetsError as error:
@@ -117,5 +179,5 @@ def as_dagster_failure() -> Iterator[None]:
         raise dg.Failure(
             description=f"{type(error).__name__}: {error}",
             metadata=metadata,
-            allow_retries=isinstance(error, TransientFailure),
+            allow_retries=worth_another_try and isinstance(error, TransientFailure),
         ) from error

@@ -1,25 +1,56 @@
 """Schedules: a nightly safety net under the sensors.
 
-Each level is swept once a night: every partition that has its inputs but not its last product
-(its run failed, or was killed) is tried again. What stands is not run at all.
+First the archive is asked for every archive target, whatever the sensor on new data has seen. Then
+each level is swept: every partition that has its inputs but not its last product (its run failed,
+or was killed) is tried again, and every visit of which the archive lists more than raw/ holds
+(announced late, or not delivered). What stands is not run at all. In the end it is looked for what
+is still left failed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 
-from hst_assets.orchestration.jobs import LEVELS, Level
-from hst_assets.orchestration.resources import HstRoot
-from hst_assets.workdir import targets_in
+from hst_assets.orchestration.jobs import (
+    ARCHIVE_LEVEL,
+    LEFT_FAILED_JOB,
+    LEVELS_FROM_RAW,
+    Level,
+)
+from hst_assets.orchestration.partitions import register
+from hst_assets.orchestration.resources import HstRoot, MastAccess
+from hst_assets.orchestration.targets import active_targets, archive_targets
 
-__all__ = ["nightly_sweeps"]
+__all__ = ["nightly_schedules"]
 
+_HOUR_OF_ARCHIVE_UTC = 0
 _FIRST_HOUR_UTC = 1
+_HOUR_OF_CHECKS_UTC = 7
+
+_Requests = Iterator[dg.RunRequest | dg.SkipReason]
 
 
-def nightly_sweeps() -> list[dg.ScheduleDefinition]:
-    """One schedule a level, an hour apart, in the order of the levels."""
-    return [_sweep(level, _FIRST_HOUR_UTC + number) for number, level in enumerate(LEVELS)]
+def nightly_schedules() -> list[dg.ScheduleDefinition]:
+    """One schedule a level, an hour apart, in the order of the levels; then that of the checks."""
+    sweeps = [_sweep(level, _FIRST_HOUR_UTC + n) for n, level in enumerate(LEVELS_FROM_RAW)]
+    return [_archive(), *sweeps, _checks()]
+
+
+def _archive() -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"nightly_{ARCHIVE_LEVEL.job}",
+        job_name=ARCHIVE_LEVEL.job,
+        cron_schedule=f"0 {_HOUR_OF_ARCHIVE_UTC} * * *",
+        execution_timezone="UTC",
+        description="Asks the archive for every archive target, however old its exposures are.",
+    )
+    def ask(context: dg.ScheduleEvaluationContext, hst_root: HstRoot) -> _Requests:
+        targets = list(archive_targets(hst_root.path, context.log.warning))
+        for target in targets:
+            register(context.instance, target, ())
+        yield from _requests(context, targets, "no target is looked for in the archive")
+
+    return ask
 
 
 def _sweep(level: Level, hour: int) -> dg.ScheduleDefinition:
@@ -28,28 +59,70 @@ def _sweep(level: Level, hour: int) -> dg.ScheduleDefinition:
         job_name=level.job,
         cron_schedule=f"0 {hour} * * *",
         execution_timezone="UTC",
-        description=f"Tries again every partition of {level.job} that has no product.",
+        description=f"Tries again every partition of {level.job} that has no product"
+        + (", or lacks files of the archive." if level == LEVELS_FROM_RAW[0] else "."),
     )
     def sweep(
-        context: dg.ScheduleEvaluationContext, hst_root: HstRoot
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        wanting = _without_product(hst_root, level)
-        if not wanting:
-            yield dg.SkipReason("every product stands")
-        for key in wanting:
-            yield dg.RunRequest(
-                run_key=f"{key}@{context.scheduled_execution_time.isoformat()}", partition_key=key
-            )
+        context: dg.ScheduleEvaluationContext,
+        hst_root: HstRoot,
+        mast: dg.ResourceParam[MastAccess],
+    ) -> _Requests:
+        wanting = set(_without_product(hst_root, level, context.log.warning))
+        if level == LEVELS_FROM_RAW[0]:
+            undelivered = _undelivered(hst_root, mast, context.log.warning)
+            for target, visits in undelivered.items():
+                keys = register(context.instance, target, visits)
+                wanting |= {str(key) for key in keys}
+        yield from _requests(context, sorted(wanting), "every product stands")
 
     return sweep
 
 
-def _without_product(hst_root: HstRoot, level: Level) -> list[str]:
+def _checks() -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=f"nightly_{LEFT_FAILED_JOB}",
+        job_name=LEFT_FAILED_JOB,
+        cron_schedule=f"0 {_HOUR_OF_CHECKS_UTC} * * *",
+        execution_timezone="UTC",
+        description="Names what the night has left failed or undelivered.",
+    )
+
+
+def _requests(context: dg.ScheduleEvaluationContext, keys: list[str], idle: str) -> _Requests:
+    if not keys:
+        yield dg.SkipReason(idle)
+    moment = context.scheduled_execution_time.isoformat()
+    for key in keys:
+        yield dg.RunRequest(run_key=f"{key}@{moment}", partition_key=key)
+
+
+def _without_product(hst_root: HstRoot, level: Level, warn: Callable[[str], None]) -> list[str]:
     from hst_assets.orchestration.pending import input_versions, last_product
 
     return [
         key
-        for target in targets_in(hst_root.path)
+        for target in active_targets(hst_root.path, warn)
         for key in input_versions(hst_root.workdir(target), level)
         if not last_product(hst_root.workdir(target), level, key).is_file()
     ]
+
+
+def _undelivered(
+    hst_root: HstRoot, mast: MastAccess, warn: Callable[[str], None]
+) -> dict[str, list[str]]:
+    """Target to visits of which the last listing has files that raw/ lacks and that may be had."""
+    from hst_assets.archive.delivery import outstanding
+    from hst_assets.archive.listing import read_listing
+
+    token = mast.current_token()
+    found = {}
+    for target in archive_targets(hst_root.path, warn):
+        workdir = hst_root.workdir(target)
+        listing = read_listing(workdir)
+        missing = outstanding(workdir, listing, refused=False) if listing else {}
+        found[target] = [
+            visit
+            for visit, products in missing.items()
+            if token is not None or any(product.is_public for product in products)
+        ]
+    return found

@@ -1,21 +1,17 @@
 """Walk a target through all levels in this process: what ``hst-assets materialize`` does.
 
 Each level of each partition is one Dagster run, recorded like any other. A visit that fails costs
-itself: the walk goes on with the others, and says so at the end.
+itself: the walk goes on with the others, and says so at the end. An archive that cannot be asked
+costs the news: the walk goes on with what raw/ has.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 from dagster._core.errors import (
     DagsterAssetCheckFailedError,
     DagsterExecutionInterruptedError,
@@ -23,21 +19,19 @@ from dagster._core.errors import (
 from dagster._core.execution.plan.objects import StepFailureData
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.orchestration.jobs import LEVELS, Level
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS, LEVELS_FROM_RAW, Level, overall
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
+from hst_assets.orchestration.runs import PROCESS_TAG, bury_dead_runs, this_process
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Outcome", "walk"]
 
-_PROCESS_TAG = "hst_assets/process"
-_WITHOUT_CONFIG = {"visit_reference"}
-_UNFINISHED = [
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-]
+_WITHOUT_CONFIG = {"archive_exposures", "visit_reference"}
+_FETCHING = "raw_exposures"
+_DELIVERY_CHECK = "all_delivered"
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,10 @@ class Outcome:
         Why steps failed, in the words of the failure.
     warnings : tuple of str
         Checks that did not pass: ``asset: what was found``.
+    undelivered : tuple of str
+        Those among the warnings that name files the archive has and raw/ lacks.
+    kinds : frozenset of str
+        Classes of the failures, by name; ``NothingFound`` where the archive has nothing.
     """
 
     level: str
@@ -62,13 +60,14 @@ class Outcome:
     unchanged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    undelivered: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
     run_id: str = field(default="", compare=False)
 
     @property
     def misconfigured(self) -> bool:
         """Whether a step failed for what the settings say: the same again would fail again."""
-        kind = f": {BadConfiguration.__name__}: "  # as `as_dagster_failure` writes it
-        return any(kind in text for text in self.failures)
+        return BadConfiguration.__name__ in self.kinds
 
 
 def walk(
@@ -79,6 +78,7 @@ def walk(
     assets: Collection[str] = (),
     visits: Collection[str] = (),
     redo: Redo | None = None,
+    offline: bool = False,
     started: Callable[[Level, str], None] = lambda _level, _partition: None,
 ) -> Iterator[Outcome]:
     """Materialize a target's assets in the order of the levels.
@@ -97,6 +97,8 @@ def walk(
         Only these at the visit level; all by default.
     redo : Redo, optional
         What is made again although nothing changed.
+    offline : bool, optional
+        Ask the archive nothing and fetch nothing, although this is an archive target.
     started : callable, optional
         Told of each level and partition before it runs.
 
@@ -112,25 +114,94 @@ def walk(
     KeyboardInterrupt
         If the user interrupted a step; nothing is started after it.
     """
-    from hst_assets.exposures.raw import visits_in
-
-    load_settings(workdir.existing())
-    register(instance, workdir.target, visits_in(workdir))
-    _bury_dead_runs(instance)
+    plan = _Plan.of(instance, workdir, visits, offline=offline)
+    bury_dead_runs(instance)
     known = {asset for level in LEVELS for asset in level.assets}
     _refuse_unknown("asset", set(assets) - known, known)
-    all_visits = {key.visit for key in visits_of(instance, workdir.target)}
-    _refuse_unknown("visit", set(visits) - all_visits, all_visits)
     for level in LEVELS:
         selected = [asset for asset in level.assets if not assets or asset in assets]
-        if not selected:
+        if level == LEVELS_FROM_RAW[0]:
+            plan.refuse_unknown_visits(instance)
+        if not selected or plan.passes_over(level, named=bool(assets)):
             continue
-        for partition in _partitions(instance, workdir, level, visits):
+        for partition in plan.partitions(instance, level):
             started(level, partition)
-            outcome = _run(definitions, instance, level, selected, partition, redo or Redo())
+            outcome = _run(definitions, instance, level, selected, partition, plan.config(redo))
             yield outcome
-            if outcome.failures and not level.by_visit:
+            if level == ARCHIVE_LEVEL:
+                plan.offline |= bool(outcome.failures)
+            elif outcome.failures and not level.by_visit:
                 return  # what follows stands on it
+        if level == ARCHIVE_LEVEL and not plan.keys(instance, LEVELS_FROM_RAW[0]):
+            return  # neither the archive nor raw/ has anything
+
+
+@dataclass
+class _Plan:
+    """Which partitions a walk takes; `offline` once the archive is not to be asked any more."""
+
+    workdir: WorkDir
+    visits: frozenset[str]
+    from_archive: bool
+    offline: bool
+
+    @classmethod
+    def of(
+        cls,
+        instance: dg.DagsterInstance,
+        workdir: WorkDir,
+        visits: Collection[str],
+        *,
+        offline: bool,
+    ) -> _Plan:
+        """Read the settings and register the target with the visits of raw/."""
+        from hst_assets.exposures.raw import visits_in
+
+        from_archive = load_settings(workdir.existing()).archive.query
+        register(instance, workdir.target, visits_in(workdir))
+        return cls(workdir, frozenset(visits), from_archive, offline)
+
+    def passes_over(self, level: Level, *, named: bool) -> bool:
+        """Whether a level is none of this target; one asked for by name says why itself."""
+        return level == ARCHIVE_LEVEL and (self.offline or not (self.from_archive or named))
+
+    def partitions(self, instance: dg.DagsterInstance, level: Level) -> list[str]:
+        """The partitions of a level that are wanted, in order."""
+        if not level.by_visit:
+            return [self.workdir.target]
+        keys = self.keys(instance, level)
+        return [str(key) for key in keys if not self.visits or key.visit in self.visits]
+
+    def keys(self, instance: dg.DagsterInstance, level: Level) -> list[VisitKey]:
+        """The visits that there are at a level.
+
+        Of an archive target, those that neither raw/ nor the listing has are left alone: they
+        were registered for another question.
+        """
+        keys = visits_of(instance, self.workdir.target)
+        if not self.from_archive:
+            return keys
+        held = self._held(level)
+        return [key for key in keys if key.visit in held]
+
+    def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
+        """Raise if a visit that is wanted does not exist."""
+        known = {key.visit for key in self.keys(instance, LEVELS_FROM_RAW[0])}
+        _refuse_unknown("visit", set(self.visits) - known, known)
+
+    def _held(self, level: Level) -> set[str]:
+        from hst_assets.archive.listing import read_listing
+        from hst_assets.exposures.raw import visits_in
+
+        held = set(visits_in(self.workdir))
+        if level == LEVELS_FROM_RAW[0] and not self.offline:
+            listing = read_listing(self.workdir)
+            held |= set(listing.visits()) if listing else set()
+        return held
+
+    def config(self, redo: Redo | None) -> dict[str, Any]:
+        """The configuration of `raw_exposures`; the other assets take a part of it."""
+        return {**(redo or Redo()).model_dump(), "offline": self.offline}
 
 
 def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
@@ -141,39 +212,40 @@ def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
         )
 
 
-def _partitions(
-    instance: dg.DagsterInstance, workdir: WorkDir, level: Level, visits: Collection[str]
-) -> list[str]:
-    if not level.by_visit:
-        return [workdir.target]
-    keys = visits_of(instance, workdir.target)
-    return [str(key) for key in keys if not visits or key.visit in visits]
-
-
 def _run(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     level: Level,
     assets: list[str],
     partition: str,
-    redo: Redo,
+    config: dict[str, Any],
 ) -> Outcome:
-    job = definitions.resolve_job_def(level.job)
+    whole = definitions.resolve_job_def(level.job)
+    wanted = {dg.AssetKey(asset) for asset in assets}
+    checks = {
+        key for key in whole.asset_layer.asset_graph.asset_check_keys if key.asset_key in wanted
+    }
+    job = whole.get_subset(
+        asset_selection=wanted, asset_check_selection=checks - set(overall(level))
+    )
     result = job.execute_in_process(
         partition_key=partition,
-        asset_selection=[dg.AssetKey(asset) for asset in assets],
         instance=instance,
-        run_config=_run_config(assets, redo),
-        tags={_PROCESS_TAG: _this_process()},
+        run_config=_run_config(assets, config),
+        tags={PROCESS_TAG: this_process()},
         raise_on_error=False,
     )
     return _outcome(level, assets, partition, result)
 
 
-def _run_config(assets: list[str], redo: Redo) -> dict[str, Any]:
-    config = redo.model_dump()
+def _run_config(assets: list[str], config: dict[str, Any]) -> dict[str, Any]:
+    of_others = {key: value for key, value in config.items() if key in Redo.model_fields}
     return {
-        "ops": {asset: {"config": config} for asset in assets if asset not in _WITHOUT_CONFIG},
+        "ops": {
+            asset: {"config": config if asset == _FETCHING else of_others}
+            for asset in assets
+            if asset not in _WITHOUT_CONFIG
+        },
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
 
@@ -188,11 +260,8 @@ def _outcome(
         executed = materialization.metadata.get("executed")
         is_new = executed is not None and str(executed.value).startswith("made")
         (made if is_new else unchanged).append(materialization.asset_key.path[-1])
-    warnings = [
-        f"{check.asset_key.path[-1]}: {check.description}"
-        for check in result.get_asset_check_evaluations()
-        if not check.passed
-    ]
+    remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    warnings = [f"{check.asset_key.path[-1]}: {check.description}" for check in remarks]
     if any(_was_interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt
     failures = dict(_failures(result))
@@ -205,6 +274,12 @@ def _outcome(
         unchanged=tuple(unchanged),
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         warnings=tuple(warnings),
+        undelivered=tuple(
+            text
+            for check, text in zip(remarks, warnings, strict=True)
+            if check.check_name == _DELIVERY_CHECK
+        ),
+        kinds=frozenset(_kinds(result, remarks)),
         run_id=result.run_id,
     )
 
@@ -214,6 +289,17 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
     for event in result.all_events:
         if event.is_step_failure and event.step_key:
             yield event.step_key, _reason(event.step_failure_data)
+
+
+def _kinds(
+    result: dg.ExecuteInProcessResult, remarks: list[dg.AssetCheckEvaluation]
+) -> Iterator[str]:
+    """The classes of failures, as `as_dagster_failure` and the checks write them down."""
+    failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    said = [data.user_failure_data for data in failures if data.user_failure_data]
+    for metadata in [*(data.metadata for data in said), *(check.metadata for check in remarks)]:
+        if "kind" in metadata:
+            yield str(metadata["kind"].value)
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:
@@ -235,34 +321,3 @@ def _reason(failure: StepFailureData) -> str:
     if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
         return "made, but its blocking check did not pass (see the note)"
     return failure.error.message.strip()
-
-
-# --------------------------------------------------------- runs of processes that are gone
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _bury_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process was killed on this host, so that nothing waits for them."""
-    for record in instance.get_run_records(RunsFilter(statuses=_UNFINISHED)):
-        run = record.dagster_run
-        host, _, pid = run.tags.get(_PROCESS_TAG, "").partition(":")
-        if host == socket.gethostname() and pid != str(os.getpid()) and not _alive(int(pid)):
-            logging.getLogger(__name__).info("run %s was killed with its process", run.run_id)
-            instance.report_run_failed(run, "the process that ran it is gone")
-
-
-def _alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else _signals(pid)
-
-
-def _signals(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

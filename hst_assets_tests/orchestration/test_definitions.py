@@ -9,7 +9,7 @@ import pytest
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, executor_from_environment
-from hst_assets.orchestration.jobs import LEVELS
+from hst_assets.orchestration.jobs import LEVELS, LEVELS_FROM_RAW
 
 PROJECT = Path(__file__).parents[2]
 HEAVY = ("drizzlepac", "astroquery", "photutils", "jhat", "matplotlib", "astropy", "stwcs")
@@ -92,7 +92,9 @@ def test_the_graph_runs_from_raw_exposures_to_differences():
                 ancestors.add(parent)
                 todo.append(graph.get(parent))
     names = {key.path[-1] for key in ancestors}
+    # What the archive lists reaches raw/ as files, whose digests are the data versions.
     assert names == {a for level in LEVELS for a in level.assets} - {
+        "archive_exposures",
         "epoch_differences",
         "epoch_drizzles",
     }
@@ -100,8 +102,41 @@ def test_the_graph_runs_from_raw_exposures_to_differences():
 
 def test_each_level_has_a_sensor_and_a_nightly_sweep():
     repository = build_defs().get_repository_def()
-    assert {sensor.job_name for sensor in repository.sensor_defs} == {x.job for x in LEVELS}
-    assert {schedule.job_name for schedule in repository.schedule_defs} == {x.job for x in LEVELS}
+    sensed = {sensor.name: sensor.job_name for sensor in repository.sensor_defs}
+    assert sensed.pop("new_mast_data_sensor") == "visit_exposures"
+    assert set(sensed.values()) == {level.job for level in LEVELS_FROM_RAW}
+    swept = {schedule.name: schedule.job_name for schedule in repository.schedule_defs}
+    assert swept == {f"nightly_{job}": job for job in (*(x.job for x in LEVELS), "left_failed")}
+
+
+def test_the_night_goes_through_the_levels_in_order():
+    repository = build_defs().get_repository_def()
+    hours = [
+        int(repository.get_schedule_def(f"nightly_{job}").cron_schedule.split()[1])
+        for job in (*(level.job for level in LEVELS), "left_failed")
+    ]
+    assert hours == sorted(set(hours))
+
+
+def test_a_run_of_one_partition_does_not_judge_all_partitions():
+    defs = build_defs()
+    for level in LEVELS:
+        assert {node.name for node in defs.resolve_job_def(level.job).graph.nodes} == set(
+            level.assets
+        )
+    assert [node.name for node in defs.resolve_job_def("left_failed").graph.nodes] == [
+        "left_failed_checks"
+    ]
+
+
+def test_what_talks_to_the_archive_shares_a_pool_and_tries_again():
+    graph = build_defs().resolve_asset_graph()
+    for asset in ("archive_exposures", "raw_exposures"):
+        definition = graph.get(dg.AssetKey(asset)).assets_def
+        assert definition.op.pool == "mast"
+        policy = definition.op.retry_policy
+        assert policy.backoff == dg.Backoff.EXPONENTIAL
+        assert policy.jitter is not None
 
 
 def test_every_asset_says_what_it_is():

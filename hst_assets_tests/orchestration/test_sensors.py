@@ -4,9 +4,9 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
-from hst_assets.orchestration.jobs import LEVELS
+from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import TARGET, VISIT
-from hst_assets.orchestration.resources import HstRoot
+from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.walk import walk
 from hst_assets.settings import write_settings
 
@@ -119,14 +119,14 @@ def test_a_busy_target_does_not_hold_up_another(campaign, defs, instance, daemon
 def test_sensors_alone_carry_a_target_to_its_differences(campaign, defs, instance, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     campaign.add_exposure("sn1", "iaaa02")
-    for level in LEVELS:
+    for level in LEVELS_FROM_RAW:
         for key in daemon.tick(level.job):
             result = defs.resolve_job_def(level.job).execute_in_process(
                 partition_key=key, instance=instance
             )
             assert result.success
     assert campaign.workdir("sn1").difference_products.is_file()
-    assert [daemon.tick(level.job) for level in LEVELS] == [[], [], [], []]
+    assert [daemon.tick(level.job) for level in LEVELS_FROM_RAW] == [[], [], [], []]
 
 
 def test_a_folder_with_an_impossible_name_is_passed_over(campaign, daemon):
@@ -146,7 +146,7 @@ def test_a_nightly_sweep_tries_again_what_has_no_product(campaign, defs, instanc
     context = dg.build_schedule_context(
         instance=instance,
         scheduled_execution_time=datetime(2026, 1, 1, 1, tzinfo=UTC),
-        resources={"hst_root": HstRoot(root=str(campaign.root))},
+        resources={"hst_root": HstRoot(root=str(campaign.root)), "mast": MastAccess()},
         repository_def=defs.get_repository_def(),
     )
     ticked = schedule.evaluate_tick(context)

@@ -6,9 +6,11 @@ import dagster as dg
 
 from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
 from hst_assets.orchestration.checks import check_specs
+from hst_assets.orchestration.consumed import inputs_tag
+from hst_assets.orchestration.delivering import MAST_POOL, TRY_AGAIN, delivered
 from hst_assets.orchestration.gathering import standing_visits
 from hst_assets.orchestration.partitions import hst_target, hst_visit
-from hst_assets.orchestration.resources import HstRoot, Redo
+from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess, Redo
 
 __all__ = ["exposure_table", "raw_exposures", "target_exposures"]
 
@@ -22,16 +24,29 @@ _GROUP = "exposures"
     group_name=_GROUP,
     kinds={"fits"},
     check_specs=check_specs("raw_exposures"),
+    pool=MAST_POOL,
+    retry_policy=TRY_AGAIN,
 )
 def raw_exposures(
-    context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot
+    context: dg.AssetExecutionContext,
+    config: Fetching,
+    hst_root: HstRoot,
+    mast: dg.ResourceParam[MastAccess],
 ) -> dg.MaterializeResult:
-    """The verified, read-only exposures of a visit, with size and SHA-256 of each file."""
+    """The verified, read-only exposures of a visit, with size and SHA-256 of each file.
+
+    Of an archive target, what MAST has of the visit and raw/ lacks is fetched first.
+    """
     from hst_assets.exposures.table import make_raw_manifest
+    from hst_assets.orchestration.archive_report import delivery_facts, with_facts
 
     with hst_root.visit_session(context) as session:
+        delivery = delivered(context, session, config, mast)
+        tags = inputs_tag(session.workdir, context.partition_key)
         made = make_raw_manifest(session.workdir, session.visit, redo=config.tables)
-        return materialized(context, "raw_exposures", made, session)
+        if delivery:
+            made = with_facts(made, delivery_facts(delivery))
+        return materialized(context, "raw_exposures", made, session, tags=tags)
 
 
 @dg.asset(

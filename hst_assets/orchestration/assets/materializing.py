@@ -1,5 +1,6 @@
 """From a science step's result to what Dagster records of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +18,12 @@ BY_PATH = dg.PythonObjectDagsterType(Path, name="ProductPath")
 
 
 def materialized(
-    context: dg.AssetExecutionContext, asset: str, made: Made, session: Session
+    context: dg.AssetExecutionContext,
+    asset: str,
+    made: Made,
+    session: Session,
+    *,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult:
     """The materialization of `asset` for the run's partition.
 
@@ -33,5 +39,6 @@ def materialized(
         value=product_path(session.workdir.root, asset, context.partition_key),
         data_version=dg.DataVersion(made.digest),
         metadata=metadata,
+        tags=tags,
         check_results=check_results(asset, made, session.workdir),
     )

@@ -1,0 +1,198 @@
+"""The sensor on new data: asks the archive for every archive target in turn, requests the visits.
+
+A tick has a time budget, because Dagster gives up on a sensor after a minute. What it does not
+reach is the next tick's: the cursor (`orchestration.archive_cursor`) says whose turn it is and how
+far each target has come. A target that cannot be asked keeps its cursor, and holds up no other.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
+
+from hst_assets.archive.holdings import Listing, VisitHoldings
+from hst_assets.failures import HstAssetsError, NothingFound, TransientFailure
+from hst_assets.orchestration.archive_cursor import (
+    ArchiveCursor,
+    TargetCursor,
+    obtainable,
+    run_key,
+)
+from hst_assets.orchestration.archive_report import listing_digest
+from hst_assets.orchestration.io_managers import product_path
+from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.orchestration.partitions import registrations
+from hst_assets.orchestration.resources import HstRoot, MastAccess
+from hst_assets.orchestration.targets import archive_targets
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["ARCHIVE_SENSOR", "awaited_targets", "new_mast_data_sensor"]
+
+ARCHIVE_SENSOR = "new_mast_data_sensor"
+_VISITS = LEVELS_FROM_RAW[0]
+_INTERVAL_S = 60
+#: No target is begun after this; Dagster gives a sensor 60 s.
+_TICK_S = 20.0
+#: A target that has not answered after this is left for a later tick.
+_QUESTION_S = 20.0
+_MAX_REQUESTS_A_TICK = 100
+_DATA_VERSION_TAG = "dagster/data_version"
+
+
+@dataclass
+class _Tick:
+    """What one tick collects."""
+
+    context: dg.SensorEvaluationContext
+    mast: MastAccess
+    cursor: ArchiveCursor
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    events: list[dg.AssetMaterialization] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        return _MAX_REQUESTS_A_TICK - len(self.requests)
+
+
+@dg.sensor(
+    name=ARCHIVE_SENSOR,
+    job_name=_VISITS.job,
+    minimum_interval_seconds=_INTERVAL_S,
+    description="Asks MAST for new or changed exposures of every archive target, and runs "
+    f"{_VISITS.job} for their visits.",
+)
+def new_mast_data_sensor(
+    context: dg.SensorEvaluationContext, hst_root: HstRoot, mast: dg.ResourceParam[MastAccess]
+) -> dg.SensorResult:
+    """Ask for each archive target in turn until time or room is used up."""
+    tick = _Tick(context, mast, ArchiveCursor.parse(context.cursor))
+    begun = time.monotonic()
+    targets = archive_targets(hst_root.path, context.log.warning)
+    turn = tick.cursor.in_turn(targets)
+    for number, target in enumerate(turn, start=1):
+        _look_at(tick, hst_root.workdir(target), targets[target])
+        tick.cursor.next_target = turn[number % len(turn)]
+        if tick.room <= 0 or time.monotonic() - begun > _TICK_S:
+            break
+    for target, state in tick.cursor.targets.items():
+        state.waiting *= target in targets  # retired, or no longer looked for
+    tick.cursor.written_at = time.time()
+    keys = [str(request.partition_key) for request in tick.requests]
+    return dg.SensorResult(
+        run_requests=tick.requests,
+        dynamic_partitions_requests=registrations(keys),
+        asset_events=tick.events,
+        cursor=tick.cursor.model_dump_json(),
+        skip_reason=None if tick.requests else "; ".join(tick.failures) or "nothing new",
+    )
+
+
+def _look_at(tick: _Tick, workdir: WorkDir, settings: Settings) -> None:
+    """Ask for one target and request what is due of it."""
+    state = tick.cursor.of(workdir.target)
+    try:
+        listing = _ask(workdir, settings)
+    except HstAssetsError as error:
+        tick.context.log.warning(f"{workdir.target}: {error}")
+        tick.failures.append(f"{workdir.target}: {error}")
+        state.waiting = 0  # nobody should wait for it
+        return
+    _announce(tick, workdir, state, listing)
+    visits = obtainable(listing.products, tick.mast.current_token())
+    due = state.due(listing, visits)
+    standing = _standing(workdir, listing) if due else frozenset()
+    requested = 0
+    for held in due:
+        if held.visit not in standing:
+            if tick.room <= 0:
+                break
+            tick.requests.append(_request(workdir.target, held))
+        state.take(listing, [held])
+        requested += 1
+    state.waiting = len(due) - requested
+    state.forget(listing, visits)
+
+
+def _request(target: str, held: VisitHoldings) -> dg.RunRequest:
+    return dg.RunRequest(run_key=run_key(target, held), partition_key=f"{target}/{held.visit}")
+
+
+def _ask(workdir: WorkDir, settings: Settings) -> Listing:
+    from hst_assets.archive.listing import current_listing, read_listing
+
+    try:
+        return _in_time(lambda: current_listing(workdir, settings), workdir.target)
+    except NothingFound:
+        listing = read_listing(workdir)
+        if listing is None:
+            raise
+        return listing
+
+
+def _in_time(ask: Callable[[], Listing], target: str) -> Listing:
+    """Ask, but wait for the answer only so long.
+
+    A question that takes longer is not broken off: its answer is written down, and serves a
+    later tick.
+    """
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mast")
+    question = executor.submit(ask)
+    try:
+        return question.result(timeout=_QUESTION_S)
+    except TimeoutError:
+        raise TransientFailure(
+            f"no answer after {_QUESTION_S:g} s",
+            where=target,
+            next_step="A later tick asks again",
+        ) from None
+    finally:
+        executor.shutdown(wait=False)
+
+
+def _announce(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listing) -> None:
+    """Tell Dagster of a listing that is not the last one: the file has changed under it."""
+    digest = listing_digest(listing)
+    if digest == state.listing:
+        return
+    state.listing = digest
+    tick.events.append(
+        dg.AssetMaterialization(
+            "archive_exposures",
+            partition=workdir.target,
+            description="asked by the sensor",
+            tags={_DATA_VERSION_TAG: digest},
+            metadata={"n_visits": len(listing.visits()), "n_files": len(listing.products)},
+        )
+    )
+
+
+def _standing(workdir: WorkDir, listing: Listing) -> frozenset[str]:
+    """The visits of which raw/ holds everything listed, and whose table was made."""
+    from hst_assets.archive.delivery import outstanding
+
+    wanting = outstanding(workdir, listing)
+    return frozenset(
+        visit
+        for visit in listing.visits()
+        if visit not in wanting
+        and product_path(workdir.root, _VISITS.assets[-1], f"{workdir.target}/{visit}").is_file()
+    )
+
+
+def awaited_targets(instance: dg.DagsterInstance) -> set[str]:
+    """Targets with visits that the running sensor will request in its next ticks."""
+    awaited: set[str] = set()
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        data = state.instigator_data
+        if (
+            state.instigator_name == ARCHIVE_SENSOR
+            and state.is_running
+            and isinstance(data, SensorInstigatorData)
+        ):
+            awaited |= ArchiveCursor.parse(data.cursor).awaited(time.time())
+    return awaited

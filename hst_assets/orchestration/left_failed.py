@@ -1,0 +1,91 @@
+"""What is left failed: checks over all partitions, made once a day behind the nightly sweeps.
+
+Each asset has a check `no_partition_left_failed`, which names partitions whose last run failed. The
+archive's listings have `everything_delivered`: raw/ holds all that they list. Both judge what the
+sweeps could not mend; targets that are retired are passed over.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+
+from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK, LEVELS, Level
+from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.resources import HstRoot
+from hst_assets.orchestration.runs import targets_of
+from hst_assets.orchestration.targets import active_targets, archive_targets
+
+__all__ = ["left_failed"]
+
+#: At most so many partitions are named.
+_NAMED = 20
+_LEVEL_OF = {asset: level for level in LEVELS for asset in level.assets}
+
+_FAILED_SPECS = [
+    dg.AssetCheckSpec(
+        FAILED_CHECK, asset=asset, description="The last run of no partition has failed (nightly)."
+    )
+    for asset in _LEVEL_OF
+]
+_DELIVERED_SPEC = dg.AssetCheckSpec(
+    DELIVERED_CHECK,
+    asset="archive_exposures",
+    description="raw/ holds everything that the archive's listings have (nightly).",
+)
+
+
+@dg.multi_asset_check(
+    name="left_failed_checks", specs=[*_FAILED_SPECS, _DELIVERED_SPEC], can_subset=True
+)
+def left_failed(
+    context: dg.AssetCheckExecutionContext, hst_root: HstRoot
+) -> Iterator[dg.AssetCheckResult]:
+    """Look through the instance for failed partitions, and through raw/ for what is missing."""
+    wanted = context.op_execution_context.selected_asset_check_keys
+    targets = set(active_targets(hst_root.path, context.log.warning))
+    for asset, level in _LEVEL_OF.items():
+        if dg.AssetCheckKey(dg.AssetKey(asset), FAILED_CHECK) in wanted:
+            failed = _failed(context.instance, asset, level)
+            active = [key for key in failed if targets_of([key]) <= targets]
+            yield _result(asset, FAILED_CHECK, active)
+    if _DELIVERED_SPEC.key in wanted:
+        missing = _undelivered(hst_root, context)
+        yield _result("archive_exposures", DELIVERED_CHECK, missing, dg.AssetCheckSeverity.WARN)
+
+
+def _failed(instance: dg.DagsterInstance, asset: str, level: Level) -> list[str]:
+    partitions = hst_visit if level.by_visit else hst_target
+    keys = instance.get_dynamic_partitions(str(partitions.name))
+    status = instance.get_status_by_partition(dg.AssetKey(asset), keys, partitions) or {}
+    return sorted(key for key, value in status.items() if value == AssetPartitionStatus.FAILED)
+
+
+def _undelivered(hst_root: HstRoot, context: dg.AssetCheckExecutionContext) -> list[str]:
+    from hst_assets.archive.delivery import outstanding
+    from hst_assets.archive.listing import read_listing
+
+    missing = []
+    for target in archive_targets(hst_root.path, context.log.warning):
+        workdir = hst_root.workdir(target)
+        listing = read_listing(workdir)
+        visits = outstanding(workdir, listing) if listing else {}
+        missing += [f"{target}/{visit} ({len(found)} files)" for visit, found in visits.items()]
+    return missing
+
+
+def _result(
+    asset: str,
+    check: str,
+    wanting: Sequence[str],
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    more = f" and {len(wanting) - _NAMED} more" if len(wanting) > _NAMED else ""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=check,
+        passed=not wanting,
+        severity=severity,
+        description=", ".join(wanting[:_NAMED]) + more if wanting else "none",
+        metadata={"count": len(wanting)},
+    )

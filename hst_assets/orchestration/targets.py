@@ -1,0 +1,210 @@
+"""Targets as the deployment knows them: added, listed, retired; which ones sensors look at.
+
+The settings of a target are files; Dagster knows it by its partitions. Retiring a target changes a
+setting only: its products, partitions and history stay, sensors and schedules pass it over, and
+it can be walked by hand. Adding it again takes that back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure
+from hst_assets.identifiers import validate_target
+from hst_assets.orchestration.partitions import register
+from hst_assets.orchestration.runs import bury_dead_runs, partitions_in_flight, targets_of
+from hst_assets.settings import Settings, load_settings, write_settings
+from hst_assets.workdir import WorkDir, targets_in
+
+__all__ = [
+    "TargetState",
+    "active_targets",
+    "add_target",
+    "archive_targets",
+    "list_targets",
+    "retire_target",
+]
+
+logger = logging.getLogger(__name__)
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """What is known of a target without asking anyone.
+
+    Attributes
+    ----------
+    target : str
+        Its name.
+    archive, retired : bool
+        Whether it is looked for at MAST; whether sensors and schedules pass it over.
+    n_visits, n_outstanding : int
+        Visits of raw/ and of the last listing together; listed files that raw/ lacks.
+    asked_mjd : float or None
+        When the archive was asked last (MJD, UTC).
+    in_flight : int
+        Partitions of it on which runs are queued or at work.
+    problem : str
+        Why the rest could not be told, such as settings that are not valid.
+    """
+
+    target: str
+    archive: bool = False
+    retired: bool = False
+    n_visits: int = 0
+    n_outstanding: int = 0
+    asked_mjd: float | None = None
+    in_flight: int = 0
+    problem: str = ""
+
+
+def add_target(
+    instance: dg.DagsterInstance, workdir: WorkDir, changes: Mapping[str, Mapping[str, Any]]
+) -> Settings:
+    """Make a target's work directory and settings, and register it with its visits.
+
+    A target that exists keeps what `changes` does not name; a retired one is taken up again.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+        Where partitions are registered.
+    workdir : WorkDir
+        Of the target.
+    changes : mapping
+        ``{section: {key: value}}``, as `hst_assets.settings.write_settings` takes them.
+
+    Raises
+    ------
+    BadConfiguration
+        If the settings would not be valid; they then stay as they were.
+    """
+    wanted = {section: dict(values) for section, values in changes.items()}
+    if workdir.settings_file.is_file() and load_settings(workdir).target.retired:
+        wanted.setdefault("target", {})["retired"] = None
+    settings = write_settings(workdir, wanted)
+    workdir.create()
+    register(instance, workdir.target, _known_visits(workdir))
+    return settings
+
+
+def retire_target(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
+    """Let sensors and schedules pass a target over from now on.
+
+    Raises
+    ------
+    TransientFailure
+        If runs of it are queued or at work, or a process works in its folder; nothing is changed.
+    BadConfiguration
+        If there is no such target.
+    """
+    workdir.existing()
+    bury_dead_runs(instance)
+    busy = sorted(_in_flight(instance, workdir.target))
+    if busy:
+        more = f" and {len(busy) - _NAMED} more" if len(busy) > _NAMED else ""
+        raise TransientFailure(
+            f"runs are in flight for {', '.join(busy[:_NAMED])}{more}",
+            where=workdir.target,
+            next_step="Wait until they are done, or stop them",
+        )
+    with workdir.alone():
+        write_settings(workdir, {"target": {"retired": True}})
+
+
+def list_targets(instance: dg.DagsterInstance, root: Path) -> list[TargetState]:
+    """The state of every target under `root`, by name."""
+    busy = partitions_in_flight(instance)
+    return [_state(WorkDir(root, target), busy) for target in active_targets(root, retired=True)]
+
+
+def active_targets(
+    root: Path,
+    warn: Callable[[str], None] = logger.warning,
+    *,
+    retired: bool = False,
+) -> list[str]:
+    """Targets under `root`, without those that are retired (unless these are wanted too).
+
+    A folder with a name that no target may have is passed over with a warning. A target whose
+    settings cannot be read stays: its runs say what is wrong.
+    """
+    return [
+        target
+        for target in targets_in(root)
+        if _may_be_target(target, warn) and (retired or not _is_retired(WorkDir(root, target)))
+    ]
+
+
+def archive_targets(
+    root: Path, warn: Callable[[str], None] = logger.warning
+) -> dict[str, Settings]:
+    """The targets that are looked for at MAST and not retired, with their settings."""
+    found = {}
+    for target in active_targets(root, warn):
+        try:
+            settings = load_settings(WorkDir(root, target))
+        except HstAssetsError as error:
+            warn(f"{target} passed over: {error}")
+            continue
+        if settings.archive.query:
+            found[target] = settings
+    return found
+
+
+def _may_be_target(name: str, warn: Callable[[str], None]) -> bool:
+    try:
+        validate_target(name)
+    except BadConfiguration as error:
+        warn(f"folder passed over: {error}")
+        return False
+    return True
+
+
+def _is_retired(workdir: WorkDir) -> bool:
+    try:
+        return load_settings(workdir).target.retired
+    except HstAssetsError:
+        return False
+
+
+def _in_flight(instance: dg.DagsterInstance, target: str) -> set[str]:
+    return {key for key in partitions_in_flight(instance) if targets_of([key]) == {target}}
+
+
+def _known_visits(workdir: WorkDir) -> set[str]:
+    from hst_assets.archive.listing import read_listing
+    from hst_assets.exposures.raw import visits_in
+
+    listing = read_listing(workdir)
+    return {*visits_in(workdir), *(listing.visits() if listing else ())}
+
+
+def _state(workdir: WorkDir, busy: set[str]) -> TargetState:
+    from hst_assets.archive.delivery import outstanding
+    from hst_assets.archive.listing import read_listing
+
+    in_flight = sum(targets_of([key]) == {workdir.target} for key in busy)
+    try:
+        settings = load_settings(workdir)
+        listing = read_listing(workdir) if settings.archive.query else None
+        missing = outstanding(workdir, listing) if listing else {}
+        return TargetState(
+            workdir.target,
+            archive=settings.archive.query,
+            retired=settings.target.retired,
+            n_visits=len(_known_visits(workdir)),
+            n_outstanding=sum(map(len, missing.values())),
+            asked_mjd=listing.asked_mjd if listing else None,
+            in_flight=in_flight,
+        )
+    except HstAssetsError as error:
+        return TargetState(workdir.target, in_flight=in_flight, problem=str(error))
