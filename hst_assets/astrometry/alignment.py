@@ -51,6 +51,7 @@ __all__ = ["make_aligned_visit", "make_target_alignment"]
 logger = logging.getLogger(__name__)
 
 STAGE = "aligned_exposures"
+EXPOSURE_STAGE = "aligned_exposure"
 TARGET_STAGE = "target_alignment"
 
 
@@ -89,7 +90,8 @@ def make_aligned_visit(
     -------
     Made
         Its product is the visit's alignment table (see `ALIGNMENT_COLUMNS`); the aligned copies
-        have records of their own, so that a new exposure aligns only itself.
+        have records of their own, so that a new exposure aligns only itself. Copies of exposures
+        that are no longer in use are taken away.
 
     Raises
     ------
@@ -122,6 +124,7 @@ def make_aligned_visit(
     def run() -> Result:
         if failures:
             raise joint_failure(failures, where=f"visit {visit}")
+        _remove_refused(workdir, table)
         return _write_visit(workdir, visit, settings, jobs, made)
 
     ran_any = any(each.ran for each in made)
@@ -132,6 +135,18 @@ def make_aligned_visit(
         run,
         redo=redo or ran_any or bool(failures),
     )
+
+
+def _remove_refused(workdir: WorkDir, table: QTable) -> None:
+    """Take away what an earlier run made of exposures that are not in use."""
+    for name in table["file"][~np.asarray(table["used"], dtype=bool)]:
+        product = workdir.aligned(str(name))
+        record = read_record(product)
+        if record is None or record.recipe.get("stage") != EXPOSURE_STAGE:
+            continue
+        logger.info("%s is no longer in use: its aligned copy is removed", name)
+        for path in (*record.paths(workdir), WorkDir.record(product)):
+            path.unlink(missing_ok=True)
 
 
 def _together(row: Any, rows: QTable, settings: Settings) -> list[str]:
@@ -168,7 +183,7 @@ def _job(
         if settings.alignment.hierarchical:
             how["drizzle_code_version"] = hierarchical.DRIZZLE_CODE_VERSION
             tools += hierarchical.TOOLS
-    recipe = Recipe("aligned_exposure", CODE_VERSION, inputs, how, tools)
+    recipe = Recipe(EXPOSURE_STAGE, CODE_VERSION, inputs, how, tools)
     target = Target(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
 
