@@ -11,6 +11,7 @@ import tomlkit
 from pydantic import ValidationError
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.settings.alignment import CatalogSettings
 from hst_assets.settings.fields import from_home
 from hst_assets.settings.sections import Settings
 from hst_assets.workdir import WorkDir, write_atomically
@@ -95,7 +96,8 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
     Raises
     ------
     BadConfiguration
-        If the result would not be valid; the file then stays as it was.
+        If the result would not be valid, or ``catalog.source`` is changed to a table that is not
+        there; the file then stays as it was.
     """
     path = workdir.settings_file
     _read_toml(path)  # what is no TOML is told by file and line
@@ -114,12 +116,21 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
             else:
                 table[key] = value
     try:
-        Settings.model_validate(_with_parameters_file(document.unwrap(), workdir))
+        result = Settings.model_validate(_with_parameters_file(document.unwrap(), workdir))
     except ValidationError as error:
         raise BadConfiguration(_explain(error), where=path) from error
+    if "source" in changes.get("catalog", {}):
+        _refuse_missing_catalogue(result, workdir)
     with write_atomically(path) as part:
         part.write_text(tomlkit.dumps(document))
     return load_settings(workdir)
+
+
+def _refuse_missing_catalogue(settings: Settings, workdir: WorkDir) -> None:
+    """A name mistyped is told now, and not by the alignment."""
+    source = settings.catalog.source
+    if source != CatalogSettings().source and not (workdir.base / source).is_file():
+        raise BadConfiguration("catalog.source is not there", where=workdir.base / source)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

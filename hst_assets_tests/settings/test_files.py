@@ -86,6 +86,22 @@ def test_a_wrong_change_leaves_the_file_as_it_was(workdir):
     assert workdir.settings_file.read_bytes() == before
 
 
+def test_a_catalogue_must_be_there_when_it_is_set(workdir):
+    with pytest.raises(BadConfiguration, match=r"mine\.csv: catalog\.source is not there"):
+        write_settings(workdir, {"catalog": {"source": "mine.csv"}})
+    assert not workdir.settings_file.exists()
+    (workdir.base / "mine.csv").write_text("ra,dec\n1,2\n")
+    assert write_settings(workdir, {"catalog": {"source": "mine.csv"}}).catalog.source.name
+
+
+def test_a_catalogue_that_went_away_does_not_lock_the_other_settings(workdir):
+    workdir.settings_file.write_text('[catalog]\nsource = "gone.csv"\n')
+    write_settings(workdir, {"selection": {"keep_short": True}})
+    assert load_settings(workdir).selection.keep_short
+    write_settings(workdir, {"catalog": {"source": None}})
+    assert load_settings(workdir).catalog == Settings().catalog
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("not toml", "not valid TOML"), ("target = 3\n", "'target' is not a section")],
