@@ -52,6 +52,7 @@ logger = logging.getLogger(__name__)
 _LOCK_POLL_S = 0.1
 #: A copy that is only the first choice is not waited for as long.
 _MAX_TRIES_OF_COPY = 2
+_NAME = re.compile(r"[a-z][a-z0-9]{8}_[a-z0-9]{3}\.fits")
 _MD5 = re.compile(r'"([0-9a-f]{32})"')
 
 
@@ -91,8 +92,9 @@ class FileFetcher:
         Raises
         ------
         TransientFailure, AccessRefused, NothingFound, UnusableInput
-            Why the last route did not bring it.
+            Why the last route did not bring it; the last also for a product with an odd name.
         """
+        _check_name(product.name)
         with self._alone(product.name):
             there = read_receipt(product, self.folder)
             if there is not None:
@@ -244,6 +246,12 @@ class _Job:
             next_step = "It is under exclusive access: give a token that may have it"
             next_step += " (MAST_API_TOKEN)"
         return type(error)(f"{error.what}{place}", where=self.product.name, next_step=next_step)
+
+
+def _check_name(name: str) -> None:
+    # Names come from a service and become paths.
+    if not _NAME.fullmatch(name):
+        raise UnusableInput(f"{name!r} is no name of an exposure's file")
 
 
 def _check_rootname(structure: FitsStructure, product: Product) -> None:

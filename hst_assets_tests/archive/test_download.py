@@ -1,0 +1,459 @@
+"""Products come whole and verified, whatever the service does to them, or not at all."""
+
+import hashlib
+import itertools
+import json
+import logging
+import multiprocessing
+import re
+import signal
+import threading
+import time
+import traceback
+
+import pytest
+
+from hst_assets.archive.credentials import Token
+from hst_assets.archive.download import Fetched, NotFetched, fetch
+from hst_assets.archive.holdings import Product
+from hst_assets.archive.received import read_receipt, receipt_of
+from hst_assets.failures import (
+    AccessRefused,
+    NothingFound,
+    TransientFailure,
+    UnusableInput,
+)
+from hst_assets.settings import ArchiveSettings
+from hst_assets_tests.stand_ins.file_service import FileService
+from hst_assets_tests.stand_ins.tiny_fits import tiny_fits
+
+SECRET = "good"
+ROOTS = [f"jtest0{number:02}q" for number in range(1, 9)]
+CONTENTS = {f"{root}_flc.fits": tiny_fits(root, checksum=True) for root in ROOTS}
+NAME = f"{ROOTS[0]}_flc.fits"
+CONTENT = CONTENTS[NAME]
+RELEASED_AGAIN = tiny_fits(ROOTS[0], seed=7, checksum=True)
+#: A tail that a cut leaves to be fetched, and a fault in it.
+CUT = 30_000
+
+
+@pytest.fixture
+def files():
+    service = FileService()
+    for name, content in CONTENTS.items():
+        service.hold(name, content)
+    with service.running():
+        yield service
+
+
+def product(root=ROOTS[0], **changes):
+    name = f"{root}_flc.fits"
+    described = {
+        "visit": root[:6], "rootname": root, "suffix": "flc", "uri": f"mast:HST/product/{name}",
+        "size": len(CONTENTS[name]), "data_rights": "PUBLIC", "release_mjd": 50000.0,
+        "detector_key": "acs_wfc", "filter": "F606W", "mjd_start": 49000.0, "exptime_s": 500.0,
+        "proposal": "12345", "ra_deg": 150.1, "dec_deg": 2.2,
+    }  # fmt: skip
+    return Product(**{**described, **changes})
+
+
+def settings(files, **changes):
+    faults = "+".join([*files.always.values(), *itertools.chain(*files.faults.values())])
+    is_silent = any(word in faults for word in ("silence", "stall", "drip"))
+    quick = {"first_wait_s": 0.01, "timeout_s": 0.3 if is_silent else 5.0, "max_tries": 3}
+    return ArchiveSettings(mast_url=files.url, s3_url=files.url, **{**quick, **changes})
+
+
+def bring(files, folder, wanted=None, *, token=None, n_workers=1, **changes):
+    """Fetch one product."""
+    [answer] = fetch(
+        [wanted or product()], folder, settings(files, **changes), token=token, n_workers=n_workers
+    )
+    return answer
+
+
+def left_in(folder):
+    """The files in the folder, but for receipts and locks."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def cut_short(files, folder):
+    """Leave a part behind, as a process does that was killed."""
+    files.faults[NAME] = [f"truncate:{CUT}"]
+    answer = bring(files, folder, max_tries=1)
+    assert isinstance(answer.failure, TransientFailure)
+    assert left_in(folder) == [f"{NAME}.part", f"{NAME}.part.json"]
+
+
+# ------------------------------------------------------------------------------ as it should go
+
+
+def test_a_file_comes_under_its_name_with_what_is_known_of_it(files, tmp_path):
+    answer = bring(files, tmp_path / "new" / "folder")
+    assert answer.path == tmp_path / "new" / "folder" / NAME
+    assert answer.path.read_bytes() == CONTENT
+    assert answer.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert (answer.size, answer.route, answer.n_tries) == (len(CONTENT), "mast", 1)
+    assert (answer.etag, answer.notes) == (files.files[NAME].etag, ())
+    assert left_in(answer.path.parent) == [NAME]
+
+
+def test_answers_are_in_the_order_of_the_question(files, tmp_path):
+    wanted = [product(root) for root in ROOTS]
+    files.always["jtest003q_flc.fits"] = "404"
+    files.faults[NAME] = ["stall:100"]  # the first comes last
+    answers = fetch(wanted, tmp_path, settings(files), n_workers=8)
+    assert [answer.product for answer in answers] == wanted
+    kinds = [type(answer) for answer in answers]
+    assert kinds == [Fetched, Fetched, NotFetched, *[Fetched] * 5]
+    assert fetch([], tmp_path, settings(files)) == []
+
+
+def test_progress_is_told_in_this_thread(files, tmp_path):
+    told = []
+    files.always[f"{ROOTS[1]}_flc.fits"] = "403"
+    wanted = [product(root) for root in ROOTS]
+
+    def progress(state):
+        assert threading.current_thread() is threading.main_thread()
+        told.append(state)
+
+    fetch(wanted, tmp_path, settings(files), progress=progress)
+    last = told[-1]
+    assert (last.n_files, last.n_done, last.n_failed) == (8, 8, 1)
+    total = sum(each.size for each in wanted)
+    assert last.bytes_total == total
+    assert last.bytes_done == total - wanted[1].size
+    assert [state.n_done for state in told] == sorted(state.n_done for state in told)
+    fetch([product(size=None)], tmp_path / "x", settings(files), progress=progress)
+    assert told[-1].bytes_total is None
+    assert told[-1].name == NAME
+
+
+def test_a_file_that_is_there_is_not_fetched_again(files, tmp_path):
+    first = bring(files, tmp_path)
+    assert bring(files, tmp_path) == first
+    assert read_receipt(product(), tmp_path) == first
+    assert len(files.requests) == 1
+
+
+@pytest.mark.parametrize("spoilt", ["version", "bytes", "size", "receipt", "file"])
+def test_a_file_that_is_not_the_one_is_fetched_again(files, tmp_path, spoilt):
+    path = bring(files, tmp_path).path
+    wanted = product(release_mjd=51000.0) if spoilt == "version" else product()
+    if spoilt in ("bytes", "size"):
+        path.write_bytes(CONTENT[:-1] + (b"x" if spoilt == "bytes" else b""))
+    if spoilt == "receipt":
+        receipt_of(path).write_text("{")
+    if spoilt == "file":
+        path.unlink()
+    assert bring(files, tmp_path, wanted).path.read_bytes() == CONTENT
+    assert len(files.requests) == 2
+
+
+# ---------------------------------------------------------------------------------- the faults
+
+#: Faults that pass, each with what comes after it.
+PASSING = [
+    "503", "503:0", "500", "429", "silence", "stall", "reset", "truncate", "drip",
+    "no_length+truncate", "no_etag+truncate", "no_etag+no_modified+reset", "short",
+    "no_etag+no_modified+no_length+truncate", "oversize", "wrong_bytes", "zeroed",
+    f"other:{ROOTS[1]}_flc.fits", "html", "html_full", "ignore_range", "wrong_range", "no_length", "change",
+]  # fmt: skip
+#: Those that last, with the failure they end in.
+LASTING = {
+    "503": TransientFailure, "silence": TransientFailure, "stall:100": TransientFailure,
+    "reset:100": TransientFailure, "truncate:100": TransientFailure, "drip": TransientFailure,
+    "no_length+truncate:4000": TransientFailure,
+    "401": AccessRefused, "403": AccessRefused, "404": NothingFound, "410": NothingFound,
+    "short": UnusableInput, "oversize": UnusableInput, "wrong_bytes": UnusableInput,
+    "zeroed": UnusableInput, "html": UnusableInput, "html_full": UnusableInput,
+    f"other:{ROOTS[1]}_flc.fits": UnusableInput,
+}  # fmt: skip
+NAMES = [f"{root}_flc.fits" for root in ROOTS]
+
+
+@pytest.mark.parametrize(
+    ("fault", "resumed"), [*itertools.product(PASSING, [False, True]), ("416", True)]
+)
+def test_a_fault_that_passes_leaves_the_right_file(files, tmp_path, fault, resumed):
+    files.next_versions[NAME] = [RELEASED_AGAIN]
+    if resumed:
+        cut_short(files, tmp_path)
+    files.faults[NAME] = [fault]
+    answer = bring(files, tmp_path)
+    assert isinstance(answer, Fetched)
+    assert answer.path.read_bytes() == files.files[NAME].content
+    assert left_in(tmp_path) == [NAME]
+
+
+@pytest.mark.parametrize("n_workers", [1, 8])
+@pytest.mark.parametrize("resumed", [False, True], ids=["whole", "resumed"])
+def test_many_files_with_a_fault_each(files, tmp_path, resumed, n_workers):
+    faults = ["503", "stall:5000", "reset", "truncate", "wrong_bytes", "oversize", "html", "429"]
+    for name, fault in zip(NAMES, faults, strict=True):
+        files.faults[name] = [f"truncate:{CUT}", fault] if resumed else [fault]
+    wanted = [product(root) for root in ROOTS]
+    answers = fetch(wanted, tmp_path, settings(files, max_tries=4), n_workers=n_workers)
+    assert [answer.path.read_bytes() for answer in answers] == list(CONTENTS.values())
+    if resumed:
+        assert [answer.resumed_bytes for answer in answers[:2]] == [CUT, CUT + 5000 - 1024]
+
+
+@pytest.mark.parametrize("n_workers", [1, 8])
+@pytest.mark.parametrize("fault", LASTING)
+def test_a_fault_that_lasts_is_told_and_no_file_appears(files, tmp_path, fault, n_workers):
+    files.always["*"] = fault
+    wanted = [product(root) for root in ROOTS[2 : 2 + (2 if n_workers == 8 else 1)]]
+    answers = fetch(wanted, tmp_path, settings(files, max_tries=2), n_workers=n_workers)
+    for each, answer in zip(wanted, answers, strict=True):
+        assert type(answer.failure) is LASTING[fault]
+        assert answer.failure.where == each.name
+    assert not [name for name in left_in(tmp_path) if name.endswith(".fits")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "tries"),
+    [("503", 3), ("reset", 3), ("401", 1), ("404", 1), ("wrong_bytes", 2), ("html", 2)],
+)
+def test_what_cannot_help_is_not_tried(files, tmp_path, fault, tries):
+    files.always[NAME] = fault
+    bring(files, tmp_path)
+    assert len(files.requests) == tries
+
+
+def test_nobody_there(tmp_path):
+    files = FileService()
+    files.url = "http://127.0.0.1:9"
+    assert isinstance(bring(files, tmp_path, max_tries=1).failure, TransientFailure)
+
+
+def test_a_folder_that_cannot_be_written(files, tmp_path):
+    (tmp_path / f"{NAME}.part").mkdir()
+    failure = bring(files, tmp_path).failure
+    assert isinstance(failure, TransientFailure)
+    assert "cannot be written" in str(failure)
+
+
+def test_a_file_that_changed_between_cut_and_resume_is_not_pieced_together(files, tmp_path):
+    cut_short(files, tmp_path)
+    files.hold(NAME, RELEASED_AGAIN, modified=1.8e9)
+    answer = bring(files, tmp_path)
+    assert answer.path.read_bytes() == RELEASED_AGAIN
+    assert answer.resumed_bytes == 0
+
+
+def test_a_part_of_an_earlier_release_is_not_continued(files, tmp_path):
+    cut_short(files, tmp_path)
+    assert bring(files, tmp_path, product(release_mjd=51000.0)).resumed_bytes == 0
+
+
+def test_pixels_that_changed_in_a_file_without_checksums_cannot_be_told(files, tmp_path):
+    files.hold(NAME, tiny_fits(ROOTS[0]))
+    files.faults[NAME] = ["wrong_bytes"]
+    answer = bring(files, tmp_path, product(size=len(tiny_fits(ROOTS[0]))))
+    assert answer.path.read_bytes() != tiny_fits(ROOTS[0])
+
+
+# ------------------------------------------------------------------ sizes that contradict others
+
+
+@pytest.mark.parametrize("size", [None, 7, 10**9])
+def test_a_wrong_size_in_the_product_list_does_not_hide_a_good_file(files, tmp_path, size):
+    answer = bring(files, tmp_path, product(size=size))
+    assert answer.path.read_bytes() == CONTENT
+    assert len(answer.notes) == (size is not None)
+    assert all(str(size) in note and str(len(CONTENT)) in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "always"),
+    [
+        (CONTENT, "no_length"),
+        (tiny_fits(ROOTS[0], nextend=False), ""),
+        (tiny_fits(ROOTS[0])[: -(-80 * 80 * 4 // 2880) * 2880 - 2880], ""),
+        (CONTENT + bytes(2880) + b"junk", ""),
+    ],
+    ids=["no length", "extensions not counted", "an extension less", "junk"],
+)
+def test_a_size_that_nothing_else_bears_out_is_refused(files, tmp_path, content, always):
+    files.hold(NAME, content)
+    files.always[NAME] = always
+    answer = bring(files, tmp_path, product(size=7))
+    assert isinstance(answer.failure, UnusableInput)
+    assert left_in(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------- two routes
+
+
+def test_public_files_come_from_s3_first_if_asked(files, tmp_path):
+    assert bring(files, tmp_path, s3=True).route == "s3"
+    assert [request.route for request in files.requests] == ["s3"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["404", "403", "503", "wrong_bytes:20000", "html", "stall:100", "truncate"]
+)
+def test_what_s3_does_not_give_comes_from_mast(files, tmp_path, fault):
+    files.always[f"s3/{NAME}"] = fault
+    answer = bring(files, tmp_path, s3=True)
+    assert answer.route == "mast"
+    assert answer.path.read_bytes() == CONTENT
+
+
+def test_the_md5_of_s3_tells_wrong_pixels_without_checksums(files, tmp_path):
+    plain = tiny_fits(ROOTS[0])
+    files.hold(NAME, plain)
+    files.always[f"s3/{NAME}"] = "wrong_bytes"
+    answer = bring(files, tmp_path, product(size=len(plain)), s3=True)
+    assert (answer.route, answer.path.read_bytes()) == ("mast", plain)
+
+
+def test_exclusive_files_are_not_looked_for_on_s3(files, tmp_path):
+    files.hold(NAME, CONTENT, rights="EXCLUSIVE_ACCESS")
+    wanted = product(data_rights="EXCLUSIVE_ACCESS")
+    assert bring(files, tmp_path, wanted, token=Token(SECRET), s3=True).route == "mast"
+    assert [request.route for request in files.requests] == ["mast"]
+
+
+# -------------------------------------------------------------------------------------- the token
+
+
+def test_exclusive_files_need_the_token(files, tmp_path):
+    files.hold(NAME, CONTENT, rights="EXCLUSIVE_ACCESS")
+    wanted = product(data_rights="EXCLUSIVE_ACCESS")
+    for token in (None, Token("another")):
+        failure = bring(files, tmp_path, wanted, token=token).failure
+        assert isinstance(failure, AccessRefused)
+        assert "MAST_API_TOKEN" in failure.next_step
+    assert bring(files, tmp_path, wanted, token=Token(SECRET)).path.read_bytes() == CONTENT
+
+
+def test_the_token_does_not_travel_with_a_redirection(files, tmp_path):
+    with FileService().running() as other:
+        other.hold(NAME, CONTENT)
+        files.always[NAME] = f"redirect:{other.url}"
+        assert isinstance(bring(files, tmp_path, token=Token(SECRET)), Fetched)
+        assert files.requests[0].headers["authorization"] == f"token {SECRET}"
+        assert "authorization" not in other.requests[0].headers
+
+
+def test_the_token_does_not_go_to_s3(files, tmp_path):
+    with FileService().running() as bucket:
+        bucket.always[NAME] = "404"
+        where = settings(files, s3=True).model_copy(update={"s3_url": bucket.url})
+        [answer] = fetch([product()], tmp_path, where, token=Token(SECRET))
+        assert answer.route == "mast"
+        assert "authorization" not in bucket.requests[0].headers
+
+
+def everything_about(error, seen=()):
+    """All that anyone could print of an exception and those behind it."""
+    if error is None or error in seen:
+        return ""
+    texts = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+    frames = traceback.walk_tb(error.__traceback__)
+    texts += [repr(frame.f_locals) for frame, _ in frames]
+    behind = (error.__cause__, error.__context__)
+    return "".join(texts) + "".join(everything_about(each, (*seen, error)) for each in behind)
+
+
+@pytest.mark.parametrize("fault", [*LASTING, "redirect:http://127.0.0.1:9"])
+def test_the_token_is_nowhere_to_be_read(files, tmp_path, fault, caplog):
+    secret = "s3cr3ts3cr3t"
+    caplog.set_level(logging.DEBUG)
+    files.tokens = {secret}
+    files.always[NAME] = fault
+    failure = bring(files, tmp_path, token=Token(secret), max_tries=2).failure
+    assert files.requests[0].headers["authorization"] == f"token {secret}"
+    assert secret not in everything_about(failure)
+    assert not [record for record in caplog.records if secret in repr(vars(record))]
+    assert not [path for path in tmp_path.iterdir() if secret.encode() in path.read_bytes()]
+
+
+# ------------------------------------------------------------------------- two at once, and none
+
+
+def fetch_in_child(url, folder, answers):
+    service = FileService()
+    service.url = url
+    answer = bring(service, folder, timeout_s=10)
+    answers.put((answer.sha256, answer.path.read_bytes() == CONTENT))
+
+
+def test_two_processes_do_not_mix_their_parts(files, tmp_path):
+    files.latency_s = 0.3
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    children = [
+        context.Process(target=fetch_in_child, args=(files.url, tmp_path, answers))
+        for _ in range(3)
+    ]
+    for child in children:
+        child.start()
+    assert [answers.get(timeout=60)[1] for _ in children] == [True] * 3
+    for child in children:
+        child.join()
+    assert len(files.requests) == 1
+
+
+def test_one_name_twice_in_one_call(files, tmp_path):
+    answers = fetch([product(), product()], tmp_path, settings(files), n_workers=2)
+    assert answers[0].sha256 == answers[1].sha256
+    assert len(files.requests) == 1
+
+
+def test_an_interrupt_stops_workers_and_keeps_parts(files, tmp_path):
+    files.always["*"] = "stall:20000"
+    wanted = [product(root) for root in ROOTS]
+
+    def interrupt(state):
+        if state.bytes_done >= 20000 * 4:
+            signal.raise_signal(signal.SIGINT)
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fetch(wanted, tmp_path, settings(files, timeout_s=50), progress=interrupt, n_workers=4)
+    assert time.monotonic() - start < 10
+    parts = list(tmp_path.glob("*.part"))
+    assert [part.stat().st_size for part in parts] == [20000] * 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch-")]
+    files.always.clear()
+    answers = fetch(wanted, tmp_path, settings(files))
+    assert [answer.resumed_bytes for answer in answers].count(20000) == 4
+
+
+def test_a_callback_that_fails_stops_the_workers(files, tmp_path):
+    files.always["*"] = "stall:20000"
+
+    def fail(state):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fetch([product()], tmp_path, settings(files, timeout_s=50), progress=fail)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch-")]
+
+
+@pytest.mark.parametrize(
+    "root",
+    ["../../x", "/../../etc/x", "jtest001q/", "..", "", "JTEST001Q", "jtest 01q", "jtest\n01q"],
+)
+def test_what_is_no_name_touches_no_file(files, tmp_path, root):
+    folder = tmp_path / "a" / "b"
+    failure = bring(files, folder, product(size=1, rootname=root, uri="x")).failure
+    assert type(failure) is UnusableInput
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+    assert not files.requests
+
+
+def test_nothing_is_said_of_what_the_service_calls_a_file(files, tmp_path):
+    """Names are made from rootname and suffix; what the service calls them is only asked for."""
+    files.hold("passwd", CONTENT)
+    wanted = product(uri="mast:HST/product/../../../etc/passwd")
+    answer = bring(files, tmp_path, wanted)
+    assert answer.path == tmp_path / NAME
+    assert re.fullmatch(
+        r"/api/v0\.1/Download/file\?uri=mast:HST/product/\.\./.*passwd", files.requests[0].path
+    )
+    assert json.loads(receipt_of(answer.path).read_text())["size"] == len(CONTENT)
