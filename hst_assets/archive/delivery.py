@@ -169,6 +169,13 @@ class _Unit:
     def replaces(self) -> bool:
         return any(part.case in (Case.CHANGED, Case.DAMAGED) for part in self.parts)
 
+    def may_be_outdated(self, part: Compared) -> bool:
+        """Whether it seems to stand beside a companion that the archive has replaced.
+
+        Flags of another release may have the same size; they are fetched along.
+        """
+        return part.case is Case.STANDS and any(each.case is Case.CHANGED for each in self.parts)
+
 
 @dataclass
 class _Job:
@@ -265,11 +272,16 @@ class _Job:
 
     def _fetch(self, units: Sequence[_Unit], *, anew: bool) -> list[_Unit]:
         """Fetch what the units lack; return those that are complete."""
-        lacking = [part for unit in units for part in unit.parts if self._lacks(part)]
+        lacking = [
+            part
+            for unit in units
+            for part in unit.parts
+            if self._lacks(part) or unit.may_be_outdated(part)
+        ]
         if not lacking:
             return []
         self.inbox.mkdir(parents=True, exist_ok=True)
-        stale = {part.product.name for part in lacking if anew or self._is_stale(part)}
+        stale = {part.product.name for part in lacking if anew or _is_stale(part)}
         came = {answer.product: answer for answer in self._answers(lacking, stale)}
         return [unit for unit in units if self._is_complete(unit, came)]
 
@@ -297,10 +309,6 @@ class _Job:
         path = self.inbox / fetched.product.name
         link_or_copy(fetched.path, path)
         return replace(fetched, path=path)
-
-    def _is_stale(self, part: Compared) -> bool:
-        """Whether a copy that an earlier delivery left may be the one that has been replaced."""
-        return part.origin is not None and part.origin.superseded
 
     def _is_complete(self, unit: _Unit, came: dict[Product, Fetched | NotFetched]) -> bool:
         answers = [came[product] for product in unit.products if product in came]
@@ -455,6 +463,11 @@ class _Job:
     def _note(self, text: str) -> None:
         self.notes.append(text)
         logger.warning(text)
+
+
+def _is_stale(part: Compared) -> bool:
+    """Whether a copy of the listed version may be the one that the archive has replaced."""
+    return part.case is Case.STANDS or (part.origin is not None and part.origin.superseded)
 
 
 def _now() -> datetime:

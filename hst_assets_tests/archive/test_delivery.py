@@ -1,0 +1,633 @@
+"""What the archive lists comes into raw/: whole, once, and safe against whatever happens."""
+
+import errno
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from hst_assets.archive import delivery as delivery_module
+from hst_assets.archive.delivery import outstanding
+from hst_assets.archive.download import NotFetched, fetch
+from hst_assets.archive.origins import change_origins, read_origins
+from hst_assets.exposures import ingest as ingest_module
+from hst_assets.exposures.ingest import ingest
+from hst_assets.exposures.raw import check_raw, raw_ledger
+from hst_assets.failures import (
+    AccessRefused,
+    BadConfiguration,
+    NothingFound,
+    TransientFailure,
+    UnusableInput,
+)
+from hst_assets.settings import load_settings
+from hst_assets_tests.archive.small_archive import (
+    SmallArchive,
+    blank,
+    delivered_names,
+    failures,
+    unchanged_names,
+)
+
+ONE, TWO, THREE = "jddd04ghq", "jddd04giq", "jddd04gjq"
+A, B, C = (f"{rootname}_flt.fits" for rootname in (ONE, TWO, THREE))
+PAIR = "ueee05ijm"
+C0M, C1M = f"{PAIR}_c0m.fits", f"{PAIR}_c1m.fits"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    with SmallArchive(tmp_path).running() as archive:
+        yield archive
+
+
+@pytest.fixture
+def stocked(archive):
+    """An archive with a visit of two exposures."""
+    archive.add(ONE)
+    archive.add(TWO)
+    return archive
+
+
+@pytest.fixture
+def delivered(stocked):
+    """Its visit is in raw/, and nobody has asked for anything since."""
+    assert failures(stocked.deliver()) == {}
+    stocked.asked()
+    return stocked
+
+
+def by_hand(archive, rootname, **version):
+    """Ingest another version of an exposure than the archive lists."""
+    other = SmallArchive(archive.folder)
+    (name,) = other.add(rootname, **version)
+    path = archive.folder / name
+    path.write_bytes(other.content(name))
+    ingest([path], archive.workdir, ra_deg=150.1, dec_deg=2.2)
+    return other.content(name)
+
+
+def left_in_staging(archive):
+    return sorted(path.name for path in archive.workdir.staging.rglob("*"))
+
+
+# ------------------------------------------------------------------------------ the good way
+
+
+def test_a_visit_comes_into_raw(stocked):
+    delivery = stocked.deliver()
+    assert delivered_names(delivery) == [A, B]
+    assert (delivery.unchanged, delivery.failed, delivery.notes) == ((), (), ())
+    assert stocked.in_raw() == stocked.as_served(A, B)
+    assert [file.name for file in check_raw(stocked.workdir, full=True)] == [A, B]
+
+
+def test_other_visits_are_left_alone(stocked):
+    stocked.add("jddd05gha")
+    stocked.deliver()
+    assert sorted(stocked.in_raw()) == [A, B]
+
+
+def test_nothing_is_left_in_staging(stocked):
+    stocked.deliver()
+    assert left_in_staging(stocked) == []
+
+
+def test_delivered_files_are_read_only_and_have_one_name(stocked):
+    stocked.deliver()
+    status = (stocked.workdir.raw / A).stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_nlink) == (0o444, 1)
+
+
+def test_a_rerun_asks_for_nothing(delivered):
+    delivery = delivered.deliver()
+    assert unchanged_names(delivery) == [A, B]
+    assert delivery.fetched == delivery.failed == ()
+    assert delivered.files.requests == []
+
+
+def test_only_what_is_new_is_fetched(delivered):
+    delivered.add(THREE)
+    delivery = delivered.deliver()
+    assert delivered_names(delivery) == [C]
+    assert unchanged_names(delivery) == [A, B]
+    assert delivered.asked() == [C]
+
+
+def test_a_wfpc2_pair_comes_together(archive):
+    archive.add(PAIR, "wfpc2")
+    delivery = archive.deliver("ueee05")
+    assert delivered_names(delivery) == [C0M, C1M]
+    assert archive.in_raw() == archive.as_served(C0M, C1M)
+    assert left_in_staging(archive) == []
+
+
+def test_a_file_that_is_gone_or_damaged_is_fetched_again(delivered):
+    (delivered.workdir.raw / A).unlink()
+    path = delivered.workdir.raw / B
+    path.chmod(0o644)
+    with path.open("r+b") as handle:
+        handle.seek(10_000)
+        handle.write(b"junk")
+    delivery = delivered.deliver()
+    assert sorted(delivered.asked()) == [A, B]
+    assert delivered.in_raw() == delivered.as_served(A, B)
+    assert len(delivery.notes) == 2
+    assert "replaced by the archive's" in delivery.notes[0]
+
+
+def test_one_file_of_a_pair_that_is_gone_comes_alone(archive):
+    archive.add(PAIR, "wfpc2")
+    archive.deliver("ueee05")
+    archive.asked()
+    for name in (C0M, C1M):
+        (archive.workdir.raw / name).unlink()
+        delivery = archive.deliver("ueee05")
+        assert archive.asked() == [name]
+        assert failures(delivery) == {}
+        assert archive.in_raw() == archive.as_served(C0M, C1M)
+        assert left_in_staging(archive) == []
+
+
+def test_an_exposure_listed_under_two_rootnames_comes_once(delivered):
+    delivered.add(f"{ONE[:8]}s", release=59001.0)
+    delivered.deliver()
+    assert delivered.asked() == [f"{ONE[:8]}s_flt.fits"]
+    assert sorted(delivered.in_raw()) == [A, B]  # under the name it has
+    delivered.deliver()
+    assert delivered.asked() == []
+
+
+# ------------------------------------------------------------------------------- re-releases
+
+
+def test_a_rerelease_of_another_size_replaces_the_file(delivered):
+    delivered.add(ONE, salt=1, side_pix=60)
+    delivery = delivered.deliver()
+    assert delivered_names(delivery) == [A]
+    assert delivered.in_raw() == delivered.as_served(A, B)
+    assert delivery.notes == (f"raw/{A} was an earlier version: replaced by the archive's",)
+    assert delivered.asked() == [A]
+    assert delivered.asked("HEAD") == []
+
+
+def test_a_later_release_of_the_same_bytes_costs_a_head(delivered):
+    delivered.change(A, release_mjd=59500.0)
+    delivery = delivered.deliver()
+    assert unchanged_names(delivery) == [A, B]
+    assert (delivered.asked("HEAD"), delivered.asked()) == ([A], [])
+    delivered.deliver()
+    assert delivered.files.requests == []
+
+
+def test_a_rerelease_of_the_same_size_is_noticed_when_its_release_moves(delivered):
+    delivered.add(ONE, salt=1, release=59500.0)
+    delivered.deliver()
+    assert (delivered.asked("HEAD"), delivered.asked()) == ([A], [A])
+    assert delivered.in_raw() == delivered.as_served(A, B)
+
+
+def test_a_rerelease_that_only_the_etag_tells_is_noticed_in_time(delivered):
+    delivered.add(ONE, salt=1)  # size and release as they were
+    delivered.deliver()
+    assert delivered.files.requests == []
+    delivered.archive_settings["recheck_after_days"] = 0
+    delivered.deliver()
+    assert sorted(delivered.asked("HEAD")) == [A, B]
+    assert delivered.asked() == [A]
+    assert delivered.in_raw() == delivered.as_served(A, B)
+
+
+def test_refetch_asks_for_all_and_transfers_what_changed(delivered):
+    delivered.add(ONE, salt=1)
+    delivery = delivered.deliver(refetch=True)
+    assert delivered_names(delivery) == [A]
+    assert unchanged_names(delivery) == [B]
+    assert delivered.in_raw() == delivered.as_served(A, B)
+
+
+def test_refetch_transfers_what_cannot_be_told_unchanged(stocked):
+    stocked.files.always["*"] = "no_etag+no_modified"
+    stocked.deliver()
+    stocked.asked()
+    delivery = stocked.deliver(refetch=True)
+    assert sorted(stocked.asked()) == [A, B]
+    assert failures(delivery) == {}
+    assert stocked.in_raw() == stocked.as_served(A, B)
+
+
+@pytest.mark.parametrize("fault", ["truncate", "wrong", "blank"])
+def test_the_old_file_stays_while_the_new_one_is_no_good(delivered, fault):
+    was = delivered.in_raw()
+    delivered.add(ONE, salt=1, side_pix=60)
+    if fault == "truncate":
+        delivered.files.always[A] = "truncate"
+    elif fault == "wrong":
+        delivered.files.always[A] = "html_full"
+    else:
+        delivered.hold(A, blank(delivered.content(A)))
+    delivery = delivered.deliver()
+    assert failures(delivery) == {A: "TransientFailure" if fault == "truncate" else "UnusableInput"}
+    assert delivered.in_raw() == was
+    assert A in str(delivery.failed[0].failure)
+    with pytest.raises((TransientFailure, UnusableInput), match=A):
+        delivery.raise_if_incomplete()
+    check_raw(delivered.workdir, full=True)
+
+
+def test_a_pair_is_replaced_together_or_not_at_all(archive):
+    archive.add(PAIR, "wfpc2")
+    archive.deliver("ueee05")
+    was = archive.in_raw()
+    archive.add(PAIR, "wfpc2", side_pix=50)
+    archive.files.always[C1M] = "503"
+    delivery = archive.deliver("ueee05")
+    assert failures(delivery) == {C0M: "TransientFailure", C1M: "TransientFailure"}
+    assert f"companion {C1M}" in str(delivery.failed[1].failure)
+    assert archive.in_raw() == was
+    archive.asked()
+    del archive.files.always[C1M]
+    assert delivered_names(archive.deliver("ueee05")) == [C0M, C1M]
+    assert archive.asked() == [C1M]  # its companion had come
+    assert archive.in_raw() == archive.as_served(C0M, C1M)
+    assert left_in_staging(archive) == []
+
+
+# ------------------------------------------------------------------ refused, and remembered
+
+
+def test_bytes_that_were_refused_are_not_fetched_every_night(stocked):
+    stocked.hold(A, blank(stocked.content(A)))
+    first = stocked.deliver()
+    assert stocked.asked().count(A) == 1
+    second = stocked.deliver()
+    assert stocked.files.requests == []
+    assert failures(first) == failures(second) == {A: "UnusableInput"}
+    assert [each.remembered for each in (*first.failed, *second.failed)] == [False, True]
+    assert "zero everywhere" in str(second.failed[0].failure)
+    assert sorted(stocked.in_raw()) == [B]
+
+
+@pytest.mark.parametrize("how", ["changed", "refetch", "in time"])
+def test_what_was_refused_is_tried_again(stocked, how):
+    good = stocked.content(A)
+    stocked.hold(A, blank(good))
+    if how == "in time":
+        stocked.archive_settings["recheck_after_days"] = 0
+    stocked.deliver()
+    stocked.hold(A, good, release=59500.0 if how == "changed" else 59000.0)
+    delivery = stocked.deliver(refetch=how == "refetch")
+    assert failures(delivery) == {}
+    assert stocked.in_raw() == stocked.as_served(A, B)
+    assert read_origins(stocked.workdir).refused == {}
+
+
+def test_a_pair_with_a_refused_file_is_not_fetched_by_halves(archive):
+    archive.add(PAIR, "wfpc2")
+    archive.files.always[C1M] = "html_full"
+    archive.deliver("ueee05")
+    archive.asked()
+    delivery = archive.deliver("ueee05")
+    assert archive.files.requests == []
+    assert failures(delivery) == {C0M: "UnusableInput", C1M: "UnusableInput"}
+    assert archive.in_raw() == {}
+
+
+def test_passing_failures_and_refused_access_are_not_remembered(stocked):
+    stocked.files.always[A] = "503"
+    stocked.files.always[B] = "403"
+    first = stocked.deliver()
+    assert failures(first) == {A: "TransientFailure", B: "AccessRefused"}
+    stocked.files.always.clear()
+    assert delivered_names(stocked.deliver()) == [A, B]
+
+
+# -------------------------------------------------------------------------- files by hand
+
+
+def test_a_file_of_another_size_that_was_ingested_by_hand_is_kept_and_told(stocked):
+    own = by_hand(stocked, ONE, salt=7, side_pix=50)
+    delivery = stocked.deliver()
+    assert unchanged_names(delivery) == [A]
+    assert stocked.in_raw()[A] == own
+    assert "ingested by hand" in delivery.notes[0]
+    assert outstanding(stocked.workdir, stocked.listing()) == {}
+
+
+def test_on_demand_the_archives_file_takes_the_place_of_one_by_hand(stocked):
+    by_hand(stocked, ONE, salt=7)
+    delivery = stocked.deliver(refetch=True)
+    assert stocked.in_raw() == stocked.as_served(A, B)
+    assert f"raw/{A} was ingested by hand: replaced by the archive's" in delivery.notes
+
+
+def test_a_file_by_hand_with_the_archives_bytes_is_the_archives(stocked):
+    by_hand(stocked, ONE)
+    stocked.deliver(refetch=True)
+    stocked.add(ONE, salt=1, side_pix=50)
+    stocked.deliver()
+    assert stocked.in_raw() == stocked.as_served(A, B)
+
+
+def test_a_file_that_a_human_replaced_is_not_the_archives_any_more(delivered):
+    other = SmallArchive(delivered.folder)
+    other.add(ONE, salt=9)
+    path = delivered.folder / A
+    path.write_bytes(other.content(A))
+    ingest([path], delivered.workdir, replace=True)
+    delivered.add(ONE, salt=1, side_pix=50)
+    delivery = delivered.deliver()
+    assert delivered.in_raw()[A] == other.content(A)
+    assert "ingested by hand" in delivery.notes[0]
+
+
+def test_a_file_in_raw_that_nobody_verified_is_not_overwritten(stocked):
+    stocked.workdir.create()
+    (stocked.workdir.raw / A).write_bytes(b"notes of mine")
+    delivery = stocked.deliver()
+    assert failures(delivery) == {A: "UnusableInput"}
+    assert "put there by hand" in str(delivery.failed[0].failure)
+    assert (stocked.workdir.raw / A).read_bytes() == b"notes of mine"
+
+
+def test_a_withdrawn_product_is_kept_and_told(delivered):
+    del delivered.products[A]
+    delivery = delivered.deliver()
+    assert sorted(delivered.in_raw()) == [A, B]
+    assert [note for note in delivery.notes if A in note and "kept" in note]
+    assert unchanged_names(delivery) == [B]
+
+
+# ---------------------------------------------------------------------------- what is asked
+
+
+def test_a_visit_that_is_not_listed_is_told(stocked):
+    with pytest.raises(NothingFound, match="jddd99"):
+        stocked.deliver("jddd99")
+
+
+def test_a_visit_that_is_only_in_raw_stays(stocked):
+    by_hand(stocked, "jddd06ghq")
+    delivery = stocked.deliver("jddd06")
+    assert (delivery.fetched, delivery.failed) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rootname", "../../evi"),
+        ("rootname", "jddd04/gq"),
+        ("suffix", "../x"),
+        ("suffix", "raw"),
+        ("detector_key", "../hrc"),
+        ("ra_deg", float("nan")),
+    ],
+)
+def test_a_name_never_leads_outside(stocked, field, value):
+    stocked.change(A, **{field: value})
+    stocked.archive_settings["tree"] = str(stocked.folder / "tree")
+    delivery = stocked.deliver()
+    assert [type(each.failure) for each in delivery.failed] == [UnusableInput]
+    assert stocked.asked() == [B]
+    assert sorted(path.name for path in stocked.folder.iterdir()) == ["root", "tree"]
+
+
+def test_the_position_is_that_of_the_first_delivery_and_stays(stocked):
+    stocked.deliver()
+    first = load_settings(stocked.workdir).target
+    stocked.add("jddd05ghq")
+    stocked.change("jddd05ghq_flt.fits", ra_deg=10.0)
+    stocked.deliver("jddd05")
+    assert (first.ra_deg, first.dec_deg) == (150.1, 2.2)
+    assert load_settings(stocked.workdir).target == first
+
+
+def test_exclusive_files_need_a_token(stocked):
+    from hst_assets.archive.credentials import Token
+
+    stocked.add(THREE, rights="EXCLUSIVE_ACCESS")
+    delivery = stocked.deliver()
+    assert failures(delivery) == {C: "AccessRefused"}
+    with pytest.raises(AccessRefused, match=C):
+        delivery.raise_if_incomplete()
+    assert delivered_names(stocked.deliver(token=Token("good"))) == [C]
+    assert "good" not in stocked.workdir.origins.read_text()
+
+
+# ------------------------------------------------------------------------- the last word
+
+
+def test_outstanding_is_what_is_not_in_raw_as_listed(stocked):
+    stocked.add("jddd05ghq")
+    visits = outstanding(stocked.workdir, stocked.listing())
+    names = {visit: [each.name for each in found] for visit, found in visits.items()}
+    assert names == {"jddd04": [A, B], "jddd05": ["jddd05ghq_flt.fits"]}
+    stocked.deliver()
+    assert list(outstanding(stocked.workdir, stocked.listing())) == ["jddd05"]
+    stocked.change(A, size=1)
+    assert [each.name for each in outstanding(stocked.workdir, stocked.listing())["jddd04"]] == [A]
+
+
+def test_the_sweep_leaves_out_what_was_refused(stocked):
+    stocked.hold(A, blank(stocked.content(A)))
+    stocked.deliver()
+    listing = stocked.listing()
+    assert [each.name for each in outstanding(stocked.workdir, listing)["jddd04"]] == [A]
+    assert outstanding(stocked.workdir, listing, refused=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("faults", "kind"),
+    [
+        (("503", "503"), TransientFailure),
+        (("503", "404"), NothingFound),
+        (("404", "403"), AccessRefused),
+        (("503", "html"), UnusableInput),
+    ],
+)
+def test_the_kind_of_what_is_raised(stocked, faults, kind):
+    stocked.files.always.update(zip((A, B), faults, strict=True))
+    delivery = stocked.deliver()
+    with pytest.raises(kind) as caught:
+        delivery.raise_if_incomplete()
+    assert type(caught.value) is kind
+    assert A in str(caught.value)
+    assert B in str(caught.value)
+
+
+def test_unusable_files_may_be_let_pass(stocked):
+    stocked.files.always[A] = "html"
+    stocked.deliver().raise_if_incomplete(but_unusable=True)
+    stocked.files.always[B] = "503"
+    (stocked.workdir.raw / B).unlink()
+    with pytest.raises(TransientFailure, match=B) as caught:
+        stocked.deliver().raise_if_incomplete(but_unusable=True)
+    assert A not in str(caught.value)
+
+
+# ------------------------------------------------------------------- killed, full, at once
+
+
+_CHILD = """
+import os, pickle, signal, sys
+from hst_assets.archive import delivery
+from hst_assets.exposures import ingest
+
+def die(*args, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with open(sys.argv[1], "rb") as handle:
+    workdir, settings, listing = pickle.load(handle)
+{patch}
+delivery.deliver(workdir, "jddd04", settings, listing=listing)
+"""
+_PATCHES = {
+    "in transfer": "",
+    "before ingest": "delivery.ingest = die",
+    "before the ledger": "ingest.write_ledger = die",
+    "after ingest": "delivery._Job._settle = die",
+    "before the staging is cleared": "delivery._Job._clear_inbox = die",
+}
+
+
+def child(archive, patch=""):
+    ticket = archive.folder / "ticket"
+    ticket.write_bytes(pickle.dumps((archive.workdir, archive.settings(), archive.listing())))
+    return subprocess.Popen([sys.executable, "-c", _CHILD.format(patch=patch), str(ticket)])
+
+
+def wait_until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rerelease", [False, True])
+@pytest.mark.parametrize("moment", list(_PATCHES))
+def test_a_killed_delivery_is_finished_by_the_next(stocked, moment, rerelease):
+    if rerelease:
+        stocked.deliver()
+        stocked.add(ONE, salt=1, side_pix=60)
+        stocked.add(TWO, salt=1, side_pix=60)
+        stocked.asked()
+    if moment == "in transfer":
+        stocked.files.faults[B] = ["stall"]
+    process = child(stocked, _PATCHES[moment])
+    if moment == "in transfer":
+        inbox = stocked.workdir.staging / "jddd04"
+        wait_until(lambda: (inbox / A).exists() and (inbox / f"{B}.part").exists())
+        process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    assert set(stocked.asked()) == {A, B}
+    delivery = stocked.deliver()
+    assert failures(delivery) == {}
+    assert stocked.in_raw() == stocked.as_served(A, B)
+    assert stocked.asked() == ([B] if moment == "in transfer" else [])
+    assert [file.name for file in check_raw(stocked.workdir, full=True)] == [A, B]
+    origins = read_origins(stocked.workdir)
+    assert all(origins.of(file) for file in raw_ledger(stocked.workdir))
+    stocked.deliver()
+    assert left_in_staging(stocked) == []
+    assert outstanding(stocked.workdir, stocked.listing()) == {}
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_fetch_each_file_once(stocked):
+    stocked.files.latency_s = 0.3
+    processes = [child(stocked) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert sorted(stocked.asked()) == [A, B]
+    assert stocked.in_raw() == stocked.as_served(A, B)
+    check_raw(stocked.workdir, full=True)
+
+
+def test_visits_are_delivered_side_by_side(stocked):
+    stocked.add("jddd05ghq")
+    stocked.files.latency_s = 0.1
+    visits = ["jddd04", "jddd05"]
+    deliveries = {}
+
+    def run(visit):
+        deliveries[visit] = stocked.deliver(visit)
+
+    threads = [threading.Thread(target=run, args=(visit,)) for visit in visits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [failures(deliveries[visit]) for visit in visits] == [{}, {}]
+    assert stocked.in_raw() == stocked.as_served()
+    assert len(read_origins(stocked.workdir).files) == 3
+
+
+def test_an_ingest_by_hand_does_not_hurt_a_download_under_way(stocked):
+    stocked.files.faults[A] = ["stall"]
+
+    def fetch_with_an_ingest(products, folder, settings, **options):
+        answers = fetch(products, folder, settings, **options)
+        by_hand(stocked, "jddd06ghq")
+        return answers
+
+    stocked.archive_settings |= {"timeout_s": 0.3, "max_tries": 1}
+    assert failures(stocked.deliver(fetcher=fetch_with_an_ingest)) == {A: "TransientFailure"}
+    assert f"{A}.part" in left_in_staging(stocked)
+    stocked.asked()
+    delivery = stocked.deliver()
+    assert delivery.fetched[0].resumed_bytes > 0
+    assert stocked.in_raw()[A] == stocked.content(A)
+
+
+def no_room(*args, **options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("place", ["ingest", "origins", "ledger"])
+def test_a_full_disk_is_told(stocked, monkeypatch, place):
+    with monkeypatch.context() as patch:
+        if place == "ingest":
+            patch.setattr(ingest_module.os, "link", no_room)
+        elif place == "ledger":
+            patch.setattr(ingest_module, "write_ledger", no_room)
+        else:
+            patch.setattr(delivery_module, "change_origins", no_room)
+        with pytest.raises(TransientFailure, match="No space left") as caught:
+            stocked.deliver().raise_if_incomplete()
+        assert "Make room" in str(caught.value)
+    stocked.asked()
+    delivery = stocked.deliver()
+    assert failures(delivery) == {}
+    assert stocked.asked() == []  # what had come is kept, and is not blamed
+    assert stocked.in_raw() == stocked.as_served(A, B)
+
+
+def test_a_folder_that_may_not_be_written_to_is_told(stocked, monkeypatch):
+    def forbidden(*args, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "raw")
+
+    monkeypatch.setattr(delivery_module, "change_origins", forbidden)
+    with pytest.raises(BadConfiguration, match="Permission denied"):
+        stocked.deliver()
+
+
+def test_what_a_fetcher_reports_is_passed_on(stocked):
+    def gone(products, folder, settings, **options):
+        return [NotFetched(each, NothingFound("not there", where=each.name)) for each in products]
+
+    delivery = stocked.deliver(fetcher=gone)
+    assert failures(delivery) == {A: "NothingFound", B: "NothingFound"}
+    assert read_origins(stocked.workdir).refused == {}
+
+
+def test_what_is_known_of_other_visits_is_kept(delivered):
+    delivered.add("jddd05ghq")
+    delivered.deliver("jddd05")
+    with change_origins(delivered.workdir) as origins:
+        assert len(origins.files) == 3

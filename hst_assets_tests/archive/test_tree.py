@@ -1,0 +1,208 @@
+"""A tree of fetched files is shared by targets, and what is damaged in it is replaced."""
+
+import errno
+import os
+import shutil
+import threading
+
+import pytest
+
+from hst_assets.archive import tree as tree_module
+from hst_assets.archive.received import receipt_of
+from hst_assets.archive.tree import link_or_copy, path_in_tree
+from hst_assets.exposures.archive_tree import exposures_near
+from hst_assets.exposures.raw import check_raw
+from hst_assets.workdir import WorkDir
+from hst_assets_tests.archive.small_archive import (
+    DEC,
+    RA,
+    SmallArchive,
+    blank,
+    delivered_names,
+    failures,
+)
+
+A, B = "jddd04ghq_flt.fits", "jddd04giq_flt.fits"
+C0M, C1M = "ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    with SmallArchive(tmp_path).running() as archive:
+        archive.add("jddd04ghq")
+        archive.add("jddd04giq")
+        archive.archive_settings["tree"] = str(tmp_path / "tree")
+        yield archive
+
+
+@pytest.fixture
+def filled(archive):
+    """The tree has the visit; the next target begins with nothing."""
+    archive.deliver()
+    archive.asked()
+    archive.workdir = WorkDir(archive.workdir.root, "other")
+    return archive
+
+
+def in_tree(archive, name=A):
+    return path_in_tree(archive.folder / "tree", archive.products[name])
+
+
+def test_files_lie_as_hst123_lays_them(filled):
+    folder = filled.folder / "tree" / "ACS" / "HRC" / "150"
+    assert in_tree(filled) == folder / A
+    assert sorted(path.name for path in folder.glob("*.fits")) == [A, B]
+
+
+def test_the_reader_finds_them(filled):
+    assert exposures_near(filled.folder / "tree", RA, DEC) == [in_tree(filled), in_tree(filled, B)]
+
+
+@pytest.mark.parametrize(
+    ("key", "ra", "folder"),
+    [("wfpc2", 359.7, "WFPC2/WFPC2/360"), ("wfc3_uvis", 0.2, "WFC3/UVIS/0")],
+)
+def test_the_folder_is_named_by_the_rounded_right_ascension(archive, key, ra, folder):
+    archive.change(A, detector_key=key, ra_deg=ra)
+    assert in_tree(archive) == archive.folder / "tree" / folder / A
+
+
+def test_raw_has_links_to_the_tree(filled):
+    raw = WorkDir(filled.workdir.root, "field").raw / A
+    assert raw.samefile(in_tree(filled))
+
+
+def test_another_target_fetches_nothing(filled):
+    delivery = filled.deliver()
+    assert delivered_names(delivery) == [A, B]
+    assert filled.files.requests == []
+    assert filled.in_raw() == filled.as_served(A, B)
+    assert (filled.workdir.raw / A).stat().st_nlink == 3
+
+
+def test_on_another_file_system_raw_has_copies(filled, monkeypatch):
+    def other_device(source, destination):
+        if "tree" in str(source):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return link(source, destination)
+
+    link = os.link
+    monkeypatch.setattr(tree_module.os, "link", other_device)
+    filled.deliver()
+    assert filled.in_raw() == filled.as_served(A, B)
+    assert not (filled.workdir.raw / A).samefile(in_tree(filled))
+
+
+def test_a_link_that_fails_otherwise_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        link_or_copy(tmp_path / "nothing", tmp_path / "somewhere")
+
+
+@pytest.mark.parametrize("damage", ["bytes", "short"])
+def test_a_damaged_file_is_replaced(filled, damage):
+    path = in_tree(filled)
+    path.chmod(0o644)
+    with path.open("r+b") as handle:
+        if damage == "short":
+            handle.truncate(5000)
+        else:
+            handle.seek(9000)
+            handle.write(b"junk")
+    filled.deliver()
+    assert filled.asked() == [A]
+    assert path.read_bytes() == filled.content(A)
+    assert filled.in_raw() == filled.as_served(A, B)
+
+
+def test_a_file_without_receipt_is_looked_at_and_taken(filled):
+    receipt_of(in_tree(filled)).unlink()
+    filled.deliver()
+    assert filled.files.requests == []
+    assert filled.in_raw() == filled.as_served(A, B)
+
+
+@pytest.mark.parametrize("fault", ["truncated", "other exposure", "other size", "blank"])
+def test_a_file_without_receipt_that_is_no_good_is_replaced(filled, fault):
+    path = in_tree(filled)
+    receipt_of(path).unlink()
+    other = SmallArchive(filled.folder)
+    other.add("jddd04ghq", side_pix=60)
+    content = {
+        "truncated": filled.content(A)[:-2880],
+        "other exposure": filled.content(B),
+        "other size": other.content(A),
+        "blank": blank(filled.content(A)),
+    }[fault]
+    path.unlink()
+    path.write_bytes(content)
+    delivery = filled.deliver()
+    assert failures(delivery) == {}
+    assert filled.asked() == [A]
+    assert path.read_bytes() == filled.content(A)
+    assert filled.in_raw() == filled.as_served(A, B)
+
+
+def test_a_rerelease_replaces_the_file_in_the_tree(filled):
+    first = WorkDir(filled.workdir.root, "field").raw / A
+    was = first.read_bytes()
+    filled.add("jddd04ghq", salt=1, side_pix=60)
+    filled.deliver()
+    assert in_tree(filled).read_bytes() == filled.content(A)
+    assert filled.in_raw()[A] == filled.content(A)
+    assert first.read_bytes() == was  # until its own delivery
+
+
+def test_a_rerelease_that_only_the_etag_tells_is_fetched_into_the_tree(filled):
+    filled.deliver()
+    filled.add("jddd04ghq", salt=1)
+    filled.archive_settings["recheck_after_days"] = 0
+    filled.deliver()
+    assert filled.asked() == [A]
+    assert in_tree(filled).read_bytes() == filled.in_raw()[A] == filled.content(A)
+
+
+def test_a_rerelease_that_fails_leaves_the_tree_as_it_was(filled):
+    was = in_tree(filled).read_bytes()
+    filled.add("jddd04ghq", salt=1, side_pix=60)
+    filled.files.always[A] = "html_full"
+    assert failures(filled.deliver()) == {A: "UnusableInput"}
+    assert in_tree(filled).read_bytes() == was
+
+
+def test_a_wfpc2_pair_lies_side_by_side(archive):
+    archive.add("ueee05ijm", "wfpc2")
+    assert failures(archive.deliver("ueee05")) == {}
+    assert in_tree(archive, C0M).parent == in_tree(archive, C1M).parent
+    archive.add("ueee05ijm", "wfpc2", salt=1, release=59500.0)
+    archive.deliver("ueee05")
+    assert archive.in_raw() == archive.as_served(C0M, C1M)
+
+
+def test_two_targets_at_once_share_one_transfer(archive):
+    archive.files.latency_s = 0.2
+    others = [WorkDir(archive.workdir.root, name) for name in ("one", "two")]
+    done = {}
+
+    def run(workdir):
+        from hst_assets.archive.delivery import deliver
+
+        done[workdir.target] = deliver(
+            workdir, "jddd04", archive.settings(), listing=archive.listing()
+        )
+
+    threads = [threading.Thread(target=run, args=(workdir,)) for workdir in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(archive.asked()) == [A, B]
+    for workdir in others:
+        assert failures(done[workdir.target]) == {}
+        check_raw(workdir, full=True)
+
+
+def test_a_tree_that_was_moved_is_believed(filled):
+    shutil.move(filled.folder / "tree", filled.folder / "moved")
+    filled.archive_settings["tree"] = str(filled.folder / "moved")
+    filled.deliver()
+    assert filled.files.requests == []
