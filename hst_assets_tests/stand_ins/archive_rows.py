@@ -72,6 +72,7 @@ SEPARATED = ("obs_collection", "project", "filters", "wavelength_region", "targe
 
 _TYPES = {"float": "double", "int": "int", "boolean": "boolean", "string": "char"}
 _LONG = ("obsid", "objID")
+_SINGLE = ("distance", "srcDen")
 
 #: Suffixes of the files beside the wanted ones: (suffix, kind of product).
 OTHER_FILES = {
@@ -110,7 +111,7 @@ def columns_config():
     """The description of the columns of ``Mast.Caom.Cone`` that clients make their filters by."""
     columns = {"_selected_": {"text": "selected", "type": "boolean", "hidden": True}}
     for name, kind in {**OBSERVATION_FIELDS, **POSITION_FIELDS}.items():
-        said = "long" if name in _LONG else "float" if name == "distance" else _TYPES[kind]
+        said = "long" if name in _LONG else "float" if name in _SINGLE else _TYPES[kind]
         columns[name] = {"text": name, "vot.datatype": said}
         if name in SEPARATED:
             columns[name]["separator"] = ";"

@@ -28,17 +28,21 @@ def route_of(body):
     """A label of the request, such as ``caom.cone``, ``caom.filtered.position``, ``caom.count``."""
     try:
         request = request_of(body)
-        if request["params"].get("columns") == "COUNT_BIG(*)":
-            return "caom.count"
-        return request["service"].removeprefix("Mast.").lower()
+        counts = request["params"].get("columns") == "COUNT_BIG(*)"
+        service = request["service"].lower()
     except (KeyError, ValueError):
-        return "caom.unreadable"
+        return "caom.unknown"
+    known = service.startswith("mast.caom.")
+    return "caom.count" if counts else service.removeprefix("mast.") if known else "caom.unknown"
 
 
 def answer(holdings, body):
     """The reply to a request, as a JSON value."""
-    request = request_of(body)
-    service, params = request["service"], request["params"]
+    try:
+        request = request_of(body)
+        service, params = request["service"], request["params"]
+    except (KeyError, ValueError):
+        return refusal("The request cannot be read.")
     if service == "Mast.Caom.Products":
         rows = holdings.products_of(set(str(params["obsid"]).split(",")))
         return _page(rows, PRODUCT_FIELDS, request)

@@ -20,7 +20,8 @@ Every request has a route, a label that faults and counts go by:
 columnsconfig             /portal/Mashup/Mashup.asmx/columnsconfig
 caom.cone, caom.filtered, /api/v0/invoke, by the service asked for
 caom.filtered.position,
-caom.products, caom.count
+caom.products, caom.count,
+caom.unknown
 missions.columns          /search/util/api/v0.1/column_list
 missions.search           /search/hst/api/v0.1/search
 missions.products         /search/hst/api/v0.1/post_list_products
@@ -218,12 +219,12 @@ class Mast:
         asked = _asked(handler)
         with self._lock:
             self.requests.append(asked)
-            words = [fault.word for fault in self._faults if fault.strikes(asked)][:1]
+            # The first that strikes; those behind it are not used up.
+            word = next((fault.word for fault in self._faults if fault.strikes(asked)), "")
         if self.control is not None:
             self.control.obey(self)
         if self.latency_s:
             self._released.wait(self.latency_s)
-        word = words[0] if words else ""
         if asked.route.startswith("download."):
             self._answer_file(handler, word)
         else:
