@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 
@@ -19,38 +18,23 @@ from hst_assets.archive.credentials import Token, signer
 from hst_assets.archive.holdings import Product
 from hst_assets.archive.origins import Origin, change_origins
 from hst_assets.archive.routes import RouteName, route_of
+from hst_assets.failures import HstAssetsError
 from hst_assets.settings import ArchiveSettings
+from hst_assets.transfer import Announced, announced
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
     from requests import Session
 
-__all__ = ["Validators", "is_same", "revalidate"]
+__all__ = ["is_same", "revalidate"]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Validators:
-    """What a service says of a file without sending it.
-
-    Attributes
-    ----------
-    etag, last_modified : str or None
-        As it says.
-    size : int or None
-        Bytes.
-    """
-
-    etag: str | None = None
-    last_modified: str | None = None
-    size: int | None = None
+Heads = Callable[[Sequence[Compared], ArchiveSettings, Token | None], Sequence[Announced | None]]
 
 
-Heads = Callable[[Sequence[Compared], ArchiveSettings, Token | None], Sequence[Validators | None]]
-
-
-def is_same(origin: Origin, said: Validators) -> bool | None:
+def is_same(origin: Origin, said: Announced) -> bool | None:
     """Whether a service speaks of the bytes that were fetched; None if that cannot be told."""
     if said.size is not None and said.size != origin.size:
         return False
@@ -152,17 +136,17 @@ def _judged(origin: Origin, product: Product, same: bool | None, now: datetime) 
 
 def _ask_all(
     asked: Sequence[Compared], settings: ArchiveSettings, token: Token | None
-) -> list[Validators | None]:
+) -> list[Announced | None]:
     """One session a worker, each with every n-th of the files."""
     n = min(settings.n_workers, len(asked))
 
-    def share(first: int) -> list[Validators | None]:
+    def share(first: int) -> list[Announced | None]:
         import requests
 
         with requests.Session() as session:
             return [_ask(each, settings, token, session) for each in asked[first::n]]
 
-    answers: list[Validators | None] = [None] * len(asked)
+    answers: list[Announced | None] = [None] * len(asked)
     with ThreadPoolExecutor(n) as pool:
         for first, found in enumerate(pool.map(share, range(n))):
             answers[first::n] = found
@@ -171,31 +155,19 @@ def _ask_all(
 
 def _ask(
     each: Compared, settings: ArchiveSettings, token: Token | None, session: Session
-) -> Validators | None:
+) -> Announced | None:
     """One HEAD; None where there is no answer to go by, which is no reason to fail."""
-    import requests
-
     name = each.origin.route if each.origin else ""
     if name not in get_args(RouteName):
         return None
     route = route_of(each.product, "s3" if name == "s3" else "mast", settings)
     try:
-        reply = session.head(
+        return announced(
             route.url,
-            headers={"Accept-Encoding": "identity"},
-            timeout=settings.timeout_s,
-            allow_redirects=True,
-            auth=signer(token, settings.mast_url),
+            timeout_s=settings.timeout_s,
+            session=session,
+            sign=signer(token, settings.mast_url),
         )
-    except requests.RequestException as error:
-        logger.warning("%s: cannot be asked for (%s)", each.product.name, type(error).__name__)
+    except HstAssetsError as error:
+        logger.warning("%s: not known whether it has changed (%s)", each.product.name, error)
         return None
-    if reply.status_code != requests.codes.ok:
-        logger.warning("%s: asked for, answered %d", each.product.name, reply.status_code)
-        return None
-    length = reply.headers.get("Content-Length", "")
-    return Validators(
-        reply.headers.get("ETag"),
-        reply.headers.get("Last-Modified"),
-        int(length) if length.isascii() and length.isdigit() else None,
-    )

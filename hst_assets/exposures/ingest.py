@@ -23,6 +23,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from hst_assets.exposures.companions import quality_file
 from hst_assets.exposures.header import Exposure
 from hst_assets.exposures.raw import (
     COMPANION_SUFFIX,
@@ -33,7 +34,7 @@ from hst_assets.exposures.raw import (
     suffix_of,
     write_ledger,
 )
-from hst_assets.exposures.verification import companion_of, named_rootname, verify_exposure
+from hst_assets.exposures.verification import named_rootname, verify_exposure
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import TargetSettings, load_settings, write_settings
@@ -237,7 +238,7 @@ def _units(sources: Sequence[Path], workdir: WorkDir) -> tuple[list[_Unit], Inge
 
 def _companion(path: Path, by_name: dict[str, Path], workdir: WorkDir) -> Path:
     """The c1m of a c0m: beside it, else of the right name among the sources, else in raw/."""
-    beside = companion_of(path)
+    beside = quality_file(path)
     if beside.is_file():
         return beside
     kept = workdir.raw / beside.name.lower()

@@ -25,12 +25,11 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from hst_assets.exposures.companions import quality_file as companion_of
 from hst_assets.exposures.header import Exposure, exposure_from_hdus
 from hst_assets.exposures.raw import COMPANION_SUFFIX, suffix_of
 from hst_assets.failures import UnusableInput
 
-__all__ = ["EXPOSURE_SUFFIXES", "companion_of", "named_rootname", "verify_exposure"]
+__all__ = ["EXPOSURE_SUFFIXES", "named_rootname", "verify_exposure"]
 
 EXPOSURE_SUFFIXES = frozenset({"flt", "flc", "c0m"})
 

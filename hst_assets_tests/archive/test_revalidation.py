@@ -5,7 +5,8 @@ import pytest
 from hst_assets.archive.comparison import outstanding
 from hst_assets.archive.credentials import Token
 from hst_assets.archive.origins import read_origins
-from hst_assets.archive.revalidation import Validators, is_same, revalidate
+from hst_assets.archive.revalidation import is_same, revalidate
+from hst_assets.transfer import Announced
 from hst_assets_tests.archive.small_archive import SmallArchive
 from hst_assets_tests.archive.test_origins import origin
 
@@ -36,17 +37,17 @@ def lacking(archive):
 @pytest.mark.parametrize(
     ("known", "said", "same"),
     [
-        (('"a"', "Monday"), ('"a"', "Tuesday", 2880), True),
-        (('"a"', "Monday"), ('"b"', "Monday", 2880), False),
-        (('"a"', "Monday"), (None, "Monday", None), True),
-        ((None, "Monday"), ('"a"', "Tuesday", None), False),
-        (('"a"', None), (None, "Monday", 2880), None),
+        (('"a"', "Monday"), (2880, '"a"', "Tuesday"), True),
+        (('"a"', "Monday"), (2880, '"b"', "Monday"), False),
+        (('"a"', "Monday"), (None, None, "Monday"), True),
+        ((None, "Monday"), (None, '"a"', "Tuesday"), False),
+        (('"a"', None), (2880, None, "Monday"), None),
         ((None, None), (None, None, None), None),
-        (('"a"', "Monday"), ('"a"', "Monday", 5760), False),
+        (('"a"', "Monday"), (5760, '"a"', "Monday"), False),
     ],
 )
 def test_what_the_validators_say(known, said, same):
-    assert is_same(origin(etag=known[0], last_modified=known[1]), Validators(*said)) is same
+    assert is_same(origin(etag=known[0], last_modified=known[1]), Announced(*said)) is same
 
 
 def test_what_changed_is_outstanding_from_then_on(archive):

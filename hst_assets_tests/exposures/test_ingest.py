@@ -9,9 +9,9 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.exposures import ingest as ingest_module
+from hst_assets.exposures.companions import quality_file
 from hst_assets.exposures.ingest import fits_files_in, ingest
 from hst_assets.exposures.raw import check_raw, raw_ledger
-from hst_assets.exposures.verification import companion_of
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import load_settings
 
@@ -90,7 +90,7 @@ def test_a_companion_may_lie_in_another_folder(exposure_file, workdir, tmp_path)
     path = exposure_file("wfpc2", n_chips=4)
     other = tmp_path / "elsewhere"
     other.mkdir()
-    shutil.move(companion_of(path), other)
+    shutil.move(quality_file(path), other)
     assert len(ingest([path.parent, other], workdir).accepted) == 2
 
 
@@ -169,7 +169,7 @@ def test_a_lost_target_file_is_written_again(exposure_file, workdir):
 def test_the_companion_may_be_the_one_in_raw(exposure_file, workdir):
     path = exposure_file("wfpc2", n_chips=4)
     ingest([path], workdir)
-    companion_of(path).unlink()
+    quality_file(path).unlink()
     assert len(ingest([path], workdir).unchanged) == 2
 
 
@@ -194,7 +194,7 @@ def test_other_bytes_replace_on_demand(exposure_file, workdir):
 def test_a_new_companion_for_an_old_exposure_is_refused(exposure_file, workdir):
     path = exposure_file("wfpc2", n_chips=4)
     ingest([path], workdir)
-    fits.setval(companion_of(path), "ROOTNAME", value="ueee05ijm", comment="touched")
+    fits.setval(quality_file(path), "ROOTNAME", value="ueee05ijm", comment="touched")
     assert "c1m.fits holds exposure" in reasons(ingest([path], workdir))[path.name]
 
 
@@ -259,7 +259,7 @@ def test_damage_in_one_file_never_stops_the_rest(exposure_file, workdir, tmp_pat
     truncated = exposure_file("wfc3_uvis", folder=folder)
     truncated.write_bytes(truncated.read_bytes()[:9000])
     exposure_file("acs_wfc", folder=folder, primary={"FILTER1": "G800L"})
-    companion_of(exposure_file("wfpc2", folder=folder)).unlink()
+    quality_file(exposure_file("wfpc2", folder=folder)).unlink()
     (folder / "page_flt.fits").write_text("<html>")
     exposure_file("acs_hrc", folder=folder, name="jddd04ghq_drz.fits")
     (folder / "notes.txt").write_text("not looked at")
