@@ -1,0 +1,233 @@
+"""The exposures of a reference image, brought onto one of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hst_assets.astrometry.absolute.catalog import read_absolute_catalog
+from hst_assets.astrometry.absolute.frame import Tie, through_wcs, tie_anchor
+from hst_assets.astrometry.cards import ANCHOR
+from hst_assets.astrometry.distortion.update import Correction, correct
+from hst_assets.astrometry.methods.ladder import Onto, align_in_turn
+from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
+from hst_assets.astrometry.recipes import uses_absolute_catalog
+from hst_assets.astrometry.reference.choice import ReferenceChoice
+from hst_assets.astrometry.reference.noted import STAGE
+from hst_assets.astrometry.reference.stars import catalogue_of_exposure
+from hst_assets.failures import UnusableInput
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["Members", "relative_alignment"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Members:
+    """The exposures of a reference after their alignment to each other.
+
+    Attributes
+    ----------
+    anchor : Target
+        The exposure that the others were brought onto.
+    n_anchor_stars : int
+        Stars found on it.
+    used : list of `~pathlib.Path`
+        The aligned copies that go into the image, the anchor's first.
+    kept_a_priori : list of str
+        Files among them that have the archive's WCS.
+    left_out : dict
+        ``{file: reason}`` of those that do not go into it.
+    outcomes : dict
+        Of the alignments, by rootname.
+    tie : Tie or None
+        How the anchor is tied to the absolute catalogue, where one is used.
+    """
+
+    anchor: Target
+    n_anchor_stars: int
+    used: list[Path]
+    kept_a_priori: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    tie: Tie | None = None
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether the anchor is on the absolute catalogue."""
+        return self.tie is not None and self.tie.absolute
+
+    @property
+    def frame(self) -> str:
+        """Whose frame it is: the catalogue's name, or the anchor's."""
+        return self.tie.catalogue if self.tie and self.tie.absolute else self.anchor.rootname
+
+    @property
+    def n_failed(self) -> int:
+        """How many could not be aligned to the anchor."""
+        return sum(
+            outcome.status == "FAIL" and bool(outcome.files) for outcome in self.outcomes.values()
+        )
+
+    @property
+    def method(self) -> str:
+        """What brought the image's exposures together, and onto the absolute catalogue."""
+        if self.kept_a_priori:
+            return "none"
+        methods = {outcome.method for outcome in self.outcomes.values() if outcome.aligned}
+        methods |= {"catalog"} if self.is_absolute else set()
+        return "+".join(sorted(methods)) or ANCHOR
+
+
+def relative_alignment(
+    workdir: WorkDir,
+    settings: Settings,
+    choice: ReferenceChoice,
+    added: Mapping[str, tuple[str, float]],
+    corrections: Mapping[str, Correction],
+    scratch: Path,
+) -> Members:
+    """Bring the exposures onto the deepest one that can be read; added ones are never that.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Of the target.
+    settings : Settings
+        Sections alignment, gate, catalog, reference_files and machine.
+    choice : ReferenceChoice
+        The exposures, deepest first.
+    added : mapping
+        ``{file: (rootname, exptime_s)}`` of ``drizzle.add``.
+    corrections : mapping
+        What each file's WCS wants first.
+    scratch : `~pathlib.Path`
+        An existing folder; the anchor's stars are left in its ``anchor.ecsv``.
+
+    Raises
+    ------
+    UnusableInput
+        If none of the chosen exposures can be read.
+    ToolFailed, OutOfMemory, TransientFailure
+        If the tool or a service gave no answer.
+    """
+    exposures = {**choice.exposures, **added}
+    targets, refused = correct(
+        [
+            Target(workdir.raw / name, rootname, choice.detector_key)
+            for name, (rootname, _) in exposures.items()
+        ],
+        corrections,
+        settings=settings,
+        workdir=workdir,
+        scratch=scratch,
+        stage=STAGE,
+    )
+    _raise_failures(workdir, refused)
+    catalogue = scratch / "anchor.ecsv"
+    unreadable = {
+        name: refused[rootname].reason
+        for name, (rootname, _) in exposures.items()
+        if rootname in refused
+    }
+    for anchor in [target for target in targets if target.raw.name not in added]:
+        itself = untouched(anchor, scratch, status="SKIPPED", method="none", reason="")
+        if not itself.files:
+            unreadable[anchor.raw.name] = itself.reason
+            continue
+        try:
+            # What is not the exposure's fault must not make another one the frame.
+            n_stars = catalogue_of_exposure(
+                anchor, catalogue, settings=settings, workdir=workdir, scratch=scratch
+            )
+        except UnusableInput as error:
+            unreadable[anchor.raw.name] = error.what
+            continue
+        break
+    else:
+        raise UnusableInput(
+            f"none of the {len(choice.exposures)} exposures chosen for the reference can be used: "
+            + "; ".join(sorted(set(unreadable.values()))),
+            where=choice.band,
+        )
+    members = Members(anchor, n_stars, [itself.files[0]], left_out=unreadable)
+    if uses_absolute_catalog(settings):
+        _tie(members, catalogue, workdir, settings, scratch)
+    others = [t for t in targets if t != anchor and t.raw.name not in unreadable]
+    onto = Onto(catalogue, *_absolute_of(members.tie, workdir))
+    outcomes = _aligned_or_skipped(others, onto, workdir, settings, scratch)
+    pairs = list(zip(others, outcomes, strict=True))
+    _raise_failures(workdir, {target.rootname: outcome for target, outcome in pairs})
+    for target, outcome in pairs:
+        _admit(members, target, outcome, settings)
+    return members
+
+
+def _tie(
+    members: Members, catalogue: Path, workdir: WorkDir, settings: Settings, scratch: Path
+) -> None:
+    """Bring the anchor onto the absolute catalogue and its stars with it, if it will go."""
+    folder = scratch / "absolute"
+    folder.mkdir()
+    name = str(read_absolute_catalog(workdir).meta["catalogue"])
+    members.tie, outcome = tie_anchor(
+        members.anchor, name, settings=settings, workdir=workdir, scratch=folder, stage=STAGE
+    )
+    _raise_failures(workdir, {members.anchor.rootname: outcome})
+    if members.tie.absolute:
+        members.used = [outcome.files[0]]
+        through_wcs(catalogue, outcome.files[0])
+    else:
+        logger.warning("the frame is the anchor's own: %s", members.tie.reason)
+
+
+def _absolute_of(tie: Tie | None, workdir: WorkDir) -> tuple[Path | None, str]:
+    """The absolute catalogue for those who are brought onto the frame, or why there is none."""
+    if tie is not None and tie.absolute:
+        return workdir.absolute_catalog, ""
+    return None, "" if tie is None else f"the frame is not absolute ({tie.reason})"
+
+
+def _raise_failures(workdir: WorkDir, outcomes: Mapping[str, Outcome]) -> None:
+    """End here if the tool or a service gave no answer: nothing may be concluded from that."""
+    failures = {name: o.failure for name, o in outcomes.items() if o.failure is not None}
+    if failures:
+        raise joint_failure(failures, where=f"the reference of {workdir.target}")
+
+
+def _aligned_or_skipped(
+    targets: Sequence[Target],
+    onto: Onto,
+    workdir: WorkDir,
+    settings: Settings,
+    scratch: Path,
+) -> list[Outcome]:
+    if not settings.alignment.skip_tweakreg:
+        return align_in_turn(
+            targets,
+            onto,
+            settings=settings,
+            workdir=workdir,
+            scratch=scratch,
+            stage=STAGE,
+        )
+    return [
+        untouched(target, scratch, status="SKIPPED", method="none", reason="") for target in targets
+    ]
+
+
+def _admit(members: Members, target: Target, outcome: Outcome, settings: Settings) -> None:
+    members.outcomes[target.rootname] = outcome
+    keep = settings.alignment.on_failure == "keep_a_priori" or outcome.status == "SKIPPED"
+    if outcome.aligned:
+        members.used.append(outcome.files[0])
+    elif keep and outcome.files:
+        members.used.append(outcome.files[0])
+        members.kept_a_priori.append(target.raw.name)
+    else:
+        members.left_out[target.raw.name] = outcome.reason
+        logger.warning("left out of the reference: %s (%s)", target.raw.name, outcome.reason)
