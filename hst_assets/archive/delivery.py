@@ -50,6 +50,7 @@ __all__ = ["Delivery", "Failed", "deliver", "outstanding"]
 logger = logging.getLogger(__name__)
 
 _ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
+_KEY_LENGTH = len(exposure_key("ipppssoot"))
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -213,7 +214,7 @@ class _Job:
         wanted = [unit for unit in units if self._is_wanted(unit)]
         arrived = self._fetch(wanted, anew=self.refetch)
         self._bring_in(arrived)
-        self._clear_inbox(wanted)
+        self._clear_inbox()
         self._look_back(listed)
         return Delivery(
             tuple(self.fetched), tuple(self.unchanged), tuple(self.failed), tuple(self.notes)
@@ -428,23 +429,18 @@ class _Job:
                 if origin.rootname[:6] == self.visit and key not in standing:
                     origins.forget(origin)
 
-    def _clear_inbox(self, units: Sequence[_Unit]) -> None:
-        """Remove what is in raw/ now, or will not be tried again; parts of the rest stay."""
-        transient = {
+    def _clear_inbox(self) -> None:
+        """Remove all but what the next delivery will go on with."""
+        if not self.inbox.is_dir():
+            return
+        awaited = {
             exposure_key(each.product.rootname)
             for each in self.failed
             if isinstance(each.failure, TransientFailure | AccessRefused)
         }
-        if not self.inbox.is_dir():
-            return
-        done = [
-            product.name
-            for unit in units
-            for product in unit.products
-            if exposure_key(product.rootname) not in transient
-        ]
         for path in list(self.inbox.iterdir()):
-            if any(name in path.name for name in done):
+            # .part, receipt and lock have the file's name in theirs.
+            if path.name.lstrip(".")[:_KEY_LENGTH] not in awaited:
                 path.unlink(missing_ok=True)
         if not any(self.inbox.iterdir()):
             self.inbox.rmdir()
