@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,29 +26,34 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from drizzlepac import ablot, adrizzle, buildmask, minmed, processInput, sky, util
+from drizzlepac import processInput, sky, util
 from numpy.typing import NDArray
-from scipy import signal
-from stsci.image import numcombine  # type: ignore[import-untyped]
-from stsci.imagestats import ImageStats  # type: ignore[import-untyped]
 from stsci.skypac import skymatch  # type: ignore[import-untyped]
 from stsci.tools import teal  # type: ignore[import-untyped]
 
+from hst_assets.imaging.direct_chips import (
+    Chip,
+    Image,
+    Mask,
+    by_image,
+    chips_of,
+    drizzle_onto,
+    good_pixels,
+    read_chips,
+    step_of,
+)
+from hst_assets.imaging.direct_cosmic_rays import Model
+from hst_assets.imaging.direct_median import median_image
 from hst_assets.imaging.forked import in_children, row_blocks, shared_array
 
 __all__ = ["Drizzled", "drizzle_directly"]
 
 logger = logging.getLogger(__name__)
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
 _TASK = "astrodrizzle"
 _COSMIC_RAY = 4096
 #: Windows that are in memory at a time.
 _WINDOWS_AT_A_TIME = 8
-#: Rows that the median is formed of, and cosmic rays are looked for in, at a time.
-_ROWS_AT_A_TIME = 128
 #: So many native pixels beyond a chip's edges a drop can reach (lanczos3), and output pixels more.
 _REACH_NATIVE_PIX = 4.0
 _REACH_PIX = 4
@@ -71,35 +75,6 @@ class Drizzled:
 
     planes: dict[str, NDArray[Any]]
     skies: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Chip:
-    """One chip of one exposure, its planes in memory that children share.
-
-    Attributes
-    ----------
-    image, hdu : object
-        drizzlepac's exposure, and its extension with what it knows of the chip.
-    number : int
-        EXTVER.
-    order : int
-        Among all chips, from 1: its bit of the context.
-    data : ndarray, shape (ny, nx)
-        SCI in native units.
-    flags : ndarray of int, shape (ny, nx)
-        DQ.
-    static : ndarray of bool, shape (ny, nx)
-        False where the pixel is far below the sky on any exposure of this chip.
-    """
-
-    image: Any
-    hdu: Any
-    number: int
-    order: int
-    data: Image
-    flags: NDArray[np.int32]
-    static: Mask
 
 
 def drizzle_directly(
@@ -126,13 +101,13 @@ def drizzle_directly(
     """
     config, images, output = _initialised(copies, grid, parameters)
     try:
-        chips = _read_chips(images, config, cores)
+        chips = read_chips(images, config, cores)
         _subtract_sky(images, chips, config, cores)
-        median = _median_image(images, chips, output.single_wcs, config, cores)
-        planes = _final(chips, output.final_wcs, config, _Model.of(output, median, config), cores)
+        median = median_image(images, chips, output.single_wcs, config, cores)
+        planes = _final(chips, output.final_wcs, config, Model.of(output, median, config), cores)
         _finish(planes, chips[-1], config)
         if median is not None:
-            in_children([partial(_write_flags, members) for members in _by_image(chips)], cores)
+            in_children([partial(_write_flags, members) for members in by_image(chips)], cores)
         return Drizzled(planes, _skies(images))
     finally:
         for image in images:
@@ -168,97 +143,19 @@ def _initialised(
     return config, images, output
 
 
-def _step(config: Any, number: int) -> Mapping[str, Any]:
-    section: Mapping[str, Any] = config[util.getSectionName(config, number)]
-    return section
-
-
-def _chips_of(image: Any) -> Iterator[tuple[int, Any]]:
-    for number in range(1, image._numchips + 1):
-        hdu = image[image.scienceExt, number]
-        if hdu.group_member:
-            yield number, hdu
-
-
 def _skies(images: Sequence[Any]) -> dict[str, float]:
     return {
         image._filename: float(
-            np.mean([float(hdu.subtractedSky or 0.0) for _, hdu in _chips_of(image)])
+            np.mean([float(hdu.subtractedSky or 0.0) for _, hdu in chips_of(image)])
         )
         for image in images
     }
 
 
-def _by_image(chips: Sequence[_Chip]) -> list[list[_Chip]]:
-    """The chips of each exposure."""
-    members: dict[int, list[_Chip]] = {}
-    for chip in chips:
-        members.setdefault(id(chip.image), []).append(chip)
-    return list(members.values())
-
-
-# --------------------------------------------------------------------------- reading, static mask
-
-
-def _read_chips(images: Sequence[Any], config: Any, cores: int) -> list[_Chip]:
-    """Read all planes, and form the static masks: one for all exposures of a chip."""
-    masks: dict[tuple[Any, ...], Mask] = {}
-    chips: list[_Chip] = []
-    for image in images:
-        for number, hdu in _chips_of(image):
-            shape = (hdu._naxis2, hdu._naxis1)
-            static = masks.setdefault((shape, number), np.ones(shape, dtype=bool))
-            chips.append(
-                _Chip(
-                    image,
-                    hdu,
-                    number,
-                    len(chips) + 1,
-                    shared_array(shape, np.float32),
-                    shared_array(shape, np.int32),
-                    static,
-                )
-            )
-    step = _step(config, 1)
-    sigma = step["static_sig"] if step["static"] else None
-    lows = in_children([partial(_read, chip, sigma) for chip in chips], cores)
-    for chip, low in zip(chips, lows, strict=True):
-        if low is not None:
-            np.logical_and(chip.static, ~np.less(chip.data, low), out=chip.static)
-    return chips
-
-
-def _read(chip: _Chip, sigma: float | None) -> float | None:
-    """Fill the planes of a chip; the value below which a pixel is taken for bad.
-
-    The files that the parent has open have one position for all children: each opens its own.
-    """
-    with fits.open(chip.image._filename, memmap=False) as hdus:
-        chip.data[...] = hdus[chip.image.scienceExt, chip.number].data
-    with fits.open(chip.hdu.dqfile, memmap=False) as hdus:
-        chip.flags[...] = hdus[chip.hdu.dq_extn, chip.number].data
-    if sigma is None:
-        return None
-    stats = ImageStats(
-        chip.data,
-        nclip=3,
-        fields="mode",
-        lower=np.nanmin(chip.data),
-        upper=np.nanmax(chip.data),
-    )
-    return stats.mode - sigma * stats.stddev if len(stats.histogram) >= 2 else None
-
-
-def _good(chip: _Chip, bits: int | None) -> NDArray[np.uint8]:
-    """1 where neither the flags nor the static mask speak against a pixel, else 0."""
-    good: NDArray[np.uint8] = buildmask.buildMask(chip.flags, bits)
-    return np.bitwise_and(good, chip.static, out=good)
-
-
 # --------------------------------------------------------------------------- sky
 
 
-def _subtract_sky(images: Sequence[Any], chips: Sequence[_Chip], config: Any, cores: int) -> None:
+def _subtract_sky(images: Sequence[Any], chips: Sequence[Chip], config: Any, cores: int) -> None:
     """Let drizzlepac find the sky of each chip, on the overlaps of exposures in processes."""
     for chip in chips:
         name = f"static_{chip.data.shape}_{chip.number}"
@@ -316,329 +213,7 @@ def _overlaps_in_children(cores: int) -> Iterator[None]:
         skymatch._overlap_matrix, skymatch._minsky = serial, serial_level
 
 
-# --------------------------------------------------------------------------- separate images
-
-
-@dataclass(frozen=True)
-class _Separate:
-    """One exposure on the grid of the product, electrons per second, and its weights (seconds)."""
-
-    sci: Image
-    wht: Image
-
-
-def _median_image(
-    images: Sequence[Any], chips: Sequence[_Chip], grid: Any, config: Any, cores: int
-) -> Image | None:
-    """The median of all exposures on the grid; None where none is asked for or can be formed."""
-    if len(images) < 2 or not _step(config, 6)["driz_cr"]:
-        return None
-    step = _step(config, 4)
-    left = len(images) - step["combine_nlow"] - step["combine_nhigh"]
-    if left < 1 and "minmed" not in step["combine_type"]:
-        logger.warning(
-            "cosmic rays are not looked for due to aborted median: combine_nlow and combine_nhigh "
-            "leave none of %d exposures",
-            len(images),
-        )
-        return None
-    shape = tuple(grid.array_shape)
-    separate = [
-        _Separate(shared_array(shape, np.float32), shared_array(shape, np.float32)) for _ in images
-    ]
-    tasks = [
-        partial(_drizzle_separately, members, grid, config, one)
-        for members, one in zip(_by_image(chips), separate, strict=True)
-    ]
-    least_weights = in_children(tasks, cores)
-    recipe = _Median.of(images, least_weights, config)
-    median: Image = shared_array(shape, np.float32)
-    blocks = row_blocks(shape[0], max(shape[0] // _ROWS_AT_A_TIME, cores))
-    shares = [blocks[low:high] for low, high in row_blocks(len(blocks), cores)]
-    in_children([partial(recipe.fill, median, separate, share) for share in shares], cores)
-    return median
-
-
-def _drizzle_separately(chips: Sequence[_Chip], grid: Any, config: Any, out: _Separate) -> float:
-    """Drizzle the chips of one exposure; the weight below which its pixels do not count."""
-    step = _step(config, 3)
-    context = np.zeros(out.sci.shape, dtype=np.int32)
-    for order, chip in enumerate(chips):
-        good = _good(chip, step["driz_sep_bits"])
-        if not good.any():
-            logger.warning("All pixels masked out when applying static mask!")
-        chip.image.set_wtscl(chip.number, step["driz_sep_wt_scl"])
-        _drizzle(
-            chip,
-            grid,
-            weights=chip.hdu._exptime * good.astype(np.float32),
-            out=(out.sci, out.wht, context),
-            order=order + 1,
-            kernel=step["driz_sep_kernel"],
-            pixfrac=step["driz_sep_pixfrac"],
-            config=config,
-        )
-    try:
-        mean = ImageStats(out.wht, lower=1e-8, fields="mean", nclip=0).mean
-    except ValueError:
-        mean = 0.0
-    return float(mean * _step(config, 4)["combine_maskpt"])
-
-
-def _drizzle(
-    chip: _Chip,
-    grid: Any,
-    *,
-    weights: Image,
-    out: tuple[Image, Image, NDArray[np.int32]],
-    order: int,
-    kernel: str,
-    pixfrac: float,
-    config: Any,
-) -> None:
-    """Drizzle one chip onto a grid: the call of drizzlepac's C code."""
-    level = chip.hdu.computedSky
-    data = chip.data.copy() if level is None else chip.data - level
-    data *= chip.hdu._effGain
-    adrizzle.do_driz(
-        data,
-        chip.hdu.wcs,
-        weights,
-        grid,
-        *out,
-        1.0 if chip.hdu.in_units.lower() == "cps" else chip.hdu._exptime,
-        chip.hdu.in_units.lower(),
-        chip.hdu._wtscl,
-        wcslin_pscale=chip.hdu.wcslin_pscale,
-        uniqid=order,
-        pixfrac=float(pixfrac),
-        kernel=kernel,
-        fillval=None,
-        stepsize=config["stepsize"],
-    )
-
-
-@dataclass(frozen=True)
-class _Median:
-    """How the median is formed: the arguments of drizzlepac's ``min_med`` and ``num_combine``."""
-
-    kind: str
-    masked: bool
-    least_weights: NDArray[np.float64]
-    read_noises: list[float]
-    exptimes: list[float]
-    backgrounds: list[float]
-    n_sigma: tuple[float, float]
-    grow: int
-    n_low: int
-    n_high: int
-    lower: float | None
-    upper: float | None
-
-    @classmethod
-    def of(cls, images: Sequence[Any], least_weights: Sequence[float], config: Any) -> _Median:
-        step = _step(config, 4)
-        kind = step["combine_type"].lower()
-        lower, upper = (
-            None if step[name] is None else float(step[name])
-            for name in ("combine_lthresh", "combine_hthresh")
-        )
-        for image in images:  # like drizzlepac, once for every exposure
-            factor = _to_electrons(image, config)
-            lower = None if lower is None else lower * factor
-            upper = None if upper is None else upper * factor
-        first, second = (float(value) for value in step["combine_nsigma"].split()[:2])
-        return cls(
-            kind=kind,
-            masked=step["median_newmasks"],
-            least_weights=np.asarray(least_weights),
-            read_noises=[_read_noise(image) for image in images],
-            exptimes=[image["sci", 1]._exptime for image in images],
-            backgrounds=[_background(image) for image in images],
-            n_sigma=(first, second),
-            grow=step["combine_grow"] if "minmed" in kind else 0,
-            n_low=step["combine_nlow"],
-            n_high=step["combine_nhigh"],
-            lower=lower,
-            upper=upper,
-        )
-
-    def fill(
-        self, median: Image, separate: Sequence[_Separate], blocks: Sequence[tuple[int, int]]
-    ) -> None:
-        """Form the median of some blocks of rows, each with the rows beside it that it grows by."""
-        n_rows = len(median)
-        for low, high in blocks:
-            rows = slice(max(low - self.grow, 0), min(high + self.grow, n_rows))
-            images = np.stack([one.sci[rows] for one in separate])
-            weights = np.stack([one.wht[rows] for one in separate])
-            block = self._combined(images, weights)
-            median[low:high] = block[low - rows.start : high - rows.start]
-
-    def _combined(self, images: Image, weights: Image) -> Image:
-        masks = None
-        if self.masked:
-            masks = np.less(weights, self.least_weights[:, None, None]).astype(np.uint8)
-        combined: Image
-        if "minmed" in self.kind:
-            combined = minmed.min_med(
-                images,
-                weights,
-                self.read_noises,
-                self.exptimes,
-                self.backgrounds,
-                weight_masks=masks,
-                combine_grow=self.grow,
-                combine_nsigma1=self.n_sigma[0],
-                combine_nsigma2=self.n_sigma[1],
-                fillval=self.kind.startswith("i"),
-            )
-        else:
-            combined = numcombine.num_combine(
-                images,
-                masks=masks,
-                combination_type=self.kind,
-                nlow=self.n_low,
-                nhigh=self.n_high,
-                upper=self.upper,
-                lower=self.lower,
-            )
-        return combined
-
-
-def _to_electrons(image: Any, config: Any) -> float:
-    """Electrons in the whole exposure for one native unit."""
-    if config["proc_unit"].lower() != "native":
-        return 1.0
-    units = image.native_units.lower()
-    gain = image.getGain(1) if units.startswith("counts") else 1.0
-    return float(gain * (image["sci", 1]._exptime if units.endswith("/s") else 1.0))
-
-
-def _read_noise(image: Any) -> float:
-    """Root mean square over the chips, electrons."""
-    noises = [hdu._rdnoise**2 for _, hdu in _chips_of(image)]
-    return math.sqrt(sum(noises) / len(noises))
-
-
-def _background(image: Any) -> float:
-    """The sky of the chip that drizzlepac takes, electrons."""
-    level = None
-    for _, hdu in _chips_of(image):
-        if level is None or level > hdu.subtractedSky:
-            level = hdu.subtractedSky * hdu._conversionFactor
-    return 0.0 if level is None else level
-
-
-# --------------------------------------------------------------------------- cosmic rays, product
-
-
-@dataclass(frozen=True)
-class _Model:
-    """What an exposure should look like: the median, blotted back onto its chips."""
-
-    median: Image
-    grid: Any
-    blot: Mapping[str, Any]
-    test: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, output: Any, median: Image | None, config: Any) -> _Model | None:
-        if median is None:
-            return None
-        return cls(median, output.single_wcs, _step(config, 5), _step(config, 6))
-
-    def unhit(self, chip: _Chip) -> Mask:
-        """False where a chip is hit by a cosmic ray: the test of ``drizzlepac.drizCR``."""
-        hdu = chip.hdu
-        model = self._blotted(chip)
-        gradient = _gradient(model)
-        background = hdu.subtractedSky * hdu._conversionFactor
-        (snr, wider_snr), (scale, wider_scale) = (
-            [float(part) for part in re.split(r"[,;\s]+", self.test[name]) if part][:2]
-            for name in ("driz_cr_snr", "driz_cr_scale")
-        )
-        alike, nearly = np.empty(model.shape, dtype=bool), np.empty(model.shape, dtype=bool)
-        n_rows = len(model)
-        # By blocks that stay in the processor's cache.
-        for low, high in row_blocks(n_rows, -(-n_rows // _ROWS_AT_A_TIME)):
-            rows = slice(low, high)
-            noise = np.sqrt(hdu._effGain * np.abs(model[rows] + background) + hdu._rdnoise**2)
-            off = np.absolute(chip.data[rows] * hdu._conversionFactor - model[rows])
-            slope = gradient[rows]
-            alike[rows] = off <= (scale * slope + snr * noise / hdu._effGain)
-            nearly[rows] = off <= (wider_scale * slope + wider_snr * noise / hdu._effGain)
-        quiet = _eroded(alike)
-        unhit: Mask = nearly | quiet
-        return _grown(unhit, self.test["driz_cr_grow"], self.test["driz_cr_ctegrow"], hdu.cte_dir)
-
-    def _blotted(self, chip: _Chip) -> Image:
-        """The median on the pixels of a chip, sky added, electrons."""
-        hdu = chip.hdu
-        blotted: Image = ablot.do_blot(
-            self.median,
-            self.grid,
-            hdu.wcs,
-            hdu._exptime,
-            coeffs=True,
-            interp=self.blot["blot_interp"],
-            sinscl=self.blot["blot_sinscl"],
-        )
-        level = hdu.computedSky if self.blot["blot_addsky"] else self.blot["blot_skyval"]
-        blotted /= hdu._conversionFactor
-        if level is not None:
-            blotted += level
-        blotted *= hdu._conversionFactor
-        return blotted
-
-
-def _gradient(image: Image) -> Image:
-    """The largest absolute difference from the four neighbours.
-
-    As in ``drizzlepac.quickDeriv``, in the outermost row and column on either side that have no
-    such neighbour, or are not compared with it, it is the difference from zero.
-    """
-    ny, nx = image.shape
-    gradient, neighbour = np.zeros_like(image), np.empty_like(image)
-    for target, source in (
-        (np.s_[: ny - 1, 1 : nx - 1], np.s_[: ny - 1, : nx - 2]),
-        (np.s_[: ny - 1, : nx - 2], np.s_[: ny - 1, 1 : nx - 1]),
-        (np.s_[1 : ny - 1, : nx - 1], np.s_[: ny - 2, : nx - 1]),
-        (np.s_[: ny - 2, : nx - 1], np.s_[1 : ny - 1, : nx - 1]),
-    ):
-        neighbour.fill(0.0)
-        neighbour[target] = image[source]
-        np.subtract(image, neighbour, out=neighbour)
-        np.fabs(neighbour, out=neighbour)
-        np.maximum(neighbour, gradient, out=gradient)
-    return gradient
-
-
-def _eroded(mask: Mask) -> Mask:
-    """True where all of the 3 x 3 pixels about it are; the image is mirrored at its edges."""
-    padded = np.pad(mask, 1, mode="edge")
-    along = padded[:, :-2] & padded[:, 1:-1] & padded[:, 2:]
-    eroded: Mask = along[:-2] & along[1:-1] & along[2:]
-    return eroded
-
-
-def _grown(unhit: Mask, grow: int, trail: int, direction: int) -> Mask:
-    """What is left when what is hit grows to squares of `grow` pixels and trails of `trail`."""
-    if grow > 1:
-        kernel = np.ones((grow, grow), dtype=np.uint16)
-        near = signal.convolve2d(unhit, kernel, boundary="symm", mode="same")
-        round_about = near >= grow**2
-    else:
-        round_about = unhit
-    if trail < 1:
-        return np.asarray(round_about)
-    line = np.zeros((2 * trail + 1, 2 * trail + 1))
-    if direction == 1:
-        line[:trail, trail] = 1
-    elif direction == -1:
-        line[trail + 1 :, trail] = 1
-    behind = signal.convolve2d(unhit, line, boundary="symm", mode="same")
-    return np.asarray(round_about & (behind >= trail))
+# --------------------------------------------------------------------------- the product
 
 
 @dataclass(frozen=True)
@@ -653,7 +228,7 @@ class _Window:
 
 
 def _final(
-    chips: Sequence[_Chip], grid: Any, config: Any, model: _Model | None, cores: int
+    chips: Sequence[Chip], grid: Any, config: Any, model: Model | None, cores: int
 ) -> dict[str, NDArray[Any]]:
     """Drizzle all chips, each into a window of its own, and add the windows in their order."""
     shape = tuple(grid.array_shape)
@@ -661,7 +236,7 @@ def _final(
     weight: NDArray[np.float64] = shared_array(shape, np.float64)
     context: NDArray[np.int32] = shared_array((-(-len(chips) // _BITS), *shape), np.int32)
     blocks = row_blocks(shape[0], cores)
-    if _step(config, 7)["final_wht_type"] != "EXP":
+    if step_of(config, 7)["final_wht_type"] != "EXP":
         _read_for_weights(chips)
     for first in range(0, len(chips), _WINDOWS_AT_A_TIME):
         some = chips[first : first + _WINDOWS_AT_A_TIME]
@@ -683,7 +258,7 @@ def _final(
     return {"SCI": sci, "WHT": wht, "CTX": context[0] if len(context) == 1 else context}
 
 
-def _read_for_weights(chips: Sequence[_Chip]) -> None:
+def _read_for_weights(chips: Sequence[Chip]) -> None:
     """Let the image objects read errors and times here, not in children from one open file."""
     for image in {id(chip.image): chip.image for chip in chips}.values():
         for hdu in image._image:
@@ -691,7 +266,7 @@ def _read_for_weights(chips: Sequence[_Chip]) -> None:
                 hdu.data  # noqa: B018
 
 
-def _window_about(chip: _Chip, grid: Any) -> _Window:
+def _window_about(chip: Chip, grid: Any) -> _Window:
     """The window that holds the chip's outline and all that a drop at it can reach."""
     nx, ny = chip.data.shape[::-1]
     along_x, along_y = np.linspace(0.5, nx + 0.5, 65), np.linspace(0.5, ny + 0.5, 65)
@@ -720,12 +295,10 @@ def _window_about(chip: _Chip, grid: Any) -> _Window:
     )
 
 
-def _drizzle_chip(
-    chip: _Chip, grid: Any, config: Any, model: _Model | None, window: _Window
-) -> None:
+def _drizzle_chip(chip: Chip, grid: Any, config: Any, model: Model | None, window: _Window) -> None:
     """Flag a chip's cosmic rays and drizzle it."""
-    step = _step(config, 7)
-    good = _good(chip, step["final_bits"])
+    step = step_of(config, 7)
+    good = good_pixels(chip, step["final_bits"])
     if not good.any():
         logger.warning("All pixels masked out when applying static mask!")
     if model is not None:
@@ -745,7 +318,7 @@ def _drizzle_chip(
     part.pixel_shape = window.sci.shape[::-1]
     part.pscale = grid.pscale
     context = np.zeros(window.sci.shape, dtype=np.int32)
-    _drizzle(
+    drizzle_onto(
         chip,
         part,
         weights=weights,
@@ -794,7 +367,7 @@ def _divide(
     wht[rows] = weight[rows]
 
 
-def _write_flags(chips: Sequence[_Chip]) -> None:
+def _write_flags(chips: Sequence[Chip]) -> None:
     """Write the DQ planes of one exposure to its file."""
     with fits.open(chips[0].hdu.dqfile, mode="update", memmap=False) as hdus:
         for chip in chips:
@@ -802,11 +375,11 @@ def _write_flags(chips: Sequence[_Chip]) -> None:
             plane.data[...] = chip.flags.astype(plane.data.dtype)
 
 
-def _finish(planes: Mapping[str, NDArray[Any]], last: _Chip, config: Any) -> None:
+def _finish(planes: Mapping[str, NDArray[Any]], last: Chip, config: Any) -> None:
     """Bring the product into its units."""
     image = last.image
     native = config["proc_unit"].lower() == "native"
     if native and image.native_units.lower()[:6] == "counts":
         planes["SCI"] /= np.float32(last.hdu._gain)
-    if _step(config, 7)["final_units"] == "counts":
+    if step_of(config, 7)["final_units"] == "counts":
         planes["SCI"] *= np.float32(image.outputValues["texptime"])
