@@ -307,6 +307,8 @@ class Holdings:
         """
         with self._lock:
             for key, observation in self._observations.items():
+                if all(p["productFilename"] != filename for p in observation.products):
+                    continue
                 products = tuple(
                     {**p, **columns} if p["productFilename"] == filename else p
                     for p in observation.products

@@ -29,10 +29,14 @@ import fnmatch
 import json
 import socket
 import struct
+import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hst_assets_tests.stand_ins import caom
 
+#: After this a fault ends by itself, so that no client hangs for ever.
+_LONGEST_S = 60.0
 _ERROR_PAGE = b"<html><body><h1>Down for maintenance</h1></body></html>"
 _WORDS = frozenset(
     [
@@ -145,7 +149,7 @@ def send(handler, reply, word, released):
     """Send a reply under a fault of the transfer (or none, with an empty word)."""
     name, _, value = word.partition(":")
     if name in ("silence", "refuse"):
-        released.wait(60 if name == "silence" else 0)
+        released.wait(_LONGEST_S if name == "silence" else 0)
         return hang_up(handler)
     if name == "slow":
         released.wait(float(value))
@@ -162,17 +166,19 @@ def send(handler, reply, word, released):
     breaks = name in ("stall", "reset", "truncate")
     handler.wfile.write(reply.body[: int(value or len(reply.body) // 2)] if breaks else reply.body)
     if name == "stall":
-        released.wait(60)
+        released.wait(_LONGEST_S)
     if breaks:
         hang_up(handler, reset=name == "reset")
     return None
 
 
 def _drip(handler, body, bytes_per_s, released):
+    end = time.monotonic() + _LONGEST_S
     for start in range(len(body)):
-        if released.wait(1 / bytes_per_s):
-            break
+        if released.wait(1 / bytes_per_s) or time.monotonic() > end:
+            return hang_up(handler)
         handler.wfile.write(body[start : start + 1])
+    return None
 
 
 def hang_up(handler, *, reset=False):
@@ -186,4 +192,5 @@ def hang_up(handler, *, reset=False):
         handler.rfile.close()
         handler.connection.close()
     else:
-        handler.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the client may have left
+            handler.connection.shutdown(socket.SHUT_RDWR)

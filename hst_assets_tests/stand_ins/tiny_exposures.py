@@ -41,22 +41,53 @@ def tiny_exposure(
     Its centre lies at the position. Another `salt` gives other pixels, and so other content.
     """
     elements = elements or ELEMENTS[detector_key]
-    hdus = fits.HDUList([_primary(detector_key)])
-    cards = hdus[0].header
-    cards["ROOTNAME"], cards["TARGNAME"] = rootname, target_name
-    cards["EXPTIME"], cards["EXPSTART"] = exptime_s, mjd
-    cards["EXPEND"] = mjd + exptime_s / 86400
-    cards["DATE-OBS"], _, cards["TIME-OBS"] = Time(mjd, format="mjd").isot[:19].partition("T")
-    cards["RA_TARG"], cards["DEC_TARG"] = ra_deg, dec_deg
-    cards["PROPOSID"] = int(proposal)
-    for keyword, element in zip(DETECTORS[detector_key].filter_keywords, elements, strict=True):
-        cards[keyword] = element
-    hdus.extend(_planes(detector_key, (ra_deg, dec_deg), side_pix, f"{rootname} {salt}"))
-    suffix = DETECTORS[detector_key].suffix
-    files = {f"{rootname}_{suffix}.fits": _as_bytes(hdus)}
+    content, pixels = _template(
+        detector_key, ra_deg, dec_deg, elements, exptime_s, proposal, target_name, side_pix
+    )
+    start = Time(mjd, format="mjd").isot[:19]
+    cards = {
+        "ROOTNAME": rootname,
+        "EXPSTART": mjd,
+        "EXPEND": mjd + exptime_s / 86400,
+        "DATE-OBS": start[:10],
+        "TIME-OBS": start[11:],
+    }
+    written = bytearray(content)
+    for keyword, value in cards.items():
+        at = written.index(keyword.ljust(8).encode() + b"=")
+        written[at : at + 80] = str(fits.Card(keyword, value)).encode()
+    rng = np.random.default_rng(list(f"{rootname} {salt}".encode()))
+    values = rng.normal(100, 10, side_pix**2).astype(">f4").tobytes()
+    written[pixels : pixels + len(values)] = values
+    files = {f"{rootname}_{DETECTORS[detector_key].suffix}.fits": bytes(written)}
     if DETECTORS[detector_key].has_separate_dq:
         files[f"{rootname}_c1m.fits"] = _companion(rootname, side_pix)
     return files
+
+
+@functools.lru_cache(maxsize=256)
+def _template(detector_key, ra_deg, dec_deg, elements, exptime_s, proposal, target_name, side_pix):
+    """An exposure's bytes without its name, time and pixels; and where the pixels go."""
+    hdus = fits.HDUList([_primary(detector_key)])
+    hdus[0].header.update(
+        {
+            "ROOTNAME": "xxxxxxxxx",
+            "TARGNAME": target_name,
+            "EXPTIME": exptime_s,
+            "EXPSTART": 0.0,
+            "EXPEND": 0.0,
+            "DATE-OBS": "2000-01-01",
+            "TIME-OBS": "00:00:00",
+            "RA_TARG": ra_deg,
+            "DEC_TARG": dec_deg,
+            "PROPOSID": int(proposal),
+            **dict(zip(DETECTORS[detector_key].filter_keywords, elements, strict=True)),
+        }
+    )
+    hdus.extend(_planes(detector_key, (ra_deg, dec_deg), side_pix))
+    content = _as_bytes(hdus)
+    with fits.open(io.BytesIO(content)) as written:
+        return content, written[1].fileinfo()["datLoc"]
 
 
 def _primary(detector_key):
@@ -79,11 +110,10 @@ def _primary(detector_key):
     return hdu
 
 
-def _planes(detector_key, centre, side_pix, seed_text):
+def _planes(detector_key, centre, side_pix):
     detector = DETECTORS[detector_key]
-    rng = np.random.default_rng(list(seed_text.encode()))
     shape = (side_pix, side_pix)
-    science = fits.ImageHDU(rng.normal(100, 10, shape).astype("float32"), name="SCI", ver=1)
+    science = fits.ImageHDU(np.zeros(shape, "float32"), name="SCI", ver=1)
     scale_deg = detector.pixel_scale_arcsec / 3600
     middle = (side_pix + 1) / 2
     science.header.update(
