@@ -6,8 +6,6 @@ The current directory is the call's own scratch folder.
 from __future__ import annotations
 
 import logging
-import math
-import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +22,10 @@ from drizzlepac import sky as drizzlepac_sky
 from drizzlepac.wcs_functions import build_hstwcs
 from numpy.typing import NDArray
 from spherical_geometry.polygon import SphericalPolygon  # type: ignore[import-untyped]
-from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.companions import quality_file
-from hst_assets.failures import ToolFailed, UnusableInput
+from hst_assets.failures import ToolFailed
 from hst_assets.imaging import cards as product_cards
 from hst_assets.imaging import products, wfpc2_gain
 from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
@@ -43,32 +40,23 @@ from hst_assets.imaging.cosmic_rays import (
 from hst_assets.imaging.direct_drizzle import drizzle_directly
 from hst_assets.imaging.engine import engine_of
 from hst_assets.imaging.forked import in_children
-from hst_assets.imaging.frames import Frame, exposure_outlines, opened
+from hst_assets.imaging.frames import Frame, exposure_outlines
 from hst_assets.imaging.preview import write_preview
+from hst_assets.imaging.scratch_copies import (
+    good_pixels,
+    nominal_area_arcsec2,
+    scale_arcsec_of,
+    scratch_copies,
+)
 from hst_assets.imaging.zero_point import rescale
 from hst_assets.settings import DrizzleSettings
 
 __all__ = ["combine"]
 
-#: DQ bit set on the scratch copy where SCI is not finite: "bad detector pixel" on every detector,
-#: among no detector's good bits.
-_BAD_PIXEL = 4
 _COSMIC_RAY = 4096
-_NO_FLAT = "no_flat.fits"
 _OUTPUT = "drizzled"
 #: Above this the intermediate images go through the disk; the product is the same.
 _IN_MEMORY_PIXELS = 4e8
-#: Extensions that AstroDrizzle reads. Headerlets and WCS histories cost a scan at each of the
-#: hundreds of times it opens a file.
-_NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
-#: Errors for ERR; times of the infrared detector's pixels for IVM.
-_NEEDED_BY_WEIGHTS = {"ERR", "TIME"}
-#: Keywords of alternate WCSs: those of the primary one with a letter at the end.
-_ALTERNATE_WCS = re.compile(
-    r"(WCSNAME|WCSAXES|CRPIX[12]|CRVAL[12]|CTYPE[12]|CUNIT[12]|CD[12]_[12]|RADESYS|LATPOLE|LONPOLE"
-    r"|RESTFRQ|RESTWAV|MJDREF|EQUINOX|CRDER[12]|NMATCH|RMS_(RA|DEC)|FITNAME|SIPNAME|NPOLNAME)[A-Z]"
-)
-_PHOTFLAM_TOLERANCE = 1e-5
 
 if not hasattr(SphericalPolygon, "iter_polygons_flat"):
     # spherical_geometry 1.4 dropped the method that skypac 1.0.12 matches skies with; AstroDrizzle
@@ -126,7 +114,7 @@ def combine(
     warnings.simplefilter("ignore", FITSFixedWarning)
     detector, target = DETECTORS[detector_key], Frame.from_json(frame)
     choices = DrizzleSettings.model_validate(settings)
-    copies = _scratch_copies(exposures, companions, detector, choices, cores)
+    copies = scratch_copies(exposures, companions, detector, choices, cores)
     unread = flag_cosmic_rays(copies, others, detector) if others else []
     if box is not None:
         parameters, unread_in_box = _boxed(copies, BoxMask.from_json(box), detector, parameters)
@@ -179,82 +167,6 @@ def combine(
     }
 
 
-def _scratch_copies(
-    exposures: Sequence[str],
-    companions: Sequence[str],
-    detector: Detector,
-    settings: DrizzleSettings,
-    cores: int,
-) -> list[Path]:
-    """Copies in the current directory: what AstroDrizzle needs, without what it chokes on."""
-    companion = {Path(path).name: Path(path) for path in companions}
-    pairs = [(source, companion.get(quality_file(source).name)) for source in map(Path, exposures)]
-    reference = _reference_photflam([source for source, _ in pairs])
-    copy = partial(_scratch_copy, detector=detector, settings=settings, reference=reference)
-    in_children([partial(copy, source, quality) for source, quality in pairs], cores)
-    return [Path(source.name) for source, _ in pairs]
-
-
-def _scratch_copy(
-    source: Path,
-    quality: Path | None,
-    *,
-    detector: Detector,
-    settings: DrizzleSettings,
-    reference: float | None,
-) -> None:
-    """Copy an exposure, with its DQ file if that is another one."""
-    needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | _NEEDED_BY_WEIGHTS
-    with opened(source) as hdus, opened(quality or source) as quality_hdus:
-        kept = fits.HDUList([hdu.copy() for hdu in hdus if hdu.name in needed])
-        planes = kept
-        if quality is not None:
-            planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
-        product_cards.read_input(source)  # no tool says what is wrong with its times
-        _prepare_headers(kept, detector)
-        if settings.weight_type == "IVM":
-            _resolve_flat(kept[0].header, detector, source)
-        _mask_not_finite(kept, planes, detector, source)
-        _equalise(kept, reference)
-        kept.writeto(source.name, output_verify="silentfix")
-        if quality is not None:
-            planes.writeto(quality.name, output_verify="silentfix")
-
-
-def _reference_photflam(exposures: Sequence[Path]) -> float | None:
-    """PHOTFLAM of the first chip that has one."""
-    for source in exposures:
-        with opened(source) as hdus:
-            for hdu in hdus:
-                if hdu.name == "SCI" and (photflam := _photflam(hdu.header, hdus[0].header)):
-                    return photflam
-    return None
-
-
-def _photflam(header: fits.Header, primary: fits.Header) -> float | None:
-    photflam = product_cards.science_keyword(header, primary, "PHOTFLAM")
-    return photflam if isinstance(photflam, float) and photflam > 0 else None
-
-
-def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
-    """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
-
-    It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
-    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. Alternate
-    WCSs and the history of the calibration take half of its time and reach no product.
-    """
-    for keyword in ("NPOLFILE", "D2IMFILE"):
-        if not str(hdus[0].header.get(keyword, "")).strip():
-            hdus[0].header[keyword] = "N/A"
-    for hdu in hdus:
-        if hdu.name == "SCI" and not str(hdu.header.get("BUNIT", "")).strip():
-            hdu.header["BUNIT"] = detector.science_units
-        if hdu.name == "SCI" and "IDCSCALE" not in hdu.header and "CD1_1" in hdu.header:
-            hdu.header["IDCSCALE"] = math.sqrt(_nominal_area(hdu.header, WCS(hdu.header, hdus)))
-        if hdu.name in {"PRIMARY", "SCI", "DQ"}:
-            _drop_ballast(hdu.header)
-
-
 def _tidy(kept: set[str]) -> None:
     """Free the disk now: the folders of a batch are only removed when all of it is done."""
     for path in Path().iterdir():
@@ -262,86 +174,8 @@ def _tidy(kept: set[str]) -> None:
             path.unlink()
 
 
-def _resolve_flat(primary: fits.Header, detector: Detector, source: Path) -> None:
-    """Name a flat field that AstroDrizzle can open or, but for WFPC2, do without.
-
-    It builds inverse-variance weights from the flat field, takes one whose file is missing as
-    uniform, and fails where the name holds an undefined variable (``iref$``) or is none.
-    """
-    keyword = "FLATFILE" if detector.instrument == "WFPC2" else "PFLTFILE"
-    name = str(primary.get(keyword, "")).strip()
-    try:
-        found = Path(fileutil.osfn(name)).is_file()
-    except ValueError:
-        found = False
-    if found:
-        return
-    if detector.instrument == "WFPC2":
-        raise UnusableInput(
-            f"inverse-variance weights need its flat field ({name or 'not named'})",
-            where=source,
-            next_step="Define the folder of reference files (uref) in the environment, or set "
-            "drizzle.weight_type = 'EXP'",
-        )
-    primary[keyword] = _NO_FLAT
-
-
-def _drop_ballast(header: fits.Header) -> None:
-    for key in ("HISTORY", "COMMENT", "", "CHECKSUM", "DATASUM"):
-        header.remove(key, ignore_missing=True, remove_all=True)
-    for key in [key for key in header if _ALTERNATE_WCS.fullmatch(key)]:
-        header.remove(key, ignore_missing=True, remove_all=True)
-
-
-def _mask_not_finite(
-    hdus: fits.HDUList, quality: fits.HDUList, detector: Detector, source: Path
-) -> None:
-    """Flag pixels that are not finite as bad; refuse an exposure without a good pixel."""
-    n_good = n_chips = 0
-    for sci, dq in science_and_quality(hdus, quality, where=source):
-        if sci.data is None or dq.data is None or sci.data.shape != dq.data.shape:
-            raise UnusableInput(f"SCI,{sci.ver} and its DQ do not match", where=source)
-        n_chips += 1
-        missing = ~np.isfinite(sci.data)
-        if missing.any():
-            sci.data[missing] = 0.0
-            dq.data[missing] |= _BAD_PIXEL
-        n_good += int(np.count_nonzero(_good(dq.data, detector)))
-    if not n_chips:
-        raise UnusableInput("no SCI extension", where=source)
-    if n_good == 0:
-        raise UnusableInput(
-            "it has no good pixel: all are flagged or not finite",
-            where=source,
-            next_step="Leave the exposure out with a line in overrides.ecsv",
-        )
-
-
-def _good(dq: NDArray[np.integer], detector: Detector) -> NDArray[np.bool_]:
-    good: NDArray[np.bool_] = (dq & ~np.int64(detector.drizzle_good_bits)) == 0
-    return good
-
-
-def _equalise(hdus: fits.HDUList, reference: float | None) -> None:
-    """Scale the chips of an exposure to a PHOTFLAM.
-
-    Without this a star would be fainter on the chips, or in the years, of lower sensitivity, and
-    one zero point would not hold for the product.
-    """
-    for hdu in hdus:
-        if hdu.name != "SCI":
-            continue
-        photflam = _photflam(hdu.header, hdus[0].header)
-        if photflam is None or reference is None:
-            continue
-        ratio = photflam / reference
-        if abs(ratio - 1.0) > _PHOTFLAM_TOLERANCE:
-            hdu.data = (hdu.data * ratio).astype(np.float32)
-            hdu.header["PHOTFLAM"] = reference
-
-
 def _gain(copies: Sequence[Path], detector: Detector) -> float | None:
-    """Electrons in one DN of the WFPC2 chip whose PHOTFLAM `_equalise` gave to all."""
+    """Electrons in one DN of the WFPC2 chip whose PHOTFLAM `scratch_copies` gave to all."""
     if not detector.has_separate_dq:
         return None
     for item in map(product_cards.read_input, copies):
@@ -528,7 +362,7 @@ def _checked(
     exptime = sum(item.exptime_s for item in inputs)
     chips, flagged = _native_chips(copies, inputs, detector, searched)
     # WFPC2's PC has pixels of half the size.
-    native = min(detector.pixel_scale_arcsec, *(_scale_arcsec(chip.wcs) for chip in chips))
+    native = min(detector.pixel_scale_arcsec, *(scale_arcsec_of(chip.wcs) for chip in chips))
     complaints = complaints + products.weight_problems(
         wht,
         inside,
@@ -569,7 +403,7 @@ def _native_chips(
         with fits.open(path, memmap=False) as hdus, fits.open(quality, memmap=False) as other:
             seconds = 1.0 if detector.rate_units else item.exptime_s
             for sci, dq in science_and_quality(hdus, hdus if quality == path else other):
-                good = _good(dq.data & ~(_COSMIC_RAY | searched), detector)
+                good = good_pixels(dq.data & ~(_COSMIC_RAY | searched), detector)
                 n_flagged += int(np.count_nonzero((dq.data & searched > 0) & good))
                 n_pixels += int(np.count_nonzero(good))
                 wcs = WCS(sci.header, fobj=hdus, naxis=2)
@@ -578,21 +412,10 @@ def _native_chips(
                         rate=(sci.data / seconds).astype(np.float32),
                         good=good,
                         wcs=wcs,
-                        nominal_area_arcsec2=_nominal_area(sci.header, wcs),
+                        nominal_area_arcsec2=nominal_area_arcsec2(sci.header, wcs),
                     )
                 )
     return chips, round(n_flagged / max(n_pixels, 1), 6)
-
-
-def _nominal_area(header: fits.Header, wcs: WCS) -> float:
-    scale = header.get("IDCSCALE")
-    if isinstance(scale, float) and scale > 0:
-        return scale**2
-    return _scale_arcsec(wcs) ** 2
-
-
-def _scale_arcsec(wcs: WCS) -> float:
-    return math.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0
 
 
 def _mean_sky(
