@@ -27,7 +27,7 @@ from hst_assets.imaging.noise import (
     exposed,
     noise_model,
 )
-from hst_assets.imaging.products import StarComparison, compare_stars
+from hst_assets.imaging.star_photometry import StarComparison, compare_stars
 from hst_assets.medians import median_error
 
 __all__ = ["FLAGS", "Difference", "Figures", "Flag", "Stack", "read_stack", "subtract"]

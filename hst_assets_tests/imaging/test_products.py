@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astropy.wcs import WCS
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.products import (
     Chip,
     bad_fraction,
-    compare_stars,
     flux_ratio,
     footprint_mask,
     judge,
@@ -17,10 +14,9 @@ from hst_assets.imaging.products import (
     weight_problems,
 )
 from hst_assets.settings import DrizzleSettings
+from hst_assets_tests.imaging.star_grid import FRAME, INSIDE, stars
 
 UVIS = DETECTORS["wfc3_uvis"]
-FRAME = Frame(150.0, 2.0, 0.04, 220, 200, 110, 100)
-INSIDE = np.ones(FRAME.shape, bool)
 
 
 def weights(value: float = 100.0) -> np.ndarray:
@@ -30,16 +26,6 @@ def weights(value: float = 100.0) -> np.ndarray:
 def problems_of(wht: np.ndarray, inside: np.ndarray = INSIDE, **changes) -> list[str]:
     figures = {"exptime_s": 100.0, "area_ratio": 1.0, "pixfrac": 0.8, "weight_type": "EXP"}
     return weight_problems(wht, inside, **(figures | changes))
-
-
-def stars(scale: float = 1.0, noise: float = 0.01) -> np.ndarray:
-    """Nine round stars of 2 pixels FWHM, 50 pixels apart, on a noisy sky."""
-    rows, columns = np.mgrid[: FRAME.ny, : FRAME.nx]
-    image = np.random.default_rng(1).normal(0.3, noise, FRAME.shape)
-    for x in (50, 100, 150):
-        for y in (50, 100, 150):
-            image += scale * 5.0 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 1.45)
-    return image.astype(np.float32)
 
 
 def chip(rate: np.ndarray, area_ratio: float = 1.0, good: np.ndarray | None = None) -> Chip:
@@ -184,10 +170,6 @@ def test_figures_are_judged_by_the_settings(
     assert len(judge(bad, ratio, DrizzleSettings())) == n_problems
 
 
-def test_the_wcs_used_here_is_the_frames() -> None:
-    assert isinstance(FRAME.wcs, WCS)
-
-
 @pytest.mark.parametrize("where", [(0, 0), (FRAME.nx - 1, FRAME.ny - 1), (FRAME.nx - 2, 100)])
 def test_a_star_at_the_edge_does_no_harm(where: tuple[int, int]) -> None:
     image = stars()
@@ -204,32 +186,3 @@ def test_lanczos3_reaches_further_than_a_square_drop() -> None:
     wht[45:155, 45:155] = 100.0
     assert problems_of(wht, inside)
     assert not problems_of(wht, inside, kernel="lanczos3")
-
-
-# ------------------------------------------------------------------------- two images of stars
-
-
-def compared(first: np.ndarray, second: np.ndarray):
-    return compare_stars(first, second, INSIDE, scale_arcsec=FRAME.scale_arcsec, detector=UVIS)
-
-
-def test_stars_of_two_images_are_compared() -> None:
-    found = compared(stars(), stars(1.1))
-    assert found.n_stars == 9
-    assert found.flux_ratio == pytest.approx(1.1, abs=0.005)
-    assert np.hypot(*found.offset_pix) < 0.01
-
-
-def test_cosmic_rays_on_either_image_are_no_stars() -> None:
-    first, second = stars(), stars()
-    first[20:180:40, 75] += 50.0
-    second[20:180:40, 125] += 50.0
-    found = compared(first, second)
-    assert found.n_stars == 9
-    assert found.flux_ratio == pytest.approx(1.0, abs=0.005)
-
-
-def test_too_few_stars_give_no_figures() -> None:
-    empty = np.random.default_rng(3).normal(0.3, 0.01, FRAME.shape).astype(np.float32)
-    found = compared(empty, empty)
-    assert (found.offset_pix, found.flux_ratio, found.n_stars) == (None, None, 0)
