@@ -38,6 +38,10 @@ install: $(INSTALLED) ## Set up .venv from the lock
 demo: $(INSTALLED) ## Simulate a small campaign, run the whole graph on it, compare with the truth
 	@$(BIN)/hst-assets demo
 
+.PHONY: demo-archive
+demo-archive: $(INSTALLED) ## The same from a stand-in of MAST that fails now and then, by name and in one command
+	@$(BIN)/python -m hst_assets_tests.stand_ins.archive_demo
+
 .PHONY: up
 up: $(INSTALLED) ## The web UI on 127.0.0.1:3000, with the daemon that runs sensors and schedules
 	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000

@@ -351,12 +351,15 @@ def owned_parameters() -> list[str]:
 
 
 def commands_of() -> Mapping[str, Any]:
-    """Command name to what Typer made of it."""
+    """Command name to what Typer made of it; of a group of commands, its commands."""
     from typer.main import get_command
 
     from hst_assets.cli.application import application
 
-    found: Mapping[str, Any] = get_command(application).commands  # type: ignore[attr-defined]
+    found: dict[str, Any] = {}
+    for name, command in get_command(application).commands.items():  # type: ignore[attr-defined]
+        members = getattr(command, "commands", {})
+        found |= {f"{name} {member}": each for member, each in members.items()} or {name: command}
     return found
 
 
@@ -410,6 +413,7 @@ def _directive(render: Callable[..., list[str]], n_arguments: int) -> type[Sphin
     class Registry(SphinxDirective):
         has_content = False
         required_arguments = n_arguments
+        final_argument_whitespace = True
         option_spec: ClassVar[dict[str, Any]] = {}
 
         def run(self) -> list[nodes.Node]:

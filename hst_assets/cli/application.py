@@ -9,15 +9,29 @@ import sys
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import clean, demo, ingest, materialize, settings, status
+from hst_assets.cli import archive, clean, demo, ingest, materialize, settings, status, target
+from hst_assets.cli import run as run_module
 from hst_assets.cli.terminal import errors
-from hst_assets.failures import BadConfiguration, HstAssetsError
+from hst_assets.failures import (
+    AccessRefused,
+    BadConfiguration,
+    HstAssetsError,
+    NothingFound,
+    TransientFailure,
+)
 
 __all__ = ["application", "run"]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+#: Of failures that a script may want to tell from others.
+_EXIT_CODES: dict[type[HstAssetsError], int] = {
+    BadConfiguration: EXIT_USAGE,
+    NothingFound: 3,
+    TransientFailure: 4,
+    AccessRefused: 5,
+}
 
 application = typer.Typer(
     name="hst-assets",
@@ -27,27 +41,27 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+application.command("run", cls=run_module.RunCommand)(run_module.run_command)
 application.command("ingest")(ingest.ingest_command)
 application.command("materialize")(materialize.materialize_command)
 application.command("status")(status.status_command)
+application.add_typer(target.target_commands)
+application.command("archive")(archive.archive_command)
 application.command("settings")(settings.settings_command)
 application.command("clean")(clean.clean_command)
 application.command("demo")(demo.demo_command)
 
 
 def run() -> None:
-    """Exit with 0 when done, 1 on failure, 2 on a wrong call, 130 if interrupted."""
+    """Exit with 0 when done, 130 if interrupted, else by what failed (`_EXIT_CODES`, or 1)."""
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         application()
-    except BadConfiguration as error:
-        _tell(error)
-        sys.exit(EXIT_USAGE)
     except HstAssetsError as error:
         _tell(error)
-        sys.exit(EXIT_FAILED)
+        sys.exit(_EXIT_CODES.get(type(error), EXIT_FAILED))
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
             errors().print("interrupted; the same command goes on from here")

@@ -18,7 +18,7 @@ from hst_assets.workdir import WorkDir
 if TYPE_CHECKING:
     from hst_assets.simulate.truth import CampaignTruth
 
-__all__ = ["demo_command"]
+__all__ = ["demo_command", "simulated_demo", "told_recovery"]
 
 #: What the demo must recover: native pixels of each detector, and relative flux.
 MAX_OFFSET_PIX = 0.1
@@ -38,20 +38,28 @@ def demo_command(
     console = output()
     plan = demo_plan()
     folder = root_or_default(root)
-    truth = _simulated(folder / "simulated" / plan.name, cores)
+    truth = simulated_demo(folder / "simulated" / plan.name, cores)
     console.print(f"simulated campaign: {truth.root}", highlight=False)
     workdir = WorkDir(folder, plan.name)
     show(ingest_into(workdir, [truth.exposure_folder], position=(plan.ra_deg, plan.dec_deg)))
     materialize_target(workdir)
-    failed = _report(workdir, truth)
+    failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in all; products in {workdir.base}")
     console.print("'make up' shows every asset with its previews on http://127.0.0.1:3000")
     if failed:
         raise UnusableInput("the demo did not recover the truth", where=", ".join(failed))
 
 
-def _simulated(folder: Path, cores: int) -> CampaignTruth:
-    """The simulated campaign; rendered anew unless the same plan stands whole."""
+def simulated_demo(folder: Path, cores: int) -> CampaignTruth:
+    """The demo's simulated campaign in `folder`; rendered anew unless the same plan stands whole.
+
+    Parameters
+    ----------
+    folder : path
+        Where it is kept.
+    cores : int
+        Processes for the simulator.
+    """
     from hst_assets.simulate.campaign import load_plan, simulate_campaign
     from hst_assets.simulate.plans import demo_plan
     from hst_assets.simulate.truth import CampaignTruth
@@ -66,7 +74,7 @@ def _simulated(folder: Path, cores: int) -> CampaignTruth:
     return truth if whole else simulate_campaign(demo_plan(), folder, max_cores=cores)
 
 
-def _report(workdir: WorkDir, truth: CampaignTruth) -> list[str]:
+def told_recovery(workdir: WorkDir, truth: CampaignTruth) -> list[str]:
     """Print what was recovered against the truth; return the lines that fell short."""
     from hst_assets.simulate.recovery import recovered
 

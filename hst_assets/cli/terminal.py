@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hst_assets.workdir import ROOT_VARIABLE, default_root
 
-__all__ = ["RootOption", "TargetArgument", "errors", "output", "root_or_default"]
+__all__ = ["RootOption", "TargetArgument", "errors", "output", "root_or_default", "split_names"]
 
 _PIPED_WIDTH = 120
 
@@ -37,3 +37,8 @@ def errors() -> Console:
 def root_or_default(root: Path | None) -> Path:
     """The folder of work directories that a command works in."""
     return root.absolute() if root else default_root()
+
+
+def split_names(values: list[str] | None) -> list[str]:
+    """Names of an option that may be repeated, or hold several separated by commas."""
+    return [name.strip() for value in values or [] for name in value.split(",") if name.strip()]

@@ -1,0 +1,252 @@
+"""``hst-assets run``: from a position to images in one command, with hst123's options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.filesize import decimal
+from rich.markup import escape
+
+from hst_assets.cli.absent_options import refuse_absent_options
+from hst_assets.cli.archive import RefreshOption, show_listing
+from hst_assets.cli.asking import asked_settings, describe, place_from, tentatively
+from hst_assets.cli.clean import clean_target
+from hst_assets.cli.ingest import ingest_into, show
+from hst_assets.cli.position_argument import PositionArgument, PositionCommand
+from hst_assets.cli.setting_options import Changes, takes_settings
+from hst_assets.cli.taken_names import refuse_taken_name
+from hst_assets.cli.terminal import RootOption, errors, output, split_names
+from hst_assets.cli.token_option import TokenOption, token_given
+from hst_assets.cli.walking import Walked, raise_for, walk_and_tell
+from hst_assets.cli.work_directory import WorkDirOption, named_workdir
+from hst_assets.failures import BadConfiguration, NothingFound
+from hst_assets.settings import load_settings, write_settings
+from hst_assets.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from hst_assets.archive.credentials import Token
+    from hst_assets.orchestration.walk import Outcome
+
+__all__ = ["RunCommand", "run_command"]
+
+_ALWAYS = "Always so; accepted as in hst123."
+
+
+class RunCommand(PositionCommand):
+    """Takes hst123's command line; what has no counterpart is refused with its reason."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, after a look for options that are not there."""
+        refuse_absent_options(args)
+        return super().parse_args(ctx, args)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Where exposures come from."""
+
+    download: bool
+    raw_dir: Path | None
+    skip_copy: bool
+    refresh: bool
+
+
+@takes_settings("archive", "selection", "processing")
+def run_command(
+    position: PositionArgument = None,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the object, in place of RA and DEC.")
+    ] = None,
+    work_dir: WorkDirOption = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Name of the target, below --root.")
+    ] = None,
+    root: RootOption = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Ask MAST, and fetch what is missing.")
+    ] = False,
+    raw_dir: Annotated[
+        Path | None, typer.Option("--raw-dir", help="Ingest the exposures of this folder first.")
+    ] = None,
+    skip_copy: Annotated[
+        bool, typer.Option("--skip-copy", help="With --archive: ingest nothing from the tree.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what --download would fetch; change nothing.")
+    ] = False,
+    refresh: RefreshOption = False,
+    token: TokenOption = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="Only these assets (repeat, or separate by commas).")
+    ] = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Align and drizzle again.")] = False,
+    redo_astrometry: Annotated[
+        bool, typer.Option("--redo-astrometry", help="Align again.")
+    ] = False,
+    redo_astrodrizzle: Annotated[
+        bool, typer.Option("--redo-astrodrizzle", "--redrizzle", help="Drizzle again.")
+    ] = False,
+    clobber: Annotated[
+        bool, typer.Option("--clobber", help="Fetch and make everything again.")
+    ] = False,
+    cleanup: Annotated[
+        bool, typer.Option("--cleanup", help="Afterwards, if nothing failed, clean as 'clean'.")
+    ] = False,
+    by_visit: Annotated[bool, typer.Option("--by-visit", help=_ALWAYS)] = False,
+    drizzle_all: Annotated[bool, typer.Option("--drizzle-all", help=_ALWAYS)] = False,
+    no_clear_downloads: Annotated[bool, typer.Option("--no-clear-downloads", help=_ALWAYS)] = False,
+    changes: Changes,
+) -> None:
+    """Find, fetch, align and drizzle the exposures of a place; hst123's command line.
+
+    The options are written to the target's settings, where they stay. What is there and has not
+    changed is neither fetched nor made again.
+    """
+    del by_visit, drizzle_all, no_clear_downloads
+    place = place_from(position, name)
+    otherwise = place.target_name(changes.get("archive", {}).get("proposals", ()))
+    workdir = named_workdir(work_dir=work_dir, target=target, root=root, otherwise=otherwise)
+    asked = asked_settings(workdir, place, changes, query=download or dry_run)
+    if dry_run:
+        _show_what_would_be_fetched(workdir, asked)
+        return
+    secret = token_given(token) if download else None
+    sources = _Sources(download, raw_dir, skip_copy, refresh)
+    _refuse_no_folders(sources, asked.get("archive", {}).get("tree"))
+    refuse_taken_name(workdir)
+    settings = write_settings(workdir, asked)
+    output().print(f"{workdir.base}: {describe(settings)}", highlight=False, markup=False)
+    again = {
+        "redo": redo,
+        "redo_astrometry": redo_astrometry,
+        "redo_astrodrizzle": redo_astrodrizzle,
+        "clobber": clobber,
+    }
+    _run(workdir.create(), sources, again, split_names(select), secret)
+    if cleanup:
+        clean_target(workdir)
+
+
+def _refuse_no_folders(sources: _Sources, tree: str | None) -> None:
+    """Folders to take exposures from must be there; a tree that is filled is made."""
+    if sources.raw_dir is not None and not sources.raw_dir.is_dir():
+        raise BadConfiguration("no such folder", where=f"--raw-dir {sources.raw_dir}")
+    if tree is not None and not sources.download and not Path(tree).is_dir():
+        raise BadConfiguration("no such folder", where=f"--archive {tree}")
+
+
+def _run(
+    workdir: WorkDir,
+    sources: _Sources,
+    again: dict[str, bool],
+    assets: list[str],
+    token: Token | None,
+) -> None:
+    """Bring in what lies here, walk the levels, and say what was delivered."""
+    from hst_assets.exposures.raw import raw_ledger
+
+    before = {(file.name, file.sha256) for file in raw_ledger(workdir)}
+    _ingest(workdir, sources)
+    if not sources.download and not raw_ledger(workdir):
+        raise NothingFound(
+            "no exposures are there",
+            where=workdir.raw,
+            next_step="Give --download, or --raw-dir or --archive with exposures",
+        )
+    if sources.download and sources.refresh:
+        _ask_anew(workdir)
+
+    def go_on(outcome: Outcome) -> bool:
+        if outcome.level != "target_archive":
+            return True
+        if not outcome.failures:
+            _show_archive(workdir)
+        return not outcome.failures or bool(raw_ledger(workdir))
+
+    walked = walk_and_tell(
+        workdir,
+        assets=assets,
+        redo=again,
+        offline=not sources.download,
+        token=token,
+        look=go_on,
+    )
+    new = [file for file in raw_ledger(workdir) if (file.name, file.sha256) not in before]
+    _summarize(workdir, walked, len(new), sum(file.size for file in new))
+    if sources.download:
+        _tell_lacking(workdir)
+    raise_for(walked, workdir)
+
+
+def _ingest(workdir: WorkDir, sources: _Sources) -> None:
+    """Files of a folder, and of the archive tree where nothing is fetched through it."""
+    place = load_settings(workdir)
+    tree = place.archive.tree
+    if sources.raw_dir is not None:
+        show(ingest_into(workdir, [sources.raw_dir]))
+    if tree is None or sources.skip_copy or sources.download:
+        return
+    if place.target.ra_deg is None or place.target.dec_deg is None:
+        raise BadConfiguration("an archive tree is searched around a position: give RA and DEC")
+    show(
+        ingest_into(workdir, [], archive=tree, position=(place.target.ra_deg, place.target.dec_deg))
+    )
+
+
+def _show_what_would_be_fetched(workdir: WorkDir, asked: Changes) -> None:
+    """Ask the archive, compare with raw/, and leave everything as it was."""
+    from hst_assets.archive.delivery import outstanding
+    from hst_assets.archive.listing import current_listing
+
+    with tentatively(workdir, asked) as trial:
+        settings = load_settings(trial)
+        output().print(describe(settings), highlight=False, markup=False)
+        listing = current_listing(trial, settings, refresh=True)
+    show_listing(listing, outstanding(workdir, listing))
+
+
+def _ask_anew(workdir: WorkDir) -> None:
+    from hst_assets.archive.listing import current_listing
+
+    current_listing(workdir, load_settings(workdir), refresh=True)
+
+
+def _show_archive(workdir: WorkDir) -> None:
+    from hst_assets.archive.delivery import outstanding
+    from hst_assets.archive.listing import read_listing
+
+    listing = read_listing(workdir)
+    if listing is not None:
+        show_listing(listing, outstanding(workdir, listing))
+
+
+def _summarize(workdir: WorkDir, walked: Walked, n_new: int, size: int) -> None:
+    """What was asked, and what came of it."""
+    from hst_assets.exposures.raw import raw_ledger
+
+    files = raw_ledger(workdir)
+    visits = {file.visit for file in files}
+    lines = [
+        f"asked: {describe(load_settings(workdir))}",
+        f"raw/: {len(files)} files of {len(visits)} visits, {n_new} new ({decimal(size)})",
+        f"assets: {walked.n_made} made, {walked.n_unchanged} unchanged",
+        f"products: {workdir.drizzle}",
+    ]
+    for line in lines:
+        output().print(line, highlight=False, markup=False)
+
+
+def _tell_lacking(workdir: WorkDir) -> None:
+    """Name the files that the archive lists and raw/ lacks."""
+    from hst_assets.archive.delivery import outstanding
+    from hst_assets.archive.listing import read_listing
+
+    listing = read_listing(workdir)
+    lacking = outstanding(workdir, listing) if listing else {}
+    for visit, products in lacking.items():
+        names = ", ".join(product.name for product in products)
+        errors().print(f"[red]not delivered[/red] {visit}: {escape(names)}", highlight=False)

@@ -1,0 +1,143 @@
+"""``hst-assets target``: targets that are followed, added, listed and retired."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from hst_assets.cli.asking import asked_settings, describe, place_from
+from hst_assets.cli.deployment import opened_instance
+from hst_assets.cli.position_argument import PositionArgument, PositionCommand
+from hst_assets.cli.setting_options import Changes, takes_settings
+from hst_assets.cli.taken_names import refuse_taken_name
+from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
+from hst_assets.failures import BadConfiguration
+from hst_assets.settings import load_settings
+from hst_assets.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from hst_assets.orchestration.targets import TargetState
+
+__all__ = ["target_commands"]
+
+target_commands = typer.Typer(
+    name="target",
+    help="Targets whose exposures are looked for in the archive.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@target_commands.command("add", cls=PositionCommand)
+@takes_settings("archive", "selection")
+def add_command(
+    target: TargetArgument,
+    position: PositionArgument = None,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the object, in place of RA and DEC.")
+    ] = None,
+    root: RootOption = None,
+    changes: Changes,
+) -> None:
+    """Register a target whose exposures come from the archive; the sensor follows it from now on.
+
+    Given again, it changes what is asked for, and follows a retired target again.
+    """
+    workdir = WorkDir(root_or_default(root), target)
+    asked = asked_settings(workdir, place_from(position, name), changes, query=True)
+    _refuse_nowhere(workdir, asked)
+    refuse_taken_name(workdir)
+    with opened_instance() as instance:
+        from hst_assets.orchestration.targets import add_target
+
+        add_target(instance, workdir, asked)
+    output().print(f"{target}: {describe(load_settings(workdir))}", highlight=False, markup=False)
+    output().print(
+        f"'hst-assets archive {target}' shows what the archive holds, "
+        f"'hst-assets materialize {target}' fetches and makes it; "
+        "with 'make up' the sensor does, once it is switched on",
+        highlight=False,
+    )
+
+
+def _refuse_nowhere(workdir: WorkDir, asked: Changes) -> None:
+    standing = load_settings(workdir)
+    known = standing.target.ra_deg is not None or standing.archive.proposals
+    given = "ra_deg" in asked.get("target", {}) or asked.get("archive", {}).get("proposals")
+    if not known and not given:
+        raise BadConfiguration(
+            "nothing to ask the archive for",
+            where=workdir.target,
+            next_step="Give RA and DEC, --name or --proposal",
+        )
+
+
+@target_commands.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    root: RootOption = None,
+) -> None:
+    """List the targets, whether they are followed, and what of the archive is outstanding."""
+    with opened_instance() as instance:
+        from hst_assets.orchestration.targets import list_targets
+
+        states = list_targets(instance, root_or_default(root))
+    if as_json:
+        typer.echo(json.dumps([_facts(state) for state in states], indent=2))
+    else:
+        output().print(_table(states))
+
+
+@target_commands.command("retire")
+def retire_command(target: TargetArgument, root: RootOption = None) -> None:
+    """Follow a target no longer; its files stay. Refused while runs of it are in flight."""
+    workdir = WorkDir(root_or_default(root), target).existing()
+    with opened_instance() as instance:
+        from hst_assets.orchestration.targets import retire_target
+
+        retire_target(instance, workdir)
+    output().print(
+        f"{target} is retired; 'hst-assets target add {target}' follows it again", highlight=False
+    )
+
+
+def _facts(state: TargetState) -> dict[str, Any]:
+    return {**asdict(state), "status": _status(state)}
+
+
+def _status(state: TargetState) -> str:
+    if state.problem:
+        return f"cannot be read: {state.problem}"
+    if state.retired:
+        return "retired"
+    return "followed" if state.archive else "local"
+
+
+def _table(states: list[TargetState]) -> Table:
+    table = Table()
+    for column in ("target", "status", "visits", "files to fetch", "asked", "runs in flight"):
+        table.add_column(column, overflow="fold")
+    for state in states:
+        table.add_row(
+            escape(state.target),
+            escape(_status(state)),
+            str(state.n_visits),
+            str(state.n_outstanding) if state.archive else "-",
+            _moment(state.asked_mjd),
+            str(state.in_flight),
+        )
+    return table
+
+
+def _moment(mjd: float | None) -> str:
+    if mjd is None:
+        return "-"
+    from astropy.time import Time
+
+    return str(Time(mjd, format="mjd").isot)[:16]
