@@ -76,7 +76,9 @@ class PatientAdapter(HTTPAdapter):
         deadline = time.monotonic() + PATIENCE * self._timeout_s
         chunks = []
         try:
-            for chunk in response.raw.stream(_CHUNK, decode_content=True):
+            # Whatever has come is taken at once: a chunk that must be full would wait for ever on
+            # a service that sends a byte now and then.
+            while chunk := response.raw.read1(_CHUNK, decode_content=True):
                 chunks.append(chunk)
                 if time.monotonic() > deadline:
                     raise TimeoutError("the reply comes too slowly")

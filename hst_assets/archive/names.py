@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 
 from hst_assets.failures import BadConfiguration, NothingFound, TransientFailure
 
@@ -11,6 +12,8 @@ __all__ = ["resolve_name"]
 _LONGEST_NAME = 120
 #: What Sesame writes where none of its catalogues has the name.
 _UNKNOWN = "nothing found"
+#: The line of the position, to its end: half a number would be another place.
+_POSITION = re.compile(r"^%J\s*[\d.]+\s+[-+\d.]+.*\n", re.MULTILINE)
 
 
 def resolve_name(name: str, *, sesame_url: str, timeout_s: float) -> tuple[float, float]:
@@ -49,37 +52,38 @@ def resolve_name(name: str, *, sesame_url: str, timeout_s: float) -> tuple[float
     name = " ".join(name.split())
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise BadConfiguration("not the name of an object", where=repr(name[:_LONGEST_NAME]))
+    _refuse(_ask(name, sesame_url, timeout_s), name, sesame_url)
     with addresses.set([sesame_url]), conf.set_temp("remote_timeout", timeout_s):
         try:
             position = SkyCoord.from_name(name, cache=False)
         except (NameResolveError, OSError, ValueError, http.client.HTTPException) as error:
-            raise _failure(name, sesame_url, timeout_s, error) from error
+            what = " ".join(str(error).split())[:200]
+            raise TransientFailure(f"no answer on {name!r}: {what}", where=sesame_url) from error
     return float(position.ra.deg), float(position.dec.deg)
 
 
-def _failure(
-    name: str, sesame_url: str, timeout_s: float, error: Exception
-) -> NothingFound | TransientFailure:
-    """Why there is no position: astropy says the same of an unknown name and of a broken reply.
+def _refuse(said: str, name: str, sesame_url: str) -> None:
+    """Look at Sesame's own words: astropy says the same of an unknown name and of a broken reply.
 
     Raises
     ------
-    TransientFailure, AccessRefused
-        If Sesame does not answer this time either, or rejects the request.
+    NothingFound
+        If no catalogue has the name.
+    TransientFailure
+        If these are not the words of Sesame, or not all.
     """
-    said = _ask(name, sesame_url, timeout_s)
     if _UNKNOWN in said.lower():
-        return NothingFound(
+        raise NothingFound(
             f"no catalogue knows {name!r}",
             where=sesame_url,
             next_step="Give the position as RA and Dec",
         )
-    what = " ".join(str(error).split())[:200]
-    return TransientFailure(f"no answer of Sesame's on {name!r}: {what}", where=sesame_url)
+    if not _POSITION.search(said):
+        raise TransientFailure(f"no whole answer on {name!r}: {said[:80]!r}", where=sesame_url)
 
 
 def _ask(name: str, sesame_url: str, timeout_s: float) -> str:
-    """The beginning of Sesame's own words."""
+    """Sesame's own words."""
     from urllib.parse import quote
 
     import requests

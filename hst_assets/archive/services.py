@@ -128,7 +128,11 @@ class MastServices:
             asked["t_min"] = [_BEGIN_OF_TIME, criteria.end_mjd]
         if criteria.position:
             asked |= _cone(criteria.position, criteria.radius_arcmin)
-        return self._rows("observations", lambda: self._observations.query_criteria_async(**asked))
+
+        def ask() -> list[Row]:
+            return _rows_of(self._observations.query_criteria_async(**asked))
+
+        return self._tried("observations", ask)
 
     def products(self, obsids: Sequence[str]) -> list[Row]:
         """The products of some observations, in one request.
@@ -143,7 +147,17 @@ class MastServices:
         if len(obsids) > MOST_OBSIDS:
             raise ValueError(f"{len(obsids)} observations in one request")
         asked = list(obsids)
-        return self._rows("products", lambda: self._observations.get_product_list_async(asked))
+
+        def ask() -> list[Row]:
+            rows = _rows_of(self._observations.get_product_list_async(asked))
+            if len(asked) > 1 and not rows:
+                raise TransientFailure(
+                    f"it lists no product at all of {len(asked)} observations that it has",
+                    where=self._archive.mast_url,
+                )
+            return rows
+
+        return self._tried("products", ask)
 
     def datasets(self, criteria: Criteria) -> list[Row]:
         """Datasets of the Missions search, page after page.
@@ -178,10 +192,6 @@ class MastServices:
             return _checked_rows(reply["results"]), int(reply.get("totalResults") or 0)
 
         return self._tried("datasets", ask, min(_CROSS_CHECK_TRIES, self._archive.max_tries))
-
-    def _rows(self, what: str, ask: Callable[[], Sequence[Any]]) -> list[Row]:
-        """All rows of all pages of a reply of the portal."""
-        return self._tried(what, lambda: [row for reply in ask() for row in _portal_rows(reply)])
 
     def _tried(self, what: str, ask: Callable[[], Answer], max_tries: int | None = None) -> Answer:
         import tenacity
@@ -254,6 +264,11 @@ def _cone(position: tuple[float, float], radius_arcmin: float) -> dict[str, Any]
     }
 
 
+def _rows_of(responses: Sequence[Any]) -> list[Row]:
+    """All rows of all pages of a reply of the portal."""
+    return [row for response in responses for row in _portal_rows(response)]
+
+
 def _portal_rows(response: Any) -> Iterator[Row]:
     reply = response.json()
     if reply["status"] != "COMPLETE":
@@ -262,7 +277,15 @@ def _portal_rows(response: Any) -> Iterator[Row]:
             f"the query failed at the service: {said or reply['status']}",
             where=str(response.url).partition("?")[0],
         )
-    yield from _checked_rows(reply["data"])
+    rows = _checked_rows(reply["data"])
+    if not rows and _announced(reply):
+        raise TypeError("the rows it announces are missing")
+    yield from rows
+
+
+def _announced(reply: Row) -> bool:
+    paging = reply.get("paging")
+    return isinstance(paging, dict) and bool(paging.get("rows") or paging.get("rowsFiltered"))
 
 
 def _checked_rows(rows: Any) -> list[Row]:
