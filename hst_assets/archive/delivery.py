@@ -28,8 +28,8 @@ from hst_assets.archive.download import Fetched, NotFetched, Progress, fetch
 from hst_assets.archive.holdings import Listing, Product
 from hst_assets.archive.origins import Origin, ProductKey, Refusal, change_origins, key_of
 from hst_assets.archive.received import receipt_of
-from hst_assets.archive.revalidation import revalidate
-from hst_assets.archive.tree import Fetcher, fetch_through, is_unproven, link_or_copy
+from hst_assets.archive.revalidation import outdated, revalidate
+from hst_assets.archive.tree import Fetcher, fetch_through, is_unproven, link_or_copy, path_in_tree
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.ingest import IngestReport, ingest
 from hst_assets.exposures.raw import COMPANION_SUFFIX, RawFile, exposure_key, raw_ledger
@@ -289,6 +289,8 @@ class _Job:
     def _answers(self, lacking: Sequence[Compared], stale: set[str]) -> list[Fetched | NotFetched]:
         products = [part.product for part in lacking]
         archive = self.settings.archive
+        places = {self._place(product): product for product in products}
+        stale = stale | outdated(places, archive, token=self.token)
         if archive.tree is None:
             for name in stale:
                 receipt_of(self.inbox / name).unlink(missing_ok=True)
@@ -305,6 +307,11 @@ class _Job:
             anew=stale,
         )
         return [self._from_tree(each) if isinstance(each, Fetched) else each for each in answers]
+
+    def _place(self, product: Product) -> Path:
+        """Where a product is fetched to."""
+        tree = self.settings.archive.tree
+        return self.inbox / product.name if tree is None else path_in_tree(tree, product)
 
     def _from_tree(self, fetched: Fetched) -> Fetched:
         path = self.inbox / fetched.product.name

@@ -8,15 +8,17 @@ is asked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from hst_assets.archive.comparison import Case, Compared, compare
 from hst_assets.archive.credentials import Token, signer
 from hst_assets.archive.holdings import Product
 from hst_assets.archive.origins import Origin, change_origins
+from hst_assets.archive.received import Fetched, read_receipt
 from hst_assets.archive.routes import RouteName, route_of
 from hst_assets.failures import HstAssetsError
 from hst_assets.settings import ArchiveSettings
@@ -26,22 +28,23 @@ from hst_assets.workdir import WorkDir
 if TYPE_CHECKING:
     from requests import Session
 
-__all__ = ["is_same", "revalidate"]
+__all__ = ["is_same", "outdated", "revalidate"]
 
 logger = logging.getLogger(__name__)
 
 
-Heads = Callable[[Sequence[Compared], ArchiveSettings, Token | None], Sequence[Announced | None]]
+#: Bytes that a service gave, with what it said of them.
+_Known = Origin | Fetched
 
 
-def is_same(origin: Origin, said: Announced) -> bool | None:
+def is_same(known: Origin | Fetched, said: Announced) -> bool | None:
     """Whether a service speaks of the bytes that were fetched; None if that cannot be told."""
-    if said.size is not None and said.size != origin.size:
+    if said.size is not None and said.size != known.size:
         return False
-    if origin.etag and said.etag:
-        return origin.etag == said.etag
-    if origin.last_modified and said.last_modified:
-        return origin.last_modified == said.last_modified
+    if known.etag and said.etag:
+        return known.etag == said.etag
+    if known.last_modified and said.last_modified:
+        return known.last_modified == said.last_modified
     return None
 
 
@@ -52,7 +55,6 @@ def revalidate(
     *,
     token: Token | None = None,
     all_of_them: bool = False,
-    heads: Heads | None = None,
 ) -> frozenset[str]:
     """Ask the archive whether fetched files are still what it has, and write down the answer.
 
@@ -72,8 +74,6 @@ def revalidate(
         For files under exclusive access.
     all_of_them : bool, optional
         Ask for every file that was fetched.
-    heads : callable, optional
-        Asks; for tests.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def revalidate(
     ]
     if not asked:
         return frozenset()
-    said = (heads or _ask_all)(asked, settings, token)
+    said = _ask_all([(each.product, each.origin) for each in asked if each.origin], settings, token)
     same = set()
     with change_origins(workdir) as origins:
         for each, answer in zip(asked, said, strict=True):
@@ -134,17 +134,46 @@ def _judged(origin: Origin, product: Product, same: bool | None, now: datetime) 
     )
 
 
+def outdated(
+    products: Mapping[Path, Product], settings: ArchiveSettings, *, token: Token | None = None
+) -> frozenset[str]:
+    """Names of fetched files that the archive has replaced.
+
+    A file that was fetched for another target, or by a delivery that was killed, may be of the
+    listed version and yet not be what the archive has by now.
+
+    Parameters
+    ----------
+    products : mapping
+        Product by the path where a file of it may lie, with its receipt.
+    settings : ArchiveSettings
+        Of the target.
+    token : Token, optional
+        For files under exclusive access.
+    """
+    found = (read_receipt(product, path.parent) for path, product in products.items())
+    received = [fetched for fetched in found if fetched is not None]
+    said = _ask_all([(fetched.product, fetched) for fetched in received], settings, token)
+    return frozenset(
+        fetched.product.name
+        for fetched, answer in zip(received, said, strict=True)
+        if answer is not None and is_same(fetched, answer) is False
+    )
+
+
 def _ask_all(
-    asked: Sequence[Compared], settings: ArchiveSettings, token: Token | None
+    asked: Sequence[tuple[Product, _Known]], settings: ArchiveSettings, token: Token | None
 ) -> list[Announced | None]:
     """One session a worker, each with every n-th of the files."""
     n = min(settings.n_workers, len(asked))
+    if n == 0:
+        return []
 
     def share(first: int) -> list[Announced | None]:
         import requests
 
         with requests.Session() as session:
-            return [_ask(each, settings, token, session) for each in asked[first::n]]
+            return [_ask(*each, settings, token, session) for each in asked[first::n]]
 
     answers: list[Announced | None] = [None] * len(asked)
     with ThreadPoolExecutor(n) as pool:
@@ -154,13 +183,16 @@ def _ask_all(
 
 
 def _ask(
-    each: Compared, settings: ArchiveSettings, token: Token | None, session: Session
+    product: Product,
+    known: _Known,
+    settings: ArchiveSettings,
+    token: Token | None,
+    session: Session,
 ) -> Announced | None:
     """One HEAD; None where there is no answer to go by, which is no reason to fail."""
-    name = each.origin.route if each.origin else ""
-    if name not in get_args(RouteName):
+    if known.route not in get_args(RouteName):
         return None
-    route = route_of(each.product, "s3" if name == "s3" else "mast", settings)
+    route = route_of(product, "s3" if known.route == "s3" else "mast", settings)
     try:
         return announced(
             route.url,
@@ -169,5 +201,5 @@ def _ask(
             sign=signer(token, settings.mast_url),
         )
     except HstAssetsError as error:
-        logger.warning("%s: not known whether it has changed (%s)", each.product.name, error)
+        logger.warning("%s: not known whether it has changed (%s)", product.name, error)
         return None
