@@ -8,7 +8,6 @@ pull its centroid.
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +16,16 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.stats import SigmaClip
 from astropy.table import Table, vstack
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
+from hst_assets.astrometry.background import background_of
 from hst_assets.astrometry.centroids import windowed_centroids
+from hst_assets.astrometry.cosmic_ray_test import aperture_sums, survives_cleaning
 from hst_assets.astrometry.working_copy import WorkingCopy, science_extensions
 from hst_assets.detectors import Detector
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.lacosmic import lacosmic
 
 __all__ = [
     "Plane",
@@ -44,8 +43,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: Side of the boxes of the background map, in FWHM: wide enough not to see stars as sky.
-_BOX_FWHM = 25
 #: DAOFIND's shape limits. Simulated stars of all five detectors lie at sharpness 0.5 to 1.05,
 #: |roundness1| < 0.7 and |roundness2| < 0.5 (2nd to 98th percentile); cosmic rays scatter over
 #: three times that.
@@ -55,19 +52,8 @@ _ROUNDNESS2 = 0.5
 #: A core is clean when no bad pixel lies within this many pixels of the centre.
 _CORE_PIX = 1.5
 
-#: A star narrower than this is sought, and its flux summed, as if it were so wide: less is a pixel.
-LEAST_FWHM_PIX = 1.5
 #: Planes with more masked pixels than this are not searched.
 _MAX_HIDDEN = 0.98
-#: A source is a star if more than this share of its flux survives L.A.Cosmic, which takes cosmic
-#: rays whole. Positions are measured uncleaned: cleaning may nibble at a star.
-_SURVIVING_FLUX = 0.5
-#: So far beyond a source's aperture L.A.Cosmic sees its surroundings. On simulated full frames of
-#: WFC3/UVIS it then decides otherwise about 4 sources of 3200 than on the whole plane.
-_CLEANING_MARGIN_PIX = 6
-#: Rounds of L.A.Cosmic.
-_CLEANING_ROUNDS = 4
-
 #: DQ bit of hot pixels in WFC3/UVIS and ACS; elsewhere it means something else.
 _HOT_BIT = 16
 
@@ -276,7 +262,7 @@ def prepare(plane: Plane, *, fwhm_pix: float, detector: Detector | None = None) 
         return None
     data = _filled(plane.data, hidden | flagged)
     try:
-        sky, noise = _background(data, hidden, fwhm_pix)
+        sky, noise = background_of(data, hidden, fwhm_pix)
     except ValueError as error:  # no box of the map has pixels enough
         logger.info("no sky on EXTVER %d: %s", plane.extver, error)
         return None
@@ -351,10 +337,14 @@ def _detected(
     if found is None:
         return nothing
     x, y = np.asarray(found["xcentroid"], float), np.asarray(found["ycentroid"], float)
-    flux = _aperture_sums(plane.flux, x, y, radius=fwhm_pix)
+    flux = aperture_sums(plane.flux, x, y, radius=fwhm_pix)
     kept = _core_is_clean(x, y, plane.spoilt) & (flux > 0)
     kept &= np.abs(np.asarray(found["roundness2"], float)) < _ROUNDNESS2
-    kept[kept] = _survives_cleaning(plane, x[kept], y[kept], flux[kept], radius=fwhm_pix)
+    if plane.struck is not None and plane.detector is not None:
+        kept[kept] = survives_cleaning(
+            plane.struck, plane.ignored, plane.detector,
+            x[kept], y[kept], flux[kept], radius=fwhm_pix,
+        )  # fmt: skip
     centre = windowed_centroids(plane.flux, x[kept], y[kept], fwhm_pix=fwhm_pix)
     table = Table(
         {
@@ -382,169 +372,12 @@ def exposure_sources(
     return stacked[np.argsort(-np.asarray(stacked["snr"]))[:brightest]]
 
 
-def _survives_cleaning(
-    plane: Prepared,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    flux: NDArray[np.float64],
-    *,
-    radius: float,
-) -> NDArray[np.bool_]:
-    """Whether more than `_SURVIVING_FLUX` of each source's flux is left by L.A.Cosmic.
-
-    One round finds nearly all that it finds. The others are left out where it took the source
-    already, or nothing of its window: what is found later lies by what was found before. Of 11775
-    sources on simulated full frames of WFC3/UVIS this decides none otherwise than all rounds do.
-    """
-    if plane.struck is None or plane.detector is None or len(x) == 0:
-        return np.ones(len(x), dtype=bool)
-    lost, doubtful = _lost_flux(plane, plane.detector, x, y, radius=radius, rounds=1)
-    survives = flux - lost > _SURVIVING_FLUX * flux
-    again = np.flatnonzero(survives & doubtful)
-    if len(again):
-        lost, _ = _lost_flux(
-            plane, plane.detector, x[again], y[again], radius=radius, rounds=_CLEANING_ROUNDS
-        )
-        survives[again] = flux[again] - lost > _SURVIVING_FLUX * flux[again]
-    return np.asarray(survives)
-
-
-def _lost_flux(
-    plane: Prepared,
-    detector: Detector,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    *,
-    radius: float,
-    rounds: int,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The flux that L.A.Cosmic takes of each source, and whether more rounds might take more.
-
-    It looks at a pixel's neighbourhood only, so that windows about the sources, side by side in
-    one image, give its answer for a fraction of the time that the whole plane takes. Where they
-    would be no smaller, the plane itself is cleaned, in all rounds.
-    """
-    assert plane.struck is not None
-    half = math.ceil(max(radius, LEAST_FWHM_PIX)) + _CLEANING_MARGIN_PIX
-    windows = _Windows.about(x, y, half, plane.struck.shape)
-    if windows is None:
-        cleaned = _without_cosmic_rays(plane.struck, plane.ignored, detector, _CLEANING_ROUNDS)
-        lost = _aperture_sums(plane.struck - cleaned, x, y, radius=radius)
-        return lost, np.zeros(len(x), dtype=bool)
-    struck = windows.cut(plane.struck)
-    taken = struck - _without_cosmic_rays(struck, windows.cut(plane.ignored), detector, rounds)
-    lost = _aperture_sums(taken, *windows.inside(x, y), radius=radius)
-    return lost, windows.any_in(taken != 0)
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """Square windows of a plane laid side by side: lower left corners, side, and how many a row."""
-
-    x: NDArray[np.intp]
-    y: NDArray[np.intp]
-    side: int
-    in_row: int
-
-    @classmethod
-    def about(
-        cls, x: NDArray[np.float64], y: NDArray[np.float64], half: int, shape: tuple[int, ...]
-    ) -> _Windows | None:
-        """Windows about positions, inside the plane; None if they are no smaller than it."""
-        side, in_row = 2 * half + 1, math.ceil(math.sqrt(len(x)))
-        ny, nx = shape
-        if min(shape) < side or (in_row * side) ** 2 >= nx * ny:
-            return None
-        left = np.clip(np.rint(x).astype(np.intp) - half, 0, nx - side)
-        bottom = np.clip(np.rint(y).astype(np.intp) - half, 0, ny - side)
-        return cls(left, bottom, side, in_row)
-
-    def cut(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """The windows of `plane` as one image; places left over repeat the last one."""
-        rows = -(-len(self.x) // self.in_row)
-        of_place = np.minimum(np.arange(rows * self.in_row), len(self.x) - 1)
-        views = np.lib.stride_tricks.sliding_window_view(plane, (self.side, self.side))
-        stack = views[self.y[of_place], self.x[of_place]]
-        stack = stack.reshape(rows, self.in_row, self.side, self.side).swapaxes(1, 2)
-        return stack.reshape(rows * self.side, self.in_row * self.side)
-
-    def inside(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where the positions that the windows are about lie in the image of `cut`."""
-        place = np.arange(len(x))
-        return (
-            x - self.x + (place % self.in_row) * self.side,
-            y - self.y + (place // self.in_row) * self.side,
-        )
-
-    def any_in(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether each window of a mask, laid out as `cut` does, holds a pixel of it."""
-        tiles = mask.reshape(-1, self.side, self.in_row, self.side).any(axis=(1, 3))
-        return np.asarray(tiles.ravel()[: len(self.x)])
-
-
-def _without_cosmic_rays(
-    data: NDArray[np.float32], ignored: NDArray[np.bool_], detector: Detector, rounds: int
-) -> NDArray[np.float64]:
-    """A copy of an image after L.A.Cosmic (van Dokkum 2001, PASP 113, 1420)."""
-    _, cleaned = lacosmic(data, ignored, detector, rounds=rounds)
-    return np.asarray(cleaned, dtype=np.float64)
-
-
 def _filled(data: NDArray[np.float64], holes: NDArray[np.bool_]) -> NDArray[np.float64]:
     """`data` with the holes at the median of the rest: they must not ring in the filter."""
     out = data.copy()
     if holes.any():
         out[holes] = np.median(data[~holes]) if (~holes).any() else 0.0
     return out
-
-
-def _background(
-    data: NDArray[np.float64], hidden: NDArray[np.bool_], fwhm_pix: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Local sky and its standard deviation, sigma-clipped."""
-    from photutils.background import Background2D, MedianBackground
-
-    side = int(min(max(_BOX_FWHM * fwhm_pix, 32), *data.shape))
-    background = Background2D(
-        data,
-        (side, side),
-        mask=hidden,
-        filter_size=1,  # the median over neighbours is taken below, in one go
-        sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
-        bkg_estimator=MedianBackground(),
-        exclude_percentile=90,
-    )
-    sky, noise = (
-        _stretched(_median_of_neighbours(mesh), side, data.shape)
-        for mesh in (background.background_mesh, background.background_rms_mesh)
-    )
-    floor = float(np.median(background.background_rms_mesh)) / 10
-    return sky, np.maximum(noise, max(floor, 1e-30))
-
-
-def _median_of_neighbours(mesh: NDArray[Any]) -> NDArray[np.float64]:
-    """The median of each 3 x 3 neighbourhood, at the edges of what there is of it."""
-    ny, nx = mesh.shape
-    padded = np.pad(np.asarray(mesh, float), 1, constant_values=np.nan)
-    shifted = [padded[dy : dy + ny, dx : dx + nx] for dy in range(3) for dx in range(3)]
-    return np.asarray(np.nanmedian(shifted, axis=0))
-
-
-def _stretched(mesh: NDArray[np.float64], side: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Cubic splines through a mesh of boxes of `side` pixels, evaluated at each pixel.
-
-    The values are those of photutils' `BkgZoomInterpolator`; the splines along an axis being the
-    same for all rows, two products of matrices give them.
-    """
-    from scipy.ndimage import zoom
-
-    along_y, along_x = (
-        zoom(np.eye(n), (side, 1), order=3, mode="reflect", grid_mode=True)[:length]
-        for n, length in zip(mesh.shape, shape, strict=True)
-    )
-    return np.asarray(np.clip(along_y @ mesh @ along_x.T, mesh.min(), mesh.max()))
 
 
 def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
@@ -566,18 +399,6 @@ def _core_is_clean(
             px, py = np.clip(ix + dx, 0, nx - 1), np.clip(iy + dy, 0, ny - 1)
             ok &= ~(spoilt[py, px] & near)
     return ok
-
-
-def _aperture_sums(
-    data: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], *, radius: float
-) -> NDArray[np.float64]:
-    from photutils.aperture import CircularAperture
-
-    if len(x) == 0:
-        return np.zeros(0)
-    apertures = CircularAperture(np.column_stack([x, y]), r=max(radius, LEAST_FWHM_PIX))
-    sums, _ = apertures.do_photometry(data)
-    return np.asarray(sums, float)
 
 
 def sky_positions(table: Table, wcs_of: dict[int, WCS]) -> NDArray[np.float64]:

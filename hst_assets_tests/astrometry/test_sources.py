@@ -3,7 +3,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from hst_assets.astrometry import sources
+from hst_assets.astrometry import cosmic_ray_test, sources
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 
@@ -192,27 +192,8 @@ def test_windows_about_the_sources_tell_cosmic_rays_like_the_whole_plane(monkeyp
         sources.prepare(plane(data), fwhm_pix=FWHM), fwhm_pix=FWHM, threshold_sigma=10.0,
         brightest=1000,
     )  # fmt: skip
-    monkeypatch.setattr(sources._Windows, "about", lambda *_: None)
+    monkeypatch.setattr(cosmic_ray_test._Windows, "about", lambda *_: None)
     whole = found_in(plane(data))
     # The decisions differ for about one source in a thousand; here for none.
     assert [*in_windows["x"]] == [*whole["x"]]
     assert len(without) > len(whole)  # cosmic rays that only cleaning tells from stars
-
-
-@pytest.mark.parametrize("shape", [(301, 417), (60, 50)])
-def test_the_background_is_that_of_photutils(shape):
-    from astropy.stats import SigmaClip
-    from photutils.background import Background2D, MedianBackground
-
-    rng = np.random.default_rng(32)
-    y, x = np.indices(shape)
-    data = rng.normal(100 + 0.1 * x + 0.05 * y, 5)
-    hidden = rng.random(shape) < 0.02
-    sky, noise = sources._background(data, hidden, FWHM)
-    theirs = Background2D(
-        data, min(50, *shape), mask=hidden, filter_size=3, exclude_percentile=90,
-        sigma_clip=SigmaClip(sigma=3.0, maxiters=5), bkg_estimator=MedianBackground(),
-    )  # fmt: skip
-    # The splines' coefficients are rounded by 1e-9.
-    np.testing.assert_allclose(sky, theirs.background, rtol=1e-7)
-    np.testing.assert_allclose(noise, theirs.background_rms, rtol=1e-7)

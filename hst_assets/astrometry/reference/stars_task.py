@@ -11,6 +11,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from hst_assets.astrometry import sources
+from hst_assets.astrometry.cosmic_ray_test import LEAST_FWHM_PIX
 from hst_assets.astrometry.field import exposure_stars, prepared_planes
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
@@ -26,7 +27,7 @@ def catalogue_image(image: str, output: str, *, fwhm_arcsec: float) -> int:
     """Write the star catalogue of a reference image; return the number of stars."""
     plane = sources.reference_plane(Path(image))
     scale = sources.pixel_scale_arcsec(plane.wcs)
-    fwhm_pix = max(fwhm_arcsec / scale, sources.LEAST_FWHM_PIX)
+    fwhm_pix = max(fwhm_arcsec / scale, LEAST_FWHM_PIX)
     table = sources.find_sources(
         sources.prepare(plane, fwhm_pix=fwhm_pix),
         fwhm_pix=fwhm_pix,
