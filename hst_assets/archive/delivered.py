@@ -11,7 +11,6 @@ from hst_assets.archive.origins import Refusal
 from hst_assets.archive.received import Fetched, NotFetched
 from hst_assets.failures import (
     AccessRefused,
-    BadConfiguration,
     HstAssetsError,
     NothingFound,
     TransientFailure,
@@ -73,8 +72,9 @@ class Delivery:
         ------
         TransientFailure
             If another try may bring all that is lacking.
-        AccessRefused, NothingFound, UnusableInput, BadConfiguration
-            Otherwise the first of these that is among the reasons. The message names every file.
+        AccessRefused, NothingFound, UnusableInput
+            Otherwise the first of these that is among the reasons, or what else there is. The
+            message names every file.
         """
         failed = [
             each
@@ -87,10 +87,11 @@ class Delivery:
 
 def _failure_of(failed: Sequence[Failed]) -> HstAssetsError:
     failures = [each.failure for each in failed]
-    kinds = (AccessRefused, NothingFound, UnusableInput, BadConfiguration, TransientFailure)
+    kinds = (AccessRefused, NothingFound, UnusableInput)
+    lasting = [each for each in failures if not isinstance(each, TransientFailure)]
     kind = next(
-        (kind for kind in kinds if any(isinstance(each, kind) for each in failures)),
-        type(failures[0]),
+        (kind for kind in kinds if any(isinstance(each, kind) for each in lasting)),
+        type((lasting or failures)[0]),
     )
     reasons = "; ".join(f"{each.product.name}: {each.failure.what}" for each in failed)
     steps = list(dict.fromkeys(each.next_step for each in failures if each.next_step))

@@ -108,8 +108,7 @@ def deliver(
         listing = current_listing(workdir, settings)
     holdings = listing.visits().get(visit)
     products = _one_each(holdings.products if holdings else ())
-    workdir.create()
-    with _disk_failures(workdir), workdir.lock(f"delivery.{visit}"):
+    with _disk_failures(workdir), workdir.create().lock(f"delivery.{visit}"):
         if not products and not any(file.visit == visit for file in raw_ledger(workdir)):
             raise NothingFound(
                 f"the archive lists nothing of visit {visit} for this target",
