@@ -158,7 +158,8 @@ PASSING = [
     "503", "503:0", "500", "429", "silence", "stall", "reset", "truncate", "drip",
     "no_length+truncate", "no_etag+truncate", "no_etag+no_modified+reset", "short",
     "no_etag+no_modified+no_length+truncate", "oversize", "wrong_bytes", "zeroed",
-    f"other:{ROOTS[1]}_flc.fits", "html", "html_full", "ignore_range", "wrong_range", "no_length", "change",
+    f"other:{ROOTS[1]}_flc.fits", "html", "html_full", "ignore_range", "wrong_range",
+    "no_length", "change",
 ]  # fmt: skip
 #: Those that last, with the failure they end in.
 LASTING = {
