@@ -4,8 +4,9 @@ Each directive renders one registry of the package as a table:
 
 ======================== ======================================================================
 ``settings SECTION``     the keys of one section of the settings: type, default, limits, meaning
-``columns TABLE``        the columns of ``manifest``, ``exposures``, ``alignment``, ``drizzles`` or
-                         ``differences``
+``columns TABLE``        the columns of ``manifest``, ``archive_exposures``, ``archive_left_out``,
+                         ``exposures``, ``alignment``, ``drizzles`` or ``differences``
+``archive_rules``        the rules by which observations of the archive are left out
 ``assets``               the assets in the order of the levels
 ``products``             the file of each asset, and what it is made from
 ``jobs``                 the jobs, one a level
@@ -157,9 +158,15 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         return [(key, _unit(unit), text) for key, (unit, text) in ALIGNMENT_COLUMNS.items()]
     if name in {"drizzles", "differences"}:
         return _index_columns(name)
+    from hst_assets.archive import listing
     from hst_assets.exposures import columns
 
-    registry = {"manifest": columns.MANIFEST_COLUMNS, "exposures": columns.EXPOSURE_COLUMNS}
+    registry = {
+        "manifest": columns.MANIFEST_COLUMNS,
+        "archive_exposures": listing.LISTING_COLUMNS,
+        "archive_left_out": listing.LEFT_OUT_COLUMNS,
+        "exposures": columns.EXPOSURE_COLUMNS,
+    }
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
 
 
@@ -193,6 +200,13 @@ def columns(name: str) -> list[str]:
     """The columns of one table."""
     rows = [(f"`{key}`", unit, text) for key, unit, text in column_rows(name)]
     return table(("column", "unit", "meaning"), rows)
+
+
+def archive_rules() -> list[str]:
+    """The rules of the archive's observations, in the order in which they are applied."""
+    from hst_assets.archive.observations import RULES
+
+    return table(("rule", "what is left out"), ((rule.name, rule.meaning) for rule in RULES))
 
 
 # ------------------------------------------------------------------------ assets and checks
@@ -440,6 +454,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for render, n_arguments in (
         (settings, 1),
         (columns, 1),
+        (archive_rules, 0),
         (assets, 0),
         (products, 0),
         (jobs, 0),
