@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hst_assets.astrometry.background import background_of
 from hst_assets.astrometry.centroids import windowed_centroids
-from hst_assets.astrometry.cosmic_ray_test import aperture_sums, survives_cleaning
+from hst_assets.astrometry.star_or_cosmic_ray import aperture_sums, survives_cleaning
 from hst_assets.astrometry.working_copy import WorkingCopy, science_extensions
 from hst_assets.detectors import Detector
 from hst_assets.failures import UnusableInput

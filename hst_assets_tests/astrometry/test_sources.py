@@ -3,7 +3,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from hst_assets.astrometry import cosmic_ray_test, sources
+from hst_assets.astrometry import sources, star_or_cosmic_ray
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 
@@ -192,7 +192,7 @@ def test_windows_about_the_sources_tell_cosmic_rays_like_the_whole_plane(monkeyp
         sources.prepare(plane(data), fwhm_pix=FWHM), fwhm_pix=FWHM, threshold_sigma=10.0,
         brightest=1000,
     )  # fmt: skip
-    monkeypatch.setattr(cosmic_ray_test._Windows, "about", lambda *_: None)
+    monkeypatch.setattr(star_or_cosmic_ray._Windows, "about", lambda *_: None)
     whole = found_in(plane(data))
     # The decisions differ for about one source in a thousand; here for none.
     assert [*in_windows["x"]] == [*whole["x"]]
