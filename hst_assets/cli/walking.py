@@ -124,8 +124,9 @@ def raise_for(walked: Walked, workdir: WorkDir) -> None:
     Raises
     ------
     HstAssetsError
-        If anything was not: of the class that all of it shares where that has an exit code of
-        its own (nothing found, unreachable, refused), else a general one.
+        If anything was not: of the class that all failures share where that has an exit code of
+        its own (nothing found, unreachable, refused), else, and where something was delivered in
+        part, a general one.
     """
     if not walked.failures and not walked.undelivered:
         if NothingFound.__name__ in walked.kinds:
@@ -144,7 +145,7 @@ def raise_for(walked: Walked, workdir: WorkDir) -> None:
 
 def _shared_kind(walked: Walked) -> type[HstAssetsError]:
     for kind in _OWN_EXIT_CODE:
-        if walked.kinds == {kind.__name__}:
+        if walked.kinds == {kind.__name__} and not walked.undelivered:
             return kind
     return ToolFailed
 

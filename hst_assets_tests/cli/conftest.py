@@ -4,10 +4,13 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+import tomlkit
 
 from hst_assets.cli import main
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
+from hst_assets_tests.stand_ins.holdings import Holdings
+from hst_assets_tests.stand_ins.mast import Mast
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,18 @@ def cli(root, monkeypatch, capsys):
 def small_campaign(tmp_path_factory):
     """Two UVIS exposures of 512 x 512 pixels."""
     return simulate_campaign(small_plan("wfc3_uvis"), tmp_path_factory.mktemp("campaign"))
+
+
+@pytest.fixture
+def mast(root, monkeypatch):
+    """A stand-in of MAST with two visits about 150.1 +2.2, which the root's settings name."""
+    monkeypatch.delenv("MAST_API_TOKEN", raising=False)
+    holdings = Holdings()
+    holdings.add_visit("iaaa01", "wfc3_uvis", 150.1, 2.2, mjd=59000.25, side_pix=64)
+    holdings.add_visit("iaaa02", "wfc3_ir", 150.1, 2.2, mjd=59040.25, proposal="777", side_pix=64)
+    with Mast(holdings) as service:
+        service.names["SN 2031a"] = (150.1, 2.2)
+        patience = {"timeout_s": 5.0, "first_wait_s": 0.01, "max_tries": 2}
+        settings = {"archive": {**service.settings(), **patience}}
+        (root / "settings.toml").write_text(tomlkit.dumps(settings))
+        yield service

@@ -226,7 +226,7 @@ def test_cleaning_waits_for_no_run_but_refuses(cli, root, small_campaign):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     with WorkDir(root, "sn1").lock("drizzled_stacks"):
         result = cli("clean", "sn1")
-    assert result.code == 1
+    assert result.code == 4
     assert "a run is in flight (drizzled_stacks)" in result.err
     assert "freed" in cli("clean", "sn1").out
 

@@ -1,0 +1,71 @@
+"""`hst-assets target`: targets that are followed."""
+
+import json
+
+import dagster as dg
+import pytest
+
+from hst_assets.orchestration.partitions import TARGET
+from hst_assets.settings import load_settings
+from hst_assets.workdir import WorkDir
+
+
+def test_a_target_is_added_listed_retired_and_taken_up_again(cli, root, mast):
+    added = cli("target", "add", "sn1", "10:00:24", "-02:12:00", "--instrument", "WFC3")
+    assert added.code == 0, added.err
+    settings = load_settings(WorkDir(root, "sn1"))
+    assert settings.target.position() == pytest.approx({"ra_deg": 150.1, "dec_deg": -2.2})
+    assert settings.archive.query
+    assert settings.archive.instruments == ("WFC3",)
+    assert mast.count() == 0
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
+
+    assert _status(cli) == {"sn1": "followed"}
+    assert "followed" in cli("target", "list").out
+    assert cli("target", "retire", "sn1").code == 0
+    assert _status(cli) == {"sn1": "retired"}
+    assert load_settings(WorkDir(root, "sn1")).target.retired
+    again = cli("target", "add", "sn1", "--only-filter", "F606W")
+    assert again.code == 0, again.err
+    assert _status(cli) == {"sn1": "followed"}
+    assert load_settings(WorkDir(root, "sn1")).archive.instruments == ("WFC3",)
+
+
+def _status(cli):
+    return {
+        each["target"]: each["status"] for each in json.loads(cli("target", "list", "--json").out)
+    }
+
+
+def test_a_target_may_be_added_by_name(cli, root, mast):
+    assert cli("target", "add", "sn1", "--name", "SN 2031a").code == 0
+    assert load_settings(WorkDir(root, "sn1")).target.dec_deg == pytest.approx(2.2)
+
+
+def test_targets_that_were_ingested_are_local(cli, root, mast, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    assert _status(cli) == {"sn1": "local"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["add", "sn1"], "nothing to ask"),
+        (["add", "a|b", "10", "-20"], "not a target name"),
+        (["add", "sn1", "10"], "not a position"),
+        (["add", "sn1", "10", "-20", "--name", "M 31"], "give one of them"),
+        (["add", "sn1", "10", "-20", "--radius", "5 km"], "--radius: not a radius"),
+        (["retire", "sn1"], "no work directory"),
+    ],
+)
+def test_a_wrong_call_says_so_and_leaves_nothing(cli, root, words, message):
+    result = cli("target", *words)
+    assert result.code == 2
+    assert message in result.err
+    assert list(root.iterdir()) == []
+
+
+def test_a_name_that_nobody_knows_leaves_nothing(cli, root, mast):
+    assert cli("target", "add", "sn1", "--name", "SN 1900zz").code == 3
+    assert not (root / "sn1").exists()
