@@ -104,7 +104,8 @@ def test_no_cut_escapes(tmp_path_factory, stop):
     [
         (b"", "not a FITS file"),
         (b"<html><body>sorry</body></html>", "not a FITS file"),
-        (PLAIN[:2000], "truncated within the header of HDU 0"),
+        (PLAIN[:2000], "shorter than a header"),
+        (PLAIN[:2880], "0 of the 2 extensions"),
         (PLAIN[:-2880], "truncated: .* announce"),
         (PLAIN[:SECOND], "1 of the 2 extensions"),
         (PLAIN[: SECOND + 80], "truncated within the header of HDU 2"),
