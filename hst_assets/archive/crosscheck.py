@@ -48,7 +48,9 @@ def discrepancies(
         if counterpart is None:
             if _well_inside(owner, wanted):
                 found.add(f"{rootname} is not in the Missions search")
-        elif reason := reason_to_leave_out(counterpart, wanted, both_say=True):
+        elif counterpart.instrument and (
+            reason := reason_to_leave_out(counterpart, wanted, both_say=True)
+        ):
             found.add(f"{rootname} is taken, and the Missions search says: {reason}")
     return sorted(found)
 

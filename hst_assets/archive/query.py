@@ -42,7 +42,6 @@ _RULES_VERSION = 1
 #: Longest list of remarks that a listing keeps.
 _MOST_REMARKS = 50
 _SHOWN_RULES = 6
-_DAY_S = 86400.0
 #: An exposure outlives its start by less than this: what begins before a date may matter after it.
 _LONGEST_EXPOSURE_DAYS = 2.0
 

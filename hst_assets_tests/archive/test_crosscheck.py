@@ -65,6 +65,11 @@ def test_what_the_catalogues_judge_differently_is_told(services):
     assert left_out.startswith("j8bt06n9q is left out (data rights: ")
 
 
+def test_an_entry_that_says_nothing_of_the_instrument_says_nothing_else(services):
+    services.sets[0]["sci_instrument_config"] = None
+    assert listing(services).discrepancies == ()
+
+
 def test_a_footprint_is_nothing_the_second_can_judge(services):
     services.add("J8BT06N9Q", s_region="CIRCLE 150.5 2.0 0.01")
     assert listing(services).discrepancies == ()
