@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field
 
 from hst_assets.failures import HstAssetsError, TransientFailure
@@ -181,3 +182,8 @@ def as_dagster_failure(*, worth_another_try: bool = True) -> Iterator[None]:
             metadata=metadata,
             allow_retries=worth_another_try and isinstance(error, TransientFailure),
         ) from error
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
+        if worth_another_try:
+            raise
+        # Dagster would try again after an interrupt as well, and wait for it first.
+        raise dg.Failure("interrupted", allow_retries=False) from interrupt
