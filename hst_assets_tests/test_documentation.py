@@ -220,9 +220,8 @@ def test_assets_are_printed_in_order_with_what_they_are(registries: ModuleType) 
 
 
 def test_assets_jobs_and_checks_named_in_the_pages_exist() -> None:
-    from hst_assets.orchestration.build import ASSETS
+    from hst_assets.orchestration.build import ASSETS, build_defs
     from hst_assets.orchestration.checks import CHECKS
-    from hst_assets.orchestration.jobs import LEVELS
 
     assets = {key.path[-1] for asset in ASSETS for key in asset.keys}
     selected = {
@@ -233,9 +232,9 @@ def test_assets_jobs_and_checks_named_in_the_pages_exist() -> None:
     }
     assert selected - assets == set()
     running = (DOCS / "guide" / "running-it.md").read_text()
-    for level in LEVELS:
-        assert f"`{level.job}_sensor`" in running
-        assert f"`nightly_{level.job}`" in running
+    repository = build_defs().get_repository_def()
+    automation = [*repository.sensor_defs, *repository.schedule_defs]
+    assert {one.name for one in automation if f"`{one.name}`" not in running} == set()
     checks = {check.name for of_asset in CHECKS.values() for check in of_asset}
     printed = {"raw_untouched", "alignment_gate", "products_sane", "all_products_made"}
     assert printed <= checks

@@ -17,7 +17,7 @@ from hst_assets.orchestration.jobs import (
     LEVELS_FROM_RAW,
     Level,
 )
-from hst_assets.orchestration.partitions import register
+from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.targets import active_targets, archive_targets
 
@@ -46,8 +46,6 @@ def _archive() -> dg.ScheduleDefinition:
     )
     def ask(context: dg.ScheduleEvaluationContext, hst_root: HstRoot) -> _Requests:
         targets = list(archive_targets(hst_root.path, context.log.warning))
-        for target in targets:
-            register(context.instance, target, ())
         yield from _requests(context, targets, "no target is looked for in the archive")
 
     return ask
@@ -69,10 +67,7 @@ def _sweep(level: Level, hour: int) -> dg.ScheduleDefinition:
     ) -> _Requests:
         wanting = set(_without_product(hst_root, level, context.log.warning))
         if level == LEVELS_FROM_RAW[0]:
-            undelivered = _undelivered(hst_root, mast, context.log.warning)
-            for target, visits in undelivered.items():
-                keys = register(context.instance, target, visits)
-                wanting |= {str(key) for key in keys}
+            wanting |= set(_undelivered(hst_root, mast, context.log.warning))
         yield from _requests(context, sorted(wanting), "every product stands")
 
     return sweep
@@ -91,6 +86,10 @@ def _checks() -> dg.ScheduleDefinition:
 def _requests(context: dg.ScheduleEvaluationContext, keys: list[str], idle: str) -> _Requests:
     if not keys:
         yield dg.SkipReason(idle)
+    for request in registrations(keys):  # a schedule cannot ask for it
+        context.instance.add_dynamic_partitions(
+            request.partitions_def_name, list(request.partition_keys)
+        )
     moment = context.scheduled_execution_time.isoformat()
     for key in keys:
         yield dg.RunRequest(run_key=f"{key}@{moment}", partition_key=key)
@@ -107,21 +106,19 @@ def _without_product(hst_root: HstRoot, level: Level, warn: Callable[[str], None
     ]
 
 
-def _undelivered(
-    hst_root: HstRoot, mast: MastAccess, warn: Callable[[str], None]
-) -> dict[str, list[str]]:
-    """Target to visits of which the last listing has files that raw/ lacks and that may be had."""
+def _undelivered(hst_root: HstRoot, mast: MastAccess, warn: Callable[[str], None]) -> list[str]:
+    """Visits of which the last listing has files that raw/ lacks and that may be had."""
     from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import read_listing
 
     token = mast.current_token()
-    found = {}
+    found = []
     for target in archive_targets(hst_root.path, warn):
         workdir = hst_root.workdir(target)
         listing = read_listing(workdir)
         missing = outstanding(workdir, listing, refused=False) if listing else {}
-        found[target] = [
-            visit
+        found += [
+            f"{target}/{visit}"
             for visit, products in missing.items()
             if token is not None or any(product.is_public for product in products)
         ]

@@ -181,7 +181,7 @@ class _Plan:
         keys = visits_of(instance, self.workdir.target)
         if not self.from_archive:
             return keys
-        held = self._held(level)
+        held = self._held(level, {key.visit for key in keys})
         return [key for key in keys if key.visit in held]
 
     def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
@@ -189,14 +189,14 @@ class _Plan:
         known = {key.visit for key in self.keys(instance, LEVELS_FROM_RAW[0])}
         _refuse_unknown("visit", set(self.visits) - known, known)
 
-    def _held(self, level: Level) -> set[str]:
+    def _held(self, level: Level, registered: set[str]) -> set[str]:
         from hst_assets.archive.listing import read_listing
         from hst_assets.exposures.raw import visits_in
 
         held = set(visits_in(self.workdir))
         if level == LEVELS_FROM_RAW[0] and not self.offline:
             listing = read_listing(self.workdir)
-            held |= set(listing.visits()) if listing else set()
+            held |= set(listing.visits()) if listing else registered
         return held
 
     def config(self, redo: Redo | None) -> dict[str, Any]:

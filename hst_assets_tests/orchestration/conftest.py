@@ -18,6 +18,9 @@ from hst_assets.orchestration.pending import raw_visits
 from hst_assets.provenance import Recipe, Result, make, read_record, sha256_of_file
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir, write_atomically
+from hst_assets_tests.orchestration.daemon import Daemon
+from hst_assets_tests.stand_ins.holdings import Holdings, now_mjd
+from hst_assets_tests.stand_ins.mast import Mast
 
 FACTS = {"n_exposures": 2, "n_used": 2, "n_products": 1}
 
@@ -174,3 +177,61 @@ def instance():
 @pytest.fixture
 def defs(campaign):
     return build_defs(root=str(campaign.root))
+
+
+@pytest.fixture
+def instance_on_disk(tmp_path):
+    """Dagster resolves partitions that a tick adds only where the instance has a reference."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def daemon(campaign, defs, instance):
+    return Daemon(defs, instance, campaign.root)
+
+
+# ------------------------------------------------------------------------- archive targets
+
+
+@dataclass
+class Archive:
+    """The stand-in for MAST, and targets that are looked for in it."""
+
+    mast: Mast
+    campaign: Campaign
+
+    @property
+    def holdings(self):
+        return self.mast.holdings
+
+    def add_target(self, target, **archive) -> WorkDir:
+        """An archive target a degree of declination from the one before."""
+        workdir = self.campaign.workdir(target).create()
+        settings = {"query": True, "max_tries": 1, "listing_max_age_s": 0.0, **archive}
+        ra_deg, dec_deg = self.position(target)
+        write_settings(
+            workdir, {"target": {"ra_deg": ra_deg, "dec_deg": dec_deg}, "archive": settings}
+        )
+        return workdir
+
+    def position(self, target):
+        return 150.1, float(target.removeprefix("sn"))
+
+    def add_visit(self, target, visit, *, released_days_ago=1.0, **options):
+        """A visit of one exposure of a few pixels at the target's position."""
+        options = {"n_exposures": 1, "side_pix": 64, **options}
+        options.setdefault("release_mjd", now_mjd() - released_days_ago)
+        return self.holdings.add_visit(visit, "acs_wfc", *self.position(target), **options)
+
+
+@pytest.fixture
+def archive(campaign, monkeypatch):
+    monkeypatch.delenv("MAST_API_TOKEN", raising=False)
+    with Mast(Holdings(noise=False)) as mast:
+        lines = [f'{key} = "{value}"' for key, value in mast.settings().items()]
+        campaign.root.mkdir(parents=True, exist_ok=True)
+        (campaign.root / "settings.toml").write_text("\n".join(["[archive]", *lines, ""]))
+        yield Archive(mast, campaign)

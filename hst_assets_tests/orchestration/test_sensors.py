@@ -1,58 +1,15 @@
-from datetime import UTC, datetime
-
-import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
 from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import TARGET, VISIT
-from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.walk import walk
 from hst_assets.settings import write_settings
 
 
-class Daemon:
-    """Evaluates one sensor tick after tick, as the daemon does: cursor kept, partitions added."""
-
-    def __init__(self, defs, instance, root):
-        self.defs, self.instance, self.root = defs, instance, root
-        self.cursors = {}
-
-    def tick(self, job):
-        sensor = self.defs.get_repository_def().get_sensor_def(f"{job}_sensor")
-        # Built as the daemon builds it: with a reference to the instance, not the instance.
-        context = dg.SensorEvaluationContext(
-            instance_ref=self.instance.get_ref(),
-            last_tick_completion_time=None,
-            last_run_key=None,
-            cursor=self.cursors.get(job),
-            log_key=None,
-            repository_name=None,
-            repository_def=self.defs.get_repository_def(),
-            sensor_name=sensor.name,
-            resources={"hst_root": HstRoot(root=str(self.root))},
-        )
-        result = sensor.evaluate_tick(context)
-        self.cursors[job] = result.cursor
-        for request in result.dynamic_partitions_requests:
-            self.instance.add_dynamic_partitions(
-                request.partitions_def_name, request.partition_keys
-            )
-        return [request.partition_key for request in result.run_requests]
-
-
 @pytest.fixture
-def instance(tmp_path):
-    """On disk: Dagster resolves partitions that a tick adds only where the instance has a ref."""
-    home = tmp_path / "home"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield instance
-
-
-@pytest.fixture
-def daemon(campaign, defs, instance):
-    return Daemon(defs, instance, campaign.root)
+def instance(instance_on_disk):
+    return instance_on_disk
 
 
 def test_new_raw_files_ask_for_a_run_and_register_target_and_visit(campaign, daemon, instance):
@@ -137,17 +94,9 @@ def test_a_folder_with_an_impossible_name_is_passed_over(campaign, daemon):
     assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
 
 
-def test_a_nightly_sweep_tries_again_what_has_no_product(campaign, defs, instance):
+def test_a_nightly_sweep_tries_again_what_has_no_product(campaign, defs, instance, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     campaign.add_exposure("sn1", "iaaa02")
     campaign.broken.add(("aligned_exposures", "sn1/iaaa02"))
     list(walk(defs, instance, campaign.workdir("sn1")))
-    schedule = defs.get_repository_def().get_schedule_def("nightly_visit_images")
-    context = dg.build_schedule_context(
-        instance=instance,
-        scheduled_execution_time=datetime(2026, 1, 1, 1, tzinfo=UTC),
-        resources={"hst_root": HstRoot(root=str(campaign.root)), "mast": MastAccess()},
-        repository_def=defs.get_repository_def(),
-    )
-    ticked = schedule.evaluate_tick(context)
-    assert [request.partition_key for request in ticked.run_requests] == ["sn1/iaaa02"]
+    assert daemon.night("nightly_visit_images") == ["sn1/iaaa02"]
