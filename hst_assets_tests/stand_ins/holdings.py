@@ -22,7 +22,7 @@ from hst_assets.exposures.header import read_exposure
 from hst_assets_tests.stand_ins.advanced_products import advanced_copies, strangers
 from hst_assets_tests.stand_ins.archive_rows import OTHER_FILES, observation_row, product_row
 from hst_assets_tests.stand_ins.file_service import FileService
-from hst_assets_tests.stand_ins.tiny_exposures import ELEMENTS, tiny_exposure
+from hst_assets_tests.stand_ins.tiny_exposures import ELEMENTS, SIDE_PIX, tiny_exposure
 
 #: How CAOM spells the detectors.
 INSTRUMENT_NAMES = {
@@ -152,7 +152,7 @@ class Holdings:
         proposal="12345",
         target_name="FIELD",
         instrument_name=None,
-        side_pix=16,
+        side_pix=SIDE_PIX,
         salt=0,
         **circumstances,
     ):

@@ -79,7 +79,7 @@ def test_new_files_are_taken_in_and_changed_ones_released_anew(folder, mast):
     tell(folder)
     before = found_by(mast.url)
     write(folder, "jaaa03aaq")
-    write(folder, "jaaa01aaq", side_pix=40)
+    write(folder, "jaaa01aaq", side_pix=64)
     time.sleep(0.3)  # the folder is looked at five times a second
     after = found_by(mast.url)
     assert set(after) == {"jaaa01aaq", "jaaa02aaq", "jaaa03aaq"}

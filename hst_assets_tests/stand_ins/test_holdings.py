@@ -8,8 +8,10 @@ from astropy.io import fits
 from astropy.time import Time
 
 from hst_assets.detectors import DETECTORS
+from hst_assets.exposures.companions import companion_of
 from hst_assets.exposures.footprint import parse_footprint, signed_distance_arcsec
 from hst_assets.exposures.header import read_exposure
+from hst_assets.exposures.verification import verify_exposure
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets_tests.stand_ins.holdings import Holdings, now_mjd
@@ -39,9 +41,9 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("key", DETECTORS)
-def test_small_exposures_are_what_the_pipeline_reads(folder, key):
+def test_small_exposures_are_what_the_pipeline_takes(folder, key):
     path = folder(key, mjd=59001.5, exptime_s=120.0, proposal="14000")
-    exposure = read_exposure(path)
+    exposure = verify_exposure(path, companion_of(path))
     assert exposure.detector.key == key
     assert (exposure.rootname, exposure.mjd_start, exposure.exptime_s) == (
         ROOTNAMES[key],
@@ -164,7 +166,7 @@ def test_a_new_release_has_another_content_size_and_date():
     holdings.add_synthetic("jaaa01aaq", "acs_wfc", RA, DEC)
     name = "jaaa01aaq_flc.fits"
     before = holdings.files.files[name].etag
-    larger = tiny_exposure("jaaa01aaq", "acs_wfc", RA, DEC, side_pix=40)[name]
+    larger = tiny_exposure("jaaa01aaq", "acs_wfc", RA, DEC, side_pix=64)[name]
     holdings.replace_file(name, larger, 60000.5)
     (found,) = holdings.observations()
     assert found.row["t_obs_release"] == 60000.5

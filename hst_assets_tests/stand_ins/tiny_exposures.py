@@ -19,7 +19,8 @@ ELEMENTS = {
     "acs_hrc": ("CLEAR1S", "F814W"),
     "wfpc2": ("F555W", ""),
 }
-_SIDE_PIX = 16
+#: The smallest that verification takes is 32.
+SIDE_PIX = 40
 
 
 def tiny_exposure(
@@ -33,7 +34,7 @@ def tiny_exposure(
     exptime_s=400.0,
     proposal="12345",
     target_name="FIELD",
-    side_pix=_SIDE_PIX,
+    side_pix=SIDE_PIX,
     salt=0,
 ):
     """The files of one exposure of one small chip, as ``{name: bytes}``.
