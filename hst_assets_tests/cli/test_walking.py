@@ -1,0 +1,29 @@
+"""How a walk ends: with what, and so with which exit status."""
+
+import pytest
+
+from hst_assets.cli.walking import Walked, raise_for
+from hst_assets.failures import AccessRefused, NothingFound, ToolFailed, TransientFailure
+from hst_assets.workdir import WorkDir
+
+
+@pytest.mark.parametrize(
+    ("walked", "kind"),
+    [
+        (Walked(failures=["a: x"], kinds={"TransientFailure"}), TransientFailure),
+        (Walked(failures=["a: x", "b: y"], kinds={"AccessRefused"}), AccessRefused),
+        (Walked(kinds={"NothingFound"}), NothingFound),
+        (Walked(failures=["a: x"], kinds={"UnusableInput"}), ToolFailed),
+        (Walked(failures=["a"], kinds={"AccessRefused", "TransientFailure"}), ToolFailed),
+        (Walked(failures=["a"], kinds={"AccessRefused"}, undelivered=["v"]), ToolFailed),
+        (Walked(undelivered=["raw_exposures: 1 file lacks"]), ToolFailed),
+    ],
+)
+def test_what_all_failures_share_is_passed_on(tmp_path, walked, kind):
+    with pytest.raises(kind) as raised:
+        raise_for(walked, WorkDir(tmp_path, "sn1"))
+    assert type(raised.value) is kind
+
+
+def test_nothing_failed_nothing_raised(tmp_path):
+    raise_for(Walked(n_made=3, n_unchanged=2), WorkDir(tmp_path, "sn1"))
