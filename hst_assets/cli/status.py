@@ -31,7 +31,7 @@ def _table(workdir: WorkDir) -> Table:
     from hst_assets.exposures.raw import visits_in
     from hst_assets.identifiers import VisitKey
     from hst_assets.orchestration.io_managers import PRODUCTS, product_path
-    from hst_assets.orchestration.jobs import LEVELS
+    from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS
     from hst_assets.provenance import read_record
 
     table = Table(title=escape(workdir.target), title_justify="left")
@@ -41,8 +41,8 @@ def _table(workdir: WorkDir) -> Table:
     for level in LEVELS:
         for key in keys if level.by_visit else [workdir.target]:
             for asset in level.assets:
-                if asset not in PRODUCTS:
-                    continue
+                if asset not in PRODUCTS or level == ARCHIVE_LEVEL:
+                    continue  # what the archive has is shown by 'hst-assets archive'
                 record = read_record(product_path(workdir.root, asset, key))
                 stands = "not made" if record is None else "yes"
                 if record is not None and not record.whole(workdir):
