@@ -92,7 +92,7 @@ FAULTS = (
     Fault("oversize junk", ("oversize",), "oversize", when_it_stays=UNUSABLE),
     Fault("HTML with status 200", ("html",), "html", when_it_stays=UNUSABLE),
     Fault("HTML, filled up to the size", ("html_full",), "html_full", when_it_stays=UNUSABLE),
-    Fault("no Content-Length", ("no_length+truncate",), "no_length", when_it_stays=WHOLE),
+    Fault("no Content-Length, cut once", ("no_length+truncate",), "no_length", when_it_stays=WHOLE),
     Fault("no Content-Length, truncated", ("no_length+truncate",), "no_length+truncate:2000"),
     Fault("content changes between cut and resume", ("reset", "change"), "change+reset:2000"),
     Fault(
