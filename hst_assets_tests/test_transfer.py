@@ -1,5 +1,6 @@
 """One URL into one file: what came is kept and continued, and failures are told apart."""
 
+import io
 import json
 import logging
 import socket
@@ -7,6 +8,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +19,7 @@ from hst_assets.failures import (
     UnusableInput,
 )
 from hst_assets.transfer import Halt, announced, discard, in_tries, shown, transfer
-from hst_assets.transfer.answers import seconds_asked
+from hst_assets.transfer.answers import length_of, seconds_asked
 from hst_assets.transfer.asking import next_hop
 from hst_assets_tests.stand_ins.file_service import FileService
 
@@ -281,6 +283,25 @@ def test_what_this_machine_cannot_write_is_no_failure_of_the_service(files, tmp_
         bring(files, tmp_path / "file" / "x.part")
 
 
+def test_a_disk_that_takes_half_of_what_it_is_given_leaves_no_gap(files, part, monkeypatch):
+    class Grudging(io.FileIO):
+        def write(self, data):
+            return super().write(data[: len(data) // 2 + 1])
+
+    whole = type(part).open
+
+    def opened(path, mode="r", **options):
+        return Grudging(path, mode) if "b" in mode else whole(path, mode, **options)
+
+    cut(files, part)
+    monkeypatch.setattr(type(part), "open", opened)
+    bring(files, part)
+    discard(part)
+    bring(files, part)
+    monkeypatch.undo()
+    assert part.read_bytes() == CONTENT
+
+
 def test_a_slow_but_steady_service_is_waited_for(files, part):
     files.hold(NAME, CONTENT[:60])
     files.faults[NAME] = ["drip:100"]
@@ -340,6 +361,25 @@ def test_no_redirection_gives_up_encryption():
     assert next_hop("http://a/x", "https://b/y") == "https://b/y"
     with pytest.raises(UnusableInput, match="without encryption"):
         next_hop("https://a/x", "http://a/x")
+    with pytest.raises(UnusableInput, match="without encryption"):
+        next_hop("HTTPS://a/x", "http://a/x")
+    assert next_hop("https://a/x", "HTTPS://b/y") == "https://b/y"
+
+
+@pytest.mark.parametrize("base", ["http://[", "http://127.0.0.1:99999999", "http://%00"])
+def test_a_redirection_to_what_is_no_address_is_no_file(files, part, base):
+    files.faults[NAME] = [f"redirect:{base}"]
+    with pytest.raises(UnusableInput):
+        bring(files, part)
+
+
+def test_a_number_of_too_many_digits_is_no_length():
+    many = "9" * 5000
+    reply = SimpleNamespace(headers={"Content-Length": many})
+    assert length_of(reply) is None
+    reply.headers["Content-Length"] = str(2**63)
+    assert length_of(reply) == 2**63
+    assert seconds_asked("nan") is None
 
 
 @pytest.mark.parametrize(

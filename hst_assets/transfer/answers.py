@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from math import isnan
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -23,6 +24,8 @@ __all__ = ["failure_of", "length_of", "refuse", "seconds_asked", "shown"]
 
 #: A service may ask for this much patience between tries, seconds.
 _LONGEST_RETRY_AFTER_S = 120.0
+#: More digits than any length has, and fewer than `int` refuses.
+_MANY_DIGITS = 20
 _TELLING_PARAMETERS = frozenset({"uri", "product_name"})
 _BUSY = frozenset({408, 425, 429})
 _GONE = frozenset({404, 410})
@@ -43,7 +46,7 @@ def shown(url: str) -> str:
 def length_of(reply: Response) -> int | None:
     """The Content-Length of an answer; None without."""
     text = reply.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MANY_DIGITS else None
 
 
 def refuse(reply: Response, where: str) -> None:
@@ -93,7 +96,7 @@ def seconds_asked(text: str | None) -> float | None:
             return None
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         seconds = (until - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)
+    return None if isnan(seconds) else min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)
 
 
 def failure_of(error: Exception, where: str) -> HstAssetsError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from hst_assets.failures import UnusableInput
 from hst_assets.transfer.answers import failure_of, length_of, refuse, shown
@@ -97,7 +97,8 @@ def shielded(
     with requests.Session() if session is None else nullcontext(session) as ours:
         try:
             return action(ours)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            # requests reads the Location of every redirection, and may stumble over it.
             failure = failure_of(error, shown(url))
     # Raised out here, it has no context: the error holds the request with its headers.
     if halt is not None:
@@ -114,6 +115,6 @@ def next_hop(url: str, location: str | None) -> str:
     if not location:
         raise UnusableInput("redirected to nowhere", where=shown(url))
     target = urljoin(url, location)
-    if url.startswith("https:") and not target.startswith("https:"):
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
         raise UnusableInput("redirected to an address without encryption", where=shown(url))
     return target

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ _CHUNK_BYTES = 1 << 18
 #: What comes a second time at the end of a part, with a validator and without.
 _OVERLAP_BYTES = 1 << 10
 _BLIND_OVERLAP_BYTES = 1 << 16
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 
 @dataclass(frozen=True)
@@ -234,9 +235,9 @@ class _Transfer:
                     again += chunk
                     if again[:overlap] != known[: len(again)]:
                         return None
-                    part.write(again[overlap:])
+                    _put(part, again[overlap:])
                 else:
-                    part.write(chunk)
+                    _put(part, chunk)
                 self.on_bytes(part.tell())
         return self._finished(state, have)
 
@@ -257,7 +258,7 @@ class _Transfer:
         _state_file(self.part).write_text(json.dumps(asdict(state)))
         with self.part.open("wb", buffering=0) as part:
             for chunk in self._chunks(reply):
-                part.write(chunk)
+                _put(part, chunk)
                 self.on_bytes(part.tell())
         return self._finished(state, 0)
 
@@ -288,6 +289,12 @@ class _Transfer:
                     )
                 begin, came = time.monotonic(), 0
         self.asking.halt.check()
+
+
+def _put(part: FileIO, chunk: bytes) -> None:
+    """Write all of it: what the disk has no room for must not be missing in the middle."""
+    while chunk:
+        chunk = chunk[part.write(chunk) :]
 
 
 def _range(start: int, validator: str | None) -> dict[str, str]:
