@@ -30,6 +30,7 @@ from hst_assets.provenance import read_record
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.holdings import now_mjd
 
 PROJECT = Path(__file__).parents[2]
 TARGET = "followed"
@@ -63,7 +64,7 @@ def archive(tmp_path, truth):
     folder.mkdir()
     for path in truth.exposure_files:
         (folder / path.name).symlink_to(path)
-    _hide(folder, VISITS)
+    _release(folder, {})
     command = [sys.executable, "-m", "hst_assets_tests.stand_ins.mast", "--folder", str(folder)]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:
@@ -214,14 +215,15 @@ def test_released_exposures_become_drizzled_epochs_with_no_hand(
     assert deployment.runs() == []
     begun = _say("a sensor looked, and nothing was there", begun)
 
-    _hide(archive, VISITS[2:])
+    released = dict.fromkeys(VISITS[:2], now_mjd())
+    _release(archive, released)
     _wait(lambda: _stands(workdir, deployment, VISITS[:2]), DEADLINE_S, "products of two visits")
     begun = _say("two visits released, their products stand", begun)
     assert deployment.runs_of_partitions() == _once_each(VISITS[:2])
     _assert_science(workdir, VISITS[:2], truth)
     before = {path: path.stat().st_mtime_ns for path in _epochs(workdir, VISITS[:2])}
 
-    _hide(archive, ())
+    _release(archive, {**released, VISITS[2]: now_mjd()})
     _wait(lambda: _stands(workdir, deployment, VISITS), DEADLINE_S, "products of the third visit")
     begun = _say("a third visit released, its products stand", begun)
     _wait(deployment.is_settled, 180, "the sensors' last look")
@@ -234,9 +236,11 @@ def test_released_exposures_become_drizzled_epochs_with_no_hand(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def _hide(folder, visits):
+def _release(folder, moments):
+    """Let the stand-in tell of the visits in `moments` (MJD by visit), and of no others."""
+    hidden = [visit for visit in VISITS if visit not in moments]
     part = folder / "stand_in.json.part"
-    part.write_text(json.dumps({"hidden": list(visits)}))
+    part.write_text(json.dumps({"hidden": hidden, "released": moments}))
     part.replace(folder / "stand_in.json")
 
 
