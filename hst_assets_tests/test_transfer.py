@@ -243,7 +243,7 @@ def test_discarding_leaves_nothing(files, part):
         ("416", AccessRefused, "416"),
         ("404", NothingFound, "404"),
         ("410", NothingFound, "410"),
-        ("html", UnusableInput, "web page"),
+        ("html", TransientFailure, "web page"),
     ],
 )
 def test_failures_are_told_apart(files, part, fault, failure, words):

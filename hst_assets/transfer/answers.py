@@ -71,7 +71,8 @@ def refuse(reply: Response, where: str) -> None:
     if code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         raise UnusableInput(f"the service answered {said}", where=where)
     if reply.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise UnusableInput("a web page came in place of the file", where=where)
+        # What a service says while it is maintained; it says nothing of the file.
+        raise TransientFailure("a web page came in place of the file", where=where)
     if reply.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
         raise UnusableInput("the file came compressed, which was not asked for", where=where)
 

@@ -299,8 +299,9 @@ def test_a_pair_with_a_refused_file_is_not_fetched_by_halves(archive):
     assert archive.in_raw() == {}
 
 
-def test_passing_failures_and_refused_access_are_not_remembered(stocked):
-    stocked.files.always[A] = "503"
+@pytest.mark.parametrize("fault", ["503", "html"])
+def test_passing_failures_and_refused_access_are_not_remembered(stocked, fault):
+    stocked.files.always[A] = fault
     stocked.files.always[B] = "403"
     first = stocked.deliver()
     assert failures(first) == {A: "TransientFailure", B: "AccessRefused"}
@@ -448,7 +449,7 @@ def test_the_sweep_leaves_out_what_was_refused(stocked):
         (("503", "503"), TransientFailure),
         (("503", "404"), NothingFound),
         (("404", "403"), AccessRefused),
-        (("503", "html"), UnusableInput),
+        (("503", "html_full"), UnusableInput),
     ],
 )
 def test_the_kind_of_what_is_raised(stocked, faults, kind):
@@ -462,7 +463,7 @@ def test_the_kind_of_what_is_raised(stocked, faults, kind):
 
 
 def test_unusable_files_may_be_let_pass(stocked):
-    stocked.files.always[A] = "html"
+    stocked.files.always[A] = "html_full"
     stocked.deliver().raise_if_incomplete(but_unusable=True)
     stocked.files.always[B] = "503"
     (stocked.workdir.raw / B).unlink()

@@ -168,7 +168,7 @@ LASTING = {
     "no_length+truncate:4000": TransientFailure,
     "401": AccessRefused, "403": AccessRefused, "404": NothingFound, "410": NothingFound,
     "short": UnusableInput, "oversize": UnusableInput, "wrong_bytes": UnusableInput,
-    "zeroed": UnusableInput, "html": UnusableInput, "html_full": UnusableInput,
+    "zeroed": UnusableInput, "html": TransientFailure, "html_full": UnusableInput,
     f"other:{ROOTS[1]}_flc.fits": UnusableInput,
 }  # fmt: skip
 NAMES = [f"{root}_flc.fits" for root in ROOTS]
@@ -215,7 +215,7 @@ def test_a_fault_that_lasts_is_told_and_no_file_appears(files, tmp_path, fault, 
 
 @pytest.mark.parametrize(
     ("fault", "tries"),
-    [("503", 3), ("reset", 3), ("401", 1), ("404", 1), ("wrong_bytes", 2), ("html", 2)],
+    [("503", 3), ("reset", 3), ("401", 1), ("404", 1), ("wrong_bytes", 2), ("html", 3)],
 )
 def test_what_cannot_help_is_not_tried(files, tmp_path, fault, tries):
     files.always[NAME] = fault
