@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError as ConnectionFailure
 
 from hst_assets.failures import AccessRefused, TransientFailure
+from hst_assets.transfer import may_pass, seconds_asked
 
 __all__ = ["PATIENCE", "PatientAdapter", "refuse_status"]
 
@@ -23,9 +24,6 @@ __all__ = ["PATIENCE", "PatientAdapter", "refuse_status"]
 PATIENCE = 10.0
 _CHUNK = 65536
 _FIRST_ERROR = 400
-_FIRST_SERVER_ERROR = 500
-#: Client errors that another moment may cure: timeout, too early, too many requests.
-_PASSING = frozenset({408, 425, 429})
 _UNAUTHORIZED = frozenset({401, 403})
 #: A reply that only says EXECUTING is short.
 _LONGEST_STATUS = 65536
@@ -66,7 +64,7 @@ class PatientAdapter(HTTPAdapter):
             raise
         except (requests.RequestException, ConnectionFailure, OSError) as error:
             raise TransientFailure(f"no answer: {_short(error)}", where=where) from error
-        refuse_status(response.status_code, where, body)
+        refuse_status(response.status_code, where, body, response.headers.get("Retry-After"))
         self._pause_while_executing(body)
         response.raw = io.BytesIO(body)
         return response
@@ -98,7 +96,9 @@ class PatientAdapter(HTTPAdapter):
         time.sleep(pause_s)
 
 
-def refuse_status(status: int, where: str, body: bytes = b"") -> None:
+def refuse_status(
+    status: int, where: str, body: bytes = b"", retry_after: str | None = None
+) -> None:
     """Raise what an HTTP status means; nothing for success and redirection.
 
     Raises
@@ -111,8 +111,12 @@ def refuse_status(status: int, where: str, body: bytes = b"") -> None:
     if status < _FIRST_ERROR:
         return
     said = f": {text}" if (text := _first_words(body)) else ""
-    if status >= _FIRST_SERVER_ERROR or status in _PASSING:
-        raise TransientFailure(f"the service is out of order (HTTP {status}{said})", where=where)
+    if may_pass(status):
+        failure = TransientFailure(
+            f"the service is out of order (HTTP {status}{said})", where=where
+        )
+        failure.retry_after_s = seconds_asked(retry_after)
+        raise failure
     what = "no right to this" if status in _UNAUTHORIZED else "the service rejects the request"
     raise AccessRefused(
         f"{what} (HTTP {status}{said})", where=where, next_step="Check the address in the settings"

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from hst_assets.failures import BadConfiguration, TransientFailure
+from hst_assets.failures import BadConfiguration, MissingTool, TransientFailure
 from hst_assets.settings import ArchiveSettings
+from hst_assets.transfer import in_tries
 
 __all__ = ["MOST_OBSIDS", "Criteria", "MastServices", "Row", "Services"]
 
@@ -106,7 +107,7 @@ class MastServices:
         self._observations = _pointed(ObservationsClass(), archive)
         self._missions = _pointed(MastMissionsClass(mission="hst"), archive)
         self._missions.mission = "hst"  # makes its address from that of the service
-        self._missions.columns = {"hst": _column_names()}
+        _set(self._missions, columns={"hst": _column_names()})
 
     def observations(self, criteria: Criteria) -> list[Row]:
         """CAOM observations of HST.
@@ -194,16 +195,13 @@ class MastServices:
         return self._tried("datasets", ask, min(_CROSS_CHECK_TRIES, self._archive.max_tries))
 
     def _tried(self, what: str, ask: Callable[[], Answer], max_tries: int | None = None) -> Answer:
-        import tenacity
-
-        tries = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientFailure),
-            stop=tenacity.stop_after_attempt(max_tries or self._archive.max_tries),
-            wait=tenacity.wait_random_exponential(self._archive.first_wait_s, _LONGEST_WAIT_S),
-            reraise=True,
+        return in_tries(
+            lambda: self._asked(what, ask),
+            label=f"asking the archive for {what}",
+            max_tries=max_tries or self._archive.max_tries,
+            first_wait_s=self._archive.first_wait_s,
+            longest_wait_s=_LONGEST_WAIT_S,
         )
-        answer: Answer = tries(self._asked, what, ask)
-        return answer
 
     def _asked(self, what: str, ask: Callable[[], Answer]) -> Answer:
         """One try; whatever the client makes of an unreadable reply is a failure that may pass."""
@@ -232,19 +230,43 @@ def _pointed(client: Any, archive: ArchiveSettings) -> Any:
     """A client of astroquery that talks to the configured address, with patience."""
     from hst_assets.archive.conversation import PATIENCE, PatientAdapter
 
-    url = archive.mast_url.rstrip("/")
-    session = client._session  # noqa: SLF001
+    url, patience_s = archive.mast_url.rstrip("/"), PATIENCE * archive.timeout_s
+    session = _part(client, "_session")
     for scheme in ("https://", "http://"):
         session.mount(scheme, PatientAdapter(archive.timeout_s))
-    portal = client._portal_api_connection  # noqa: SLF001
-    portal.MAST_REQUEST_URL = f"{url}/api/v0/invoke"
-    portal.COLUMNS_CONFIG_URL = f"{url}/portal/Mashup/Mashup.asmx/columnsconfig"
-    portal._column_configs = {}  # noqa: SLF001 (the class's own is shared by all)
-    service = client._service_api_connection  # noqa: SLF001
-    service.SERVICE_URL = url
-    for connection in (portal, service):
-        connection.TIMEOUT = PATIENCE * archive.timeout_s
+    _set(
+        _part(client, "_portal_api_connection"),
+        MAST_REQUEST_URL=f"{url}/api/v0/invoke",
+        COLUMNS_CONFIG_URL=f"{url}/portal/Mashup/Mashup.asmx/columnsconfig",
+        TIMEOUT=patience_s,
+        _column_configs={},  # the class's own is shared by all
+    )
+    _set(_part(client, "_service_api_connection"), SERVICE_URL=url, TIMEOUT=patience_s)
     return client
+
+
+def _part(owner: Any, name: str) -> Any:
+    """What a client is made of; another version of astroquery may have none of it.
+
+    Raises
+    ------
+    MissingTool
+        If it has not: what would be set there would be of no effect, and the wrong address asked.
+    """
+    if not hasattr(owner, name):
+        import astroquery
+
+        raise MissingTool(
+            f"astroquery {astroquery.__version__} has no {type(owner).__name__}.{name}",
+            next_step="Install a version that this project's requirements allow",
+        )
+    return getattr(owner, name)
+
+
+def _set(owner: Any, **values: Any) -> None:
+    for name, value in values.items():
+        _part(owner, name)
+        setattr(owner, name, value)
 
 
 def _column_names() -> Any:

@@ -4,7 +4,7 @@ Messages name addresses without user, fragment or query, save the parameters tha
 Failures carry no trace of requests' own errors, which hold the request and its headers.
 """
 
-from hst_assets.transfer.answers import shown
+from hst_assets.transfer.answers import may_pass, seconds_asked, shown
 from hst_assets.transfer.asking import Announced, announced
 from hst_assets.transfer.halt import Halt
 from hst_assets.transfer.into_file import SLOWEST_BYTES_PER_S, Transferred, discard, transfer
@@ -18,6 +18,8 @@ __all__ = [
     "announced",
     "discard",
     "in_tries",
+    "may_pass",
+    "seconds_asked",
     "shown",
     "transfer",
 ]

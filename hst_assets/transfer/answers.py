@@ -20,7 +20,7 @@ from hst_assets.failures import (
 if TYPE_CHECKING:
     from requests import Response
 
-__all__ = ["failure_of", "length_of", "refuse", "seconds_asked", "shown"]
+__all__ = ["failure_of", "length_of", "may_pass", "refuse", "seconds_asked", "shown"]
 
 #: A service may ask for this much patience between tries, seconds.
 _LONGEST_RETRY_AFTER_S = 120.0
@@ -49,6 +49,11 @@ def length_of(reply: Response) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < _MANY_DIGITS else None
 
 
+def may_pass(status: int) -> bool:
+    """Whether another moment may cure a status: 5xx, timeout, too early, too many requests."""
+    return status >= 500 or status in _BUSY
+
+
 def refuse(reply: Response, where: str) -> None:
     """Raise what a status means, unless a file comes, or a range of one, or there is no such range.
 
@@ -58,7 +63,7 @@ def refuse(reply: Response, where: str) -> None:
     """
     code = reply.status_code
     said = f"{code} {_phrase(code)}".strip()
-    if code >= 500 or code in _BUSY:
+    if may_pass(code):
         failure = TransientFailure(f"the service answered {said}", where=where)
         failure.retry_after_s = seconds_asked(reply.headers.get("Retry-After"))
         raise failure

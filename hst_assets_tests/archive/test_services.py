@@ -12,7 +12,13 @@ import pytest
 
 from hst_assets.archive.query import query_archive
 from hst_assets.archive.services import MOST_OBSIDS, Criteria, MastServices
-from hst_assets.failures import AccessRefused, BadConfiguration, NothingFound, TransientFailure
+from hst_assets.failures import (
+    AccessRefused,
+    BadConfiguration,
+    MissingTool,
+    NothingFound,
+    TransientFailure,
+)
 from hst_assets.settings import Settings
 from hst_assets_tests.stand_ins.caom import request_of
 from hst_assets_tests.stand_ins.holdings import Holdings
@@ -285,6 +291,31 @@ def test_a_query_that_is_executing_is_asked_for_again_after_a_pause(mast):
 def test_what_passes_is_tried_again(mast, route, fault):
     mast.inject(route, fault, times=2)
     assert len(query_archive(settings_of(mast, max_tries=3)).products) == 5
+
+
+def test_a_service_that_asks_for_patience_gets_it(mast):
+    mast.inject("caom.products", "503:1", times=1)
+    query_archive(settings_of(mast, max_tries=2))
+    before, after = (asked.moment for asked in mast.asked("caom.products"))
+    assert after - before >= 1.0  # settings alone would wait 0.02 s at most
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("discovery_portal.PortalAPI", "MAST_REQUEST_URL"),
+        ("discovery_portal.PortalAPI", "_column_configs"),
+        ("services.ServiceAPI", "SERVICE_URL"),
+    ],
+)
+def test_an_astroquery_that_works_otherwise_is_not_asked_elsewhere(monkeypatch, mast, part, name):
+    import astroquery.mast
+
+    astroquery.mast.Observations  # noqa: B018 - what is made at import is made before
+    monkeypatch.delattr(f"astroquery.mast.{part}.{name}")
+    with pytest.raises(MissingTool, match=f"has no .*{name}"):
+        query_archive(settings_of(mast))
+    assert not mast.asked("caom.*")
 
 
 def test_tries_come_to_an_end(mast):
