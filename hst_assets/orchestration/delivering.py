@@ -1,6 +1,6 @@
 """Fetching a visit of an archive target: which listing is believed, and what a loss means.
 
-A visit that lost files to a passing failure is tried again by the asset's retry policy. What
+A visit that lost files to a passing failure is tried again later by its run (`TRY_AGAIN`). What
 still lacks files then is made of what stands, and its check `all_delivered` fails; a visit of which
 nothing stands fails. The fetching itself is `hst_assets.archive.delivery`.
 """
@@ -26,7 +26,7 @@ __all__ = ["MAST_POOL", "TRY_AGAIN", "delivered", "now_and_then"]
 #: Steps that talk to MAST share this pool, whatever run they are in.
 MAST_POOL = "mast"
 _MAX_RETRIES = 3
-#: For passing failures only: `as_dagster_failure` says which may be tried again.
+#: For passing failures only, see `as_dagster_failure`.
 TRY_AGAIN = dg.RetryPolicy(
     max_retries=_MAX_RETRIES,
     delay=60,

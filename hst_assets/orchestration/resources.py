@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field
 
 from hst_assets.failures import HstAssetsError, TransientFailure
@@ -122,22 +121,26 @@ class HstRoot(dg.ConfigurableResource):
         return WorkDir(self.path, target)
 
     @contextmanager
-    def target_session(self, context: dg.AssetExecutionContext) -> Iterator[Session]:
+    def target_session(
+        self, context: dg.AssetExecutionContext, tries: dg.RetryPolicy | None = None
+    ) -> Iterator[Session]:
         """Open the work directory of the run's target for one asset; see `visit_session`."""
         with (
-            as_dagster_failure(worth_another_try=not is_walked(context)),
+            as_dagster_failure(_left_of(tries, context), context.retry_number),
             self._opened(context.partition_key, context) as session,
         ):
             yield session
 
     @contextmanager
-    def visit_session(self, context: dg.AssetExecutionContext) -> Iterator[Session]:
+    def visit_session(
+        self, context: dg.AssetExecutionContext, tries: dg.RetryPolicy | None = None
+    ) -> Iterator[Session]:
         """Open the work directory of the run's visit for one asset: settings and session log.
 
         Failures of the project's vocabulary become Dagster failures that say what to do next;
-        only transient ones may be retried.
+        transient ones are tried again as `tries` says, but not in a walk.
         """
-        with as_dagster_failure(worth_another_try=not is_walked(context)):
+        with as_dagster_failure(_left_of(tries, context), context.retry_number):
             key = VisitKey.parse(context.partition_key)
             with self._opened(key.target, context, key.visit) as session:
                 yield session
@@ -159,14 +162,23 @@ def is_walked(context: dg.AssetExecutionContext) -> bool:
     return PROCESS_TAG in context.run.tags
 
 
+def _left_of(
+    tries: dg.RetryPolicy | None, context: dg.AssetExecutionContext
+) -> dg.RetryPolicy | None:
+    return None if is_walked(context) else tries
+
+
 @contextmanager
-def as_dagster_failure(*, worth_another_try: bool = True) -> Iterator[None]:
+def as_dagster_failure(tries: dg.RetryPolicy | None = None, n_before: int = 0) -> Iterator[None]:
     """Turn a failure of the vocabulary into one that Dagster shows and treats well.
 
     Parameters
     ----------
-    worth_another_try : bool, optional
-        Whether an asset's retry policy may run a step again that failed for a passing reason.
+    tries : RetryPolicy, optional
+        How a step that failed for a passing reason is tried again. It is asked for here and is
+        not the asset's own policy, by which Dagster would also try again what a user cancels.
+    n_before : int, optional
+        How often the step was tried again already.
     """
     try:
         yield
@@ -177,13 +189,12 @@ def as_dagster_failure(*, worth_another_try: bool = True) -> Iterator[None]:
             "where": error.where or "",
             "next_step": error.next_step or "",
         }
+        if tries and n_before < tries.max_retries and isinstance(error, TransientFailure):
+            raise dg.RetryRequested(
+                tries.max_retries, tries.calculate_delay(n_before + 1)
+            ) from error
         raise dg.Failure(
             description=f"{type(error).__name__}: {error}",
             metadata=metadata,
-            allow_retries=worth_another_try and isinstance(error, TransientFailure),
+            allow_retries=isinstance(error, TransientFailure),
         ) from error
-    except (DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
-        if worth_another_try:
-            raise
-        # Dagster would try again after an interrupt as well, and wait for it first.
-        raise dg.Failure("interrupted", allow_retries=False) from interrupt

@@ -2,16 +2,18 @@
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.delivering import now_and_then
-from hst_assets.orchestration.partitions import visits_of
+from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Fetching, as_dagster_failure
 from hst_assets.orchestration.walk import walk
 from hst_assets.settings import write_settings
 from hst_assets_tests.stand_ins.holdings import now_mjd
 
 TOKEN = "abcdefgh12345678"
+ASSETS = "hst_assets.orchestration.assets"
 
 
 @pytest.fixture
@@ -226,17 +228,52 @@ def test_offline_is_a_field_of_the_runs_configuration(archive, defs, instance, t
     assert Fetching().offline is False
 
 
-@pytest.mark.parametrize(("walked", "again"), [(False, True), (True, False)])
-def test_passing_failures_may_be_tried_again_but_not_in_a_walk(walked, again):
-    with pytest.raises(dg.Failure) as raised, as_dagster_failure(worth_another_try=not walked):
+def test_passing_failures_are_tried_again_so_often_then_told():
+    policy = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+    for n_before, seconds in enumerate((10, 30)):
+        with pytest.raises(dg.RetryRequested) as asked, as_dagster_failure(policy, n_before):
+            raise TransientFailure("no answer")
+        assert (asked.value.max_retries, asked.value.seconds_to_wait) == (2, seconds)
+    with (
+        pytest.raises(dg.Failure, match="TransientFailure: no answer"),
+        as_dagster_failure(policy, 2),
+    ):
         raise TransientFailure("no answer")
-    assert raised.value.allow_retries is again
 
 
 def test_lasting_failures_are_not_tried_again():
-    with pytest.raises(dg.Failure) as raised, as_dagster_failure():
+    policy = dg.RetryPolicy(max_retries=2)
+    with pytest.raises(dg.Failure) as raised, as_dagster_failure(policy):
         raise BadConfiguration("no such thing")
     assert raised.value.allow_retries is False
+
+
+def retries(instance):
+    (run,) = instance.get_runs()
+    logs = instance.all_logs(run.run_id)
+    return sum(entry.dagster_event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY for entry in logs)
+
+
+def test_a_run_tries_again_after_a_passing_failure(archive, daemon, instance, target, monkeypatch):
+    monkeypatch.setattr(f"{ASSETS}.exposures.TRY_AGAIN", dg.RetryPolicy(max_retries=3, delay=0))
+    archive.mast.files.faults["jaaa01aaq_flc.fits"] = ["503", "503"]
+    register(instance, "sn1", ["jaaa01"])
+    assert daemon.run("visit_exposures", "sn1/jaaa01").success
+    assert retries(instance) == 2
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, DagsterExecutionInterruptedError])
+def test_a_run_that_is_cancelled_is_not_tried_again(daemon, instance, target, monkeypatch, signal):
+    def cancelled(*_args, **_options):
+        (run,) = instance.get_runs()
+        instance.report_run_canceling(run)  # as the web UI does, before it sends a signal
+        raise signal
+
+    monkeypatch.setattr("hst_assets.archive.delivery.deliver", cancelled)
+    register(instance, "sn1", ["jaaa01"])
+    assert not daemon.run("visit_exposures", "sn1/jaaa01").success
+    assert retries(instance) == 0
+    assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.CANCELED]
 
 
 def test_progress_is_said_now_and_then(monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.build import build_defs
+from hst_assets.orchestration.delivering import TRY_AGAIN
 from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, executor_from_environment
 from hst_assets.orchestration.jobs import LEVELS, LEVELS_FROM_RAW
 
@@ -129,14 +130,15 @@ def test_a_run_of_one_partition_does_not_judge_all_partitions():
     ]
 
 
-def test_what_talks_to_the_archive_shares_a_pool_and_tries_again():
+def test_what_talks_to_the_archive_shares_a_pool():
     graph = build_defs().resolve_asset_graph()
     for asset in ("archive_exposures", "raw_exposures"):
         definition = graph.get(dg.AssetKey(asset)).assets_def
         assert definition.op.pool == "mast"
-        policy = definition.op.retry_policy
-        assert policy.backoff == dg.Backoff.EXPONENTIAL
-        assert policy.jitter is not None
+        # By a policy of its own Dagster would also try again what a user cancels.
+        assert definition.op.retry_policy is None
+    assert TRY_AGAIN.backoff == dg.Backoff.EXPONENTIAL
+    assert TRY_AGAIN.jitter is not None
 
 
 def test_every_asset_says_what_it_is():

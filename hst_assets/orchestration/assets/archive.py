@@ -28,7 +28,6 @@ _FRESH = dg.FreshnessPolicy.time_window(
     kinds={"table"},
     check_specs=check_specs("archive_exposures"),
     pool=MAST_POOL,
-    retry_policy=TRY_AGAIN,
     freshness_policy=_FRESH,
 )
 def archive_exposures(
@@ -39,7 +38,7 @@ def archive_exposures(
     from hst_assets.archive.revalidation import revalidate
     from hst_assets.orchestration.archive_report import reported_listing
 
-    with hst_root.target_session(context) as session:
+    with hst_root.target_session(context, TRY_AGAIN) as session:
         _require_archive_target(session)
         listing = _asked(context, session)
         register(context.instance, session.workdir.target, listing.visits())

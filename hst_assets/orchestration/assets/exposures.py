@@ -25,7 +25,6 @@ _GROUP = "exposures"
     kinds={"fits"},
     check_specs=check_specs("raw_exposures"),
     pool=MAST_POOL,
-    retry_policy=TRY_AGAIN,
 )
 def raw_exposures(
     context: dg.AssetExecutionContext,
@@ -40,7 +39,7 @@ def raw_exposures(
     from hst_assets.exposures.table import make_raw_manifest
     from hst_assets.orchestration.archive_report import delivery_facts, with_facts
 
-    with hst_root.visit_session(context) as session:
+    with hst_root.visit_session(context, TRY_AGAIN) as session:
         delivery = delivered(context, session, config, mast)
         tags = inputs_tag(session.workdir, context.partition_key)
         made = make_raw_manifest(session.workdir, session.visit, redo=config.tables)
