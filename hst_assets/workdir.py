@@ -350,6 +350,18 @@ class WorkDir:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
+    def is_locked(self, name: str) -> bool:
+        """Whether somebody, in this process or another, holds the named lock just now."""
+        path = self.runfiles / f"{name.replace('/', '_')}.lock"
+        if not path.exists():
+            return False
+        with path.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold every lock of this work directory, so that nothing is made in it meanwhile.

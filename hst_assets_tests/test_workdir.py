@@ -231,6 +231,14 @@ def test_a_lock_keeps_others_out(workdir):
     assert seen == ["first", "second"]
 
 
+def test_a_lock_that_is_held_is_told(workdir):
+    assert not workdir.is_locked("raw/a")
+    with workdir.lock("raw/a"):
+        assert workdir.is_locked("raw/a")
+        assert not workdir.is_locked("raw")
+    assert not workdir.is_locked("raw/a")
+
+
 def test_locks_of_other_names_are_free(workdir):
     with workdir.lock("a"), workdir.lock("b/c"):
         assert {path.name for path in workdir.runfiles.iterdir()} == {"a.lock", "b_c.lock"}

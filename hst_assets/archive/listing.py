@@ -30,12 +30,14 @@ __all__ = [
     "LEFT_OUT_COLUMNS",
     "LISTING_COLUMNS",
     "current_listing",
+    "is_being_asked",
     "read_listing",
     "write_listing",
 ]
 
 _DAY_S = 86400.0
 _SIZE_NOT_SAID = -1
+_LOCK = "archive"
 
 LISTING_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("file", "str", "File name"),
@@ -99,7 +101,7 @@ def current_listing(
     BadConfiguration
         If there is nothing to ask for, or proposals without a position have several fields.
     """
-    with workdir.lock("archive"):
+    with workdir.lock(_LOCK):
         if settings.target.ra_deg is None:  # may have been found in the meantime
             settings = settings.model_copy(update={"target": load_settings(workdir).target})
         standing = None if refresh else _young(read_listing(workdir), settings)
@@ -107,6 +109,11 @@ def current_listing(
     if not listing.products:
         raise nothing_found(listing, settings)
     return listing
+
+
+def is_being_asked(workdir: WorkDir) -> bool:
+    """Whether a question about the target is under way, in this process or another."""
+    return workdir.is_locked(_LOCK)
 
 
 def _young(listing: Listing | None, settings: Settings) -> Listing | None:

@@ -9,10 +9,10 @@ docs/decisions/0009-archive-sensor.md. Nothing here asks or runs anything.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hst_assets.archive.holdings import Listing, Product, VisitHoldings, visit_holdings
 
@@ -36,6 +36,8 @@ class TargetCursor(BaseModel):
         exclusive access) counts as the moment of the listing.
     taken : dict
         Visit to version, for what was taken within the window.
+    question : str
+        Digest of what was asked; another question begins anew.
     waiting : int
         How many due visits the last tick had no room for.
     listing : str
@@ -47,12 +49,19 @@ class TargetCursor(BaseModel):
     release_mjd: float = 0.0
     visit: str = ""
     taken: dict[str, str] = {}
+    question: str = ""
     waiting: int = 0
     listing: str = ""
 
+    def begin(self, question: str) -> None:
+        """Look at everything again if another question is asked: a wider one finds older visits."""
+        if self.question and self.question != question:
+            self.release_mjd, self.visit, self.taken = 0.0, "", {}
+        self.question = question
+
     def due(self, listing: Listing, visits: Iterable[VisitHoldings]) -> list[VisitHoldings]:
         """The visits to take, in the order of the cursor."""
-        since = self.release_mjd - LOOK_BACK_DAYS
+        since = self._since(listing)
         due = [
             held
             for held in visits
@@ -70,9 +79,13 @@ class TargetCursor(BaseModel):
 
     def forget(self, listing: Listing, visits: Iterable[VisitHoldings]) -> None:
         """Drop what has left the window: `due` does not look at it any more."""
-        since = self.release_mjd - LOOK_BACK_DAYS
+        since = self._since(listing)
         recent = {held.visit for held in visits if _release(held, listing) >= since}
         self.taken = {visit: version for visit, version in self.taken.items() if visit in recent}
+
+    def _since(self, listing: Listing) -> float:
+        # The clock may have been ahead when the cursor was written.
+        return min(self.release_mjd, listing.asked_mjd) - LOOK_BACK_DAYS
 
 
 class ArchiveCursor(BaseModel):
@@ -85,9 +98,18 @@ class ArchiveCursor(BaseModel):
     written_at: float = 0.0
 
     @classmethod
-    def parse(cls, text: str | None) -> ArchiveCursor:
-        """Read what the last tick left; an empty cursor where there is none."""
-        return cls.model_validate_json(text) if text else cls()
+    def parse(
+        cls, text: str | None, warn: Callable[[str], None] = lambda _text: None
+    ) -> ArchiveCursor:
+        """Read what the last tick left; an empty cursor where there is none that can be read.
+
+        An empty one asks for everything again, of which Dagster knows the run keys.
+        """
+        try:
+            return cls.model_validate_json(text) if text else cls()
+        except ValidationError as error:
+            warn(f"the cursor cannot be read, and is begun anew: {error}")
+            return cls()
 
     def in_turn(self, targets: Collection[str]) -> list[str]:
         """All targets, beginning where the last tick ended."""

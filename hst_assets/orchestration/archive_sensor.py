@@ -70,7 +70,7 @@ def new_mast_data_sensor(
     context: dg.SensorEvaluationContext, hst_root: HstRoot, mast: dg.ResourceParam[MastAccess]
 ) -> dg.SensorResult:
     """Ask for each archive target in turn until time or room is used up."""
-    tick = _Tick(context, mast, ArchiveCursor.parse(context.cursor))
+    tick = _Tick(context, mast, ArchiveCursor.parse(context.cursor, context.log.warning))
     begun = time.monotonic()
     targets = archive_targets(hst_root.path, context.log.warning)
     turn = tick.cursor.in_turn(targets)
@@ -85,7 +85,9 @@ def new_mast_data_sensor(
     keys = [str(request.partition_key) for request in tick.requests]
     return dg.SensorResult(
         run_requests=tick.requests,
-        dynamic_partitions_requests=registrations(keys),
+        dynamic_partitions_requests=registrations(
+            [*keys, *(str(event.partition) for event in tick.events)]
+        ),
         asset_events=tick.events,
         cursor=tick.cursor.model_dump_json(),
         skip_reason=None if tick.requests else "; ".join(tick.failures) or "nothing new",
@@ -93,16 +95,19 @@ def new_mast_data_sensor(
 
 
 def _look_at(tick: _Tick, workdir: WorkDir, settings: Settings) -> None:
-    """Ask for one target and request what is due of it."""
+    """Ask for one target and request what is due of it; what is amiss with it is its own."""
     state = tick.cursor.of(workdir.target)
     try:
-        listing = _ask(workdir, settings)
-    except HstAssetsError as error:
+        _request_due(tick, workdir, state, _ask(workdir, settings))
+    except (HstAssetsError, OSError) as error:
         tick.context.log.warning(f"{workdir.target}: {error}")
         tick.failures.append(f"{workdir.target}: {error}")
         state.waiting = 0  # nobody should wait for it
-        return
+
+
+def _request_due(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listing) -> None:
     _announce(tick, workdir, state, listing)
+    state.begin(listing.question)
     visits = obtainable(listing.products, tick.mast.current_token())
     due = state.due(listing, visits)
     standing = _standing(workdir, listing) if due else frozenset()
@@ -123,8 +128,15 @@ def _request(target: str, held: VisitHoldings) -> dg.RunRequest:
 
 
 def _ask(workdir: WorkDir, settings: Settings) -> Listing:
-    from hst_assets.archive.listing import current_listing, read_listing
+    from hst_assets.archive.listing import current_listing, is_being_asked, read_listing
 
+    if is_being_asked(workdir):
+        # Of an earlier tick, perhaps: questions to a silent archive would pile up.
+        raise TransientFailure(
+            "a question is under way",
+            where=workdir.target,
+            next_step="Its answer serves a later tick",
+        )
     try:
         return _in_time(lambda: current_listing(workdir, settings), workdir.target)
     except NothingFound:
@@ -138,7 +150,7 @@ def _in_time(ask: Callable[[], Listing], target: str) -> Listing:
     """Ask, but wait for the answer only so long.
 
     A question that takes longer is not broken off: its answer is written down, and serves a
-    later tick.
+    later tick. Until then the target is not asked about again.
     """
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mast")
     question = executor.submit(ask)

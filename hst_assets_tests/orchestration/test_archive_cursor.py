@@ -3,6 +3,7 @@
 import itertools
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,3 +149,31 @@ def test_a_cursor_that_is_not_written_any_more_promises_nothing():
 def test_the_cursor_of_another_version_of_the_project_is_read():
     text = '{"targets": {"sn1": {"release_mjd": 5.0, "fresh": 1}}, "more": 2}'
     assert ArchiveCursor.parse(text).of("sn1").release_mjd == 5.0
+
+
+@pytest.mark.parametrize("text", ["moved here by hand", "[]", '{"targets": {"sn1": {"taken": 3}}}'])
+def test_a_cursor_that_cannot_be_read_is_begun_anew_and_told(text):
+    told = []
+    assert ArchiveCursor.parse(text, told.append) == ArchiveCursor()
+    assert len(told) == 1
+
+
+def test_another_question_looks_at_everything_again():
+    cursor = TargetCursor()
+    cursor.begin("near")
+    _, cursor = tick(cursor, listing(product("jaaa02", NOW)))
+    wider = listing(product("jaaa01", NOW - 900.0), product("jaaa02", NOW))
+    cursor.begin("near")
+    assert tick(cursor, wider)[0] == []
+    cursor.begin("wide")
+    assert tick(cursor, wider)[0] == ["jaaa01", "jaaa02"]
+
+
+def test_a_clock_that_was_ahead_loses_nothing():
+    soon = product("jaaa01", NOW + 400.0)  # listed as public, whatever the date says
+    _, cursor = tick(TargetCursor(), listing(soon, asked_mjd=NOW + 300.0))
+    assert cursor.release_mjd == NOW + 300.0
+    later = listing(soon, product("jaaa02", NOW + 0.5), asked_mjd=NOW + 1.0)
+    taken, cursor = tick(cursor, later)
+    assert taken == ["jaaa02"]
+    assert tick(cursor, later)[0] == []

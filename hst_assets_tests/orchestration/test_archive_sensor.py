@@ -1,5 +1,6 @@
 """The sensor on new data, on a stand-in archive: what it asks for, when, and how often."""
 
+import threading
 import time
 
 import pytest
@@ -189,6 +190,41 @@ def test_a_target_that_does_not_answer_holds_up_no_other(archive, daemon, monkey
     assert daemon.tick_archive() == ["sn2/jaaa02"]
     assert time.monotonic() - begun < 30
     archive.mast.heal()
+
+
+def test_questions_to_a_silent_archive_do_not_pile_up(archive, daemon, monkeypatch):
+    """A question may take minutes, a tick comes every minute."""
+    monkeypatch.setattr(archive_sensor, "_QUESTION_S", 0.5)
+    archive.add_target("sn1")
+    archive.add_visit("sn1", "jaaa01")
+    archive.mast.inject("caom.*", "silence", times=None)
+    for _ in range(4):
+        assert daemon.tick_archive() == []
+    assert sum(thread.name.startswith("mast") for thread in threading.enumerate()) == 1
+    archive.mast.heal()
+
+
+def test_a_folder_that_cannot_be_read_holds_up_no_other(archive, daemon, monkeypatch):
+    archive.add_target("sn1").archive_listing.mkdir(parents=True)
+    archive.add_target("sn2")
+    archive.add_visit("sn1", "jaaa01")
+    archive.add_visit("sn2", "jaaa02")
+    assert daemon.tick_archive() == ["sn2/jaaa02"]
+
+
+def test_a_wider_question_finds_older_visits(archive, daemon):
+    workdir = archive.add_target("sn1", proposals=["12345"])
+    archive.add_visit("sn1", "jaaa01", released_days_ago=900.0, proposal="54321")
+    archive.add_visit("sn1", "jaaa02", proposal="12345")
+    assert daemon.tick_archive() == ["sn1/jaaa02"]
+    write_settings(workdir, {"archive": {"proposals": ["12345", "54321"]}})
+    assert daemon.tick_archive() == ["sn1/jaaa01"]
+
+
+def test_a_listing_is_told_for_a_target_that_is_registered(archive, daemon, instance):
+    archive.add_target("sn1")
+    daemon.tick_archive()
+    assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
 
 
 def test_settings_that_are_not_valid_hold_up_no_other(archive, daemon):
