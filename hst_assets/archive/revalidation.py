@@ -20,7 +20,7 @@ from hst_assets.archive.holdings import Product
 from hst_assets.archive.origins import Origin, change_origins
 from hst_assets.archive.received import Fetched, read_receipt
 from hst_assets.archive.routes import RouteName, route_of
-from hst_assets.failures import HstAssetsError
+from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.settings import ArchiveSettings
 from hst_assets.transfer import Announced, announced
 from hst_assets.workdir import WorkDir
@@ -32,6 +32,8 @@ __all__ = ["is_same", "outdated", "revalidate"]
 
 logger = logging.getLogger(__name__)
 
+#: After so many files in a row of which the service says nothing, a worker asks for no more.
+_MOST_SILENT = 3
 
 #: Bytes that a service gave, with what it said of them.
 _Known = Origin | Fetched
@@ -166,19 +168,26 @@ def _ask_all(
 ) -> list[Announced | None]:
     """One session a worker, each with every n-th of the files."""
     n = min(settings.n_workers, len(asked))
-    if n == 0:
-        return []
+    answers: list[Announced | None] = [None] * len(asked)
 
-    def share(first: int) -> list[Announced | None]:
+    def share(first: int) -> None:
         import requests
 
+        n_silent = 0
         with requests.Session() as session:
-            return [_ask(*each, settings, token, session) for each in asked[first::n]]
+            for index in range(first, len(asked), n):
+                try:
+                    answers[index] = _ask(*asked[index], settings, token, session)
+                    n_silent = 0
+                except TransientFailure as error:
+                    logger.warning("not known whether it has changed (%s)", error)
+                    n_silent += 1
+                if n_silent == _MOST_SILENT:
+                    return  # an outage: every further file would cost a timeout
 
-    answers: list[Announced | None] = [None] * len(asked)
-    with ThreadPoolExecutor(n) as pool:
-        for first, found in enumerate(pool.map(share, range(n))):
-            answers[first::n] = found
+    if n:
+        with ThreadPoolExecutor(n) as pool:
+            list(pool.map(share, range(n)))
     return answers
 
 
@@ -189,7 +198,7 @@ def _ask(
     token: Token | None,
     session: Session,
 ) -> Announced | None:
-    """One HEAD; None where there is no answer to go by, which is no reason to fail."""
+    """One HEAD; None where the answer is none to go by, which is no reason to fail."""
     if known.route not in get_args(RouteName):
         return None
     route = route_of(product, "s3" if known.route == "s3" else "mast", settings)
@@ -200,6 +209,8 @@ def _ask(
             session=session,
             sign=signer(token, settings.mast_url),
         )
+    except TransientFailure:
+        raise
     except HstAssetsError as error:
         logger.warning("%s: not known whether it has changed (%s)", product.name, error)
         return None

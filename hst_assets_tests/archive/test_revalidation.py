@@ -2,10 +2,12 @@
 
 import pytest
 
+from hst_assets.archive import revalidation
 from hst_assets.archive.comparison import outstanding
 from hst_assets.archive.credentials import Token
 from hst_assets.archive.origins import read_origins
 from hst_assets.archive.revalidation import is_same, revalidate
+from hst_assets.failures import TransientFailure
 from hst_assets.transfer import Announced
 from hst_assets_tests.archive.small_archive import SmallArchive
 from hst_assets_tests.archive.test_origins import origin
@@ -83,6 +85,24 @@ def test_no_answer_changes_nothing(archive):
     archive.archive_settings["mast_url"] = "http://127.0.0.1:9"  # discard: nobody listens
     assert ask(archive) == frozenset()
     assert archive.workdir.origins.read_text() == before
+
+
+def test_in_an_outage_few_files_are_asked_for(archive, monkeypatch):
+    archive.archive_settings["n_workers"] = 1
+    for number in range(2, 8):
+        archive.add(f"jddd04g{number}q")
+    archive.deliver()
+    asked = []
+
+    def nobody(url, **options):
+        asked.append(url)
+        raise TransientFailure("no answer", where=url)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(revalidation, "announced", nobody)
+        assert ask(archive, all_of_them=True) == frozenset()
+    assert len(asked) == 3
+    assert len(ask(archive, all_of_them=True)) == 8
 
 
 def test_a_refusal_changes_nothing(archive):
