@@ -24,6 +24,8 @@ __all__ = ["CHECKS", "Check", "check_results", "check_specs"]
 
 _WARN = dg.AssetCheckSeverity.WARN
 _ERROR = dg.AssetCheckSeverity.ERROR
+#: Each check is an event in Dagster's database: at most so many things are named.
+_NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts["cross_checked"]:
         return Finding(passed=False, text="the second catalogue did not answer")
     differences: list[Any] = made.facts["discrepancies"]
-    return Finding(
-        passed=not differences, text="; ".join(map(str, differences)) or "both catalogues agree"
-    )
+    text = "; ".join(map(str, differences[:_NAMED])) or "both catalogues agree"
+    more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+    return Finding(passed=not differences, text=text + more)
 
 
 def _all_delivered(made: Made, _workdir: WorkDir) -> Finding:

@@ -19,6 +19,7 @@ from hst_assets.orchestration.jobs import (
 )
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
+from hst_assets.orchestration.runs import partitions_in_flight
 from hst_assets.orchestration.targets import active_targets, archive_targets
 
 __all__ = ["nightly_schedules"]
@@ -68,7 +69,9 @@ def _sweep(level: Level, hour: int) -> dg.ScheduleDefinition:
         wanting = set(_without_product(hst_root, level, context.log.warning))
         if level == LEVELS_FROM_RAW[0]:
             wanting |= set(_undelivered(hst_root, mast, context.log.warning))
-        yield from _requests(context, sorted(wanting), "every product stands")
+        # What waits in the queue already, as behind an archive that was out, is not queued twice.
+        wanting -= partitions_in_flight(context.instance, level.job)
+        yield from _requests(context, sorted(wanting), "nothing is wanting, or it is under way")
 
     return sweep
 

@@ -4,7 +4,10 @@ import dagster as dg
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from hst_assets.archive.holdings import Listing
 from hst_assets.failures import BadConfiguration, TransientFailure
+from hst_assets.orchestration.archive_report import reported_listing
+from hst_assets.orchestration.checks import CHECKS
 from hst_assets.orchestration.delivering import now_and_then
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Fetching, as_dagster_failure
@@ -108,6 +111,15 @@ def test_a_difference_between_the_catalogues_is_a_remark(archive, defs, instance
     (outcome,) = walk(defs, instance, target, assets=["archive_exposures"])
     assert not outcome.failures
     assert any("jaaa01" in text or "second" in text for text in outcome.warnings)
+
+
+def test_many_differences_between_the_catalogues_are_told_briefly(target):
+    (check,) = (each for each in CHECKS["archive_exposures"] if each.name == "cross_check")
+    differences = tuple(f"jaaa{n:02d}aaq is missing" for n in range(500))
+    listing = Listing("?", 60000.0, (), discrepancies=differences, cross_checked=True)
+    finding = check.judge(reported_listing(listing, 0), target)
+    assert not finding.passed
+    assert finding.text.endswith("jaaa11aaq is missing; and 488 more")
 
 
 def test_a_delivery_is_told_by_numbers(archive, defs, instance, target):

@@ -44,6 +44,21 @@ def test_a_visit_that_was_not_delivered_is_tried_again(archive, daemon, defs):
     assert daemon.night("nightly_visit_exposures") == []
 
 
+def test_a_visit_that_is_under_way_is_not_queued_twice(archive, daemon, defs, instance):
+    archive.add_target("sn1")
+    archive.add_visit("sn1", "jaaa01")
+    archive.add_visit("sn1", "jaaa02")
+    daemon.tick_archive()
+    run = instance.create_run_for_job(
+        defs.resolve_job_def("visit_exposures"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": "sn1/jaaa01"},
+    )
+    assert daemon.night("nightly_visit_exposures") == ["sn1/jaaa02"]
+    instance.report_run_failed(run)
+    assert daemon.night("nightly_visit_exposures") == ["sn1/jaaa01", "sn1/jaaa02"]
+
+
 def test_a_visit_with_a_part_missing_is_tried_again(archive, daemon, defs):
     workdir = archive.add_target("sn1")
     archive.add_visit("sn1", "jaaa01", n_exposures=2)
