@@ -454,7 +454,7 @@ def _moment(value: Any) -> float | None:
 def _position(ra: float | None, dec: float | None) -> tuple[float, float] | None:
     if ra is None or dec is None or not -90.0 <= dec <= 90.0:
         return None
-    return ra % 360.0, dec
+    return ra % 360.0 % 360.0, dec  # the first makes 360 of what is just below 0
 
 
 def _mjd_or_none(value: Any) -> float | None:

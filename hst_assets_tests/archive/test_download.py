@@ -1,5 +1,6 @@
 """Products come whole and verified, whatever the service does to them, or not at all."""
 
+import fcntl
 import hashlib
 import itertools
 import json
@@ -10,6 +11,7 @@ import signal
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -331,6 +333,13 @@ def test_exclusive_files_need_the_token(files, tmp_path):
     assert bring(files, tmp_path, wanted, token=Token(SECRET)).path.read_bytes() == CONTENT
 
 
+def test_no_token_is_asked_for_where_none_would_help(files, tmp_path):
+    files.always[NAME] = "403"
+    failure = bring(files, tmp_path).failure
+    assert isinstance(failure, AccessRefused)
+    assert "MAST_API_TOKEN" not in str(failure)
+
+
 def test_the_token_does_not_travel_with_a_redirection(files, tmp_path):
     with FileService().running() as other:
         other.hold(NAME, CONTENT)
@@ -397,6 +406,21 @@ def test_two_processes_do_not_mix_their_parts(files, tmp_path):
     for child in children:
         child.join()
     assert len(files.requests) == 1
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_none(files, tmp_path):
+    lock = tmp_path / f".{NAME}.lock"
+    with lock.open("a") as first, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        answer = pool.submit(bring, files, tmp_path)
+        time.sleep(0.2)  # it waits for the first
+        lock.unlink()
+        with lock.open("a") as second:
+            fcntl.flock(second, fcntl.LOCK_EX)
+            fcntl.flock(first, fcntl.LOCK_UN)
+            time.sleep(0.4)
+            assert not files.requests
+        assert isinstance(answer.result(), Fetched)
 
 
 def test_one_name_twice_in_one_call(files, tmp_path):

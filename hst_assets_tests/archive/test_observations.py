@@ -175,6 +175,11 @@ def test_the_missions_search_is_read_in_the_words_of_caom():
     assert theirs.release_mjd == pytest.approx(53365.0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("said", "ra_deg"), [(-1e-15, 0), (360, 0), (-0.5, 359.5), (720.5, 0.5)])
+def test_right_ascensions_lie_between_0_and_360_degrees(said, ra_deg):
+    assert observation_from_caom(row_of(s_ra=said)).position == (ra_deg, row_of()["s_dec"])
+
+
 anything = st.none() | st.text() | st.floats() | st.integers() | st.booleans() | st.lists(st.none())
 
 
