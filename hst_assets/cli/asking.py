@@ -186,8 +186,21 @@ def tentatively(workdir: WorkDir, asked: Changes) -> Iterator[WorkDir]:
             if path.is_file():
                 sections = tomllib.loads(path.read_text(encoding="utf-8-sig"))
                 copy.write_text(tomlkit.dumps(_about_the_archive(sections)))
-        write_settings(trial, _about_the_archive(asked))
+        with _told_of(workdir, instead_of=trial):
+            write_settings(trial, _about_the_archive(asked))
         yield trial
+
+
+@contextmanager
+def _told_of(workdir: WorkDir, *, instead_of: WorkDir) -> Iterator[None]:
+    """Name the user's settings in a failure, in place of a copy that is gone afterwards."""
+    try:
+        yield
+    except BadConfiguration as error:
+        if error.where is None:
+            raise
+        where = error.where.replace(str(instead_of.root), str(workdir.root))
+        raise BadConfiguration(error.what, where=where, next_step=error.next_step) from error
 
 
 def _about_the_archive(sections: Changes) -> Changes:

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from hst_assets.cli.absent_options import refuse_absent_options
-from hst_assets.cli.archive import RefreshOption, show_listing
+from hst_assets.cli.archive import show_listing
 from hst_assets.cli.asking import asked_settings, describe, place_from, tentatively
 from hst_assets.cli.clean import clean_target
 from hst_assets.cli.ingest import ingest_into, show
@@ -51,7 +51,6 @@ class _Sources:
     download: bool
     raw_dir: Path | None
     skip_copy: bool
-    refresh: bool
 
 
 @takes_settings("archive", "selection", "processing")
@@ -78,7 +77,7 @@ def run_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what --download would fetch; change nothing.")
     ] = False,
-    refresh: RefreshOption = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Always so with --download.")] = False,
     token: TokenOption = None,
     select: Annotated[
         list[str] | None, typer.Option(help="Only these assets (repeat, or separate by commas).")
@@ -106,7 +105,7 @@ def run_command(
     The options are written to the target's settings, where they stay. What is there and has not
     changed is neither fetched nor made again.
     """
-    del by_visit, drizzle_all, no_clear_downloads
+    del by_visit, drizzle_all, no_clear_downloads, refresh
     place = place_from(position, name)
     otherwise = place.target_name(changes.get("archive", {}).get("proposals", ()))
     workdir = named_workdir(work_dir=work_dir, target=target, root=root, otherwise=otherwise)
@@ -115,7 +114,7 @@ def run_command(
         _show_what_would_be_fetched(workdir, asked)
         return
     secret = token_given(token) if download else None
-    sources = _Sources(download, raw_dir, skip_copy, refresh)
+    sources = _Sources(download, raw_dir, skip_copy)
     _refuse_no_folders(sources, asked.get("archive", {}).get("tree"))
     refuse_taken_name(workdir)
     settings = write_settings(workdir, asked)
@@ -157,8 +156,6 @@ def _run(
             where=workdir.raw,
             next_step="Give --download, or --raw-dir or --archive with exposures",
         )
-    if sources.download and sources.refresh:
-        _ask_anew(workdir)
 
     def go_on(outcome: Outcome) -> bool:
         if outcome.level != "target_archive":
@@ -169,7 +166,7 @@ def _run(
 
     walked = walk_and_tell(
         workdir,
-        assets=assets,
+        assets=_with_downloads(assets) if sources.download else assets,
         redo=again,
         offline=not sources.download,
         token=token,
@@ -180,6 +177,11 @@ def _run(
     if sources.download:
         _tell_lacking(workdir)
     raise_for(walked, workdir)
+
+
+def _with_downloads(assets: list[str]) -> list[str]:
+    """A choice of assets, with those that ask and fetch: ``--download`` is a wish of its own."""
+    return ["archive_exposures", "raw_exposures", *assets] if assets else []
 
 
 def _ingest(workdir: WorkDir, sources: _Sources) -> None:
@@ -207,12 +209,6 @@ def _show_what_would_be_fetched(workdir: WorkDir, asked: Changes) -> None:
         output().print(describe(settings), highlight=False, markup=False)
         listing = current_listing(trial, settings, refresh=True)
     show_listing(listing, outstanding(workdir, listing))
-
-
-def _ask_anew(workdir: WorkDir) -> None:
-    from hst_assets.archive.listing import current_listing
-
-    current_listing(workdir, load_settings(workdir), refresh=True)
 
 
 def _show_archive(workdir: WorkDir) -> None:

@@ -141,6 +141,23 @@ def test_a_position_is_asked_fetched_and_tabled(cli, root, mast):
     assert mast.count("download.*") == downloads
 
 
+def test_a_choice_of_assets_does_not_keep_from_fetching(cli, root, mast):
+    result = cli("run", *PLACE, "--download", "--target", "sn1", "--select", "exposure_table")
+    assert result.code == 0, result.err
+    assert raw_names(root) == FILES
+
+
+def test_a_run_asks_the_archive_once(cli, root, mast):
+    cli("run", *FETCH, "--refresh")
+    assert mast.count("caom.products") == 1
+
+
+def test_a_dry_run_names_the_settings_of_the_target_in_a_failure(cli, root, mast):
+    result = cli("run", *PLACE, "--target", "sn1", "--instrument", "NICMOS", "--dry-run")
+    assert result.code == 2
+    assert str(WorkDir(root, "sn1").settings_file) in result.err.replace("\n", "")
+
+
 def test_the_name_is_made_of_what_is_asked(cli, root, mast):
     assert cli("run", *PLACE, "--download", *FETCHING).code == 0
     assert raw_names(root, "J100024.00+021200.0") == FILES
