@@ -87,7 +87,25 @@ def _for_visit_images(workdir: WorkDir) -> dict[str, str]:
 
 def _for_target_stacks(workdir: WorkDir) -> dict[str, str]:
     aligned = _digests_of_visits(workdir, "aligned_exposures")
-    return {workdir.target: digest_of(aligned)} if aligned else {}
+    if not aligned or not _are_gathered(workdir, set(aligned)):
+        return {}
+    return {workdir.target: digest_of(aligned)}
+
+
+def _are_gathered(workdir: WorkDir, keys: set[str]) -> bool:
+    """Whether the target's table has the present tables of these visits.
+
+    A visit that comes late may be aligned, on a reference that stands, before the target's table
+    is made anew: stacks would be made without it, and not asked for again.
+    """
+    record = read_record(product_path(workdir.root, "target_exposures", workdir.target))
+    gathered = record.recipe["inputs"] if record else {}
+    tables = _digests_of_visits(workdir, "exposure_table")
+    return all(
+        gathered.get(VisitKey.parse(key).visit) == digest
+        for key, digest in tables.items()
+        if key in keys
+    )
 
 
 _CONSUMED: dict[str, Callable[[WorkDir], dict[str, str]]] = {

@@ -86,6 +86,25 @@ def test_sensors_alone_carry_a_target_to_its_differences(campaign, defs, instanc
     assert [daemon.tick(level.job) for level in LEVELS_FROM_RAW] == [[], [], [], []]
 
 
+def test_stacks_wait_until_the_table_of_the_target_has_a_late_visit(
+    campaign, defs, instance, daemon
+):
+    def run(job):
+        for key in daemon.tick(job):
+            run = defs.resolve_job_def(job)
+            assert run.execute_in_process(partition_key=key, instance=instance).success
+
+    campaign.add_exposure("sn1", "iaaa01")
+    for level in LEVELS_FROM_RAW:
+        run(level.job)
+    campaign.add_exposure("sn1", "iaaa02")
+    run("visit_exposures")
+    run("visit_images")
+    assert daemon.tick("target_stacks") == []
+    run("target_frame")
+    assert daemon.tick("target_stacks") == ["sn1"]
+
+
 def test_a_folder_with_an_impossible_name_is_passed_over(campaign, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     stray = campaign.root / "not a target"
