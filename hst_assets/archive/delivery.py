@@ -11,7 +11,6 @@ any moment is finished by the next one. Two deliveries of one visit wait for eac
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from pathlib import Path
 from hst_assets.archive.comparison import Case, Compared, compare, outstanding, withdrawn
 from hst_assets.archive.credentials import Token
 from hst_assets.archive.delivered import Delivery, Failed, came_before, not_usable, waits_for
+from hst_assets.archive.disk_failures import DISK_STEP, failure_on_disk
 from hst_assets.archive.download import Fetched, NotFetched, Progress, fetch
 from hst_assets.archive.holdings import Listing, Product
 from hst_assets.archive.origins import Origin, ProductKey, Refusal, change_origins, key_of
@@ -51,7 +51,6 @@ logger = logging.getLogger(__name__)
 
 _ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
 _KEY_LENGTH = len(exposure_key("ipppssoot"))
-_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def deliver(
@@ -130,20 +129,10 @@ def _one_each(products: Iterable[Product]) -> tuple[Product, ...]:
 
 @contextmanager
 def _disk_failures(workdir: WorkDir) -> Iterator[None]:
-    """What the operating system refuses, in the words of this project."""
     try:
         yield
     except OSError as error:
-        where = error.filename or workdir.base
-        what = error.strerror or type(error).__name__
-        if error.errno in _NOT_ALLOWED:
-            raise BadConfiguration(f"cannot be written: {what}", where=where) from error
-        raise TransientFailure(
-            f"cannot be written: {what}", where=where, next_step=_DISK_STEP
-        ) from error
-
-
-_DISK_STEP = "Make room on the disk; what was fetched is kept and continued"
+        raise failure_on_disk(error, workdir.base) from error
 
 
 # ---------------------------------------------------------------------------- one visit
@@ -369,7 +358,7 @@ class _Job:
                 self._delivered(unit, taken)
             elif refusal.by_machine:
                 for name in unit.came:
-                    failure = TransientFailure(refusal.reason, where=name, next_step=_DISK_STEP)
+                    failure = TransientFailure(refusal.reason, where=name, next_step=DISK_STEP)
                     self._fail(unit.came[name].product, failure)
             elif not again and any(is_unproven(each) for each in unit.came.values()):
                 doubtful.append(unit)
@@ -442,7 +431,7 @@ class _Job:
         awaited = {
             exposure_key(each.product.rootname)
             for each in self.failed
-            if isinstance(each.failure, TransientFailure | AccessRefused)
+            if isinstance(each.failure, TransientFailure | AccessRefused | BadConfiguration)
         }
         for path in list(self.inbox.iterdir()):
             # .part, receipt and lock have the file's name in theirs.

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hst_assets.archive.credentials import Token
+from hst_assets.archive.disk_failures import failure_on_disk
 from hst_assets.archive.file_fetcher import FileFetcher
 from hst_assets.archive.holdings import Product
 from hst_assets.archive.received import Fetched, NotFetched
-from hst_assets.failures import HstAssetsError, ToolFailed, TransientFailure
+from hst_assets.failures import HstAssetsError, ToolFailed
 from hst_assets.settings import ArchiveSettings
 
 if TYPE_CHECKING:
@@ -149,8 +150,7 @@ class _Crew:
         except HstAssetsError as error:
             return NotFetched(product, error)
         except OSError as error:
-            what = f"cannot be written: {error.strerror or type(error).__name__}"
-            return NotFetched(product, TransientFailure(what, where=product.name))
+            return NotFetched(product, failure_on_disk(error, product.name))
         on_bytes(fetched.size)
         return fetched
 

@@ -1,11 +1,13 @@
 """Products come whole and verified, whatever the service does to them, or not at all."""
 
+import errno
 import fcntl
 import hashlib
 import itertools
 import json
 import logging
 import multiprocessing
+import os
 import re
 import signal
 import threading
@@ -15,12 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from hst_assets.archive import file_fetcher
 from hst_assets.archive.credentials import Token
 from hst_assets.archive.download import Fetched, NotFetched, fetch
 from hst_assets.archive.holdings import Product
 from hst_assets.archive.received import read_receipt, receipt_of
 from hst_assets.failures import (
     AccessRefused,
+    BadConfiguration,
     NothingFound,
     TransientFailure,
     UnusableInput,
@@ -171,7 +175,7 @@ LASTING = {
     "401": AccessRefused, "403": AccessRefused, "404": NothingFound, "410": NothingFound,
     "short": UnusableInput, "oversize": UnusableInput, "wrong_bytes": UnusableInput,
     "zeroed": UnusableInput, "html": TransientFailure, "html_full": UnusableInput,
-    f"other:{ROOTS[1]}_flc.fits": UnusableInput,
+    f"other:{ROOTS[1]}_flc.fits": UnusableInput, "redirect:http://[": UnusableInput,
 }  # fmt: skip
 NAMES = [f"{root}_flc.fits" for root in ROOTS]
 
@@ -234,8 +238,31 @@ def test_nobody_there(tmp_path):
 def test_a_folder_that_cannot_be_written(files, tmp_path):
     (tmp_path / f"{NAME}.part").mkdir()
     failure = bring(files, tmp_path).failure
-    assert isinstance(failure, TransientFailure)
+    assert isinstance(failure, BadConfiguration)
     assert "cannot be written" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, TransientFailure),
+        (errno.EDQUOT, TransientFailure),
+        (errno.EIO, TransientFailure),
+        (errno.EACCES, BadConfiguration),
+        (errno.EROFS, BadConfiguration),
+    ],
+)
+def test_what_no_other_moment_cures_is_no_passing_failure(
+    files, tmp_path, monkeypatch, number, kind
+):
+    def refuse(fetched):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(file_fetcher, "write_receipt", refuse)
+    failure = bring(files, tmp_path).failure
+    assert type(failure) is kind
+    assert failure.where == NAME
+    assert left_in(tmp_path) == [f"{NAME}.part", f"{NAME}.part.json"]
 
 
 def test_a_file_that_changed_between_cut_and_resume_is_not_pieced_together(files, tmp_path):
