@@ -15,6 +15,8 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
+from hst_assets.orchestration.jobs import Level
+
 __all__ = [
     "PROCESS_TAG",
     "UNFINISHED",
@@ -37,11 +39,18 @@ PROCESS_TAG = "hst_assets/process"
 _PARTITION_TAG = "dagster/partition"
 
 
-def partitions_in_flight(instance: dg.DagsterInstance, job: str | None = None) -> set[str]:
-    """Partition keys on which runs are queued or at work; of one job, or of all."""
-    records = instance.get_run_records(RunsFilter(job_name=job, statuses=list(UNFINISHED)))
-    keys = (record.dagster_run.tags.get(_PARTITION_TAG, "") for record in records)
+def partitions_in_flight(instance: dg.DagsterInstance, level: Level | None = None) -> set[str]:
+    """Partition keys on which runs are queued or at work; of one level's assets, or of all."""
+    records = instance.get_run_records(RunsFilter(statuses=list(UNFINISHED)))
+    runs = (record.dagster_run for record in records)
+    keys = (run.tags.get(_PARTITION_TAG, "") for run in runs if level is None or _is_of(run, level))
     return {key for key in keys if key}
+
+
+def _is_of(run: dg.DagsterRun, level: Level) -> bool:
+    """Whether a run makes something of a level: by its job, or by assets chosen one by one."""
+    chosen = {key.path[-1] for key in run.asset_selection or ()}
+    return run.job_name == level.job or not chosen.isdisjoint(level.assets)
 
 
 def targets_of(partitions: Iterable[str]) -> set[str]:

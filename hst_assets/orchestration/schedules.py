@@ -70,7 +70,7 @@ def _sweep(level: Level, hour: int) -> dg.ScheduleDefinition:
         if level == LEVELS_FROM_RAW[0]:
             wanting |= set(_undelivered(hst_root, mast, context.log.warning))
         # What waits in the queue already, as behind an archive that was out, is not queued twice.
-        wanting -= partitions_in_flight(context.instance, level.job)
+        wanting -= partitions_in_flight(context.instance, level)
         yield from _requests(context, sorted(wanting), "nothing is wanting, or it is under way")
 
     return sweep

@@ -57,7 +57,7 @@ def _evaluate(
     seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
     busy = _busy_targets(context.instance, former)
     # What a run of the first level is fetching just now is no news, nor what it has fetched.
-    own = partitions_in_flight(context.instance, level.job) if former is None else set()
+    own = partitions_in_flight(context.instance, level) if former is None else set()
     requests: list[dg.RunRequest] = []
     for target in active_targets(hst_root.path, context.log.warning):
         if target in busy:
@@ -79,7 +79,7 @@ def _evaluate(
 def _busy_targets(instance: dg.DagsterInstance, former: Level | None) -> set[str]:
     if former is None:
         return set()
-    busy = targets_of(partitions_in_flight(instance, former.job))
+    busy = targets_of(partitions_in_flight(instance, former))
     return busy | awaited_targets(instance) if former == LEVELS_FROM_RAW[0] else busy
 
 

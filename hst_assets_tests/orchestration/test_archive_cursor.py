@@ -102,6 +102,14 @@ def test_many_visits_of_many_years_are_each_taken_once(count, room):
     assert len(cursor.taken) == 1  # what is old is not remembered one by one
 
 
+def test_a_late_arrival_does_not_move_the_cursor_back():
+    first, late = product("jaaa01", NOW), product("jaaa02", NOW - LOOK_BACK_DAYS)
+    _, cursor = tick(TargetCursor(), listing(first))
+    taken, cursor = tick(cursor, listing(first, late))
+    assert taken == ["jaaa02"]
+    assert (cursor.release_mjd, cursor.visit) == (NOW, "jaaa01")
+
+
 def test_what_comes_later_than_the_look_back_is_not_seen():
     _, cursor = tick(TargetCursor(), listing(product("jaaa01", NOW)))
     late = listing(product("jaaa01", NOW), product("jaaa02", NOW - LOOK_BACK_DAYS - 0.1))

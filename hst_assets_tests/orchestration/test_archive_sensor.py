@@ -227,6 +227,17 @@ def test_a_listing_is_told_for_a_target_that_is_registered(archive, daemon, inst
     assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
 
 
+@pytest.mark.parametrize("limit", ["_TICK_S", "_MAX_REQUESTS_A_TICK"])
+def test_targets_that_a_tick_does_not_reach_come_next(archive, daemon, monkeypatch, limit):
+    monkeypatch.setattr(archive_sensor, limit, 1 if limit.startswith("_MAX") else 0.0)
+    keys = [f"sn{n}/jaaa0{n}" for n in range(1, 4)]
+    for key in keys:
+        target, _, visit = key.partition("/")
+        archive.add_target(target)
+        archive.add_visit(target, visit)
+    assert [daemon.tick_archive() for _ in range(4)] == [[key] for key in keys] + [[]]
+
+
 def test_settings_that_are_not_valid_hold_up_no_other(archive, daemon):
     archive.add_target("sn1").settings_file.write_text("[archive]\nqery = true\n")
     archive.add_target("sn2")

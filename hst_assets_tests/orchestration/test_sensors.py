@@ -1,5 +1,5 @@
 import pytest
-from dagster import DagsterRunStatus
+from dagster import AssetKey, DagsterRunStatus
 
 from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import TARGET, VISIT
@@ -71,6 +71,24 @@ def test_a_busy_target_does_not_hold_up_another(campaign, defs, instance, daemon
         tags={"dagster/partition": "sn1/iaaa01"},
     )
     assert daemon.tick("target_frame") == ["sn2"]
+
+
+def test_a_run_of_assets_that_a_user_chose_counts_for_their_level(campaign, defs, instance, daemon):
+    """The web UI and Dagster's commands run no job of ours, but the chosen assets."""
+    campaign.add_exposure("sn1", "iaaa01")
+    key = "sn1/iaaa01"
+    campaign.step(campaign.workdir("sn1"), "exposure_table", key, {}, redo=False)
+    run = instance.create_run_for_job(
+        defs.resolve_implicit_global_asset_job_def(),
+        status=DagsterRunStatus.STARTED,
+        tags={"dagster/partition": key},
+        asset_selection={AssetKey("raw_exposures")},
+    )
+    assert daemon.tick("visit_exposures") == []
+    assert daemon.tick("target_frame") == []
+    instance.report_run_failed(run)
+    assert daemon.tick("visit_exposures") == [key]
+    assert daemon.tick("target_frame") == ["sn1"]
 
 
 def test_sensors_alone_carry_a_target_to_its_differences(campaign, defs, instance, daemon):
