@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,19 @@ from hst_assets.workdir import WorkDir
 __all__ = ["session_log"]
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+class _SessionFile(logging.FileHandler):
+    """A log that fails no work: what it reports is told by the work itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Drop what cannot be written, without a traceback on the terminal."""
+        del record
+
+    def close(self) -> None:
+        """Close; what was buffered may be lost."""
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager
@@ -31,12 +44,12 @@ def session_log(workdir: WorkDir, label: str) -> Iterator[Path]:
     ------
     path : `~pathlib.Path`
         ``logs/hst_assets_<label>_<UTC time>_<pid>.log``. A session in which nothing is said
-        leaves no file.
+        leaves no file. Where it cannot be written (a full disk), the work goes on without it.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     path = workdir.logs / f"hst_assets_{label.replace('/', '_')}_{stamp}_{os.getpid()}.log"
     workdir.logs.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, delay=True)
+    handler = _SessionFile(path, delay=True)
     handler.setFormatter(logging.Formatter(_FORMAT))
     logger = logging.getLogger("hst_assets")
     if logger.level == logging.NOTSET:

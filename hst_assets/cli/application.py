@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import sys
@@ -32,6 +33,8 @@ _EXIT_CODES: dict[type[HstAssetsError], int] = {
     TransientFailure: 4,
     AccessRefused: 5,
 }
+#: Failures to write that are the machine's state and no fault of the program.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 application = typer.Typer(
     name="hst-assets",
@@ -62,6 +65,11 @@ def run() -> None:
     except HstAssetsError as error:
         _tell(error)
         sys.exit(_EXIT_CODES.get(type(error), EXIT_FAILED))
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        _tell(HstAssetsError(error.strerror or str(error), where=error.filename))
+        sys.exit(EXIT_FAILED)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
             errors().print("interrupted; the same command goes on from here")

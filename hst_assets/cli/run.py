@@ -175,6 +175,7 @@ def _run(
     new = [file for file in raw_ledger(workdir) if (file.name, file.sha256) not in before]
     _summarize(workdir, walked, len(new), sum(file.size for file in new))
     if sources.download:
+        _tell_not_asked(workdir)
         _tell_lacking(workdir)
     raise_for(walked, workdir)
 
@@ -234,6 +235,21 @@ def _summarize(workdir: WorkDir, walked: Walked, n_new: int, size: int) -> None:
     ]
     for line in lines:
         output().print(line, highlight=False, markup=False)
+
+
+def _tell_not_asked(workdir: WorkDir) -> None:
+    """Name the visits of raw/ that the listing lacks: they are kept, and used."""
+    from hst_assets.archive.listing import read_listing
+    from hst_assets.exposures.raw import visits_in
+
+    listing = read_listing(workdir)
+    others = sorted(set(visits_in(workdir)) - set(listing.visits())) if listing else []
+    if others:
+        errors().print(
+            f"[yellow]note[/yellow] in raw/, but not in what is asked of the archive: "
+            f"{', '.join(others)}; these are kept and used",
+            highlight=False,
+        )
 
 
 def _tell_lacking(workdir: WorkDir) -> None:

@@ -134,6 +134,8 @@ def raise_for(walked: Walked, workdir: WorkDir) -> None:
         return
     if walked.misconfigured:
         next_step = "mend the settings first"
+    elif AccessRefused.__name__ in walked.kinds:
+        next_step = "what was refused needs a token that may have it (MAST_API_TOKEN)"
     else:
         next_step = "the same command makes what is missing"
     raise _shared_kind(walked)(

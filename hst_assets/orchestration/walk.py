@@ -15,6 +15,7 @@ import dagster as dg
 from dagster._core.errors import (
     DagsterAssetCheckFailedError,
     DagsterExecutionInterruptedError,
+    DagsterExecutionStepExecutionError,
 )
 from dagster._core.execution.plan.objects import StepFailureData
 
@@ -320,4 +321,6 @@ def _reason(failure: StepFailureData) -> str:
         return "failed"
     if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
         return "made, but its blocking check did not pass (see the note)"
-    return failure.error.message.strip()
+    is_wrapped = failure.error.cls_name == DagsterExecutionStepExecutionError.__name__
+    error = failure.error.cause if is_wrapped else None
+    return (error or failure.error).message.strip()

@@ -1,5 +1,6 @@
 """`hst-assets run`: hst123's command line, against a stand-in of MAST."""
 
+import errno
 import json
 import os
 import signal
@@ -161,6 +162,24 @@ def test_a_dry_run_names_the_settings_of_the_target_in_a_failure(cli, root, mast
 def test_the_name_is_made_of_what_is_asked(cli, root, mast):
     assert cli("run", *PLACE, "--download", *FETCHING).code == 0
     assert raw_names(root, "J100024.00+021200.0") == FILES
+
+
+@pytest.mark.slow
+def test_exposures_that_are_not_asked_for_any_more_are_named(cli, root, mast):
+    cli("run", *FETCH)
+    result = cli("run", *FETCH, "--detector", "wfc3_uvis")
+    assert result.code == 0, result.err
+    assert "not in what is asked of the archive: iaaa02" in result.err
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(cli, root, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(errno.EROFS, "Read-only file system", str(root / "sn1"))
+
+    monkeypatch.setattr("hst_assets.cli.run.write_settings", refuse)
+    result = cli("run", *PLACE, "--work-dir", root / "sn1")
+    assert result.code == 1
+    assert f"{root / 'sn1'}: Read-only file system" in result.err
 
 
 @pytest.mark.slow

@@ -27,3 +27,10 @@ def test_what_all_failures_share_is_passed_on(tmp_path, walked, kind):
 
 def test_nothing_failed_nothing_raised(tmp_path):
     raise_for(Walked(n_made=3, n_unchanged=2), WorkDir(tmp_path, "sn1"))
+
+
+def test_what_was_refused_is_not_promised_to_the_same_command(tmp_path):
+    with pytest.raises(AccessRefused) as raised:
+        raise_for(Walked(failures=["a: x"], kinds={"AccessRefused"}), WorkDir(tmp_path, "sn1"))
+    assert "MAST_API_TOKEN" in str(raised.value)
+    assert "the same command" not in str(raised.value)

@@ -1,12 +1,14 @@
+import errno
 import json
 import os
 
+import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.resources import Redo
-from hst_assets.orchestration.walk import walk
+from hst_assets.orchestration.walk import _failures, walk
 from hst_assets.settings import write_settings
 
 VISIT_ASSETS = ["raw_exposures", "exposure_table", "aligned_exposures", "epoch_drizzles"]
@@ -245,3 +247,16 @@ def test_the_reference_hands_its_version_to_its_own_visits(campaign, defs, insta
     pointed = instance.get_materialized_partitions(dg.AssetKey("visit_reference"))
     assert pointed == {"sn1/iaaa01", "sn1/iaaa02"}
     assert json.loads(target.reference_choice.read_text())
+
+
+def test_an_unforeseen_failure_is_told_in_its_own_words():
+    @dg.op
+    def broken():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @dg.job
+    def of_one_step():
+        broken()
+
+    result = of_one_step.execute_in_process(raise_on_error=False)
+    assert dict(_failures(result)) == {"broken": "OSError: [Errno 28] No space left on device"}
