@@ -5,9 +5,10 @@ reach is the next tick's: the cursor (`orchestration.archive_cursor`) says whose
 far each target has come. A target that cannot be asked keeps its cursor, and holds up no other.
 """
 
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -150,20 +151,29 @@ def _in_time(ask: Callable[[], Listing], target: str) -> Listing:
     """Ask, but wait for the answer only so long.
 
     A question that takes longer is not broken off: its answer is written down, and serves a
-    later tick. Until then the target is not asked about again.
+    later tick. Until then the target is not asked about again. A server that stops does not
+    wait for it: the answer is written whole or not at all.
     """
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mast")
-    question = executor.submit(ask)
+    answer: Future[Listing] = Future()
+    threading.Thread(target=_bring, args=(answer, ask), name=f"mast-{target}", daemon=True).start()
     try:
-        return question.result(timeout=_QUESTION_S)
+        return answer.result(timeout=_QUESTION_S)
     except TimeoutError:
         raise TransientFailure(
             f"no answer after {_QUESTION_S:g} s",
             where=target,
             next_step="A later tick asks again",
         ) from None
-    finally:
-        executor.shutdown(wait=False)
+
+
+def _bring(answer: Future[Listing], ask: Callable[[], Listing]) -> None:
+    try:
+        answer.set_result(ask())
+    except (HstAssetsError, OSError) as error:
+        answer.set_exception(error)
+    except BaseException as error:
+        answer.set_exception(error)
+        raise
 
 
 def _announce(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listing) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from dagster import AssetKey
 
 from hst_assets.orchestration import archive_sensor
 from hst_assets.orchestration.archive_cursor import LOOK_BACK_DAYS
@@ -80,7 +81,8 @@ def test_a_failed_run_of_the_visit_is_not_taken_for_done(archive, daemon, campai
 def test_a_re_release_is_requested_again(archive, daemon):
     archive.add_target("sn1")
     archive.add_visit("sn1", "jaaa01", released_days_ago=3.0)
-    daemon.tick_archive()
+    (key,) = daemon.tick_archive()
+    assert daemon.run("visit_exposures", key).success
     content = tiny_exposure("jaaa01aaq", "acs_wfc", 150.1, 1.0, side_pix=64, salt=1)
     archive.holdings.replace_file(
         "jaaa01aaq_flc.fits", content["jaaa01aaq_flc.fits"], now_mjd() - 1.0
@@ -200,7 +202,9 @@ def test_questions_to_a_silent_archive_do_not_pile_up(archive, daemon, monkeypat
     archive.mast.inject("caom.*", "silence", times=None)
     for _ in range(4):
         assert daemon.tick_archive() == []
-    assert sum(thread.name.startswith("mast") for thread in threading.enumerate()) == 1
+    questions = [thread for thread in threading.enumerate() if thread.name == "mast-sn1"]
+    assert len(questions) == 1
+    assert questions[0].daemon  # a server that stops does not wait for it
     archive.mast.heal()
 
 
@@ -221,10 +225,20 @@ def test_a_wider_question_finds_older_visits(archive, daemon):
     assert daemon.tick_archive() == ["sn1/jaaa01"]
 
 
-def test_a_listing_is_told_for_a_target_that_is_registered(archive, daemon, instance):
+def test_a_listing_is_told_once_for_a_target_that_is_registered(archive, daemon, instance):
+    def told():
+        key = AssetKey("archive_exposures")
+        return len(instance.fetch_materializations(key, limit=10).records)
+
     archive.add_target("sn1")
     daemon.tick_archive()
     assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
+    daemon.tick_archive()
+    assert told() == 1
+    archive.add_visit("sn1", "jaaa01")
+    daemon.tick_archive()
+    daemon.tick_archive()
+    assert told() == 2
 
 
 @pytest.mark.parametrize("limit", ["_TICK_S", "_MAX_REQUESTS_A_TICK"])
