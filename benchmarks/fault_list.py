@@ -90,7 +90,7 @@ FAULTS = (
         when_it_stays=WHOLE,
     ),
     Fault("oversize junk", ("oversize",), "oversize", when_it_stays=UNUSABLE),
-    Fault("HTML with status 200", ("html",), "html", when_it_stays=UNUSABLE),
+    Fault("HTML with status 200", ("html",), "html"),
     Fault("HTML, filled up to the size", ("html_full",), "html_full", when_it_stays=UNUSABLE),
     Fault("no Content-Length, cut once", ("no_length+truncate",), "no_length", when_it_stays=WHOLE),
     Fault("no Content-Length, truncated", ("no_length+truncate",), "no_length+truncate:2000"),
