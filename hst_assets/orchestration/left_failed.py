@@ -14,7 +14,7 @@ from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK, LEVELS,
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
-from hst_assets.orchestration.targets import active_targets, archive_targets
+from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
 
 __all__ = ["left_failed"]
 
@@ -68,9 +68,10 @@ def _undelivered(hst_root: HstRoot, context: dg.AssetCheckExecutionContext) -> l
     missing = []
     for target in archive_targets(hst_root.path, context.log.warning):
         workdir = hst_root.workdir(target)
-        listing = read_listing(workdir)
-        visits = outstanding(workdir, listing) if listing else {}
-        missing += [f"{target}/{visit} ({len(found)} files)" for visit, found in visits.items()]
+        with costing_itself(target, context.log.warning):
+            listing = read_listing(workdir)
+            visits = outstanding(workdir, listing) if listing else {}
+            missing += [f"{target}/{visit} ({len(found)} files)" for visit, found in visits.items()]
     return missing
 
 

@@ -20,7 +20,7 @@ from hst_assets.orchestration.jobs import (
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.runs import partitions_in_flight
-from hst_assets.orchestration.targets import active_targets, archive_targets
+from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
 
 __all__ = ["nightly_schedules"]
 
@@ -101,12 +101,13 @@ def _requests(context: dg.ScheduleEvaluationContext, keys: list[str], idle: str)
 def _without_product(hst_root: HstRoot, level: Level, warn: Callable[[str], None]) -> list[str]:
     from hst_assets.orchestration.pending import input_versions, last_product
 
-    return [
-        key
-        for target in active_targets(hst_root.path, warn)
-        for key in input_versions(hst_root.workdir(target), level)
-        if not last_product(hst_root.workdir(target), level, key).is_file()
-    ]
+    found = []
+    for target in active_targets(hst_root.path, warn):
+        workdir = hst_root.workdir(target)
+        with costing_itself(target, warn):
+            keys = input_versions(workdir, level)
+            found += [key for key in keys if not last_product(workdir, level, key).is_file()]
+    return found
 
 
 def _undelivered(hst_root: HstRoot, mast: MastAccess, warn: Callable[[str], None]) -> list[str]:
@@ -118,11 +119,12 @@ def _undelivered(hst_root: HstRoot, mast: MastAccess, warn: Callable[[str], None
     found = []
     for target in archive_targets(hst_root.path, warn):
         workdir = hst_root.workdir(target)
-        listing = read_listing(workdir)
-        missing = outstanding(workdir, listing, refused=False) if listing else {}
-        found += [
-            f"{target}/{visit}"
-            for visit, products in missing.items()
-            if token is not None or any(product.is_public for product in products)
-        ]
+        with costing_itself(target, warn):
+            listing = read_listing(workdir)
+            missing = outstanding(workdir, listing, refused=False) if listing else {}
+            found += [
+                f"{target}/{visit}"
+                for visit, products in missing.items()
+                if token is not None or any(product.is_public for product in products)
+            ]
     return found

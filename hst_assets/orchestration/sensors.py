@@ -18,7 +18,7 @@ from hst_assets.orchestration.jobs import LEVELS_FROM_RAW, Level
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import partitions_in_flight, targets_of
-from hst_assets.orchestration.targets import active_targets
+from hst_assets.orchestration.targets import active_targets, costing_itself
 
 __all__ = ["level_sensors"]
 
@@ -62,7 +62,10 @@ def _evaluate(
     for target in active_targets(hst_root.path, context.log.warning):
         if target in busy:
             continue
-        for key, version in input_versions(hst_root.workdir(target), level).items():
+        versions: dict[str, str] = {}
+        with costing_itself(target, context.log.warning):
+            versions = input_versions(hst_root.workdir(target), level)
+        for key, version in versions.items():
             if seen.get(key) == version or key in own or len(requests) >= _MAX_REQUESTS_A_TICK:
                 continue
             seen[key] = version

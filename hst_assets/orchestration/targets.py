@@ -8,7 +8,8 @@ it can be walked by hand. Adding it again takes that back.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = [
     "active_targets",
     "add_target",
     "archive_targets",
+    "costing_itself",
     "list_targets",
     "retire_target",
 ]
@@ -158,6 +160,15 @@ def archive_targets(
         if settings.archive.query:
             found[target] = settings
     return found
+
+
+@contextmanager
+def costing_itself(target: str, warn: Callable[[str], None] = logger.warning) -> Iterator[None]:
+    """Look at one target of many: one that cannot be read is passed over with a warning."""
+    try:
+        yield
+    except (HstAssetsError, OSError) as error:
+        warn(f"{target} passed over: {error}")
 
 
 def _may_be_target(name: str, warn: Callable[[str], None]) -> bool:

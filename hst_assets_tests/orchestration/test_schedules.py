@@ -85,6 +85,19 @@ def test_files_that_cannot_be_used_are_not_fetched_every_night(archive, daemon):
     assert daemon.night("nightly_visit_exposures") == []
 
 
+def test_a_target_that_cannot_be_read_costs_itself(archive, campaign, daemon, defs, instance):
+    for target, visit in (("sn1", "jaaa01"), ("sn2", "jaaa02")):
+        archive.add_target(target)
+        archive.add_visit(target, visit)
+    campaign.add_exposure("sn3", "iaaa03")
+    daemon.tick_archive()
+    campaign.workdir("sn1").checksums.write_text("this is no ledger\n")
+    assert daemon.night("nightly_visit_exposures") == ["sn2/jaaa02", "sn3/iaaa03"]
+    assert daemon.tick("visit_exposures") == ["sn3/iaaa03"]
+    found = judged(daemon, defs, "archive_exposures", "everything_delivered")
+    assert found.description == "sn2/jaaa02 (1 files)"
+
+
 def test_a_retired_target_is_not_swept(campaign, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     assert daemon.night("nightly_visit_exposures") == ["sn1/iaaa01"]
