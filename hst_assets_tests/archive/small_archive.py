@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from hst_assets.archive.delivery import deliver
 from hst_assets.archive.holdings import Listing, Product
+from hst_assets.exposures.ingest import ingest
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.file_service import FileService
@@ -144,3 +145,17 @@ def blank(content):
         out = io.BytesIO()
         hdus.writeto(out)
     return out.getvalue()
+
+
+def by_hand(archive, rootname, **version):
+    """Ingest another version of an exposure than the archive lists."""
+    other = SmallArchive(archive.folder)
+    (name,) = other.add(rootname, **version)
+    path = archive.folder / name
+    path.write_bytes(other.content(name))
+    ingest([path], archive.workdir, ra_deg=150.1, dec_deg=2.2)
+    return other.content(name)
+
+
+def left_in_staging(archive):
+    return sorted(path.name for path in archive.workdir.staging.rglob("*"))

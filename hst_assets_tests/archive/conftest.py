@@ -1,0 +1,27 @@
+"""A small archive, empty, with a visit, and with that visit in raw/."""
+
+import pytest
+
+from hst_assets_tests.archive.small_archive import SmallArchive, failures
+
+
+@pytest.fixture
+def archive(tmp_path):
+    with SmallArchive(tmp_path).running() as archive:
+        yield archive
+
+
+@pytest.fixture
+def stocked(archive):
+    """An archive with a visit of two exposures."""
+    archive.add("jddd04ghq")
+    archive.add("jddd04giq")
+    return archive
+
+
+@pytest.fixture
+def delivered(stocked):
+    """Its visit is in raw/, and nobody has asked for anything since."""
+    assert failures(stocked.deliver()) == {}
+    stocked.asked()
+    return stocked
