@@ -1,6 +1,7 @@
 """Targets: added, listed, retired and taken up again."""
 
 import multiprocessing
+import socket
 
 import pytest
 from dagster import DagsterRunStatus
@@ -13,6 +14,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.partitions import TARGET, visits_of
+from hst_assets.orchestration.runs import PROCESS_TAG
 from hst_assets.orchestration.targets import (
     active_targets,
     add_target,
@@ -132,6 +134,22 @@ def test_retiring_is_refused_while_a_process_works_in_the_folder(local, instance
         release.set()
         worker.join()
     retire_target(instance, local)
+
+
+def test_a_run_that_died_with_its_process_does_not_hold_up_retiring(local, defs, instance):
+    process = multiprocessing.get_context("spawn").Process(target=int)
+    process.start()
+    process.join()
+    instance.create_run_for_job(
+        defs.resolve_job_def("visit_exposures"),
+        status=DagsterRunStatus.STARTED,
+        tags={
+            "dagster/partition": "sn1/iaaa01",
+            PROCESS_TAG: f"{socket.gethostname()}:{process.pid}",
+        },
+    )
+    retire_target(instance, local)
+    assert load_settings(local).target.retired
 
 
 def test_a_retired_target_can_still_be_walked(local, defs, instance):
