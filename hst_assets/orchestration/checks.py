@@ -8,7 +8,7 @@ a user should see and that cost only single exposures or bands.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,10 +124,24 @@ def _all_delivered(made: Made, _workdir: WorkDir) -> Finding:
 
 
 def _raw_untouched(_made: Made, workdir: WorkDir) -> Finding:
+    return _untouched(workdir, visits=(None,))
+
+
+def _own_raw_untouched(made: Made, workdir: WorkDir) -> Finding:
+    """A visit is not held up by another one's file that is gone: that one may yet be fetched."""
+    from hst_assets.exposures.raw import visits_in
+
+    outputs = {workdir.base / name for name in made.record.outputs}
+    own = [visit for visit in visits_in(workdir) if workdir.raw_manifest(visit) in outputs]
+    return _untouched(workdir, visits=own or (None,))
+
+
+def _untouched(workdir: WorkDir, visits: Iterable[str | None]) -> Finding:
     from hst_assets.exposures.raw import check_raw
 
     try:
-        check_raw(workdir)
+        for visit in visits:
+            check_raw(workdir, visit)
     except MissingProduct as error:
         return Finding(passed=False, text=str(error), severity=_ERROR)
     return Finding(passed=True, text="every verified raw file is as it was ingested")
@@ -241,7 +255,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         ),
     ),
     "raw_exposures": (
-        Check(_RAW.name, _RAW.description, _raw_untouched, blocking=True),
+        Check(_RAW.name, _RAW.description, _own_raw_untouched, blocking=True),
         Check(
             "all_delivered",
             "Every file that the archive lists for the visit came, and is whole.",

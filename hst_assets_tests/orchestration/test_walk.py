@@ -213,6 +213,14 @@ def test_changed_raw_bytes_block_the_visit(defs, instance, target):
     assert any("iaaa01a0q_flc.fits" in text for text in outcome.warnings)
 
 
+def test_changed_raw_bytes_do_not_block_other_visits(defs, instance, target):
+    (target.raw / "iaaa01a0q_flc.fits").unlink()
+    assets = ["raw_exposures", "exposure_table"]
+    (outcome,) = walk(defs, instance, target, assets=assets, visits=["iaaa02"])
+    assert outcome.failures == ()
+    assert set(outcome.made) == set(assets)
+
+
 def test_runs_of_a_killed_process_are_marked_as_failed(defs, instance, target):
     import socket
 
