@@ -38,6 +38,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fault_list import FAULTS, Fault
+from listed_products import listed_product
 from stock_downloads import ABORTED, UNRESOLVED, StockAstroquery, final_path, lookups_that_fail
 
 from hst_assets.archive.credentials import Token
@@ -138,7 +139,7 @@ class Bench:
         for number in range(count):
             rootname = f"iflt01{chr(97 + number)}0q"
             content = _content(rootname, 1)
-            product = _product(rootname, len(content))
+            product = listed_product(rootname, len(content))
             newer = [_content(rootname, seed) for seed in (2, 3)]
             for service in (self.files, self.other):
                 service.hold(product.name, content)
@@ -278,25 +279,6 @@ class _Memory(logging.Handler):
 @functools.cache
 def _content(rootname: str, seed: int) -> bytes:
     return tiny_fits(rootname, seed=seed, checksum=True)
-
-
-def _product(rootname: str, size: int) -> Product:
-    return Product(
-        visit=rootname[:6],
-        rootname=rootname,
-        suffix="flt",
-        uri=f"mast:HST/product/{rootname}_flt.fits",
-        size=size,
-        data_rights="PUBLIC",
-        release_mjd=59001.0,
-        detector_key="wfc3_ir",
-        filter="F160W",
-        mjd_start=59000.0,
-        exptime_s=400.0,
-        proposal="12345",
-        ra_deg=150.0,
-        dec_deg=2.0,
-    )
 
 
 def _mast(files: FileService):

@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from astropy.io import fits
+from listed_products import listed_product
 from stock_downloads import StockAstroquery, final_path
 
 from hst_assets.archive.download import Fetched, fetch
@@ -153,7 +154,7 @@ def _write_files(folder: Path, count: int, size_mb: float) -> list[Product]:
         rootname = f"ithr{number // 10:02d}a{number % 10}q"
         path = folder / f"{rootname}_flt.fits"
         _write_exposure(path, rootname, side, rng)
-        products.append(_product(rootname, path.stat().st_size))
+        products.append(listed_product(rootname, path.stat().st_size))
     return products
 
 
@@ -165,25 +166,6 @@ def _write_exposure(path: Path, rootname: str, side: int, rng: np.random.Generat
     hdus = [primary, *(fits.ImageHDU(pixels, name=name) for name, pixels in planes)]
     hdus.append(fits.ImageHDU(rng.integers(0, 3, (side, side), "i2"), name="DQ"))
     fits.HDUList(hdus).writeto(path)
-
-
-def _product(rootname: str, size: int) -> Product:
-    return Product(
-        visit=rootname[:6],
-        rootname=rootname,
-        suffix="flt",
-        uri=f"mast:HST/product/{rootname}_flt.fits",
-        size=size,
-        data_rights="PUBLIC",
-        release_mjd=59001.0,
-        detector_key="wfc3_ir",
-        filter="F160W",
-        mjd_start=59000.0,
-        exptime_s=400.0,
-        proposal="12345",
-        ra_deg=150.0,
-        dec_deg=2.0,
-    )
 
 
 @contextmanager
