@@ -2,7 +2,9 @@
 
 The listing's word on a file is its address, size and release (`Product.version`). A file that was
 fetched stands as long as raw/ has the bytes that were verified and the listing says of it what it
-said then. A file that was ingested by hand stands, whatever the listing says.
+said then. A file that was ingested by hand stands, whatever the listing says. One that is in raw/
+without being in the ledger is a human's, unless its bytes are known to be the archive's: then a
+delivery was killed before it wrote the ledger, and the next one may replace it.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from hst_assets.archive.holdings import Listing, Product, visit_holdings
-from hst_assets.archive.origins import Origin, Refusal, key_of, read_origins
+from hst_assets.archive.origins import Origin, Origins, Refusal, key_of, read_origins
 from hst_assets.exposures.raw import RawFile, fault_of, raw_ledger
+from hst_assets.provenance import sha256_of_file
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Case", "Compared", "compare", "outstanding", "withdrawn"]
+__all__ = ["Case", "Compared", "compare", "lies_in_raw", "outstanding", "withdrawn"]
 
 
 class Case(Enum):
@@ -29,6 +32,8 @@ class Case(Enum):
     BY_HAND = "by hand"
     #: Not in raw/.
     MISSING = "missing"
+    #: In raw/ and fetched, but not in the ledger.
+    UNFINISHED = "unfinished"
     #: In the ledger, but gone, or not what was verified.
     DAMAGED = "damaged"
     #: The archive has another version by now.
@@ -102,6 +107,8 @@ def compare(
         file = ledger.get(key_of(product))
         origin = origins.of(file) if file else None
         case = _case(workdir, product, file, origin, quick=quick)
+        if case is Case.MISSING and not quick and _was_killed(workdir, product, origins):
+            case = Case.UNFINISHED
         refusal = None if case.stands else origins.refused.get(product.name)
         if refusal is not None and not refusal.holds(product, now):
             refusal = None
@@ -121,6 +128,17 @@ def _case(
     if origin.superseded or origin.version != product.version:
         return Case.CHANGED
     return Case.STANDS
+
+
+def _was_killed(workdir: WorkDir, product: Product, origins: Origins) -> bool:
+    known = [origin for origin in origins.files.values() if origin.key == key_of(product)]
+    return any(lies_in_raw(workdir, origin) for origin in known)
+
+
+def lies_in_raw(workdir: WorkDir, origin: Origin) -> bool:
+    """Whether raw/ has these very bytes under the archive's name, in the ledger or not."""
+    path = workdir.raw / f"{origin.rootname}_{origin.suffix}.fits"
+    return path.is_file() and sha256_of_file(path) == origin.sha256
 
 
 def _is_faulty(workdir: WorkDir, file: RawFile, *, quick: bool) -> bool:

@@ -17,7 +17,7 @@ from hst_assets.failures import (
     UnusableInput,
 )
 
-__all__ = ["Delivery", "Failed", "came_before", "not_usable", "waits_for"]
+__all__ = ["Delivery", "Failed", "came_before", "has_no_place", "not_usable", "waits_for"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,15 @@ def not_usable(product: Product, reason: str) -> UnusableInput:
         f"the archive's file cannot be used: {reason}",
         where=product.name,
         next_step="It is fetched again when the archive changes it; to try now, fetch anew",
+    )
+
+
+def has_no_place(product: Product, reason: str) -> UnusableInput:
+    """The failure of a file that came whole, where raw/ has another that is not ours to replace."""
+    return UnusableInput(
+        f"it came, and has no place: {reason}",
+        where=product.name,
+        next_step="The same command then brings it in; what came is kept",
     )
 
 

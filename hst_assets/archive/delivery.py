@@ -20,13 +20,27 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
 
-from hst_assets.archive.comparison import Case, Compared, compare, outstanding, withdrawn
+from hst_assets.archive.comparison import (
+    Case,
+    Compared,
+    compare,
+    lies_in_raw,
+    outstanding,
+    withdrawn,
+)
 from hst_assets.archive.credentials import Token
-from hst_assets.archive.delivered import Delivery, Failed, came_before, not_usable, waits_for
+from hst_assets.archive.delivered import (
+    Delivery,
+    Failed,
+    came_before,
+    has_no_place,
+    not_usable,
+    waits_for,
+)
 from hst_assets.archive.disk_failures import DISK_STEP, failure_on_disk
 from hst_assets.archive.download import Fetched, NotFetched, Progress, fetch
 from hst_assets.archive.holdings import Listing, Product
-from hst_assets.archive.origins import Origin, ProductKey, Refusal, change_origins, key_of
+from hst_assets.archive.origins import ProductKey, Refusal, change_origins, key_of, origin_of
 from hst_assets.archive.received import receipt_of
 from hst_assets.archive.revalidation import outdated, revalidate
 from hst_assets.archive.tree import Fetcher, fetch_through, is_unproven, link_or_copy, path_in_tree
@@ -51,6 +65,8 @@ logger = logging.getLogger(__name__)
 
 _ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
 _KEY_LENGTH = len(exposure_key("ipppssoot"))
+#: What stands in raw/ is the archive's, or no more what was verified.
+_REPLACED = (Case.CHANGED, Case.DAMAGED, Case.UNFINISHED)
 
 
 def deliver(
@@ -156,7 +172,7 @@ class _Unit:
 
     @property
     def replaces(self) -> bool:
-        return any(part.case in (Case.CHANGED, Case.DAMAGED) for part in self.parts)
+        return any(part.case in _REPLACED for part in self.parts)
 
     def may_be_outdated(self, part: Compared) -> bool:
         """Whether it seems to stand beside a companion that the archive has replaced.
@@ -182,6 +198,7 @@ class _Job:
     failed: list[Failed] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     same: frozenset[str] = frozenset()
+    placeless: set[str] = field(default_factory=set)
 
     @property
     def inbox(self) -> Path:
@@ -360,6 +377,10 @@ class _Job:
                 for name in unit.came:
                     failure = TransientFailure(refusal.reason, where=name, next_step=DISK_STEP)
                     self._fail(unit.came[name].product, failure)
+            elif refusal.in_the_way:
+                self.placeless.add(exposure_key(unit.leader.rootname))
+                for fetched in unit.came.values():
+                    self._fail(fetched.product, has_no_place(fetched.product, refusal.reason))
             elif not again and any(is_unproven(each) for each in unit.came.values()):
                 doubtful.append(unit)
             else:
@@ -401,7 +422,7 @@ class _Job:
         now = _now()
         with change_origins(self.workdir) as origins:
             for each in fetched:
-                origins.add(_origin(each, now))
+                origins.add(origin_of(each, now))
 
     def _remember(self, products: Sequence[Product], reason: str) -> None:
         now = _now()
@@ -418,17 +439,19 @@ class _Job:
 
     def _prune(self) -> None:
         """Forget where bytes of this visit came from that raw/ does not have."""
-        standing = {(file.key, file.sha256) for file in raw_ledger(self.workdir)}
+        standing = {file.key: file.sha256 for file in raw_ledger(self.workdir)}
         with change_origins(self.workdir) as origins:
-            for key, origin in list(origins.files.items()):
-                if origin.rootname[:6] == self.visit and key not in standing:
+            for origin in list(origins.files.values()):
+                if origin.rootname[:6] != self.visit or standing.get(origin.key) == origin.sha256:
+                    continue
+                if origin.key in standing or not lies_in_raw(self.workdir, origin):
                     origins.forget(origin)
 
     def _clear_inbox(self) -> None:
         """Remove all but what the next delivery will go on with."""
         if not self.inbox.is_dir():
             return
-        awaited = {
+        awaited = self.placeless | {
             exposure_key(each.product.rootname)
             for each in self.failed
             if isinstance(each.failure, TransientFailure | AccessRefused | BadConfiguration)
@@ -468,21 +491,3 @@ def _now() -> datetime:
 def _suffixes(detector_key: str) -> set[str]:
     detector = DETECTORS[detector_key]
     return {detector.suffix, COMPANION_SUFFIX} if detector.has_separate_dq else {detector.suffix}
-
-
-def _origin(fetched: Fetched, now: datetime) -> Origin:
-    product = fetched.product
-    return Origin(
-        rootname=product.rootname,
-        suffix=product.suffix,
-        sha256=fetched.sha256,
-        size=fetched.size,
-        uri=product.uri,
-        route=fetched.route,
-        etag=fetched.etag,
-        last_modified=fetched.last_modified,
-        version=product.version,
-        release_mjd=product.release_mjd,
-        fetched=now,
-        checked=now,
-    )

@@ -20,6 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hst_assets.archive.holdings import Product
+from hst_assets.archive.received import Fetched
 from hst_assets.exposures.raw import RawFile, exposure_key
 from hst_assets.failures import BadConfiguration
 from hst_assets.workdir import WorkDir, write_atomically
@@ -31,6 +32,7 @@ __all__ = [
     "Refusal",
     "change_origins",
     "key_of",
+    "origin_of",
     "read_origins",
 ]
 
@@ -94,6 +96,25 @@ class Origin(_Entry):
     def key(self) -> ProductKey:
         """The product that the bytes are of."""
         return exposure_key(self.rootname), self.suffix
+
+
+def origin_of(fetched: Fetched, now: datetime) -> Origin:
+    """Where the bytes of a file that came just now are from."""
+    product = fetched.product
+    return Origin(
+        rootname=product.rootname,
+        suffix=product.suffix,
+        sha256=fetched.sha256,
+        size=fetched.size,
+        uri=product.uri,
+        route=fetched.route,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+        version=product.version,
+        release_mjd=product.release_mjd,
+        fetched=now,
+        checked=now,
+    )
 
 
 class Refusal(_Entry):

@@ -63,11 +63,18 @@ class Refused:
         Why.
     by_machine : bool
         The machine could not take it (disk full, no permission); nothing is said of the file.
+    in_the_way : bool
+        Another file of raw/ has its place; nothing is said of this one.
     """
 
     path: Path
     reason: str
     by_machine: bool = False
+    in_the_way: bool = False
+
+
+class _InTheWay(UnusableInput):
+    """Another file of raw/ has the place of a file that is good in itself."""
 
 
 @dataclass(frozen=True)
@@ -313,13 +320,11 @@ class _Ingest:
         try:
             self._take(unit)
         except UnusableInput as error:
-            self._refuse(unit, error.what)
+            in_the_way = isinstance(error, _InTheWay)
+            self._report.refused.append(Refused(unit.path, error.what, in_the_way=in_the_way))
         except OSError as error:
             reason = f"cannot be brought into raw/: {error.strerror or error}"
-            self._refuse(unit, reason, by_machine=True)
-
-    def _refuse(self, unit: _Unit, reason: str, *, by_machine: bool = False) -> None:
-        self._report.refused.append(Refused(unit.path, reason, by_machine))
+            self._report.refused.append(Refused(unit.path, reason, by_machine=True))
 
     def _take(self, unit: _Unit) -> None:
         if self._is_known(unit):
@@ -427,10 +432,10 @@ class _Ingest:
         for file in files:
             old = self._ledger.get(file.key)
             if old is not None and old.sha256 != file.sha256:
-                raise UnusableInput(
+                raise _InTheWay(
                     f"raw/{old.name} holds exposure {old.rootname} with different content "
                     f"(sha256 {old.sha256[:12]}, this one {file.sha256[:12]}); "
-                    "it is replaced only on demand"
+                    "it is replaced only on demand (--clobber)"
                 )
             self._refuse_overwriting(file, unit)
 
@@ -440,9 +445,9 @@ class _Ingest:
         if file.key in self._ledger or self._in_raw(unit.path) or not path.exists():
             return
         if sha256_of_file(path) != file.sha256:
-            raise UnusableInput(
-                f"raw/{file.name} was put there by hand and has different content; "
-                "it is replaced only on demand"
+            raise _InTheWay(
+                f"raw/{file.name} was put there by hand and has different content: remove it, "
+                "ingest it where it lies, or have it replaced (--clobber)"
             )
 
     def _stands(self, file: RawFile) -> bool:

@@ -313,6 +313,32 @@ def test_a_file_in_raw_that_nobody_verified_is_not_overwritten(stocked):
     assert (stocked.workdir.raw / A).read_bytes() == b"notes of mine"
 
 
+@pytest.mark.parametrize("way", ["removed", "ingested", "replaced"])
+def test_a_file_that_nobody_verified_has_the_ways_out_that_are_named(stocked, way):
+    stocked.workdir.create()
+    other = SmallArchive(stocked.folder)
+    other.add(ONE, salt=7)
+    path = stocked.workdir.raw / A
+    path.write_bytes(other.content(A))
+    (lost,) = stocked.deliver().failed
+    assert "remove it, ingest it where it lies, or have it replaced (--clobber)" in str(
+        lost.failure
+    )
+    assert not lost.remembered
+    stocked.asked()
+    if way == "removed":
+        path.unlink()
+    elif way == "ingested":
+        assert ingest([path], stocked.workdir).refused == []
+    delivery = stocked.deliver(refetch=way == "replaced")
+    assert failures(delivery) == {}
+    expected = other.content(A) if way == "ingested" else stocked.content(A)
+    assert stocked.in_raw()[A] == expected
+    assert way != "removed" or stocked.asked() == []  # what had come was kept
+    stocked.deliver()
+    assert left_in_staging(stocked) == []
+
+
 def test_a_withdrawn_product_is_kept_and_told(delivered):
     del delivered.products[A]
     delivery = delivered.deliver()

@@ -98,6 +98,39 @@ def test_two_processes_at_once_fetch_each_file_once(stocked):
     check_raw(stocked.workdir, full=True)
 
 
+def killed_before_the_ledger(archive):
+    """Files of the archive lie in raw/, and no ledger knows them."""
+    archive.deliver()
+    archive.workdir.checksums.unlink()
+    archive.asked()
+
+
+@pytest.mark.parametrize("failed_between", [False, True])
+def test_what_a_killed_delivery_left_in_raw_gives_way_to_a_rerelease(stocked, failed_between):
+    killed_before_the_ledger(stocked)
+    if failed_between:
+        stocked.files.always[A] = "503"
+        assert failures(stocked.deliver()) == {A: "TransientFailure"}
+        stocked.files.always.clear()
+    stocked.add(ONE, salt=1, side_pix=60)
+    assert failures(stocked.deliver()) == {}
+    assert stocked.in_raw() == stocked.as_served(A, B)
+    check_raw(stocked.workdir, full=True)
+    assert len(read_origins(stocked.workdir).files) == 2
+
+
+def test_what_was_left_in_raw_and_then_damaged_is_a_humans(stocked):
+    killed_before_the_ledger(stocked)
+    path = stocked.workdir.raw / A
+    path.chmod(0o644)
+    with path.open("r+b") as handle:
+        handle.truncate(5000)
+    assert failures(stocked.deliver()) == {A: "UnusableInput"}
+    path.unlink()
+    assert failures(stocked.deliver()) == {}
+    assert stocked.in_raw() == stocked.as_served(A, B)
+
+
 def test_visits_are_delivered_side_by_side(stocked):
     stocked.add("jddd05ghq")
     stocked.files.latency_s = 0.1
