@@ -43,7 +43,14 @@ from hst_assets.archive.holdings import Listing, Product
 from hst_assets.archive.origins import ProductKey, Refusal, change_origins, key_of, origin_of
 from hst_assets.archive.received import receipt_of
 from hst_assets.archive.revalidation import outdated, revalidate
-from hst_assets.archive.tree import Fetcher, fetch_through, is_unproven, link_or_copy, path_in_tree
+from hst_assets.archive.tree import (
+    Fetcher,
+    fetch_through,
+    is_unproven,
+    link_or_copy,
+    path_in_tree,
+    taken_from_tree,
+)
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.ingest import IngestReport, ingest
 from hst_assets.exposures.raw import COMPANION_SUFFIX, RawFile, exposure_key, raw_ledger
@@ -205,6 +212,12 @@ class _Job:
         """Where files of this visit come; ingest clears only folders of its own there."""
         return self.workdir.staging / self.visit
 
+    @property
+    def tree(self) -> Path | None:
+        """The archive tree that files are kept in."""
+        tree = self.settings.archive.tree
+        return None if tree is None else self.workdir.base / tree
+
     def run(self, listed: Sequence[Product]) -> Delivery:
         """Do it."""
         products = [product for product in listed if self._is_sound(product)]
@@ -296,7 +309,7 @@ class _Job:
         archive = self.settings.archive
         places = {self._place(product): product for product in products}
         stale = stale | outdated(places, archive, token=self.token)
-        if archive.tree is None:
+        if self.tree is None:
             for name in stale:
                 receipt_of(self.inbox / name).unlink(missing_ok=True)
             return self.fetcher(
@@ -305,23 +318,17 @@ class _Job:
         answers = fetch_through(
             self.fetcher,
             products,
-            archive.tree,
+            self.tree,
             archive,
             token=self.token,
             progress=self.progress,
             anew=stale,
         )
-        return [self._from_tree(each) if isinstance(each, Fetched) else each for each in answers]
+        return [taken_from_tree(each, self.inbox / each.product.name) for each in answers]
 
     def _place(self, product: Product) -> Path:
         """Where a product is fetched to."""
-        tree = self.settings.archive.tree
-        return self.inbox / product.name if tree is None else path_in_tree(tree, product)
-
-    def _from_tree(self, fetched: Fetched) -> Fetched:
-        path = self.inbox / fetched.product.name
-        link_or_copy(fetched.path, path)
-        return replace(fetched, path=path)
+        return path_in_tree(self.tree, product) if self.tree else self.inbox / product.name
 
     def _is_complete(self, unit: _Unit, came: dict[Product, Fetched | NotFetched]) -> bool:
         answers = [came[product] for product in unit.products if product in came]
@@ -419,10 +426,9 @@ class _Job:
     # -------------------------------------------------------------- the records
 
     def _record(self, fetched: Sequence[Fetched]) -> None:
-        now = _now()
         with change_origins(self.workdir) as origins:
             for each in fetched:
-                origins.add(origin_of(each, now))
+                origins.add(origin_of(each, _now()))
 
     def _remember(self, products: Sequence[Product], reason: str) -> None:
         now = _now()

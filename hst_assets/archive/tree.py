@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -26,11 +27,18 @@ from hst_assets.archive.received import receipt_of, write_receipt
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.archive_tree import folder_in_tree
 from hst_assets.exposures.fits_structure import fits_structure
-from hst_assets.failures import UnusableInput
+from hst_assets.failures import TransientFailure, UnusableInput
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import ArchiveSettings
 
-__all__ = ["Fetcher", "fetch_through", "is_unproven", "link_or_copy", "path_in_tree"]
+__all__ = [
+    "Fetcher",
+    "fetch_through",
+    "is_unproven",
+    "link_or_copy",
+    "path_in_tree",
+    "taken_from_tree",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +147,23 @@ def _adopt(path: Path, product: Product) -> None:
 def is_unproven(fetched: Fetched) -> bool:
     """Whether a file was in the tree already, and nobody saw it come from the archive."""
     return fetched.n_tries == 0
+
+
+def taken_from_tree(fetched: Fetched | NotFetched, path: Path) -> Fetched | NotFetched:
+    """A file that came into the tree, under a second path and with the bytes that were verified."""
+    if isinstance(fetched, NotFetched):
+        return fetched
+    link_or_copy(fetched.path, path)
+    if sha256_of_file(path) == fetched.sha256:
+        return replace(fetched, path=path)
+    path.unlink()
+    # Another target fetched another version meanwhile, or the copy was spoilt.
+    failure = TransientFailure(
+        f"it changed while it was taken from {fetched.path.parent}",
+        where=fetched.product.name,
+        next_step="Try again",
+    )
+    return NotFetched(fetched.product, failure)
 
 
 def link_or_copy(source: Path, destination: Path) -> None:

@@ -188,7 +188,7 @@ def _with_downloads(assets: list[str]) -> list[str]:
 def _ingest(workdir: WorkDir, sources: _Sources) -> None:
     """Files of a folder, and of the archive tree where nothing is fetched through it."""
     place = load_settings(workdir)
-    tree = place.archive.tree
+    tree = place.archive.tree and workdir.base / place.archive.tree
     if sources.raw_dir is not None:
         show(ingest_into(workdir, [sources.raw_dir]))
     if tree is None or sources.skip_copy or sources.download:

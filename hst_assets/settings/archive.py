@@ -83,5 +83,5 @@ class ArchiveSettings(Section):
     #: Address of the bucket ``stpubdata``.
     s3_url: str = "https://stpubdata.s3.us-east-1.amazonaws.com"
     #: An archive tree that fetched files are kept in (``INST/DET/round(ra)/name``), shared by
-    #: targets; raw/ has hard links to it, or copies.
+    #: targets; raw/ has hard links to it, or copies. A relative path is from the work directory.
     tree: UserPath | None = None

@@ -3,11 +3,14 @@
 import errno
 import os
 import shutil
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
 from hst_assets.archive import tree as tree_module
+from hst_assets.archive.download import fetch
 from hst_assets.archive.received import receipt_of
 from hst_assets.archive.tree import link_or_copy, path_in_tree
 from hst_assets.exposures.archive_tree import exposures_near
@@ -33,6 +36,16 @@ def archive(tmp_path):
         archive.add("jddd04giq")
         archive.archive_settings["tree"] = str(tmp_path / "tree")
         yield archive
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder on another file system than the test's own."""
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK) or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system: /dev/shm is not there, or is that of the test")
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -91,6 +104,59 @@ def test_on_another_file_system_raw_has_copies(filled, monkeypatch):
     filled.deliver()
     assert filled.in_raw() == filled.as_served(A, B)
     assert not (filled.workdir.raw / A).samefile(in_tree(filled))
+
+
+def test_a_tree_on_another_file_system_is_filled_and_raw_has_copies(archive, elsewhere):
+    archive.archive_settings["tree"] = str(elsewhere / "tree")
+    assert failures(archive.deliver()) == {}
+    kept = {path.name: path.read_bytes() for path in (elsewhere / "tree").rglob("*.fits")}
+    assert kept == archive.in_raw() == archive.as_served(A, B)
+    check_raw(archive.workdir, full=True)
+    assert (archive.workdir.raw / A).stat().st_dev != elsewhere.stat().st_dev
+    archive.asked()
+    archive.workdir = WorkDir(archive.workdir.root, "other")
+    archive.deliver()
+    assert archive.asked() == []
+    assert archive.in_raw() == archive.as_served(A, B)
+
+
+def test_a_copy_that_was_spoilt_is_not_taken(archive, elsewhere, monkeypatch):
+    def spoilt(source, destination):
+        content = bytearray(source.read_bytes())
+        content[-2000] ^= 1  # in the data
+        destination.write_bytes(content)
+
+    archive.archive_settings["tree"] = str(elsewhere / "tree")
+    with monkeypatch.context() as patch:
+        patch.setattr(tree_module.shutil, "copyfile", spoilt)
+        assert failures(archive.deliver()) == {A: "TransientFailure", B: "TransientFailure"}
+    assert archive.in_raw() == {}
+    assert failures(archive.deliver()) == {}
+    assert archive.in_raw() == archive.as_served(A, B)
+
+
+def test_a_file_that_another_target_replaces_meanwhile_is_not_mistaken(archive):
+    def fetch_and_be_overtaken(products, folder, settings, **options):
+        came = fetch(products, folder, settings, **options)
+        path = in_tree(archive)
+        path.unlink()
+        path.write_bytes(newer)
+        return came
+
+    other = SmallArchive(archive.folder)
+    other.add("jddd04ghq", salt=1)
+    newer = other.content(A)
+    assert failures(archive.deliver(fetcher=fetch_and_be_overtaken)) == {A: "TransientFailure"}
+    assert failures(archive.deliver()) == {}
+    assert archive.in_raw() == archive.as_served(A, B)
+
+
+def test_a_relative_tree_is_taken_from_the_work_directory(archive, monkeypatch):
+    monkeypatch.chdir(archive.folder)
+    archive.archive_settings["tree"] = "tree"
+    archive.deliver()
+    assert path_in_tree(archive.workdir.base / "tree", archive.products[A]).is_file()
+    assert archive.in_raw() == archive.as_served(A, B)
 
 
 def test_a_link_that_fails_otherwise_is_told(tmp_path):
