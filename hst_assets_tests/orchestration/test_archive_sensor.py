@@ -78,6 +78,20 @@ def test_a_failed_run_of_the_visit_is_not_taken_for_done(archive, daemon, campai
     assert daemon.tick("visit_exposures") == [key]
 
 
+def test_what_was_fetched_alone_is_news_for_the_sensor_on_raw(
+    archive, daemon, campaign, defs, instance
+):
+    archive.add_target("sn1")
+    archive.add_visit("sn1", "jaaa01")
+    (key,) = daemon.tick_archive()
+    assert daemon.run("visit_exposures", key).success
+    assert daemon.tick("visit_exposures") == []
+    archive.add_visit("sn1", "jaaa01", n_exposures=2)
+    (walked,) = walk(defs, instance, campaign.workdir("sn1"), assets=["raw_exposures"])
+    assert walked.made == ("raw_exposures",)
+    assert daemon.tick("visit_exposures") == [key]  # the table is that of the run before
+
+
 def test_a_re_release_is_requested_again(archive, daemon):
     archive.add_target("sn1")
     archive.add_visit("sn1", "jaaa01", released_days_ago=3.0)
