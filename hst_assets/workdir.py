@@ -148,8 +148,9 @@ class WorkDir:
             raise BadConfiguration(
                 f"no work directory for target {self.target!r}",
                 where=self.base,
-                next_step=f"Run 'hst-assets ingest FOLDER --target {self.target}', or set "
-                f"{ROOT_VARIABLE} to the folder that holds it",
+                next_step=f"For exposures of your own run 'hst-assets ingest FOLDER --target "
+                f"{self.target}', for those of the archive 'hst-assets target add {self.target} "
+                f"RA DEC'; if it is elsewhere, set {ROOT_VARIABLE} to the folder that holds it",
             )
         return self
 

@@ -100,8 +100,10 @@ def test_targets_are_folders_with_settings(tmp_path):
 
 
 def test_a_target_that_was_never_ingested_is_an_error(workdir):
-    with pytest.raises(BadConfiguration, match=r"no work directory for target 'field'.*ingest"):
+    with pytest.raises(BadConfiguration, match="no work directory for target 'field'") as caught:
         workdir.existing()
+    assert "'hst-assets ingest FOLDER --target field'" in str(caught.value)
+    assert "'hst-assets target add field RA DEC'" in str(caught.value)
 
 
 # ---------------------------------------------------------------------------- whole or not
