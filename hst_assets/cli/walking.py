@@ -155,9 +155,11 @@ def _shared_kind(walked: Walked) -> type[HstAssetsError]:
 def _count(walked: Walked) -> str:
     parts = []
     if walked.failures:
-        parts.append(f"{len(walked.failures)} steps failed")
+        n = len(walked.failures)
+        parts.append(f"{n} step failed" if n == 1 else f"{n} steps failed")
     if walked.undelivered:
-        parts.append(f"{len(walked.undelivered)} visits are not whole")
+        n = len(walked.undelivered)
+        parts.append(f"{n} visit is not whole" if n == 1 else f"{n} visits are not whole")
     return ", ".join(parts)
 
 

@@ -25,6 +25,22 @@ def test_what_all_failures_share_is_passed_on(tmp_path, walked, kind):
     assert type(raised.value) is kind
 
 
+@pytest.mark.parametrize(
+    ("n_failed", "n_lacking", "words"),
+    [
+        (1, 0, "1 step failed"),
+        (2, 0, "2 steps failed"),
+        (0, 1, "1 visit is not whole"),
+        (3, 2, "3 steps failed, 2 visits are not whole"),
+    ],
+)
+def test_what_went_wrong_is_counted(tmp_path, n_failed, n_lacking, words):
+    walked = Walked(failures=["a: x"] * n_failed, undelivered=["v"] * n_lacking)
+    with pytest.raises(ToolFailed) as raised:
+        raise_for(walked, WorkDir(tmp_path, "sn1"))
+    assert raised.value.what == words
+
+
 def test_nothing_failed_nothing_raised(tmp_path):
     raise_for(Walked(n_made=3, n_unchanged=2), WorkDir(tmp_path, "sn1"))
 
