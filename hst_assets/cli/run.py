@@ -227,10 +227,11 @@ def _summarize(workdir: WorkDir, walked: Walked, n_new: int, size: int) -> None:
 
     files = raw_ledger(workdir)
     visits = {file.visit for file in files}
+    asked = "archive asked; " if walked.archive_asked else ""
     lines = [
         f"asked: {describe(load_settings(workdir))}",
         f"raw/: {len(files)} files of {len(visits)} visits, {n_new} new ({decimal(size)})",
-        f"assets: {walked.n_made} made, {walked.n_unchanged} unchanged",
+        f"{asked}assets: {walked.n_made} made, {walked.n_unchanged} unchanged",
         f"products: {workdir.drizzle}",
     ]
     for line in lines:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Walked", "raise_for", "walk_and_tell"]
 
+_LISTING = "archive_exposures"
 #: Failures that a walk passes on as they are, if there was no other.
 _OWN_EXIT_CODE = (NothingFound, TransientFailure, AccessRefused)
 
@@ -38,7 +39,9 @@ class Walked:
     Attributes
     ----------
     n_made, n_unchanged : int
-        Assets by partition.
+        Assets by partition, without the archive's listing, which is new each time.
+    archive_asked : bool
+        Whether the archive was asked, and answered.
     failures : list of str
         Steps that failed, in words.
     kinds : set of str
@@ -51,6 +54,7 @@ class Walked:
 
     n_made: int = 0
     n_unchanged: int = 0
+    archive_asked: bool = False
     failures: list[str] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
     undelivered: list[str] = field(default_factory=list)
@@ -58,7 +62,9 @@ class Walked:
 
     def add(self, outcome: Outcome) -> None:
         """Count one level of one partition."""
-        self.n_made += len(outcome.made)
+        asked = _LISTING in outcome.made
+        self.archive_asked |= asked
+        self.n_made += len(outcome.made) - asked
         self.n_unchanged += len(outcome.unchanged)
         self.failures += outcome.failures
         self.kinds |= outcome.kinds

@@ -133,12 +133,14 @@ def test_a_position_is_asked_fetched_and_tabled(cli, root, mast):
     assert result.code == 0, result.err
     assert raw_names(root) == FILES
     assert "4 files of 2 visits, 4 new" in result.out
+    assert "archive asked; assets: 2 made, 0 unchanged" in result.out
     settings = load_settings(WorkDir(root, "sn1"))
     assert settings.archive.query
     downloads = mast.count("download.*")
     again = cli("run", *FETCH, "--refresh")
     assert again.code == 0, again.err
     assert "4 files of 2 visits, 0 new" in again.out
+    assert "archive asked; assets: 0 made, 2 unchanged" in again.out
     assert mast.count("download.*") == downloads
 
 

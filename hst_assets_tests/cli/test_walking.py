@@ -4,6 +4,7 @@ import pytest
 
 from hst_assets.cli.walking import Walked, raise_for
 from hst_assets.failures import AccessRefused, NothingFound, ToolFailed, TransientFailure
+from hst_assets.orchestration.walk import Outcome
 from hst_assets.workdir import WorkDir
 
 
@@ -39,6 +40,20 @@ def test_what_went_wrong_is_counted(tmp_path, n_failed, n_lacking, words):
     with pytest.raises(ToolFailed) as raised:
         raise_for(walked, WorkDir(tmp_path, "sn1"))
     assert raised.value.what == words
+
+
+def test_the_listing_is_not_counted_among_what_was_made():
+    walked = Walked()
+    walked.add(Outcome("target_archive", "sn1", made=("archive_exposures",)))
+    assert (walked.archive_asked, walked.n_made, walked.n_unchanged) == (True, 0, 0)
+    walked.add(Outcome("visit_exposures", "sn1/a", ("raw_exposures",), ("exposure_table",)))
+    assert (walked.archive_asked, walked.n_made, walked.n_unchanged) == (True, 1, 1)
+
+
+def test_without_the_archive_nothing_was_asked():
+    walked = Walked()
+    walked.add(Outcome("visit_exposures", "sn1/a", made=("raw_exposures",)))
+    assert (walked.archive_asked, walked.n_made) == (False, 1)
 
 
 def test_nothing_failed_nothing_raised(tmp_path):
