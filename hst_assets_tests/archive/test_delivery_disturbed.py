@@ -119,6 +119,17 @@ def test_what_a_killed_delivery_left_in_raw_gives_way_to_a_rerelease(stocked, fa
     assert len(read_origins(stocked.workdir).files) == 2
 
 
+def test_a_companion_that_a_killed_delivery_left_gives_way_to_a_rerelease(archive):
+    archive.add("ueee05ijm", "wfpc2")
+    archive.deliver("ueee05")
+    archive.workdir.checksums.unlink()
+    (archive.workdir.raw / "ueee05ijm_c0m.fits").unlink()  # the companion is published first
+    archive.add("ueee05ijm", "wfpc2", salt=1, side_pix=60)
+    assert failures(archive.deliver("ueee05")) == {}
+    assert archive.in_raw() == archive.as_served()
+    check_raw(archive.workdir, full=True)
+
+
 def test_what_was_left_in_raw_and_then_damaged_is_a_humans(stocked):
     killed_before_the_ledger(stocked)
     path = stocked.workdir.raw / A
