@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from hst_assets_tests.network_guard import look_up_guard
 # A loaded machine is not a failure.
 hypothesis.settings.register_profile("hst_assets", deadline=None)
 hypothesis.settings.load_profile("hst_assets")
+
+
+# What a shell starts in the background ignores interrupts, and so would all children of the suite:
+# those that tests interrupt would work on for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
