@@ -7,7 +7,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from hst_assets.orchestration.jobs import LEVELS
+from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import TARGET, VISIT, register
 from hst_assets.orchestration.walk import walk
 
@@ -25,7 +25,7 @@ def _not_fresh(defs, instance):
         instance=instance, asset_graph=graph, loading_context=LoadingContextForTest(instance)
     )
     found = set()
-    for level in LEVELS:
+    for level in LEVELS_FROM_RAW:
         keys = instance.get_dynamic_partitions(VISIT if level.by_visit else TARGET)
         for asset in level.assets:
             for key in keys:
@@ -41,7 +41,7 @@ def _materialize_stale_until_fresh(defs, instance):
     """
     counts = Counter()
     for _ in range(3):
-        for level in LEVELS:
+        for level in LEVELS_FROM_RAW:
             stale = _not_fresh(defs, instance)
             for asset in level.assets:
                 for key in sorted(key for name, key in stale if name == asset):
