@@ -1,8 +1,8 @@
 """Judge products of the pipeline by a campaign's truth: astrometry and photometry.
 
 Exposures are judged without measuring anything (`hst_assets.simulate.truth.true_offset`).
-On drizzled images isolated bright stars are centred and measured here, with none of the tools
-that the pipeline itself uses.
+On drizzled images isolated bright stars are centred and measured
+(`hst_assets.simulate.drizzled_image`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 from hst_assets.simulate.bands import band_of
+from hst_assets.simulate.drizzled_image import (
+    APERTURES,
+    DrizzledImage,
+    aperture_sum,
+    centre,
+    is_covered,
+    read_drizzled,
+)
 from hst_assets.simulate.geometry import chip_views
 from hst_assets.simulate.psf import psf_model
 from hst_assets.simulate.truth import (
@@ -45,59 +52,7 @@ __all__ = [
     "star_positions",
 ]
 
-Image = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Aperture:
-    """Radii (arcsec) of aperture and sky annulus, and sigma of the centring window."""
-
-    radius: float
-    annulus: tuple[float, float]
-    window_sigma: float
-
-
-_APERTURES = {
-    "wfc3_uvis": _Aperture(0.40, (1.1, 1.7), 0.040),
-    "wfc3_ir": _Aperture(0.60, (1.2, 1.8), 0.080),
-    "acs_wfc": _Aperture(0.40, (1.1, 1.7), 0.050),
-    "acs_hrc": _Aperture(0.35, (1.0, 1.5), 0.030),
-    "wfpc2": _Aperture(0.60, (1.2, 1.8), 0.080),
-}
-_SEARCH_ARCSEC = 0.6
-_SUBPIXELS = 10
 _MIN_COUNTS_E = 20_000.0
-_EDGE_ARCSEC = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Drizzled:
-    """A drizzled image: electrons (or DN) per second, weights and WCS."""
-
-    path: Path
-    rate: Image
-    weight: Image | None
-    wcs: WCS
-    scale_arcsec: float
-    electrons: bool
-
-
-def _drizzled(path: Path) -> _Drizzled:
-    """Open a drizzled image, its SCI plane in the primary or an extension."""
-    with fits.open(path) as hdus:
-        science = hdus["SCI"] if "SCI" in hdus else hdus[0]
-        if science.data is None:
-            raise UnusableInput("no image in this file", where=path)
-        rate = np.array(science.data, dtype=float)
-        weight = np.array(hdus["WHT"].data, dtype=float) if "WHT" in hdus else None
-        units = str(science.header.get("BUNIT") or hdus[0].header.get("BUNIT", "")).upper()
-        # AstroDrizzle leaves 'counts' on WFPC2 images that it divided by the exposure time.
-        per_second = units.endswith("/S") or hdus[0].header.get("D001OUUN") == "cps"
-        if not per_second:
-            rate /= float(hdus[0].header["EXPTIME"])
-        wcs = WCS(science.header)
-    scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
-    return _Drizzled(path, rate, weight, wcs, scale, units.startswith("ELECTRON"))
 
 
 # -------------------------------------------------------------------------------- which stars
@@ -167,19 +122,19 @@ def star_positions(image: Path, truth: CampaignTruth, detector_key: str, filter_
     UnusableInput
         If none of them is on the image.
     """
-    drizzled = _drizzled(image)
+    drizzled = read_drizzled(image)
     return _located(drizzled, isolated_stars(truth, detector_key, filter_name), detector_key)
 
 
-def _located(drizzled: _Drizzled, stars: Table, detector_key: str) -> Table:
-    aperture = _APERTURES[detector_key]
+def _located(drizzled: DrizzledImage, stars: Table, detector_key: str) -> Table:
+    aperture = APERTURES[detector_key]
     x, y = drizzled.wcs.all_world2pix(stars["ra"], stars["dec"], 0)
     x, y, kept = np.array(x), np.array(y), np.zeros(len(stars), dtype=bool)
     for index in range(len(stars)):
-        if not _covered(drizzled, x[index], y[index]):
+        if not is_covered(drizzled, x[index], y[index]):
             continue
-        x[index], y[index] = _centre(drizzled, x[index], y[index], aperture.window_sigma)
-        kept[index] = _covered(drizzled, x[index], y[index])
+        x[index], y[index] = centre(drizzled, x[index], y[index], aperture.window_sigma)
+        kept[index] = is_covered(drizzled, x[index], y[index])
     if not kept.any():
         raise UnusableInput("no isolated star of the truth is on this image", where=drizzled.path)
     table = stars[kept]
@@ -187,55 +142,6 @@ def _located(drizzled: _Drizzled, stars: Table, detector_key: str) -> Table:
     ra, dec = drizzled.wcs.all_pix2world(x[kept], y[kept], 0)
     table["measured_ra"], table["measured_dec"] = np.array(ra), np.array(dec)
     return table
-
-
-def _covered(drizzled: _Drizzled, x: float, y: float) -> bool:
-    """Whether the surroundings of a place are on the image and exposed."""
-    half = int(np.ceil(_EDGE_ARCSEC / drizzled.scale_arcsec))
-    if not (np.isfinite(x) and np.isfinite(y)):
-        return False
-    column, row = round(float(x)), round(float(y))
-    ny, nx = drizzled.rate.shape
-    if min(column, row) < half or column >= nx - half or row >= ny - half:
-        return False
-    box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
-    if not np.isfinite(drizzled.rate[box]).all():
-        return False
-    return drizzled.weight is None or bool((drizzled.weight[box] > 0).all())
-
-
-def _centre(drizzled: _Drizzled, x: float, y: float, sigma_arcsec: float) -> tuple[float, float]:
-    """Centre of the brightest star near (x, y): first moments under a Gaussian window.
-
-    Iterated as in SExtractor's XWIN_IMAGE, which is unbiased for symmetric profiles.
-    """
-    image, scale = drizzled.rate, drizzled.scale_arcsec
-    reach = int(np.ceil(_SEARCH_ARCSEC / scale))
-    column, row = round(float(x)), round(float(y))
-    box = image[row - reach : row + reach + 1, column - reach : column + reach + 1]
-    peak_row, peak_column = np.unravel_index(int(np.argmax(box)), box.shape)
-    x, y = float(column - reach + peak_column), float(row - reach + peak_row)
-    sigma = max(sigma_arcsec / scale, 0.9)
-    half = int(np.ceil(4 * sigma))
-    row, column = round(y), round(x)
-    rows = np.arange(row - half, row + half + 1)
-    columns = np.arange(column - half, column + half + 1)
-    rows, columns = rows.clip(0, image.shape[0] - 1), columns.clip(0, image.shape[1] - 1)
-    cut = image[np.ix_(rows, columns)]
-    cut = cut - np.median(image[row - reach : row + reach, column - reach : column + reach])
-    for _ in range(30):
-        dx, dy = columns[None, :] - x, rows[:, None] - y
-        weight = cut * np.exp(-(dx**2 + dy**2) / (2 * sigma**2))
-        total = weight.sum()
-        if total <= 0:
-            return float("nan"), float("nan")
-        step_x, step_y = 2 * (weight * dx).sum() / total, 2 * (weight * dy).sum() / total
-        x, y = x + float(step_x), y + float(step_y)
-        if not abs(step_x) + abs(step_y) < half:
-            return float("nan"), float("nan")
-        if np.hypot(step_x, step_y) < 1e-4:
-            break
-    return x, y
 
 
 def image_offset(
@@ -433,16 +339,16 @@ def star_fluxes(image: Path, truth: CampaignTruth, detector_key: str, filter_nam
     UnusableInput
         If none of them is on the image.
     """
-    drizzled = _drizzled(image)
+    drizzled = read_drizzled(image)
     stars = _located(drizzled, isolated_stars(truth, detector_key, filter_name), detector_key)
-    aperture, band = _APERTURES[detector_key], band_of(detector_key, filter_name)
+    aperture, band = APERTURES[detector_key], band_of(detector_key, filter_name)
     shares = {
         view.chip.ccdchip: psf_model(detector_key, band, view.pixel_arcsec).net_encircled(
             aperture.radius, aperture.annulus
         )
         for view in chip_views(detector_key)
     }
-    net = [_aperture_sum(drizzled, row["x"], row["y"], aperture) for row in stars]
+    net = [aperture_sum(drizzled, row["x"], row["y"], aperture) for row in stars]
     stars["rate"] = np.array(net) / [shares[int(chip)] for chip in stars["ccdchip"]]
     true_rate = 10 ** (-0.4 * (np.asarray(stars["magnitude"]) - band.zero_point_ab))
     if drizzled.electrons and DETECTORS[detector_key].has_separate_dq:
@@ -460,27 +366,6 @@ def photometry_score(stars: Table) -> PhotometryScore:
     return PhotometryScore(median, spread, len(ratio))
 
 
-def _aperture_sum(drizzled: _Drizzled, x: float, y: float, aperture: _Aperture) -> float:
-    """Light in the aperture above the median of the annulus."""
-    scale = drizzled.scale_arcsec
-    half = int(np.ceil(aperture.annulus[1] / scale)) + 1
-    column, row = round(float(x)), round(float(y))
-    cut = drizzled.rate[row - half : row + half + 1, column - half : column + half + 1]
-    dx = np.arange(column - half, column + half + 1) - x
-    dy = np.arange(row - half, row + half + 1) - y
-    dx, dy = dx[: cut.shape[1]], dy[: cut.shape[0]]
-    distance = np.hypot(dx[None, :], dy[:, None]) * scale
-    ring = (distance >= aperture.annulus[0]) & (distance <= aperture.annulus[1])
-    sky = float(np.median(cut[ring]))
-    fine = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS - 0.5
-    fine_x = (dx[:, None] + fine).ravel()
-    fine_y = (dy[:, None] + fine).ravel()
-    inside = np.hypot(fine_x[None, :], fine_y[:, None]) * scale <= aperture.radius
-    shape = (len(dy), _SUBPIXELS, len(dx), _SUBPIXELS)
-    share = inside.reshape(shape).mean(axis=(1, 3))
-    return float(((cut - sky) * share).sum())
-
-
 def difference_flux(
     difference: Path, ra_deg: float, dec_deg: float, detector_key: str, filter_name: str
 ) -> tuple[float, float]:
@@ -496,11 +381,11 @@ def difference_flux(
     UnusableInput
         If the source is not on the image, or its surroundings are not covered.
     """
-    drizzled = _drizzled(difference)
+    drizzled = read_drizzled(difference)
     x, y = (float(value) for value in drizzled.wcs.all_world2pix(ra_deg, dec_deg, 0))
-    if not _covered(drizzled, x, y):
+    if not is_covered(drizzled, x, y):
         raise UnusableInput("the source is not on this difference", where=difference)
-    aperture = _APERTURES[detector_key]
+    aperture = APERTURES[detector_key]
     share = psf_model(
         detector_key, band_of(detector_key, filter_name), chip_views(detector_key)[-1].pixel_arcsec
     ).net_encircled(aperture.radius, aperture.annulus)
@@ -509,6 +394,6 @@ def difference_flux(
     rows, columns = np.indices(error.shape)
     inside = np.hypot(columns - x, rows - y) * drizzled.scale_arcsec <= aperture.radius
     return (
-        _aperture_sum(drizzled, x, y, aperture) / share,
+        aperture_sum(drizzled, x, y, aperture) / share,
         float(np.sqrt(np.nansum(error[inside] ** 2))) / share,
     )
