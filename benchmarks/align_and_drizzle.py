@@ -184,8 +184,8 @@ def _astrodrizzle(files: list[str], folder: Path) -> None:
     from spherical_geometry.polygon import SphericalPolygon
 
     from hst_assets.detectors import DETECTORS
+    from hst_assets.imaging.astrodrizzle.parameters import parameters
     from hst_assets.imaging.frames import covering_frame
-    from hst_assets.imaging.parameters import parameters
 
     if not hasattr(SphericalPolygon, "iter_polygons_flat"):
         # Without this the installed releases silently give up matching skies.

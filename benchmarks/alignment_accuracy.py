@@ -28,7 +28,7 @@ from astropy.table import Table
 from hst_assets.astrometry import matching
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
-from hst_assets.astrometry.field import exposure_stars, prepared_planes
+from hst_assets.astrometry.exposure_field import exposure_stars, prepared_planes
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.astrometry.sources import exposure_planes
 from hst_assets.astrometry.working_copy import WorkingCopy

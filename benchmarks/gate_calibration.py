@@ -38,7 +38,7 @@ import numpy as np
 from scipy.stats import beta
 
 from hst_assets.astrometry import matching, sources
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods import attempts
 from hst_assets.astrometry.methods.fit import FitTool
 from hst_assets.astrometry.working_copy import WorkingCopy

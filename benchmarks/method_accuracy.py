@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.methods.registry import methods_named
-from hst_assets.astrometry.outcome import Target
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import Settings
 from hst_assets.simulate.campaign import simulate_campaign
@@ -58,7 +58,7 @@ def measured(key: str, methods: list[str], n_exposures: int, folder: Path) -> bo
             scratch.mkdir(parents=True)
             true["ra", "dec"].write(scratch / "true.ecsv", format="ascii.ecsv")
             (outcome,) = method.load()(
-                [Target(raw, raw.name[:9], key)],
+                [ExposureToAlign(raw, raw.name[:9], key)],
                 scratch / "true.ecsv",
                 settings=Settings(),
                 workdir=workdir,

@@ -45,7 +45,7 @@ def main() -> int:
 def _measure(plan_name, folder, definitions, instance) -> int:
     from hst_assets.exposures.ingest import ingest
     from hst_assets.orchestration.jobs import LEVELS
-    from hst_assets.orchestration.walk import walk
+    from hst_assets.orchestration.run_target import run_target
     from hst_assets.simulate.campaign import simulate_campaign
     from hst_assets.simulate.plans import demo_plan, small_plan
     from hst_assets.workdir import WorkDir
@@ -55,13 +55,13 @@ def _measure(plan_name, folder, definitions, instance) -> int:
     workdir = WorkDir(folder / "root", plan.name)
     ingest([truth.exposure_folder], workdir)
     started = time.perf_counter()
-    failures = [text for o in walk(definitions, instance, workdir) for text in o.failures]
+    failures = [text for o in run_target(definitions, instance, workdir) for text in o.failures]
     print(f"first walk: {time.perf_counter() - started:.1f} s; failures: {failures or 'none'}")
     too_slow = []
     for level in LEVELS:
         for asset in level.assets:
             started = time.perf_counter()
-            outcomes = list(walk(definitions, instance, workdir, assets=[asset]))
+            outcomes = list(run_target(definitions, instance, workdir, assets=[asset]))
             elapsed_s = (time.perf_counter() - started) / len(outcomes)
             made = [name for o in outcomes for name in o.made]
             print(f"  {asset:<20} {elapsed_s:5.2f} s a partition{'  MADE' if made else ''}")

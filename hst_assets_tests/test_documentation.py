@@ -260,8 +260,8 @@ def test_every_failure_and_detector_is_printed(registries: ModuleType) -> None:
 
 
 def test_flags_and_cards_of_differences_are_documented(registries: ModuleType) -> None:
-    from hst_assets.imaging import difference_cards
-    from hst_assets.imaging.subtraction import Flag
+    from hst_assets.imaging.differences import cards as difference_cards
+    from hst_assets.imaging.differences.subtraction import Flag
 
     text = (DOCS / "guide" / "differences.md").read_text()
     assert "```{flags}" in text

@@ -20,7 +20,7 @@ from hst_assets.failures import (
 )
 from hst_assets.transfer import Halt, announced, discard, in_tries, shown, transfer
 from hst_assets.transfer.answers import length_of, seconds_asked
-from hst_assets.transfer.asking import next_hop
+from hst_assets.transfer.requests import next_hop
 from hst_assets_tests.stand_ins.file_service import FileService
 
 NAME = "jtest001q_flc.fits"

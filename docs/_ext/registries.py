@@ -177,10 +177,11 @@ def _index_columns(name: str) -> list[tuple[str, str, str]]:
 
     from astropy.table import QTable
 
-    from hst_assets.imaging import differences, index
+    from hst_assets.imaging import drizzle_index
+    from hst_assets.imaging.differences import batch
     from hst_assets.workdir import WorkDir
 
-    write_index = {"drizzles": index.write_index, "differences": differences.write_index}[name]
+    write_index = {"drizzles": drizzle_index.write_index, "differences": batch.write_index}[name]
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.ecsv"
@@ -204,7 +205,7 @@ def columns(name: str) -> list[str]:
 
 def archive_rules() -> list[str]:
     """The rules of the archive's observations, in the order in which they are applied."""
-    from hst_assets.archive.observations import RULES
+    from hst_assets.archive.observation_rules import RULES
 
     return table(("rule", "what is left out"), ((rule.name, rule.meaning) for rule in RULES))
 
@@ -326,7 +327,7 @@ _NUMBERS = (1, 2, 7, 12)
 def drizzle_parameters() -> list[str]:
     """AstroDrizzle's parameters in force without any setting, one row each."""
     from hst_assets.detectors import DETECTORS
-    from hst_assets.imaging.parameters import parameters
+    from hst_assets.imaging.astrodrizzle.parameters import parameters
     from hst_assets.settings import DrizzleSettings
 
     given = {
@@ -354,7 +355,7 @@ def drizzle_parameters() -> list[str]:
 
 def owned_parameters() -> list[str]:
     """Parameters of AstroDrizzle that the pipeline itself sets, and why."""
-    from hst_assets.imaging.parameters import OWNED
+    from hst_assets.imaging.astrodrizzle.parameters import OWNED
 
     by_reason: dict[str, list[str]] = {}
     for name, reason in OWNED.items():
@@ -414,7 +415,7 @@ def failures() -> list[str]:
 
 def flags() -> list[str]:
     """The bits of the DQ plane of differences."""
-    from hst_assets.imaging.subtraction import FLAGS
+    from hst_assets.imaging.differences.subtraction import FLAGS
 
     rows = [(str(int(flag)), f"`{flag.name}`", meaning) for flag, meaning in FLAGS.items()]
     return table(("bit", "name", "meaning"), rows)

@@ -14,8 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
+from hst_assets.archive.fetch_history import (
+    FetchHistory,
+    FetchRecord,
+    Refusal,
+    key_of,
+    read_fetch_history,
+)
 from hst_assets.archive.holdings import Listing, Product, visit_holdings
-from hst_assets.archive.origins import Origin, Origins, Refusal, key_of, read_origins
 from hst_assets.exposures.raw import RawFile, fault_of, raw_ledger
 from hst_assets.provenance import sha256_of_file
 from hst_assets.workdir import WorkDir
@@ -57,7 +63,7 @@ class Compared:
         How they agree.
     file : RawFile or None
         Its entry in the ledger.
-    origin : Origin or None
+    origin : FetchRecord or None
         Where the bytes of that entry came from.
     refusal : Refusal or None
         This version came before, could not be used, and it is too early for another try.
@@ -66,7 +72,7 @@ class Compared:
     product: Product
     case: Case
     file: RawFile | None = None
-    origin: Origin | None = None
+    origin: FetchRecord | None = None
     refusal: Refusal | None = None
 
     @property
@@ -100,7 +106,7 @@ def compare(
         If the ledger or ``.origins.json`` is damaged.
     """
     ledger = {file.key: file for file in raw_ledger(workdir)}
-    origins = read_origins(workdir)
+    origins = read_fetch_history(workdir)
     now = datetime.now(UTC)
     compared = []
     for product in products:
@@ -117,7 +123,12 @@ def compare(
 
 
 def _case(
-    workdir: WorkDir, product: Product, file: RawFile | None, origin: Origin | None, *, quick: bool
+    workdir: WorkDir,
+    product: Product,
+    file: RawFile | None,
+    origin: FetchRecord | None,
+    *,
+    quick: bool,
 ) -> Case:
     if file is None:
         return Case.MISSING
@@ -130,12 +141,12 @@ def _case(
     return Case.STANDS
 
 
-def _was_killed(workdir: WorkDir, product: Product, origins: Origins) -> bool:
+def _was_killed(workdir: WorkDir, product: Product, origins: FetchHistory) -> bool:
     known = [origin for origin in origins.files.values() if origin.key == key_of(product)]
     return any(lies_in_raw(workdir, origin) for origin in known)
 
 
-def lies_in_raw(workdir: WorkDir, origin: Origin) -> bool:
+def lies_in_raw(workdir: WorkDir, origin: FetchRecord) -> bool:
     """Whether raw/ has these very bytes under the archive's name, in the ledger or not."""
     path = workdir.raw / f"{origin.rootname}_{origin.suffix}.fits"
     return path.is_file() and sha256_of_file(path) == origin.sha256
@@ -190,7 +201,7 @@ def outstanding(
 def withdrawn(workdir: WorkDir, products: Iterable[Product], visit: str) -> list[RawFile]:
     """The files of a visit that came from the archive and are not in its listing any more."""
     listed = {key_of(product) for product in products}
-    origins = read_origins(workdir)
+    origins = read_fetch_history(workdir)
     return [
         file
         for file in raw_ledger(workdir)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hst_assets.archive.observations import Observation, Wanted, reason_to_leave_out
-from hst_assets.archive.products import Choice
+from hst_assets.archive.observation_rules import Observation, Wanted, reason_to_leave_out
+from hst_assets.archive.product_selection import Choice
 
 __all__ = ["discrepancies"]
 

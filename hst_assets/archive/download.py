@@ -18,7 +18,7 @@ from hst_assets.archive.credentials import Token
 from hst_assets.archive.disk_failures import failure_on_disk
 from hst_assets.archive.file_fetcher import FileFetcher
 from hst_assets.archive.holdings import Product
-from hst_assets.archive.received import Fetched, NotFetched
+from hst_assets.archive.receipts import Fetched, NotFetched
 from hst_assets.failures import HstAssetsError, ToolFailed
 from hst_assets.settings import ArchiveSettings
 

@@ -28,8 +28,8 @@ from typing import IO, TYPE_CHECKING
 
 from hst_assets.archive.credentials import Token, signer
 from hst_assets.archive.holdings import Product
-from hst_assets.archive.received import Fetched, read_receipt, write_receipt
-from hst_assets.archive.routes import Route, routes_of
+from hst_assets.archive.receipts import Fetched, read_receipt, write_receipt
+from hst_assets.archive.urls import Route, routes_of
 from hst_assets.exposures.fits_structure import FitsStructure, fits_structure
 from hst_assets.failures import (
     AccessRefused,

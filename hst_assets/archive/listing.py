@@ -15,8 +15,8 @@ import astropy.units as u
 from astropy.table import QTable
 from astropy.time import Time
 
-from hst_assets.archive.field import field_of
 from hst_assets.archive.holdings import Excluded, Listing, Product
+from hst_assets.archive.proposal_field import field_of
 from hst_assets.archive.query import ask_archive, nothing_found, question_of
 from hst_assets.archive.services import Services
 from hst_assets.exposures.columns import ColumnSpec, build_table

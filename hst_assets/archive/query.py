@@ -1,9 +1,9 @@
 """What the archive holds of a target: one question, put to two catalogues, answered by a listing.
 
 The services are asked for little more than position, proposals, instruments and dates; everything
-else is decided here, by rules with reasons (`hst_assets.archive.observations`,
-`hst_assets.archive.products`), so that a user can read why an exposure is not taken. "Nothing
-found", "not reachable" and "refused" are three different failures.
+else is decided here, by rules with reasons (`hst_assets.archive.observation_rules`,
+`hst_assets.archive.product_selection`), so that a user can read why an exposure is not taken.
+"Nothing found", "not reachable" and "refused" are three different failures.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from hst_assets.archive.crosscheck import discrepancies
 from hst_assets.archive.holdings import Excluded, Listing
-from hst_assets.archive.observations import (
+from hst_assets.archive.observation_rules import (
     Observation,
     Wanted,
     observation_from_caom,
     observation_from_missions,
     reason_to_leave_out,
 )
-from hst_assets.archive.products import Choice, choose_products
+from hst_assets.archive.product_selection import Choice, choose_products
 from hst_assets.archive.services import MOST_OBSIDS, Criteria, MastServices, Row, Services
 from hst_assets.detectors import Detector
 from hst_assets.failures import BadConfiguration, HstAssetsError, NothingFound

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, get_args
 
 from hst_assets.archive.comparison import Case, Compared, compare
 from hst_assets.archive.credentials import Token, signer
+from hst_assets.archive.fetch_history import FetchRecord, change_fetch_history
 from hst_assets.archive.holdings import Product
-from hst_assets.archive.origins import Origin, change_origins
-from hst_assets.archive.received import Fetched, read_receipt
-from hst_assets.archive.routes import RouteName, route_of
+from hst_assets.archive.receipts import Fetched, read_receipt
+from hst_assets.archive.urls import RouteName, route_of
 from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.settings import ArchiveSettings
 from hst_assets.transfer import Announced, announced
@@ -36,10 +36,10 @@ logger = logging.getLogger(__name__)
 _MOST_SILENT = 3
 
 #: Bytes that a service gave, with what it said of them.
-_Known = Origin | Fetched
+_Known = FetchRecord | Fetched
 
 
-def is_same(known: Origin | Fetched, said: Announced) -> bool | None:
+def is_same(known: FetchRecord | Fetched, said: Announced) -> bool | None:
     """Whether a service speaks of the bytes that were fetched; None if that cannot be told."""
     if said.size is not None and said.size != known.size:
         return False
@@ -100,7 +100,7 @@ def revalidate(
         return frozenset()
     said = _ask_all([(each.product, each.origin) for each in asked if each.origin], settings, token)
     same = set()
-    with change_origins(workdir) as origins:
+    with change_fetch_history(workdir) as origins:
         for each, answer in zip(asked, said, strict=True):
             if each.origin is None or answer is None:
                 continue
@@ -113,7 +113,7 @@ def revalidate(
     return frozenset(same)
 
 
-def _is_due(each: Compared, origin: Origin, due: datetime) -> bool:
+def _is_due(each: Compared, origin: FetchRecord, due: datetime) -> bool:
     if origin.superseded:
         return False  # known already
     if each.case is Case.CHANGED:
@@ -121,7 +121,7 @@ def _is_due(each: Compared, origin: Origin, due: datetime) -> bool:
     return origin.checked <= due
 
 
-def _judged(origin: Origin, product: Product, same: bool | None, now: datetime) -> Origin:  # noqa: FBT001
+def _judged(origin: FetchRecord, product: Product, same: bool | None, now: datetime) -> FetchRecord:  # noqa: FBT001
     if same is None:
         return origin.model_copy(update={"checked": now})
     if not same:

@@ -228,7 +228,7 @@ class MastServices:
 
 def _pointed(client: Any, archive: ArchiveSettings) -> Any:
     """A client of astroquery that talks to the configured address, with patience."""
-    from hst_assets.archive.conversation import PATIENCE, PatientAdapter
+    from hst_assets.archive.http_adapter import PATIENCE, PatientAdapter
 
     url, patience_s = archive.mast_url.rstrip("/"), PATIENCE * archive.timeout_s
     session = _part(client, "_session")

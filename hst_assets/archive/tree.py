@@ -23,7 +23,7 @@ from typing import Protocol
 from hst_assets.archive.credentials import Token
 from hst_assets.archive.download import Fetched, NotFetched, Progress
 from hst_assets.archive.holdings import Product
-from hst_assets.archive.received import receipt_of, write_receipt
+from hst_assets.archive.receipts import receipt_of, write_receipt
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.archive_tree import folder_in_tree
 from hst_assets.exposures.fits_structure import fits_structure

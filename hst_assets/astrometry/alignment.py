@@ -17,6 +17,12 @@ from typing import Any
 import numpy as np
 from astropy.table import Column, QTable, vstack
 
+from hst_assets.astrometry.alignment_result import (
+    AlignmentResult,
+    ExposureToAlign,
+    joint_failure,
+    untouched,
+)
 from hst_assets.astrometry.alignment_table import (
     alignment_row,
     alignment_summary,
@@ -30,7 +36,6 @@ from hst_assets.astrometry.gate import judge_anchor
 from hst_assets.astrometry.hierarchical import epochs as hierarchical
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn, with_methods
-from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
 from hst_assets.astrometry.recipes import (
     CODE_VERSION,
     alignment_tools,
@@ -59,7 +64,7 @@ TARGET_STAGE = "target_alignment"
 class _Job:
     """One exposure, what its aligned copy is to be made from, and where it goes."""
 
-    target: Target
+    target: ExposureToAlign
     recipe: Recipe
     product: Path
     correction: Correction
@@ -184,7 +189,7 @@ def _job(
             how["drizzle_code_version"] = hierarchical.DRIZZLE_CODE_VERSION
             tools += hierarchical.TOOLS
     recipe = Recipe(EXPOSURE_STAGE, CODE_VERSION, inputs, how, tools)
-    target = Target(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
+    target = ExposureToAlign(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
 
 
@@ -207,7 +212,7 @@ def _make_exposures(
     made: list[Made] = []
     failures: dict[str, HstAssetsError] = {}
     with ExitStack() as stack:
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, AlignmentResult] = {}
         if due:
             scratch = stack.enter_context(workdir.scratch(STAGE))
             targets, outcomes = correct(
@@ -233,10 +238,10 @@ def _make_exposures(
 def _outcomes(
     settings: Settings,
     workdir: WorkDir,
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     frame: ReferenceFrame | None,
     scratch: Path,
-) -> dict[str, Outcome]:
+) -> dict[str, AlignmentResult]:
     """The outcome of each exposure by rootname."""
     if frame is None:
         reason = "alignment skipped by alignment.skip_tweakreg: the archive's WCS"
@@ -268,8 +273,12 @@ def _outcomes(
 
 
 def _alone(
-    target: Target, frame: ReferenceFrame, settings: Settings, workdir: WorkDir, scratch: Path
-) -> Outcome:
+    target: ExposureToAlign,
+    frame: ReferenceFrame,
+    settings: Settings,
+    workdir: WorkDir,
+    scratch: Path,
+) -> AlignmentResult:
     """The exposure that alone is the reference: matched with itself, it would always be right.
 
     On an absolute frame, it is brought there as it was for the reference.
@@ -291,7 +300,9 @@ def _alone(
     return untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
 
 
-def _unless_anchor(target: Target, outcome: Outcome, frame: ReferenceFrame) -> Outcome:
+def _unless_anchor(
+    target: ExposureToAlign, outcome: AlignmentResult, frame: ReferenceFrame
+) -> AlignmentResult:
     """The outcome; but an anchor without a fit is on the frame all the same: it defines it.
 
     Not so an absolute frame, which its own WCS is not on.
@@ -306,7 +317,7 @@ def _unless_anchor(target: Target, outcome: Outcome, frame: ReferenceFrame) -> O
 
 
 def _record(
-    workdir: WorkDir, job: _Job, outcome: Outcome | None, frame: ReferenceFrame | None
+    workdir: WorkDir, job: _Job, outcome: AlignmentResult | None, frame: ReferenceFrame | None
 ) -> Made:
     """The exposure's record: as it stands, or of the outcome just obtained."""
 
@@ -317,7 +328,9 @@ def _record(
     return make(job.recipe, job.product, workdir, run, redo=outcome is not None)
 
 
-def _publish(workdir: WorkDir, job: _Job, outcome: Outcome, frame: ReferenceFrame | None) -> Result:
+def _publish(
+    workdir: WorkDir, job: _Job, outcome: AlignmentResult, frame: ReferenceFrame | None
+) -> Result:
     """Give the working copy its cards and its name in workspace/."""
     published = []
     if not outcome.files:

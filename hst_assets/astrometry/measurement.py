@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.cross_validation import CrossValidation, cross_validate, parts_of
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.methods.fit import Fit
 from hst_assets.settings import GateSettings

@@ -16,7 +16,7 @@ from pathlib import Path
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from hst_assets.exposures.companions import quality_file
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.failures import UnusableInput
 
 __all__ = ["WorkingCopy", "make_working_copy", "science_extensions"]

@@ -38,8 +38,8 @@ def archive_command(
     root: RootOption = None,
 ) -> None:
     """Show what the archive holds for a target, by visit, and what is still to be fetched."""
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import current_listing, read_listing
+    from hst_assets.archive.sync import outstanding
 
     workdir = WorkDir(root_or_default(root), target).existing()
     settings = load_settings(workdir)

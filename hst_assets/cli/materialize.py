@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from hst_assets.cli.clean import clean_target
+from hst_assets.cli.run_target import raise_for, run_and_report
 from hst_assets.cli.terminal import RootOption, TargetArgument, root_or_default, split_names
-from hst_assets.cli.walking import raise_for, walk_and_tell
 from hst_assets.workdir import WorkDir
 
 __all__ = ["materialize_command", "materialize_target"]
@@ -72,7 +72,7 @@ def materialize_target(
         At the end, if anything that was asked for was not made or not delivered.
     """
     workdir.existing()
-    walked = walk_and_tell(
+    walked = run_and_report(
         workdir, assets=assets or (), visits=visits or (), redo=redo, offline=offline
     )
     raise_for(walked, workdir)

@@ -12,15 +12,15 @@ from rich.markup import escape
 
 from hst_assets.cli.absent_options import refuse_absent_options
 from hst_assets.cli.archive import show_listing
-from hst_assets.cli.asking import asked_settings, describe, place_from, tentatively
 from hst_assets.cli.clean import clean_target
 from hst_assets.cli.ingest import ingest_into, show
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
+from hst_assets.cli.run_target import RunSummary, raise_for, run_and_report
 from hst_assets.cli.setting_options import Changes, takes_settings
 from hst_assets.cli.taken_names import refuse_taken_name
+from hst_assets.cli.target_settings import asked_settings, describe, place_from, tentatively
 from hst_assets.cli.terminal import RootOption, errors, output, split_names
 from hst_assets.cli.token_option import TokenOption, token_given
-from hst_assets.cli.walking import Walked, raise_for, walk_and_tell
 from hst_assets.cli.work_directory import WorkDirOption, named_workdir
 from hst_assets.failures import BadConfiguration, NothingFound
 from hst_assets.settings import load_settings, write_settings
@@ -28,7 +28,7 @@ from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
     from hst_assets.archive.credentials import Token
-    from hst_assets.orchestration.walk import Outcome
+    from hst_assets.orchestration.run_target import LevelResult
 
 __all__ = ["RunCommand", "run_command"]
 
@@ -157,14 +157,14 @@ def _run(
             next_step="Give --download, or --raw-dir or --archive with exposures",
         )
 
-    def go_on(outcome: Outcome) -> bool:
+    def go_on(outcome: LevelResult) -> bool:
         if outcome.level != "target_archive":
             return True
         if not outcome.failures:
             _show_archive(workdir)
         return not outcome.failures or bool(raw_ledger(workdir))
 
-    walked = walk_and_tell(
+    walked = run_and_report(
         workdir,
         assets=_with_downloads(assets) if sources.download else assets,
         redo=again,
@@ -202,8 +202,8 @@ def _ingest(workdir: WorkDir, sources: _Sources) -> None:
 
 def _show_what_would_be_fetched(workdir: WorkDir, asked: Changes) -> None:
     """Ask the archive, compare with raw/, and leave everything as it was."""
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import current_listing
+    from hst_assets.archive.sync import outstanding
 
     with tentatively(workdir, asked) as trial:
         settings = load_settings(trial)
@@ -213,15 +213,15 @@ def _show_what_would_be_fetched(workdir: WorkDir, asked: Changes) -> None:
 
 
 def _show_archive(workdir: WorkDir) -> None:
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import read_listing
+    from hst_assets.archive.sync import outstanding
 
     listing = read_listing(workdir)
     if listing is not None:
         show_listing(listing, outstanding(workdir, listing))
 
 
-def _summarize(workdir: WorkDir, walked: Walked, n_new: int, size: int) -> None:
+def _summarize(workdir: WorkDir, walked: RunSummary, n_new: int, size: int) -> None:
     """What was asked, and what came of it."""
     from hst_assets.exposures.raw import raw_ledger
 
@@ -255,8 +255,8 @@ def _tell_not_asked(workdir: WorkDir) -> None:
 
 def _tell_lacking(workdir: WorkDir) -> None:
     """Name the files that the archive lists and raw/ lacks."""
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import read_listing
+    from hst_assets.archive.sync import outstanding
 
     listing = read_listing(workdir)
     lacking = outstanding(workdir, listing) if listing else {}

@@ -86,7 +86,7 @@ def _show(settings: Settings) -> None:
 
 def _show_parameters(choices: DrizzleSettings) -> None:
     """What AstroDrizzle is called with: a column for each number of exposures that changes it."""
-    from hst_assets.imaging.parameters import parameters, turning_points
+    from hst_assets.imaging.astrodrizzle.parameters import parameters, turning_points
 
     console = output()
     numbers = turning_points(choices)

@@ -10,11 +10,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hst_assets.cli.asking import asked_settings, describe, place_from
 from hst_assets.cli.deployment import opened_instance
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.setting_options import Changes, takes_settings
 from hst_assets.cli.taken_names import refuse_taken_name
+from hst_assets.cli.target_settings import asked_settings, describe, place_from
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import load_settings

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from hst_assets.exposures.companions import quality_file
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.header import Exposure
 from hst_assets.exposures.raw import (
     COMPANION_SUFFIX,

@@ -15,8 +15,8 @@ import numpy as np
 
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.index import facts_of, row_of, write_index
-from hst_assets.imaging.making import make_products, remove_stale
+from hst_assets.imaging.drizzle_batch import make_products, remove_stale
+from hst_assets.imaging.drizzle_index import facts_of, row_of, write_index
 from hst_assets.imaging.plan import (
     AlignedExposure,
     Product,

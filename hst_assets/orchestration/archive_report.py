@@ -15,7 +15,7 @@ from hst_assets.exposures.raw import COMPANION_SUFFIX
 from hst_assets.provenance import Made, Record, digest_of, tool_version
 
 if TYPE_CHECKING:
-    from hst_assets.archive.delivery import Delivery
+    from hst_assets.archive.sync import SyncReport
 
 __all__ = ["delivery_facts", "listing_digest", "reported_listing", "utc", "with_facts"]
 
@@ -109,7 +109,7 @@ def _size_mb(products: Iterable[Product]) -> float:
     return round(sum(product.size or 0 for product in products) / _MEGABYTE, 3)
 
 
-def delivery_facts(delivery: Delivery) -> dict[str, Any]:
+def delivery_facts(delivery: SyncReport) -> dict[str, Any]:
     """Counts, bytes and routes of what was fetched, and what could not be had."""
     routes = Counter(file.route for file in delivery.fetched)
     missing = [f"{lost.product.name}: {lost.failure.what}" for lost in delivery.failed]

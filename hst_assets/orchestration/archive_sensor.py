@@ -195,7 +195,7 @@ def _announce(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listi
 
 def _standing(workdir: WorkDir, listing: Listing) -> frozenset[str]:
     """The visits of which raw/ holds everything listed, and whose table was made."""
-    from hst_assets.archive.delivery import outstanding
+    from hst_assets.archive.sync import outstanding
 
     wanting = outstanding(workdir, listing)
     return frozenset(

@@ -9,10 +9,10 @@ from hst_assets.orchestration.io_managers import product_path
 from hst_assets.orchestration.partitions import visits_of
 from hst_assets.workdir import WorkDir
 
-__all__ = ["standing_visits"]
+__all__ = ["available_visits"]
 
 
-def standing_visits(context: dg.AssetExecutionContext, workdir: WorkDir, asset: str) -> list[str]:
+def available_visits(context: dg.AssetExecutionContext, workdir: WorkDir, asset: str) -> list[str]:
     """The target's registered visits for which `asset` stands on disk.
 
     A visit that was never materialized (its run failed, or is still to come) is left out with a

@@ -62,8 +62,8 @@ def _failed(instance: dg.DagsterInstance, asset: str, level: Level) -> list[str]
 
 
 def _undelivered(hst_root: HstRoot, context: dg.AssetCheckExecutionContext) -> list[str]:
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import read_listing
+    from hst_assets.archive.sync import outstanding
 
     missing = []
     for target in archive_targets(hst_root.path, context.log.warning):

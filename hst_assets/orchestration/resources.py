@@ -32,7 +32,7 @@ __all__ = [
     "Redo",
     "Session",
     "as_dagster_failure",
-    "is_walked",
+    "is_attended",
 ]
 
 
@@ -157,7 +157,7 @@ class HstRoot(dg.ConfigurableResource):
             yield Session(workdir, settings, log_path, visit)
 
 
-def is_walked(context: dg.AssetExecutionContext) -> bool:
+def is_attended(context: dg.AssetExecutionContext) -> bool:
     """Whether the run is part of a walk: someone waits for it, and is told of failures at once."""
     return PROCESS_TAG in context.run.tags
 
@@ -165,7 +165,7 @@ def is_walked(context: dg.AssetExecutionContext) -> bool:
 def _left_of(
     tries: dg.RetryPolicy | None, context: dg.AssetExecutionContext
 ) -> dg.RetryPolicy | None:
-    return None if is_walked(context) else tries
+    return None if is_attended(context) else tries
 
 
 @contextmanager

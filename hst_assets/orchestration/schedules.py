@@ -99,7 +99,7 @@ def _requests(context: dg.ScheduleEvaluationContext, keys: list[str], idle: str)
 
 
 def _without_product(hst_root: HstRoot, level: Level, warn: Callable[[str], None]) -> list[str]:
-    from hst_assets.orchestration.pending import input_versions, last_product
+    from hst_assets.orchestration.input_versions import input_versions, last_product
 
     found = []
     for target in active_targets(hst_root.path, warn):
@@ -112,8 +112,8 @@ def _without_product(hst_root: HstRoot, level: Level, warn: Callable[[str], None
 
 def _undelivered(hst_root: HstRoot, mast: MastAccess, warn: Callable[[str], None]) -> list[str]:
     """Visits of which the last listing has files that raw/ lacks and that may be had."""
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import read_listing
+    from hst_assets.archive.sync import outstanding
 
     token = mast.current_token()
     found = []

@@ -13,7 +13,7 @@ import json
 import dagster as dg
 
 from hst_assets.orchestration.archive_sensor import awaited_targets
-from hst_assets.orchestration.consumed import has_consumed
+from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.jobs import LEVELS_FROM_RAW, Level
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
@@ -52,7 +52,7 @@ def _level_sensor(level: Level, former: Level | None) -> dg.SensorDefinition:
 def _evaluate(
     context: dg.SensorEvaluationContext, hst_root: HstRoot, level: Level, former: Level | None
 ) -> dg.SensorResult:
-    from hst_assets.orchestration.pending import input_versions
+    from hst_assets.orchestration.input_versions import input_versions
 
     seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
     busy = _busy_targets(context.instance, former)

@@ -200,8 +200,8 @@ def _known_visits(workdir: WorkDir) -> set[str]:
 
 
 def _state(workdir: WorkDir, busy: set[str]) -> TargetState:
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.listing import read_listing
+    from hst_assets.archive.sync import outstanding
 
     in_flight = sum(targets_of([key]) == {workdir.target} for key in busy)
     try:

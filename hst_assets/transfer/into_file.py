@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING
 
 from hst_assets.failures import AccessRefused, TransientFailure, UnusableInput
 from hst_assets.transfer.answers import length_of, shown
-from hst_assets.transfer.asking import Asking, Signer, shielded
 from hst_assets.transfer.halt import Halt
+from hst_assets.transfer.requests import Asking, Signer, shielded
 
 if TYPE_CHECKING:
     from requests import Response, Session

@@ -22,6 +22,6 @@ def stocked(archive):
 @pytest.fixture
 def delivered(stocked):
     """Its visit is in raw/, and nobody has asked for anything since."""
-    assert failures(stocked.deliver()) == {}
+    assert failures(stocked.sync_visit()) == {}
     stocked.asked()
     return stocked

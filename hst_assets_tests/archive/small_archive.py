@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from astropy.io import fits
 
-from hst_assets.archive.delivery import deliver
 from hst_assets.archive.holdings import Listing, Product
+from hst_assets.archive.sync import sync_visit
 from hst_assets.exposures.ingest import ingest
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -85,8 +85,8 @@ class SmallArchive:
             }
         )
 
-    def deliver(self, visit="jddd04", **options):
-        return deliver(
+    def sync_visit(self, visit="jddd04", **options):
+        return sync_visit(
             self.workdir, visit, self.settings(), **{"listing": self.listing(), **options}
         )
 

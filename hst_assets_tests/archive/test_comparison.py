@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hst_assets.archive.comparison import Case, compare, outstanding, withdrawn
-from hst_assets.archive.origins import Refusal, change_origins
+from hst_assets.archive.fetch_history import Refusal, change_fetch_history
 from hst_assets.exposures.ingest import ingest
 from hst_assets_tests.archive.small_archive import SmallArchive
 
@@ -23,7 +23,7 @@ def archive(tmp_path):
 
 @pytest.fixture
 def delivered(archive):
-    archive.deliver()
+    archive.sync_visit()
     archive.asked()
     return archive
 
@@ -107,7 +107,7 @@ def test_only_what_came_from_the_archive_can_be_withdrawn(delivered):
 
 def test_what_was_refused_once_says_nothing_of_a_file_that_stands(delivered):
     now = datetime.now(UTC)
-    with change_origins(delivered.workdir) as origins:
+    with change_fetch_history(delivered.workdir) as origins:
         for each in delivered.products.values():
             origins.refused[each.name] = Refusal(
                 name=each.name,

@@ -21,7 +21,7 @@ from hst_assets.archive import file_fetcher
 from hst_assets.archive.credentials import Token
 from hst_assets.archive.download import Fetched, NotFetched, fetch
 from hst_assets.archive.holdings import Product
-from hst_assets.archive.received import read_receipt, receipt_of
+from hst_assets.archive.receipts import read_receipt, receipt_of
 from hst_assets.failures import (
     AccessRefused,
     BadConfiguration,

@@ -5,12 +5,12 @@ import pytest
 from hst_assets.archive import revalidation
 from hst_assets.archive.comparison import outstanding
 from hst_assets.archive.credentials import Token
-from hst_assets.archive.origins import read_origins
+from hst_assets.archive.fetch_history import read_fetch_history
 from hst_assets.archive.revalidation import is_same, revalidate
 from hst_assets.failures import TransientFailure
 from hst_assets.transfer import Announced
 from hst_assets_tests.archive.small_archive import SmallArchive
-from hst_assets_tests.archive.test_origins import origin
+from hst_assets_tests.archive.test_fetch_history import origin
 
 A, B = "jddd04ghq_flt.fits", "jddd04giq_flt.fits"
 
@@ -20,7 +20,7 @@ def archive(tmp_path):
     with SmallArchive(tmp_path).running() as archive:
         archive.add("jddd04ghq")
         archive.add("jddd04giq")
-        archive.deliver()
+        archive.sync_visit()
         archive.asked()
         archive.archive_settings["recheck_after_days"] = 0
         yield archive
@@ -70,10 +70,10 @@ def test_an_answer_serves_for_its_time(archive):
 
 
 def test_an_answer_is_written_down(archive):
-    before = read_origins(archive.workdir)
+    before = read_fetch_history(archive.workdir)
     archive.change(A, release_mjd=59500.0)
     ask(archive)
-    after = read_origins(archive.workdir)
+    after = read_fetch_history(archive.workdir)
     versions = {each.version for each in after.files.values()}
     assert versions == {each.version for each in archive.listing().products}
     assert before.files.keys() == after.files.keys()
@@ -91,7 +91,7 @@ def test_in_an_outage_few_files_are_asked_for(archive, monkeypatch):
     archive.archive_settings["n_workers"] = 1
     for number in range(2, 8):
         archive.add(f"jddd04g{number}q")
-    archive.deliver()
+    archive.sync_visit()
     asked = []
 
     def nobody(url, **options):
@@ -116,7 +116,7 @@ def test_a_refusal_changes_nothing(archive):
 def test_the_service_that_gave_a_file_is_asked(archive):
     archive.archive_settings["s3"] = True
     archive.add("jddd05ghq")
-    archive.deliver("jddd05")
+    archive.sync_visit("jddd05")
     archive.files.requests.clear()
     ask(archive)
     routes = {request.name[:6]: request.route for request in archive.files.requests}

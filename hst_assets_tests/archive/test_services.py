@@ -371,7 +371,11 @@ def test_no_fault_of_the_second_catalogue_fails_the_query(mast, fault):
 
 def test_recorded_rows_are_read():
     """Rows as MAST wrote them once, in numbers where the columns say text."""
-    from hst_assets.archive.observations import Wanted, observation_from_caom, reason_to_leave_out
+    from hst_assets.archive.observation_rules import (
+        Wanted,
+        observation_from_caom,
+        reason_to_leave_out,
+    )
 
     row = {
         "dataproduct_type": "image",

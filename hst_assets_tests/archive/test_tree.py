@@ -11,7 +11,7 @@ import pytest
 
 from hst_assets.archive import tree as tree_module
 from hst_assets.archive.download import fetch
-from hst_assets.archive.received import receipt_of
+from hst_assets.archive.receipts import receipt_of
 from hst_assets.archive.tree import link_or_copy, path_in_tree
 from hst_assets.exposures.archive_tree import exposures_near
 from hst_assets.exposures.raw import check_raw
@@ -51,7 +51,7 @@ def elsewhere(tmp_path):
 @pytest.fixture
 def filled(archive):
     """The tree has the visit; the next target begins with nothing."""
-    archive.deliver()
+    archive.sync_visit()
     archive.asked()
     archive.workdir = WorkDir(archive.workdir.root, "other")
     return archive
@@ -86,7 +86,7 @@ def test_raw_has_links_to_the_tree(filled):
 
 
 def test_another_target_fetches_nothing(filled):
-    delivery = filled.deliver()
+    delivery = filled.sync_visit()
     assert delivered_names(delivery) == [A, B]
     assert (filled.asked(), sorted(filled.asked("HEAD"))) == ([], [A, B])
     assert filled.in_raw() == filled.as_served(A, B)
@@ -101,21 +101,21 @@ def test_on_another_file_system_raw_has_copies(filled, monkeypatch):
 
     link = os.link
     monkeypatch.setattr(tree_module.os, "link", other_device)
-    filled.deliver()
+    filled.sync_visit()
     assert filled.in_raw() == filled.as_served(A, B)
     assert not (filled.workdir.raw / A).samefile(in_tree(filled))
 
 
 def test_a_tree_on_another_file_system_is_filled_and_raw_has_copies(archive, elsewhere):
     archive.archive_settings["tree"] = str(elsewhere / "tree")
-    assert failures(archive.deliver()) == {}
+    assert failures(archive.sync_visit()) == {}
     kept = {path.name: path.read_bytes() for path in (elsewhere / "tree").rglob("*.fits")}
     assert kept == archive.in_raw() == archive.as_served(A, B)
     check_raw(archive.workdir, full=True)
     assert (archive.workdir.raw / A).stat().st_dev != elsewhere.stat().st_dev
     archive.asked()
     archive.workdir = WorkDir(archive.workdir.root, "other")
-    archive.deliver()
+    archive.sync_visit()
     assert archive.asked() == []
     assert archive.in_raw() == archive.as_served(A, B)
 
@@ -129,9 +129,9 @@ def test_a_copy_that_was_spoilt_is_not_taken(archive, elsewhere, monkeypatch):
     archive.archive_settings["tree"] = str(elsewhere / "tree")
     with monkeypatch.context() as patch:
         patch.setattr(tree_module.shutil, "copyfile", spoilt)
-        assert failures(archive.deliver()) == {A: "TransientFailure", B: "TransientFailure"}
+        assert failures(archive.sync_visit()) == {A: "TransientFailure", B: "TransientFailure"}
     assert archive.in_raw() == {}
-    assert failures(archive.deliver()) == {}
+    assert failures(archive.sync_visit()) == {}
     assert archive.in_raw() == archive.as_served(A, B)
 
 
@@ -146,15 +146,15 @@ def test_a_file_that_another_target_replaces_meanwhile_is_not_mistaken(archive):
     other = SmallArchive(archive.folder)
     other.add("jddd04ghq", salt=1)
     newer = other.content(A)
-    assert failures(archive.deliver(fetcher=fetch_and_be_overtaken)) == {A: "TransientFailure"}
-    assert failures(archive.deliver()) == {}
+    assert failures(archive.sync_visit(fetcher=fetch_and_be_overtaken)) == {A: "TransientFailure"}
+    assert failures(archive.sync_visit()) == {}
     assert archive.in_raw() == archive.as_served(A, B)
 
 
 def test_a_relative_tree_is_taken_from_the_work_directory(archive, monkeypatch):
     monkeypatch.chdir(archive.folder)
     archive.archive_settings["tree"] = "tree"
-    archive.deliver()
+    archive.sync_visit()
     assert path_in_tree(archive.workdir.base / "tree", archive.products[A]).is_file()
     assert archive.in_raw() == archive.as_served(A, B)
 
@@ -174,7 +174,7 @@ def test_a_damaged_file_is_replaced(filled, damage):
         else:
             handle.seek(9000)
             handle.write(b"junk")
-    filled.deliver()
+    filled.sync_visit()
     assert filled.asked() == [A]
     assert path.read_bytes() == filled.content(A)
     assert filled.in_raw() == filled.as_served(A, B)
@@ -182,7 +182,7 @@ def test_a_damaged_file_is_replaced(filled, damage):
 
 def test_a_file_without_receipt_is_looked_at_and_taken(filled):
     receipt_of(in_tree(filled)).unlink()
-    filled.deliver()
+    filled.sync_visit()
     assert filled.asked() == []
     assert filled.in_raw() == filled.as_served(A, B)
 
@@ -201,7 +201,7 @@ def test_a_file_without_receipt_that_is_no_good_is_replaced(filled, fault):
     }[fault]
     path.unlink()
     path.write_bytes(content)
-    delivery = filled.deliver()
+    delivery = filled.sync_visit()
     assert failures(delivery) == {}
     assert filled.asked() == [A]
     assert path.read_bytes() == filled.content(A)
@@ -210,7 +210,7 @@ def test_a_file_without_receipt_that_is_no_good_is_replaced(filled, fault):
 
 def test_a_file_that_the_archive_replaced_meanwhile_is_fetched(filled):
     filled.add("jddd04ghq", salt=1)  # size and release as they were
-    filled.deliver()
+    filled.sync_visit()
     assert filled.asked() == [A]
     assert filled.in_raw() == filled.as_served(A, B)
 
@@ -219,17 +219,17 @@ def test_a_rerelease_replaces_the_file_in_the_tree(filled):
     first = WorkDir(filled.workdir.root, "field").raw / A
     was = first.read_bytes()
     filled.add("jddd04ghq", salt=1, side_pix=60)
-    filled.deliver()
+    filled.sync_visit()
     assert in_tree(filled).read_bytes() == filled.content(A)
     assert filled.in_raw()[A] == filled.content(A)
     assert first.read_bytes() == was  # until its own delivery
 
 
 def test_a_rerelease_that_only_the_etag_tells_is_fetched_into_the_tree(filled):
-    filled.deliver()
+    filled.sync_visit()
     filled.add("jddd04ghq", salt=1)
     filled.archive_settings["recheck_after_days"] = 0
-    filled.deliver()
+    filled.sync_visit()
     assert filled.asked() == [A]
     assert in_tree(filled).read_bytes() == filled.in_raw()[A] == filled.content(A)
 
@@ -238,16 +238,16 @@ def test_a_rerelease_that_fails_leaves_the_tree_as_it_was(filled):
     was = in_tree(filled).read_bytes()
     filled.add("jddd04ghq", salt=1, side_pix=60)
     filled.files.always[A] = "html_full"
-    assert failures(filled.deliver()) == {A: "UnusableInput"}
+    assert failures(filled.sync_visit()) == {A: "UnusableInput"}
     assert in_tree(filled).read_bytes() == was
 
 
 def test_a_wfpc2_pair_lies_side_by_side(archive):
     archive.add("ueee05ijm", "wfpc2")
-    assert failures(archive.deliver("ueee05")) == {}
+    assert failures(archive.sync_visit("ueee05")) == {}
     assert in_tree(archive, C0M).parent == in_tree(archive, C1M).parent
     archive.add("ueee05ijm", "wfpc2", salt=1, release=59500.0)
-    archive.deliver("ueee05")
+    archive.sync_visit("ueee05")
     assert archive.in_raw() == archive.as_served(C0M, C1M)
 
 
@@ -257,9 +257,9 @@ def test_two_targets_at_once_share_one_transfer(archive):
     done = {}
 
     def run(workdir):
-        from hst_assets.archive.delivery import deliver
+        from hst_assets.archive.sync import sync_visit
 
-        done[workdir.target] = deliver(
+        done[workdir.target] = sync_visit(
             workdir, "jddd04", archive.settings(), listing=archive.listing()
         )
 
@@ -277,5 +277,5 @@ def test_two_targets_at_once_share_one_transfer(archive):
 def test_a_tree_that_was_moved_is_believed(filled):
     shutil.move(filled.folder / "tree", filled.folder / "moved")
     filled.archive_settings["tree"] = str(filled.folder / "moved")
-    filled.deliver()
+    filled.sync_visit()
     assert filled.asked() == []

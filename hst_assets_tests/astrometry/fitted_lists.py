@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from hst_assets.astrometry import matching, sources
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.tweakreg_fit import run_tweakreg
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS

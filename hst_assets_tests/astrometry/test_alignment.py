@@ -10,9 +10,9 @@ from astropy.table import QTable
 
 from hst_assets.astrometry import alignment
 from hst_assets.astrometry.alignment import make_aligned_visit, make_target_alignment
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS, read_alignment
 from hst_assets.astrometry.methods import isolated_alignment
-from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.astrometry.reference import stars as reference_stars
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
@@ -273,7 +273,7 @@ def test_the_users_image_is_the_frame_and_stays_as_it_is(campaign, copied, tmp_p
 
 def a_job(workdir, rootname, together):
     name = f"{rootname}_flc.fits"
-    target = Target(workdir.raw / name, rootname, "wfc3_uvis")
+    target = ExposureToAlign(workdir.raw / name, rootname, "wfc3_uvis")
     recipe = Recipe("aligned_exposure", "1", {name: "1"})
     product = workdir.aligned(name)
     return alignment._Job(
@@ -301,7 +301,10 @@ def test_only_the_epoch_of_what_is_missing_is_aligned_again(tmp_path, monkeypatc
     def fail(_settings, _workdir, targets, *_):
         asked.extend(target.rootname for target in targets)
         failure = ToolFailed("it hung")
-        return {target.rootname: Outcome((), "FAIL", "none", failure=failure) for target in targets}
+        return {
+            target.rootname: AlignmentResult((), "FAIL", "none", failure=failure)
+            for target in targets
+        }
 
     monkeypatch.setattr(alignment, "correct", lambda targets, *_, **__: (targets, {}))
     monkeypatch.setattr(alignment, "_outcomes", fail)

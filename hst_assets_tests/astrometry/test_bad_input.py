@@ -10,9 +10,9 @@ from astropy.io import fits
 
 from hst_assets.astrometry.absolute.stars import star_table
 from hst_assets.astrometry.alignment import make_aligned_visit
+from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.astrometry.methods.registry import METHODS
-from hst_assets.astrometry.outcome import Target
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, MachineSettings, Settings
@@ -82,7 +82,7 @@ def matrix(request, lone, tmp_path_factory):
     for number, name in enumerate(SPOILERS):
         rootname = f"isim{number:02d}x0q"
         raw = spoilt(name, lone.raw, folder / f"{rootname}_flc.fits")
-        targets.append(Target(raw, rootname, "wfc3_uvis"))
+        targets.append(ExposureToAlign(raw, rootname, "wfc3_uvis"))
     (folder / "scratch").mkdir()
     outcomes = METHODS[request.param].load()(
         targets,
@@ -142,7 +142,7 @@ def test_wfpc2_without_its_quality_file_is_refused(tmp_path):
     true = truth.positions(raw.name[:9])
     true["ra", "dec"].write(tmp_path / "true.ecsv", format="ascii.ecsv")
     (outcome,) = METHODS["tweakreg"].load()(
-        [Target(raw, raw.name[:9], "wfpc2")],
+        [ExposureToAlign(raw, raw.name[:9], "wfpc2")],
         tmp_path / "true.ecsv",
         settings=Settings(),
         workdir=WorkDir(tmp_path, "field").create(),

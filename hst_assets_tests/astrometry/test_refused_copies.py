@@ -5,7 +5,7 @@ from astropy.table import Table
 
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
-from hst_assets.exposures.companions import quality_file
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.table import make_visit_table
 from hst_assets.settings import AlignmentSettings, Settings
 from hst_assets.simulate.campaign import simulate_campaign

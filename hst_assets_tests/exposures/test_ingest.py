@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.exposures import ingest as ingest_module
-from hst_assets.exposures.companions import quality_file
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.ingest import fits_files_in, ingest
 from hst_assets.exposures.raw import check_raw, raw_ledger
 from hst_assets.failures import BadConfiguration

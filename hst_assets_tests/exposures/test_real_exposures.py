@@ -6,7 +6,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from hst_assets.exposures.companions import quality_file
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.footprint import parse_footprint, signed_distance_arcsec
 from hst_assets.exposures.header import read_exposure
 from hst_assets.exposures.ingest import ingest

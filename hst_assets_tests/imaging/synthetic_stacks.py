@@ -10,8 +10,8 @@ import numpy as np
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
+from hst_assets.imaging.drizzle_index import write_index
 from hst_assets.imaging.frames import Frame
-from hst_assets.imaging.index import write_index
 from hst_assets.imaging.plan import STAGE
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir

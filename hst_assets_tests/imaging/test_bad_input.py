@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError, UnusableInput
-from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest, drizzle_many
+from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import covering_frame
 from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.simulate.truth import CampaignTruth

@@ -86,12 +86,12 @@ def test_wfpc2_is_masked_on_the_chip_that_sees_the_box(tmp_path: Path) -> None:
 def test_who_could_not_help_to_fill_the_box_is_told(
     campaign: CampaignTruth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hst_assets.imaging import astrodrizzle_task
+    from hst_assets.imaging.astrodrizzle import drizzle_task
 
     copies = [Path(shutil.copy(path, tmp_path)) for path in campaign.science_files()[:2]]
     box = BoxMask(150.1, 2.2, 5, (copies[0].name,))
-    monkeypatch.setattr(astrodrizzle_task, "flag_cosmic_rays", lambda *_: ["it could not help"])
-    _, unread = astrodrizzle_task._boxed(copies, box, DETECTORS["wfc3_uvis"], {})
+    monkeypatch.setattr(drizzle_task, "flag_cosmic_rays", lambda *_: ["it could not help"])
+    _, unread = drizzle_task._boxed(copies, box, DETECTORS["wfc3_uvis"], {})
     assert unread == ["it could not help"]
 
 

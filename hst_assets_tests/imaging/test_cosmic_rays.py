@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS, Detector
-from hst_assets.exposures.companions import quality_file
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.imaging import cosmic_rays as module
 from hst_assets.imaging.cosmic_rays import (
     FLAG,

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.imaging.astrodrizzle import DrizzleReport, DrizzleRequest, drizzle_many
+from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
 from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.workdir import WorkDir

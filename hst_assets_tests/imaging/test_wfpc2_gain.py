@@ -12,7 +12,7 @@ from drizzlepac import wfpc2Data
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.astrodrizzle import drizzle
+from hst_assets.imaging.astrodrizzle.run import drizzle
 from hst_assets.imaging.frames import Frame, covering_frame
 from hst_assets.imaging.wfpc2_gain import gain_of, in_force
 from hst_assets.settings import DrizzleSettings

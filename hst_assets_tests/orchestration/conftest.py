@@ -13,8 +13,8 @@ import pytest
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.failures import UnusableInput
 from hst_assets.orchestration.build import build_defs
+from hst_assets.orchestration.input_versions import raw_visits
 from hst_assets.orchestration.io_managers import product_path
-from hst_assets.orchestration.pending import raw_visits
 from hst_assets.provenance import Recipe, Result, make, read_record, sha256_of_file
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir, write_atomically
@@ -155,7 +155,7 @@ def _science(campaign):
             "epoch_drizzles", ["aligned_exposures"]
         ),
         "hst_assets.imaging.drizzling.make_stacks": stacks,
-        "hst_assets.imaging.differences.make_differences": differences,
+        "hst_assets.imaging.differences.batch.make_differences": differences,
     }
 
 

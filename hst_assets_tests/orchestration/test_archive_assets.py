@@ -8,10 +8,10 @@ from hst_assets.archive.holdings import Listing
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.archive_report import reported_listing
 from hst_assets.orchestration.checks import CHECKS
-from hst_assets.orchestration.delivering import now_and_then
+from hst_assets.orchestration.fetch_visit import now_and_then
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Fetching, as_dagster_failure
-from hst_assets.orchestration.walk import walk
+from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
 from hst_assets_tests.stand_ins.holdings import now_mjd
 
@@ -38,7 +38,7 @@ def metadata_of(instance, asset):
 
 
 def test_a_walk_begins_with_the_archive_and_fetches(archive, defs, instance, target):
-    outcomes = list(walk(defs, instance, target))
+    outcomes = list(run_target(defs, instance, target))
     assert [(o.level, o.partition) for o in outcomes[:3]] == [
         ("target_archive", "sn1"),
         ("visit_exposures", "sn1/jaaa01"),
@@ -53,31 +53,31 @@ def test_a_walk_begins_with_the_archive_and_fetches(archive, defs, instance, tar
 
 
 def test_a_second_walk_fetches_and_makes_nothing(archive, defs, instance, campaign, target):
-    list(walk(defs, instance, target))
+    list(run_target(defs, instance, target))
     fetched = archive.mast.count("download.*")
     campaign.ran.clear()
-    list(walk(defs, instance, target))
+    list(run_target(defs, instance, target))
     assert campaign.ran == []
     assert archive.mast.count("download.*") == fetched
 
 
 def test_a_local_target_asks_nobody(archive, defs, instance, campaign):
     campaign.add_exposure("sn1", "iaaa01")
-    outcomes = list(walk(defs, instance, campaign.workdir("sn1")))
+    outcomes = list(run_target(defs, instance, campaign.workdir("sn1")))
     assert outcomes[0].level == "visit_exposures"
     assert archive.mast.count() == 0
 
 
 def test_the_archive_of_a_local_target_is_refused_when_named(archive, defs, instance, campaign):
     campaign.add_exposure("sn1", "iaaa01")
-    (outcome,) = walk(defs, instance, campaign.workdir("sn1"), assets=["archive_exposures"])
+    (outcome,) = run_target(defs, instance, campaign.workdir("sn1"), assets=["archive_exposures"])
     assert outcome.kinds == {BadConfiguration.__name__}
     assert "target add sn1" in outcome.failures[0]
 
 
 def test_the_listing_is_told_by_numbers(archive, defs, instance, target):
     archive.add_visit("sn1", "jaaa03", data_rights="EXCLUSIVE_ACCESS")
-    list(walk(defs, instance, target, assets=["archive_exposures"]))
+    list(run_target(defs, instance, target, assets=["archive_exposures"]))
     metadata = metadata_of(instance, "archive_exposures")
     assert metadata["n_visits"].value == 2
     assert metadata["n_outstanding"].value == 2
@@ -88,13 +88,13 @@ def test_the_listing_is_told_by_numbers(archive, defs, instance, target):
 
 
 def test_the_listing_registers_its_visits(archive, defs, instance, target):
-    list(walk(defs, instance, target, assets=["archive_exposures"]))
+    list(run_target(defs, instance, target, assets=["archive_exposures"]))
     assert [key.visit for key in visits_of(instance, "sn1")] == ["jaaa01", "jaaa02"]
 
 
 def test_the_version_of_the_listing_is_that_of_its_products(archive, defs, instance, target):
     def version():
-        list(walk(defs, instance, target, assets=["archive_exposures"]))
+        list(run_target(defs, instance, target, assets=["archive_exposures"]))
         record = instance.get_latest_data_version_record(
             dg.AssetKey("archive_exposures"), partition_key="sn1"
         )
@@ -108,7 +108,7 @@ def test_the_version_of_the_listing_is_that_of_its_products(archive, defs, insta
 
 def test_a_difference_between_the_catalogues_is_a_remark(archive, defs, instance, target):
     archive.mast.inject("missions.search", "empty", times=None)
-    (outcome,) = walk(defs, instance, target, assets=["archive_exposures"])
+    (outcome,) = run_target(defs, instance, target, assets=["archive_exposures"])
     assert not outcome.failures
     assert any("jaaa01" in text or "second" in text for text in outcome.warnings)
 
@@ -123,7 +123,7 @@ def test_many_differences_between_the_catalogues_are_told_briefly(target):
 
 
 def test_a_delivery_is_told_by_numbers(archive, defs, instance, target):
-    list(walk(defs, instance, target))
+    list(run_target(defs, instance, target))
     metadata = metadata_of(instance, "raw_exposures")
     assert metadata["n_fetched"].value == 1
     assert metadata["n_failed"].value == 0
@@ -133,17 +133,17 @@ def test_a_delivery_is_told_by_numbers(archive, defs, instance, target):
 
 def test_an_archive_without_anything_is_told(archive, defs, instance):
     workdir = archive.add_target("sn1")
-    (outcome,) = walk(defs, instance, workdir)
+    (outcome,) = run_target(defs, instance, workdir)
     assert not outcome.failures
     assert outcome.kinds == {"NothingFound"}
     assert any("no exposure" in text for text in outcome.warnings)
 
 
 def test_without_the_archive_the_walk_goes_on_with_what_is_there(archive, defs, instance, target):
-    list(walk(defs, instance, target))
+    list(run_target(defs, instance, target))
     archive.add_visit("sn1", "jaaa03")
     with archive.mast.down():
-        outcomes = by_partition(walk(defs, instance, target))
+        outcomes = by_partition(run_target(defs, instance, target))
     lost = outcomes.pop(("target_archive", "sn1"))
     assert lost.kinds == {TransientFailure.__name__}
     assert not any(outcome.failures for outcome in outcomes.values())
@@ -153,15 +153,15 @@ def test_without_the_archive_the_walk_goes_on_with_what_is_there(archive, defs, 
 
 def test_without_archive_and_exposures_the_walk_ends(archive, defs, instance, target):
     with archive.mast.down():
-        (outcome,) = walk(defs, instance, target)
+        (outcome,) = run_target(defs, instance, target)
     assert outcome.kinds == {TransientFailure.__name__}
 
 
 def test_offline_nothing_is_asked(archive, defs, instance, target):
-    list(walk(defs, instance, target))
+    list(run_target(defs, instance, target))
     asked = archive.mast.count()
     archive.add_visit("sn1", "jaaa03")
-    outcomes = by_partition(walk(defs, instance, target, offline=True))
+    outcomes = by_partition(run_target(defs, instance, target, offline=True))
     assert archive.mast.count() == asked
     assert ("visit_exposures", "sn1/jaaa02") in outcomes
     assert not any(outcome.failures for outcome in outcomes.values())
@@ -170,35 +170,35 @@ def test_offline_nothing_is_asked(archive, defs, instance, target):
 def test_a_file_that_does_not_come_is_an_error_and_the_rest_stands(archive, defs, instance, target):
     archive.add_visit("sn1", "jaaa02", n_exposures=2)
     archive.mast.files.always["jaaa02abq_flc.fits"] = "503"
-    outcome = by_partition(walk(defs, instance, target))["visit_exposures", "sn1/jaaa02"]
+    outcome = by_partition(run_target(defs, instance, target))["visit_exposures", "sn1/jaaa02"]
     assert not outcome.failures
     assert "exposure_table" in outcome.made
     assert len(outcome.undelivered) == 1
     assert "jaaa02abq_flc.fits" in outcome.undelivered[0]
     archive.mast.heal()
-    again = by_partition(walk(defs, instance, target))["visit_exposures", "sn1/jaaa02"]
+    again = by_partition(run_target(defs, instance, target))["visit_exposures", "sn1/jaaa02"]
     assert again.undelivered == ()
     assert "raw_exposures" in again.made
 
 
 def test_a_visit_of_which_nothing_comes_fails_and_costs_itself(archive, defs, instance, target):
     archive.mast.files.always["jaaa02aaq_flc.fits"] = "503"
-    outcomes = by_partition(walk(defs, instance, target))
+    outcomes = by_partition(run_target(defs, instance, target))
     assert outcomes["visit_exposures", "sn1/jaaa02"].kinds == {TransientFailure.__name__}
     assert "epoch_drizzles" in outcomes["visit_images", "sn1/jaaa01"].made
     assert ("visit_images", "sn1/jaaa02") not in outcomes
 
 
 def test_visits_of_another_question_are_left_alone(archive, defs, instance, target):
-    list(walk(defs, instance, target, assets=["archive_exposures"]))
+    list(run_target(defs, instance, target, assets=["archive_exposures"]))
     archive.holdings.hide("jaaa02")
-    outcomes = by_partition(walk(defs, instance, target))
+    outcomes = by_partition(run_target(defs, instance, target))
     assert ("visit_exposures", "sn1/jaaa02") not in outcomes
 
 
 def test_an_unknown_visit_of_the_archive_is_refused(archive, defs, instance, target):
     with pytest.raises(BadConfiguration, match="no visit jaaa09"):
-        list(walk(defs, instance, target, visits=["jaaa09"]))
+        list(run_target(defs, instance, target, visits=["jaaa09"]))
 
 
 def test_exclusive_data_needs_a_token_which_no_record_holds(archive, defs, instance, monkeypatch):
@@ -207,10 +207,10 @@ def test_exclusive_data_needs_a_token_which_no_record_holds(archive, defs, insta
         "sn1", "jaaa01", data_rights="EXCLUSIVE_ACCESS", release_mjd=now_mjd() + 100.0
     )
     archive.mast.files.tokens.add(TOKEN)
-    refused = by_partition(walk(defs, instance, workdir))["visit_exposures", "sn1/jaaa01"]
+    refused = by_partition(run_target(defs, instance, workdir))["visit_exposures", "sn1/jaaa01"]
     assert refused.kinds == {"AccessRefused"}
     monkeypatch.setenv("MAST_API_TOKEN", TOKEN)
-    outcomes = by_partition(walk(defs, instance, workdir))
+    outcomes = by_partition(run_target(defs, instance, workdir))
     assert "raw_exposures" in outcomes["visit_exposures", "sn1/jaaa01"].made
     recorded = [
         repr(instance.all_logs(run.run_id)) + repr(run.run_config) + repr(run.tags)
@@ -221,14 +221,14 @@ def test_exclusive_data_needs_a_token_which_no_record_holds(archive, defs, insta
 
 
 def test_a_run_goes_by_the_last_listing_where_the_archive_is_out(archive, daemon, defs, target):
-    list(walk(defs, daemon.instance, target))
+    list(run_target(defs, daemon.instance, target))
     write_settings(target, {"selection": {"keep_short": True}})
     with archive.mast.down():
         assert daemon.run("visit_exposures", "sn1/jaaa01").success
 
 
 def test_offline_is_a_field_of_the_runs_configuration(archive, defs, instance, target):
-    list(walk(defs, instance, target))
+    list(run_target(defs, instance, target))
     asked = archive.mast.count()
     result = defs.resolve_job_def("visit_exposures").execute_in_process(
         partition_key="sn1/jaaa01",
@@ -281,7 +281,7 @@ def test_a_run_that_is_cancelled_is_not_tried_again(daemon, instance, target, mo
         instance.report_run_canceling(run)  # as the web UI does, before it sends a signal
         raise signal
 
-    monkeypatch.setattr("hst_assets.archive.delivery.deliver", cancelled)
+    monkeypatch.setattr("hst_assets.archive.sync.sync_visit", cancelled)
     register(instance, "sn1", ["jaaa01"])
     assert not daemon.run("visit_exposures", "sn1/jaaa01").success
     assert retries(instance) == 0

@@ -10,7 +10,7 @@ from hst_assets.orchestration import archive_sensor
 from hst_assets.orchestration.archive_cursor import LOOK_BACK_DAYS
 from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import TARGET, VISIT, register
-from hst_assets.orchestration.walk import walk
+from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
 from hst_assets_tests.stand_ins.holdings import now_mjd
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
@@ -87,7 +87,7 @@ def test_what_was_fetched_alone_is_news_for_the_sensor_on_raw(
     assert daemon.run("visit_exposures", key).success
     assert daemon.tick("visit_exposures") == []
     archive.add_visit("sn1", "jaaa01", n_exposures=2)
-    (walked,) = walk(defs, instance, campaign.workdir("sn1"), assets=["raw_exposures"])
+    (walked,) = run_target(defs, instance, campaign.workdir("sn1"), assets=["raw_exposures"])
     assert walked.made == ("raw_exposures",)
     assert daemon.tick("visit_exposures") == [key]  # the table is that of the run before
 
@@ -355,7 +355,7 @@ def test_what_a_walk_has_delivered_is_not_requested(archive, daemon, defs, insta
     workdir = archive.add_target("sn1")
     register(instance, "sn1", ["jaaa01"])
     archive.add_visit("sn1", "jaaa01")
-    list(walk(defs, instance, workdir, assets=["raw_exposures", "exposure_table"]))
+    list(run_target(defs, instance, workdir, assets=["raw_exposures", "exposure_table"]))
     assert daemon.tick_archive() == []
     archive.add_visit("sn1", "jaaa02")
     assert daemon.tick_archive() == ["sn1/jaaa02"]

@@ -8,8 +8,8 @@ import pytest
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.build import build_defs
-from hst_assets.orchestration.delivering import TRY_AGAIN
 from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, executor_from_environment
+from hst_assets.orchestration.fetch_visit import TRY_AGAIN
 from hst_assets.orchestration.jobs import LEVELS, LEVELS_FROM_RAW
 
 PROJECT = Path(__file__).parents[2]

@@ -3,8 +3,8 @@
 import dagster as dg
 import pytest
 
+from hst_assets.orchestration.run_target import run_target
 from hst_assets.orchestration.targets import retire_target
-from hst_assets.orchestration.walk import walk
 from hst_assets.settings import write_settings
 
 
@@ -37,7 +37,7 @@ def test_a_visit_that_was_not_delivered_is_tried_again(archive, daemon, defs):
     archive.add_visit("sn1", "jaaa01")
     archive.add_visit("sn1", "jaaa02")
     archive.mast.files.always["jaaa02aaq_flc.fits"] = "503"
-    list(walk(defs, daemon.instance, workdir))
+    list(run_target(defs, daemon.instance, workdir))
     archive.mast.heal()
     assert daemon.night("nightly_visit_exposures") == ["sn1/jaaa02"]
     assert daemon.run("visit_exposures", "sn1/jaaa02").success
@@ -63,7 +63,7 @@ def test_a_visit_with_a_part_missing_is_tried_again(archive, daemon, defs):
     workdir = archive.add_target("sn1")
     archive.add_visit("sn1", "jaaa01", n_exposures=2)
     archive.mast.files.always["jaaa01abq_flc.fits"] = "503"
-    list(walk(defs, daemon.instance, workdir))
+    list(run_target(defs, daemon.instance, workdir))
     assert daemon.night("nightly_visit_exposures") == ["sn1/jaaa01"]
 
 

@@ -3,7 +3,7 @@ from dagster import AssetKey, DagsterRunStatus
 
 from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import TARGET, VISIT
-from hst_assets.orchestration.walk import walk
+from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
 
 
@@ -135,5 +135,5 @@ def test_a_nightly_sweep_tries_again_what_has_no_product(campaign, defs, instanc
     campaign.add_exposure("sn1", "iaaa01")
     campaign.add_exposure("sn1", "iaaa02")
     campaign.broken.add(("aligned_exposures", "sn1/iaaa02"))
-    list(walk(defs, instance, campaign.workdir("sn1")))
+    list(run_target(defs, instance, campaign.workdir("sn1")))
     assert daemon.night("nightly_visit_images") == ["sn1/iaaa02"]

@@ -9,7 +9,7 @@ from dagster._core.loader import LoadingContextForTest
 
 from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import TARGET, VISIT, register
-from hst_assets.orchestration.walk import walk
+from hst_assets.orchestration.run_target import run_target
 
 TARGETS = ("sn1", "sn2", "sn3")
 VISITS = tuple(f"iaaa0{n}" for n in range(1, 6))
@@ -63,7 +63,7 @@ def complete(campaign, defs, instance):
             campaign.add_exposure(target, visit)
         register(instance, target, VISITS)
     for target in TARGETS:
-        list(walk(defs, instance, campaign.workdir(target)))
+        list(run_target(defs, instance, campaign.workdir(target)))
     # Gathers of the targets walked first have since seen other targets' visits appear.
     _materialize_stale_until_fresh(defs, instance)
     campaign.ran.clear()

@@ -14,6 +14,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.partitions import TARGET, visits_of
+from hst_assets.orchestration.run_target import run_target
 from hst_assets.orchestration.runs import PROCESS_TAG
 from hst_assets.orchestration.targets import (
     active_targets,
@@ -22,7 +23,6 @@ from hst_assets.orchestration.targets import (
     list_targets,
     retire_target,
 )
-from hst_assets.orchestration.walk import walk
 from hst_assets.settings import load_settings
 
 
@@ -154,14 +154,14 @@ def test_a_run_that_died_with_its_process_does_not_hold_up_retiring(local, defs,
 
 def test_a_retired_target_can_still_be_walked(local, defs, instance):
     retire_target(instance, local)
-    assert not any(outcome.failures for outcome in walk(defs, instance, local))
+    assert not any(outcome.failures for outcome in run_target(defs, instance, local))
 
 
 def test_the_list_says_how_targets_stand(archive, campaign, defs, instance):
     followed = archive.add_target("sn1")
     archive.add_visit("sn1", "jaaa01")
     archive.add_visit("sn1", "jaaa02")
-    list(walk(defs, instance, followed, assets=["archive_exposures"]))
+    list(run_target(defs, instance, followed, assets=["archive_exposures"]))
     campaign.add_exposure("sn2", "iaaa01")
     retire_target(instance, campaign.workdir("sn2"))
     started(defs, instance, "sn1/jaaa01")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hst_assets.orchestration.checks import CHECKS
 from hst_assets.orchestration.jobs import LEVELS, overall
-from hst_assets.orchestration.walk import walk
+from hst_assets.orchestration.run_target import run_target
 
 PROJECT = Path(__file__).parents[2]
 
@@ -48,7 +48,7 @@ def ask(campaign, defs, instance, home):
     picture.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (64, 64), 128).save(picture)
     campaign.facts |= {"previews": ["workspace/picture.png"], "log": "logs/x.log"}
-    list(walk(defs, instance, workdir))
+    list(run_target(defs, instance, workdir))
     port = _free_port()
     server = subprocess.Popen(
         [

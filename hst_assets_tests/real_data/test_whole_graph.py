@@ -10,7 +10,7 @@ from astropy.table import QTable
 
 from hst_assets.exposures.ingest import ingest
 from hst_assets.orchestration.build import build_defs
-from hst_assets.orchestration.walk import walk
+from hst_assets.orchestration.run_target import run_target
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
@@ -36,7 +36,7 @@ def through_the_graph(tmp_path):
         write_settings(workdir, settings or {})
         before = {path.name: sha256_of_file(path) for path in workdir.raw.glob("*.fits")}
         with dg.DagsterInstance.ephemeral() as instance:
-            outcomes = list(walk(build_defs(root=str(tmp_path)), instance, workdir))
+            outcomes = list(run_target(build_defs(root=str(tmp_path)), instance, workdir))
         after = {path.name: sha256_of_file(path) for path in workdir.raw.glob("*.fits")}
         assert after == before, "raw/ was touched"
         return workdir, outcomes

@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.time import Time
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.exposures.companions import companion_of
+from hst_assets.exposures.dq_files import companion_of
 from hst_assets.exposures.footprint import parse_footprint, signed_distance_arcsec
 from hst_assets.exposures.header import read_exposure
 from hst_assets.exposures.verification import verify_exposure

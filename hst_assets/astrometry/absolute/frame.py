@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.absolute.stars import julian_year, stars_at
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.measurement import remaining_tilt
 from hst_assets.astrometry.methods.catalog import align
-from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -57,14 +57,14 @@ class Tie:
 
 
 def tie_anchor(
-    anchor: Target,
+    anchor: ExposureToAlign,
     catalogue: str,
     *,
     settings: Settings,
     workdir: WorkDir,
     scratch: Path,
     stage: str,
-) -> tuple[Tie, Outcome]:
+) -> tuple[Tie, AlignmentResult]:
     """Bring the anchor of a reference onto the absolute catalogue.
 
     Only a fit that passes makes the frame absolute; a compromised one would compromise all that
@@ -72,7 +72,7 @@ def tie_anchor(
 
     Parameters
     ----------
-    anchor : Target
+    anchor : ExposureToAlign
         The exposure.
     catalogue : str
         Name of the catalogue in ``workspace/absolute_catalog.ecsv``.
@@ -83,7 +83,7 @@ def tie_anchor(
     -------
     tie : Tie
         What follows for the frame.
-    outcome : Outcome
+    outcome : AlignmentResult
         The anchor's: with the catalogue's WCS if the tie is absolute.
     """
     (outcome,) = align(

@@ -24,13 +24,13 @@ import numpy as np
 from astropy.io import fits
 
 from hst_assets.astrometry import sources
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
 from hst_assets.astrometry.distortion.reference_files import (
     VARIABLES,
     ReferenceFile,
     ReferenceFiles,
     reference_name,
 )
-from hst_assets.astrometry.outcome import Outcome, Target, untouched
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.frames import opened
 from hst_assets.isolation import Call, run_many_isolated
@@ -174,19 +174,19 @@ def _plan(raw: Path, how: str, files: ReferenceFiles) -> Correction:
 
 
 def correct(
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     corrections: Mapping[str, Correction],
     *,
     settings: Settings,
     workdir: WorkDir,
     scratch: Path,
     stage: str,
-) -> tuple[list[Target], dict[str, Outcome]]:
+) -> tuple[list[ExposureToAlign], dict[str, AlignmentResult]]:
     """Give a distortion to the exposures that need one, before any alignment.
 
     Parameters
     ----------
-    targets : sequence of Target
+    targets : sequence of ExposureToAlign
         What is to be aligned.
     corrections : mapping
         Of `plan_corrections`, by file name.
@@ -197,7 +197,7 @@ def correct(
 
     Returns
     -------
-    ready : list of Target
+    ready : list of ExposureToAlign
         The targets, in order; those that were updated have `raw` in `scratch`, under the same
         name. Those that could not be are left out.
     outcomes : dict
@@ -206,8 +206,8 @@ def correct(
     """
     due = [target for target in targets if corrections[target.raw.name].files]
     updated = _update(due, corrections, settings, workdir, scratch, stage)
-    ready: list[Target] = []
-    outcomes: dict[str, Outcome] = {}
+    ready: list[ExposureToAlign] = []
+    outcomes: dict[str, AlignmentResult] = {}
     for target in targets:
         answer = updated.get(target.rootname, corrections[target.raw.name].failure)
         if isinstance(answer, HstAssetsError):
@@ -217,7 +217,7 @@ def correct(
     return ready, outcomes
 
 
-def _failed(target: Target, error: HstAssetsError, scratch: Path) -> Outcome:
+def _failed(target: ExposureToAlign, error: HstAssetsError, scratch: Path) -> AlignmentResult:
     """FAIL with the WCS it came with; not for good where it is not the exposure's fault."""
     logger.warning("%s: its WCS was not updated: %s", target.rootname, error)
     reason = f"its WCS has to be computed from reference files, and could not be: {error}"
@@ -227,7 +227,7 @@ def _failed(target: Target, error: HstAssetsError, scratch: Path) -> Outcome:
 
 
 def _update(
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     corrections: Mapping[str, Correction],
     settings: Settings,
     workdir: WorkDir,

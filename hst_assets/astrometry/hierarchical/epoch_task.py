@@ -23,7 +23,7 @@ import tweakwcs.linearfit  # noqa: F401
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
-from hst_assets.astrometry.field import Field, exposure_stars, read_field
+from hst_assets.astrometry.exposure_field import Field, exposure_stars, read_field
 from hst_assets.astrometry.gate import chance_probability
 from hst_assets.astrometry.hierarchical.epoch_fit import as_exposure, fit_epoch, motion_between
 from hst_assets.astrometry.hierarchical.visit_wcs import restore_solution

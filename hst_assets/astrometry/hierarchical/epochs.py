@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.hierarchical.visit_wcs import common_solution
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn
-from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.header import read_exposure
 from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
-from hst_assets.imaging.astrodrizzle import CODE_VERSION as DRIZZLE_CODE_VERSION
-from hst_assets.imaging.astrodrizzle import DrizzleRequest, drizzle_many
+from hst_assets.imaging.astrodrizzle.run import CODE_VERSION as DRIZZLE_CODE_VERSION
+from hst_assets.imaging.astrodrizzle.run import DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import (
     covering_frame,
     exposure_outlines,
@@ -54,7 +54,7 @@ class _Epoch:
     visit: str
     band: str
     detector_key: str
-    targets: tuple[Target, ...]
+    targets: tuple[ExposureToAlign, ...]
 
     @property
     def label(self) -> str:
@@ -84,26 +84,26 @@ class _Solution:
 
 
 def align_hierarchically(
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     onto: Onto,
     *,
     settings: Settings,
     workdir: WorkDir,
     scratch: Path,
     stage: str,
-) -> list[Outcome]:
+) -> list[AlignmentResult]:
     """Align the exposures of a visit, their drizzled epochs first.
 
     Parameters
     ----------
-    targets : sequence of Target
+    targets : sequence of ExposureToAlign
         All exposures of the visit that are to be aligned.
     onto, settings, workdir, scratch, stage
         See `hst_assets.astrometry.methods.ladder.align_in_turn`, which aligns the exposures.
 
     Returns
     -------
-    list of Outcome
+    list of AlignmentResult
         One a target, in order. Shift and rotation of an exposure are from the archive's WCS. One
         that keeps its epoch's WCS is COMPROMISED, has the method `METHOD`, and the numbers are
         those of the epoch's fit.
@@ -137,9 +137,9 @@ def align_hierarchically(
     ]
 
 
-def _epochs(targets: Sequence[Target]) -> list[_Epoch]:
+def _epochs(targets: Sequence[ExposureToAlign]) -> list[_Epoch]:
     """Groups of at least two whole exposures; a single one would gain nothing."""
-    groups: dict[tuple[str, str, str], list[Target]] = {}
+    groups: dict[tuple[str, str, str], list[ExposureToAlign]] = {}
     for target in targets:
         try:
             exposure = read_exposure(target.raw)
@@ -181,7 +181,7 @@ class _Run:
         )
 
     def _each(
-        self, task: str, targets: Sequence[Target], arguments: Sequence[Mapping[str, Any]]
+        self, task: str, targets: Sequence[ExposureToAlign], arguments: Sequence[Mapping[str, Any]]
     ) -> list[Any]:
         """Run a task that copies an exposure, on each."""
         calls = []
@@ -280,7 +280,7 @@ class _Run:
 
     def moved(
         self, epochs: Sequence[_Epoch], solutions: Sequence[_Solution]
-    ) -> dict[str, Target | HstAssetsError]:
+    ) -> dict[str, ExposureToAlign | HstAssetsError]:
         """By rootname, the exposures of believed epochs moved as these were, or why not."""
         due = [
             (target, {key: solution.answer[key] for key in ("before", "after")})
@@ -299,8 +299,8 @@ class _Run:
 
     def settled(
         self,
-        starts: Sequence[Target],
-        outcomes: Sequence[Outcome],
+        starts: Sequence[ExposureToAlign],
+        outcomes: Sequence[AlignmentResult],
         solutions: Mapping[str, _Solution],
     ) -> dict[str, Any]:
         """By rootname, exposures whose own fit failed and whose epoch's did not: see the task."""
@@ -331,11 +331,11 @@ def _solution(answer: Any) -> _Solution:
     return _Solution(said, None if own_fault else answer)
 
 
-def _failed(outcome: Outcome) -> bool:
+def _failed(outcome: AlignmentResult) -> bool:
     return outcome.status == "FAIL" and outcome.failure is None and bool(outcome.files)
 
 
-def _outcome(outcome: Outcome, solution: _Solution | None, settled: Any) -> Outcome:
+def _outcome(outcome: AlignmentResult, solution: _Solution | None, settled: Any) -> AlignmentResult:
     """The outcome on one exposure, by its own fit or by its epoch's."""
     if solution is None:
         return outcome

@@ -19,7 +19,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import sources
-from hst_assets.astrometry.field import Field, exposure_stars, read_field, star_fwhm_pix
+from hst_assets.astrometry.exposure_field import Field, exposure_stars, read_field, star_fwhm_pix
 from hst_assets.astrometry.gate import FitNumbers, Verdict, judge
 from hst_assets.astrometry.measurement import measure
 from hst_assets.astrometry.methods.fit import Fit, FitTool

@@ -17,7 +17,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit, same_wcs
 from hst_assets.astrometry.methods.linear_fit import fit_linear
 from hst_assets.failures import UnusableInput

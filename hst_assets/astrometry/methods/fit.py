@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 from hst_assets.settings import AlignmentSettings
 
 __all__ = ["Fit", "FitTool", "same_wcs"]

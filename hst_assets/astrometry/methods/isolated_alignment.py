@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
 from hst_assets.astrometry.gate import FitNumbers
-from hst_assets.astrometry.outcome import Outcome, Target, untouched
 from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import Settings
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def align_isolated(
     task: str,
     method: str,
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     catalogue: Path,
     *,
     settings: Settings,
@@ -31,7 +31,7 @@ def align_isolated(
     scratch: Path,
     stage: str,
     arguments: Mapping[str, Any] | None = None,
-) -> list[Outcome]:
+) -> list[AlignmentResult]:
     """Run a method's task on exposures, as many at a time as the machine allows.
 
     Parameters
@@ -72,14 +72,14 @@ def align_isolated(
     ]
 
 
-def _outcome(target: Target, answer: Any, method: str, scratch: Path) -> Outcome:
+def _outcome(target: ExposureToAlign, answer: Any, method: str, scratch: Path) -> AlignmentResult:
     if isinstance(answer, HstAssetsError):
         logger.warning("%s was not aligned: %s", target.rootname, answer)
         outcome = untouched(target, scratch, status="FAIL", method=method, reason=answer.what)
         own_fault = isinstance(answer, UnusableInput) or not outcome.files
         return outcome if own_fault else replace(outcome, failure=answer)
     numbers, matches = answer["numbers"], answer["matches"]
-    return Outcome(
+    return AlignmentResult(
         files=tuple(Path(path) for path in answer["files"]),
         status=answer["status"],
         method=method,

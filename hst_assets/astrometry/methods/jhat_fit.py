@@ -27,7 +27,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit
 from hst_assets.astrometry.methods.linear_terms import move_linear_terms
 from hst_assets.astrometry.methods.tool_run import inside, numerics_refused

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
 from hst_assets.astrometry.methods.registry import Method, methods_named
-from hst_assets.astrometry.outcome import Outcome, Target, untouched
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -45,19 +45,19 @@ class Onto:
 
 
 def align_in_turn(
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     onto: Onto,
     *,
     settings: Settings,
     workdir: WorkDir,
     scratch: Path,
     stage: str,
-) -> list[Outcome]:
+) -> list[AlignmentResult]:
     """Align exposures with the methods of ``alignment.align_with``, one after the other.
 
     Parameters
     ----------
-    targets : sequence of Target
+    targets : sequence of ExposureToAlign
         What to align.
     onto : Onto
         What they are brought onto.
@@ -66,7 +66,7 @@ def align_in_turn(
 
     Returns
     -------
-    list of Outcome
+    list of AlignmentResult
         One a target, in order. Its `tries` are those of every method, each with its ``method``.
         It is a `failure` if no method passed and one of them could not answer.
 
@@ -75,7 +75,7 @@ def align_in_turn(
     BadConfiguration
         If a method is named that cannot run on this machine.
     """
-    heard: dict[str, list[Outcome]] = {target.rootname: [] for target in targets}
+    heard: dict[str, list[AlignmentResult]] = {target.rootname: [] for target in targets}
     for method in methods_named(settings.alignment.align_with):
         due = [t for t in targets if not any(o.status == "PASS" for o in heard[t.rootname])]
         catalogue = onto.catalogue_for(method)
@@ -100,12 +100,14 @@ def with_methods(settings: Settings, names: Sequence[str]) -> Settings:
     return settings.model_copy(update={"alignment": alignment})
 
 
-def _passed_over(target: Target, method: Method, onto: Onto, folder: Path) -> Outcome:
+def _passed_over(
+    target: ExposureToAlign, method: Method, onto: Onto, folder: Path
+) -> AlignmentResult:
     reason = f"passed over: {onto.not_absolute}"
     return untouched(target, folder, status="FAIL", method=method.name, reason=reason)
 
 
-def _chosen(outcomes: Sequence[Outcome]) -> Outcome:
+def _chosen(outcomes: Sequence[AlignmentResult]) -> AlignmentResult:
     """What the methods' outcomes on one exposure, in the order they were tried, come to."""
     tries = tuple({"method": o.method, **each} for o in outcomes for each in _tries_of(o))
     answered = [outcome for outcome in outcomes if outcome.failure is None]
@@ -121,14 +123,14 @@ def _chosen(outcomes: Sequence[Outcome]) -> Outcome:
     return replace(best, tries=tries, reason=_reasons(outcomes))
 
 
-def _tries_of(outcome: Outcome) -> tuple[dict[str, object], ...]:
+def _tries_of(outcome: AlignmentResult) -> tuple[dict[str, object], ...]:
     """The tries of one method; a fault of the machine is one too."""
     if outcome.failure is None:
         return outcome.tries
     return ({"status": "FAIL", "reason": outcome.failure.what}, *outcome.tries)
 
 
-def _rank(outcome: Outcome) -> tuple[bool, bool, float]:
+def _rank(outcome: AlignmentResult) -> tuple[bool, bool, float]:
     """COMPROMISED before FAIL; then the smaller RMS, or for failures the greater contrast."""
     numbers = outcome.numbers
     if numbers is None:
@@ -137,5 +139,5 @@ def _rank(outcome: Outcome) -> tuple[bool, bool, float]:
     return not outcome.aligned, False, worth
 
 
-def _reasons(outcomes: Sequence[Outcome]) -> str:
+def _reasons(outcomes: Sequence[AlignmentResult]) -> str:
     return "; ".join(f"{outcome.method}: {outcome.reason}" for outcome in outcomes)

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 
 __all__ = ["likely_cause"]
 

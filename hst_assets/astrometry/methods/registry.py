@@ -1,10 +1,10 @@
 """The alignment methods by name, and what each of them must be.
 
-A method is a function with the signature of `Align`. It returns one `Outcome` a target, in their
-order, and never raises for the fault of one exposure. Where not the exposure but the machine is at
-fault (a time-out, a crash, no memory), the outcome says so in `failure`, and callers must not
-record it: the next run is to try again. A method that cannot run at all, for whatever exposure,
-raises `BadConfiguration` or `MissingTool` before it tries one.
+A method is a function with the signature of `Align`. It returns one `AlignmentResult` an
+exposure, in their order, and never raises for the fault of one exposure. Where not the exposure but
+the machine is at fault (a time-out, a crash, no memory), the result says so in `failure`, and
+callers must not record it: the next run is to try again. A method that cannot run at all, for
+whatever exposure, raises `BadConfiguration` or `MissingTool` before it tries one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-from hst_assets.astrometry.outcome import Outcome, Target
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -29,19 +29,19 @@ class Align(Protocol):
 
     def __call__(
         self,
-        targets: Sequence[Target],
+        targets: Sequence[ExposureToAlign],
         catalogue: Path,
         *,
         settings: Settings,
         workdir: WorkDir,
         scratch: Path,
         stage: str,
-    ) -> list[Outcome]:
+    ) -> list[AlignmentResult]:
         """Align exposures to a catalogue.
 
         Parameters
         ----------
-        targets : sequence of Target
+        targets : sequence of ExposureToAlign
             What to align; may be empty.
         catalogue : `~pathlib.Path`
             ECSV with columns ra, dec (deg, ICRS), brightest first.
@@ -57,8 +57,8 @@ class Align(Protocol):
 
         Returns
         -------
-        list of Outcome
-            One a target, in order; `Outcome.method` is the method's name.
+        list of AlignmentResult
+            One a target, in order; `AlignmentResult.method` is the method's name.
         """
         ...
 

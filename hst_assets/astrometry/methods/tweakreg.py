@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.methods.isolated_alignment import align_isolated
-from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -14,14 +14,14 @@ __all__ = ["align"]
 
 
 def align(
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     catalogue: Path,
     *,
     settings: Settings,
     workdir: WorkDir,
     scratch: Path,
     stage: str,
-) -> list[Outcome]:
+) -> list[AlignmentResult]:
     """Align exposures with TweakReg; see `hst_assets.astrometry.methods.registry.Align`."""
     return align_isolated(
         "hst_assets.astrometry.methods.tweakreg_task:align_exposure",

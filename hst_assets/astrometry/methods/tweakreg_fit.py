@@ -22,7 +22,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching, sources
-from hst_assets.astrometry.field import Field
+from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit, same_wcs
 from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
 from hst_assets.failures import UnusableInput

@@ -17,7 +17,7 @@ from astropy.table import QTable
 
 from hst_assets.astrometry.cards import SHORT_DIGEST
 from hst_assets.astrometry.distortion.update import Correction, plan_corrections
-from hst_assets.astrometry.field import star_fwhm_pix
+from hst_assets.astrometry.exposure_field import star_fwhm_pix
 from hst_assets.astrometry.recipes import (
     CODE_VERSION,
     alignment_tools,
@@ -42,12 +42,12 @@ from hst_assets.astrometry.reference.users_image import take_users_image
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration
-from hst_assets.imaging.astrodrizzle import CODE_VERSION as DRIZZLE_CODE_VERSION
-from hst_assets.imaging.astrodrizzle import TOOLS as DRIZZLE_TOOLS
-from hst_assets.imaging.astrodrizzle import drizzle
+from hst_assets.imaging.astrodrizzle.run import CODE_VERSION as DRIZZLE_CODE_VERSION
+from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
+from hst_assets.imaging.astrodrizzle.run import drizzle
 from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
+from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
-from hst_assets.imaging.making import remove_stale
 from hst_assets.imaging.plan import decisive_settings, scale_of
 from hst_assets.provenance import (
     Made,

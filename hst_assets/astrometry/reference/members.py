@@ -9,10 +9,15 @@ from pathlib import Path
 
 from hst_assets.astrometry.absolute.catalog import read_absolute_catalog
 from hst_assets.astrometry.absolute.frame import Tie, through_wcs, tie_anchor
+from hst_assets.astrometry.alignment_result import (
+    AlignmentResult,
+    ExposureToAlign,
+    joint_failure,
+    untouched,
+)
 from hst_assets.astrometry.cards import ANCHOR
 from hst_assets.astrometry.distortion.update import Correction, correct
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn
-from hst_assets.astrometry.outcome import Outcome, Target, joint_failure, untouched
 from hst_assets.astrometry.recipes import uses_absolute_catalog
 from hst_assets.astrometry.reference.choice import ReferenceChoice
 from hst_assets.astrometry.reference.noted import STAGE
@@ -32,7 +37,7 @@ class Members:
 
     Attributes
     ----------
-    anchor : Target
+    anchor : ExposureToAlign
         The exposure that the others were brought onto.
     n_anchor_stars : int
         Stars found on it.
@@ -48,12 +53,12 @@ class Members:
         How the anchor is tied to the absolute catalogue, where one is used.
     """
 
-    anchor: Target
+    anchor: ExposureToAlign
     n_anchor_stars: int
     used: list[Path]
     kept_a_priori: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, AlignmentResult] = field(default_factory=dict)
     tie: Tie | None = None
 
     @property
@@ -118,7 +123,7 @@ def relative_alignment(
     exposures = {**choice.exposures, **added}
     targets, refused = correct(
         [
-            Target(workdir.raw / name, rootname, choice.detector_key)
+            ExposureToAlign(workdir.raw / name, rootname, choice.detector_key)
             for name, (rootname, _) in exposures.items()
         ],
         corrections,
@@ -192,7 +197,7 @@ def _absolute_of(tie: Tie | None, workdir: WorkDir) -> tuple[Path | None, str]:
     return None, "" if tie is None else f"the frame is not absolute ({tie.reason})"
 
 
-def _raise_failures(workdir: WorkDir, outcomes: Mapping[str, Outcome]) -> None:
+def _raise_failures(workdir: WorkDir, outcomes: Mapping[str, AlignmentResult]) -> None:
     """End here if the tool or a service gave no answer: nothing may be concluded from that."""
     failures = {name: o.failure for name, o in outcomes.items() if o.failure is not None}
     if failures:
@@ -200,12 +205,12 @@ def _raise_failures(workdir: WorkDir, outcomes: Mapping[str, Outcome]) -> None:
 
 
 def _aligned_or_skipped(
-    targets: Sequence[Target],
+    targets: Sequence[ExposureToAlign],
     onto: Onto,
     workdir: WorkDir,
     settings: Settings,
     scratch: Path,
-) -> list[Outcome]:
+) -> list[AlignmentResult]:
     if not settings.alignment.skip_tweakreg:
         return align_in_turn(
             targets,
@@ -220,7 +225,9 @@ def _aligned_or_skipped(
     ]
 
 
-def _admit(members: Members, target: Target, outcome: Outcome, settings: Settings) -> None:
+def _admit(
+    members: Members, target: ExposureToAlign, outcome: AlignmentResult, settings: Settings
+) -> None:
     members.outcomes[target.rootname] = outcome
     keep = settings.alignment.on_failure == "keep_a_priori" or outcome.status == "SKIPPED"
     if outcome.aligned:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hst_assets.astrometry.outcome import Target
+from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.working_copy import make_working_copy
 from hst_assets.isolation import run_isolated
 from hst_assets.settings import Settings
@@ -16,7 +16,7 @@ _TASKS = "hst_assets.astrometry.reference.stars_task"
 
 
 def catalogue_of_exposure(
-    target: Target, output: Path, *, settings: Settings, workdir: WorkDir, scratch: Path
+    target: ExposureToAlign, output: Path, *, settings: Settings, workdir: WorkDir, scratch: Path
 ) -> int:
     """Write the star catalogue of an exposure by its own WCS; return the number of stars."""
     folder = scratch / f"{target.rootname}.catalogue"

@@ -11,7 +11,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from hst_assets.astrometry import sources
-from hst_assets.astrometry.field import exposure_stars, prepared_planes
+from hst_assets.astrometry.exposure_field import exposure_stars, prepared_planes
 from hst_assets.astrometry.star_or_cosmic_ray import LEAST_FWHM_PIX
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS

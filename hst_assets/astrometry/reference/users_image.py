@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from hst_assets.astrometry.absolute.catalog import read_absolute_catalog
 from hst_assets.astrometry.absolute.frame import Tie, image_tie
-from hst_assets.astrometry.field import star_fwhm_pix
+from hst_assets.astrometry.exposure_field import star_fwhm_pix
 from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, uses_absolute_catalog
 from hst_assets.astrometry.reference.frame import write_note
 from hst_assets.astrometry.reference.noted import (

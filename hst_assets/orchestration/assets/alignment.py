@@ -4,9 +4,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
+from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
 from hst_assets.orchestration.checks import check_specs
-from hst_assets.orchestration.gathering import standing_visits
+from hst_assets.orchestration.gathering import available_visits
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Redo
 
@@ -34,7 +34,7 @@ def aligned_exposures(
         made = make_aligned_visit(
             session.workdir, session.visit, session.settings, redo=config.astrometry
         )
-        return materialized(context, "aligned_exposures", made, session)
+        return materialize_result(context, "aligned_exposures", made, session)
 
 
 @dg.asset(
@@ -52,6 +52,6 @@ def target_alignment(
     from hst_assets.astrometry.alignment import make_target_alignment
 
     with hst_root.target_session(context) as session:
-        visits = standing_visits(context, session.workdir, "aligned_exposures")
+        visits = available_visits(context, session.workdir, "aligned_exposures")
         made = make_target_alignment(session.workdir, visits, session.settings, redo=config.tables)
-        return materialized(context, "target_alignment", made, session)
+        return materialize_result(context, "target_alignment", made, session)

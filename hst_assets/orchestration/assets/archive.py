@@ -6,9 +6,9 @@ import dagster as dg
 
 from hst_assets.archive.holdings import Listing
 from hst_assets.failures import BadConfiguration, NothingFound
-from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
+from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
 from hst_assets.orchestration.checks import check_specs
-from hst_assets.orchestration.delivering import MAST_POOL, TRY_AGAIN
+from hst_assets.orchestration.fetch_visit import MAST_POOL, TRY_AGAIN
 from hst_assets.orchestration.partitions import hst_target, register
 from hst_assets.orchestration.resources import HstRoot, MastAccess, Session
 
@@ -34,8 +34,8 @@ def archive_exposures(
     context: dg.AssetExecutionContext, hst_root: HstRoot, mast: dg.ResourceParam[MastAccess]
 ) -> dg.MaterializeResult:
     """What MAST holds for an archive target, one row a file; always asked anew."""
-    from hst_assets.archive.delivery import outstanding
     from hst_assets.archive.revalidation import revalidate
+    from hst_assets.archive.sync import outstanding
     from hst_assets.orchestration.archive_report import reported_listing
 
     with hst_root.target_session(context, TRY_AGAIN) as session:
@@ -47,7 +47,7 @@ def archive_exposures(
         revalidate(session.workdir, listing.products, archive, token=token)
         missing = outstanding(session.workdir, listing)
         made = reported_listing(listing, sum(map(len, missing.values())))
-        return materialized(context, "archive_exposures", made, session)
+        return materialize_result(context, "archive_exposures", made, session)
 
 
 def _asked(context: dg.AssetExecutionContext, session: Session) -> Listing:

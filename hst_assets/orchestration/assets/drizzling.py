@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
+from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Redo
@@ -32,7 +32,7 @@ def epoch_drizzles(
         made = make_visit_drizzles(
             session.workdir, session.visit, session.settings, redo=config.astrodrizzle
         )
-        return materialized(context, "epoch_drizzles", made, session)
+        return materialize_result(context, "epoch_drizzles", made, session)
 
 
 @dg.asset(
@@ -55,7 +55,7 @@ def drizzled_stacks(
 
     with hst_root.target_session(context) as session:
         made = make_stacks(session.workdir, session.settings, redo=config.astrodrizzle)
-        return materialized(context, "drizzled_stacks", made, session)
+        return materialize_result(context, "drizzled_stacks", made, session)
 
 
 @dg.asset(
@@ -70,8 +70,8 @@ def epoch_differences(
     context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot, drizzled_stacks: Path
 ) -> dg.MaterializeResult:
     """Each epoch minus the template epoch of its detector and filter, with errors and flags."""
-    from hst_assets.imaging.differences import make_differences
+    from hst_assets.imaging.differences.batch import make_differences
 
     with hst_root.target_session(context) as session:
         made = make_differences(session.workdir, session.settings, redo=config.astrodrizzle)
-        return materialized(context, "epoch_differences", made, session)
+        return materialize_result(context, "epoch_differences", made, session)

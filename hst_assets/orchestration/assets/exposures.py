@@ -4,11 +4,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
+from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
 from hst_assets.orchestration.checks import check_specs
-from hst_assets.orchestration.consumed import inputs_tag
-from hst_assets.orchestration.delivering import MAST_POOL, TRY_AGAIN, delivered
-from hst_assets.orchestration.gathering import standing_visits
+from hst_assets.orchestration.fetch_visit import MAST_POOL, TRY_AGAIN, fetch_visit
+from hst_assets.orchestration.fetched_versions import inputs_tag
+from hst_assets.orchestration.gathering import available_visits
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess, Redo
 
@@ -40,12 +40,12 @@ def raw_exposures(
     from hst_assets.orchestration.archive_report import delivery_facts, with_facts
 
     with hst_root.visit_session(context, TRY_AGAIN) as session:
-        delivery = delivered(context, session, config, mast)
+        delivery = fetch_visit(context, session, config, mast)
         tags = inputs_tag(session.workdir, context.partition_key)
         made = make_raw_manifest(session.workdir, session.visit, redo=config.tables)
         if delivery:
             made = with_facts(made, delivery_facts(delivery))
-        return materialized(context, "raw_exposures", made, session, tags=tags)
+        return materialize_result(context, "raw_exposures", made, session, tags=tags)
 
 
 @dg.asset(
@@ -66,7 +66,7 @@ def exposure_table(
         made = make_visit_table(
             session.workdir, session.visit, session.settings, redo=config.tables
         )
-        return materialized(context, "exposure_table", made, session)
+        return materialize_result(context, "exposure_table", made, session)
 
 
 @dg.asset(
@@ -85,6 +85,6 @@ def target_exposures(
     from hst_assets.exposures.table import make_target_table
 
     with hst_root.target_session(context) as session:
-        visits = standing_visits(context, session.workdir, "exposure_table")
+        visits = available_visits(context, session.workdir, "exposure_table")
         made = make_target_table(session.workdir, visits, session.settings, redo=config.tables)
-        return materialized(context, "target_exposures", made, session)
+        return materialize_result(context, "target_exposures", made, session)

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from hst_assets.failures import MissingProduct
-from hst_assets.orchestration.assets.materializing import BY_PATH, materialized
+from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
 from hst_assets.orchestration.checks import check_specs
 from hst_assets.orchestration.io_managers import product_path
 from hst_assets.orchestration.partitions import hst_target, hst_visit, visits_of
@@ -40,7 +40,7 @@ def reference_image(
             choose_afresh=config.clobber,
         )
         _point_visits_at(context.instance, session.workdir.target, made.digest)
-        return materialized(context, "reference_image", made, session)
+        return materialize_result(context, "reference_image", made, session)
 
 
 def _point_visits_at(instance: dg.DagsterInstance, target: str, digest: str) -> None:

@@ -8,6 +8,7 @@ from astropy.io import fits
 
 from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment import make_aligned_visit
+from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.astrometry.distortion import update as distortion
 from hst_assets.astrometry.distortion.update import (
@@ -17,7 +18,6 @@ from hst_assets.astrometry.distortion.update import (
     named_files,
     plan_corrections,
 )
-from hst_assets.astrometry.outcome import Target
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.failures import MissingProduct, ToolFailed, TransientFailure, UnusableInput
 from hst_assets.provenance import read_record
@@ -233,7 +233,7 @@ def test_a_header_that_names_a_path_is_a_failure_of_the_exposure(stripped):
 
 def corrected(workdir, settings, targets=None, detector="wfc3_ir"):
     names = targets or names_in(workdir)
-    targets = [Target(workdir.raw / name, name[:9], detector) for name in names]
+    targets = [ExposureToAlign(workdir.raw / name, name[:9], detector) for name in names]
     scratch = workdir.base / "scratch"
     scratch.mkdir(parents=True)
     return correct(

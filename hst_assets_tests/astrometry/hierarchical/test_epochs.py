@@ -12,6 +12,7 @@ from astropy.table import Table
 
 from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment import make_aligned_visit
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.hierarchical import epoch_task
@@ -21,7 +22,6 @@ from hst_assets.astrometry.hierarchical.epoch_task import align_epoch, restore
 from hst_assets.astrometry.hierarchical.epochs import METHOD
 from hst_assets.astrometry.hierarchical.visit_wcs import common_solution, restore_solution
 from hst_assets.astrometry.methods.ladder import Onto
-from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import OutOfMemory, ToolFailed, UnusableInput
@@ -203,7 +203,7 @@ def test_an_epoch_has_two_exposures_of_a_filter_and_no_broken_one(tmp_path):
     plan = small_plan("wfc3_ir", filters=("F110W", "F160W"), n_exposures=3)
     truth = simulate_campaign(plan, tmp_path)
     paths = sorted(truth.science_files())
-    targets = [Target(path, path.name[:9], "wfc3_ir") for path in paths]
+    targets = [ExposureToAlign(path, path.name[:9], "wfc3_ir") for path in paths]
 
     def epochs():
         found = hierarchical._epochs(targets)
@@ -225,7 +225,7 @@ def test_a_bad_exposure_costs_at_most_its_epoch(kind, tmp_path, two_exposures):
     workdir = WorkDir(tmp_path / "root", "field").create()
     run = hierarchical._Run(Onto(tmp_path), Settings(), workdir, workdir.runfiles, "stage")
     for epoch in hierarchical._epochs(
-        [Target(path, path.name[:9], "wfc3_uvis") for path in (good, bad)]
+        [ExposureToAlign(path, path.name[:9], "wfc3_uvis") for path in (good, bad)]
     ):
         epoch = run.consistent(epoch)
         assert len(epoch.targets) == 2
@@ -265,7 +265,7 @@ SETTLED = {
 
 @pytest.fixture
 def failed(tmp_path):
-    return Outcome((tmp_path / "a_flc.fits",), "FAIL", "tweakreg", reason="too few stars")
+    return AlignmentResult((tmp_path / "a_flc.fits",), "FAIL", "tweakreg", reason="too few stars")
 
 
 def test_a_failed_exposure_keeps_its_epochs_wcs_and_says_so(failed):
@@ -445,7 +445,7 @@ def test_a_visit_of_two_kinds_starts_from_one(tmp_path, monkeypatch):
     )
     workdir = WorkDir(tmp_path / "root", "field").create()
     run = hierarchical._Run(Onto(tmp_path), Settings(), workdir, workdir.runfiles, "stage")
-    targets = tuple(Target(path, path.name[:9], "wfc3_uvis") for path in paths)
+    targets = tuple(ExposureToAlign(path, path.name[:9], "wfc3_uvis") for path in paths)
     epoch = run.consistent(hierarchical._Epoch("isim02", "uvis.f606w", "wfc3_uvis", targets))
     assert names == ["IDC_x", "IDC_x"]
     assert [t.rootname for t in epoch.targets] == [t.rootname for t in targets]

@@ -5,9 +5,9 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.astrometry.absolute.stars import julian_year, star_table
+from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.methods.catalog import align
 from hst_assets.astrometry.methods.catalog_fit import WCS_NAME
-from hst_assets.astrometry.outcome import Target
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, CatalogSettings, Settings
 from hst_assets.simulate.campaign import simulate_campaign
@@ -38,7 +38,7 @@ def aligned(raw, key, stars, folder, *, catalog=None, **alignment):
     path = folder / "absolute.ecsv"
     stars.write(path, format="ascii.ecsv")
     (outcome,) = align(
-        [Target(raw, raw.name[:9], key)],
+        [ExposureToAlign(raw, raw.name[:9], key)],
         path,
         settings=Settings(
             alignment=AlignmentSettings(**alignment), catalog=catalog or CatalogSettings()

@@ -7,11 +7,11 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.astrometry.absolute.stars import star_table
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.methods import registry as methods
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn
 from hst_assets.astrometry.methods.registry import METHODS, Method, methods_named
-from hst_assets.astrometry.outcome import Outcome, Target
 from hst_assets.failures import BadConfiguration, OutOfMemory, ToolFailed
 from hst_assets.settings import AlignmentSettings, Settings
 from hst_assets.simulate.truth import true_offset
@@ -44,7 +44,7 @@ class Answers:
             monkeypatch.setitem(METHODS, name, _StandIn(self, name, row))
 
     def align(self, *names, n_targets=1, absolute=True):
-        targets = [Target(raw, raw.name[:9], "wfc3_uvis") for raw in self.raws[:n_targets]]
+        targets = [ExposureToAlign(raw, raw.name[:9], "wfc3_uvis") for raw in self.raws[:n_targets]]
         onto = Onto(self.workdir.base / "stars.ecsv", self.workdir.base / "absolute.ecsv")
         if not absolute:
             onto = Onto(self.workdir.base / "stars.ecsv", None, "the frame is not absolute")
@@ -75,7 +75,7 @@ class _StandIn(Method):
 def outcome(method, status, *, reason="", failure=None, **values):
     fit = numbers(**values) if status != "SKIPPED" else None
     tries = ({"threshold_sigma": 10.0, "status": status},)
-    return Outcome((), status, method, reason, fit, tries, failure=failure)
+    return AlignmentResult((), status, method, reason, fit, tries, failure=failure)
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_real_exposure_goes_on_to_the_method_that_passes(lone, tmp_path, names
     )
     given["tweakreg"]["ra", "dec"].write(tmp_path / "stars.ecsv", format="ascii.ecsv")
     (result,) = align_in_turn(
-        [Target(lone.raw, lone.rootname, "wfc3_uvis")],
+        [ExposureToAlign(lone.raw, lone.rootname, "wfc3_uvis")],
         Onto(tmp_path / "stars.ecsv", tmp_path / "absolute.ecsv"),
         settings=Settings(alignment=AlignmentSettings(align_with=names, max_tries=2)),
         workdir=lone.workdir,

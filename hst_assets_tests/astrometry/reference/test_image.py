@@ -12,14 +12,14 @@ from hst_assets.astrometry.reference.members import Members
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.exposures.table import write_table
 from hst_assets.failures import BadConfiguration
-from hst_assets.imaging.astrodrizzle import TOOLS as DRIZZLE_TOOLS
+from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.provenance import Result, sha256_of_file
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 
-class Target:
+class ExposureToAlign:
     """A target whose reference is built at once, and who counts how often it was."""
 
     def __init__(self, root, monkeypatch):
@@ -95,7 +95,7 @@ class Target:
 
 @pytest.fixture
 def target(tmp_path, monkeypatch):
-    target = Target(tmp_path, monkeypatch)
+    target = ExposureToAlign(tmp_path, monkeypatch)
     target.add("F606W", 1, 500)
     target.add("F606W", 1, 500)
     target.make()

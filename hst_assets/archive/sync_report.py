@@ -1,0 +1,141 @@
+"""What became of a visit's products: the report of a delivery, and the words for its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hst_assets.archive.comparison import Case, Compared
+from hst_assets.archive.fetch_history import Refusal
+from hst_assets.archive.holdings import Product
+from hst_assets.archive.receipts import Fetched, NotFetched
+from hst_assets.failures import (
+    AccessRefused,
+    HstAssetsError,
+    NothingFound,
+    TransientFailure,
+    UnusableInput,
+)
+
+__all__ = ["Failed", "SyncReport", "came_before", "has_no_place", "not_usable", "waits_for"]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A product that was not delivered.
+
+    Attributes
+    ----------
+    product : Product
+        As the listing has it.
+    failure : HstAssetsError
+        Why, and what to do.
+    remembered : bool
+        It came at another time and could not be used; nothing was asked for now.
+    """
+
+    product: Product
+    failure: HstAssetsError
+    remembered: bool = False
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What became of a visit's products.
+
+    Attributes
+    ----------
+    fetched : tuple of Fetched
+        Brought into raw/; paths are those in raw/.
+    unchanged : tuple of Product
+        Stood in raw/ already.
+    failed : tuple of Failed
+        Not delivered.
+    notes : tuple of str
+        What a human may want to know: files kept though the archive says otherwise.
+    """
+
+    fetched: tuple[Fetched, ...] = ()
+    unchanged: tuple[Product, ...] = ()
+    failed: tuple[Failed, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def raise_if_incomplete(self, *, but_unusable: bool = False) -> None:
+        """Raise if a product was not delivered.
+
+        Parameters
+        ----------
+        but_unusable : bool, optional
+            Products that the archive itself has only as unusable files do not count.
+
+        Raises
+        ------
+        TransientFailure
+            If another try may bring all that is lacking.
+        AccessRefused, NothingFound, UnusableInput
+            Otherwise the first of these that is among the reasons, or what else there is. The
+            message names every file.
+        """
+        failed = [
+            each
+            for each in self.failed
+            if not (but_unusable and isinstance(each.failure, UnusableInput))
+        ]
+        if failed:
+            raise _failure_of(failed)
+
+
+def _failure_of(failed: Sequence[Failed]) -> HstAssetsError:
+    failures = [each.failure for each in failed]
+    kinds = (AccessRefused, NothingFound, UnusableInput)
+    lasting = [each for each in failures if not isinstance(each, TransientFailure)]
+    kind = next(
+        (kind for kind in kinds if any(isinstance(each, kind) for each in lasting)),
+        type((lasting or failures)[0]),
+    )
+    reasons = "; ".join(f"{each.product.name}: {each.failure.what}" for each in failed)
+    steps = list(dict.fromkeys(each.next_step for each in failures if each.next_step))
+    return kind(
+        f"{len(failed)} files could not be delivered: {reasons}",
+        where=failed[0].product.visit,
+        next_step="; ".join(steps) or None,
+    )
+
+
+def came_before(refusal: Refusal, part: Compared) -> UnusableInput:
+    """The failure of a file that is not fetched, since it was refused at another time."""
+    own = "" if refusal.name == part.product.name else f"its companion {refusal.name} "
+    kept = "; the file in raw/ stays" if part.file and part.case is not Case.DAMAGED else ""
+    return UnusableInput(
+        f"{own}came on {refusal.refused:%Y-%m-%d} and could not be used: {refusal.reason}{kept}",
+        where=part.product.name,
+        next_step=f"It is fetched again when the archive changes it, or from "
+        f"{refusal.again:%Y-%m-%d} on; to try now, fetch anew",
+    )
+
+
+def not_usable(product: Product, reason: str) -> UnusableInput:
+    """The failure of a file that came whole, and is no exposure that can be used."""
+    return UnusableInput(
+        f"the archive's file cannot be used: {reason}",
+        where=product.name,
+        next_step="It is fetched again when the archive changes it; to try now, fetch anew",
+    )
+
+
+def has_no_place(product: Product, reason: str) -> UnusableInput:
+    """The failure of a file that came whole, where raw/ has another that is not ours to replace."""
+    return UnusableInput(
+        f"it came, and has no place: {reason}",
+        where=product.name,
+        next_step="The same command then brings it in; what came is kept",
+    )
+
+
+def waits_for(product: Product, lost: NotFetched) -> HstAssetsError:
+    """The failure of a file that came, and is nothing without the other that did not."""
+    return type(lost.failure)(
+        f"it came, but not its companion {lost.product.name}: {lost.failure.what}",
+        where=product.name,
+        next_step=lost.failure.next_step,
+    )

@@ -1,0 +1,124 @@
+"""What goes into an alignment method and what comes out of it, for every method alike."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.astrometry.working_copy import make_working_copy
+from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
+
+__all__ = ["AlignmentResult", "ExposureToAlign", "joint_failure", "untouched"]
+
+
+@dataclass(frozen=True)
+class ExposureToAlign:
+    """One exposure to be aligned.
+
+    Attributes
+    ----------
+    raw : `~pathlib.Path`
+        The exposure in raw/ (WFPC2: the c0m).
+    rootname : str
+        Its rootname.
+    detector_key : str
+        Key in the registry of detectors.
+    """
+
+    raw: Path
+    rootname: str
+    detector_key: str
+
+
+@dataclass(frozen=True)
+class AlignmentResult:
+    """What became of one exposure.
+
+    Attributes
+    ----------
+    files : tuple of `~pathlib.Path`
+        Its working copy in scratch: with the new WCS if the status is PASS or COMPROMISED, else
+        with the one it came with. Empty if no copy could be made.
+    status : str
+        PASS, COMPROMISED, FAIL or SKIPPED.
+    method : str
+        Which method gave it; ``"none"`` if there was none.
+    reason : str
+        Why not PASS.
+    numbers : FitNumbers or None
+        Of the fit that was judged.
+    tries : tuple of dict
+        Every rung of the ladder with its numbers.
+    matches : `~pathlib.Path` or None
+        Star residuals (ECSV).
+    star_lists : tuple of `~pathlib.Path`
+        Lists of the stars that were matched, where the settings want them kept.
+    failure : HstAssetsError or None
+        What kept the tool from an answer; then the status means nothing.
+    """
+
+    files: tuple[Path, ...]
+    status: str
+    method: str
+    reason: str = ""
+    numbers: FitNumbers | None = None
+    tries: tuple[dict[str, Any], ...] = ()
+    matches: Path | None = None
+    star_lists: tuple[Path, ...] = ()
+    failure: HstAssetsError | None = None
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the files carry a believed fit."""
+        return self.status in ("PASS", "COMPROMISED")
+
+
+def untouched(
+    target: ExposureToAlign, scratch: Path, *, status: str, method: str, reason: str
+) -> AlignmentResult:
+    """The exposure with the WCS it came with; FAIL, without files, if it cannot be read."""
+    folder = scratch / f"{target.rootname}.untouched"
+    folder.mkdir()
+    try:
+        files = make_working_copy(target.raw, folder).files
+        _read_through(files)
+    except (UnusableInput, OSError, ValueError, TypeError, AstropyUserWarning) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the disk's word, not that of the FITS reader
+        return AlignmentResult(
+            (), "FAIL", method, reason=f"{reason}; no working copy: {error}".strip("; ")
+        )
+    return AlignmentResult(files, status, method, reason=reason)
+
+
+def joint_failure(failures: Mapping[str, HstAssetsError], *, where: str) -> HstAssetsError:
+    """One failure for those of several exposures (by rootname), to be raised for all of them."""
+    kinds = {type(failure) for failure in failures.values()}
+    kind = kinds.pop() if len(kinds) == 1 else ToolFailed
+    each = "; ".join(
+        f"{rootname}: {failure.what.partition('; its last lines')[0]}"
+        for rootname, failure in sorted(failures.items())
+    )
+    return kind(
+        f"{len(failures)} exposures could not be tried for want of a working tool ({each})",
+        where=where,
+        next_step="See logs/, then run again: what was done is kept. An exposure that never works "
+        "can be refused in overrides.ecsv",
+    )
+
+
+def _read_through(files: Sequence[Path]) -> None:
+    """Read every plane: astropy opens a truncated file with no more than a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="File may have been truncated")
+        for path in files:
+            with fits.open(path, memmap=False) as hdus:
+                for hdu in hdus:
+                    getattr(hdu, "data", None)  # an HDU of which astropy makes nothing has none

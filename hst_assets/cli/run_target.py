@@ -1,0 +1,182 @@
+"""Walk a target's levels and tell what became of each: what ``run`` and ``materialize`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from hst_assets.cli.deployment import opened_instance
+from hst_assets.cli.live import display
+from hst_assets.cli.terminal import errors, output
+from hst_assets.failures import (
+    AccessRefused,
+    HstAssetsError,
+    NothingFound,
+    ToolFailed,
+    TransientFailure,
+)
+from hst_assets.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from hst_assets.archive.credentials import Token
+    from hst_assets.orchestration.run_target import LevelResult
+
+__all__ = ["RunSummary", "raise_for", "run_and_report"]
+
+_LISTING = "archive_exposures"
+#: Failures that a walk passes on as they are, if there was no other.
+_OWN_EXIT_CODE = (NothingFound, TransientFailure, AccessRefused)
+
+
+@dataclass
+class RunSummary:
+    """What a walk came to.
+
+    Attributes
+    ----------
+    n_made, n_unchanged : int
+        Assets by partition, without the archive's listing, which is new each time.
+    archive_asked : bool
+        Whether the archive was asked, and answered.
+    failures : list of str
+        Steps that failed, in words.
+    kinds : set of str
+        Names of the failures' classes.
+    undelivered : list of str
+        What the archive holds and did not deliver.
+    misconfigured : bool
+        Whether a step failed for what the settings say.
+    """
+
+    n_made: int = 0
+    n_unchanged: int = 0
+    archive_asked: bool = False
+    failures: list[str] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
+    undelivered: list[str] = field(default_factory=list)
+    misconfigured: bool = False
+
+    def add(self, outcome: LevelResult) -> None:
+        """Count one level of one partition."""
+        asked = _LISTING in outcome.made
+        self.archive_asked |= asked
+        self.n_made += len(outcome.made) - asked
+        self.n_unchanged += len(outcome.unchanged)
+        self.failures += outcome.failures
+        self.kinds |= outcome.kinds
+        self.undelivered += outcome.undelivered
+        self.misconfigured |= outcome.misconfigured
+
+
+def run_and_report(
+    workdir: WorkDir,
+    *,
+    assets: Sequence[str] = (),
+    visits: Sequence[str] = (),
+    redo: dict[str, bool] | None = None,
+    offline: bool = False,
+    token: Token | None = None,
+    look: Callable[[LevelResult], bool] = lambda _outcome: True,
+) -> RunSummary:
+    """Walk a target and print a line a level and partition.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    assets, visits : sequence of str
+        Only these; all by default.
+    redo : dict
+        Fields of `hst_assets.orchestration.resources.Redo`.
+    offline : bool
+        Ask and fetch nothing; raw/ is what there is.
+    token : Token, optional
+        Of the archive; it is handed on in memory alone.
+    look : callable, optional
+        Sees each outcome after it was printed; false ends the walk.
+    """
+    walked = RunSummary()
+    console = output()
+    with opened_instance() as instance, display(console) as shown:
+        from hst_assets.orchestration.build import build_defs
+        from hst_assets.orchestration.resources import MastAccess, Redo
+        from hst_assets.orchestration.run_target import run_target
+
+        mast = MastAccess(token=token, progress=shown.fetching)
+        for outcome in run_target(
+            build_defs(root=str(workdir.root), resources={"mast": mast}),
+            instance,
+            workdir,
+            assets=assets,
+            visits=visits,
+            redo=Redo(**(redo or {})),
+            offline=offline,
+            started=lambda level, key: shown.working(f"{level.job} {key}"),
+        ):
+            walked.add(outcome)
+            _tell(console, outcome)
+            if not look(outcome):
+                break
+    return walked
+
+
+def raise_for(walked: RunSummary, workdir: WorkDir) -> None:
+    """Turn what was not made or not delivered into one failure.
+
+    Raises
+    ------
+    HstAssetsError
+        If anything was not: of the class that all failures share where that has an exit code of
+        its own (nothing found, unreachable, refused), else, and where something was delivered in
+        part, a general one.
+    """
+    if not walked.failures and not walked.undelivered:
+        if NothingFound.__name__ in walked.kinds:
+            raise NothingFound("the archive has nothing of what is asked for", where=workdir.target)
+        return
+    if walked.misconfigured:
+        next_step = "mend the settings first"
+    elif AccessRefused.__name__ in walked.kinds:
+        next_step = "what was refused needs a token that may have it (MAST_API_TOKEN)"
+    else:
+        next_step = "the same command makes what is missing"
+    raise _shared_kind(walked)(
+        _count(walked),
+        where=workdir.target,
+        next_step=f"The logs are in {workdir.logs}; {next_step}",
+    )
+
+
+def _shared_kind(walked: RunSummary) -> type[HstAssetsError]:
+    for kind in _OWN_EXIT_CODE:
+        if walked.kinds == {kind.__name__} and not walked.undelivered:
+            return kind
+    return ToolFailed
+
+
+def _count(walked: RunSummary) -> str:
+    parts = []
+    if walked.failures:
+        n = len(walked.failures)
+        parts.append(f"{n} step failed" if n == 1 else f"{n} steps failed")
+    if walked.undelivered:
+        n = len(walked.undelivered)
+        parts.append(f"{n} visit is not whole" if n == 1 else f"{n} visits are not whole")
+    return ", ".join(parts)
+
+
+def _tell(console: Console, outcome: LevelResult) -> None:
+    parts = []
+    if outcome.made:
+        parts.append(f"made {', '.join(outcome.made)}")
+    if outcome.unchanged:
+        parts.append(f"unchanged {', '.join(outcome.unchanged)}")
+    console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
+    for text in outcome.failures:
+        errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)
+    for text in outcome.warnings:
+        errors().print(f"  [yellow]note[/yellow] {escape(text)}", highlight=False)

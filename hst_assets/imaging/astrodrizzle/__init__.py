@@ -1,0 +1,1 @@
+"""AstroDrizzle in a child process: its scratch folder, parameters and header cards."""

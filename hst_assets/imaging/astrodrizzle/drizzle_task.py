@@ -1,0 +1,447 @@
+"""The child's side of `hst_assets.imaging.astrodrizzle.run`: only child processes import this.
+
+The current directory is the call's own scratch folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
+from astropy.wcs import WCS, FITSFixedWarning
+from drizzlepac import astrodrizzle
+from drizzlepac import sky as drizzlepac_sky
+from drizzlepac.wcs_functions import build_hstwcs
+from numpy.typing import NDArray
+from spherical_geometry.polygon import SphericalPolygon  # type: ignore[import-untyped]
+
+from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.exposures.dq_files import quality_file
+from hst_assets.failures import ToolFailed
+from hst_assets.imaging import quality, wfpc2_gain
+from hst_assets.imaging.astrodrizzle import cards as product_cards
+from hst_assets.imaging.astrodrizzle.scratch_copies import (
+    good_pixels,
+    nominal_area_arcsec2,
+    scale_arcsec_of,
+    scratch_copies,
+)
+from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
+from hst_assets.imaging.box_mask import BoxMask, mask_boxes
+from hst_assets.imaging.cosmic_rays import (
+    FLAG,
+    MOST_HELPED,
+    MOST_OTHERS,
+    flag_cosmic_rays,
+    science_and_quality,
+)
+from hst_assets.imaging.direct.drizzle import drizzle_directly
+from hst_assets.imaging.driver import engine_of
+from hst_assets.imaging.forked import in_children
+from hst_assets.imaging.frames import Frame, exposure_outlines
+from hst_assets.imaging.preview import write_preview
+from hst_assets.imaging.zero_point import rescale
+from hst_assets.settings import DrizzleSettings
+
+__all__ = ["combine"]
+
+_COSMIC_RAY = 4096
+_OUTPUT = "drizzled"
+#: Above this the intermediate images go through the disk; the product is the same.
+_IN_MEMORY_PIXELS = 4e8
+
+if not hasattr(SphericalPolygon, "iter_polygons_flat"):
+    # spherical_geometry 1.4 dropped the method that skypac 1.0.12 matches skies with; AstroDrizzle
+    # hides the exception and goes on without matching.
+    SphericalPolygon.iter_polygons_flat = SphericalPolygon.__iter__
+
+
+def combine(
+    exposures: Sequence[str],
+    companions: Sequence[str],
+    detector_key: str,
+    frame: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    name: str,
+    cards: Mapping[str, Sequence[Any]],
+    others: Sequence[Sequence[str]] = (),
+    cores: int = 1,
+    box: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Drizzle copies of `exposures` and leave ``name`` and its preview in the current directory.
+
+    Parameters
+    ----------
+    exposures, companions : sequence of str
+        Absolute paths; companions are the DQ files of WFPC2.
+    detector_key : str
+        Key of the detector's registry row.
+    frame : mapping
+        `Frame` as JSON.
+    parameters : mapping
+        AstroDrizzle's keyword arguments.
+    settings : mapping
+        `DrizzleSettings` as JSON.
+    name : str
+        The product's file name.
+    cards : mapping
+        ``{keyword: [value, comment]}`` for the primary header.
+    others : sequence of (str, str), optional
+        Absolute paths of exposures, and of their DQ, that tell cosmic rays from stars.
+    cores : int, optional
+        Processes at a time; the product does not depend on it.
+    box : mapping, optional
+        `BoxMask` as JSON.
+
+    Returns
+    -------
+    dict
+        The fields of `DrizzleReport` that the child knows, with ``product`` and ``preview``,
+        names in the current directory.
+    """
+    started = time.monotonic()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    warnings.simplefilter("ignore", VerifyWarning)
+    warnings.simplefilter("ignore", FITSFixedWarning)
+    detector, target = DETECTORS[detector_key], Frame.from_json(frame)
+    choices = DrizzleSettings.model_validate(settings)
+    copies = scratch_copies(exposures, companions, detector, choices, cores)
+    unread = flag_cosmic_rays(copies, others, detector) if others else []
+    if box is not None:
+        parameters, unread_in_box = _boxed(copies, BoxMask.from_json(box), detector, parameters)
+        unread += unread_in_box
+    gain = _gain(copies, detector)
+    with wfpc2_gain.in_force(gain):
+        planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
+    complaints += unread
+    if parameters["final_wht_type"] != choices.weight_type:
+        complaints.append("exposures of this detector hold no errors: weighted by time")
+    if parameters["final_kernel"] == "lanczos3":
+        _blank_without_weight(planes)
+    inputs = [product_cards.read_input(path) for path in copies]
+    searched = (_COSMIC_RAY if parameters["driz_cr"] else 0) | (FLAG if others else 0)
+    check = partial(
+        _checked,
+        *(planes, copies, inputs, detector, target, choices, parameters, complaints, searched),
+    )
+    sky_per_s = _mean_sky(skies, inputs, detector)
+    headers = product_cards.product_headers(
+        inputs,
+        detector=detector,
+        frame=target,
+        settings=choices,
+        parameters=parameters,
+        extra={**cards, "D_CRHELP": [len(others), "other exposures that told cosmic rays"]},
+        sky_per_s=sky_per_s,
+        gain_e=gain,
+    )
+    final = planes
+    if choices.fix_zero_point is not None:
+        final = rescale(
+            planes,
+            headers,
+            zero_point=choices.fix_zero_point,
+            weight_type=parameters["final_wht_type"],
+        )
+    preview = f"{name}.png"
+    write = partial(_write, Path(name), final, headers, Path(preview))
+    steps: list[Callable[[], Any]] = [check, write]
+    report, _ = in_children(steps, cores)
+    if not choices.keep_artifacts:
+        _tidy({name, preview})
+    return {
+        **report,
+        "sky_per_s": sky_per_s,
+        "product": name,
+        "preview": preview,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def _tidy(kept: set[str]) -> None:
+    """Free the disk now: the folders of a batch are only removed when all of it is done."""
+    for path in Path().iterdir():
+        if path.is_file() and path.name not in kept:
+            path.unlink()
+
+
+def _gain(copies: Sequence[Path], detector: Detector) -> float | None:
+    """Electrons in one DN of the WFPC2 chip whose PHOTFLAM `scratch_copies` gave to all."""
+    if not detector.has_separate_dq:
+        return None
+    for item in map(product_cards.read_input, copies):
+        for chip in item.chips:
+            photflam = product_cards.science_keyword(chip, item.primary, "PHOTFLAM")
+            if isinstance(photflam, float) and photflam > 0:
+                return wfpc2_gain.gain_of(chip, item.primary)
+    return None
+
+
+class _Complaints(logging.Handler):
+    """Collects what AstroDrizzle gives up on without failing."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "Reverting sky computation" in text:
+            self.heard.append("the skies of the exposures could not be matched")
+        elif "Cannot find flat field" in text:
+            self.heard.append("the flat field is not at hand: inverse variances are without it")
+        elif "due to aborted median" in text:
+            self.heard.append("the median failed, so that cosmic rays were not rejected")
+
+
+def _boxed(
+    copies: Sequence[Path], box: BoxMask, detector: Detector, parameters: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], list[str]]:
+    """Mask the box on the copies; the parameters with which the sky is still measured through it.
+
+    Also returns which of the ordinary exposures could not help, in words.
+
+    What fills the box is compared with nothing else there: one or two exposures are helped by the
+    ordinary ones, before these are masked.
+    """
+    filling = [path for path in copies if path.name in box.filled_by]
+    unread: list[str] = []
+    if 0 < len(filling) <= MOST_HELPED and detector.clean_cosmic_rays:
+        ordinary = [path for path in copies if path not in filling][:MOST_OTHERS]
+        pairs = [[str(path), quality_file(path).name] for path in ordinary]
+        unread = flag_cosmic_rays(filling, pairs, detector)
+    mask_boxes(copies, box)
+    asked = str(parameters.get("sky_bits") or "")
+    bits = str(BOX_FLAG) if asked in {"", "0"} else f"{asked},{BOX_FLAG}"
+    return {**parameters, "sky_bits": bits}, unread
+
+
+def _combined(
+    copies: Sequence[Path],
+    frame: Frame,
+    settings: DrizzleSettings,
+    parameters: Mapping[str, Any],
+    cores: int,
+) -> tuple[dict[str, NDArray[Any]], dict[str, float], list[str]]:
+    """The planes, the sky subtracted from each exposure, and complaints, by the engine in force."""
+    if engine_of(settings, parameters) == "astrodrizzle":
+        skies, complaints = _run(copies, frame, parameters)
+        return _planes(frame), skies, complaints
+    heard = _Complaints()
+    logging.getLogger().addHandler(heard)
+    drizzled = drizzle_directly(copies, _grid(frame), parameters, cores=cores)
+    return drizzled.planes, drizzled.skies, sorted(set(heard.heard))
+
+
+def _run(
+    copies: Sequence[Path], frame: Frame, parameters: Mapping[str, Any]
+) -> tuple[dict[str, float], list[str]]:
+    """Call AstroDrizzle; return the sky subtracted from each exposure, and its complaints."""
+    skies: dict[str, float] = {}
+    subtract = drizzlepac_sky.subtractSky
+
+    def subtract_and_note(images: list[Any], *args: Any, **options: Any) -> None:
+        subtract(images, *args, **options)
+        for image in images:
+            levels = [
+                float(image[image.scienceExt, chip].subtractedSky or 0.0)
+                for chip in range(1, image._numchips + 1)  # noqa: SLF001 - no other way to ask
+            ]
+            skies[image._filename] = float(np.mean(levels))  # noqa: SLF001
+
+    # The sky's level is in no file that AstroDrizzle leaves.
+    drizzlepac_sky.subtractSky = subtract_and_note
+    complaints = _Complaints()
+    logging.getLogger().addHandler(complaints)
+    grid = _grid(frame)
+    astrodrizzle.AstroDrizzle(
+        [str(path) for path in copies],
+        output=_OUTPUT,
+        build=False,
+        context=True,
+        preserve=False,
+        clean=False,
+        num_cores=1,
+        in_memory=_fits_in_memory(copies, frame),
+        driz_sep_wcs=True,
+        driz_sep_refimage=grid,
+        final_wcs=True,
+        final_refimage=grid,
+        **parameters,
+    )
+    return skies, sorted(set(complaints.heard))
+
+
+def _grid(frame: Frame) -> Any:
+    """The frame as drizzlepac has WCSs.
+
+    The exact grid is only kept when given as a WCS: from scale and rotation AstroDrizzle would
+    derive it from the first chip's, with rounding.
+    """
+    return build_hstwcs(
+        frame.ra_deg,
+        frame.dec_deg,
+        float(frame.crpix1),
+        float(frame.crpix2),
+        frame.nx,
+        frame.ny,
+        frame.scale_arcsec,
+        frame.orientation_deg,
+    )
+
+
+def _fits_in_memory(copies: Sequence[Path], frame: Frame) -> bool:
+    """Whether the separate images (SCI, WHT) and the copies are small enough to be held."""
+    native = sum(path.stat().st_size for path in copies) / 4
+    return 2.0 * len(copies) * frame.nx * frame.ny + native < _IN_MEMORY_PIXELS
+
+
+def _planes(frame: Frame) -> dict[str, NDArray[Any]]:
+    """SCI, WHT and CTX from the files AstroDrizzle left; `_drc`, `_drz` or `_drw` as it likes."""
+    planes = {}
+    for plane, kind in (("SCI", np.float32), ("WHT", np.float32), ("CTX", np.int32)):
+        found = sorted(Path().glob(f"{_OUTPUT}*_{plane.lower()}.fits"))
+        if len(found) != 1:
+            raise ToolFailed(f"AstroDrizzle left {len(found)} {plane} images instead of one")
+        with fits.open(found[0], memmap=False) as hdus:
+            if plane == "SCI":
+                _verify_grid(hdus[0].header, frame)
+            planes[plane] = np.array(hdus[0].data, dtype=kind)
+    for plane, data in planes.items():
+        if data.shape[-2:] != frame.shape:
+            raise ToolFailed(f"{plane} has the shape {data.shape}, not {frame.shape}")
+    return planes
+
+
+def _blank_without_weight(planes: Mapping[str, NDArray[Any]]) -> None:
+    """Beside bad pixels the lobes of lanczos3 add up to negative weights: no value there."""
+    useless = ~(planes["WHT"] > 0)
+    planes["SCI"][useless] = np.nan
+    planes["WHT"][useless] = 0.0
+
+
+def _verify_grid(header: fits.Header, frame: Frame) -> None:
+    """Compare the product's WCS with the frame asked for, at the corners: to 1e-3 pixel."""
+    corners = np.array([[0, 0], [frame.nx - 1, 0], [0, frame.ny - 1], [frame.nx - 1, frame.ny - 1]])
+    sky = WCS(header, naxis=2).wcs_pix2world(corners, 0)
+    offset = float(np.abs(frame.wcs.wcs_world2pix(sky, 0) - corners).max())
+    if not offset < 1e-3:
+        raise ToolFailed(f"AstroDrizzle's grid is {offset:.4f} pixel off the one asked for")
+
+
+def _checked(
+    planes: Mapping[str, NDArray[Any]],
+    copies: Sequence[Path],
+    inputs: Sequence[product_cards.Input],
+    detector: Detector,
+    frame: Frame,
+    settings: DrizzleSettings,
+    parameters: Mapping[str, Any],
+    complaints: list[str],
+    searched: int,
+) -> dict[str, Any]:
+    """Check the product against its exposures; numbers for the report.
+
+    `searched` has the flags of cosmic rays that were looked for.
+    """
+    sci, wht = planes["SCI"], planes["WHT"]
+    outlines = [outline for path in copies for outline in exposure_outlines(path)]
+    inside = quality.footprint_mask(frame, outlines)
+    bad = quality.bad_fraction(sci, wht, inside)
+    if not np.any(np.isfinite(sci) & (wht > 0)):
+        raise ToolFailed("no pixel of the product has any weight")
+    exptime = sum(item.exptime_s for item in inputs)
+    chips, flagged = _native_chips(copies, inputs, detector, searched)
+    # WFPC2's PC has pixels of half the size.
+    native = min(detector.pixel_scale_arcsec, *(scale_arcsec_of(chip.wcs) for chip in chips))
+    complaints = complaints + quality.weight_problems(
+        wht,
+        inside,
+        exptime_s=exptime,
+        area_ratio=(frame.scale_arcsec / native) ** 2,
+        pixfrac=parameters["final_pixfrac"],
+        weight_type=parameters["final_wht_type"],
+        kernel=parameters["final_kernel"],
+    )
+    rate = sci if settings.units == "cps" else sci / np.float32(exptime)
+    flux = quality.flux_ratio(rate, wht, frame, chips, detector=detector)
+    complaints += quality.lost_star_problems(flux, wht, frame, chips, detector=detector)
+    return {
+        "inputs": [item.rootname for item in inputs],
+        "exptime_s": exptime,
+        "cosmic_ray_fraction": flagged if searched else None,
+        "bad_fraction": round(bad, 6),
+        "weight_max": round(float(wht.max()), 3),
+        "flux_ratio": None if flux.ratio is None else round(flux.ratio, 5),
+        "n_flux_stars": flux.n_stars,
+        "complaints": complaints,
+        "mjd_start": min(item.start_mjd for item in inputs),
+        "mjd_end": max(item.end_mjd for item in inputs),
+    }
+
+
+def _native_chips(
+    copies: Sequence[Path],
+    inputs: Sequence[product_cards.Input],
+    detector: Detector,
+    searched: int,
+) -> tuple[list[quality.Chip], float]:
+    """The exposures' chips for comparison, and the share of good pixels with the flags searched."""
+    chips = []
+    n_flagged = n_pixels = 0
+    for path, item in zip(copies, inputs, strict=True):
+        quality = Path(quality_file(path).name)
+        with fits.open(path, memmap=False) as hdus, fits.open(quality, memmap=False) as other:
+            seconds = 1.0 if detector.rate_units else item.exptime_s
+            for sci, dq in science_and_quality(hdus, hdus if quality == path else other):
+                good = good_pixels(dq.data & ~(_COSMIC_RAY | searched), detector)
+                n_flagged += int(np.count_nonzero((dq.data & searched > 0) & good))
+                n_pixels += int(np.count_nonzero(good))
+                wcs = WCS(sci.header, fobj=hdus, naxis=2)
+                chips.append(
+                    quality.Chip(
+                        rate=(sci.data / seconds).astype(np.float32),
+                        good=good,
+                        wcs=wcs,
+                        nominal_area_arcsec2=nominal_area_arcsec2(sci.header, wcs),
+                    )
+                )
+    return chips, round(n_flagged / max(n_pixels, 1), 6)
+
+
+def _mean_sky(
+    skies: Mapping[str, float], inputs: Sequence[product_cards.Input], detector: Detector
+) -> float | None:
+    if not skies:
+        return None
+    rates = [
+        skies.get(item.file, 0.0) / (1.0 if detector.rate_units else item.exptime_s)
+        for item in inputs
+    ]
+    return round(float(np.mean(rates)), 6)
+
+
+def _write(
+    path: Path, planes: Mapping[str, NDArray[Any]], headers: Mapping[str, Any], preview: Path
+) -> None:
+    """Write the product with checksums, and its preview; it must be legal FITS."""
+    hdus = fits.HDUList([fits.PrimaryHDU(header=headers["PRIMARY"])])
+    for plane, data in planes.items():
+        # In the file's byte order: astropy would swap these bytes in place and back, under the eyes
+        # of the process that checks the same memory.
+        stored = data.astype(data.dtype.newbyteorder(">"))
+        hdus.append(fits.ImageHDU(stored, header=headers[plane], name=plane, ver=1))
+    hdus.verify("exception")
+    for hdu in hdus:
+        hdu.add_checksum(when="HDU checksum")  # astropy's own comment would hold the time
+    hdus.writeto(path, output_verify="exception")
+    write_preview(path, preview)

@@ -1,0 +1,238 @@
+"""Copies of exposures that AstroDrizzle can read and may write to.
+
+Only child processes import this; the current directory is the call's own scratch folder.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+from stsci.tools import fileutil  # type: ignore[import-untyped]
+
+from hst_assets.detectors import Detector
+from hst_assets.exposures.dq_files import quality_file
+from hst_assets.failures import UnusableInput
+from hst_assets.imaging.astrodrizzle import cards as product_cards
+from hst_assets.imaging.cosmic_rays import science_and_quality
+from hst_assets.imaging.forked import in_children
+from hst_assets.imaging.frames import opened
+from hst_assets.settings import DrizzleSettings
+
+__all__ = ["good_pixels", "nominal_area_arcsec2", "scale_arcsec_of", "scratch_copies"]
+
+#: DQ bit set on the scratch copy where SCI is not finite: "bad detector pixel" on every detector,
+#: among no detector's good bits.
+_BAD_PIXEL = 4
+_NO_FLAT = "no_flat.fits"
+#: Extensions that AstroDrizzle reads. Headerlets and WCS histories cost a scan at each of the
+#: hundreds of times it opens a file.
+_NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
+#: Errors for ERR; times of the infrared detector's pixels for IVM.
+_NEEDED_BY_WEIGHTS = {"ERR", "TIME"}
+#: Keywords of alternate WCSs: those of the primary one with a letter at the end.
+_ALTERNATE_WCS = re.compile(
+    r"(WCSNAME|WCSAXES|CRPIX[12]|CRVAL[12]|CTYPE[12]|CUNIT[12]|CD[12]_[12]|RADESYS|LATPOLE|LONPOLE"
+    r"|RESTFRQ|RESTWAV|MJDREF|EQUINOX|CRDER[12]|NMATCH|RMS_(RA|DEC)|FITNAME|SIPNAME|NPOLNAME)[A-Z]"
+)
+_PHOTFLAM_TOLERANCE = 1e-5
+
+
+def scratch_copies(
+    exposures: Sequence[str],
+    companions: Sequence[str],
+    detector: Detector,
+    settings: DrizzleSettings,
+    cores: int,
+) -> list[Path]:
+    """Copies in the current directory: what AstroDrizzle needs, without what it chokes on.
+
+    Parameters
+    ----------
+    exposures, companions : sequence of str
+        Absolute paths; companions are the DQ files of WFPC2.
+    detector : Detector
+        Of all of them.
+    settings : DrizzleSettings
+        Has the type of the weights, which decides what is needed.
+    cores : int
+        Processes at a time.
+
+    Returns
+    -------
+    list of `~pathlib.Path`
+        Names in the current directory, without the companions.
+
+    Raises
+    ------
+    UnusableInput
+        If an exposure has no good pixel, planes that do not match, or no flat field where one is
+        needed.
+    """
+    companion = {Path(path).name: Path(path) for path in companions}
+    pairs = [(source, companion.get(quality_file(source).name)) for source in map(Path, exposures)]
+    reference = _reference_photflam([source for source, _ in pairs])
+    copy = partial(_scratch_copy, detector=detector, settings=settings, reference=reference)
+    in_children([partial(copy, source, quality) for source, quality in pairs], cores)
+    return [Path(source.name) for source, _ in pairs]
+
+
+def _scratch_copy(
+    source: Path,
+    quality: Path | None,
+    *,
+    detector: Detector,
+    settings: DrizzleSettings,
+    reference: float | None,
+) -> None:
+    """Copy an exposure, with its DQ file if that is another one."""
+    needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | _NEEDED_BY_WEIGHTS
+    with opened(source) as hdus, opened(quality or source) as quality_hdus:
+        kept = fits.HDUList([hdu.copy() for hdu in hdus if hdu.name in needed])
+        planes = kept
+        if quality is not None:
+            planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
+        product_cards.read_input(source)  # no tool says what is wrong with its times
+        _prepare_headers(kept, detector)
+        if settings.weight_type == "IVM":
+            _resolve_flat(kept[0].header, detector, source)
+        _mask_not_finite(kept, planes, detector, source)
+        _equalise(kept, reference)
+        kept.writeto(source.name, output_verify="silentfix")
+        if quality is not None:
+            planes.writeto(quality.name, output_verify="silentfix")
+
+
+def _reference_photflam(exposures: Sequence[Path]) -> float | None:
+    """PHOTFLAM of the first chip that has one."""
+    for source in exposures:
+        with opened(source) as hdus:
+            for hdu in hdus:
+                if hdu.name == "SCI" and (photflam := _photflam(hdu.header, hdus[0].header)):
+                    return photflam
+    return None
+
+
+def _photflam(header: fits.Header, primary: fits.Header) -> float | None:
+    photflam = product_cards.science_keyword(header, primary, "PHOTFLAM")
+    return photflam if isinstance(photflam, float) and photflam > 0 else None
+
+
+def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
+    """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
+
+    It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
+    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. Alternate
+    WCSs and the history of the calibration take half of its time and reach no product.
+    """
+    for keyword in ("NPOLFILE", "D2IMFILE"):
+        if not str(hdus[0].header.get(keyword, "")).strip():
+            hdus[0].header[keyword] = "N/A"
+    for hdu in hdus:
+        if hdu.name == "SCI" and not str(hdu.header.get("BUNIT", "")).strip():
+            hdu.header["BUNIT"] = detector.science_units
+        if hdu.name == "SCI" and "IDCSCALE" not in hdu.header and "CD1_1" in hdu.header:
+            hdu.header["IDCSCALE"] = math.sqrt(
+                nominal_area_arcsec2(hdu.header, WCS(hdu.header, hdus))
+            )
+        if hdu.name in {"PRIMARY", "SCI", "DQ"}:
+            _drop_ballast(hdu.header)
+
+
+def _resolve_flat(primary: fits.Header, detector: Detector, source: Path) -> None:
+    """Name a flat field that AstroDrizzle can open or, but for WFPC2, do without.
+
+    It builds inverse-variance weights from the flat field, takes one whose file is missing as
+    uniform, and fails where the name holds an undefined variable (``iref$``) or is none.
+    """
+    keyword = "FLATFILE" if detector.instrument == "WFPC2" else "PFLTFILE"
+    name = str(primary.get(keyword, "")).strip()
+    try:
+        found = Path(fileutil.osfn(name)).is_file()
+    except ValueError:
+        found = False
+    if found:
+        return
+    if detector.instrument == "WFPC2":
+        raise UnusableInput(
+            f"inverse-variance weights need its flat field ({name or 'not named'})",
+            where=source,
+            next_step="Define the folder of reference files (uref) in the environment, or set "
+            "drizzle.weight_type = 'EXP'",
+        )
+    primary[keyword] = _NO_FLAT
+
+
+def _drop_ballast(header: fits.Header) -> None:
+    for key in ("HISTORY", "COMMENT", "", "CHECKSUM", "DATASUM"):
+        header.remove(key, ignore_missing=True, remove_all=True)
+    for key in [key for key in header if _ALTERNATE_WCS.fullmatch(key)]:
+        header.remove(key, ignore_missing=True, remove_all=True)
+
+
+def _mask_not_finite(
+    hdus: fits.HDUList, quality: fits.HDUList, detector: Detector, source: Path
+) -> None:
+    """Flag pixels that are not finite as bad; refuse an exposure without a good pixel."""
+    n_good = n_chips = 0
+    for sci, dq in science_and_quality(hdus, quality, where=source):
+        if sci.data is None or dq.data is None or sci.data.shape != dq.data.shape:
+            raise UnusableInput(f"SCI,{sci.ver} and its DQ do not match", where=source)
+        n_chips += 1
+        missing = ~np.isfinite(sci.data)
+        if missing.any():
+            sci.data[missing] = 0.0
+            dq.data[missing] |= _BAD_PIXEL
+        n_good += int(np.count_nonzero(good_pixels(dq.data, detector)))
+    if not n_chips:
+        raise UnusableInput("no SCI extension", where=source)
+    if n_good == 0:
+        raise UnusableInput(
+            "it has no good pixel: all are flagged or not finite",
+            where=source,
+            next_step="Leave the exposure out with a line in overrides.ecsv",
+        )
+
+
+def _equalise(hdus: fits.HDUList, reference: float | None) -> None:
+    """Scale the chips of an exposure to a PHOTFLAM.
+
+    Without this a star would be fainter on the chips, or in the years, of lower sensitivity, and
+    one zero point would not hold for the product.
+    """
+    for hdu in hdus:
+        if hdu.name != "SCI":
+            continue
+        photflam = _photflam(hdu.header, hdus[0].header)
+        if photflam is None or reference is None:
+            continue
+        ratio = photflam / reference
+        if abs(ratio - 1.0) > _PHOTFLAM_TOLERANCE:
+            hdu.data = (hdu.data * ratio).astype(np.float32)
+            hdu.header["PHOTFLAM"] = reference
+
+
+def good_pixels(dq: NDArray[np.integer], detector: Detector) -> NDArray[np.bool_]:
+    """Pixels without a flag, but for those that are drizzled all the same."""
+    good: NDArray[np.bool_] = (dq & ~np.int64(detector.drizzle_good_bits)) == 0
+    return good
+
+
+def nominal_area_arcsec2(header: fits.Header, wcs: WCS) -> float:
+    """Area of the pixel that the flat field refers to (IDCSCALE squared)."""
+    scale = header.get("IDCSCALE")
+    if isinstance(scale, float) and scale > 0:
+        return scale**2
+    return scale_arcsec_of(wcs) ** 2
+
+
+def scale_arcsec_of(wcs: WCS) -> float:
+    """Side of a pixel by the linear part of a WCS."""
+    return math.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0

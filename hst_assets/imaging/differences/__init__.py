@@ -1,0 +1,1 @@
+"""Differences between epochs, with their noise."""

@@ -1,0 +1,1 @@
+"""Driving drizzlepac's C code ourselves, on several cores and through memory."""

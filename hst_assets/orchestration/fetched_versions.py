@@ -1,0 +1,45 @@
+"""Which version of a visit's inputs was consumed last: what a sensor need not ask for again.
+
+A run that fetches changes raw/ itself. Without this, the sensor on raw/ would take the change for
+news and run the visit again. `raw_exposures` therefore writes the version that it took, after
+fetching and before reading, into a tag of its materialization; the version counts as consumed
+once the rest of the level stands from the same run.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from hst_assets.orchestration.input_versions import input_versions
+from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.workdir import WorkDir
+
+__all__ = ["has_consumed", "inputs_tag"]
+
+_TAG = "hst_assets/inputs"
+#: Dagster refuses longer values.
+_TAG_LENGTH = 40
+_LEVEL = LEVELS_FROM_RAW[0]
+
+
+def inputs_tag(workdir: WorkDir, partition: str) -> dict[str, str]:
+    """The tag for a materialization of `raw_exposures`; empty where raw/ has nothing of it."""
+    version = input_versions(workdir, _LEVEL).get(partition)
+    return {_TAG: version[:_TAG_LENGTH]} if version else {}
+
+
+def has_consumed(instance: dg.DagsterInstance, partition: str, version: str) -> bool:
+    """Whether the last whole run of the visit's first level took this version of its inputs."""
+    first, last = (_latest(instance, asset, partition) for asset in _LEVEL.assets)
+    if first is None or last is None or first.run_id != last.run_id:
+        return False
+    materialization = first.asset_materialization
+    tags = (materialization.tags or {}) if materialization else {}
+    return tags.get(_TAG) == version[:_TAG_LENGTH]
+
+
+def _latest(instance: dg.DagsterInstance, asset: str, partition: str) -> dg.EventLogEntry | None:
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition]), limit=1
+    ).records
+    return records[0].event_log_entry if records else None

@@ -1,0 +1,326 @@
+"""Walk a target through all levels in this process: what ``hst-assets materialize`` does.
+
+Each level of each partition is one Dagster run, recorded like any other. A visit that fails costs
+itself: the walk goes on with the others, and says so at the end. An archive that cannot be asked
+costs the news: the walk goes on with what raw/ has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from dagster._core.errors import (
+    DagsterAssetCheckFailedError,
+    DagsterExecutionInterruptedError,
+    DagsterExecutionStepExecutionError,
+)
+from dagster._core.execution.plan.objects import StepFailureData
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS, LEVELS_FROM_RAW, Level, overall
+from hst_assets.orchestration.partitions import register, visits_of
+from hst_assets.orchestration.resources import Redo
+from hst_assets.orchestration.runs import PROCESS_TAG, bury_dead_runs, this_process
+from hst_assets.settings import load_settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["LevelResult", "run_target"]
+
+_WITHOUT_CONFIG = {"archive_exposures", "visit_reference"}
+_FETCHING = "raw_exposures"
+_DELIVERY_CHECK = "all_delivered"
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """What became of one level of one partition.
+
+    Attributes
+    ----------
+    level, partition : str
+        The job's name and the partition key.
+    made, unchanged : tuple of str
+        Assets that were made now, and those that stood.
+    failures : tuple of str
+        Why steps failed, in the words of the failure.
+    warnings : tuple of str
+        Checks that did not pass: ``asset: what was found``.
+    undelivered : tuple of str
+        Those among the warnings that name files the archive has and raw/ lacks.
+    kinds : frozenset of str
+        Classes of the failures, by name; ``NothingFound`` where the archive has nothing.
+    """
+
+    level: str
+    partition: str
+    made: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    undelivered: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    run_id: str = field(default="", compare=False)
+
+    @property
+    def misconfigured(self) -> bool:
+        """Whether a step failed for what the settings say: the same again would fail again."""
+        return BadConfiguration.__name__ in self.kinds
+
+
+def run_target(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    workdir: WorkDir,
+    *,
+    assets: Collection[str] = (),
+    visits: Collection[str] = (),
+    redo: Redo | None = None,
+    offline: bool = False,
+    started: Callable[[Level, str], None] = lambda _level, _partition: None,
+) -> Iterator[LevelResult]:
+    """Materialize a target's assets in the order of the levels.
+
+    Parameters
+    ----------
+    definitions : Definitions
+        As `build_defs` makes them.
+    instance : DagsterInstance
+        Where runs and partitions are recorded.
+    workdir : WorkDir
+        The target's work directory; its visits are registered first.
+    assets : collection of str, optional
+        Only these; all by default.
+    visits : collection of str, optional
+        Only these at the visit level; all by default.
+    redo : Redo, optional
+        What is made again although nothing changed.
+    offline : bool, optional
+        Ask the archive nothing and fetch nothing, although this is an archive target.
+    started : callable, optional
+        Told of each level and partition before it runs.
+
+    Yields
+    ------
+    outcome : LevelResult
+        One a level and partition, as it ends.
+
+    Raises
+    ------
+    BadConfiguration
+        If an asset or a visit does not exist, or the settings are not valid.
+    KeyboardInterrupt
+        If the user interrupted a step; nothing is started after it.
+    """
+    plan = _Plan.of(instance, workdir, visits, offline=offline)
+    bury_dead_runs(instance)
+    known = {asset for level in LEVELS for asset in level.assets}
+    _refuse_unknown("asset", set(assets) - known, known)
+    for level in LEVELS:
+        selected = [asset for asset in level.assets if not assets or asset in assets]
+        if level == LEVELS_FROM_RAW[0]:
+            plan.refuse_unknown_visits(instance)
+        if not selected or plan.passes_over(level, named=bool(assets)):
+            continue
+        for partition in plan.partitions(instance, level):
+            started(level, partition)
+            outcome = _run(definitions, instance, level, selected, partition, plan.config(redo))
+            yield outcome
+            if level == ARCHIVE_LEVEL:
+                plan.offline |= bool(outcome.failures)
+            elif outcome.failures and not level.by_visit:
+                return  # what follows stands on it
+        if level == ARCHIVE_LEVEL and not plan.keys(instance, LEVELS_FROM_RAW[0]):
+            return  # neither the archive nor raw/ has anything
+
+
+@dataclass
+class _Plan:
+    """Which partitions a walk takes; `offline` once the archive is not to be asked any more."""
+
+    workdir: WorkDir
+    visits: frozenset[str]
+    from_archive: bool
+    offline: bool
+
+    @classmethod
+    def of(
+        cls,
+        instance: dg.DagsterInstance,
+        workdir: WorkDir,
+        visits: Collection[str],
+        *,
+        offline: bool,
+    ) -> _Plan:
+        """Read the settings and register the target with the visits of raw/."""
+        from hst_assets.exposures.raw import visits_in
+
+        from_archive = load_settings(workdir.existing()).archive.query
+        register(instance, workdir.target, visits_in(workdir))
+        return cls(workdir, frozenset(visits), from_archive, offline)
+
+    def passes_over(self, level: Level, *, named: bool) -> bool:
+        """Whether a level is none of this target; one asked for by name says why itself."""
+        return level == ARCHIVE_LEVEL and (self.offline or not (self.from_archive or named))
+
+    def partitions(self, instance: dg.DagsterInstance, level: Level) -> list[str]:
+        """The partitions of a level that are wanted, in order."""
+        if not level.by_visit:
+            return [self.workdir.target]
+        keys = self.keys(instance, level)
+        return [str(key) for key in keys if not self.visits or key.visit in self.visits]
+
+    def keys(self, instance: dg.DagsterInstance, level: Level) -> list[VisitKey]:
+        """The visits that there are at a level.
+
+        Of an archive target, those that neither raw/ nor the listing has are left alone: they
+        were registered for another question.
+        """
+        keys = visits_of(instance, self.workdir.target)
+        if not self.from_archive:
+            return keys
+        held = self._held(level, {key.visit for key in keys})
+        return [key for key in keys if key.visit in held]
+
+    def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
+        """Raise if a visit that is wanted does not exist."""
+        known = {key.visit for key in self.keys(instance, LEVELS_FROM_RAW[0])}
+        _refuse_unknown("visit", set(self.visits) - known, known)
+
+    def _held(self, level: Level, registered: set[str]) -> set[str]:
+        from hst_assets.archive.listing import read_listing
+        from hst_assets.exposures.raw import visits_in
+
+        held = set(visits_in(self.workdir))
+        if level == LEVELS_FROM_RAW[0] and not self.offline:
+            listing = read_listing(self.workdir)
+            held |= set(listing.visits()) if listing else registered
+        return held
+
+    def config(self, redo: Redo | None) -> dict[str, Any]:
+        """The configuration of `raw_exposures`; the other assets take a part of it."""
+        return {**(redo or Redo()).model_dump(), "offline": self.offline}
+
+
+def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+    if unknown:
+        raise BadConfiguration(
+            f"no {what} {', '.join(sorted(unknown))}",
+            next_step=f"There are: {', '.join(sorted(known)) or 'none'}",
+        )
+
+
+def _run(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    level: Level,
+    assets: list[str],
+    partition: str,
+    config: dict[str, Any],
+) -> LevelResult:
+    whole = definitions.resolve_job_def(level.job)
+    wanted = {dg.AssetKey(asset) for asset in assets}
+    checks = {
+        key for key in whole.asset_layer.asset_graph.asset_check_keys if key.asset_key in wanted
+    }
+    job = whole.get_subset(
+        asset_selection=wanted, asset_check_selection=checks - set(overall(level))
+    )
+    result = job.execute_in_process(
+        partition_key=partition,
+        instance=instance,
+        run_config=_run_config(assets, config),
+        tags={PROCESS_TAG: this_process()},
+        raise_on_error=False,
+    )
+    return _outcome(level, assets, partition, result)
+
+
+def _run_config(assets: list[str], config: dict[str, Any]) -> dict[str, Any]:
+    of_others = {key: value for key, value in config.items() if key in Redo.model_fields}
+    return {
+        "ops": {
+            asset: {"config": config if asset == _FETCHING else of_others}
+            for asset in assets
+            if asset not in _WITHOUT_CONFIG
+        },
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+
+
+def _outcome(
+    level: Level, assets: list[str], partition: str, result: dg.ExecuteInProcessResult
+) -> LevelResult:
+    made: list[str] = []
+    unchanged: list[str] = []
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        executed = materialization.metadata.get("executed")
+        is_new = executed is not None and str(executed.value).startswith("made")
+        (made if is_new else unchanged).append(materialization.asset_key.path[-1])
+    remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    warnings = [f"{check.asset_key.path[-1]}: {check.description}" for check in remarks]
+    if any(_was_interrupted(event) for event in result.all_events):
+        raise KeyboardInterrupt
+    failures = dict(_failures(result))
+    lost = [asset for asset in assets if asset not in {*made, *unchanged, *failures}]
+    failures |= dict.fromkeys(lost, "not made, because what it stands on failed")
+    return LevelResult(
+        level=level.job,
+        partition=partition,
+        made=tuple(made),
+        unchanged=tuple(unchanged),
+        failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
+        warnings=tuple(warnings),
+        undelivered=tuple(
+            text
+            for check, text in zip(remarks, warnings, strict=True)
+            if check.check_name == _DELIVERY_CHECK
+        ),
+        kinds=frozenset(_kinds(result, remarks)),
+        run_id=result.run_id,
+    )
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+    """Each failed step, with the words of its failure rather than Dagster's."""
+    for event in result.all_events:
+        if event.is_step_failure and event.step_key:
+            yield event.step_key, _reason(event.step_failure_data)
+
+
+def _kinds(
+    result: dg.ExecuteInProcessResult, remarks: list[dg.AssetCheckEvaluation]
+) -> Iterator[str]:
+    """The classes of failures, as `as_dagster_failure` and the checks write them down."""
+    failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    said = [data.user_failure_data for data in failures if data.user_failure_data]
+    for metadata in [*(data.metadata for data in said), *(check.metadata for check in remarks)]:
+        if "kind" in metadata:
+            yield str(metadata["kind"].value)
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    if not event.is_step_failure:
+        return False
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name in {DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt"}:
+            return True
+        error = error.cause
+    return False
+
+
+def _reason(failure: StepFailureData) -> str:
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    if failure.error is None:
+        return "failed"
+    if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
+        return "made, but its blocking check did not pass (see the note)"
+    is_wrapped = failure.error.cls_name == DagsterExecutionStepExecutionError.__name__
+    error = failure.error.cause if is_wrapped else None
+    return (error or failure.error).message.strip()

@@ -1,0 +1,67 @@
+"""How a walk ends: with what, and so with which exit status."""
+
+import pytest
+
+from hst_assets.cli.run_target import RunSummary, raise_for
+from hst_assets.failures import AccessRefused, NothingFound, ToolFailed, TransientFailure
+from hst_assets.orchestration.run_target import LevelResult
+from hst_assets.workdir import WorkDir
+
+
+@pytest.mark.parametrize(
+    ("walked", "kind"),
+    [
+        (RunSummary(failures=["a: x"], kinds={"TransientFailure"}), TransientFailure),
+        (RunSummary(failures=["a: x", "b: y"], kinds={"AccessRefused"}), AccessRefused),
+        (RunSummary(kinds={"NothingFound"}), NothingFound),
+        (RunSummary(failures=["a: x"], kinds={"UnusableInput"}), ToolFailed),
+        (RunSummary(failures=["a"], kinds={"AccessRefused", "TransientFailure"}), ToolFailed),
+        (RunSummary(failures=["a"], kinds={"AccessRefused"}, undelivered=["v"]), ToolFailed),
+        (RunSummary(undelivered=["raw_exposures: 1 file lacks"]), ToolFailed),
+    ],
+)
+def test_what_all_failures_share_is_passed_on(tmp_path, walked, kind):
+    with pytest.raises(kind) as raised:
+        raise_for(walked, WorkDir(tmp_path, "sn1"))
+    assert type(raised.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("n_failed", "n_lacking", "words"),
+    [
+        (1, 0, "1 step failed"),
+        (2, 0, "2 steps failed"),
+        (0, 1, "1 visit is not whole"),
+        (3, 2, "3 steps failed, 2 visits are not whole"),
+    ],
+)
+def test_what_went_wrong_is_counted(tmp_path, n_failed, n_lacking, words):
+    walked = RunSummary(failures=["a: x"] * n_failed, undelivered=["v"] * n_lacking)
+    with pytest.raises(ToolFailed) as raised:
+        raise_for(walked, WorkDir(tmp_path, "sn1"))
+    assert raised.value.what == words
+
+
+def test_the_listing_is_not_counted_among_what_was_made():
+    walked = RunSummary()
+    walked.add(LevelResult("target_archive", "sn1", made=("archive_exposures",)))
+    assert (walked.archive_asked, walked.n_made, walked.n_unchanged) == (True, 0, 0)
+    walked.add(LevelResult("visit_exposures", "sn1/a", ("raw_exposures",), ("exposure_table",)))
+    assert (walked.archive_asked, walked.n_made, walked.n_unchanged) == (True, 1, 1)
+
+
+def test_without_the_archive_nothing_was_asked():
+    walked = RunSummary()
+    walked.add(LevelResult("visit_exposures", "sn1/a", made=("raw_exposures",)))
+    assert (walked.archive_asked, walked.n_made) == (False, 1)
+
+
+def test_nothing_failed_nothing_raised(tmp_path):
+    raise_for(RunSummary(n_made=3, n_unchanged=2), WorkDir(tmp_path, "sn1"))
+
+
+def test_what_was_refused_is_not_promised_to_the_same_command(tmp_path):
+    with pytest.raises(AccessRefused) as raised:
+        raise_for(RunSummary(failures=["a: x"], kinds={"AccessRefused"}), WorkDir(tmp_path, "sn1"))
+    assert "MAST_API_TOKEN" in str(raised.value)
+    assert "the same command" not in str(raised.value)

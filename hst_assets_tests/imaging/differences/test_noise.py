@@ -1,0 +1,160 @@
+"""The error model against arithmetic, against chance, and against drops laid by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from hst_assets.failures import UnusableInput
+from hst_assets.imaging.differences.noise import (
+    aperture_factor,
+    correlation_ratio,
+    drop_ratio,
+    error_plane,
+    exposed,
+    noise_model,
+)
+from hst_assets_tests.imaging.synthetic_stacks import (
+    DARK_E_PER_S,
+    EXPTIME_S,
+    READ_NOISE_E,
+    SKY_PER_S,
+    planes,
+    primary_header,
+)
+
+
+def error_of(header: fits.Header, rate: float, wht: float, ctx: int = 3) -> float:
+    """The error of a uniform image."""
+    model = noise_model(header)
+    shape = (7, 7)
+    reached = exposed(model, np.full(shape, wht, np.float32), np.full(shape, ctx, np.int32))
+    return float(error_plane(np.full(shape, rate, np.float32), reached, model)[3, 3])
+
+
+# ------------------------------------------------------------------------------ single pixels
+
+
+def test_an_empty_pixel_has_the_noise_of_sky_dark_current_and_reads() -> None:
+    total = 2 * EXPTIME_S
+    expected = math.sqrt((SKY_PER_S + DARK_E_PER_S) * total + 2 * READ_NOISE_E**2) / total
+    assert error_of(primary_header(), 0.0, total) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_star_adds_its_photons() -> None:
+    total = 2 * EXPTIME_S
+    expected = math.sqrt((20.0 + SKY_PER_S + DARK_E_PER_S) * total + 2 * READ_NOISE_E**2) / total
+    assert error_of(primary_header(), 20.0, total) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_pixel_that_one_exposure_saw_was_read_once() -> None:
+    expected = math.sqrt((SKY_PER_S + DARK_E_PER_S) * EXPTIME_S + READ_NOISE_E**2) / EXPTIME_S
+    assert error_of(primary_header(), 0.0, EXPTIME_S, ctx=2) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_short_exposure_has_its_own_read_noise() -> None:
+    header = primary_header(D001DEXP=20.0, EXPTIME=20.0 + EXPTIME_S)
+    expected = math.sqrt((SKY_PER_S + DARK_E_PER_S) * 20.0 + READ_NOISE_E**2) / 20.0
+    assert error_of(header, 0.0, 20.0, ctx=1) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dn_have_the_noise_of_their_electrons() -> None:
+    header = primary_header(GAIN=7.0)
+    total = 2 * EXPTIME_S
+    variance_e = (7.0 * SKY_PER_S + DARK_E_PER_S) * total + 2 * READ_NOISE_E**2
+    expected = math.sqrt(variance_e) / total / 7.0
+    assert error_of(header, 0.0, total) == pytest.approx(expected, rel=1e-5)
+
+
+def test_smaller_pixels_take_their_share_of_sky_and_reads() -> None:
+    """Errors that add up: four pixels of half the side have the error of the whole one."""
+    whole = error_of(primary_header(), 0.0, 2 * EXPTIME_S)
+    half = primary_header()
+    half["D_SCALE"] = half["D_SCALE"] / 2
+    # AstroDrizzle's weights go with the area of the pixel.
+    quarter = error_of(half, 0.0, 2 * EXPTIME_S / 4)
+    assert 2 * quarter == pytest.approx(whole, rel=1e-5)
+
+
+def test_other_weights_than_times_leave_the_time_to_the_context() -> None:
+    expected = error_of(primary_header(), 0.0, 2 * EXPTIME_S)
+    found = error_of(primary_header(D_WTTYPE="IVM"), 0.0, 12345.6)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_nothing_reached_no_error() -> None:
+    assert math.isnan(error_of(primary_header(), 0.0, 0.0, ctx=0))
+
+
+def test_the_last_bit_and_the_next_plane_count() -> None:
+    header = primary_header(33)
+    model = noise_model(header)
+    ctx = np.zeros((2, 1, 3), np.int32)
+    ctx[0, 0, 0] = -(2**31)  # bit 32 alone
+    ctx[1, 0, 1] = 1  # the 33rd chip
+    ctx[0, 0, 2] = -1  # all 32 of the first plane
+    reached = exposed(model, np.full((1, 3), EXPTIME_S, np.float32), ctx)
+    number = reached.reads_per_s * np.array([1, 1, 32]) * EXPTIME_S
+    assert number.ravel().tolist() == pytest.approx([1, 1, 32])
+
+
+def test_a_header_that_does_not_tell_its_noise_is_refused() -> None:
+    header = primary_header()
+    del header["RDNOISE"]
+    with pytest.raises(UnusableInput, match="RDNOISE"):
+        noise_model(header)
+
+
+def test_pixels_of_known_noise_scatter_as_their_errors_say() -> None:
+    """44,000 pixels fix the width to 0.4 %; the tolerance is five times that."""
+    header = primary_header()
+    model = noise_model(header)
+    made = planes(header, stars=[])
+    error = error_plane(made["SCI"], exposed(model, made["WHT"], made["CTX"]), model)
+    assert np.std(made["SCI"] / error) == pytest.approx(1.0, abs=0.02)
+
+
+# -------------------------------------------------------------------------------- correlation
+
+
+def scatter_of_blocks(ratio: float, side: int) -> float:
+    """Scatter of sums over side x side pixels over that of independent pixels, drops laid by hand.
+
+    One axis is enough, since the overlaps of a square drop multiply: many unit-variance values,
+    each shared among the pixels that its drop (of `ratio` pixels) covers.
+    """
+    rng = np.random.default_rng(1)
+    start = rng.uniform(0, side + 4 * ratio, 400_000) - 2 * ratio
+    inside = np.clip(np.minimum(start + ratio, side) - np.maximum(start, 0), 0, None) / ratio
+    density = len(start) / (side + 4 * ratio)
+    variance = np.sum(inside**2) / (density * side)
+    return float(variance)  # of both axes: sqrt(variance)**2
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.8, 1.0, 1.6, 2.5])
+def test_the_ratio_is_that_of_drops_laid_by_hand(ratio: float) -> None:
+    found = correlation_ratio(ratio)
+    assert found is not None
+    assert 1.0 / found == pytest.approx(scatter_of_blocks(ratio, 1), rel=0.02)
+
+
+@pytest.mark.parametrize("side", [2, 5])
+def test_the_factor_of_an_aperture_is_that_of_drops_laid_by_hand(side: int) -> None:
+    found = aperture_factor(0.8, side**2)
+    assert found == pytest.approx(scatter_of_blocks(0.8, side), rel=0.02)
+
+
+def test_the_published_values() -> None:
+    """Fruchter & Hook 2002: R is 1.5 where drop and pixel are equal."""
+    assert correlation_ratio(1.0) == pytest.approx(1.5)
+    assert correlation_ratio(2.0) == pytest.approx(2.0 / (1.0 - 1.0 / 6.0))
+    assert drop_ratio(0.8, 0.05, 0.1) == pytest.approx(1.6)
+
+
+def test_a_point_shares_nothing_and_other_drops_have_no_formula() -> None:
+    assert correlation_ratio(0.8, "point") == 1.0
+    assert correlation_ratio(0.8, "lanczos3") is None
+    assert aperture_factor(0.8, 20.0, "gaussian") is None
