@@ -26,7 +26,8 @@ from spherical_geometry.polygon import SphericalPolygon  # type: ignore[import-u
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.failures import ToolFailed
-from hst_assets.imaging import quality, wfpc2_gain
+from hst_assets.imaging import quality as product_quality
+from hst_assets.imaging import wfpc2_gain
 from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.astrodrizzle.scratch_copies import (
     good_pixels,
@@ -355,15 +356,15 @@ def _checked(
     """
     sci, wht = planes["SCI"], planes["WHT"]
     outlines = [outline for path in copies for outline in exposure_outlines(path)]
-    inside = quality.footprint_mask(frame, outlines)
-    bad = quality.bad_fraction(sci, wht, inside)
+    inside = product_quality.footprint_mask(frame, outlines)
+    bad = product_quality.bad_fraction(sci, wht, inside)
     if not np.any(np.isfinite(sci) & (wht > 0)):
         raise ToolFailed("no pixel of the product has any weight")
     exptime = sum(item.exptime_s for item in inputs)
     chips, flagged = _native_chips(copies, inputs, detector, searched)
     # WFPC2's PC has pixels of half the size.
     native = min(detector.pixel_scale_arcsec, *(scale_arcsec_of(chip.wcs) for chip in chips))
-    complaints = complaints + quality.weight_problems(
+    complaints = complaints + product_quality.weight_problems(
         wht,
         inside,
         exptime_s=exptime,
@@ -373,8 +374,8 @@ def _checked(
         kernel=parameters["final_kernel"],
     )
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)
-    flux = quality.flux_ratio(rate, wht, frame, chips, detector=detector)
-    complaints += quality.lost_star_problems(flux, wht, frame, chips, detector=detector)
+    flux = product_quality.flux_ratio(rate, wht, frame, chips, detector=detector)
+    complaints += product_quality.lost_star_problems(flux, wht, frame, chips, detector=detector)
     return {
         "inputs": [item.rootname for item in inputs],
         "exptime_s": exptime,
@@ -394,7 +395,7 @@ def _native_chips(
     inputs: Sequence[product_cards.Input],
     detector: Detector,
     searched: int,
-) -> tuple[list[quality.Chip], float]:
+) -> tuple[list[product_quality.Chip], float]:
     """The exposures' chips for comparison, and the share of good pixels with the flags searched."""
     chips = []
     n_flagged = n_pixels = 0
@@ -408,7 +409,7 @@ def _native_chips(
                 n_pixels += int(np.count_nonzero(good))
                 wcs = WCS(sci.header, fobj=hdus, naxis=2)
                 chips.append(
-                    quality.Chip(
+                    product_quality.Chip(
                         rate=(sci.data / seconds).astype(np.float32),
                         good=good,
                         wcs=wcs,
