@@ -7,7 +7,6 @@ exposures; it takes its final name when it is whole and has been checked.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 from hst_assets.detectors import Detector
 from hst_assets.exposures.dq_files import companion_of, quality_file
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.free_memory import free_memory_bytes
 from hst_assets.imaging.astrodrizzle.parameters import parameters
 from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.imaging.cosmic_rays import MOST_HELPED
@@ -224,11 +224,11 @@ def drizzle_many(
         answers = run_many_isolated(
             _TASK,
             [call for call, _ in calls.values()],
-            timeout_s=machine.tool_timeout_s,
+            timeout_s=machine.timeout_s("drizzle"),
             max_cores=_affordable(
                 machine.max_cores,
                 [_memory_bytes(requests[index]) for index in calls],
-                _free_memory_bytes(),
+                free_memory_bytes(),
             ),
         )
         for (index, (call, left_out)), answer in zip(calls.items(), answers, strict=True):
@@ -245,10 +245,6 @@ def _memory_bytes(request: DrizzleRequest) -> int:
     native = request.detector.n_chips * nx * ny
     native_bytes = native * (16 * len(request.exposures) + 8 * len(request.others))
     return _BYTES_OF_A_CHILD + 4 * planes * request.frame.nx * request.frame.ny + native_bytes
-
-
-def _free_memory_bytes() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _affordable(max_cores: int, needs: Sequence[int], free: int) -> int:

@@ -85,7 +85,7 @@ def test_as_many_products_at_a_time_as_the_settings_allow(
         return [ToolFailed("not run") for _ in calls]
 
     monkeypatch.setattr(astrodrizzle, "run_many_isolated", run)
-    monkeypatch.setattr(astrodrizzle, "_free_memory_bytes", lambda: 10**13)
+    monkeypatch.setattr(astrodrizzle, "free_memory_bytes", lambda: 10**13)
     exposures = campaign.science_files()[:1]
     workdir = WorkDir(tmp_path, "field").create()
     frame = small_frame(exposures)
