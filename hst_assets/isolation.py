@@ -422,7 +422,8 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
                 _error(
                     "ToolFailed",
                     f"stopped after {timeout_s:.0f} s",
-                    next_step="Raise machine.tool_timeout_s if the data really need longer",
+                    next_step="Raise machine.tool_timeout_s, or the tool's own in "
+                    "machine.tool_timeouts_s, if the data really need longer",
                 ),
             )
         elif not ended:

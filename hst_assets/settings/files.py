@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -13,10 +14,16 @@ from pydantic import ValidationError
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings.alignment import CatalogSettings
 from hst_assets.settings.fields import from_home
-from hst_assets.settings.sections import Settings
+from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["load_settings", "write_settings"]
+__all__ = ["WORKER_VARIABLES", "load_settings", "write_settings"]
+
+#: Limits of the computer that works, which win over the settings of targets, by variable.
+WORKER_VARIABLES = {
+    "max_cores": "HST_ASSETS_MAX_CORES",
+    "tool_timeout_s": "HST_ASSETS_TOOL_TIMEOUT_S",
+}
 
 
 def load_settings(workdir: WorkDir) -> Settings:
@@ -41,9 +48,27 @@ def load_settings(workdir: WorkDir) -> Settings:
             else:
                 merged[section] = values
     try:
-        return Settings.model_validate(_with_parameters_file(merged, workdir))
+        settings = Settings.model_validate(_with_parameters_file(merged, workdir))
     except ValidationError as error:
         raise BadConfiguration(_explain(error), where=where) from error
+    return _of_worker(settings)
+
+
+def _of_worker(settings: Settings) -> Settings:
+    """`settings` with the limits of the computer that works, which its environment names."""
+    given = {key: os.environ.get(name) for key, name in WORKER_VARIABLES.items()}
+    limits: dict[str, Any] = {key: value for key, value in given.items() if value}
+    if not limits:
+        return settings
+    try:
+        machine = MachineSettings.model_validate({**settings.machine.model_dump(), **limits})
+    except ValidationError as error:
+        names = ", ".join(WORKER_VARIABLES[key] for key in limits)
+        raise BadConfiguration(_explain(error), where=f"the environment ({names})") from error
+    if "tool_timeout_s" in limits:
+        # One worker's limit for every tool: what a target says of single ones is about another.
+        machine = machine.model_copy(update={"tool_timeouts_s": {}})
+    return settings.model_copy(update={"machine": machine})
 
 
 def _with_parameters_file(content: dict[str, Any], workdir: WorkDir) -> dict[str, Any]:

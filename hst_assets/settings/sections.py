@@ -6,7 +6,7 @@ digest.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import Field
 
@@ -22,16 +22,28 @@ from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
 
-__all__ = ["MachineSettings", "Settings"]
+__all__ = ["TOOLS", "MachineSettings", "Settings", "ToolName"]
+
+#: What runs in child processes: the tools of the alignment methods, and the steps around them.
+ToolName = Literal["catalog", "distortion", "drizzle", "epochs", "jhat", "stars", "tweakreg"]
+TOOLS: tuple[str, ...] = get_args(ToolName)
 
 
 class MachineSettings(Section):
     """The computer's limits; they never change a product."""
 
-    #: Tool calls that run at a time.
+    #: Tool calls that run at a time; ``$HST_ASSETS_MAX_CORES`` wins.
     max_cores: Annotated[int, Field(ge=1)] = 2
-    #: Seconds after which one tool call is stopped.
+    #: Seconds after which one tool call is stopped; ``$HST_ASSETS_TOOL_TIMEOUT_S`` wins.
     tool_timeout_s: Positive = 3600.0
+    #: The same by tool, such as ``{drizzle = 7200}``; others have ``tool_timeout_s``.
+    tool_timeouts_s: dict[ToolName, Positive] = Field(default_factory=dict)
+    #: Seconds that a step waits for another run of the same asset and partition.
+    lock_wait_s: Positive = 7200.0
+
+    def timeout_s(self, tool: str) -> float:
+        """Seconds after which one call of a tool of `TOOLS` is stopped."""
+        return self.tool_timeouts_s.get(cast("ToolName", tool), self.tool_timeout_s)
 
 
 class Settings(Section):

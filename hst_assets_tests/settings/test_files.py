@@ -2,6 +2,7 @@ import pytest
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import Settings, load_settings, write_settings
+from hst_assets.settings.sections import TOOLS
 
 
 def test_without_files_the_defaults_hold(workdir):
@@ -111,3 +112,29 @@ def test_a_broken_file_is_not_written_over(workdir, text, reason):
     with pytest.raises(BadConfiguration, match=reason):
         write_settings(workdir, {"target": {"ra_deg": 1.0, "dec_deg": 1.0}})
     assert workdir.settings_file.read_text() == text
+
+
+def test_the_limits_of_the_worker_win_over_those_of_the_target(workdir, monkeypatch):
+    write_settings(
+        workdir,
+        {"machine": {"max_cores": 8, "tool_timeout_s": 10.0, "tool_timeouts_s": {"drizzle": 20.0}}},
+    )
+    assert load_settings(workdir).machine.timeout_s("drizzle") == 20.0
+    assert load_settings(workdir).machine.timeout_s("tweakreg") == 10.0
+    monkeypatch.setenv("HST_ASSETS_MAX_CORES", "3")
+    monkeypatch.setenv("HST_ASSETS_TOOL_TIMEOUT_S", "99.5")
+    machine = load_settings(workdir).machine
+    assert machine.max_cores == 3
+    assert {machine.timeout_s(tool) for tool in TOOLS} == {99.5}
+
+
+def test_a_limit_of_the_worker_that_is_none_is_told_by_its_variable(workdir, monkeypatch):
+    monkeypatch.setenv("HST_ASSETS_MAX_CORES", "none")
+    with pytest.raises(BadConfiguration, match=r"HST_ASSETS_MAX_CORES.*max_cores"):
+        load_settings(workdir)
+
+
+def test_every_alignment_method_may_have_a_timeout_of_its_own():
+    from hst_assets.astrometry.methods.registry import METHODS
+
+    assert set(METHODS) < set(TOOLS)

@@ -248,7 +248,7 @@ def _update(
     answers = run_many_isolated(
         _TASK,
         calls,
-        timeout_s=settings.machine.tool_timeout_s,
+        timeout_s=settings.machine.timeout_s("distortion"),
         max_cores=settings.machine.max_cores,
     )
     return {

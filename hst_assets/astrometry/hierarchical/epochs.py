@@ -196,7 +196,7 @@ class _Run:
         return run_many_isolated(
             f"{_TASK}:{task}",
             calls,
-            timeout_s=self.settings.machine.tool_timeout_s,
+            timeout_s=self.settings.machine.timeout_s("epochs"),
             max_cores=self.settings.machine.max_cores,
         )
 

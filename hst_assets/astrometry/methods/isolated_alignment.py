@@ -63,7 +63,7 @@ def align_isolated(
     answers = run_many_isolated(
         task,
         calls,
-        timeout_s=settings.machine.tool_timeout_s,
+        timeout_s=settings.machine.timeout_s(method),
         max_cores=settings.machine.max_cores,
     )
     return [

@@ -32,7 +32,7 @@ def catalogue_of_exposure(
         },
         scratch=folder,
         log_path=workdir.log("reference_image", target.rootname),
-        timeout_s=settings.machine.tool_timeout_s,
+        timeout_s=settings.machine.timeout_s("stars"),
     )
     return found
 
@@ -54,6 +54,6 @@ def catalogue_of_image(
         {"image": str(image), "output": str(output), "fwhm_arcsec": fwhm_arcsec},
         scratch=folder,
         log_path=workdir.log("reference_image", image.stem),
-        timeout_s=settings.machine.tool_timeout_s,
+        timeout_s=settings.machine.timeout_s("stars"),
     )
     return found
