@@ -24,20 +24,31 @@ directory can be adopted. Nobody else in the project joins path strings.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from hst_assets.failures import BadConfiguration, MissingProduct, TransientFailure
 from hst_assets.identifiers import validate_target, validate_visit
 
 __all__ = ["ROOT_VARIABLE", "WorkDir", "default_root", "publish", "targets_in", "write_atomically"]
 
+logger = logging.getLogger(__name__)
+
 ROOT_VARIABLE = "HST_ASSETS_ROOT"
+#: How long one process waits for another, seconds: what is done under most locks takes moments.
+LOCK_WAIT_S = 600.0
+_FIRST_PAUSE_S = 0.01
+_LAST_PAUSE_S = 1.0
 
 
 def default_root() -> Path:
@@ -344,11 +355,36 @@ class WorkDir:
                 Path(alive.name).unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold the named lock of this work directory; it is freed when the process dies."""
+    def lock(
+        self,
+        name: str,
+        *,
+        wait_s: float = LOCK_WAIT_S,
+        waiting: Callable[[str], None] = logger.info,
+    ) -> Iterator[None]:
+        """Hold the named lock of this work directory; it is freed when the process dies.
+
+        Parameters
+        ----------
+        name : str
+            Of the lock.
+        wait_s : float, optional
+            Seconds to wait for a holder.
+        waiting : callable, optional
+            Told once, where there is something to wait for, who holds the lock.
+
+        Raises
+        ------
+        TransientFailure
+            If it is not free in time; it says who holds it.
+        """
         self.runfiles.mkdir(parents=True, exist_ok=True)
-        with (self.runfiles / f"{name.replace('/', '_')}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        path = self.runfiles / f"{name.replace('/', '_')}.lock"
+        with path.open("a+") as handle:
+            if not _lock_now(handle):
+                waiting(f"waiting for {name}, which {_holder(path)} works on")
+                _lock_within(handle, path, wait_s)
+            _name_holder(handle)
             yield
 
     def is_locked(self, name: str) -> bool:
@@ -386,6 +422,45 @@ class WorkDir:
                         next_step="Wait until it is done, or stop it",
                     ) from None
             yield
+
+
+def _lock_now(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock_within(handle: IO[str], path: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    pause = _FIRST_PAUSE_S
+    while not _lock_now(handle):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TransientFailure(
+                f"{_holder(path)} has worked on {path.stem} for longer than the {wait_s:.0f} s "
+                "that others wait",
+                where=path,
+                next_step="Wait until it is done, or stop it; machine.lock_wait_s is the limit",
+            )
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, _LAST_PAUSE_S)
+
+
+def _name_holder(handle: IO[str]) -> None:
+    """Write into a lock that is held whose it is, for those that wait."""
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()} on {socket.gethostname()} (since {moment})")
+    handle.flush()
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text() or "another process"
+    except FileNotFoundError:
+        return "another process"
 
 
 def _prefix(object_name: str | None) -> str:

@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.failures import BadConfiguration, MissingProduct, TransientFailure
 from hst_assets.workdir import WorkDir, default_root, publish, targets_in, write_atomically
 
 
@@ -239,6 +240,20 @@ def test_a_lock_that_is_held_is_told(workdir):
         assert workdir.is_locked("raw/a")
         assert not workdir.is_locked("raw")
     assert not workdir.is_locked("raw/a")
+
+
+def test_a_lock_that_stays_held_is_a_passing_failure_that_names_the_holder(workdir):
+    told = []
+    with (
+        workdir.lock("raw"),
+        pytest.raises(TransientFailure, match=rf"process {os.getpid()} on .*\(since 20"),
+        workdir.lock("raw", wait_s=0.05, waiting=told.append),
+    ):
+        raise AssertionError("two hold it")
+    (text,) = told
+    assert f"process {os.getpid()} on {socket.gethostname()}" in text
+    with workdir.lock("raw", wait_s=0.0, waiting=told.append):
+        assert len(told) == 1
 
 
 def test_locks_of_other_names_are_free(workdir):
