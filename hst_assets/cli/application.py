@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import archive, clean, demo, ingest, materialize, settings, status, target
+from hst_assets.cli import archive, clean, demo, ingest, materialize, settings, status, target, up
 from hst_assets.cli import run as run_module
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import (
@@ -53,6 +53,8 @@ application.command("archive")(archive.archive_command)
 application.command("settings")(settings.settings_command)
 application.command("clean")(clean.clean_command)
 application.command("demo")(demo.demo_command)
+application.command("up")(up.up_command)
+application.command("home")(up.home_command)
 
 
 def run() -> None:

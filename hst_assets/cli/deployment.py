@@ -1,58 +1,144 @@
-"""Which Dagster instance the commands use."""
+"""Which Dagster instance the commands use, and that it is ready before anything is done."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hst_assets.cli.terminal import errors
 from hst_assets.failures import BadConfiguration
+from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["dagster_home", "opened_instance"]
+__all__ = [
+    "HOME_VARIABLE",
+    "dagster_home",
+    "is_checkout",
+    "opened_instance",
+    "ready_home",
+    "require_writable",
+]
 
-_VARIABLE = "DAGSTER_HOME"
-#: The ready-made configuration of the checkout: telemetry off, runs limited.
-_CONFIGURATION = Path(__file__).parents[2] / "data" / "deployment" / "dagster.yaml"
+HOME_VARIABLE = "DAGSTER_HOME"
+_CONFIGURATION = "dagster.yaml"
+#: The instance of a checkout. Of an installed package there is no such folder.
+_OF_CHECKOUT = Path(__file__).parents[2] / "data" / "deployment"
 
 
 def dagster_home() -> Path:
-    """``$DAGSTER_HOME``; where unset, data/deployment of the checkout, which is ready to use.
+    """``$DAGSTER_HOME``; where unset, data/deployment of the checkout, or the user's own folder.
+
+    The user's folder is that of the platform for what programs remember: on Linux
+    ``$XDG_STATE_HOME/hst_assets``, by default ``~/.local/state/hst_assets``.
 
     Raises
     ------
     BadConfiguration
-        If it is unset and this is not a checkout, or the folder does not exist.
+        If ``$DAGSTER_HOME`` names a folder that does not exist.
     """
-    value = os.environ.get(_VARIABLE)
-    home = Path(value) if value else _CONFIGURATION.parent
+    named = os.environ.get(HOME_VARIABLE)
+    if not named:
+        return _OF_CHECKOUT if is_checkout() else _users_folder()
+    home = Path(named).expanduser()
     if not home.is_dir():
         raise BadConfiguration(
             "no such folder",
-            where=f"{_VARIABLE}={home}",
-            next_step=f"Set {_VARIABLE} to a folder for Dagster's own records",
+            where=f"{HOME_VARIABLE}={home}",
+            next_step=f"Set {HOME_VARIABLE} to a folder for Dagster's own records",
         )
     return home.absolute()
 
 
-def _configured(home: Path) -> Path:
-    """`home` with a dagster.yaml: without one Dagster would report usage to its makers."""
-    configuration = home / _CONFIGURATION.name
-    if not configuration.exists() and _CONFIGURATION.is_file():
-        configuration.write_bytes(_CONFIGURATION.read_bytes())
+def is_checkout() -> bool:
+    """Whether this package lies in a checkout, with an instance of its own."""
+    return (_OF_CHECKOUT / _CONFIGURATION).is_file()
+
+
+def _users_folder() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("hst_assets", appauthor=False)
+
+
+def ready_home() -> Path:
+    """`dagster_home`, made where it is the user's own and new, with a dagster.yaml in it.
+
+    Without that file Dagster would report usage to its makers. A folder that is made is named
+    on the terminal, once.
+
+    Raises
+    ------
+    BadConfiguration
+        If it cannot be made or written to.
+    """
+    home = dagster_home()
+    is_new = not home.is_dir()
+    configuration = home / _CONFIGURATION
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not configuration.exists():
+            configuration.write_bytes(files("hst_assets").joinpath(_CONFIGURATION).read_bytes())
+    except OSError as error:
+        raise _not_ready(home, error) from error
+    if is_new:
+        errors().print(
+            f"[yellow]note[/yellow] runs are recorded in the new Dagster instance {home} "
+            f"(${HOME_VARIABLE} names another); 'hst-assets up' shows them",
+            highlight=False,
+        )
     return home
 
 
 @contextmanager
 def opened_instance() -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance, for the time of a command."""
-    home = _configured(dagster_home())
-    os.environ[_VARIABLE] = str(home)
+    """The Dagster instance, for the time of a command.
+
+    Raises
+    ------
+    BadConfiguration
+        If it cannot be opened.
+    """
+    home = ready_home()
+    os.environ[HOME_VARIABLE] = str(home)
     import dagster as dg
 
-    with dg.DagsterInstance.get() as instance:
+    try:
+        instance = dg.DagsterInstance.get()
+        instance.get_dynamic_partitions("")  # the database opens at the first question
+    except Exception as error:
+        raise _not_ready(home, error) from error
+    with instance:
         yield instance
+
+
+def _not_ready(home: Path, error: Exception) -> BadConfiguration:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return BadConfiguration(
+        f"the Dagster instance cannot be opened: {reason}",
+        where=home,
+        next_step=f"Set {HOME_VARIABLE} to a folder that you may write to",
+    )
+
+
+def require_writable(workdir: WorkDir) -> None:
+    """Make sure that a work directory can be written before anything is copied into it.
+
+    Raises
+    ------
+    BadConfiguration
+        If it, or the folder that it would be made in, is not writable.
+    """
+    standing = next(path for path in (workdir.base, *workdir.base.parents) if path.exists())
+    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        raise BadConfiguration(
+            f"the work directory {workdir.base} cannot be written",
+            where=standing,
+            next_step="Give another --root, or set HST_ASSETS_ROOT to a folder that you may "
+            "write to",
+        )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from hst_assets.cli.deployment import opened_instance
+from hst_assets.cli.deployment import opened_instance, require_writable
+from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.position_argument import position_from
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, UnusableInput
@@ -67,10 +68,14 @@ def ingest_into(
     mode: Mode = "copy",
     replace: bool = False,
 ) -> IngestReport:
-    """Ingest, and register what was taken with Dagster."""
+    """Ingest, and register what was taken with Dagster.
+
+    That both will be possible is found out before the first byte is copied.
+    """
     from hst_assets.exposures.archive_tree import exposures_near
     from hst_assets.exposures.ingest import ingest
     from hst_assets.orchestration.partitions import register
+    from hst_assets.orchestration.target_roots import claim
 
     ra_deg, dec_deg = position or (None, None)
     files = list(sources)
@@ -78,9 +83,12 @@ def ingest_into(
         if position is None:
             raise BadConfiguration("--archive is searched around a position: give --ra and --dec")
         files += exposures_near(archive, *position)
-    report = ingest(files, workdir, mode=mode, replace=replace, ra_deg=ra_deg, dec_deg=dec_deg)
-    if report.visits:
-        with opened_instance() as instance:
+    require_writable(workdir)
+    introduce_folder(workdir)
+    with opened_instance() as instance:
+        claim(instance, workdir)
+        report = ingest(files, workdir, mode=mode, replace=replace, ra_deg=ra_deg, dec_deg=dec_deg)
+        if report.visits:
             register(instance, workdir.target, report.visits)
     return report
 

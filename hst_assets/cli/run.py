@@ -13,11 +13,12 @@ from rich.markup import escape
 from hst_assets.cli.absent_options import refuse_absent_options
 from hst_assets.cli.archive import show_listing
 from hst_assets.cli.clean import clean_target
+from hst_assets.cli.deployment import opened_instance, require_writable
+from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.ingest import ingest_into, show
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.run_target import RunSummary, raise_for, run_and_report
 from hst_assets.cli.setting_options import Changes, takes_settings
-from hst_assets.cli.taken_names import refuse_taken_name
 from hst_assets.cli.target_settings import asked_settings, describe, place_from, tentatively
 from hst_assets.cli.terminal import RootOption, errors, output, split_names
 from hst_assets.cli.token_option import TokenOption, token_given
@@ -116,7 +117,7 @@ def run_command(
     secret = token_given(token) if download else None
     sources = _Sources(download, raw_dir, skip_copy)
     _refuse_no_folders(sources, asked.get("archive", {}).get("tree"))
-    refuse_taken_name(workdir)
+    _make_ready(workdir)
     settings = write_settings(workdir, asked)
     output().print(f"{workdir.base}: {describe(settings)}", highlight=False, markup=False)
     again = {
@@ -128,6 +129,16 @@ def run_command(
     _run(workdir.create(), sources, again, split_names(select), secret)
     if cleanup:
         clean_target(workdir)
+
+
+def _make_ready(workdir: WorkDir) -> None:
+    """Find out, before anything is asked or written, that the results can be kept."""
+    require_writable(workdir)
+    introduce_folder(workdir)
+    with opened_instance() as instance:
+        from hst_assets.orchestration.target_roots import claim
+
+        claim(instance, workdir)
 
 
 def _refuse_no_folders(sources: _Sources, tree: str | None) -> None:

@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hst_assets.cli.deployment import opened_instance
+from hst_assets.cli.deployment import opened_instance, require_writable
+from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.setting_options import Changes, takes_settings
-from hst_assets.cli.taken_names import refuse_taken_name
 from hst_assets.cli.target_settings import asked_settings, describe, place_from
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
 from hst_assets.failures import BadConfiguration
@@ -52,7 +52,8 @@ def add_command(
     workdir = WorkDir(root_or_default(root), target)
     asked = asked_settings(workdir, place_from(position, name), changes, query=True)
     _refuse_nowhere(workdir, asked)
-    refuse_taken_name(workdir)
+    require_writable(workdir)
+    introduce_folder(workdir)
     with opened_instance() as instance:
         from hst_assets.orchestration.targets import add_target
 

@@ -2,8 +2,9 @@
 
 A run that fetches changes raw/ itself. Without this, the sensor on raw/ would take the change for
 news and run the visit again. `raw_exposures` therefore writes the version that it took, after
-fetching and before reading, into a tag of its materialization; the version counts as consumed
-once the rest of the level stands from the same run.
+fetching and before reading, into a tag of its materialization (or of the observation that it
+stands unchanged); the version counts as consumed once the rest of the level stands from the same
+run.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ def has_consumed(instance: dg.DagsterInstance, partition: str, version: str) -> 
     first, last = (_latest(instance, asset, partition) for asset in _LEVEL.assets)
     if first is None or last is None or first.run_id != last.run_id:
         return False
-    materialization = first.asset_materialization
-    tags = (materialization.tags or {}) if materialization else {}
+    event = first.asset_materialization or first.asset_observation
+    tags = (event.tags or {}) if event else {}
     return tags.get(_TAG) == version[:_TAG_LENGTH]
 
 
 def _latest(instance: dg.DagsterInstance, asset: str, partition: str) -> dg.EventLogEntry | None:
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition]), limit=1
-    ).records
-    return records[0].event_log_entry if records else None
+    """The latest materialization, or the observation that it stands, whichever was later."""
+    wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition])
+    records = [
+        *instance.fetch_materializations(wanted, limit=1).records,
+        *instance.fetch_observations(wanted, limit=1).records,
+    ]
+    entries = [record.event_log_entry for record in records]
+    return max(entries, key=lambda entry: entry.timestamp, default=None)

@@ -21,6 +21,8 @@ from pydantic import Field
 from hst_assets.failures import MissingProduct
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.resources import as_dagster_failure
+from hst_assets.orchestration.target_roots import refuse_other_root
+from hst_assets.orchestration.unchanged import leave_unrecorded
 from hst_assets.provenance import read_record
 from hst_assets.workdir import WorkDir, default_root, write_atomically
 
@@ -165,6 +167,11 @@ class _FileManager(dg.UPathIOManager):
         with as_dagster_failure():
             return UPath(product_path(self._root, context.asset_key.path[-1], partition))
 
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Store as `dump_to_path` does; what the instance knows already is not recorded anew."""
+        super().handle_output(context, obj)
+        leave_unrecorded(context)
+
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         """Accept a standing product, or write a table atomically."""
         destination = Path(str(path))
@@ -185,14 +192,26 @@ class _FileManager(dg.UPathIOManager):
         """The product's path where the asset asks for a `~pathlib.Path`, else its content."""
         source = Path(str(path))
         with as_dagster_failure():
+            workdir = WorkDir(self._root, _target_of(context))
+            if not source.is_file():
+                _refuse_other_root(context, workdir)
             _require_whole(source)
-            _require_recorded_files(source, WorkDir(self._root, _target_of(context)))
+            _require_recorded_files(source, workdir)
             wants_path = context.dagster_type.typing_type is Path
             return source if wants_path else self._format.read(source)
 
 
 def _target_of(context: dg.InputContext) -> str:
     return context.asset_partition_keys[0].partition("/")[0]
+
+
+def _refuse_other_root(context: dg.InputContext, workdir: WorkDir) -> None:
+    """A file that is "gone" may stand in another root."""
+    try:
+        instance = context.step_context.instance
+    except dg.DagsterInvariantViolationError:
+        return  # loaded outside a run
+    refuse_other_root(instance, workdir)
 
 
 def _require_whole(path: Path) -> None:

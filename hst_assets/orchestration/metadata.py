@@ -17,7 +17,11 @@ import dagster as dg
 from hst_assets.provenance import Made
 from hst_assets.workdir import WorkDir
 
-__all__ = ["MAX_INLINE_BYTES", "MAX_ROWS", "describe"]
+__all__ = ["EXECUTED", "MAX_INLINE_BYTES", "MAX_ROWS", "UNCHANGED", "describe"]
+
+#: Whether a step made its product, or found it unchanged.
+EXECUTED = "executed"
+UNCHANGED = "unchanged, not made again"
 
 MAX_INLINE_BYTES = 50_000
 MAX_ROWS = 10
@@ -45,7 +49,7 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
         Keys sorted for reading: what happened, previews, numbers, tables, paths.
     """
     metadata: dict[str, Any] = {
-        "executed": dg.MetadataValue.text("made now" if made.ran else "unchanged, not made again")
+        EXECUTED: dg.MetadataValue.text("made now" if made.ran else UNCHANGED)
     }
     facts = dict(made.facts)
     previews = facts.pop("previews", [])
@@ -55,6 +59,7 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
         if name in _RECORD_ONLY:
             continue
         metadata[name] = _value(name, value, workdir)
+    metadata["work_directory"] = dg.MetadataValue.path(workdir.base)
     metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
     metadata["made_at"] = dg.MetadataValue.text(made.record.created)
     return metadata

@@ -17,6 +17,8 @@ from pydantic import Field
 from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.runs import PROCESS_TAG
+from hst_assets.orchestration.target_roots import claim
+from hst_assets.orchestration.tool_logs import said_in_run
 from hst_assets.session import session_log
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir, default_root
@@ -149,11 +151,16 @@ class HstRoot(dg.ConfigurableResource):
     def _opened(
         self, target: str, context: dg.AssetExecutionContext, visit: str = ""
     ) -> Iterator[Session]:
+        claim(context.instance, self.workdir(target))
         workdir = self.workdir(target).existing().create()
         settings = load_settings(workdir)
         label = "_".join(filter(None, [context.asset_key.path[-1], visit]))
         # A second run of the same asset and partition waits, and then finds it done.
-        with workdir.lock(label), session_log(workdir, label) as log_path:
+        with (
+            workdir.lock(label, wait_s=settings.machine.lock_wait_s, waiting=context.log.warning),
+            session_log(workdir, label) as log_path,
+            said_in_run(workdir, context.log.info),
+        ):
             yield Session(workdir, settings, log_path, visit)
 
 

@@ -17,6 +17,7 @@ from dagster._core.errors import (
     DagsterExecutionInterruptedError,
     DagsterExecutionStepExecutionError,
 )
+from dagster._core.execution.job_execution_result import JobExecutionResult
 from dagster._core.execution.plan.objects import StepFailureData
 
 from hst_assets.failures import BadConfiguration
@@ -24,7 +25,10 @@ from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS, LEVELS_FROM_RAW, Level, overall
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
+from hst_assets.orchestration.run_in_process import run_in_process
 from hst_assets.orchestration.runs import PROCESS_TAG, bury_dead_runs, this_process
+from hst_assets.orchestration.target_roots import claim
+from hst_assets.orchestration.unchanged import restate_run
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
@@ -111,7 +115,8 @@ def run_target(
     Raises
     ------
     BadConfiguration
-        If an asset or a visit does not exist, or the settings are not valid.
+        If an asset or a visit does not exist, the settings are not valid, or the target belongs
+        to another root.
     KeyboardInterrupt
         If the user interrupted a step; nothing is started after it.
     """
@@ -159,6 +164,7 @@ class _Plan:
         from hst_assets.exposures.raw import visits_in
 
         from_archive = load_settings(workdir.existing()).archive.query
+        claim(instance, workdir)
         register(instance, workdir.target, visits_in(workdir))
         return cls(workdir, frozenset(visits), from_archive, offline)
 
@@ -229,13 +235,15 @@ def _run(
     job = whole.get_subset(
         asset_selection=wanted, asset_check_selection=checks - set(overall(level))
     )
-    result = job.execute_in_process(
-        partition_key=partition,
-        instance=instance,
+    result = run_in_process(
+        job,
+        instance,
+        partition=partition,
         run_config=_run_config(assets, config),
         tags={PROCESS_TAG: this_process()},
-        raise_on_error=False,
     )
+    if not result.success:
+        restate_run(instance, result.run_id)
     return _outcome(level, assets, partition, result)
 
 
@@ -252,7 +260,7 @@ def _run_config(assets: list[str], config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outcome(
-    level: Level, assets: list[str], partition: str, result: dg.ExecuteInProcessResult
+    level: Level, assets: list[str], partition: str, result: JobExecutionResult
 ) -> LevelResult:
     made: list[str] = []
     unchanged: list[str] = []
@@ -261,6 +269,8 @@ def _outcome(
         executed = materialization.metadata.get("executed")
         is_new = executed is not None and str(executed.value).startswith("made")
         (made if is_new else unchanged).append(materialization.asset_key.path[-1])
+    observed = (e.asset_observation_data for e in result.get_asset_observation_events())
+    unchanged += [data.asset_observation.asset_key.path[-1] for data in observed]
     remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
     warnings = [f"{check.asset_key.path[-1]}: {check.description}" for check in remarks]
     if any(_was_interrupted(event) for event in result.all_events):
@@ -285,16 +295,14 @@ def _outcome(
     )
 
 
-def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+def _failures(result: JobExecutionResult) -> Iterator[tuple[str, str]]:
     """Each failed step, with the words of its failure rather than Dagster's."""
     for event in result.all_events:
         if event.is_step_failure and event.step_key:
             yield event.step_key, _reason(event.step_failure_data)
 
 
-def _kinds(
-    result: dg.ExecuteInProcessResult, remarks: list[dg.AssetCheckEvaluation]
-) -> Iterator[str]:
+def _kinds(result: JobExecutionResult, remarks: list[dg.AssetCheckEvaluation]) -> Iterator[str]:
     """The classes of failures, as `as_dagster_failure` and the checks write them down."""
     failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
     said = [data.user_failure_data for data in failures if data.user_failure_data]

@@ -16,6 +16,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from hst_assets.orchestration.jobs import Level
+from hst_assets.orchestration.unchanged import restate_run
 
 __all__ = [
     "PROCESS_TAG",
@@ -77,6 +78,7 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> None:
         if host == socket.gethostname() and pid != str(os.getpid()) and not _alive(int(pid)):
             logging.getLogger(__name__).info("run %s was killed with its process", run.run_id)
             instance.report_run_failed(run, "the process that ran it is gone")
+            restate_run(instance, run.run_id)
             if instance.event_log_storage.supports_global_concurrency_limits:
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 

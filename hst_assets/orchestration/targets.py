@@ -20,6 +20,7 @@ from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailu
 from hst_assets.identifiers import validate_target
 from hst_assets.orchestration.partitions import register
 from hst_assets.orchestration.runs import bury_dead_runs, partitions_in_flight, targets_of
+from hst_assets.orchestration.target_roots import claim
 from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, targets_in
 
@@ -87,8 +88,10 @@ def add_target(
     Raises
     ------
     BadConfiguration
-        If the settings would not be valid; they then stay as they were.
+        If the settings would not be valid, or the target belongs to another root; they then stay
+        as they were.
     """
+    claim(instance, workdir)
     wanted = {section: dict(values) for section, values in changes.items()}
     if workdir.settings_file.is_file() and load_settings(workdir).target.retired:
         wanted.setdefault("target", {})["retired"] = None

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from hst_assets.orchestration.checks import CHECKS
-from hst_assets.orchestration.jobs import LEVELS, overall
+from hst_assets.orchestration.jobs import LEVELS, LEVELS_FROM_RAW, overall
 from hst_assets.orchestration.run_target import run_target
 
 PROJECT = Path(__file__).parents[2]
@@ -140,10 +140,24 @@ def test_the_server_shows_everything_that_is_defined(ask):
     assert counts["epoch_differences"] == 1
 
 
-def test_the_ui_is_started_on_the_loopback_address():
-    plan = subprocess.run(
-        ["make", "-n", "up"], cwd=PROJECT, capture_output=True, text=True, check=True
-    ).stdout
-    command = next(line for line in plan.splitlines() if "dagster dev" in line)
-    assert "-h 127.0.0.1" in command
-    assert "-p 3000" in command
+def test_runs_of_the_command_line_are_the_code_locations_own(ask):
+    """By what the UI's timeline and job pages ask for."""
+    (repository,) = ask(
+        "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name }"
+        " pipelines { name runs(limit: 5) { id status } } } } } }"
+    )["repositoriesOrError"]["nodes"]
+    jobs = {job["name"]: [run["status"] for run in job["runs"]] for job in repository["pipelines"]}
+    assert {level.job: jobs[level.job] for level in LEVELS_FROM_RAW} == {
+        level.job: ["SUCCESS"] for level in LEVELS_FROM_RAW
+    }
+    runs = ask(
+        "{ runsOrError { ... on Runs { results { pipelineName repositoryOrigin {"
+        " repositoryName repositoryLocationName } } } } }"
+    )["runsOrError"]["results"]
+    origins = [run["repositoryOrigin"] for run in runs]
+    assert origins == [
+        {
+            "repositoryName": repository["name"],
+            "repositoryLocationName": repository["location"]["name"],
+        }
+    ] * len(LEVELS_FROM_RAW)

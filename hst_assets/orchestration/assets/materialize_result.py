@@ -8,7 +8,8 @@ import dagster as dg
 from hst_assets.orchestration.checks import check_results
 from hst_assets.orchestration.io_managers import product_path
 from hst_assets.orchestration.metadata import describe
-from hst_assets.orchestration.resources import Session
+from hst_assets.orchestration.resources import Session, is_attended
+from hst_assets.orchestration.unchanged import is_recorded, observe
 from hst_assets.provenance import Made
 
 __all__ = ["BY_PATH", "materialize_result"]
@@ -27,14 +28,20 @@ def materialize_result(
 ) -> dg.MaterializeResult:
     """The materialization of `asset` for the run's partition.
 
+    What was found unchanged, and is recorded already, is logged as an observation instead
+    (`hst_assets.orchestration.unchanged`).
+
     The data version is the recipe's digest: what was made again from the same inputs, settings
     and code is the same version, and nothing behind it becomes stale.
     """
     done = "made" if made.ran else "unchanged"
     context.log.info(f"{asset} {context.partition_key}: {done} ({made.digest[:12]})")
-    metadata = describe(made, session.workdir)
-    if session.log_path.is_file():
-        metadata["session_log"] = dg.MetadataValue.path(session.log_path)
+    if not made.ran and is_recorded(context, made.digest):
+        metadata = observe(context, tags, attended=is_attended(context))
+    else:
+        metadata = describe(made, session.workdir)
+        if session.log_path.is_file():
+            metadata["session_log"] = dg.MetadataValue.path(session.log_path)
     return dg.MaterializeResult(
         value=product_path(session.workdir.root, asset, context.partition_key),
         data_version=dg.DataVersion(made.digest),

@@ -1,0 +1,97 @@
+"""Which folder of work directories each target belongs to.
+
+Dagster knows targets and visits by name alone. One instance that sees two folders would take two
+targets of one name for one, and a deployment on another folder would find partitions that look
+materialized and files that are "gone". So the instance remembers the root of each target, and
+whoever comes with another root is told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.partitions import visits_of
+from hst_assets.workdir import ROOT_VARIABLE, WorkDir
+
+__all__ = ["claim", "refuse_other_root", "root_of"]
+
+_KEY = "hst_assets/root_of/"
+#: Materializations carry their root under this name.
+ROOT_METADATA = "root"
+
+
+def claim(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
+    """Remember that a target belongs to the root of `workdir`.
+
+    A target whose former work directory is gone (moved, or deleted) belongs to the new root from
+    now on.
+
+    Raises
+    ------
+    BadConfiguration
+        If the target has a work directory under another root.
+    """
+    refuse_other_root(instance, workdir)
+    if _remembered(instance, workdir.target) != str(workdir.root):
+        instance.daemon_cursor_storage.set_cursor_values({_KEY + workdir.target: str(workdir.root)})
+
+
+def refuse_other_root(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
+    """Raise if the target of `workdir` has a work directory under another root.
+
+    Raises
+    ------
+    BadConfiguration
+        It names both roots.
+    """
+    root = root_of(instance, workdir.target)
+    if root is None or _same(root, workdir.root):
+        return
+    other = WorkDir(root, workdir.target)
+    if not other.settings_file.is_file() or _same(other.base, workdir.base):
+        return
+    raise BadConfiguration(
+        f"target {workdir.target!r} of this Dagster instance belongs to the root {root}, "
+        f"and the root here is {workdir.root}",
+        where=other.base,
+        next_step=f"Set {ROOT_VARIABLE} (or give --root) {root}, choose another name, or set "
+        "DAGSTER_HOME to a folder of its own for this root",
+    )
+
+
+def root_of(instance: dg.DagsterInstance, target: str) -> Path | None:
+    """The root that a target belongs to; None where the instance has never seen it.
+
+    Of targets of older instances it is read from the last materialization of their raw exposures.
+    """
+    remembered = _remembered(instance, target)
+    return Path(remembered) if remembered else _root_of_last_run(instance, target)
+
+
+def _remembered(instance: dg.DagsterInstance, target: str) -> str | None:
+    key = _KEY + target
+    return instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
+
+
+def _root_of_last_run(instance: dg.DagsterInstance, target: str) -> Path | None:
+    keys = [str(key) for key in visits_of(instance, target)]
+    if not keys:
+        return None
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey("raw_exposures"), asset_partitions=keys),
+        limit=1,
+    ).records
+    for record in found:
+        materialization = record.asset_materialization
+        log = materialization.metadata.get("session_log") if materialization else None
+        if isinstance(log, dg.PathMetadataValue) and log.path:
+            return Path(log.path).parents[2]
+    return None
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Whether two paths are one folder, by whatever links."""
+    return first == second or first.resolve() == second.resolve()
