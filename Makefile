@@ -44,7 +44,7 @@ demo-archive: $(INSTALLED) ## The same from a stand-in of MAST that fails now an
 
 .PHONY: up
 up: $(INSTALLED) ## The web UI on 127.0.0.1:3000, with the daemon that runs sensors and schedules
-	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	@$(BIN)/hst-assets up
 
 .PHONY: test
 test: $(INSTALLED) ## The whole test suite
