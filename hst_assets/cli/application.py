@@ -52,9 +52,9 @@ application.add_typer(target.target_commands)
 application.command("archive")(archive.archive_command)
 application.command("settings")(settings.settings_command)
 application.command("clean")(clean.clean_command)
-application.command("demo")(demo.demo_command)
 application.command("up")(up.up_command)
 application.command("home")(up.home_command)
+application.command("demo")(demo.demo_command)
 
 
 def run() -> None:

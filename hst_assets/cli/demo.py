@@ -45,7 +45,7 @@ def demo_command(
     materialize_target(workdir)
     failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in all; products in {workdir.base}")
-    console.print("'make up' shows every asset with its previews on http://127.0.0.1:3000")
+    console.print("'hst-assets up' shows every asset with its previews on http://127.0.0.1:3000")
     if failed:
         raise UnusableInput("the demo did not recover the truth", where=", ".join(failed))
 

@@ -62,7 +62,7 @@ def add_command(
     output().print(
         f"'hst-assets archive {target}' shows what the archive holds, "
         f"'hst-assets materialize {target}' fetches and makes it; "
-        "with 'make up' the sensor does, once it is switched on",
+        "with 'hst-assets up' the sensor does, once it is switched on",
         highlight=False,
     )
 

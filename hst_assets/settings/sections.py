@@ -37,7 +37,7 @@ class MachineSettings(Section):
     #: Seconds after which one tool call is stopped; ``$HST_ASSETS_TOOL_TIMEOUT_S`` wins.
     tool_timeout_s: Positive = 3600.0
     #: The same by tool, such as ``{drizzle = 7200}``; others have ``tool_timeout_s``.
-    tool_timeouts_s: dict[ToolName, Positive] = Field(default_factory=dict)
+    tool_timeouts_s: dict[ToolName, Positive] = {}  # noqa: RUF012 - pydantic copies it
     #: Seconds that a step waits for another run of the same asset and partition.
     lock_wait_s: Positive = 7200.0
 
