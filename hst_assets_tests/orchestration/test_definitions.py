@@ -220,3 +220,11 @@ def test_the_workspace_is_valid(command, tmp_path):
         env={**os.environ, "DAGSTER_HOME": str(tmp_path)},
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+
+
+def test_an_instance_that_dagster_dev_throws_away_is_told():
+    """Nothing that the definitions do can make it another."""
+    program = "import hst_assets.definitions"
+    temporary = run(program, DAGSTER_IS_DEV_CLI="1", DAGSTER_HOME="")
+    assert "Use 'hst-assets up'" in temporary.stderr
+    assert "hst-assets up" not in run(program, DAGSTER_IS_DEV_CLI="1", DAGSTER_HOME="/x").stderr
