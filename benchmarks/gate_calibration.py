@@ -37,7 +37,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import beta
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import sources
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods import attempts
 from hst_assets.astrometry.methods.fit import FitTool
@@ -52,6 +52,7 @@ from hst_assets.simulate.star_lists import (
     median_error_pix,
     write_headers,
 )
+from hst_assets.sky_geometry import TangentPlane
 
 SIZES = (5, 10, 15, 20, 30, 50, 100, 300, 1000, 5000)
 WRONG_PIX = 0.5
@@ -255,7 +256,7 @@ class _Fields:
             ]
         )
         detector = DETECTORS[plan.detector_key]
-        plane = matching.TangentPlane.about(corners, detector.pixel_scale_arcsec)
+        plane = TangentPlane.about(corners, detector.pixel_scale_arcsec)
         copy = WorkingCopy(science, science)
         none = [None] * len(planes)
         name = f"trial{plan.seed}"

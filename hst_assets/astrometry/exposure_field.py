@@ -14,6 +14,7 @@ from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import Detector
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import TangentPlane
 
 __all__ = ["Field", "exposure_stars", "prepared_planes", "read_field", "star_fwhm_pix"]
 
@@ -26,7 +27,7 @@ class Field:
     detector: Detector
     planes: list[sources.Plane]
     prepared: list[sources.Prepared | None]
-    plane: matching.TangentPlane
+    plane: TangentPlane
     reference_sky: NDArray[np.float64]
     rootname: str
     brightest_first: bool = True
@@ -58,7 +59,7 @@ def read_field(
     """Read an exposure and the stars of a catalogue (ECSV: ra, dec in deg) that may be on it."""
     planes = sources.exposure_planes(copy, detector)
     corners = np.vstack([_corner_sky(plane) for plane in planes])
-    plane = matching.TangentPlane.about(corners, detector.pixel_scale_arcsec)
+    plane = TangentPlane.about(corners, detector.pixel_scale_arcsec)
     table = Table.read(catalogue, format="ascii.ecsv")
     sky = np.column_stack([np.asarray(table["ra"]), np.asarray(table["dec"])]).reshape(-1, 2)
     reach = how.search_radius_arcsec * how.search_factor ** (how.max_tries - 1)

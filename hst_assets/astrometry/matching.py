@@ -1,7 +1,7 @@
 """Geometry of two star lists on one tangent plane: pairs, offsets, and what chance would give.
 
-All lists are (n, 2) arrays in pixels of the plane (see `TangentPlane`); nothing here knows of
-files.
+All lists are (n, 2) arrays in pixels of the plane (see
+`hst_assets.sky_geometry.TangentPlane`); nothing here knows of files.
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from astropy.wcs import WCS
 from numpy.typing import NDArray
-
-from hst_assets.imaging.frames import tangent_wcs
 
 __all__ = [
     "Geometry",
     "Motion",
-    "TangentPlane",
     "chance_pairs",
     "contrast",
     "find_motion",
@@ -38,58 +34,6 @@ _FEWEST_PAIRS: dict[Geometry, int] = {"shift": 1, "rshift": 2, "rscale": 2, "gen
 #: Rounds of pairing and fitting, and of clipping, after which a fit stands.
 _PAIRINGS, _CLIPPINGS = 8, 3
 _CLIP_SIGMA = 3.0
-
-
-@dataclass(frozen=True)
-class TangentPlane:
-    """A gnomonic plane: x to the west, y to the north, in pixels of `scale_arcsec`.
-
-    Parameters
-    ----------
-    ra_deg, dec_deg : float
-        Its tangent point, the origin.
-    scale_arcsec : float
-        Size of a pixel.
-    """
-
-    ra_deg: float
-    dec_deg: float
-    scale_arcsec: float
-
-    @classmethod
-    def about(cls, sky: Points, scale_arcsec: float) -> TangentPlane:
-        """The plane that touches at the mean direction of RA/Dec (n, 2) in degrees.
-
-        The mean is one of vectors: that of right ascensions fails where they pass 360 degrees.
-        """
-        ra, dec = np.radians(sky).T
-        x, y, z = np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)
-        middle_ra = np.arctan2(y.mean(), x.mean())
-        middle_dec = np.arctan2(z.mean(), np.hypot(x.mean(), y.mean()))
-        return cls(float(np.degrees(middle_ra) % 360), float(np.degrees(middle_dec)), scale_arcsec)
-
-    def project(self, sky: Points) -> Points:
-        """Positions (n, 2) on the plane of RA/Dec (n, 2) in degrees."""
-        ra, dec = np.radians(sky[:, 0] - self.ra_deg), np.radians(sky[:, 1])
-        dec0 = np.radians(self.dec_deg)
-        cosc = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra)
-        xi = np.cos(dec) * np.sin(ra) / cosc
-        eta = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra)) / cosc
-        plane: Points = np.column_stack([-xi, eta]) * (np.degrees(1) * 3600 / self.scale_arcsec)
-        return plane
-
-    def wcs(self, origin: tuple[float, float] = (0.0, 0.0)) -> WCS:
-        """The plane as a WCS.
-
-        Parameters
-        ----------
-        origin : (float, float), optional
-            The point of the plane at the middle of the first pixel: by default the tangent point,
-            so that pixels counted from 0 are positions on the plane.
-        """
-        wcs = tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec)
-        wcs.wcs.crpix = [1 - origin[0], 1 - origin[1]]
-        return wcs
 
 
 def nearest(first: Points, second: Points, radius: float) -> tuple[NDArray[np.intp], ...]:

@@ -33,7 +33,6 @@ __all__ = [
     "exposure_planes",
     "exposure_sources",
     "find_sources",
-    "pixel_scale_arcsec",
     "prepare",
     "reference_plane",
     "significances",
@@ -193,11 +192,6 @@ def read_wcs(header: fits.Header, hdus: fits.HDUList) -> WCS:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(header, fobj=hdus)
-
-
-def pixel_scale_arcsec(wcs: WCS) -> float:
-    """Nominal size of a pixel: the square root of the area of the linear part."""
-    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))) * 3600
 
 
 def wcs_by_extver(path: Path) -> dict[int, WCS]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import sources
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.tweakreg_fit import run_tweakreg
 from hst_assets.astrometry.working_copy import WorkingCopy
@@ -16,6 +16,7 @@ from hst_assets.simulate.star_lists import (
     median_error_pix,
     write_headers,
 )
+from hst_assets.sky_geometry import TangentPlane
 
 
 def fit_lists(detector, n_common, error_arcsec, search_arcsec, most_by_chip):
@@ -32,7 +33,7 @@ def fit_lists(detector, n_common, error_arcsec, search_arcsec, most_by_chip):
         for chip, wcs in wcs_of.items()
     ]
     row = DETECTORS[detector]
-    plane = matching.TangentPlane.about(lists.reference_sky, row.pixel_scale_arcsec)
+    plane = TangentPlane.about(lists.reference_sky, row.pixel_scale_arcsec)
     copy = WorkingCopy(science, science)
     field = Field(copy, row, planes, [None] * len(planes), plane, lists.reference_sky, "ulst01aaq")
     folder = Path("fit")

@@ -25,6 +25,7 @@ from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAl
 from hst_assets.astrometry.measurement import remaining_tilt
 from hst_assets.astrometry.methods.catalog import align
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import TangentPlane, pixel_scale_arcsec
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Tie", "image_tie", "through_wcs", "tie_anchor"]
@@ -145,11 +146,13 @@ def image_tie(
     stars = Table.read(image_stars, format="ascii.ecsv")
     there = stars_at(absolute, year, max_error_mas=settings.catalog.max_position_error_mas)
     here, there = _sky(stars), _sky(there)
-    scale = sources.pixel_scale_arcsec(sources.reference_plane(image).wcs)
+    scale = pixel_scale_arcsec(sources.reference_plane(image).wcs)
     if len(here) == 0 or len(there) == 0:
         return no(f"with {len(here)} stars, has none in common with {catalogue} ({len(there)})")
-    plane = matching.TangentPlane.about(here, scale)
-    return _agreement(plane.project(here), plane.project(there), scale, catalogue, settings)
+    plane = TangentPlane.about(here, scale)
+    seen = plane.project(there)
+    seen = seen[np.isfinite(seen[:, 0])]  # not those of another hemisphere
+    return _agreement(plane.project(here), seen, scale, catalogue, settings)
 
 
 def _agreement(

@@ -35,6 +35,7 @@ from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.frames import opened
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import separation_deg
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Correction", "correct", "has_distortion", "named_files", "plan_corrections"]
@@ -308,7 +309,5 @@ def _motion_arcsec(before: Any, after: Any, nx: int, ny: int) -> float:
     middle = ((nx - 1) / 2, (ny - 1) / 2)
     if not (before.has_celestial and after.has_celestial):
         return math.nan
-    (ra0, dec0), (ra1, dec1) = (wcs.all_pix2world(*middle, 0) for wcs in (before, after))
-    along_ra = (ra1 - ra0 + 180) % 360 - 180
-    cos_dec = np.cos(np.radians(dec0))
-    return float(3600 * np.hypot(along_ra * cos_dec, dec1 - dec0))
+    was, now = (np.array(wcs.all_pix2world(*middle, 0)) for wcs in (before, after))
+    return float(separation_deg(was, now)) * 3600.0

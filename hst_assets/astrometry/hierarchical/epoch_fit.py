@@ -22,6 +22,7 @@ from hst_assets.astrometry.methods.fit import Fit
 from hst_assets.astrometry.methods.linear_fit import fit_linear
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import TangentPlane
 
 __all__ = ["as_exposure", "fit_epoch", "motion_between"]
 
@@ -138,7 +139,7 @@ def motion_between(before: Path, after: Path) -> tuple[Callable[[Sky], Sky], flo
     nx, ny = old.pixel_shape
     corners = np.array([[0, 0], [nx - 1, 0], [nx - 1, ny - 1], [0, ny - 1]], float)
     sky = np.column_stack(old.wcs_pix2world(*corners.T, 0))
-    plane = matching.TangentPlane.about(sky, 1.0)
+    plane = TangentPlane.about(sky, 1.0)
     shift, rotation, _ = matching.rigid_motion(plane.project(sky), plane.project(motion(sky)))
     if not all(map(math.isfinite, (*shift, rotation))):
         raise UnusableInput("the motion of the drizzled epoch is not finite", where=after)

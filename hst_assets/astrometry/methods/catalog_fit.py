@@ -1,7 +1,7 @@
 """Fit an exposure's WCS to sky positions with tweakwcs, all chips moved as one.
 
 For child processes (see `hst_assets.isolation`). The fit is made on the tangent plane of the
-exposure (`hst_assets.astrometry.matching.TangentPlane`), whose pixels are the detector's: tweakwcs
+exposure (`hst_assets.sky_geometry.TangentPlane`), whose pixels are the detector's: tweakwcs
 takes lengths in pixels of whatever plane it is given.
 """
 

@@ -2,7 +2,7 @@
 
 JHAT aligns one image at a time, an HST exposure of two chips by drizzling it first, and WFPC2 not
 at all. Here it is given what that drizzling would give, for every detector alike: all chips' stars
-at their places on one distortion-free plane (see `hst_assets.astrometry.matching.TangentPlane`).
+at their places on one distortion-free plane (see `hst_assets.sky_geometry.TangentPlane`).
 It matches them to the reference, fits the plane's WCS, and the motion of the plane is written into
 every chip. For child processes (see `hst_assets.isolation`): JHAT writes into the current
 directory and opens connections when it is imported.
@@ -33,6 +33,7 @@ from hst_assets.astrometry.methods.linear_terms import move_linear_terms
 from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import TangentPlane
 
 __all__ = ["WCS_NAME", "run_jhat"]
 
@@ -67,7 +68,7 @@ class _Plane:
     ny: int
 
     @classmethod
-    def around(cls, plane: matching.TangentPlane, points: NDArray[np.float64]) -> _Plane:
+    def around(cls, plane: TangentPlane, points: NDArray[np.float64]) -> _Plane:
         """The piece about points (n, 2) of the plane, with a border."""
         low = np.floor(points.min(axis=0)) - _BORDER_PIX
         nx, ny = (np.ceil(points.max(axis=0)) + _BORDER_PIX - low).astype(int)

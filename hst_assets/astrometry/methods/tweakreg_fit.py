@@ -27,6 +27,7 @@ from hst_assets.astrometry.methods.fit import Fit, same_wcs
 from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import pixel_scale_arcsec
 
 __all__ = ["WCS_NAME", "read_shift_row", "run_tweakreg"]
 
@@ -61,7 +62,7 @@ def run_tweakreg(
     rigid = how.fit_geometry == "rshift"
     plane = _tool_plane(field)
     # TweakReg's plane has the pixels of the first chip: for WFPC2 the PC's, not the detector's.
-    native = sources.pixel_scale_arcsec(plane) / field.detector.pixel_scale_arcsec
+    native = pixel_scale_arcsec(plane) / field.detector.pixel_scale_arcsec
     search, within = search_pix / native, tolerance / native
     x_offset, y_offset = _first_guess(field, plane, fitted, reference_sky, search, within)
     with inside(folder), numerics_refused("TweakReg gave up", name):

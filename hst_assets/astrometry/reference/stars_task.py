@@ -16,6 +16,7 @@ from hst_assets.astrometry.star_or_cosmic_ray import LEAST_FWHM_PIX
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import pixel_scale_arcsec
 
 #: The reference is found somewhat deeper than the first try, so that every rung finds partners.
 REFERENCE_THRESHOLD_SIGMA = 5.0
@@ -26,7 +27,7 @@ MOST_REFERENCE_STARS = 50_000
 def catalogue_image(image: str, output: str, *, fwhm_arcsec: float) -> int:
     """Write the star catalogue of a reference image; return the number of stars."""
     plane = sources.reference_plane(Path(image))
-    scale = sources.pixel_scale_arcsec(plane.wcs)
+    scale = pixel_scale_arcsec(plane.wcs)
     fwhm_pix = max(fwhm_arcsec / scale, LEAST_FWHM_PIX)
     table = sources.find_sources(
         sources.prepare(plane, fwhm_pix=fwhm_pix),
