@@ -10,8 +10,9 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detection import image_planes, sources
 from hst_assets.detectors import Detector
 from hst_assets.settings import AlignmentSettings
 from hst_assets.sky_geometry import TangentPlane
@@ -25,7 +26,7 @@ class Field:
 
     copy: WorkingCopy
     detector: Detector
-    planes: list[sources.Plane]
+    planes: list[image_planes.Plane]
     prepared: list[sources.Prepared | None]
     plane: TangentPlane
     reference_sky: NDArray[np.float64]
@@ -39,7 +40,7 @@ class Field:
 
     def as_aligned(self, science: Path) -> Field:
         """The same with the WCS that a fit wrote to `science`."""
-        wcs_of = sources.wcs_by_extver(science)
+        wcs_of = image_planes.wcs_by_extver(science)
         return replace(
             self,
             copy=WorkingCopy(science, self.copy.quality),
@@ -48,7 +49,7 @@ class Field:
 
     def count_pairs(self, stars: Table, sky: NDArray[np.float64], radius_pix: float) -> int:
         """How many stars have a reference star (RA/Dec, deg) within a radius, mutually nearest."""
-        here = self.plane.project(sources.sky_positions(stars, self.wcs_of))
+        here = self.plane.project(image_planes.sky_positions(stars, self.wcs_of))
         found, _ = matching.nearest(here, self.plane.project(sky), radius_pix)
         return len(found)
 
@@ -57,7 +58,7 @@ def read_field(
     copy: WorkingCopy, detector: Detector, rootname: str, catalogue: Path, how: AlignmentSettings
 ) -> Field:
     """Read an exposure and the stars of a catalogue (ECSV: ra, dec in deg) that may be on it."""
-    planes = sources.exposure_planes(copy, detector)
+    planes = image_planes.exposure_planes(copy.science, copy.quality, detector)
     corners = np.vstack([_corner_sky(plane) for plane in planes])
     plane = TangentPlane.about(corners, detector.pixel_scale_arcsec)
     table = Table.read(catalogue, format="ascii.ecsv")
@@ -78,14 +79,14 @@ def _is_ordered(catalogue: Table) -> bool:
     return bool(np.any(np.isfinite(np.ma.asarray(catalogue["mag"], float).filled(np.nan))))
 
 
-def _corner_sky(plane: sources.Plane) -> NDArray[np.float64]:
+def _corner_sky(plane: image_planes.Plane) -> NDArray[np.float64]:
     ny, nx = plane.data.shape
     x, y = np.array([0, nx - 1, nx - 1, 0]), np.array([0, 0, ny - 1, ny - 1])
     return np.column_stack(plane.wcs.all_pix2world(x, y, 0))
 
 
 def prepared_planes(
-    planes: list[sources.Plane], detector: Detector, how: AlignmentSettings
+    planes: list[image_planes.Plane], detector: Detector, how: AlignmentSettings
 ) -> list[sources.Prepared | None]:
     """The planes ready for source finding, cosmic rays cleaned where asked."""
     cleaned_for = detector if how.clean_cosmic_rays else None
@@ -106,7 +107,7 @@ def exposure_stars(
     how: AlignmentSettings,
     threshold_sigma: float,
 ) -> Table:
-    """Stars of an exposure; see `hst_assets.astrometry.sources.exposure_sources`."""
+    """Stars of an exposure; see `hst_assets.detection.sources.exposure_sources`."""
     return sources.exposure_sources(
         planes,
         fwhm_pix=star_fwhm_pix(detector, how),

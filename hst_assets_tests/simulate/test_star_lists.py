@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.astrometry.matching import nearest
-from hst_assets.astrometry.sources import wcs_by_extver
+from hst_assets.detection.image_planes import wcs_by_extver
 from hst_assets.detectors import DETECTORS
 from hst_assets.simulate.geometry import Subarray
 from hst_assets.simulate.star_lists import (

@@ -19,11 +19,12 @@ from astropy.table import Table
 from astropy.time import Time
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.absolute.stars import julian_year, stars_at
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.measurement import remaining_tilt
 from hst_assets.astrometry.methods.catalog import align
+from hst_assets.detection import image_planes
 from hst_assets.settings import Settings
 from hst_assets.sky_geometry import TangentPlane, pixel_scale_arcsec
 from hst_assets.workdir import WorkDir
@@ -106,7 +107,7 @@ def tie_anchor(
 def through_wcs(catalogue: Path, exposure: Path) -> None:
     """Rewrite the star catalogue of an exposure (x, y, extver) with RA and Dec by its WCS now."""
     stars = Table.read(catalogue, format="ascii.ecsv")
-    sky = sources.sky_positions(stars, sources.wcs_by_extver(exposure))
+    sky = image_planes.sky_positions(stars, image_planes.wcs_by_extver(exposure))
     stars["ra"][:], stars["dec"][:] = sky.T
     stars.write(catalogue, format="ascii.ecsv", overwrite=True)
 
@@ -146,7 +147,7 @@ def image_tie(
     stars = Table.read(image_stars, format="ascii.ecsv")
     there = stars_at(absolute, year, max_error_mas=settings.catalog.max_position_error_mas)
     here, there = _sky(stars), _sky(there)
-    scale = pixel_scale_arcsec(sources.reference_plane(image).wcs)
+    scale = pixel_scale_arcsec(image_planes.reference_plane(image).wcs)
     if len(here) == 0 or len(there) == 0:
         return no(f"with {len(here)} stars, has none in common with {catalogue} ({len(there)})")
     plane = TangentPlane.about(here, scale)

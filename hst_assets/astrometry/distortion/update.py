@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
 from hst_assets.astrometry.distortion.reference_files import (
     VARIABLES,
@@ -31,6 +30,7 @@ from hst_assets.astrometry.distortion.reference_files import (
     ReferenceFiles,
     reference_name,
 )
+from hst_assets.detection import image_planes
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.frames import opened
 from hst_assets.isolation import Call, run_many_isolated
@@ -285,12 +285,12 @@ def check(copy: Path, raw: Path) -> None:
         If an extension has no celestial WCS with a distortion, no IDCSCALE, or its centre lies
         elsewhere than before by more than `MAX_MOTION_ARCSEC`.
     """
-    before = sources.wcs_by_extver(raw)
+    before = image_planes.wcs_by_extver(raw)
     with opened(copy) as hdus:
         if not has_distortion(hdus):
             raise UnusableInput("updatewcs left no distortion in its headers")
         chips = {int(hdu.ver): hdu.header for hdu in hdus if hdu.name == "SCI"}
-        after = {ver: sources.read_wcs(header, hdus) for ver, header in chips.items()}
+        after = {ver: image_planes.read_wcs(header, hdus) for ver, header in chips.items()}
     if set(chips) != set(before):
         raise UnusableInput("updatewcs left other extensions than there were")
     for ver, header in chips.items():

@@ -16,10 +16,11 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit
 from hst_assets.astrometry.methods.linear_fit import fit_linear
+from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 from hst_assets.sky_geometry import TangentPlane
@@ -41,7 +42,7 @@ def as_exposure(product: Path, path: Path) -> Path:
     path : `~pathlib.Path`
         Where to.
     """
-    plane = sources.reference_plane(product)
+    plane = image_planes.reference_plane(product)
     data = np.where(plane.bad, np.nan, plane.data).astype(np.float32)
     with fits.open(product, memmap=False) as hdus:
         header = plane.wcs.to_header()
@@ -130,8 +131,8 @@ def motion_between(before: Path, after: Path) -> tuple[Callable[[Sky], Sky], flo
     rotation_deg : float
         Rotation, x (west) to y (north), as `hst_assets.astrometry.gate.FitNumbers` has it.
     """
-    (old,) = sources.wcs_by_extver(before).values()
-    (new,) = sources.wcs_by_extver(after).values()
+    (old,) = image_planes.wcs_by_extver(before).values()
+    (new,) = image_planes.wcs_by_extver(after).values()
 
     def motion(sky: Sky) -> Sky:
         return np.column_stack(new.wcs_pix2world(*old.wcs_world2pix(*sky.T, 0), 0))

@@ -26,11 +26,12 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit
 from hst_assets.astrometry.methods.linear_terms import move_linear_terms
 from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
+from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 from hst_assets.sky_geometry import TangentPlane
@@ -104,7 +105,7 @@ def run_jhat(
     UnusableInput
         If it found no fit, or one that no header of the exposure can hold.
     """
-    stars = field.plane.project(sources.sky_positions(fitted, field.wcs_of))
+    stars = field.plane.project(image_planes.sky_positions(fitted, field.wcs_of))
     reference = field.plane.project(reference_sky)
     _, guess = matching.offset_peak(stars, reference, search=search_pix, radius=tolerance)
     rows = _within_reach(stars + guess, reference, search_pix)
@@ -266,7 +267,7 @@ def _solution(folder: Path) -> WCS:
     if not path.is_file():
         raise UnusableInput("JHAT left no aligned image", where=folder.name)
     with fits.open(path, memmap=False) as hdus:
-        return sources.read_wcs(hdus["SCI"].header, hdus)
+        return image_planes.read_wcs(hdus["SCI"].header, hdus)
 
 
 def _moved(before: WCS, after: WCS, sky: NDArray[np.float64]) -> NDArray[np.float64]:

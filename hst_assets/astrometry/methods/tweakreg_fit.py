@@ -21,10 +21,11 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit, same_wcs
 from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
+from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 from hst_assets.sky_geometry import pixel_scale_arcsec
@@ -136,7 +137,7 @@ def _first_guess(
     TweakReg's own guess fits a polynomial through the occupied bins about its histogram's peak
     and can miss the peak by more than the tolerance.
     """
-    image = plane.wcs_world2pix(sources.sky_positions(fitted, field.wcs_of), 0)
+    image = plane.wcs_world2pix(image_planes.sky_positions(fitted, field.wcs_of), 0)
     reference = plane.wcs_world2pix(reference_sky, 0)
     _, offset = matching.offset_peak(image, reference, search=search, radius=tolerance)
     return float(-offset[0]), float(-offset[1])

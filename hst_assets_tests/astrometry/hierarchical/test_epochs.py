@@ -10,7 +10,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
@@ -23,6 +22,7 @@ from hst_assets.astrometry.hierarchical.epochs import METHOD
 from hst_assets.astrometry.hierarchical.visit_wcs import common_solution, restore_solution
 from hst_assets.astrometry.methods.ladder import Onto
 from hst_assets.astrometry.reference.image import make_reference
+from hst_assets.detection import image_planes
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.imaging.frames import Frame
@@ -367,7 +367,7 @@ def test_an_epochs_shift_and_rotation_are_found(epoch, tmp_path, monkeypatch):
     assert answer["shift_dec_arcsec"] == pytest.approx(-25 * SCALE_ARCSEC, abs=0.05 * SCALE_ARCSEC)
     assert answer["rotation_deg"] == pytest.approx(0.02, abs=0.01)
     motion, *_ = motion_between(tmp_path / "fit/before.fits", tmp_path / "fit/epoch.fits")
-    (wcs,) = sources.wcs_by_extver(tmp_path / "fit/before.fits").values()
+    (wcs,) = image_planes.wcs_by_extver(tmp_path / "fit/before.fits").values()
     moved = wcs.wcs_world2pix(motion(np.column_stack(wcs.wcs_pix2world([250], [210], 0))), 0)
     assert moved == pytest.approx(np.array([[290.0, 185.0]]), abs=0.05)
 

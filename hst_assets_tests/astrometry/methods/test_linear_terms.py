@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.astrometry.methods.linear_terms import MAX_MISFIT_PIX, move_linear_terms
-from hst_assets.astrometry.sources import wcs_by_extver
+from hst_assets.detection.image_planes import wcs_by_extver
 from hst_assets.failures import UnusableInput
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
