@@ -23,7 +23,7 @@ from hst_assets.astrometry import matching
 from hst_assets.astrometry.absolute.stars import julian_year, stars_at
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.measurement import remaining_tilt
-from hst_assets.astrometry.methods.catalog import align
+from hst_assets.astrometry.methods.registry import METHODS
 from hst_assets.detection import image_planes
 from hst_assets.settings import Settings
 from hst_assets.sky_geometry import TangentPlane, pixel_scale_arcsec
@@ -79,16 +79,16 @@ def tie_anchor(
     catalogue : str
         Name of the catalogue in ``workspace/absolute_catalog.ecsv``.
     settings, workdir, scratch, stage
-        See `hst_assets.astrometry.methods.registry.Align`.
+        See `hst_assets.astrometry.methods.registry.Method.align`.
 
     Returns
     -------
     tie : Tie
         What follows for the frame.
-    outcome : AlignmentResult
+    result : AlignmentResult
         The anchor's: with the catalogue's WCS if the tie is absolute.
     """
-    (outcome,) = align(
+    (result,) = METHODS["catalog"].align(
         [anchor],
         workdir.absolute_catalog,
         settings=settings,
@@ -96,12 +96,12 @@ def tie_anchor(
         scratch=scratch,
         stage=stage,
     )
-    if outcome.status == "PASS" and outcome.numbers is not None:
-        n_matches = outcome.numbers.n_matches
+    if result.status == "PASS" and result.numbers is not None:
+        n_matches = result.numbers.n_matches
         reason = f"{anchor.rootname} on {n_matches} stars"
-        return Tie(catalogue, reason, absolute=True), outcome
-    reason = f"{anchor.rootname} could not be brought onto {catalogue}: {outcome.reason}"
-    return Tie(catalogue, reason), outcome
+        return Tie(catalogue, reason, absolute=True), result
+    reason = f"{anchor.rootname} could not be brought onto {catalogue}: {result.reason}"
+    return Tie(catalogue, reason), result
 
 
 def through_wcs(catalogue: Path, exposure: Path) -> None:

@@ -194,7 +194,7 @@ def correct(
     settings : Settings
         Section machine.
     workdir, scratch, stage
-        As for an alignment method (`hst_assets.astrometry.methods.registry.Align`).
+        As for an alignment method (`hst_assets.astrometry.methods.registry.Method.align`).
 
     Returns
     -------
