@@ -81,13 +81,13 @@ class AlignmentResult:
 
 
 def untouched(
-    target: ExposureToAlign, scratch: Path, *, status: str, method: str, reason: str
+    exposure: ExposureToAlign, scratch: Path, *, status: str, method: str, reason: str
 ) -> AlignmentResult:
     """The exposure with the WCS it came with; FAIL, without files, if it cannot be read."""
-    folder = scratch / f"{target.rootname}.untouched"
+    folder = scratch / f"{exposure.rootname}.untouched"
     folder.mkdir()
     try:
-        files = make_working_copy(target.raw, folder).files
+        files = make_working_copy(exposure.raw, folder).files
         _read_through(files)
     except (UnusableInput, OSError, ValueError, TypeError, AstropyUserWarning) as error:
         if getattr(error, "errno", None) is not None:

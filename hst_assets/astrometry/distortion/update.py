@@ -175,7 +175,7 @@ def _plan(raw: Path, how: str, files: ReferenceFiles) -> Correction:
 
 
 def correct(
-    targets: Sequence[ExposureToAlign],
+    exposures: Sequence[ExposureToAlign],
     corrections: Mapping[str, Correction],
     *,
     settings: Settings,
@@ -187,7 +187,7 @@ def correct(
 
     Parameters
     ----------
-    targets : sequence of ExposureToAlign
+    exposures : sequence of ExposureToAlign
         What is to be aligned.
     corrections : mapping
         Of `plan_corrections`, by file name.
@@ -199,53 +199,53 @@ def correct(
     Returns
     -------
     ready : list of ExposureToAlign
-        The targets, in order; those that were updated have `raw` in `scratch`, under the same
+        The exposures, in order; those that were updated have `raw` in `scratch`, under the same
         name. Those that could not be are left out.
-    outcomes : dict
-        The outcome of each that was left out, by rootname: FAIL with its reason; or, where the
+    results : dict
+        The result of each that was left out, by rootname: FAIL with its reason; or, where the
         machine or the service is at fault, with its `failure`.
     """
-    due = [target for target in targets if corrections[target.raw.name].files]
+    due = [exposure for exposure in exposures if corrections[exposure.raw.name].files]
     updated = _update(due, corrections, settings, workdir, scratch, stage)
     ready: list[ExposureToAlign] = []
-    outcomes: dict[str, AlignmentResult] = {}
-    for target in targets:
-        answer = updated.get(target.rootname, corrections[target.raw.name].failure)
+    results: dict[str, AlignmentResult] = {}
+    for exposure in exposures:
+        answer = updated.get(exposure.rootname, corrections[exposure.raw.name].failure)
         if isinstance(answer, HstAssetsError):
-            outcomes[target.rootname] = _failed(target, answer, scratch)
+            results[exposure.rootname] = _failed(exposure, answer, scratch)
         else:
-            ready.append(target if answer is None else replace(target, raw=answer))
-    return ready, outcomes
+            ready.append(exposure if answer is None else replace(exposure, raw=answer))
+    return ready, results
 
 
-def _failed(target: ExposureToAlign, error: HstAssetsError, scratch: Path) -> AlignmentResult:
+def _failed(exposure: ExposureToAlign, error: HstAssetsError, scratch: Path) -> AlignmentResult:
     """FAIL with the WCS it came with; not for good where it is not the exposure's fault."""
-    logger.warning("%s: its WCS was not updated: %s", target.rootname, error)
+    logger.warning("%s: its WCS was not updated: %s", exposure.rootname, error)
     reason = f"its WCS has to be computed from reference files, and could not be: {error}"
-    outcome = untouched(target, scratch, status="FAIL", method="none", reason=reason)
-    own_fault = isinstance(error, (UnusableInput, MissingProduct)) or not outcome.files
-    return outcome if own_fault else replace(outcome, failure=error)
+    result = untouched(exposure, scratch, status="FAIL", method="none", reason=reason)
+    own_fault = isinstance(error, (UnusableInput, MissingProduct)) or not result.files
+    return result if own_fault else replace(result, failure=error)
 
 
 def _update(
-    targets: Sequence[ExposureToAlign],
+    exposures: Sequence[ExposureToAlign],
     corrections: Mapping[str, Correction],
     settings: Settings,
     workdir: WorkDir,
     scratch: Path,
     stage: str,
 ) -> dict[str, Path | HstAssetsError]:
-    """The updated copy of each target by rootname, or why there is none."""
+    """The updated copy of each exposure by rootname, or why there is none."""
     calls = []
-    for target in targets:
-        folder = scratch / f"{target.rootname}.distortion"
+    for exposure in exposures:
+        folder = scratch / f"{exposure.rootname}.distortion"
         folder.mkdir()
-        files = corrections[target.raw.name].files
+        files = corrections[exposure.raw.name].files
         arguments: dict[str, Any] = {
-            "raw": str(target.raw),
+            "raw": str(exposure.raw),
             "files": {key: str(file.path.absolute()) for key, file in files.items()},
         }
-        calls.append(Call(arguments, folder, workdir.log(stage, target.rootname)))
+        calls.append(Call(arguments, folder, workdir.log(stage, exposure.rootname)))
     answers = run_many_isolated(
         _TASK,
         calls,
@@ -253,8 +253,8 @@ def _update(
         max_cores=settings.machine.max_cores,
     )
     return {
-        target.rootname: _checked(target.raw, call.scratch / target.raw.name, answer)
-        for target, call, answer in zip(targets, calls, answers, strict=True)
+        exposure.rootname: _checked(exposure.raw, call.scratch / exposure.raw.name, answer)
+        for exposure, call, answer in zip(exposures, calls, answers, strict=True)
     }
 
 

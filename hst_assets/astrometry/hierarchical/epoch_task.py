@@ -61,19 +61,19 @@ def align_epoch(product: str, *, name: str, **request: Any) -> dict[str, Any]:
 
     Returns
     -------
-    outcome : dict
+    answer : dict
         See `hst_assets.astrometry.methods.attempts.align_copy`; and, if the fit is believed,
         ``before`` and ``after`` (files with the WCS of the epoch), ``shift_ra_arcsec``,
         ``shift_dec_arcsec``, ``rotation_deg``.
     """
     path = as_exposure(Path(product), Path("epoch.fits").absolute())
     before = Path(shutil.copyfile(path, path.with_name("before.fits")))
-    outcome = align_requested(WorkingCopy(path, path), fit_epoch, rootname=name, **request)
-    if outcome["status"] != "FAIL":
+    answer = align_requested(WorkingCopy(path, path), fit_epoch, rootname=name, **request)
+    if answer["status"] != "FAIL":
         _, shift_ra, shift_dec, rotation = motion_between(before, path)
-        outcome |= {"before": str(before), "after": str(path), "rotation_deg": rotation}
-        outcome |= {"shift_ra_arcsec": shift_ra, "shift_dec_arcsec": shift_dec}
-    return outcome
+        answer |= {"before": str(before), "after": str(path), "rotation_deg": rotation}
+        answer |= {"shift_ra_arcsec": shift_ra, "shift_dec_arcsec": shift_dec}
+    return answer
 
 
 def restore(raw: str, *, name: str) -> list[str]:

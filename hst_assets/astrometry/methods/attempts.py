@@ -72,7 +72,7 @@ def align_copy(
 
     Returns
     -------
-    outcome : dict
+    answer : dict
         ``files`` (the copy's files, aligned if the verdict is not FAIL, else with the WCS they
         came with), ``status``, ``reason``, ``numbers``, ``tries``, ``matches`` (ECSV of the
         star residuals, or None) and ``star_lists`` (if they are to be kept).

@@ -313,8 +313,8 @@ def _catalogue(
 def _facts(
     choice: ReferenceChoice, members: Members, workdir: WorkDir, product: Path
 ) -> dict[str, Any]:
-    outcomes = members.outcomes.values()
-    rms = [max(o.numbers.rms_x, o.numbers.rms_y) for o in outcomes if o.aligned and o.numbers]
+    results = members.results.values()
+    rms = [max(r.numbers.rms_x, r.numbers.rms_y) for r in results if r.aligned and r.numbers]
     return {
         "image": workdir.relative(product),
         "band": choice.band,

@@ -269,18 +269,18 @@ def failed(tmp_path):
 
 
 def test_a_failed_exposure_keeps_its_epochs_wcs_and_says_so(failed):
-    outcome = hierarchical._outcome(failed, BELIEVED, SETTLED)
+    outcome = hierarchical._result(failed, BELIEVED, SETTLED)
     assert (outcome.status, outcome.method) == ("COMPROMISED", METHOD)
     assert [path.name for path in outcome.files] == ["b_flc.fits"]
     assert "shifted by 0.30 px onto 6 stars of its own" in outcome.reason
     assert "too few stars" in outcome.reason
-    few = hierarchical._outcome(failed, BELIEVED, {**SETTLED, "n_near": 2, "shifted": False})
+    few = hierarchical._result(failed, BELIEVED, {**SETTLED, "n_near": 2, "shifted": False})
     assert few.status == "COMPROMISED"
     assert "2 stars of its own, too few to check it" in few.reason
 
 
 def test_stars_that_speak_against_it_make_it_fail(failed):
-    outcome = hierarchical._outcome(failed, BELIEVED, {**SETTLED, "against": "8 agree elsewhere"})
+    outcome = hierarchical._result(failed, BELIEVED, {**SETTLED, "against": "8 agree elsewhere"})
     assert outcome.status == "FAIL"
     assert "8 agree elsewhere" in outcome.reason
     assert outcome.failure is None
@@ -288,7 +288,7 @@ def test_stars_that_speak_against_it_make_it_fail(failed):
 
 def test_a_fit_of_its_own_is_counted_from_the_archives_wcs(failed):
     passed = replace(failed, status="PASS", numbers=FitNumbers.from_json(NUMBERS))
-    outcome = hierarchical._outcome(passed, BELIEVED, None)
+    outcome = hierarchical._result(passed, BELIEVED, None)
     assert outcome.status == "PASS"
     assert outcome.method == "tweakreg"
     assert outcome.numbers.shift_ra_arcsec == 1.25
@@ -299,13 +299,13 @@ def test_a_fit_of_its_own_is_counted_from_the_archives_wcs(failed):
 def test_where_the_tool_failed_on_the_epoch_nothing_is_concluded(failed):
     for error, recorded in ((OutOfMemory("killed"), False), (UnusableInput("no overlap"), True)):
         solution = hierarchical._solution(error)
-        outcome = hierarchical._outcome(failed, solution, None)
+        outcome = hierarchical._result(failed, solution, None)
         assert outcome.status == "FAIL"
         assert (outcome.failure is None) == recorded
         assert outcome.tries[0]["reason"] == error.what
-        passed = hierarchical._outcome(replace(failed, status="PASS"), solution, None)
+        passed = hierarchical._result(replace(failed, status="PASS"), solution, None)
         assert passed.failure is None
-    unsettled = hierarchical._outcome(failed, BELIEVED, ToolFailed("crashed"))
+    unsettled = hierarchical._result(failed, BELIEVED, ToolFailed("crashed"))
     assert isinstance(unsettled.failure, ToolFailed)
 
 
