@@ -1,7 +1,7 @@
 """Geometry of two star lists on one tangent plane: pairs, offsets, and what chance would give.
 
-All lists are (n, 2) arrays in pixels of the plane (see
-`hst_assets.sky_geometry.TangentPlane`); nothing here knows of files.
+All lists are (n, 2) arrays in pixels of the plane (see `hst_assets.sky_geometry.TangentPlane`);
+nothing here knows of files.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.failures import UnusableInput
+
 __all__ = [
     "Geometry",
     "Motion",
     "chance_pairs",
     "contrast",
     "find_motion",
+    "fit_linear",
     "fit_motion",
     "nearest",
     "offset_peak",
@@ -305,3 +308,55 @@ def rigid_motion(before: Points, after: Points) -> tuple[Points, float, float]:
         return shift, 0.0, 1.0
     factor = complex(np.sum(np.conj(u) * v) / norm)
     return shift, float(np.degrees(np.angle(factor))), float(abs(factor))
+
+
+def fit_linear(
+    image: Points, reference: Points, geometry: Geometry, *, name: str
+) -> tuple[Points, Points, NDArray[np.bool_]]:
+    """Fit the linear map that carries one list to the other with tweakwcs, clipped.
+
+    For child processes: this is the fit that is written.
+
+    Parameters
+    ----------
+    image, reference : ndarray, shape (n, 2)
+        The pairs, in pixels.
+    geometry : {"shift", "rshift", "rscale", "general"}
+        What the map may be.
+    name : str
+        What is fitted, for the error.
+
+    Returns
+    -------
+    matrix : ndarray, shape (2, 2)
+    shift : ndarray, shape (2,)
+        An image position p goes to ``matrix @ p + shift``.
+    used : ndarray of bool, shape (n,)
+        Which pairs were not clipped.
+
+    Raises
+    ------
+    UnusableInput
+        If there is no such map, or it is not finite.
+    """
+    from tweakwcs.linearfit import NotEnoughPointsError, SingularMatrixError, iter_linear_fit
+
+    try:
+        fit = iter_linear_fit(
+            reference,
+            image,
+            fitgeom=geometry,
+            nclip=_CLIPPINGS,
+            sigma=(_CLIP_SIGMA, "rmse"),
+        )
+    except (ArithmeticError, ValueError, NotEnoughPointsError, SingularMatrixError) as error:
+        raise UnusableInput(
+            f"there is no fit: {type(error).__name__}: {error}", where=name
+        ) from error
+    matrix = np.asarray(fit["matrix"], dtype=float)
+    # tweakwcs turns about the middle of the stars: here about the origin.
+    centre = np.asarray(fit["center"], dtype=float)
+    shift = np.asarray(fit["shift"], dtype=float) + centre - matrix @ centre
+    if not (np.all(np.isfinite(matrix)) and np.all(np.isfinite(shift))):
+        raise UnusableInput("there is no fit: it is not finite", where=name)
+    return matrix, shift, np.asarray(fit["fitmask"], dtype=bool)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit
-from hst_assets.astrometry.methods.linear_fit import fit_linear
 from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
@@ -85,7 +84,7 @@ def fit_epoch(
     star, match = matching.nearest(stars + guess, reference, tolerance)
     if len(star) < max(how.min_objects, 3):
         raise UnusableInput(f"{len(star)} pairs on the drizzled epoch: too few for a fit")
-    matrix, offset, kept = fit_linear(
+    matrix, offset, kept = matching.fit_linear(
         stars[star], reference[match], how.fit_geometry, name=field.rootname
     )
     aligned = _write(field.copy.science, folder, wcs, matrix, offset)

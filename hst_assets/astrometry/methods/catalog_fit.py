@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit, same_wcs
-from hst_assets.astrometry.methods.linear_fit import fit_linear
 from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
@@ -49,7 +48,9 @@ def fit_to_catalog(
         raise UnusableInput(
             f"{len(paired)} stars agree on an offset, {how.min_objects} needed", where=name
         )
-    matrix, shift, used = fit_linear(image[paired], reference[partner], how.fit_geometry, name=name)
+    matrix, shift, used = matching.fit_linear(
+        image[paired], reference[partner], how.fit_geometry, name=name
+    )
     paired, partner = paired[used], partner[used]
     aligned = folder / name
     shutil.copyfile(field.copy.science, aligned)

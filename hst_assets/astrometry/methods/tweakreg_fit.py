@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
-from hst_assets.astrometry.methods.fit import Fit, same_wcs
-from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
+from hst_assets.astrometry.methods.fit import Fit, inside, numerics_refused, same_wcs
 from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings

@@ -20,7 +20,7 @@ from hst_assets.astrometry.distortion.update import Correction, correct
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn
 from hst_assets.astrometry.recipes import uses_absolute_catalog
 from hst_assets.astrometry.reference.choice import ReferenceChoice
-from hst_assets.astrometry.reference.noted import STAGE
+from hst_assets.astrometry.reference.frame import STAGE
 from hst_assets.astrometry.reference.stars import catalogue_of_exposure
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import Settings
