@@ -207,7 +207,7 @@ def test_an_epoch_has_two_exposures_of_a_filter_and_no_broken_one(tmp_path):
 
     def epochs():
         found = hierarchical._epochs(targets)
-        return {epoch.band: [target.rootname for target in epoch.targets] for epoch in found}
+        return {epoch.band: [target.rootname for target in epoch.exposures] for epoch in found}
 
     names = [target.rootname for target in targets]
     assert epochs() == {"wfc3_ir.f110w": names[:3], "wfc3_ir.f160w": names[3:]}
@@ -228,7 +228,7 @@ def test_a_bad_exposure_costs_at_most_its_epoch(kind, tmp_path, two_exposures):
         [ExposureToAlign(path, path.name[:9], "wfc3_uvis") for path in (good, bad)]
     ):
         epoch = run.consistent(epoch)
-        assert len(epoch.targets) == 2
+        assert len(epoch.exposures) == 2
         with suppress(UnusableInput):  # which costs the epoch, and no exposure
             assert run._request(epoch).frame.scale_arcsec == SCALE_ARCSEC
 
@@ -448,8 +448,8 @@ def test_a_visit_of_two_kinds_starts_from_one(tmp_path, monkeypatch):
     targets = tuple(ExposureToAlign(path, path.name[:9], "wfc3_uvis") for path in paths)
     epoch = run.consistent(hierarchical._Epoch("isim02", "uvis.f606w", "wfc3_uvis", targets))
     assert names == ["IDC_x", "IDC_x"]
-    assert [t.rootname for t in epoch.targets] == [t.rootname for t in targets]
-    assert {fits.getval(t.raw, "WCSNAME", "SCI") for t in epoch.targets} == {"IDC_x"}
+    assert [t.rootname for t in epoch.exposures] == [t.rootname for t in targets]
+    assert {fits.getval(t.raw, "WCSNAME", "SCI") for t in epoch.exposures} == {"IDC_x"}
     assert [path.read_bytes() for path in paths] == before
 
 
