@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from hst_assets.orchestration.checks import CHECKS
-from hst_assets.orchestration.jobs import LEVELS, LEVELS_FROM_RAW, overall
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.run_target import run_target
 
 PROJECT = Path(__file__).parents[2]
@@ -104,20 +104,20 @@ def test_the_server_shows_everything_that_is_defined(ask):
         " assetChecksOrError { ... on AssetChecks { checks { name blocking } } } } }"
     )["assetNodes"]
     shown = {node["assetKey"]["path"][-1]: node for node in nodes}
-    assert set(shown) == {asset for level in LEVELS for asset in level.assets}
-    overall_checks = {key.name for level in LEVELS for key in overall(level)}
-    for asset, checks in CHECKS.items():
-        listed = shown[asset]["assetChecksOrError"].get("checks", [])
+    assert set(shown) == {asset for level in ASSETS.levels for asset in level.assets}
+    overall_checks = {key.name for level in ASSETS.levels for key in overall(level, ASSETS)}
+    for row in ASSETS:
+        listed = shown[row.name]["assetChecksOrError"].get("checks", [])
         own = {c["name"]: c["blocking"] for c in listed if c["name"] not in overall_checks}
-        assert own == {c.name: c.blocking for c in checks}
+        assert own == {check.name: check.blocking for check in row.checks}
 
     repository = ask(
         "{ repositoriesOrError { ... on RepositoryConnection { nodes"
         " { sensors { name } schedules { name } jobs { name } } } } }"
     )["repositoriesOrError"]["nodes"][0]
-    assert len(repository["sensors"]) == len(LEVELS)  # new_mast_data_sensor for the first
-    assert len(repository["schedules"]) == len(LEVELS) + 1  # the checks behind them
-    assert {job["name"] for job in repository["jobs"]} >= {level.job for level in LEVELS}
+    assert len(repository["sensors"]) == len(ASSETS.levels)  # new_mast_data_sensor for the first
+    assert len(repository["schedules"]) == len(ASSETS.levels) + 1  # the checks behind them
+    assert {job["name"] for job in repository["jobs"]} >= {level.job for level in ASSETS.levels}
 
     event = ask(
         '{ assetOrError(assetKey: {path: ["epoch_drizzles"]}) { ... on Asset {'
@@ -140,6 +140,10 @@ def test_the_server_shows_everything_that_is_defined(ask):
     assert counts["epoch_differences"] == 1
 
 
+def _levels_from_raw():
+    return [level for level in ASSETS.levels if level != ASSETS.archive_level]
+
+
 def test_runs_of_the_command_line_are_the_code_locations_own(ask):
     """By what the UI's timeline and job pages ask for."""
     (repository,) = ask(
@@ -147,8 +151,8 @@ def test_runs_of_the_command_line_are_the_code_locations_own(ask):
         " pipelines { name runs(limit: 5) { id status } } } } } }"
     )["repositoriesOrError"]["nodes"]
     jobs = {job["name"]: [run["status"] for run in job["runs"]] for job in repository["pipelines"]}
-    assert {level.job: jobs[level.job] for level in LEVELS_FROM_RAW} == {
-        level.job: ["SUCCESS"] for level in LEVELS_FROM_RAW
+    assert {level.job: jobs[level.job] for level in _levels_from_raw()} == {
+        level.job: ["SUCCESS"] for level in _levels_from_raw()
     }
     runs = ask(
         "{ runsOrError { ... on Runs { results { pipelineName repositoryOrigin {"
@@ -160,4 +164,4 @@ def test_runs_of_the_command_line_are_the_code_locations_own(ask):
             "repositoryName": repository["name"],
             "repositoryLocationName": repository["location"]["name"],
         }
-    ] * len(LEVELS_FROM_RAW)
+    ] * len(_levels_from_raw())
