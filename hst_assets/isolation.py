@@ -177,27 +177,34 @@ def _outcome(task: str, call: Call, log_start: int) -> Any:
         reply = json.loads((call.scratch / _REPLY_NAME).read_text())
     except FileNotFoundError:
         return ToolFailed(
-            f"{task} left no reply{_tail(call.log_path, log_start)}", where=call.log_path
+            f"{task} left no reply",
+            where=call.log_path,
+            log_tail=_tail(call.log_path, log_start),
         )
     if "value" in reply:
         return reply["value"]
     error = reply["error"]
     kind = failure_named(error["kind"])
     if error["ours"]:
-        return kind(error["what"], where=error["where"], next_step=error["next_step"])
+        return kind(
+            error["what"],
+            where=error["where"],
+            next_step=error["next_step"],
+            log_tail=error["log_tail"],
+        )
     return kind(
-        f"{task}: {error['what']}{_tail(call.log_path, log_start)}",
+        f"{task}: {error['what']}",
         where=call.log_path,
         next_step=error["next_step"],
+        log_tail=_tail(call.log_path, log_start),
     )
 
 
-def _tail(log_path: Path, start: int) -> str:
-    """The last lines that a call wrote to its log, for an error message."""
+def _tail(log_path: Path, start: int) -> tuple[str, ...]:
+    """The last lines that a call wrote to its log."""
     with log_path.open("rb") as log:
         log.seek(max(start, log_path.stat().st_size - 20_000))
-        lines = deque(log.read().decode(errors="replace").splitlines(), maxlen=TAIL_LINES)
-    return "; its last lines:\n  " + "\n  ".join(lines) if lines else ""
+        return tuple(deque(log.read().decode(errors="replace").splitlines(), maxlen=TAIL_LINES))
 
 
 def _kill_session(pid: int) -> None:
@@ -337,7 +344,7 @@ def _write_reply(scratch: Path, reply: Mapping[str, Any]) -> None:
 
 
 def _error(kind: str, what: str, *, next_step: str | None = None) -> dict[str, Any]:
-    """A failure that the caller words with the log's last lines."""
+    """A failure to which the caller adds where it was and the log's last lines."""
     return {"error": {"kind": kind, "ours": False, "what": what, "next_step": next_step}}
 
 
@@ -350,6 +357,7 @@ def _error_of(error: BaseException) -> dict[str, Any]:
                 "what": error.what,
                 "where": error.where,
                 "next_step": error.next_step,
+                "log_tail": error.log_tail,
             }
         }
     if isinstance(error, MemoryError):

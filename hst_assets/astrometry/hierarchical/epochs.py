@@ -327,7 +327,7 @@ def _solution(answer: Any) -> _Solution:
     if not isinstance(answer, HstAssetsError):
         return _Solution(answer)
     own_fault = isinstance(answer, UnusableInput)
-    said = {"status": "FAIL", "reason": answer.what.partition("; its last lines")[0], "tries": []}
+    said = {"status": "FAIL", "reason": answer.what, "tries": []}
     return _Solution(said, None if own_fault else answer)
 
 
