@@ -45,8 +45,8 @@ from hst_assets.astrometry.recipes import (
 )
 from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
 from hst_assets.astrometry.working_copy import WorkingCopy
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import HstAssetsError, MissingProduct
+from hst_assets.products.columns import read_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
@@ -381,8 +381,7 @@ def _write_visit(
     ]
     table = alignment_table(rows)
     product = workdir.visit_alignment(visit)
-    with write_atomically(product) as part:
-        table.write(part, format="ascii.ecsv", overwrite=True)
+    write_table(table, product)
     facts = {
         **alignment_summary(table),
         "shifts": first_look(rows),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable, vstack
 
-from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS, build_table
+from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS
 from hst_assets.exposures.epochs import NO_EPOCH, number_epochs
 from hst_assets.exposures.footprint import format_footprint, signed_distance_arcsec
 from hst_assets.exposures.header import Exposure, read_exposure
@@ -23,11 +23,12 @@ from hst_assets.exposures.overrides import (
 from hst_assets.exposures.raw import RawFile, check_raw, exposure_key, raw_ledger
 from hst_assets.exposures.selection import reasons_to_refuse
 from hst_assets.failures import MissingProduct, UnusableInput
+from hst_assets.products.columns import build_table, read_table, write_table
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
 from hst_assets.settings import Settings, TargetSettings
-from hst_assets.workdir import WorkDir, write_atomically
+from hst_assets.workdir import WorkDir
 
-__all__ = ["make_raw_manifest", "make_target_table", "make_visit_table", "read_table"]
+__all__ = ["make_raw_manifest", "make_target_table", "make_visit_table"]
 
 #: At most so many refusals are listed in a step's facts; the table has them all.
 _LISTED_REFUSALS = 12
@@ -295,37 +296,7 @@ def _gather(tables: Sequence[QTable], max_gap_days: float) -> QTable:
     return table
 
 
-# --------------------------------------------------------------------- reading, writing, facts
-
-
-def read_table(path: Path) -> QTable:
-    """Read a table that this package wrote.
-
-    Raises
-    ------
-    MissingProduct
-        If it is not there or cannot be read.
-    """
-    try:
-        table: QTable = QTable.read(path, format="ascii.ecsv")
-    except (OSError, ValueError, KeyError) as error:
-        raise MissingProduct(
-            f"the table cannot be read: {error}", where=path, next_step="Make it again"
-        ) from error
-    for name in table.colnames:
-        column = table[name]
-        if hasattr(column, "filled") and column.dtype.kind in "US":
-            # ECSV does not tell an empty text from a missing one; here it is always empty.
-            description = column.info.description
-            table[name] = column.filled("")
-            table[name].info.description = description
-    return table
-
-
-def write_table(table: QTable, path: Path) -> None:
-    """Write a table as ECSV, in one step."""
-    with write_atomically(path) as part:
-        table.write(part, format="ascii.ecsv", overwrite=True)
+# --------------------------------------------------------------------------------- facts
 
 
 def _standing(product: Path, stage: str, visit: str) -> Record:

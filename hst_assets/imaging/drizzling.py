@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.drizzle_batch import make_products, remove_stale
-from hst_assets.imaging.drizzle_index import facts_of, row_of, write_index
+from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS, facts_of, row_of
 from hst_assets.imaging.plan import (
     AlignedExposure,
     Product,
@@ -25,6 +24,7 @@ from hst_assets.imaging.plan import (
     stacks_of_target,
 )
 from hst_assets.imaging.regions import by_epoch, by_filter, write_footprints
+from hst_assets.products.columns import build_table, read_table, write_table
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -175,7 +175,7 @@ def _make_index(
             for product, outcome in zip(products, outcomes, strict=True)
             if isinstance(outcome, Record)
         ]
-        write_index(rows, index, workdir)
+        write_table(build_table(DRIZZLE_COLUMNS, rows, {"target": workdir.target}), index)
         if not products:
             footprints[0].unlink(missing_ok=True)
             note = {"note": "no exposure is in use: the exposure table tells why"}

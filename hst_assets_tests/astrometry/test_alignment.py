@@ -17,9 +17,9 @@ from hst_assets.astrometry.reference import stars as reference_stars
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct, OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.isolation import run_many_isolated
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe, Result, make, read_record
 from hst_assets.settings import AlignmentSettings, GateSettings, ReferenceSettings, Settings
 from hst_assets.simulate.truth import true_offset
@@ -69,7 +69,7 @@ def test_all_filters_and_detectors_come_onto_one_frame(campaign):
 def test_every_exposure_passes_with_its_numbers(campaign):
     for visit in campaign.visits:
         table = read_alignment(campaign.workdir.visit_alignment(visit))
-        assert table.colnames == list(ALIGNMENT_COLUMNS)
+        assert table.colnames == [spec.name for spec in ALIGNMENT_COLUMNS]
         assert set(table["status"]) == {"PASS"}
         assert table["used"].all()
         assert table["rms_x"].to_value("pix").max() < 0.25
@@ -178,7 +178,7 @@ def test_a_failure_of_the_tool_is_not_recorded_and_tried_again(campaign, copied,
     bad, good = (str(n) for n in read_alignment(copied.visit_alignment(visit))["file"])
     copied.record(copied.aligned(bad)).unlink()
     copied.record(copied.aligned(good)).unlink()
-    failure = ToolFailed("align: stopped after 9 s; its last lines:\n  Traceback", where="a.log")
+    failure = ToolFailed("align: stopped after 9 s", where="a.log", log_tail=["Traceback"])
     with monkeypatch.context() as patch:
         patch.setattr(isolated_alignment, "run_many_isolated", failing_for(bad, failure))
         with pytest.raises(

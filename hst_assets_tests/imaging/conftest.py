@@ -15,8 +15,8 @@ from hst_assets.exposures.table import (
     make_raw_manifest,
     make_target_table,
     make_visit_table,
-    read_table,
 )
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import MachineSettings, Settings, load_settings
 from hst_assets.simulate.campaign import CampaignPlan, simulate_campaign

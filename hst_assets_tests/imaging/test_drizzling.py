@@ -11,7 +11,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import (
     HstAssetsError,
     MissingProduct,
@@ -24,6 +23,7 @@ from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest
 from hst_assets.imaging.cosmic_rays import MOST_OTHERS
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
 from hst_assets.imaging.plan import AlignedExposure, others_of
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir

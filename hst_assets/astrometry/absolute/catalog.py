@@ -19,8 +19,8 @@ from hst_assets.astrometry.absolute.gaia import RELEASE, gaia_stars
 from hst_assets.astrometry.absolute.stars import read_stars
 from hst_assets.astrometry.absolute.user_catalog import read_user_catalog
 from hst_assets.exposures.footprint import field_centre, parse_footprint
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, sha256_of_file
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically

@@ -40,7 +40,6 @@ from hst_assets.astrometry.reference.noted import (
 from hst_assets.astrometry.reference.stars import catalogue_of_image
 from hst_assets.astrometry.reference.users_image import take_users_image
 from hst_assets.detectors import DETECTORS, Detector
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration
 from hst_assets.imaging.astrodrizzle.run import CODE_VERSION as DRIZZLE_CODE_VERSION
 from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
@@ -49,6 +48,7 @@ from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
 from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
 from hst_assets.imaging.plan import decisive_settings, scale_of
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import (
     Made,
     Recipe,

@@ -17,8 +17,13 @@ import numpy as np
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS, Detector
-from hst_assets.exposures.table import read_table
-from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.failures import (
+    BadConfiguration,
+    HstAssetsError,
+    MissingProduct,
+    NoOverlap,
+    UnusableInput,
+)
 from hst_assets.imaging.differences.cards import difference_headers
 from hst_assets.imaging.differences.subtraction import (
     Difference,
@@ -29,13 +34,19 @@ from hst_assets.imaging.differences.subtraction import (
 )
 from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import Frame
-from hst_assets.imaging.index_table import IndexColumns
 from hst_assets.imaging.preview import write_preview
+from hst_assets.products.columns import (
+    ColumnSpec,
+    build_table,
+    no_numbers,
+    read_table,
+    write_table,
+)
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["CODE_VERSION", "STAGE", "judge_difference", "make_differences", "write_index"]
+__all__ = ["CODE_VERSION", "DIFFERENCE_COLUMNS", "STAGE", "judge_difference", "make_differences"]
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +135,8 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
             _row(pair, outcome, workdir, settings)
             for pair, outcome in zip(pairs, outcomes, strict=True)
         ]
-        write_index(rows, index, workdir, single_epoch=single)
+        meta = {"target": workdir.target, "single_epoch": single}
+        write_table(build_table(DIFFERENCE_COLUMNS, rows, meta), index)
         made = [outcome for outcome in outcomes if isinstance(outcome, Record)]
         outputs = (index, *(path for record in made for path in record.paths(workdir)))
         return Result(outputs, _facts(rows, single, workdir))
@@ -228,7 +240,7 @@ def _made(pair: _Pair, workdir: WorkDir, *, redo: bool) -> Record | _NotMade:
         for path in (pair.path, WorkDir.preview(pair.path)):
             path.unlink(missing_ok=True)
         # Epochs that looked at different places are no failure.
-        apart = isinstance(error, UnusableInput) and "in common" in error.what
+        apart = isinstance(error, NoOverlap)
         logger.log(logging.INFO if apart else logging.WARNING, "%s: %s", pair.path.name, error)
         return _NotMade(str(error), failed=not apart)
 
@@ -329,45 +341,48 @@ def judge_difference(facts: Mapping[str, Any], *, max_flux_error: float) -> list
     return problems
 
 
-_COLUMNS = IndexColumns(
-    names=(
-        ("file", "Difference, relative to the work directory; empty if there is none"),
-        ("band", "Detector and filter"),
+DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("file", "str", "Difference, relative to the work directory; empty if there is none"),
+    ColumnSpec("band", "str", "Detector and filter"),
+    ColumnSpec("epoch", "int64", "Number of the epoch"),
+    ColumnSpec("template", "int64", "Number of the epoch that was subtracted"),
+    ColumnSpec("n_pixels", "int64", "Pixels covered by both"),
+    ColumnSpec("n_stars", "int64", "Stars that offset and flux ratio are from"),
+    ColumnSpec("mjd_epoch", "float64", "Mean time of the epoch, MJD UTC", u.day),
+    ColumnSpec("mjd_template", "float64", "Mean time of the template, MJD UTC", u.day),
+    ColumnSpec(
+        "zero_point", "float64", "AB magnitude of one count per second", u.mag, "zero_point_ab"
     ),
-    counts=(
-        ("epoch", "Number of the epoch"),
-        ("template", "Number of the epoch that was subtracted"),
-        ("n_pixels", "Pixels covered by both"),
-        ("n_stars", "Stars that offset and flux ratio are from"),
+    ColumnSpec("median_error", "float64", "Median error of an empty pixel, counts per second"),
+    ColumnSpec("residual_sky", "float64", "Difference of the skies that was subtracted"),
+    ColumnSpec("residual_sky_error", "float64", "Its error"),
+    ColumnSpec("noise_ratio", "float64", "Scatter of single empty pixels over prediction"),
+    ColumnSpec("correlation", "float64", "Errors that add up over the scatter of single pixels"),
+    ColumnSpec("drop_ratio", "float64", "Side of the drop over that of the pixel"),
+    ColumnSpec(
+        "offset_x",
+        "float64",
+        "Offset of the epoch's stars from the template's, x",
+        u.pix,
+        "offset_x_pix",
     ),
-    numbers=(
-        ("mjd_epoch", "mjd_epoch", u.day, "Mean time of the epoch, MJD UTC"),
-        ("mjd_template", "mjd_template", u.day, "Mean time of the template, MJD UTC"),
-        ("zero_point_ab", "zero_point", u.mag, "AB magnitude of one count per second"),
-        ("median_error", "median_error", None, "Median error of an empty pixel, counts per second"),
-        ("residual_sky", "residual_sky", None, "Difference of the skies that was subtracted"),
-        ("residual_sky_error", "residual_sky_error", None, "Its error"),
-        ("noise_ratio", "noise_ratio", None, "Scatter of single empty pixels over prediction"),
-        (
-            "correlation",
-            "correlation",
-            None,
-            "Errors that add up over the scatter of single pixels",
-        ),
-        ("drop_ratio", "drop_ratio", None, "Side of the drop over that of the pixel"),
-        ("offset_x_pix", "offset_x", u.pix, "Offset of the epoch's stars from the template's, x"),
-        ("offset_y_pix", "offset_y", u.pix, "The same, y"),
-        ("offset_error_pix", "offset_error", u.pix, "Its standard error on an axis"),
-        ("flux_ratio", "flux_ratio", None, "Fluxes of stars over those on the template"),
-        ("flagged_fraction", "flagged", None, "Share of covered pixels that are flagged"),
+    ColumnSpec("offset_y", "float64", "The same, y", u.pix, "offset_y_pix"),
+    ColumnSpec(
+        "offset_error", "float64", "Its standard error on an axis", u.pix, "offset_error_pix"
     ),
-    texts=(
-        ("status", "OK, PROBLEM (a check failed; it stands), NONE (nothing to subtract) or FAIL"),
-        ("reason", "Why there is none"),
-        ("problems", "Which checks failed"),
-        ("note", "Circumstances that are no fault"),
-        ("digest", "Digest of the recipe"),
+    ColumnSpec("flux_ratio", "float64", "Fluxes of stars over those on the template"),
+    ColumnSpec(
+        "flagged", "float64", "Share of covered pixels that are flagged", key="flagged_fraction"
     ),
+    ColumnSpec(
+        "status",
+        "str",
+        "OK, PROBLEM (a check failed; it stands), NONE (nothing to subtract) or FAIL",
+    ),
+    ColumnSpec("reason", "str", "Why there is none"),
+    ColumnSpec("problems", "str", "Which checks failed"),
+    ColumnSpec("note", "str", "Circumstances that are no fault"),
+    ColumnSpec("digest", "str", "Digest of the recipe"),
 )
 
 
@@ -375,6 +390,7 @@ def _row(
     pair: _Pair, outcome: Record | _NotMade, workdir: WorkDir, settings: Settings
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
+        **no_numbers(DIFFERENCE_COLUMNS),
         "file": "",
         "band": pair.epoch.band,
         "epoch": pair.epoch.epoch,
@@ -409,20 +425,6 @@ def _note(pair: _Pair) -> str:
         if epoch.n_exposures == 1
     ]
     return f"cosmic rays stay: one exposure of the {' and of the '.join(single)}" if single else ""
-
-
-def write_index(
-    rows: Sequence[Mapping[str, Any]],
-    path: Path,
-    workdir: WorkDir,
-    *,
-    single_epoch: Sequence[str] = (),
-) -> None:
-    """Write the rows as ECSV; without rows, a table that describes its columns.
-
-    Bands with a single epoch are named in the table's metadata as ``single_epoch``.
-    """
-    _COLUMNS.write(rows, path, {"target": workdir.target, "single_epoch": list(single_epoch)})
 
 
 def _facts(

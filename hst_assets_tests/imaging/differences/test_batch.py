@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.imaging.differences import batch as differences
 from hst_assets.imaging.differences.batch import judge_difference, make_differences
 from hst_assets.imaging.differences.subtraction import Flag
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe, Result, make, read_record
 from hst_assets.settings import DifferenceSettings, DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
