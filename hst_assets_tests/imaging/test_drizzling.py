@@ -485,7 +485,7 @@ def test_a_run_that_ended_between_two_products_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(drizzling, "write_index", die)
+        interrupted.setattr(drizzling, "write_table", die)
         with pytest.raises(KeyboardInterrupt):
             make_visit_drizzles(workdir, "isim02", settings)
     drizzler.forget()
