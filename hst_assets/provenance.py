@@ -33,6 +33,7 @@ __all__ = [
     "make",
     "read_record",
     "sha256_of_file",
+    "standing_record",
 ]
 
 
@@ -187,6 +188,13 @@ def read_record(product: Path) -> Record | None:
         return None  # ValueError: what pydantic and UnicodeDecodeError derive from
 
 
+def standing_record(recipe: Recipe, product: Path, workdir: WorkDir) -> Record | None:
+    """The record of `product` if it says that this recipe made it and its files are whole."""
+    record = read_record(product)
+    stands = record and record.digest == recipe.digest and record.whole(workdir)
+    return record if stands else None
+
+
 def make(
     recipe: Recipe,
     product: Path,
@@ -215,8 +223,8 @@ def make(
     MissingProduct
         If `run` names an output that is not there.
     """
-    standing = None if redo else read_record(product)
-    if standing and standing.digest == recipe.digest and standing.whole(workdir):
+    standing = None if redo else standing_record(recipe, product, workdir)
+    if standing:
         return Made(standing, ran=False)
     WorkDir.record(product).unlink(missing_ok=True)
     result = run()

@@ -36,9 +36,8 @@ def test_rows_come_back_with_units_and_in_order(tmp_path: Path) -> None:
     assert table.meta["target"] == "sn1"
 
 
-def test_a_whole_number_with_a_unit_stays_one(tmp_path: Path) -> None:
-    table = written([ROW], tmp_path / "index.ecsv")
-    assert table["size"].dtype == np.int64
+def test_a_whole_number_with_a_unit_stays_one() -> None:
+    assert build_table(COLUMNS, [ROW])["size"].dtype == np.int64
 
 
 def test_an_empty_text_comes_back_empty(tmp_path: Path) -> None:
