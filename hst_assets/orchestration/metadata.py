@@ -24,7 +24,7 @@ MAX_ROWS = 10
 _MAX_TEXT = 2_000
 _MAX_PICTURES = 4
 #: Facts for machines: they stay in the provenance record.
-_RECORD_ONLY = frozenset({"tries", "failure_kinds", "note"})
+_RECORD_ONLY = frozenset({"tries", "failure_kinds", "failures", "note"})
 
 
 def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:

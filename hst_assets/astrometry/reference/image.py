@@ -45,9 +45,9 @@ from hst_assets.imaging.astrodrizzle.run import CODE_VERSION as DRIZZLE_CODE_VER
 from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.astrodrizzle.run import drizzle
 from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
-from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
 from hst_assets.imaging.plan import decisive_settings, scale_of
+from hst_assets.products.batch import remove_stale
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import (
     Made,
@@ -127,7 +127,7 @@ def make_reference(
         redo=redo or choose_afresh,
     )
     _keep_note(workdir, made, settings)
-    remove_stale(workdir.base, "*.ref_*.drc.fits", {product}, stage=STAGE)
+    remove_stale(workdir, workdir.base.glob("*.ref_*.drc.fits"), [product], stage=STAGE)
     return made
 
 
