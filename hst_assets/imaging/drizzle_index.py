@@ -8,11 +8,11 @@ from typing import Any
 
 import astropy.units as u
 
-from hst_assets.imaging.drizzle_batch import Failure
+from hst_assets.failures import HstAssetsError
 from hst_assets.imaging.plan import Product
 from hst_assets.imaging.quality import judge
 from hst_assets.products.columns import ColumnSpec, no_numbers
-from hst_assets.provenance import Record
+from hst_assets.provenance import Made
 from hst_assets.settings import DrizzleSettings
 from hst_assets.workdir import WorkDir
 
@@ -61,7 +61,7 @@ DRIZZLE_COLUMNS: tuple[ColumnSpec, ...] = (
 
 
 def row_of(
-    product: Product, outcome: Record | Failure, workdir: WorkDir, choices: DrizzleSettings
+    product: Product, outcome: Made | HstAssetsError, workdir: WorkDir, choices: DrizzleSettings
 ) -> dict[str, Any]:
     """A product's row: what was made, or why it failed."""
     log = workdir.log("drizzle", product.label)
@@ -72,15 +72,14 @@ def row_of(
         "epoch": product.epoch,
         "status": "FAIL",
         "reason": "",
-        "kind": "",
         "n_exposures": len(product.exposures),
         "digest": product.recipe.digest,
         "problems": "",
         "same_as": "",
         "log": workdir.relative(log) if log.is_file() else "",
     }
-    if isinstance(outcome, Failure):
-        return {**row, "reason": outcome.reason, "kind": outcome.kind}
+    if isinstance(outcome, HstAssetsError):
+        return {**row, "reason": outcome.brief}
     facts = outcome.facts
     problems = [*facts["complaints"], *judge(facts["bad_fraction"], facts["flux_ratio"], choices)]
     return {
@@ -122,7 +121,6 @@ def facts_of(
             if row["status"] != "FAIL"
         ],
         "failed": [f"{_title(row)}: {row['reason']}" for row in failed],
-        "failure_kinds": sorted({row["kind"] for row in failed}),
         "problems": [
             f"{Path(row['file']).name}: {row['problems']}" for row in rows if row["problems"]
         ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ from hst_assets.imaging.differences.subtraction import (
     read_stack,
     subtract,
 )
-from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.preview import write_preview
+from hst_assets.products.batch import Batch, make_indexed, one_by_one
 from hst_assets.products.columns import (
     ColumnSpec,
     build_table,
@@ -42,7 +43,7 @@ from hst_assets.products.columns import (
     read_table,
     write_table,
 )
-from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -128,25 +129,27 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
         settings={"single_epoch": single, "max_flux_error": settings.drizzle.max_flux_error},
     )
 
-    def run() -> Result:
-        outcomes = [_made(pair, workdir, redo=redo) for pair in pairs]
-        remove_stale(workdir.drizzle, "*.diff_*.fits", {pair.path for pair in pairs}, stage=STAGE)
+    batch = Batch(
+        stage=STAGE,
+        planned=pairs,
+        run=one_by_one(partial(_subtracted, workdir=workdir)),
+        candidates=tuple(workdir.drizzle.glob("*.diff_*.fits")),
+        # A stack that was spoilt is named by the same recipe when it has been made again.
+        final=(NoOverlap,),
+    )
+
+    def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
         rows = [
             _row(pair, outcome, workdir, settings)
             for pair, outcome in zip(pairs, outcomes, strict=True)
         ]
         meta = {"target": workdir.target, "single_epoch": single}
         write_table(build_table(DIFFERENCE_COLUMNS, rows, meta), index)
-        made = [outcome for outcome in outcomes if isinstance(outcome, Record)]
-        outputs = (index, *(path for record in made for path in record.paths(workdir)))
+        records = [outcome.record for outcome in outcomes if isinstance(outcome, Made)]
+        outputs = (index, *(path for record in records for path in record.paths(workdir)))
         return Result(outputs, _facts(rows, single, workdir))
 
-    return make(recipe, index, workdir, run, redo=redo or _failed_before(index))
-
-
-def _failed_before(index: Path) -> bool:
-    record = read_record(index)
-    return bool(record and record.facts.get("failed"))
+    return make_indexed(batch, recipe, index, workdir, write, redo=redo)
 
 
 # ------------------------------------------------------------------------ what is to be made
@@ -221,28 +224,6 @@ def _pair(workdir: WorkDir, epoch: _Epoch, template: _Epoch, settings: Settings)
 
 
 # ------------------------------------------------------------------------------------ making
-
-
-@dataclass(frozen=True)
-class _NotMade:
-    """Why a difference does not stand; `failed`: something went wrong."""
-
-    reason: str
-    failed: bool
-
-
-def _made(pair: _Pair, workdir: WorkDir, *, redo: bool) -> Record | _NotMade:
-    """The record of a difference; what cannot be made is taken away."""
-    try:
-        made = make(pair.recipe, pair.path, workdir, lambda: _subtracted(pair, workdir), redo=redo)
-        return made.record
-    except (HstAssetsError, OSError) as error:
-        for path in (pair.path, WorkDir.preview(pair.path)):
-            path.unlink(missing_ok=True)
-        # Epochs that looked at different places are no failure.
-        apart = isinstance(error, NoOverlap)
-        logger.log(logging.INFO if apart else logging.WARNING, "%s: %s", pair.path.name, error)
-        return _NotMade(str(error), failed=not apart)
 
 
 def _subtracted(pair: _Pair, workdir: WorkDir) -> Result:
@@ -387,7 +368,7 @@ DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
 
 
 def _row(
-    pair: _Pair, outcome: Record | _NotMade, workdir: WorkDir, settings: Settings
+    pair: _Pair, outcome: Made | HstAssetsError, workdir: WorkDir, settings: Settings
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         **no_numbers(DIFFERENCE_COLUMNS),
@@ -403,8 +384,11 @@ def _row(
         "n_pixels": 0,
         "n_stars": 0,
     }
-    if isinstance(outcome, _NotMade):
-        return {**row, "status": "FAIL" if outcome.failed else "NONE", "reason": outcome.reason}
+    if isinstance(outcome, HstAssetsError):
+        # Epochs that looked at different places are no failure.
+        apart = isinstance(outcome, NoOverlap)
+        logger.log(logging.INFO if apart else logging.WARNING, "%s: %s", pair.path.name, outcome)
+        return {**row, "status": "NONE" if apart else "FAIL", "reason": outcome.brief}
     facts = outcome.facts
     problems = judge_difference(facts, max_flux_error=settings.drizzle.max_flux_error)
     return {
