@@ -120,13 +120,9 @@ def make_aligned_visit(
         settings={"on_failure": settings.alignment.on_failure},
     )
     not_in_use = table["file"][~np.asarray(table["used"], dtype=bool)]
-    batch = Batch(
-        stage=EXPOSURE_STAGE,
-        planned=jobs,
-        run=partial(_align, workdir=workdir, settings=settings, frame=frame),
-        together=lambda job: job.together,  # a drizzled epoch is made of all of it
+    batch = replace(
+        _batch(workdir, settings, jobs, frame),
         candidates=tuple(workdir.aligned(str(name)) for name in not_in_use),
-        keeps=(HstAssetsError,),  # of the tool, not of the exposure
     )
 
     def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
@@ -180,6 +176,18 @@ def _job(
     recipe = Recipe(EXPOSURE_STAGE, CODE_VERSION, inputs, how, tools)
     target = ExposureToAlign(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
+
+
+def _batch(
+    workdir: WorkDir, settings: Settings, jobs: Sequence[_Job], frame: ReferenceFrame | None
+) -> Batch[_Job]:
+    return Batch(
+        stage=EXPOSURE_STAGE,
+        planned=jobs,
+        run=partial(_align, workdir=workdir, settings=settings, frame=frame),
+        together=lambda job: job.together,  # a drizzled epoch is made of all of it
+        keeps=(HstAssetsError,),  # of the tool, not of the exposure
+    )
 
 
 def _align(
