@@ -114,7 +114,7 @@ def _share_of_one(n_pictures: int) -> int:
 
 def _pictures(paths: Sequence[Path]) -> dg.MetadataValue[Any]:
     """Thumbnails inside the event as far as the size guard allows; all of them by path."""
-    from hst_assets.imaging.preview import thumbnail
+    from hst_assets.products.preview import thumbnail
 
     lines = []
     left = MAX_INLINE_BYTES

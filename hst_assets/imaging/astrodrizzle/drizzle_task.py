@@ -48,8 +48,8 @@ from hst_assets.imaging.direct.drizzle import drizzle_directly
 from hst_assets.imaging.driver import engine_of
 from hst_assets.imaging.forked import in_children
 from hst_assets.imaging.frames import Frame, exposure_outlines
-from hst_assets.imaging.preview import write_preview
 from hst_assets.imaging.zero_point import rescale
+from hst_assets.products.preview import write_preview
 from hst_assets.settings import DrizzleSettings
 
 __all__ = ["combine"]

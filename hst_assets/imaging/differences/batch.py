@@ -34,7 +34,6 @@ from hst_assets.imaging.differences.subtraction import (
     subtract,
 )
 from hst_assets.imaging.frames import Frame
-from hst_assets.imaging.preview import write_preview
 from hst_assets.products.batch import Batch, make_indexed, one_by_one
 from hst_assets.products.columns import (
     ColumnSpec,
@@ -43,6 +42,7 @@ from hst_assets.products.columns import (
     read_table,
     write_table,
 )
+from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
