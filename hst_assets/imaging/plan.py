@@ -21,10 +21,9 @@ from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.footprint import parse_footprint
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
-from hst_assets.imaging.astrodrizzle.parameters import parameters
+from hst_assets.imaging.astrodrizzle.parameters import engine_of, parameters
 from hst_assets.imaging.astrodrizzle.run import CODE_VERSION, TOOLS
 from hst_assets.imaging.cosmic_rays import MOST_HELPED, MOST_OTHERS
-from hst_assets.imaging.driver import engine_of
 from hst_assets.imaging.frames import Outline, covering_frame
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe

@@ -14,9 +14,8 @@ from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError
-from hst_assets.imaging.astrodrizzle.parameters import parameters
+from hst_assets.imaging.astrodrizzle.parameters import engine_of, parameters
 from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle, drizzle_many
-from hst_assets.imaging.driver import engine_of
 from hst_assets.imaging.frames import covering_frame
 from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.simulate.campaign import simulate_campaign
