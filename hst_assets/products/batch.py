@@ -269,12 +269,13 @@ def _sources(
     if batch.links is None:
         return {}
     sources = {record.digest: path for path, record in standing.items()}
-    digests = {planned.recipe.digest for planned in due}
+    recipes = {planned.recipe.digest: planned.recipe for planned in due}
     own = {planned.path for planned in batch.planned}
-    for path in batch.links.elsewhere:
-        record = None if path in own else read_record(path)
-        if record and record.digest in digests and record.whole(workdir):
-            sources.setdefault(record.digest, path)
+    for path in sorted(set(batch.links.elsewhere) - own):
+        record = read_record(path)
+        recipe = recipes.get(record.digest) if record else None
+        if recipe and standing_record(recipe, path, workdir):
+            sources.setdefault(recipe.digest, path)
     return sources
 
 
