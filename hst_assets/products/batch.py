@@ -195,13 +195,17 @@ def make_indexed(
 
 
 def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
-    """Whether a product of the batch is to be made, or to be tried again."""
+    """Whether a product that an index lists is to be made, or to be tried again."""
     record = read_record(index)
-    failures = record.facts.get("failures", {}) if record else {}
+    if record is None:
+        return False  # it is written anew for its own sake
+    failures = record.facts.get("failures", {})
     if any(not issubclass(failure_named(kind), batch.final) for kind in failures.values()):
         return True
+    # Files of the index are looked at with it.
+    known = {*failures, *record.outputs}
     return any(
-        workdir.relative(planned.path) not in failures
+        workdir.relative(planned.path) not in known
         and standing_record(planned.recipe, planned.path, workdir) is None
         for planned in batch.planned
     )

@@ -128,7 +128,6 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
         inputs={pair.path.name: pair.recipe.digest for pair in pairs},
         settings={"single_epoch": single, "max_flux_error": settings.drizzle.max_flux_error},
     )
-
     batch = Batch(
         stage=STAGE,
         planned=pairs,
