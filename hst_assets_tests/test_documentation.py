@@ -312,7 +312,16 @@ def test_variables_of_the_environment_are_documented() -> None:
 def test_every_science_module_has_its_place_in_the_api_pages() -> None:
     text = "".join(page.read_text() for page in (DOCS / "reference" / "api").glob("*.md"))
     listed = re.findall(r"automodule:: (\S+)", text)
-    packages = ("simulate", "astrometry", "imaging", "exposures", "archive", "settings", "transfer")
+    packages = (
+        "simulate",
+        "astrometry",
+        "imaging",
+        "exposures",
+        "archive",
+        "products",
+        "settings",
+        "transfer",
+    )
     modules = {
         ".".join(path.relative_to(PROJECT).with_suffix("").parts)
         for package in packages
