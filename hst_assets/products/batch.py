@@ -104,9 +104,9 @@ class Batch(Generic[P]):
         The products that are to stand.
     run : callable
         Called once with the products that are due (never with none) and gives, as each comes to
-        its end, the product with its `Step`, or with the failure that ended it. It may be a
-        generator: scratch folders that it holds stay until the last step is taken. What it raises
-        ends the batch.
+        its end, the product with its `Step`, or with the failure that ended it; one that it says
+        nothing of has failed. It may be a generator: scratch folders that it holds stay until the
+        last step is taken. What it raises ends the batch.
     together : callable or None
         A key for each product; those of one key are made together, if one of them is due.
         None: each for itself.
@@ -240,12 +240,15 @@ def make_missing(
         path: Made(record, ran=False) for path, record in standing.items()
     }
     first = _first_of_each(batch, due, sources)
-    if first:
-        for planned, step in batch.run(first):
-            outcomes[planned.path] = _settled(planned, step, batch, workdir)
-    run = {planned.path for planned in first}
+    unheard = {planned.path: planned for planned in first}
+    for planned, step in batch.run(first) if first else ():
+        outcomes[planned.path] = _settled(planned, step, batch, workdir)
+        unheard.pop(planned.path, None)
+    for path, planned in unheard.items():
+        outcomes[path] = _settled(planned, _not_left(path), batch, workdir)
+    own = {planned.path for planned in first}
     for planned in due:
-        if planned.path not in run:
+        if planned.path not in own:
             outcomes[planned.path] = _linked(planned, sources, outcomes, batch, workdir)
         # Others of this recipe are links to it, or fail as it did.
         sources.setdefault(planned.recipe.digest, planned.path)
@@ -310,6 +313,10 @@ def _settled(
     if not isinstance(error, batch.keeps):
         _remove(planned.path, workdir)
     return error
+
+
+def _not_left(path: Path) -> HstAssetsError:
+    return ToolFailed("it was to be made with others, and was not among them", where=path.name)
 
 
 def _named(error: OSError, path: Path) -> HstAssetsError:

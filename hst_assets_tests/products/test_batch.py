@@ -183,6 +183,18 @@ def test_a_scratch_folder_is_there_until_the_last_step(workdir) -> None:
     assert names(workdir) == {"a", "b"}
 
 
+def test_a_product_that_was_not_among_those_made_has_failed(workdir, writer) -> None:
+    planned = texts(workdir, a="one", b="two")
+
+    def run(due: Sequence[Text]) -> Iterator[tuple[Text, Step | HstAssetsError]]:
+        yield from writer(due[:1])
+
+    made, lost = make_missing(Batch(STAGE, planned, run), workdir)
+    assert isinstance(made, Made)
+    assert isinstance(lost, ToolFailed)
+    assert lost.brief.startswith("b: ")
+
+
 def test_products_that_a_function_makes_are_made_one_after_the_other(workdir) -> None:
     seen: list[set[str]] = []
 
