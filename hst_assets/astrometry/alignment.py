@@ -37,17 +37,18 @@ from hst_assets.astrometry.hierarchical import epochs as hierarchical
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn, with_methods
 from hst_assets.astrometry.recipes import (
-    CODE_VERSION,
     alignment_tools,
     decisive_alignment,
+    default_alignment,
     ledger_digests,
     raw_inputs,
 )
 from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import HstAssetsError, MissingProduct
-from hst_assets.provenance import Made, Recipe, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Result, make, read_record, why_make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
 
@@ -58,6 +59,8 @@ logger = logging.getLogger(__name__)
 STAGE = "aligned_exposures"
 EXPOSURE_STAGE = "aligned_exposure"
 TARGET_STAGE = "target_alignment"
+#: Why an exposure is aligned although its own recipe has not changed.
+_BESIDE = "another exposure of its drizzled epoch is aligned again"
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,9 @@ class _Job:
     correction: Correction
     together: frozenset[str]
 
-    def stands(self, workdir: WorkDir) -> bool:
-        record = read_record(self.product)
-        return bool(record and record.digest == self.recipe.digest and record.whole(workdir))
+    def why(self, workdir: WorkDir, *, redo: bool = False) -> tuple[str, ...]:
+        """Why it is to be aligned; empty if what it is to be stands."""
+        return why_make(self.recipe, self.product, workdir, redo=redo)
 
 
 def make_aligned_visit(
@@ -121,24 +124,25 @@ def make_aligned_visit(
     made, failures = _make_exposures(workdir, settings, jobs, frame, redo=redo)
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={job.target.raw.name: job.recipe.digest for job in jobs},
-        settings={"on_failure": settings.alignment.on_failure},
+        settings={"alignment": {"on_failure": settings.alignment.on_failure}},
+        defaults=default_alignment(),
     )
 
     def run() -> Result:
         if failures:
             raise joint_failure(failures, where=f"visit {visit}")
         _remove_refused(workdir, table)
-        return _write_visit(workdir, visit, settings, jobs, made)
+        result = _write_visit(workdir, visit, settings, jobs, made)
+        return replace(result, parts=parts)
 
-    ran_any = any(each.ran for each in made)
+    parts = {str(each.facts["rootname"]): each.reasons for each in made if each.ran}
     return make(
         recipe,
         workdir.visit_alignment(visit),
         workdir,
         run,
-        redo=redo or ran_any or bool(failures),
+        redo=redo or bool(parts) or bool(failures),
     )
 
 
@@ -177,18 +181,26 @@ def _job(
     for each in together:
         inputs |= corrections[each].inputs
     # What becomes of a failure is decided in the table: it must not run the tool again.
-    how: dict[str, Any] = {"skip_tweakreg": True}
+    how: dict[str, Any] = {"alignment": {"skip_tweakreg": True}}
     tools = alignment_tools(settings)
+    uses: tuple[str, ...] = ()
     if frame is not None:
         # It has the absolute catalogue among its own inputs.
         inputs["reference"] = frame.digest
         how = decisive_alignment(settings, str(row["detector_key"]))
-        how["gate"] = settings.gate.as_recipe()
-        del how["on_failure"]
+        del how["alignment"]["on_failure"]
         if settings.alignment.hierarchical:
-            how["drizzle_code_version"] = hierarchical.DRIZZLE_CODE_VERSION
+            uses = (hierarchical.DRIZZLE_STAGE,)
             tools += hierarchical.TOOLS
-    recipe = Recipe(EXPOSURE_STAGE, CODE_VERSION, inputs, how, tools)
+    recipe = Recipe(
+        stage=EXPOSURE_STAGE,
+        inputs=inputs,
+        settings=how,
+        defaults=default_alignment(),
+        detectors=(DETECTORS[str(row["detector_key"])],),
+        tools=tools,
+        uses=uses,
+    ).known_in(workdir)
     target = ExposureToAlign(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
 
@@ -206,8 +218,8 @@ def _make_exposures(
     Returns what stands, and by rootname the failures of the tool, which are not recorded: what
     stood before stands.
     """
-    due = [job for job in jobs if redo or not job.stands(workdir)]
-    names = {job.target.raw.name for job in due}
+    reasons = {job.target.rootname: job.why(workdir, redo=redo) for job in jobs}
+    names = {job.target.raw.name for job in jobs if reasons[job.target.rootname]}
     due = [job for job in jobs if job.together & names]  # a drizzled epoch is made of all of it
     made: list[Made] = []
     failures: dict[str, HstAssetsError] = {}
@@ -227,11 +239,12 @@ def _make_exposures(
         for job in jobs:
             outcome = outcomes.get(job.target.rootname)
             if outcome is not None and outcome.failure is not None:
-                if not job.stands(workdir):
+                if job.why(workdir):
                     WorkDir.record(job.product).unlink(missing_ok=True)
                 failures[job.target.rootname] = outcome.failure
             else:
-                made.append(_record(workdir, job, outcome, frame))
+                why = reasons[job.target.rootname] or ((_BESIDE,) if outcome is not None else ())
+                made.append(_record(workdir, job, outcome, frame, why))
     return made, failures
 
 
@@ -317,7 +330,11 @@ def _unless_anchor(
 
 
 def _record(
-    workdir: WorkDir, job: _Job, outcome: AlignmentResult | None, frame: ReferenceFrame | None
+    workdir: WorkDir,
+    job: _Job,
+    outcome: AlignmentResult | None,
+    frame: ReferenceFrame | None,
+    reasons: Sequence[str],
 ) -> Made:
     """The exposure's record: as it stands, or of the outcome just obtained."""
 
@@ -325,7 +342,7 @@ def _record(
         assert outcome is not None
         return _publish(workdir, job, outcome, frame)
 
-    return make(job.recipe, job.product, workdir, run, redo=outcome is not None)
+    return make(job.recipe, job.product, workdir, run, reasons=reasons)
 
 
 def _publish(
@@ -435,7 +452,7 @@ def make_target_alignment(
                 next_step="Materialize aligned_exposures for it",
             )
         inputs[visit] = record.digest
-    recipe = Recipe(TARGET_STAGE, CODE_VERSION, inputs, tools=("h5py",))
+    recipe = Recipe(stage=TARGET_STAGE, inputs=inputs, tools=("h5py",))
     return make(
         recipe,
         workdir.target_alignment,

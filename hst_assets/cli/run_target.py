@@ -169,10 +169,18 @@ def _count(walked: RunSummary) -> str:
     return ", ".join(parts)
 
 
+def _by_reason(outcome: LevelResult) -> dict[str, list[str]]:
+    """The assets that were made, by why they were."""
+    found: dict[str, list[str]] = {}
+    for asset in outcome.made:
+        found.setdefault(outcome.reasons.get(asset, ""), []).append(asset)
+    return found
+
+
 def _tell(console: Console, outcome: LevelResult) -> None:
     parts = []
-    if outcome.made:
-        parts.append(f"made {', '.join(outcome.made)}")
+    for reason, assets in _by_reason(outcome).items():
+        parts.append(f"made {', '.join(assets)}" + (f" ({escape(reason)})" if reason else ""))
     if outcome.unchanged:
         parts.append(f"unchanged {', '.join(outcome.unchanged)}")
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)

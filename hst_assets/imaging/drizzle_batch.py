@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import Frame, exposure_outlines, frame_of_target
 from hst_assets.imaging.plan import STAGE, Product, scale_of
-from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
+from hst_assets.provenance import Made, Result, make, read_record, why_make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -35,7 +35,7 @@ class Failure:
 
 def make_products(
     products: Sequence[Product], workdir: WorkDir, settings: Settings, *, redo: bool
-) -> list[Record | Failure]:
+) -> list[Made | Failure]:
     """Make what does not stand: drizzle each recipe once, link it to its other names.
 
     Raises
@@ -43,32 +43,28 @@ def make_products(
     HstAssetsError
         The first failure, if no product stands in the end.
     """
-    standing: dict[Path, Record] = {}
+    standing: dict[Path, Made] = {}
+    reasons: dict[Path, tuple[str, ...]] = {}
     for product in products:
-        record = None if redo else _standing(product.path, product.recipe, workdir)
+        reasons[product.path] = why_make(product.recipe, product.path, workdir, redo=redo)
+        record = None if reasons[product.path] else read_record(product.path)
         if record is not None:
-            standing[product.path] = record
-    made = {record.digest: path for path, record in standing.items()}
+            standing[product.path] = Made(record, ran=False)
+    made = {each.digest: path for path, each in standing.items()}
     wanted = [product for product in products if product.path not in standing]
     for digest, path in _elsewhere(wanted, workdir):
         made.setdefault(digest, path)
-    failures = _drizzle_new(wanted, made, standing, workdir, settings)
+    failures = _drizzle_new(wanted, made, standing, reasons, workdir, settings)
     for product in wanted:
         digest = product.recipe.digest
         if product.path not in standing and digest in made:
-            standing[product.path] = _link(product, made[digest], workdir).record
+            standing[product.path] = _link(product, made[digest], workdir, reasons[product.path])
     if not standing:
         raise next(iter(failures.values()))
     return [
         standing.get(product.path) or _failure(product, failures[product.recipe.digest])
         for product in products
     ]
-
-
-def _standing(path: Path, recipe: Recipe, workdir: WorkDir) -> Record | None:
-    record = read_record(path)
-    stands = record and record.digest == recipe.digest and record.whole(workdir)
-    return record if stands else None
 
 
 def _elsewhere(wanted: Sequence[Product], workdir: WorkDir) -> Iterable[tuple[str, Path]]:
@@ -85,7 +81,8 @@ def _elsewhere(wanted: Sequence[Product], workdir: WorkDir) -> Iterable[tuple[st
 def _drizzle_new(
     wanted: Sequence[Product],
     made: dict[str, Path],
-    standing: dict[Path, Record],
+    standing: dict[Path, Made],
+    reasons: Mapping[Path, Sequence[str]],
     workdir: WorkDir,
     settings: Settings,
 ) -> dict[str, HstAssetsError]:
@@ -113,7 +110,7 @@ def _drizzle_new(
             continue
         product = first[digest]
         result = Result((product.path, WorkDir.preview(product.path)), _figures(report, request))
-        standing[product.path] = _recorded(product, result, workdir).record
+        standing[product.path] = _recorded(product, result, workdir, reasons[product.path])
         made[digest] = product.path
     return failures
 
@@ -160,11 +157,11 @@ def _figures(report: DrizzleReport, request: DrizzleRequest) -> dict[str, Any]:
     return {**figures, **request.frame.as_json()}
 
 
-def _recorded(product: Product, result: Result, workdir: WorkDir) -> Made:
-    return make(product.recipe, product.path, workdir, lambda: result, redo=True)
+def _recorded(product: Product, result: Result, workdir: WorkDir, reasons: Sequence[str]) -> Made:
+    return make(product.recipe, product.path, workdir, lambda: result, redo=True, reasons=reasons)
 
 
-def _link(product: Product, source: Path, workdir: WorkDir) -> Made:
+def _link(product: Product, source: Path, workdir: WorkDir, reasons: Sequence[str]) -> Made:
     """Give a product that stands one more name; on file systems without hard links, copy it."""
     record = read_record(source)
     if record is None:
@@ -178,7 +175,7 @@ def _link(product: Product, source: Path, workdir: WorkDir) -> Made:
                 shutil.copyfile(end(source), part)
     facts = {**record.facts, "same_as": workdir.relative(source)}
     result = Result((product.path, WorkDir.preview(product.path)), facts)
-    return _recorded(product, result, workdir)
+    return _recorded(product, result, workdir, reasons)
 
 
 def _itself(path: Path) -> Path:

@@ -12,7 +12,7 @@ from hst_assets.imaging.drizzle_batch import Failure
 from hst_assets.imaging.index_table import IndexColumns
 from hst_assets.imaging.plan import Product
 from hst_assets.imaging.quality import judge
-from hst_assets.provenance import Record
+from hst_assets.provenance import Made
 from hst_assets.settings import DrizzleSettings
 from hst_assets.workdir import WorkDir
 
@@ -20,7 +20,7 @@ __all__ = ["facts_of", "row_of", "write_index"]
 
 
 def row_of(
-    product: Product, outcome: Record | Failure, workdir: WorkDir, choices: DrizzleSettings
+    product: Product, outcome: Made | Failure, workdir: WorkDir, choices: DrizzleSettings
 ) -> dict[str, Any]:
     """A product's row: what was made, or why it failed."""
     log = workdir.log("drizzle", product.label)

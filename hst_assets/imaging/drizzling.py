@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,14 +26,12 @@ from hst_assets.imaging.plan import (
     stacks_of_target,
 )
 from hst_assets.imaging.regions import by_epoch, by_filter, write_footprints
-from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["make_stacks", "make_visit_drizzles"]
 
-#: Raised when what an index holds changes.
-_CODE_VERSION = "3"
 #: Failures that may go away by themselves: tried again the next time.
 _RETRIED = {"MissingProduct", "OutOfMemory", "TransientFailure"}
 
@@ -154,17 +153,21 @@ def _make_index(
     """Make the products and the table that lists them."""
     recipe = Recipe(
         stage=stage,
-        code_version=_CODE_VERSION,
         inputs={product.path.name: product.recipe.digest for product in products},
         settings={
-            "max_bad_fraction": settings.drizzle.max_bad_fraction,
-            "max_flux_error": settings.drizzle.max_flux_error,
+            **_judged_by(settings),
             "epochs": {product.path.name: product.epoch for product in products},
         },
+        defaults=_judged_by(Settings()),
     )
 
     def run() -> Result:
         outcomes = make_products(products, workdir, settings, redo=redo) if products else []
+        parts = {
+            product.path.name: outcome.reasons
+            for product, outcome in zip(products, outcomes, strict=True)
+            if isinstance(outcome, Made) and outcome.ran
+        }
         remove_stale(*stale_pattern, {product.path for product in products})
         rows = [
             row_of(product, outcome, workdir, settings.drizzle)
@@ -173,7 +176,7 @@ def _make_index(
         standing = [
             product
             for product, outcome in zip(products, outcomes, strict=True)
-            if isinstance(outcome, Record)
+            if isinstance(outcome, Made)
         ]
         write_index(rows, index, workdir)
         if not products:
@@ -185,9 +188,15 @@ def _make_index(
         drawn = (exposure for product in products for exposure in product.exposures)
         write_footprints(regions, drawn, workdir, group=group)
         outputs = (index, regions, *(product.path for product in standing), *previews)
-        return Result(outputs, facts_of(rows, previews, products, workdir))
+        return Result(outputs, facts_of(rows, previews, products, workdir), parts)
 
     return make(recipe, index, workdir, run, redo=redo or _to_be_retried(index))
+
+
+def _judged_by(settings: Settings) -> dict[str, Any]:
+    """The settings by which the figures of the products are judged in their index."""
+    limits = ("max_bad_fraction", "max_flux_error")
+    return {"drizzle": {name: getattr(settings.drizzle, name) for name in limits}}
 
 
 def _to_be_retried(index: Path) -> bool:

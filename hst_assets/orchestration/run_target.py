@@ -7,7 +7,7 @@ costs the news: the walk goes on with what raw/ has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 from hst_assets.failures import BadConfiguration
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS, LEVELS_FROM_RAW, Level, overall
+from hst_assets.orchestration.metadata import MADE_NOW
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.runs import PROCESS_TAG, bury_dead_runs, this_process
@@ -51,6 +52,8 @@ class LevelResult:
         Checks that did not pass: ``asset: what was found``.
     undelivered : tuple of str
         Those among the warnings that name files the archive has and raw/ lacks.
+    reasons : mapping
+        Why each asset was made, by its name.
     kinds : frozenset of str
         Classes of the failures, by name; ``NothingFound`` where the archive has nothing.
     """
@@ -63,6 +66,7 @@ class LevelResult:
     warnings: tuple[str, ...] = ()
     undelivered: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
     run_id: str = field(default="", compare=False)
 
     @property
@@ -256,11 +260,16 @@ def _outcome(
 ) -> LevelResult:
     made: list[str] = []
     unchanged: list[str] = []
+    reasons: dict[str, str] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
         executed = materialization.metadata.get("executed")
-        is_new = executed is not None and str(executed.value).startswith("made")
-        (made if is_new else unchanged).append(materialization.asset_key.path[-1])
+        told = str(executed.value) if executed is not None else ""
+        is_new = told.startswith("made")
+        asset = materialization.asset_key.path[-1]
+        (made if is_new else unchanged).append(asset)
+        if is_new:
+            reasons[asset] = told.removeprefix(MADE_NOW).removeprefix(": ")
     remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
     warnings = [f"{check.asset_key.path[-1]}: {check.description}" for check in remarks]
     if any(_was_interrupted(event) for event in result.all_events):
@@ -273,6 +282,7 @@ def _outcome(
         partition=partition,
         made=tuple(made),
         unchanged=tuple(unchanged),
+        reasons=reasons,
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         warnings=tuple(warnings),
         undelivered=tuple(

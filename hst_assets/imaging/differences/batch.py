@@ -31,18 +31,16 @@ from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.index_table import IndexColumns
 from hst_assets.imaging.preview import write_preview
-from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["CODE_VERSION", "STAGE", "judge_difference", "make_differences", "write_index"]
+__all__ = ["STAGE", "judge_difference", "make_differences", "write_index"]
 
 logger = logging.getLogger(__name__)
 
 #: Stage name in the record beside each difference.
 STAGE = "difference_image"
-#: Raised when the code of the difference changes its products.
-CODE_VERSION = "1"
 _TOOLS = ("photutils", "scipy")
 
 #: Limits of the check: scatter of empty pixels over prediction, residual sky over the error of a
@@ -112,9 +110,9 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
     index = workdir.difference_products
     recipe = Recipe(
         stage="epoch_differences",
-        code_version=CODE_VERSION,
         inputs={pair.path.name: pair.recipe.digest for pair in pairs},
-        settings={"single_epoch": single, "max_flux_error": settings.drizzle.max_flux_error},
+        settings={"single_epoch": single, **_judged_by(settings)},
+        defaults=_judged_by(Settings()),
     )
 
     def run() -> Result:
@@ -125,11 +123,21 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
             for pair, outcome in zip(pairs, outcomes, strict=True)
         ]
         write_index(rows, index, workdir, single_epoch=single)
-        made = [outcome for outcome in outcomes if isinstance(outcome, Record)]
-        outputs = (index, *(path for record in made for path in record.paths(workdir)))
-        return Result(outputs, _facts(rows, single, workdir))
+        made = [outcome for outcome in outcomes if isinstance(outcome, Made)]
+        outputs = (index, *(path for each in made for path in each.record.paths(workdir)))
+        parts = {
+            pair.path.name: outcome.reasons
+            for pair, outcome in zip(pairs, outcomes, strict=True)
+            if isinstance(outcome, Made) and outcome.ran
+        }
+        return Result(outputs, _facts(rows, single, workdir), parts)
 
     return make(recipe, index, workdir, run, redo=redo or _failed_before(index))
+
+
+def _judged_by(settings: Settings) -> dict[str, Any]:
+    """The settings by which the figures of the differences are judged in their index."""
+    return {"drizzle": {"max_flux_error": settings.drizzle.max_flux_error}}
 
 
 def _failed_before(index: Path) -> bool:
@@ -199,11 +207,11 @@ def _pair(workdir: WorkDir, epoch: _Epoch, template: _Epoch, settings: Settings)
     name = settings.drizzle.object_name
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={"epoch": epoch.digest, "template": template.digest},
         settings={"epoch": epoch.epoch, "template": template.epoch},
+        detectors=(epoch.detector,),
         tools=_TOOLS,
-    )
+    ).known_in(workdir)
     path = workdir.difference(epoch.band, epoch.epoch, template.epoch, name)
     return _Pair(path, epoch, template, recipe)
 
@@ -219,11 +227,10 @@ class _NotMade:
     failed: bool
 
 
-def _made(pair: _Pair, workdir: WorkDir, *, redo: bool) -> Record | _NotMade:
-    """The record of a difference; what cannot be made is taken away."""
+def _made(pair: _Pair, workdir: WorkDir, *, redo: bool) -> Made | _NotMade:
+    """What stands of a difference; what cannot be made is taken away."""
     try:
-        made = make(pair.recipe, pair.path, workdir, lambda: _subtracted(pair, workdir), redo=redo)
-        return made.record
+        return make(pair.recipe, pair.path, workdir, lambda: _subtracted(pair, workdir), redo=redo)
     except (HstAssetsError, OSError) as error:
         for path in (pair.path, WorkDir.preview(pair.path)):
             path.unlink(missing_ok=True)
@@ -372,7 +379,7 @@ _COLUMNS = IndexColumns(
 
 
 def _row(
-    pair: _Pair, outcome: Record | _NotMade, workdir: WorkDir, settings: Settings
+    pair: _Pair, outcome: Made | _NotMade, workdir: WorkDir, settings: Settings
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "file": "",
