@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hst_assets.digests import digest_of
+
 __all__ = ["FORMER_REFERENCE_SETTINGS", "is_former", "translated"]
 
 _Json = dict[str, Any]
@@ -275,7 +277,9 @@ def is_former(content: Any) -> bool:
 
 
 def translated(content: _Json, product: Path) -> _Json:
-    """A record of format 1 in the form of format 2; its digest stays.
+    """A record of format 1 in the form of format 2.
+
+    Its digest stays, unless it was drizzled by code that cannot be known to be today's.
 
     Parameters
     ----------
@@ -305,7 +309,18 @@ def translated(content: _Json, product: Path) -> _Json:
             in_force = _STAGES[stage](entry, product, facts)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of format 1: {error!r}") from error
-    return {**content, "format": 2, "recipe": entry, "settings": in_force}
+    digest = content["digest"]
+    if _version_of_drizzling(recipe) == "3" and entry["code"].get(_DRIZZLED) == "3":
+        digest = digest_of(entry)  # that of the record stands for what today's code makes
+    return {**content, "format": 2, "digest": digest, "recipe": entry, "settings": in_force}
+
+
+def _version_of_drizzling(recipe: Mapping[str, Any]) -> str | None:
+    """The version of the drizzling's code in a recipe of format 1; None where it has no part."""
+    if recipe["stage"] == _DRIZZLED:
+        return str(recipe["code_version"])
+    version = recipe["settings"].get("drizzle_code_version")
+    return None if version is None else str(version)
 
 
 def _without(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Json:

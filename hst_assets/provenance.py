@@ -8,7 +8,6 @@ record and is done again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from hst_assets.detectors import Detector
+from hst_assets.digests import digest_of, sha256_of_file
 from hst_assets.failures import MissingProduct
 from hst_assets.former_records import is_former, translated
 from hst_assets.reasons import FIRST, REDO, reasons_to_remake, shared_reasons, shortened
@@ -35,6 +35,7 @@ __all__ = [
     "Record",
     "Result",
     "digest_of",
+    "former_digests",
     "make",
     "read_record",
     "reasons_of_parts",
@@ -48,18 +49,6 @@ logger = logging.getLogger(__name__)
 
 #: Format of the records that are written; those of format 1 had no number.
 FORMAT = 2
-
-
-def sha256_of_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def digest_of(value: Any) -> str:
-    """The SHA-256 of a JSON value in canonical form, hexadecimal."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
@@ -159,7 +148,7 @@ class Recipe:
         """
         if self.former:
             return self
-        return replace(self, former=_former_digests(workdir).get(self.digest, ""))
+        return replace(self, former=former_digests(workdir).get(self.digest, ""))
 
 
 class FileStamp(BaseModel):
@@ -267,11 +256,11 @@ class Made:
 def read_record(product: Path) -> Record | None:
     """The record beside `product`; None where there is none or it cannot be read.
 
-    A record of the former format is translated; it keeps its digest.
+    A record of the former format is translated; it keeps its digest, unless it cannot be known
+    to be of today's code.
     """
-    path = WorkDir.record(product)
     try:
-        content = json.loads(path.read_bytes())
+        content = _content(product)
         if is_former(content):
             content = translated(content, product)
         return Record.model_validate(content)
@@ -420,7 +409,7 @@ def _stamps(outputs: Iterable[Path], workdir: WorkDir) -> dict[str, FileStamp]:
 # --------------------------------------------------------------------------- former records
 
 
-def _former_digests(workdir: WorkDir) -> Mapping[str, str]:
+def former_digests(workdir: WorkDir) -> Mapping[str, str]:
     """By the digest of a recipe, the one that it had before records had a format.
 
     They are gathered once for each work directory, while all its records are there: a product
@@ -454,21 +443,36 @@ def _adopt(workdir: WorkDir) -> None:
     with workdir.lock("records"):
         if workdir.former_digests.is_file():
             return  # another process was faster
+        records = {product: read_record(product) for product in _recorded_products(workdir)}
+        former = {product: _written_digest(product) for product, each in records.items() if each}
+        # A digest that also stands for what cannot be known to be right is kept by nothing.
+        doubtful = {
+            former[product]
+            for product, each in records.items()
+            if each and each.digest != former[product]
+        }
         digests = {}
-        for product in _recorded_products(workdir):
-            record = read_record(product)
+        for product, record in records.items():
             if record is None:
                 continue
             current = digest_of(record.recipe)
-            if current == record.digest:
-                continue
-            digests[current] = record.digest
-            if is_former(json.loads(WorkDir.record(product).read_bytes())):
-                _write_record(record, product)
+            digest = current if former[product] in doubtful else record.digest
+            if digest != current:
+                digests[current] = digest
+            if digest != former[product] or is_former(_content(product)):
+                _write_record(record.model_copy(update={"digest": digest}), product)
         if digests:
             logger.info("%s: %d records of the former format are adopted", workdir, len(digests))
         with write_atomically(workdir.former_digests) as part:
             part.write_text(json.dumps({"format": FORMAT, "digests": digests}, indent=1))
+
+
+def _content(product: Path) -> Any:
+    return json.loads(WorkDir.record(product).read_bytes())
+
+
+def _written_digest(product: Path) -> str:
+    return str(_content(product)["digest"])
 
 
 def _recorded_products(workdir: WorkDir) -> Iterable[Path]:

@@ -163,7 +163,9 @@ def shared_reasons(parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
             told.append(f"{names[0]}: {reason}")
         else:
             told.append(f"{len(names)} of {len(parts)}: {reason}")
-    return _named("reasons", told) if len(told) > 2 * _NAMED else tuple(told)
+    if len(told) <= 2 * _NAMED:
+        return tuple(told)
+    return (*told[:_NAMED], f"{len(told) - _NAMED} more reasons")
 
 
 def shortened(reasons: Sequence[str]) -> str:

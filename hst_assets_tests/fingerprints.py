@@ -45,6 +45,7 @@ FILE = Path(__file__).with_name("fingerprints.json")
 PACKAGE = "hst_assets"
 NOT_FOLLOWED = (
     "hst_assets.detectors",
+    "hst_assets.digests",
     "hst_assets.failures",
     "hst_assets.former_records",
     "hst_assets.isolation",
