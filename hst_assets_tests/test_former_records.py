@@ -50,8 +50,10 @@ from hst_assets.workdir import WorkDir
 ARCHIVE = Path(__file__).with_name("former_work_directories.tar.xz")
 #: demo-sn: two visits of WFC3/UVIS, one of WFC3/IR, a difference. pc: WFPC2. hrc: ACS/HRC aligned
 #: hierarchically, with names, orientation and settings that are not the defaults. ir: one exposure.
-#: wfc: seven exposures of ACS/WFC, not aligned, with parameters of the user's.
-TARGETS = ["demo-sn", "pc", "hrc", "ir", "wfc"]
+#: wfc: seven exposures of ACS/WFC, not aligned, with parameters of the user's. own: an image and a
+#: catalogue of the user's own.
+TARGETS = ["demo-sn", "pc", "hrc", "ir", "wfc", "own"]
+_USERS_FILES = {"image": "my_reference.fits", "table": "my_stars.csv"}
 _FACTS = re.compile(rb"#= (\d+) (\d+) (\w+)\n([0-9a-f]{64})  (\S+)")
 
 
@@ -70,6 +72,10 @@ def unpacked(tmp_path):
         for path in workdir.base.rglob("*.provenance.json"):
             content = json.loads(path.read_bytes())
             assert is_former(content)
+            inputs = content["recipe"]["inputs"]
+            for name, file in _USERS_FILES.items():
+                if name in inputs:  # it is without its data here, and has another sum
+                    inputs[name] = hashlib.sha256((workdir.base / file).read_bytes()).hexdigest()
             content["outputs"] = {name: stamp(workdir.base / name) for name in content["outputs"]}
             tools = content["recipe"]["tools"]
             tools.update({name: tool_version(name) for name in tools})
