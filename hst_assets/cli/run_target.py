@@ -173,17 +173,20 @@ def _by_reason(outcome: LevelResult) -> dict[str, list[str]]:
     """The assets that were made, by why they were."""
     found: dict[str, list[str]] = {}
     for asset in outcome.made:
-        found.setdefault(outcome.reasons.get(asset, ""), []).append(asset)
+        if outcome.reasons.get(asset):
+            found.setdefault(outcome.reasons[asset], []).append(asset)
     return found
 
 
 def _tell(console: Console, outcome: LevelResult) -> None:
     parts = []
-    for reason, assets in _by_reason(outcome).items():
-        parts.append(f"made {', '.join(assets)}" + (f" ({escape(reason)})" if reason else ""))
+    if outcome.made:
+        parts.append(f"made {', '.join(outcome.made)}")
     if outcome.unchanged:
         parts.append(f"unchanged {', '.join(outcome.unchanged)}")
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
+    for reason, assets in _by_reason(outcome).items():
+        console.print(f"  {', '.join(assets)}: {escape(reason)}", highlight=False)
     for text in outcome.failures:
         errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)
     for text in outcome.warnings:
