@@ -45,6 +45,7 @@ from hst_assets.provenance import (
     why_make,
 )
 from hst_assets.settings import load_settings
+from hst_assets.settings.fields import Section
 from hst_assets.workdir import WorkDir
 
 ARCHIVE = Path(__file__).with_name("former_work_directories.tar.xz")
@@ -139,6 +140,15 @@ def test_a_second_time_too(unpacked):
     workdir = unpacked("demo-sn")
     everything(workdir)
     assert not any(each.ran for each in everything(workdir).values())
+
+
+def test_a_new_setting_in_each_section_makes_nothing_again(unpacked, monkeypatch):
+    own = Section.as_recipe
+    monkeypatch.setattr(Section, "as_recipe", lambda section: {**own(section), "one_more": 5})
+    assert "one_more" in load_settings(unpacked("own")).gate.as_recipe()
+    for target in ("demo-sn", "own"):
+        made = everything(unpacked(target))
+        assert {key: each.why for key, each in made.items() if each.ran} == {}
 
 
 def planned(workdir, settings=None):
