@@ -362,7 +362,7 @@ def reasons_of_parts(parts: Mapping[str, Sequence[str]], own: Sequence[str]) -> 
     mine = [
         reason
         for reason in own
-        if reason not in of_parts and not _is_of_input(reason) and not _is_of_file(reason)
+        if reason not in (*of_parts, REDO) and not _is_of_input(reason) and not _is_of_file(reason)
     ]
     return (*of_parts, *mine)
 

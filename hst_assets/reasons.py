@@ -6,15 +6,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["FIRST", "REDO", "flat", "reasons_to_remake", "shared_reasons", "shortened"]
+__all__ = ["FIRST", "REDO", "RETRIED", "flat", "reasons_to_remake", "shared_reasons", "shortened"]
 
 #: The product has no record, and no file either.
 FIRST = "not made before"
 #: The user wants it made again.
 REDO = "redo asked for"
+#: It stands, but some of what it lists could not be made, which may work now.
+RETRIED = "what failed before is tried again"
 #: At most so many changed inputs, settings or files are named one by one.
 _NAMED = 3
 _MAX_VALUE = 40
+#: For many products of many inputs.
+_INPUTS = "inputs changed"
 _ABSENT = object()
 
 
@@ -138,7 +142,7 @@ def _text(value: Any) -> str:
 
 def _named(what: str, told: Sequence[str]) -> tuple[str, ...]:
     """The first of several, and how many more there are."""
-    if len(told) <= _NAMED:
+    if len(told) <= _NAMED + 1:
         return tuple(told)
     return (*told[:_NAMED], f"{len(told) - _NAMED} more {what} changed")
 
@@ -151,9 +155,13 @@ def shared_reasons(parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     parts : mapping
         Reasons by the name of the product, of those that were made now.
     """
+    changed = {reason for reasons in parts.values() for reason in reasons if _is_of_input(reason)}
+    many = len(changed) > _NAMED
     holders: dict[str, list[str]] = {}
     for name, reasons in parts.items():
-        for reason in reasons:
+        for reason in dict.fromkeys(
+            _INPUTS if many and reason in changed else reason for reason in reasons
+        ):
             holders.setdefault(reason, []).append(name)
     told = []
     for reason, names in holders.items():
@@ -166,6 +174,10 @@ def shared_reasons(parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     if len(told) <= 2 * _NAMED:
         return tuple(told)
     return (*told[:_NAMED], f"{len(told) - _NAMED} more reasons")
+
+
+def _is_of_input(reason: str) -> bool:
+    return reason.startswith("input ") or reason.endswith(" more inputs changed")
 
 
 def shortened(reasons: Sequence[str]) -> str:

@@ -277,7 +277,7 @@ def test_an_index_is_made_for_what_made_its_parts(kitchen, workdir):
 
 
 def test_an_index_keeps_reasons_of_its_own():
-    own = ("setting limit 1 → 2", "input a changed", "file gone: x")
+    own = ("setting limit 1 → 2", "input a changed", "file gone: x", "redo asked for")
     assert reasons_of_parts({"a": ("code of z (2 → 3)",)}, own) == (
         "code of z (2 → 3)",
         "setting limit 1 → 2",

@@ -80,5 +80,11 @@ def test_reasons_of_some_products_say_of_which():
 
 
 def test_very_many_different_reasons_are_counted():
-    parts = {str(number): (f"input x{number} changed",) for number in range(20)}
+    parts = {str(number): (f"file gone: x{number}",) for number in range(20)}
     assert shared_reasons(parts)[-1] == "17 more reasons"
+
+
+def test_many_changed_inputs_of_many_products_are_one_reason():
+    parts = {str(number): ("setting y 1 → 2", f"input x{number} changed") for number in range(4)}
+    assert shared_reasons(parts) == ("setting y 1 → 2", "inputs changed")
+    assert shared_reasons({"a": ("input reference changed",)}) == ("input reference changed",)

@@ -49,6 +49,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.table import read_table
 from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, why_make
+from hst_assets.reasons import RETRIED
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
 
@@ -137,13 +138,11 @@ def make_aligned_visit(
         return replace(result, parts=parts)
 
     parts = {str(each.facts["rootname"]): each.reasons for each in made if each.ran}
-    return make(
-        recipe,
-        workdir.visit_alignment(visit),
-        workdir,
-        run,
-        redo=redo or bool(parts) or bool(failures),
-    )
+    product = workdir.visit_alignment(visit)
+    why = why_make(recipe, product, workdir, redo=redo)
+    if not why and (parts or failures):
+        why = (RETRIED,)
+    return make(recipe, product, workdir, run, reasons=why)
 
 
 def _remove_refused(workdir: WorkDir, table: QTable) -> None:

@@ -26,7 +26,8 @@ from hst_assets.imaging.plan import (
     stacks_of_target,
 )
 from hst_assets.imaging.regions import by_epoch, by_filter, write_footprints
-from hst_assets.provenance import Made, Recipe, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Result, make, read_record, why_make
+from hst_assets.reasons import RETRIED
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -190,7 +191,10 @@ def _make_index(
         outputs = (index, regions, *(product.path for product in standing), *previews)
         return Result(outputs, facts_of(rows, previews, products, workdir), parts)
 
-    return make(recipe, index, workdir, run, redo=redo or _to_be_retried(index))
+    why = why_make(recipe, index, workdir, redo=redo)
+    if not why and _to_be_retried(index):
+        why = (RETRIED,)
+    return make(recipe, index, workdir, run, reasons=why)
 
 
 def _judged_by(settings: Settings) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.index_table import IndexColumns
 from hst_assets.imaging.preview import write_preview
-from hst_assets.provenance import Made, Recipe, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Result, make, read_record, why_make
+from hst_assets.reasons import RETRIED
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -132,7 +133,10 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
         }
         return Result(outputs, _facts(rows, single, workdir), parts)
 
-    return make(recipe, index, workdir, run, redo=redo or _failed_before(index))
+    why = why_make(recipe, index, workdir, redo=redo)
+    if not why and _failed_before(index):
+        why = (RETRIED,)
+    return make(recipe, index, workdir, run, reasons=why)
 
 
 def _judged_by(settings: Settings) -> dict[str, Any]:
