@@ -187,6 +187,10 @@ def _tell(console: Console, outcome: LevelResult) -> None:
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
     for reason, assets in _by_reason(outcome).items():
         console.print(f"  {', '.join(assets)}: {escape(reason)}", highlight=False)
+    for asset, cause in outcome.skipped.items():
+        errors().print(
+            f"  [yellow]skipped[/yellow] {asset}: {cause} failed upstream", highlight=False
+        )
     for text in outcome.failures:
         errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)
     for text in outcome.warnings:
