@@ -220,7 +220,7 @@ def test_a_product_that_is_cleaned_away_is_known_by_its_digest_all_the_same(unpa
     before = {
         path: json.loads(WorkDir.record(path).read_bytes())["digest"] for path in copies(workdir)
     }
-    clean(workdir, working_copies=True)
+    clean(workdir, working_copies={"aligned_exposure": "copies", "drizzled_image": "drizzles"})
     assert copies(workdir) == []
     assert before
     recipes = jobs_of(workdir)
