@@ -57,6 +57,10 @@ lint: $(INSTALLED) ## Formatting, lint, types, import walls
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --config setup.cfg
 
+.PHONY: fingerprints
+fingerprints: $(INSTALLED) ## Renew the fingerprints of the stages' code; UNCHANGED="stage ..." or all: same results
+	@$(BIN)/python -m hst_assets_tests.fingerprints $(if $(UNCHANGED),--unchanged $(UNCHANGED))
+
 .PHONY: docs
 docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

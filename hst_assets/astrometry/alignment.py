@@ -36,14 +36,15 @@ from hst_assets.astrometry.hierarchical import epochs as hierarchical
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn, with_methods
 from hst_assets.astrometry.recipes import (
-    CODE_VERSION,
     alignment_tools,
     decisive_alignment,
+    default_alignment,
     ledger_digests,
     raw_inputs,
 )
 from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.products.batch import Batch, Step, make_indexed
 from hst_assets.products.columns import read_table, write_table
@@ -115,9 +116,9 @@ def make_aligned_visit(
     ]
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={job.target.raw.name: job.recipe.digest for job in jobs},
-        settings={"on_failure": settings.alignment.on_failure},
+        settings={"alignment": {"on_failure": settings.alignment.on_failure}},
+        defaults=default_alignment(),
     )
     not_in_use = table["file"][~np.asarray(table["used"], dtype=bool)]
     batch = replace(
@@ -162,18 +163,26 @@ def _job(
     for each in together:
         inputs |= corrections[each].inputs
     # What becomes of a failure is decided in the table: it must not run the tool again.
-    how: dict[str, Any] = {"skip_tweakreg": True}
+    how: dict[str, Any] = {"alignment": {"skip_tweakreg": True}}
     tools = alignment_tools(settings)
+    uses: tuple[str, ...] = ()
     if frame is not None:
         # It has the absolute catalogue among its own inputs.
         inputs["reference"] = frame.digest
         how = decisive_alignment(settings, str(row["detector_key"]))
-        how["gate"] = settings.gate.as_recipe()
-        del how["on_failure"]
+        del how["alignment"]["on_failure"]
         if settings.alignment.hierarchical:
-            how["drizzle_code_version"] = hierarchical.DRIZZLE_CODE_VERSION
+            uses = (hierarchical.DRIZZLE_STAGE,)
             tools += hierarchical.TOOLS
-    recipe = Recipe(EXPOSURE_STAGE, CODE_VERSION, inputs, how, tools)
+    recipe = Recipe(
+        stage=EXPOSURE_STAGE,
+        inputs=inputs,
+        settings=how,
+        defaults=default_alignment(),
+        detectors=(DETECTORS[str(row["detector_key"])],),
+        tools=tools,
+        uses=uses,
+    ).known_in(workdir)
     target = ExposureToAlign(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
 
@@ -402,7 +411,7 @@ def make_target_alignment(
                 next_step="Materialize aligned_exposures for it",
             )
         inputs[visit] = record.digest
-    recipe = Recipe(TARGET_STAGE, CODE_VERSION, inputs, tools=("h5py",))
+    recipe = Recipe(stage=TARGET_STAGE, inputs=inputs, tools=("h5py",))
     return make(
         recipe,
         workdir.target_alignment,

@@ -36,9 +36,6 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["make_stacks", "make_visit_drizzles"]
 
-#: Raised when what an index holds changes.
-_CODE_VERSION = "3"
-
 
 def make_visit_drizzles(
     workdir: WorkDir, visit: str, settings: Settings, *, redo: bool = False
@@ -157,13 +154,12 @@ def _make_index(
     """Make the products and the table that lists them."""
     recipe = Recipe(
         stage=stage,
-        code_version=_CODE_VERSION,
         inputs={product.path.name: product.recipe.digest for product in products},
         settings={
-            "max_bad_fraction": settings.drizzle.max_bad_fraction,
-            "max_flux_error": settings.drizzle.max_flux_error,
+            **_judged_by(settings),
             "epochs": {product.path.name: product.epoch for product in products},
         },
+        defaults=_judged_by(Settings()),
     )
     batch = Batch(
         stage=STAGE,
@@ -182,6 +178,12 @@ def _make_index(
         return _write_index(index, products, outcomes, workdir, settings, footprints)
 
     return make_indexed(batch, recipe, index, workdir, write, redo=redo)
+
+
+def _judged_by(settings: Settings) -> dict[str, Any]:
+    """The settings by which the figures of the products are judged in their index."""
+    limits = ("max_bad_fraction", "max_flux_error")
+    return {"drizzle": {name: getattr(settings.drizzle, name) for name in limits}}
 
 
 def _write_index(

@@ -39,7 +39,9 @@ from hst_assets.provenance import (
     make,
     read_record,
     standing_record,
+    why_make,
 )
+from hst_assets.reasons import BESIDE, RETRIED
 from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = [
@@ -181,6 +183,11 @@ def make_indexed(
     def run() -> Result:
         outcomes = make_missing(batch, workdir, redo=redo)
         result = write(outcomes)
+        parts = {
+            planned.path.name: outcome.reasons
+            for planned, outcome in zip(batch.planned, outcomes, strict=True)
+            if isinstance(outcome, Made) and outcome.ran
+        }
         remove_stale(
             workdir, batch.candidates, [each.path for each in batch.planned], stage=batch.stage
         )
@@ -189,9 +196,12 @@ def make_indexed(
             for planned, outcome in zip(batch.planned, outcomes, strict=True)
             if isinstance(outcome, HstAssetsError)
         }
-        return replace(result, facts={**result.facts, "failures": failures})
+        return replace(result, facts={**result.facts, "failures": failures}, parts=parts)
 
-    return make(recipe, index, workdir, run, redo=redo or _is_incomplete(batch, index, workdir))
+    why = why_make(recipe, index, workdir, redo=redo)
+    if not why and _is_incomplete(batch, index, workdir):
+        why = (RETRIED,)
+    return make(recipe, index, workdir, run, reasons=why)
 
 
 def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
@@ -233,8 +243,13 @@ def make_missing(
     list
         For each planned product, in their order, what stands or why it could not be made.
     """
-    standing = {} if redo else _standing(batch.planned, workdir)
+    # Before anything is run: a run may take away the records of what it makes.
+    why = {
+        each.path: why_make(each.recipe, each.path, workdir, redo=redo) for each in batch.planned
+    }
+    standing = _standing(batch.planned, why)
     due = _due(batch, standing)
+    why = {path: reasons or (BESIDE,) for path, reasons in why.items()}
     sources = _sources(batch, due, standing, workdir)
     outcomes: dict[Path, Made | HstAssetsError] = {
         path: Made(record, ran=False) for path, record in standing.items()
@@ -242,21 +257,21 @@ def make_missing(
     first = _first_of_each(batch, due, sources)
     unheard = {planned.path: planned for planned in first}
     for planned, step in batch.run(first) if first else ():
-        outcomes[planned.path] = _settled(planned, step, batch, workdir)
+        outcomes[planned.path] = _settled(planned, step, batch, workdir, why)
         unheard.pop(planned.path, None)
     for path, planned in unheard.items():
-        outcomes[path] = _settled(planned, _not_left(path), batch, workdir)
+        outcomes[path] = _settled(planned, _not_left(path), batch, workdir, why)
     own = {planned.path for planned in first}
     for planned in due:
         if planned.path not in own:
-            outcomes[planned.path] = _linked(planned, sources, outcomes, batch, workdir)
+            outcomes[planned.path] = _linked(planned, sources, outcomes, batch, workdir, why)
         # Others of this recipe are links to it, or fail as it did.
         sources.setdefault(planned.recipe.digest, planned.path)
     return [outcomes[planned.path] for planned in batch.planned]
 
 
-def _standing(planned: Iterable[Planned], workdir: WorkDir) -> dict[Path, Record]:
-    records = {each.path: standing_record(each.recipe, each.path, workdir) for each in planned}
+def _standing(planned: Iterable[Planned], why: Mapping[Path, Sequence[str]]) -> dict[Path, Record]:
+    records = {each.path: read_record(each.path) for each in planned if not why[each.path]}
     return {path: record for path, record in records.items() if record is not None}
 
 
@@ -298,13 +313,18 @@ def _first_of_each(batch: Batch[P], due: Sequence[P], sources: dict[str, Path]) 
 
 
 def _settled(
-    planned: P, step: Step | HstAssetsError, batch: Batch[P], workdir: WorkDir
+    planned: P,
+    step: Step | HstAssetsError,
+    batch: Batch[P],
+    workdir: WorkDir,
+    why: Mapping[Path, Sequence[str]],
 ) -> Made | HstAssetsError:
     """The product that a step leaves, recorded; or its failure, with nothing left that is wrong."""
     error = step
     if not isinstance(step, HstAssetsError):
         try:
-            return make(planned.recipe, planned.path, workdir, step, redo=True)
+            reasons = why[planned.path]
+            return make(planned.recipe, planned.path, workdir, step, reasons=reasons)
         except HstAssetsError as failure:
             error = failure
         except OSError as failure:
@@ -332,15 +352,16 @@ def _linked(
     outcomes: Mapping[Path, Made | HstAssetsError],
     batch: Batch[P],
     workdir: WorkDir,
+    why: Mapping[Path, Sequence[str]],
 ) -> Made | HstAssetsError:
     """A product as a link to the one of its recipe, or with the failure of that one."""
     assert batch.links is not None
     source = sources[planned.recipe.digest]
     first = outcomes.get(source)
     if isinstance(first, HstAssetsError):
-        return _settled(planned, first, batch, workdir)
+        return _settled(planned, first, batch, workdir, why)
     step = partial(_link, source, planned.path, batch.links.files_of, workdir)
-    return _settled(planned, step, batch, workdir)
+    return _settled(planned, step, batch, workdir, why)
 
 
 def _link(

@@ -47,14 +47,12 @@ from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["CODE_VERSION", "DIFFERENCE_COLUMNS", "STAGE", "judge_difference", "make_differences"]
+__all__ = ["DIFFERENCE_COLUMNS", "STAGE", "judge_difference", "make_differences"]
 
 logger = logging.getLogger(__name__)
 
 #: Stage name in the record beside each difference.
 STAGE = "difference_image"
-#: Raised when the code of the difference changes its products.
-CODE_VERSION = "1"
 _TOOLS = ("photutils", "scipy")
 
 #: Limits of the check: scatter of empty pixels over prediction, residual sky over the error of a
@@ -124,9 +122,9 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
     index = workdir.difference_products
     recipe = Recipe(
         stage="epoch_differences",
-        code_version=CODE_VERSION,
         inputs={pair.path.name: pair.recipe.digest for pair in pairs},
-        settings={"single_epoch": single, "max_flux_error": settings.drizzle.max_flux_error},
+        settings={"single_epoch": single, **_judged_by(settings)},
+        defaults=_judged_by(Settings()),
     )
     batch = Batch(
         stage=STAGE,
@@ -149,6 +147,11 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
         return Result(outputs, _facts(rows, single, workdir))
 
     return make_indexed(batch, recipe, index, workdir, write, redo=redo)
+
+
+def _judged_by(settings: Settings) -> dict[str, Any]:
+    """The settings by which the figures of the differences are judged in their index."""
+    return {"drizzle": {"max_flux_error": settings.drizzle.max_flux_error}}
 
 
 # ------------------------------------------------------------------------ what is to be made
@@ -213,11 +216,11 @@ def _pair(workdir: WorkDir, epoch: _Epoch, template: _Epoch, settings: Settings)
     name = settings.drizzle.object_name
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={"epoch": epoch.digest, "template": template.digest},
         settings={"epoch": epoch.epoch, "template": template.epoch},
+        detectors=(epoch.detector,),
         tools=_TOOLS,
-    )
+    ).known_in(workdir)
     path = workdir.difference(epoch.band, epoch.epoch, template.epoch, name)
     return _Pair(path, epoch, template, recipe)
 
