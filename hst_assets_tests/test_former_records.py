@@ -243,7 +243,7 @@ def jobs_of(workdir):
         alignment._job(workdir, settings, row, frame, digests, corrections, [str(row["file"])])
         for row in table
     ]
-    return {job.product: job.recipe for job in jobs}
+    return {job.path: job.recipe for job in jobs}
 
 
 def test_records_that_were_taken_over_are_not_taken_over_twice(unpacked):
