@@ -31,6 +31,7 @@ def align_isolated(
     scratch: Path,
     stage: str,
     arguments: Mapping[str, Any] | None = None,
+    own_nursery: bool = False,
 ) -> list[AlignmentResult]:
     """Run a method's task on exposures, as many at a time as the machine allows.
 
@@ -45,6 +46,8 @@ def align_isolated(
         See `hst_assets.astrometry.methods.registry.Align`.
     arguments : mapping, optional
         What else the task is called with.
+    own_nursery : bool
+        See `hst_assets.isolation.run_many_isolated`.
     """
     calls = []
     for target in targets:
@@ -65,6 +68,7 @@ def align_isolated(
         calls,
         timeout_s=settings.machine.tool_timeout_s,
         max_cores=settings.machine.max_cores,
+        own_nursery=own_nursery,
     )
     return [
         _outcome(target, answer, method, scratch)

@@ -40,4 +40,5 @@ def align(
         workdir=workdir,
         scratch=scratch,
         stage=stage,
+        own_nursery=True,  # its module takes the process off the network
     )
