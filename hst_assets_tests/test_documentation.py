@@ -302,10 +302,12 @@ def test_header_keywords_of_the_alignment_are_documented() -> None:
 
 def test_variables_of_the_environment_are_documented() -> None:
     from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, MAX_STEPS_VARIABLE
+    from hst_assets.orchestration.sensors import SENSOR_INTERVAL_VARIABLE
     from hst_assets.workdir import ROOT_VARIABLE
 
     text = (DOCS / "reference" / "settings.md").read_text()
-    for name in (ROOT_VARIABLE, EXECUTOR_VARIABLE, MAX_STEPS_VARIABLE, "DAGSTER_HOME"):
+    ours = (ROOT_VARIABLE, EXECUTOR_VARIABLE, MAX_STEPS_VARIABLE, SENSOR_INTERVAL_VARIABLE)
+    for name in (*ours, "DAGSTER_HOME"):
         assert f"`{name}`" in text
 
 

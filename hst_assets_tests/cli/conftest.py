@@ -9,8 +9,11 @@ import tomlkit
 from hst_assets.cli import main
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
+from hst_assets_tests import dagster_databases
 from hst_assets_tests.stand_ins.holdings import Holdings
 from hst_assets_tests.stand_ins.mast import Mast
+
+dagster_databases.make_quickly()
 
 
 @dataclass(frozen=True)
