@@ -72,6 +72,17 @@ def no_dagster_instance_outlives_its_test(request):
 
 
 @pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """Gives the simulated campaign of a plan, for reading; all workers share it."""
+    from hst_assets_tests.simulated_once import SimulatedOnce
+
+    session = tmp_path_factory.getbasetemp()
+    return SimulatedOnce(
+        (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "simulated"
+    )
+
+
+@pytest.fixture(scope="session")
 def network_guard(tmp_path_factory):
     """Watch this process and the children it will have; the file that offences are told to."""
     offences = tmp_path_factory.mktemp("network") / "offences"
