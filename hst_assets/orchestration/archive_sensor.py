@@ -23,8 +23,7 @@ from hst_assets.orchestration.archive_cursor import (
     run_key,
 )
 from hst_assets.orchestration.archive_report import listing_digest
-from hst_assets.orchestration.io_managers import product_path
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.targets import archive_targets
@@ -34,7 +33,7 @@ from hst_assets.workdir import WorkDir
 __all__ = ["ARCHIVE_SENSOR", "awaited_targets", "new_mast_data_sensor"]
 
 ARCHIVE_SENSOR = "new_mast_data_sensor"
-_VISITS = LEVELS_FROM_RAW[0]
+_VISITS = ASSETS.raw_level
 _INTERVAL_S = 60
 #: No target is begun after this; Dagster gives a sensor 60 s.
 _TICK_S = 20.0
@@ -212,8 +211,7 @@ def _standing(workdir: WorkDir, listing: Listing) -> frozenset[str]:
     return frozenset(
         visit
         for visit in listing.visits()
-        if visit not in wanting
-        and product_path(workdir.root, _VISITS.assets[-1], f"{workdir.target}/{visit}").is_file()
+        if visit not in wanting and ASSETS[_VISITS.assets[-1]].product(workdir, visit).is_file()
     )
 
 

@@ -24,8 +24,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from hst_assets.orchestration.archive_sensor import ARCHIVE_SENSOR
-from hst_assets.orchestration.io_managers import product_path
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.sensors import SENSOR_INTERVAL_VARIABLE
 from hst_assets.provenance import read_record
 from hst_assets.simulate.campaign import simulate_campaign
@@ -41,7 +40,7 @@ PLAN = small_plan("wfc3_ir", visit=VISITS[0])
 INTERVAL_S = 2
 #: Four levels, each behind a sensor and a run, on a machine that does other things too.
 DEADLINE_S = 600
-SENSORS = [ARCHIVE_SENSOR, *(f"{level.job}_sensor" for level in LEVELS_FROM_RAW)]
+SENSORS = [ARCHIVE_SENSOR, *(f"{level.job}_sensor" for level in ASSETS.levels_from_raw)]
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -246,7 +245,7 @@ def test_released_exposures_become_drizzled_epochs_with_no_hand(
     _wait(lambda: _stands(workdir, deployment, VISITS), DEADLINE_S, "products of the third visit")
     _say("a third visit released, its products stand, nothing more is to be done", begun)
     target_runs = Counter(
-        {(level.job, TARGET): 1 for level in LEVELS_FROM_RAW if not level.by_visit}
+        {(level.job, TARGET): 1 for level in ASSETS.levels_from_raw if not level.by_visit}
     )
     assert deployment.runs_of_partitions() == _once_each(VISITS) + target_runs
     _assert_science(workdir, VISITS, truth)
@@ -280,14 +279,14 @@ def _partitions(level, visits):
 def _once_each(visits):
     return Counter(
         (level.job, partition)
-        for level in LEVELS_FROM_RAW
+        for level in ASSETS.levels_from_raw
         for partition in _partitions(level, visits)
     )
 
 
 def _stands(workdir, deployment, visits):
     """Whether the last level was made of all visits, and no sensor has anything to ask for."""
-    record = read_record(product_path(workdir.root, "drizzled_stacks", TARGET))
+    record = read_record(ASSETS.product_path(workdir.root, "drizzled_stacks", TARGET))
     if not deployment.is_settled() or record is None:
         return False
     stacks = Table.read(workdir.stack_products)
