@@ -48,7 +48,7 @@ up: $(INSTALLED) ## The web UI on 127.0.0.1:3000, with the daemon that runs sens
 
 .PHONY: test
 test: $(INSTALLED) ## The whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup hst_assets_tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=40 hst_assets_tests
 
 .PHONY: lint
 lint: $(INSTALLED) ## Formatting, lint, types, import walls
