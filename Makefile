@@ -48,7 +48,7 @@ up: $(INSTALLED) ## The web UI on 127.0.0.1:3000, with the daemon that runs sens
 
 .PHONY: test
 test: $(INSTALLED) ## The whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup hst_assets_tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=40 hst_assets_tests
 
 .PHONY: lint
 lint: $(INSTALLED) ## Formatting, lint, types, import walls
@@ -56,6 +56,10 @@ lint: $(INSTALLED) ## Formatting, lint, types, import walls
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --config setup.cfg
+
+.PHONY: fingerprints
+fingerprints: $(INSTALLED) ## Renew the fingerprints of the stages' code; UNCHANGED="stage ..." or all: same results
+	@$(BIN)/python -m hst_assets_tests.fingerprints $(if $(UNCHANGED),--unchanged $(UNCHANGED))
 
 .PHONY: docs
 docs: $(INSTALLED) ## Build the documentation into docs/_build/html

@@ -25,6 +25,7 @@ from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
+from hst_assets.orchestration.metadata import MADE_NOW
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
@@ -59,6 +60,8 @@ class LevelResult:
         Assets that were not tried, and the failed asset upstream of each.
     undelivered : tuple of str
         Those among the warnings that name files the archive has and raw/ lacks.
+    reasons : mapping
+        Why each asset was made, by its name.
     kinds : frozenset of str
         Classes of the failures, by name; ``NothingFound`` where the archive has nothing.
     """
@@ -73,6 +76,7 @@ class LevelResult:
     skipped: Mapping[str, str] = field(default_factory=dict)
     undelivered: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
     run_id: str = field(default="", compare=False)
 
     @property
@@ -315,11 +319,16 @@ def _level_result(
 ) -> LevelResult:
     made: list[str] = []
     unchanged: list[str] = []
+    reasons: dict[str, str] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
         executed = materialization.metadata.get("executed")
-        is_new = executed is not None and str(executed.value).startswith("made")
-        (made if is_new else unchanged).append(materialization.asset_key.path[-1])
+        told = str(executed.value) if executed is not None else ""
+        is_new = told.startswith("made")
+        asset = materialization.asset_key.path[-1]
+        (made if is_new else unchanged).append(asset)
+        if is_new:
+            reasons[asset] = told.removeprefix(MADE_NOW).removeprefix(": ")
     observed = (e.asset_observation_data for e in result.get_asset_observation_events())
     unchanged += [data.asset_observation.asset_key.path[-1] for data in observed]
     remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
@@ -334,6 +343,7 @@ def _level_result(
         partition=partition,
         made=tuple(made),
         unchanged=tuple(unchanged),
+        reasons=reasons,
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         not_made=frozenset(failures),
         warnings=tuple(warnings),

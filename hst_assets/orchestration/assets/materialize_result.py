@@ -34,7 +34,7 @@ def materialize_result(
     The data version is the recipe's digest: what was made again from the same inputs, settings
     and code is the same version, and nothing behind it becomes stale.
     """
-    done = "made" if made.ran else "unchanged"
+    done = f"made: {made.why}" if made.ran else "unchanged"
     context.log.info(f"{row.name} {context.partition_key}: {done} ({made.digest[:12]})")
     if not made.ran and is_recorded(context, made.digest):
         metadata = observe(context, tags, attended=is_attended(context))
