@@ -264,6 +264,11 @@ class WorkDir:
         """Index of the differences between epochs (ECSV)."""
         return self.drizzle / "differences.ecsv"
 
+    @property
+    def colour_images(self) -> Path:
+        """Index of the target's colour pictures (ECSV)."""
+        return self.drizzle / "colours.ecsv"
+
     def visit_footprints(self, visit: str) -> Path:
         """Outlines of a visit's exposures, for DS9."""
         return self.workspace / f"{validate_visit(visit)}_footprints.reg"
@@ -315,6 +320,10 @@ class WorkDir:
         """One epoch minus another in `band`."""
         name = f"{_prefix(object_name)}{band}.diff_{epoch:04d}-{template:04d}.fits"
         return self.drizzle / name
+
+    def colour_image(self, detector_key: str, object_name: str | None = None) -> Path:
+        """The colour picture of a detector's filters."""
+        return self.drizzle / f"{_prefix(object_name)}{detector_key}.colour.png"
 
     @staticmethod
     def record(product: Path) -> Path:

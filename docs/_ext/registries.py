@@ -5,7 +5,7 @@ Each directive renders one registry of the package as a table:
 ======================== ======================================================================
 ``settings SECTION``     the keys of one section of the settings: type, default, limits, meaning
 ``columns TABLE``        the columns of ``manifest``, ``archive_exposures``, ``archive_left_out``,
-                         ``exposures``, ``alignment``, ``drizzles`` or ``differences``
+                         ``exposures``, ``alignment``, ``drizzles``, ``differences`` or ``colours``
 ``archive_rules``        the rules by which observations of the archive are left out
 ``assets``               the assets in the order of the levels
 ``products``             the file of each asset, and what it is made from
@@ -158,6 +158,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     from hst_assets.archive import listing
     from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
     from hst_assets.exposures import columns
+    from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
 
@@ -169,6 +170,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "alignment": ALIGNMENT_COLUMNS,
         "drizzles": DRIZZLE_COLUMNS,
         "differences": DIFFERENCE_COLUMNS,
+        "colours": COLOUR_COLUMNS,
     }
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
 

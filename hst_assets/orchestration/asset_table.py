@@ -197,6 +197,22 @@ ASSETS = AssetTable(
             kinds=frozenset({"fits"}),
             resources=_HEAVY,
         ),
+        AssetRow(
+            name="colour_images",
+            per="target",
+            job="target_pictures",
+            group="drizzling",
+            description="Colour pictures, one for each detector with stacks in two filters or "
+            "more.",
+            path="colour_images",
+            make="hst_assets.imaging.colour_images:make_colour_images",
+            stages=("colour_images", "colour_image"),
+            after=("drizzled_stacks",),
+            redo=("astrodrizzle",),
+            checks=(checks.ALL_PRODUCTS_MADE,),
+            kinds=frozenset({"png"}),
+            resources=Resources(memory_gb=2.0),
+        ),
     ],
     _REDO_KINDS,
 )
