@@ -106,10 +106,10 @@ def test_settings_are_printed_with_default_and_limits(registries: ModuleType) ->
     assert rows["`scale_arcsec`"][1:3] == ("`unset`", "number, ≥ 0.005, ≤ 2")
 
 
-def test_a_comment_belongs_to_the_next_field_only(registries: ModuleType) -> None:
-    comments = registries.field_comments(registries.settings_sections()["selection"])
-    assert comments["before"].startswith("Exposures that start at or after")
-    assert comments["min_exptime_s"] != comments["keep_short"]
+def test_the_meaning_of_a_setting_is_the_docstring_below_it(registries: ModuleType) -> None:
+    meanings = {row[0]: row[3] for row in registries.settings_rows("selection")}
+    assert meanings["`before`"].startswith("Use only exposures that start before")
+    assert meanings["`footprint_margin_arcsec`"].endswith("at least this far inside.")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
