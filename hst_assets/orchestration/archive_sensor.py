@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 
 from hst_assets.archive.holdings import Listing, VisitHoldings
 from hst_assets.failures import HstAssetsError, NothingFound, TransientFailure
@@ -23,6 +22,7 @@ from hst_assets.orchestration.archive_cursor import (
     run_key,
 )
 from hst_assets.orchestration.archive_report import listing_digest
+from hst_assets.orchestration.dagster_private import InstigatorType, SensorInstigatorData
 from hst_assets.orchestration.io_managers import product_path
 from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import registrations

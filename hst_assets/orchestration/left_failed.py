@@ -8,7 +8,6 @@ sweeps could not mend; targets that are retired are passed over.
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK, LEVELS, Level
 from hst_assets.orchestration.partitions import hst_target, hst_visit
@@ -58,7 +57,7 @@ def _failed(instance: dg.DagsterInstance, asset: str, level: Level) -> list[str]
     partitions = hst_visit if level.by_visit else hst_target
     keys = instance.get_dynamic_partitions(str(partitions.name))
     status = instance.get_status_by_partition(dg.AssetKey(asset), keys, partitions) or {}
-    return sorted(key for key, value in status.items() if value == AssetPartitionStatus.FAILED)
+    return sorted(key for key, value in status.items() if value == dg.AssetPartitionStatus.FAILED)
 
 
 def _undelivered(hst_root: HstRoot, context: dg.AssetCheckExecutionContext) -> list[str]:

@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import (
-    DagsterAssetCheckFailedError,
-    DagsterExecutionInterruptedError,
-    DagsterExecutionStepExecutionError,
-)
-from dagster._core.execution.plan.objects import StepFailureData
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.dagster_private import DagsterAssetCheckFailedError, StepFailureData
 from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS, LEVELS_FROM_RAW, Level, overall
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
@@ -308,7 +303,7 @@ def _was_interrupted(event: dg.DagsterEvent) -> bool:
         return False
     error = event.step_failure_data.error
     while error is not None:
-        if error.cls_name in {DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt"}:
+        if error.cls_name in {dg.DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt"}:
             return True
         error = error.cause
     return False
@@ -321,6 +316,6 @@ def _reason(failure: StepFailureData) -> str:
         return "failed"
     if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
         return "made, but its blocking check did not pass (see the note)"
-    is_wrapped = failure.error.cls_name == DagsterExecutionStepExecutionError.__name__
+    is_wrapped = failure.error.cls_name == dg.DagsterExecutionStepExecutionError.__name__
     error = failure.error.cause if is_wrapped else None
     return (error or failure.error).message.strip()
