@@ -17,7 +17,10 @@ from hst_assets.workdir import WorkDir
 __all__ = ["Freed", "clean"]
 
 #: Stages, by their records, of the files in workspace/ that later products are made from.
-_WORKING_COPIES = {"aligned_exposure": "aligned working copies", DRIZZLED: "drizzles of visits"}
+_WORKING_COPIES = {
+    "aligned_exposure": "aligned working copies",
+    DRIZZLED: "drizzled images of visits",
+}
 #: Star lists and matches beside an aligned exposure stay: they are small, and the target's table of
 #: matches is gathered from them.
 _KEPT = {".coo", ".ecsv"}
@@ -66,9 +69,9 @@ def clean(workdir: WorkDir, *, working_copies: bool = False) -> list[Freed]:
     """
     with workdir.alone():
         freed = [
-            _remove("kept scratch products of AstroDrizzle", _artifacts(workdir)),
-            _remove("scratch folders of runs that were killed", _dead_scratch(workdir)),
-            _remove("files that were never finished", _unfinished(workdir)),
+            _remove("intermediate files of AstroDrizzle", _artifacts(workdir)),
+            _remove("scratch folders of killed runs", _dead_scratch(workdir)),
+            _remove("unfinished files", _unfinished(workdir)),
         ]
         if working_copies:
             freed += [

@@ -422,7 +422,7 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
                 _error(
                     "ToolFailed",
                     f"stopped after {timeout_s:.0f} s",
-                    next_step="Raise machine.tool_timeout_s if the data really need longer",
+                    next_step="Raise machine.tool_timeout_s if the data really need more time",
                 ),
             )
         elif not ended:
@@ -436,8 +436,8 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
 
 def _death(code: int) -> dict[str, Any]:
     if code == -signal.SIGKILL:
-        return _error("OutOfMemory", "was killed, most likely for want of memory")
-    return _error("ToolFailed", f"died with status {code} and no reply")
+        return _error("OutOfMemory", "was killed (probably out of memory)")
+    return _error("ToolFailed", f"exited with status {code} and no reply")
 
 
 def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]) -> int:

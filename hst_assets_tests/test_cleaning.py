@@ -49,9 +49,9 @@ def test_kept_scratch_products_and_dead_folders_are_removed(workdir: WorkDir) ->
     stack = product(workdir, workdir.drizzle / "stack.drc.fits", STAGE)
     sizes = {kind.what: (kind.n_items, kind.size_bytes) for kind in clean(workdir)}
     assert sizes == {
-        "kept scratch products of AstroDrizzle": (1, 5000),
-        "scratch folders of runs that were killed": (1, 5000),
-        "files that were never finished": (1, 300),
+        "intermediate files of AstroDrizzle": (1, 5000),
+        "scratch folders of killed runs": (1, 5000),
+        "unfinished files": (1, 300),
     }
     assert {name for name in files(workdir) if "provenance" not in name} == {
         str(path.relative_to(workdir.base)) for path in (stack, WorkDir.preview(stack))
@@ -71,7 +71,7 @@ def test_working_copies_go_only_when_asked_for(workdir: WorkDir) -> None:
     freed = clean(workdir, working_copies=True)
     assert {kind.what: kind.n_items for kind in freed} == {
         "aligned working copies": 1,
-        "drizzles of visits": 1,
+        "drizzled images of visits": 1,
     }
     assert not aligned.exists()
     assert not visit.exists()

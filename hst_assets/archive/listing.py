@@ -95,7 +95,7 @@ def current_listing(
     Raises
     ------
     NothingFound
-        If the archive has nothing of what is asked for.
+        If no exposures in the archive match the query.
     TransientFailure, AccessRefused
         If it does not answer, or refuses to; the listing on disk stays as it was.
     BadConfiguration

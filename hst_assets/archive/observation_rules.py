@@ -220,7 +220,7 @@ def _high_level(observation: Observation, _: Wanted) -> str:
         if word not in {"HST", "", "CALHST"}:
             return f"of the collection or project {word}"
     if observation.obs_id.startswith("hst_"):
-        return "a product made from exposures that are listed by themselves"
+        return "a product made from exposures that are listed separately"
     return ""
 
 
@@ -260,7 +260,7 @@ def _filter(observation: Observation, wanted: Wanted) -> str:
 
 def _intent(observation: Observation, _: Wanted) -> str:
     intent = observation.intent
-    return "" if intent in {"", "science"} else f"taken for {intent}"
+    return "" if intent in {"", "science"} else f"intended for {intent}"
 
 
 def _proposal(observation: Observation, wanted: Wanted) -> str:
@@ -343,7 +343,7 @@ RULES: tuple[Rule, ...] = (
     Rule("name", "Its name is not that of an exposure or of an association", _dataset),
     Rule(
         "detector",
-        "Not one of `archive.instruments` and `archive.detectors`, or none that is supported",
+        "Not one of `archive.instruments` and `archive.detectors`, or not supported",
         _detector,
     ),
     Rule("kind", "Not an image", _image),

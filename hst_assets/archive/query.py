@@ -140,7 +140,7 @@ def find_exposures(
             {"target": target, "archive": asked, "selection": selection}
         )
     except ValidationError as error:
-        raise BadConfiguration(f"not a question to an archive: {error}") from error
+        raise BadConfiguration(f"invalid archive query: {error}") from error
     return query_archive(settings, services=services)
 
 
@@ -227,10 +227,11 @@ def nothing_found(listing: Listing, settings: Settings) -> NothingFound:
     more = f"; and {len(groups) - _SHOWN_RULES} more rules" if len(groups) > _SHOWN_RULES else ""
     n_seen = len(listing.excluded)
     return NothingFound(
-        f"the archive answered, and has {'none of the kind' if n_seen else 'no observation at all'}"
-        + (f" among {n_seen} observations. Left out: {why}{more}" if n_seen else ""),
+        f"the archive answered: none of its {n_seen} observations matches. Excluded: {why}{more}"
+        if n_seen
+        else "the archive answered: it has no observation",
         where=_place(settings),
-        next_step="Widen the question: sections archive and selection of the settings",
+        next_step="Widen the query: settings sections archive and selection",
     )
 
 
@@ -259,7 +260,7 @@ def _criteria(wanted: Wanted) -> Criteria:
     archive = wanted.settings.archive
     if wanted.position is None and not archive.proposals:
         raise BadConfiguration(
-            "there is nothing to ask the archive for",
+            "there is no archive query: neither position nor proposal is known",
             next_step="Set target.ra_deg and target.dec_deg, or archive.proposals",
         )
     if not wanted.detectors:
@@ -344,7 +345,7 @@ def _unread_footprints(observations: Sequence[Observation], wanted: Wanted) -> l
     if not wanted.settings.archive.must_hold_target or wanted.position is None:
         return []
     return [
-        f"{o.obs_id} is taken although its footprint cannot be read ({ascii(o.s_region)[:60]})"
+        f"{o.obs_id} is included although its footprint cannot be read ({ascii(o.s_region)[:60]})"
         for o in observations
         if o.region is None
     ]

@@ -197,7 +197,7 @@ class MastServices:
     def _tried(self, what: str, ask: Callable[[], Answer], max_tries: int | None = None) -> Answer:
         return in_tries(
             lambda: self._asked(what, ask),
-            label=f"asking the archive for {what}",
+            label=f"querying the archive for {what}",
             max_tries=max_tries or self._archive.max_tries,
             first_wait_s=self._archive.first_wait_s,
             longest_wait_s=_LONGEST_WAIT_S,
@@ -221,7 +221,7 @@ class MastServices:
             # What it learnt of columns may be part of the trouble.
             self._observations._portal_api_connection._column_configs = {}  # noqa: SLF001
             raise TransientFailure(
-                f"the answer on {what} cannot be read ({type(error).__name__}: {str(error)[:200]})",
+                f"the answer for {what} is unreadable ({type(error).__name__}: {str(error)[:200]})",
                 where=self._archive.mast_url,
             ) from error
 

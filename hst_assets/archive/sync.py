@@ -290,7 +290,7 @@ class _Job:
         if part.file is not None:
             self._note(
                 f"raw/{part.file.name} was ingested by hand and has {part.file.size} bytes, the "
-                f"archive's has {part.product.size}: kept; to have the archive's, fetch anew"
+                f"archive's has {part.product.size}: kept; fetch anew to replace it"
             )
 
     # -------------------------------------------------------------- fetching
@@ -425,7 +425,7 @@ class _Job:
             return
         was = {
             Case.BY_HAND: "was ingested by hand",
-            Case.DAMAGED: "was gone, or not what had been verified",
+            Case.DAMAGED: "was missing, or not what had been verified",
         }.get(part.case, "was an earlier version")
         self._note(f"raw/{part.file.name} {was}: replaced by the archive's")
 

@@ -19,26 +19,28 @@ def materialize_command(
     select: Annotated[
         list[str] | None, typer.Option(help="Only these assets (repeat, or separate by commas).")
     ] = None,
-    visit: Annotated[list[str] | None, typer.Option(help="Only these visits.")] = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Align and drizzle again.")] = False,
+    visit: Annotated[
+        list[str] | None, typer.Option(help="Only these visits (repeat, or separate by commas).")
+    ] = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Redo alignment and drizzling.")] = False,
     redo_astrometry: Annotated[
-        bool, typer.Option("--redo-astrometry", help="Align again.")
+        bool, typer.Option("--redo-astrometry", help="Redo the alignment.")
     ] = False,
     redo_astrodrizzle: Annotated[
-        bool, typer.Option("--redo-astrodrizzle", "--redrizzle", help="Drizzle again.")
+        bool, typer.Option("--redo-astrodrizzle", "--redrizzle", help="Redo the drizzling.")
     ] = False,
-    clobber: Annotated[bool, typer.Option("--clobber", help="Make everything again.")] = False,
+    clobber: Annotated[bool, typer.Option("--clobber", help="Remake everything.")] = False,
     cleanup: Annotated[
         bool,
-        typer.Option("--cleanup", help="Afterwards, if nothing failed, clean as 'clean' does."),
+        typer.Option("--cleanup", help="If nothing failed, clean up like 'hst-assets clean'."),
     ] = False,
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Ask and fetch nothing; take what raw/ holds."),
+        typer.Option("--offline", help="Do not query the archive; use the exposures in raw/."),
     ] = False,
     root: RootOption = None,
 ) -> None:
-    """Materialize the assets of a target; what has not changed is not made again."""
+    """Materialize the assets of a target; products that are up to date are not remade."""
     workdir = WorkDir(root_or_default(root), target)
     materialize_target(
         workdir,

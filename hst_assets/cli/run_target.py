@@ -136,14 +136,14 @@ def raise_for(walked: RunSummary, workdir: WorkDir) -> None:
     """
     if not walked.failures and not walked.undelivered:
         if NothingFound.__name__ in walked.kinds:
-            raise NothingFound("the archive has nothing of what is asked for", where=workdir.target)
+            raise NothingFound("no exposures in the archive match the query", where=workdir.target)
         return
     if walked.misconfigured:
-        next_step = "mend the settings first"
+        next_step = "fix the settings, then rerun"
     elif AccessRefused.__name__ in walked.kinds:
-        next_step = "what was refused needs a token that may have it (MAST_API_TOKEN)"
+        next_step = "the data need a token with access to them (MAST_API_TOKEN)"
     else:
-        next_step = "the same command makes what is missing"
+        next_step = "rerun the same command to make what is missing"
     raise _shared_kind(walked)(
         _count(walked),
         where=workdir.target,
@@ -165,16 +165,16 @@ def _count(walked: RunSummary) -> str:
         parts.append(f"{n} step failed" if n == 1 else f"{n} steps failed")
     if walked.undelivered:
         n = len(walked.undelivered)
-        parts.append(f"{n} visit is not whole" if n == 1 else f"{n} visits are not whole")
+        parts.append(f"{n} visit is incomplete" if n == 1 else f"{n} visits are incomplete")
     return ", ".join(parts)
 
 
 def _tell(console: Console, outcome: LevelResult) -> None:
     parts = []
     if outcome.made:
-        parts.append(f"made {', '.join(outcome.made)}")
+        parts.append(f"made: {', '.join(outcome.made)}")
     if outcome.unchanged:
-        parts.append(f"unchanged {', '.join(outcome.unchanged)}")
+        parts.append(f"up to date: {', '.join(outcome.unchanged)}")
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
     for text in outcome.failures:
         errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)

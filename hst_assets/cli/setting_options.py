@@ -63,7 +63,7 @@ def _arcminutes(text: str) -> float:
         return float(radius.to_value(u.arcmin))
     except (TypeError, ValueError) as error:  # UnitConversionError is both
         raise BadConfiguration(
-            f"not a radius: {text!r}", next_step="Write arcminutes, or a unit: 90arcsec, 0.1deg"
+            f"not a radius: {text!r}", next_step="Give arcminutes, or a unit: 90arcsec, 0.1deg"
         ) from error
 
 

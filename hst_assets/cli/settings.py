@@ -68,7 +68,9 @@ def parse_change(text: str) -> tuple[str, str, Any]:
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot or not key:
-        raise BadConfiguration("not a change", where=text, next_step="Write section.key=value")
+        raise BadConfiguration(
+            "cannot read the change", where=text, next_step="Write section.key=value"
+        )
     if not value.strip():
         return section, key, None
     try:

@@ -1,4 +1,4 @@
-"""``hst-assets status``: what stands of each target."""
+"""``hst-assets status``: which products of each target are made and valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def status_command(
     target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
     root: RootOption = None,
 ) -> None:
-    """Show, for each target, the visits it has and which products stand."""
+    """Show the products of each target by visit: valid, invalid or missing."""
     folder = root_or_default(root)
     names = [target] if target else targets_in(folder)
     if not names:
@@ -35,7 +35,7 @@ def _table(workdir: WorkDir) -> Table:
     from hst_assets.provenance import read_record
 
     table = Table(title=escape(workdir.target), title_justify="left")
-    for column in ("partition", "asset", "made at", "stands"):
+    for column in ("partition", "asset", "made at", "status"):
         table.add_column(column)
     keys = [str(VisitKey(workdir.target, visit)) for visit in visits_in(workdir)]
     for level in LEVELS:
@@ -44,8 +44,8 @@ def _table(workdir: WorkDir) -> Table:
                 if asset not in PRODUCTS or level == ARCHIVE_LEVEL:
                     continue  # what the archive has is shown by 'hst-assets archive'
                 record = read_record(product_path(workdir.root, asset, key))
-                stands = "not made" if record is None else "yes"
+                status = "missing" if record is None else "valid"
                 if record is not None and not record.whole(workdir):
-                    stands = "changed or gone"
-                table.add_row(key, asset, record.created if record else "", stands)
+                    status = "invalid: a file was changed or is missing"
+                table.add_row(key, asset, record.created if record else "", status)
     return table

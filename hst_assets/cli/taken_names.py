@@ -31,9 +31,9 @@ def refuse_taken_name(workdir: WorkDir) -> None:
         return
     if WorkDir(folder.parent, workdir.target).settings_file.is_file():
         raise BadConfiguration(
-            f"Dagster knows target {workdir.target!r} already, in another folder",
+            f"Dagster already has a target {workdir.target!r} in another folder",
             where=folder,
-            next_step="Choose another folder name, or set DAGSTER_HOME to a folder of its own",
+            next_step="Choose another folder name, or set DAGSTER_HOME to a separate folder",
         )
 
 

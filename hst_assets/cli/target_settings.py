@@ -60,7 +60,7 @@ def place_from(words: list[str] | None, name: str | None) -> Place:
     """
     position = read_position(words)
     if position is not None and name is not None:
-        raise BadConfiguration("a position and --name: give one of them", where=name)
+        raise BadConfiguration("give a position or --name, not both", where=name)
     if name is not None and not name.strip():
         raise BadConfiguration("the name is empty", where="--name")
     return Place(position, None if name is None else name.strip())
@@ -148,7 +148,7 @@ def _refuse_another_field(
             where=workdir.base,
             next_step="Choose another folder or target name",
         )
-    output().print(f"the target moves by {distance:.1f} arcsec: its products are made again")
+    output().print(f"the target moves by {distance:.1f} arcsec: its products will be remade")
 
 
 def describe(settings: Settings) -> str:

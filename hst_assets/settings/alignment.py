@@ -122,7 +122,7 @@ class AlignmentSettings(Section):
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("each method may stand once")
+            raise ValueError("each method may be listed only once")
         return value
 
 

@@ -103,7 +103,7 @@ class DrizzleSettings(Section):
     def _a_file_name(cls, value: str | None) -> str | None:
         if value is not None and not _OBJECT_NAME.fullmatch(value):
             raise ValueError(
-                "must serve as the beginning of a file name: letters, digits, '_', '+', '-', '.'"
+                "a file name must be able to start with it: letters, digits, '_', '+', '-', '.'"
             )
         return value
 

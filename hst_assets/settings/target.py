@@ -43,7 +43,7 @@ class TargetSettings(Section):
     @model_validator(mode="after")
     def _both_or_none(self) -> TargetSettings:
         if (self.ra_deg is None) != (self.dec_deg is None):
-            raise ValueError("ra_deg and dec_deg belong together")
+            raise ValueError("ra_deg and dec_deg must be set together")
         return self
 
 
@@ -81,7 +81,7 @@ class SelectionSettings(Section):
             try:
                 Time(value)
             except ValueError:
-                raise ValueError(f"not a moment in ISO 8601, such as 2013-06-01: {value}") from None
+                raise ValueError(f"not a date in ISO 8601, such as 2013-06-01: {value}") from None
         return value
 
     @model_validator(mode="after")

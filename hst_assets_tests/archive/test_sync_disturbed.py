@@ -193,7 +193,7 @@ def test_a_full_disk_is_told(stocked, monkeypatch, place):
             patch.setattr(delivery_module, "change_fetch_history", no_room)
         with pytest.raises(TransientFailure, match="No space left") as caught:
             stocked.sync_visit().raise_if_incomplete()
-        assert "Make room" in str(caught.value)
+        assert "Free disk space" in str(caught.value)
     stocked.asked()
     delivery = stocked.sync_visit()
     assert failures(delivery) == {}

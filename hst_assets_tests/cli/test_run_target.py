@@ -31,8 +31,8 @@ def test_what_all_failures_share_is_passed_on(tmp_path, walked, kind):
     [
         (1, 0, "1 step failed"),
         (2, 0, "2 steps failed"),
-        (0, 1, "1 visit is not whole"),
-        (3, 2, "3 steps failed, 2 visits are not whole"),
+        (0, 1, "1 visit is incomplete"),
+        (3, 2, "3 steps failed, 2 visits are incomplete"),
     ],
 )
 def test_what_went_wrong_is_counted(tmp_path, n_failed, n_lacking, words):

@@ -243,7 +243,7 @@ def test_tables_in_the_settings_win_over_the_file(workdir: WorkDir) -> None:
 
 def test_a_file_that_is_not_there_is_told(workdir: WorkDir) -> None:
     (workdir.base / "pars.toml").unlink()
-    with pytest.raises(BadConfiguration, match="parameters_file is not there"):
+    with pytest.raises(BadConfiguration, match="parameters_file does not exist"):
         load_settings(workdir)
 
 
