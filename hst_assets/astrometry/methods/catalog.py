@@ -26,13 +26,15 @@ def align(
 
     Parameters
     ----------
-    targets, workdir, scratch, stage
+    targets
         As for every method.
     catalogue : `~pathlib.Path`
         With the columns of `hst_assets.astrometry.absolute.stars.STAR_COLUMNS`. The stars are
         moved to where they were in the middle of each exposure.
     settings : Settings
         Sections alignment, gate, catalog (`max_position_error_mas`) and machine.
+    workdir, scratch, stage
+        As for every method.
     """
     return align_isolated(
         "hst_assets.astrometry.methods.catalog_task:align_exposure",
