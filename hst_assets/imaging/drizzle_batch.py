@@ -124,7 +124,7 @@ def _request(product: Product, workdir: WorkDir, settings: Settings) -> DrizzleR
     for path in (*paths, *others):
         if not path.is_file():
             raise MissingProduct(
-                "the aligned exposure is not there",
+                "the aligned exposure is missing",
                 where=path,
                 next_step="Align its visit again",
             )
@@ -168,7 +168,7 @@ def _link(product: Product, source: Path, workdir: WorkDir) -> Made:
     """Give a product that stands one more name; on file systems without hard links, copy it."""
     record = read_record(source)
     if record is None:
-        raise MissingProduct("the product to be linked has lost its record", where=source)
+        raise MissingProduct("the record of the product to be linked is missing", where=source)
     WorkDir.record(product.path).unlink(missing_ok=True)
     for end in (WorkDir.preview, _itself):
         with write_atomically(end(product.path)) as part:

@@ -126,7 +126,7 @@ def make_stacks(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> 
         raise UnusableInput(
             f"no exposure of {workdir.target} is aligned and in use",
             where=workdir.target_exposures,
-            next_step="Align its visits first; the alignment tables tell what was left out",
+            next_step="Align its visits first; see the alignment tables",
         )
     return _make_index(
         "drizzled_stacks",
@@ -178,7 +178,7 @@ def _make_index(
         write_index(rows, index, workdir)
         if not products:
             footprints[0].unlink(missing_ok=True)
-            note = {"note": "no exposure is in use: the exposure table tells why"}
+            note = {"note": "no exposure is in use: see the exposure table"}
             return Result((index,), {**facts_of([], [], [], workdir), **note})
         previews = [WorkDir.preview(product.path) for product in standing]
         regions, group = footprints

@@ -58,7 +58,7 @@ def test_what_the_settings_make_fail_is_not_to_be_tried_again(cli, root, small_c
     made = ["raw_exposures", "exposure_table", "target_exposures", "reference_image"]
     refused = cli("materialize", "sn1", "--select", ",".join(made))
     assert refused.code == 1
-    assert "the reference image is not there" in refused.err
+    assert "the reference image does not exist" in refused.err
     assert "fix the settings, then rerun" in refused.err
     assert "the same command" not in refused.err
 

@@ -103,7 +103,7 @@ def with_methods(settings: Settings, names: Sequence[str]) -> Settings:
 def _passed_over(
     target: ExposureToAlign, method: Method, onto: Onto, folder: Path
 ) -> AlignmentResult:
-    reason = f"passed over: {onto.not_absolute}"
+    reason = f"not used: {onto.not_absolute}"
     return untouched(target, folder, status="FAIL", method=method.name, reason=reason)
 
 

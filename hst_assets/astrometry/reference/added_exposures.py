@@ -54,7 +54,7 @@ def added_exposures(
     for name in choices.add:
         row = rows.get(name.lower())
         if row is None or not (workdir.raw / str(row["file"])).is_file():
-            raise _refused(name, f"it is no exposure of {workdir.target} in raw/", "Ingest it")
+            raise _refused(name, f"it is not an exposure of {workdir.target} in raw/", "Ingest it")
         _must_match(name, row, choice)
         added[str(row["file"])] = (str(row["rootname"]), float(row["exptime"].to_value("s")))
     return added

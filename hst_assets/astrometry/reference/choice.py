@@ -118,7 +118,7 @@ def _allowed(used: QTable, options: ReferenceSettings) -> QTable:
     if not keep.any():
         present = sorted({f"{k}/{f}" for k, f in zip(keys, filters, strict=True)})
         raise BadConfiguration(
-            "no exposure in use has the reference filter and instrument asked for",
+            "no exposure in use matches reference.filter and reference.instrument",
             where="reference.filter, reference.instrument",
             next_step=f"In use are: {', '.join(present)}",
         )

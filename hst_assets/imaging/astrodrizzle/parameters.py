@@ -418,7 +418,7 @@ def _numbers(text: str, where: str) -> tuple[int, float]:
 def _read(name: str, given: Any, where: str) -> Value:
     if name in OWNED:
         raise BadConfiguration(
-            f"{name} is not to be set here", where=where, next_step=f"Instead: {OWNED[name]}"
+            f"{name} cannot be set here", where=where, next_step=f"Instead: {OWNED[name]}"
         )
     known = specification()
     if name not in known:

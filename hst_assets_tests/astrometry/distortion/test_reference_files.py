@@ -97,7 +97,7 @@ def test_a_header_value_is_a_name_or_none(value, name):
      "iref$x idc.fits", "iref$x_idc.fits[1]"],
 )  # fmt: skip
 def test_what_is_no_name_of_a_file_is_refused(value):
-    with pytest.raises(UnusableInput, match="names no reference file"):
+    with pytest.raises(UnusableInput, match="does not name a reference file"):
         reference_name(value)
 
 
