@@ -1,6 +1,6 @@
 """Freeing the disk: what a target's work directory can do without.
 
-Nothing that is removed is lost: it is made again from ``raw/`` when it is next asked for.
+Nothing that is removed is lost: it is remade from ``raw/`` when needed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def clean(workdir: WorkDir, *, working_copies: bool = False) -> list[Freed]:
         The target's.
     working_copies : bool, optional
         Also the aligned exposures and the drizzles of visits in ``workspace/``: they are made
-        again, by aligning and drizzling anew, when a level that stands on them is materialized.
+        again, by aligning and drizzling, when a downstream level is materialized.
 
     Returns
     -------

@@ -6,7 +6,7 @@ its scratch folder as current directory, an empty standard input, a watchdog and
 hands back a JSON value. The caller then checks the products.
 
 Importing drizzlepac takes seconds, so the calls come from a *nursery*: one child that imports a
-task's module the first time it is asked for it and forks a process for each call. A thread keeps
+task's module at the first call and forks a process for each call. A thread keeps
 its nursery from batch to batch; other variables or another current directory want a new one.
 Should the caller be killed, the nursery and its children die with it.
 """
@@ -172,7 +172,7 @@ def _prepare(call: Call) -> int:
 
 
 def _outcome(task: str, call: Call, log_start: int) -> Any:
-    """The value of a call, or the failure that stands for it."""
+    """The value of a call, or its failure."""
     try:
         reply = json.loads((call.scratch / _REPLY_NAME).read_text())
     except FileNotFoundError:

@@ -37,7 +37,7 @@ def discrepancies(
     datasets : sequence of Observation
         All that the Missions search answered.
     wanted : Wanted
-        What is asked for.
+        The query.
     """
     rootnames = {product.rootname for product in choice.products}
     other = {dataset.obs_id: dataset for dataset in datasets}

@@ -23,7 +23,7 @@ _LASTING = frozenset(
 
 
 def failure_on_disk(error: OSError, where: object) -> BadConfiguration | TransientFailure:
-    """The failure that an error of the file system stands for.
+    """The failure that corresponds to an error of the file system.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ What is verified before a file takes its name:
 3. ROOTNAME is that of the product;
 4. from S3, its MD5 is the ETag, where the ETag is one.
 
-A file that fails is discarded, and asked for once more from its beginning: bytes may have been
+A file that fails is discarded, and fetched once more from its beginning: bytes may have been
 spoilt on the way. A second such file is the archive's own fault and is refused.
 """
 

@@ -99,7 +99,7 @@ def choose_products(
     rows : iterable of dict
         Rows of their product lists, in any order, as often as they come.
     wanted : Wanted
-        What is asked for.
+        The query.
     left_out : mapping, optional
         Exposures whose own observation was left out, by rootname: they do not come back through
         an association.

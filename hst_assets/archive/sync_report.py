@@ -31,7 +31,7 @@ class Failed:
     failure : HstAssetsError
         Why, and what to do.
     remembered : bool
-        It came at another time and could not be used; nothing was asked for now.
+        It was fetched before and is unusable; it was not requested now.
     """
 
     product: Product

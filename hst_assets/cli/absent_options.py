@@ -1,4 +1,4 @@
-"""Options of hst123 that have no counterpart here: refused with the reason, never passed over."""
+"""Options of hst123 without a counterpart here: an error with the reason, never ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hst-assets clean``: free the disk of what can be made again."""
+"""``hst-assets clean``: free disk space by removing what can be remade."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def demo_command(
 
 
 def simulated_demo(folder: Path, cores: int) -> CampaignTruth:
-    """The demo's simulated campaign in `folder`; rendered anew unless the same plan stands whole.
+    """The demo's simulated campaign in `folder`; rendered again unless it is complete.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ def ingest_into(
 
 
 def show(report: IngestReport) -> None:
-    """Print what became of the files, the refused ones with their reason at the end."""
+    """Print the result for the files, the rejected ones with their reason at the end."""
     console = output()
     console.print(
         f"{len(report.accepted)} files ingested, {len(report.unchanged)} already present, "
@@ -102,7 +102,7 @@ def show(report: IngestReport) -> None:
 
 
 def _show_position(workdir: WorkDir) -> None:
-    """Say which position is in force: everything is selected and framed by it."""
+    """Print the position in force: exposures are selected and images framed by it."""
     place = load_settings(workdir).target
     if place.ra_deg is not None:
         output().print(f"target position: RA {place.ra_deg:.6f} Dec {place.dec_deg:.6f} deg (ICRS)")

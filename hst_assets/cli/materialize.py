@@ -1,4 +1,4 @@
-"""``hst-assets materialize``: walk all levels of a target in order."""
+"""``hst-assets materialize``: process all levels of a target in order."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def materialize_target(
     redo: dict[str, bool] | None = None,
     offline: bool = False,
 ) -> None:
-    """Walk a target and print a line a level and partition.
+    """Process a target and print a line for each level and partition.
 
     Raises
     ------
     HstAssetsError
-        At the end, if anything that was asked for was not made or not delivered.
+        At the end, if anything was not made or not fetched.
     """
     workdir.existing()
     walked = run_and_report(

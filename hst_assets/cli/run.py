@@ -225,7 +225,7 @@ def _show_archive(workdir: WorkDir) -> None:
 
 
 def _summarize(workdir: WorkDir, walked: RunSummary, n_new: int, size: int) -> None:
-    """What was asked, and what came of it."""
+    """The query, and its results."""
     from hst_assets.exposures.raw import raw_ledger
 
     files = raw_ledger(workdir)

@@ -1,4 +1,4 @@
-"""Walk a target's levels and tell what became of each: what ``run`` and ``materialize`` share."""
+"""Process a target's levels and report each: shared by ``run`` and ``materialize``."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ _OWN_EXIT_CODE = (NothingFound, TransientFailure, AccessRefused)
 
 @dataclass
 class RunSummary:
-    """What a walk came to.
+    """The result of a walk.
 
     Attributes
     ----------
     n_made, n_unchanged : int
         Assets by partition, without the archive's listing, which is new each time.
     archive_asked : bool
-        Whether the archive was asked, and answered.
+        Whether the archive was queried and answered.
     failures : list of str
         Steps that failed, in words.
     kinds : set of str
         Names of the failures' classes.
     undelivered : list of str
-        What the archive holds and did not deliver.
+        What the archive lists and could not be fetched.
     misconfigured : bool
-        Whether a step failed for what the settings say.
+        Whether a step failed because of the settings.
     """
 
     n_made: int = 0
@@ -82,7 +82,7 @@ def run_and_report(
     token: Token | None = None,
     look: Callable[[LevelResult], bool] = lambda _outcome: True,
 ) -> RunSummary:
-    """Walk a target and print a line a level and partition.
+    """Process a target and print a line for each level and partition.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def run_and_report(
 
 
 def raise_for(walked: RunSummary, workdir: WorkDir) -> None:
-    """Turn what was not made or not delivered into one failure.
+    """Raise one failure for everything that was not made or not fetched.
 
     Raises
     ------

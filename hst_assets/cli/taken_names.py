@@ -21,7 +21,7 @@ def refuse_taken_name(workdir: WorkDir) -> None:
     Raises
     ------
     BadConfiguration
-        If a target of this name stands in another root that this Dagster instance knows.
+        If this Dagster instance knows a target of this name in another root.
     """
     if workdir.settings_file.is_file():
         return

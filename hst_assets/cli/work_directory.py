@@ -1,4 +1,4 @@
-"""Which work directory a command is about: a folder, a name, or one made from what is asked."""
+"""The work directory of a command: a folder, a name, or a name made from the query."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _from_folder(folder: Path) -> WorkDir:
 
 
 def _checked(workdir: WorkDir) -> WorkDir:
-    """`workdir`, unless something that is no folder stands in its way."""
+    """`workdir`, unless a file is in its way."""
     for path in (workdir.base, *workdir.base.parents):
         if path.exists():
             if not path.is_dir():

@@ -186,7 +186,7 @@ def _position(ra_deg: float | None, dec_deg: float | None) -> dict[str, float] |
 def _set_position(
     workdir: WorkDir, position: dict[str, float] | None, exposures: Sequence[Exposure]
 ) -> None:
-    """Write target.toml: what was asked for, or where nothing is known yet, the median."""
+    """Write target.toml: the given position, or if none is known yet, the median."""
     if position is None and load_settings(workdir).target.ra_deg is None and exposures:
         position = _median_position(exposures)
         logger.info("target position from headers: RA %(ra_deg).6f Dec %(dec_deg).6f", position)

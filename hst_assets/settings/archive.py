@@ -1,4 +1,4 @@
-"""Settings of the archive (MAST): what is asked of it, and how files are fetched."""
+"""Settings of the archive (MAST): the query, and how files are fetched."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def _as_proposals(value: Any) -> Any:
 
 
 class ArchiveSettings(Section):
-    """What is asked of the archive (MAST) for this target, and how its files are fetched.
+    """The query to the archive (MAST) for this target, and how its files are fetched.
 
     The target's position and ``selection`` (before, after, only_filter, only_wide, shortest
-    exposure) are asked for as well.
+    exposure) are part of the query.
     """
 
     query: bool = False

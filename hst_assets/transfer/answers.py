@@ -108,7 +108,7 @@ def seconds_asked(text: str | None) -> float | None:
 
 
 def failure_of(error: Exception, where: str) -> HstAssetsError:
-    """The failure that an error of requests or urllib3 stands for, without the error."""
+    """The failure for an error of requests or urllib3, without the error."""
     import requests
     import urllib3
 

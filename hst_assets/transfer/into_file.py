@@ -6,10 +6,10 @@ content. The next transfer into it asks for the rest:
 
 - with a validator, by ``Range`` and ``If-Range``: a file that changed comes whole;
 - without one, and if the service said that it gives ranges, the start of the file (where a FITS
-  file tells its release) is asked for again and compared first;
+  file tells its release) is fetched again and compared first;
 - in both cases the last bytes of the part come once more and must be the same.
 
-A service that ignores the range, answers 416, or sends another range than was asked for makes it
+A service that ignores the range, answers 416, or sends another range than requested makes it
 begin anew. Whether the file is *right* is for the caller to find out.
 
 A service may be silent for ``timeout_s``, before it answers and between two bytes, and over any

@@ -73,7 +73,7 @@ class Asking:
 def announced(
     url: str, *, timeout_s: float, session: Session | None = None, sign: Signer | None = None
 ) -> Announced:
-    """What the service says of a file, asked for by HEAD.
+    """What the service says of a file, by HEAD.
 
     Parameters and failures are those of `transfer`.
     """
