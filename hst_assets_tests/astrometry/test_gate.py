@@ -55,7 +55,7 @@ def test_a_good_fit_passes_without_a_word():
         ({"rotation_deg": -0.3}, "rotation of -0.300 deg"),
         ({"contrast": 1.1}, "scrambled catalogues"),
         ({"contrast": math.nan}, "scrambled catalogues"),
-        ({"n_held_out": 1}, "1 held-out stars found"),
+        ({"n_held_out": 1}, "1 held-out stars recovered"),
         ({"n_held_out": 50}, "cross-validation recovered 50 of 120 stars"),
         ({"n_held_out_chance": 110.0}, "expected by chance"),
         ({"held_out_x": 0.35}, "median offset of held-out stars is 0.35 px"),
@@ -65,7 +65,7 @@ def test_a_good_fit_passes_without_a_word():
         ({"tilt": 0.25}, "residual rotation displaces stars by 0.25 px"),
         ({"tilt": math.nan}, "displaces stars by nan"),
         ({"uniqueness": 1.2}, "ambiguous match: 1.2 times the pairs of the next-best offset"),
-        ({"uniqueness": math.nan}, "another offset"),
+        ({"uniqueness": math.nan}, "next-best offset"),
         ({"rms_y": 0.2, "rms_x": 0.2}, "where 0.09 were reported"),
     ],
 )

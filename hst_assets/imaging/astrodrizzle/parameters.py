@@ -404,7 +404,7 @@ def _numbers(text: str, where: str) -> tuple[int, float]:
     match = _RANGE.fullmatch(text)
     if not match:
         raise BadConfiguration(
-            f"{text!r} is no number of exposures",
+            f"{text!r} is not a number of exposures",
             where=where,
             next_step='Write "1", "2-6" or "7+"',
         )

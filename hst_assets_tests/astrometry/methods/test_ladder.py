@@ -193,7 +193,7 @@ def test_the_catalogue_is_passed_over_on_a_frame_that_is_not_absolute(answers):
 def test_the_catalogue_alone_on_such_a_frame_is_a_failure_with_the_archives_wcs(answers):
     (result,) = answers.align("catalog", absolute=False)
     assert (result.status, result.method) == ("FAIL", "catalog")
-    assert result.reason == "not used:  the frame is not absolute"
+    assert result.reason == "not used: the frame is not absolute"
     assert result.files[0].read_bytes() == answers.raws[0].read_bytes()
 
 

@@ -249,7 +249,7 @@ def test_a_file_that_is_not_there_is_told(workdir: WorkDir) -> None:
 
 def test_settings_that_name_a_missing_file_are_not_written(workdir: WorkDir) -> None:
     before = workdir.settings_file.read_text()
-    with pytest.raises(BadConfiguration, match="not there"):
+    with pytest.raises(BadConfiguration, match="does not exist"):
         write_settings(workdir, {"drizzle": {"parameters_file": "other.toml"}})
     assert workdir.settings_file.read_text() == before
 

@@ -513,7 +513,7 @@ def test_an_exposure_that_is_gone_is_a_stated_failure(
     campaign: CampaignTruth, tmp_path: Path
 ) -> None:
     exposures = campaign.science_files()[:1]
-    with pytest.raises(MissingProduct, match="not there"):
+    with pytest.raises(MissingProduct, match="is missing"):
         attempt([tmp_path / "gone_flc.fits"], tmp_path, frame=small_frame(exposures))
 
 
