@@ -181,7 +181,7 @@ def test_the_catalogue_alone_then_fails_with_the_reason(absolute, copied, tmp_pa
     table = read_alignment(copied.visit_alignment(absolute.visit))
     others = [row for row in table if row["method"] != "anchor"]
     assert {row["status"] for row in others} == {"FAIL"}
-    assert all("not used:  the frame is not absolute" in row["reason"] for row in others)
+    assert all("not used: the frame is not absolute" in row["reason"] for row in others)
 
 
 def test_tweakreg_on_an_absolute_frame_is_on_the_sky_too(absolute, copied, tmp_path):

@@ -215,7 +215,7 @@ def test_what_crds_does_not_have_is_missing_and_asked_for_once(workdir, crds, tm
 
 def test_what_is_not_the_file_is_refused_and_not_kept(workdir, crds):
     crds.faults = ["short"]
-    with pytest.raises(UnusableInput, match="was refused"):
+    with pytest.raises(UnusableInput, match="was rejected"):
         library(workdir, crds).find(NAME, "IDCTAB", "iref")
     assert crds.requests == [NAME]
     assert not list(workdir.reference_files.glob("*.fits"))
