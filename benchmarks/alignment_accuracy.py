@@ -30,9 +30,9 @@ from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.astrometry.exposure_field import exposure_stars, prepared_planes
 from hst_assets.astrometry.reference.image import make_reference
-from hst_assets.astrometry.sources import exposure_planes
-from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detection.image_planes import exposure_planes
 from hst_assets.detectors import DETECTORS
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.table import make_raw_manifest, make_target_table, make_visit_table
 from hst_assets.settings import AlignmentSettings, CatalogSettings, Settings, TargetSettings
@@ -139,7 +139,7 @@ def _measured(aligned: dict[str, Path], key: str, truth: CampaignTruth) -> dict[
     return {
         rootname: _identified(
             exposure_stars(
-                prepared_planes(exposure_planes(WorkingCopy.at(path), detector), detector, how),
+                prepared_planes(exposure_planes(path, quality_file(path), detector), detector, how),
                 detector,
                 how,
                 how.threshold_sigma,

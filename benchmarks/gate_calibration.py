@@ -37,11 +37,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import beta
 
-from hst_assets.astrometry import matching, sources
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods import attempts
 from hst_assets.astrometry.methods.fit import FitTool
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detection import image_planes
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, GateSettings
 from hst_assets.simulate.geometry import Subarray, chip_views
@@ -52,6 +52,7 @@ from hst_assets.simulate.star_lists import (
     median_error_pix,
     write_headers,
 )
+from hst_assets.sky_geometry import TangentPlane
 
 SIZES = (5, 10, 15, 20, 30, 50, 100, 300, 1000, 5000)
 WRONG_PIX = 0.5
@@ -241,11 +242,11 @@ class _Fields:
         """What the ladder starts from, and the lists that stand for the pixels."""
         science = folder / self.path(plan).name
         shutil.copyfile(self.path(plan), science)
-        wcs_of = sources.wcs_by_extver(science)
+        wcs_of = image_planes.wcs_by_extver(science)
         lists = make_star_lists(plan, wcs_of)
         nothing = np.zeros((1, 1))
         planes = [
-            sources.Plane(nothing, nothing > 0, nothing > 0, nothing > 0, wcs, extver)
+            image_planes.Plane(nothing, nothing > 0, nothing > 0, nothing > 0, wcs, extver)
             for extver, wcs in wcs_of.items()
         ]
         corners = np.vstack(
@@ -255,7 +256,7 @@ class _Fields:
             ]
         )
         detector = DETECTORS[plan.detector_key]
-        plane = matching.TangentPlane.about(corners, detector.pixel_scale_arcsec)
+        plane = TangentPlane.about(corners, detector.pixel_scale_arcsec)
         copy = WorkingCopy(science, science)
         none = [None] * len(planes)
         name = f"trial{plan.seed}"
@@ -280,7 +281,7 @@ def _trial(
             )
         error = None
         if answer["status"] != "FAIL":
-            after = sources.wcs_by_extver(field.copy.science)
+            after = image_planes.wcs_by_extver(field.copy.science)
             error = median_error_pix(after, lists.truth, field.detector.pixel_scale_arcsec)
     return {
         "detector": plan.detector_key,

@@ -57,7 +57,7 @@ def measured(key: str, methods: list[str], n_exposures: int, folder: Path) -> bo
             scratch = folder / method.name / raw.name[:9]
             scratch.mkdir(parents=True)
             true["ra", "dec"].write(scratch / "true.ecsv", format="ascii.ecsv")
-            (outcome,) = method.load()(
+            (outcome,) = method.align(
                 [ExposureToAlign(raw, raw.name[:9], key)],
                 scratch / "true.ecsv",
                 settings=Settings(),

@@ -44,7 +44,7 @@ def main() -> int:
 
 def _measure(plan_name, folder, definitions, instance) -> int:
     from hst_assets.exposures.ingest import ingest
-    from hst_assets.orchestration.jobs import LEVELS
+    from hst_assets.orchestration.asset_table import ASSETS
     from hst_assets.orchestration.run_target import run_target
     from hst_assets.simulate.campaign import simulate_campaign
     from hst_assets.simulate.plans import demo_plan, small_plan
@@ -58,7 +58,7 @@ def _measure(plan_name, folder, definitions, instance) -> int:
     failures = [text for o in run_target(definitions, instance, workdir) for text in o.failures]
     print(f"first walk: {time.perf_counter() - started:.1f} s; failures: {failures or 'none'}")
     too_slow = []
-    for level in LEVELS:
+    for level in ASSETS.levels:
         for asset in level.assets:
             started = time.perf_counter()
             outcomes = list(run_target(definitions, instance, workdir, assets=[asset]))

@@ -14,6 +14,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "numpydoc",
     "registries",
+    "asset_graph",
 ]
 root_doc = "index"
 default_role = "py:obj"

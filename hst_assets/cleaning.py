@@ -6,21 +6,15 @@ Nothing that is removed is lost: it is remade from ``raw/`` when needed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hst_assets.imaging.plan import STAGE as DRIZZLED
 from hst_assets.provenance import read_record
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Freed", "clean"]
 
-#: Stages, by their records, of the files in workspace/ that later products are made from.
-_WORKING_COPIES = {
-    "aligned_exposure": "aligned working copies",
-    DRIZZLED: "drizzled images of visits",
-}
 #: Star lists and matches beside an aligned exposure stay: they are small, and the target's table of
 #: matches is gathered from them.
 _KEPT = {".coo", ".ecsv"}
@@ -46,16 +40,17 @@ class Freed:
     size_bytes: int
 
 
-def clean(workdir: WorkDir, *, working_copies: bool = False) -> list[Freed]:
+def clean(workdir: WorkDir, *, working_copies: Mapping[str, str] | None = None) -> list[Freed]:
     """Remove what is no longer needed.
 
     Parameters
     ----------
     workdir : WorkDir
         The target's.
-    working_copies : bool, optional
-        Also the aligned exposures and the drizzles of visits in ``workspace/``: they are made
-        again, by aligning and drizzling, when a downstream level is materialized.
+    working_copies : mapping, optional
+        Stages of provenance whose products in ``workspace/`` are removed as well, and what to call
+        them (``{"aligned_exposure": "aligned working copies"}``): they are made again when a level
+        downstream of them is materialized.
 
     Returns
     -------
@@ -73,10 +68,10 @@ def clean(workdir: WorkDir, *, working_copies: bool = False) -> list[Freed]:
             _remove("scratch folders of killed runs", _dead_scratch(workdir)),
             _remove("unfinished files", _unfinished(workdir)),
         ]
-        if working_copies:
-            freed += [
-                _remove(what, _made_by(workdir, stage)) for stage, what in _WORKING_COPIES.items()
-            ]
+        freed += [
+            _remove(what, _made_by(workdir, stage))
+            for stage, what in (working_copies or {}).items()
+        ]
     return [kind for kind in freed if kind.n_items]
 
 

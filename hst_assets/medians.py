@@ -21,5 +21,10 @@ def median_error(scatter: float, n_values: int) -> float:
         Their standard deviation.
     n_values : int
         How many they are; at least 1.
+
+    Notes
+    -----
+    Neither numpy nor astropy has it, and scipy only from the values themselves
+    (``scipy.stats.mstats.mjci``, Maritz and Jarrett 1978), which callers no longer have.
     """
     return MEDIAN_OVER_MEAN * scatter / math.sqrt(n_values)

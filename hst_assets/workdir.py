@@ -24,6 +24,7 @@ directory can be adopted. Nobody else in the project joins path strings.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -271,6 +272,19 @@ class WorkDir:
     def reference_choice(self) -> Path:
         """Which image is the frame of everything, and what it was made of (JSON)."""
         return self.workspace / "reference.json"
+
+    @property
+    def reference_product(self) -> Path:
+        """The image that the recorded choice names.
+
+        The choice itself stands for an image of the user's own, beside which nothing is written,
+        and while nothing has been chosen.
+        """
+        try:
+            choice = json.loads(self.reference_choice.read_text())
+        except FileNotFoundError:
+            return self.reference_choice
+        return self.reference_choice if choice.get("user") else self.absolute(choice["image"])
 
     def visit_drizzle(self, visit: str, band: str) -> Path:
         """The drizzled epoch of one visit in `band` (``<inst>_<det>.<filter>``)."""

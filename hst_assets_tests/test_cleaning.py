@@ -12,6 +12,9 @@ from hst_assets.imaging.plan import STAGE
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
 
+#: Stages whose products in workspace/ are made again when they are needed.
+WORKING_COPIES = {"aligned_exposure": "aligned working copies", STAGE: "drizzles of visits"}
+
 
 @pytest.fixture
 def workdir(tmp_path: Path) -> WorkDir:
@@ -37,7 +40,7 @@ def files(workdir: WorkDir) -> set[str]:
 
 
 def test_nothing_to_clean_frees_nothing(workdir: WorkDir) -> None:
-    assert clean(workdir, working_copies=True) == []
+    assert clean(workdir, working_copies=WORKING_COPIES) == []
 
 
 def test_kept_scratch_products_and_dead_folders_are_removed(workdir: WorkDir) -> None:
@@ -68,7 +71,7 @@ def test_working_copies_go_only_when_asked_for(workdir: WorkDir) -> None:
     before = files(workdir)
     assert clean(workdir) == []
     assert files(workdir) == before
-    freed = clean(workdir, working_copies=True)
+    freed = clean(workdir, working_copies=WORKING_COPIES)
     assert {kind.what: kind.n_items for kind in freed} == {
         "aligned working copies": 1,
         "drizzled images of visits": 1,
@@ -92,7 +95,7 @@ def test_star_lists_and_matches_stay(workdir: WorkDir) -> None:
         return Result((copy, matches, stars))
 
     make(Recipe("aligned_exposure", "1", {}), copy, workdir, write)
-    clean(workdir, working_copies=True)
+    clean(workdir, working_copies=WORKING_COPIES)
     assert not copy.exists()
     assert matches.is_file()
     assert stars.is_file()
@@ -103,7 +106,7 @@ def test_a_file_with_another_name_frees_nothing(workdir: WorkDir) -> None:
     for path in (visit, WorkDir.preview(visit)):
         os.link(path, workdir.drizzle / path.name)
     record = WorkDir.record(visit).stat().st_size
-    (kind,) = clean(workdir, working_copies=True)
+    (kind,) = clean(workdir, working_copies=WORKING_COPIES)
     assert kind.size_bytes == record
     assert (workdir.drizzle / visit.name).stat().st_size == 1000
 

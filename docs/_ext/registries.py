@@ -11,6 +11,9 @@ Each directive renders one registry of the package as a table:
 ``products``             the file of each asset, and what it is made from
 ``jobs``                 the jobs, one a level
 ``checks``               the asset checks
+``redo``                 the options to make things again
+``sensors``              the sensors
+``schedules``            the schedules
 ``detectors``            the registry of detectors
 ``drizzle_parameters``   AstroDrizzle's parameters by detector and number of exposures
 ``owned_parameters``     AstroDrizzle's parameters that are not the user's to change
@@ -196,73 +199,108 @@ def archive_rules() -> list[str]:
 # ------------------------------------------------------------------------ assets and checks
 
 
-def _asset_nodes() -> list[tuple[str, Any, Any]]:
-    """Name, level and node of each asset, in the order in which a target is walked."""
-    from hst_assets.definitions import defs
-    from hst_assets.orchestration.jobs import LEVELS
-
-    graph = defs.resolve_asset_graph()
-    nodes_by_name = {key.path[-1]: graph.get(key) for key in graph.get_all_asset_keys()}
-    return [(name, level, nodes_by_name[name]) for level in LEVELS for name in level.assets]
+def _partition(level_or_row: Any) -> str:
+    return "`target/visit`" if level_or_row.by_visit else "`target`"
 
 
-def _partition(level: Any) -> str:
-    return "`target/visit`" if level.by_visit else "`target`"
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def assets() -> list[str]:
     """The assets in the order in which a target is walked."""
-    rows = [
-        (f"`{name}`", _partition(level), prose(node.description or ""))
-        for name, level, node in _asset_nodes()
-    ]
+    from hst_assets.orchestration.asset_table import ASSETS
+
+    rows = [(f"`{row.name}`", _partition(row), prose(row.description)) for row in ASSETS]
     return table(("asset", "partition", "what it is"), rows)
 
 
 def products() -> list[str]:
     """What each asset is made from, and its file."""
-    rows = []
-    for name, level, node in _asset_nodes():
-        upstream = ", ".join(sorted(f"`{key.path[-1]}`" for key in node.parent_keys))
-        rows.append((f"`{name}`", upstream, _file(name, level)))
+    from hst_assets.orchestration.asset_table import ASSETS
+
+    rows = [
+        (
+            f"`{row.name}`",
+            _named(sorted(row.upstream)),
+            f"`{row.printed_path}`" if row.path else "none",
+        )
+        for row in ASSETS
+    ]
     return table(("asset", "made from", "file"), rows)
-
-
-def _file(name: str, level: Any) -> str:
-    from pathlib import Path
-
-    from hst_assets.orchestration.io_managers import PRODUCTS, product_path
-
-    if name not in PRODUCTS:
-        return "none"
-    if name == "reference_image":
-        return "`<inst>_<det>.<filter>.ref_<epoch>.drc.fits`"
-    root = Path("/ROOT")
-    product = product_path(root, name, "NAME/vvvvvv" if level.by_visit else "NAME")
-    return f"`{product.relative_to(root / 'NAME')}`".replace("vvvvvv", "<visit>")
 
 
 def jobs() -> list[str]:
     """The jobs: one a level."""
-    from hst_assets.orchestration.jobs import LEVELS
+    from hst_assets.orchestration.asset_table import ASSETS
 
     rows = [
-        (f"`{level.job}`", _partition(level), ", ".join(f"`{name}`" for name in level.assets))
-        for level in LEVELS
+        (f"`{level.job}`", _partition(level), _named(level.assets), _named(level.after))
+        for level in ASSETS.levels
     ]
-    return table(("job", "partition", "assets"), rows)
+    return table(("job", "partition", "assets", "after"), rows)
 
 
 def checks() -> list[str]:
     """The asset checks."""
-    from hst_assets.orchestration.checks import CHECKS
+    from hst_assets.orchestration.asset_table import ASSETS
 
     rows = [
-        (f"`{asset}`", f"`{check.name}`", "yes" if check.blocking else "", check.description)
-        for asset, of_asset in CHECKS.items()
-        for check in of_asset
+        (f"`{row.name}`", f"`{check.name}`", "yes" if check.blocking else "", check.description)
+        for row in ASSETS
+        for check in row.checks
     ]
     return table(("asset", "check", "blocking", "what must hold"), rows)
+
+
+def redo() -> list[str]:
+    """The options to make things again, and what each of them remakes."""
+    from hst_assets.orchestration.asset_table import ASSETS
+
+    rows = [
+        (
+            f"`{kind.option}` (`{kind.field}`)",
+            _named(row.name for row in ASSETS if kind.name in row.redo),
+        )
+        for kind in ASSETS.redo_kinds
+    ]
+    rows += [("`--redo` (`redo`)", "all of these"), ("`--clobber` (`clobber`)", "everything")]
+    return table(("option (field of the run configuration)", "makes again"), rows)
+
+
+def sensors() -> list[str]:
+    """The sensors, and what each of them looks for."""
+    from hst_assets.definitions import defs
+    from hst_assets.orchestration.asset_table import ASSETS
+
+    rows = [
+        (
+            f"`{sensor.name}`",
+            _named(ASSETS.level_named(sensor.job_name).assets),
+            prose(sensor.description or ""),
+        )
+        for sensor in defs.get_repository_def().sensor_defs
+    ]
+    return table(("sensor", "runs", "when"), sorted(rows, key=lambda row: _depth_of(row[0])))
+
+
+def schedules() -> list[str]:
+    """The schedules, in the order of the night."""
+    from hst_assets.definitions import defs
+
+    rows = []
+    for schedule in defs.get_repository_def().schedule_defs:
+        minute, hour = str(schedule.cron_schedule).split()[:2]
+        moment = f"{int(hour):02d}:{int(minute):02d}"
+        rows.append((f"`{schedule.name}`", moment, prose(schedule.description or "")))
+    return table(("schedule", "at (UTC)", "what"), sorted(rows, key=lambda row: row[1]))
+
+
+def _depth_of(printed_sensor: str) -> int:
+    from hst_assets.orchestration.asset_table import ASSETS
+
+    job = printed_sensor.strip("`").removesuffix("_sensor")
+    return next((level.depth for level in ASSETS.levels if level.job == job), -1)
 
 
 # ---------------------------------------------------------------- detectors, commands, failures
@@ -443,6 +481,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
         (products, 0),
         (jobs, 0),
         (checks, 0),
+        (redo, 0),
+        (sensors, 0),
+        (schedules, 0),
         (detectors, 0),
         (drizzle_parameters, 0),
         (owned_parameters, 0),

@@ -7,11 +7,11 @@ covered by the association in the other, which is no discrepancy.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from hst_assets.archive.observation_rules import Observation, Wanted, reason_to_leave_out
 from hst_assets.archive.product_selection import Choice
+from hst_assets.sky_geometry import separation_deg
 
 __all__ = ["discrepancies"]
 
@@ -84,12 +84,5 @@ def _well_inside(observation: Observation, wanted: Wanted) -> bool:
         return True
     if position is None:
         return False
-    separation = _separation_arcmin(centre, position)
-    return separation < wanted.settings.archive.radius_arcmin - _EDGE_ARCMIN
-
-
-def _separation_arcmin(one: tuple[float, float], other: tuple[float, float]) -> float:
-    ra1, dec1, ra2, dec2 = (math.radians(angle) for angle in (*one, *other))
-    cosines = math.cos(dec1) * math.cos(dec2) * math.sin((ra2 - ra1) / 2) ** 2
-    square = math.sin((dec2 - dec1) / 2) ** 2 + cosines
-    return math.degrees(2 * math.asin(math.sqrt(min(1.0, square)))) * 60.0
+    separation_arcmin = float(separation_deg(centre, position)) * 60.0
+    return separation_arcmin < wanted.settings.archive.radius_arcmin - _EDGE_ARCMIN

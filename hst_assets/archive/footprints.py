@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.exposures.footprint import field_centre, signed_distance_arcsec
+from hst_assets.sky_geometry import separation_deg
 
 __all__ = ["Region", "parse_region"]
 
@@ -43,7 +44,7 @@ class Region:
     def depth_arcsec(self, ra_deg: float, dec_deg: float) -> float:
         """How deep a position lies inside, in arcsec; negative outside."""
         depths = [
-            (radius - _separation_deg(ra, dec, ra_deg, dec_deg)) * _ARCSEC_PER_DEG
+            (radius - float(separation_deg((ra, dec), (ra_deg, dec_deg)))) * _ARCSEC_PER_DEG
             for ra, dec, radius in self.circles
         ]
         if self.polygons:
@@ -101,11 +102,3 @@ def _is_whole(kind: str, numbers: list[float]) -> bool:
 
 def _on_the_sky(ra_deg: float, dec_deg: float) -> bool:
     return -360.0 <= ra_deg <= 720.0 and -90.0 <= dec_deg <= 90.0
-
-
-def _separation_deg(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
-    """Angle between two positions (haversine), degrees."""
-    half_dec, half_ra = math.radians(dec2 - dec1) / 2, math.radians(ra2 - ra1) / 2
-    cosines = math.cos(math.radians(dec1)) * math.cos(math.radians(dec2))
-    square = math.sin(half_dec) ** 2 + cosines * math.sin(half_ra) ** 2
-    return math.degrees(2 * math.asin(math.sqrt(min(1.0, square))))

@@ -8,14 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.working_copy import make_working_copy
 from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
 
-__all__ = ["AlignmentResult", "ExposureToAlign", "joint_failure", "untouched"]
+__all__ = [
+    "AlignmentResult",
+    "ExposureToAlign",
+    "joint_failure",
+    "star_list_name",
+    "untouched",
+    "write_star_lists",
+]
+
+_STAR_LIST_HEADER = (
+    "x y flux\n"
+    "x and y count from 1 at the centre of the first pixel, as TweakReg counts (xcol=1, ycol=2);\n"
+    "flux in the unit of the SCI plane"
+)
 
 
 @dataclass(frozen=True)
@@ -81,13 +96,13 @@ class AlignmentResult:
 
 
 def untouched(
-    target: ExposureToAlign, scratch: Path, *, status: str, method: str, reason: str
+    exposure: ExposureToAlign, scratch: Path, *, status: str, method: str, reason: str
 ) -> AlignmentResult:
     """The exposure with the WCS it came with; FAIL, without files, if it cannot be read."""
-    folder = scratch / f"{target.rootname}.untouched"
+    folder = scratch / f"{exposure.rootname}.untouched"
     folder.mkdir()
     try:
-        files = make_working_copy(target.raw, folder).files
+        files = make_working_copy(exposure.raw, folder).files
         _read_through(files)
     except (UnusableInput, OSError, ValueError, TypeError, AstropyUserWarning) as error:
         if getattr(error, "errno", None) is not None:
@@ -122,3 +137,38 @@ def _read_through(files: Sequence[Path]) -> None:
             with fits.open(path, memmap=False) as hdus:
                 for hdu in hdus:
                     getattr(hdu, "data", None)  # an HDU of which astropy makes nothing has none
+
+
+# -------------------------------------------- star lists, for those who want to match by hand
+
+
+def star_list_name(rootname: str, extver: int) -> str:
+    """``<rootname>_sci<EXTVER>.coo``, TweakReg's own name for such a list."""
+    return f"{rootname}_sci{extver}.coo"
+
+
+def write_star_lists(stars: Table, rootname: str, folder: Path) -> list[Path]:
+    """Write star lists as TweakReg reads them, one a SCI plane that has stars; return the files.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.Table`
+        x, y (0-based pixels), flux, extver.
+    rootname : str
+        Of the exposure.
+    folder : `~pathlib.Path`
+        Where to.
+    """
+    written = []
+    for extver in np.unique(np.asarray(stars["extver"])):
+        rows = np.asarray(stars["extver"]) == extver
+        x, y, flux = (np.asarray(stars[name], float)[rows] for name in ("x", "y", "flux"))
+        path = folder / star_list_name(rootname, int(extver))
+        np.savetxt(
+            path,
+            np.column_stack([x + 1.0, y + 1.0, flux]),
+            fmt=("%.6f", "%.6f", "%.8g"),
+            header=_STAR_LIST_HEADER,
+        )
+        written.append(path)
+    return written

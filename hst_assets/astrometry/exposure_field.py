@@ -6,16 +6,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detection import image_planes, sources
 from hst_assets.detectors import Detector
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import TangentPlane
 
-__all__ = ["Field", "exposure_stars", "prepared_planes", "read_field", "star_fwhm_pix"]
+__all__ = [
+    "Field",
+    "exposure_stars",
+    "likely_cause",
+    "prepared_planes",
+    "read_field",
+    "star_fwhm_pix",
+]
+
+#: A larger share of pixels that are bad, or saturated, is worth a word. Of an exposure as the
+#: archive has it, a few per cent are flagged bad and less than one saturated.
+_NOTABLE_BAD, _NOTABLE_SATURATED = 0.3, 0.02
 
 
 @dataclass(frozen=True)
@@ -24,9 +38,9 @@ class Field:
 
     copy: WorkingCopy
     detector: Detector
-    planes: list[sources.Plane]
+    planes: list[image_planes.Plane]
     prepared: list[sources.Prepared | None]
-    plane: matching.TangentPlane
+    plane: TangentPlane
     reference_sky: NDArray[np.float64]
     rootname: str
     brightest_first: bool = True
@@ -38,7 +52,7 @@ class Field:
 
     def as_aligned(self, science: Path) -> Field:
         """The same with the WCS that a fit wrote to `science`."""
-        wcs_of = sources.wcs_by_extver(science)
+        wcs_of = image_planes.wcs_by_extver(science)
         return replace(
             self,
             copy=WorkingCopy(science, self.copy.quality),
@@ -47,7 +61,7 @@ class Field:
 
     def count_pairs(self, stars: Table, sky: NDArray[np.float64], radius_pix: float) -> int:
         """How many stars have a reference star (RA/Dec, deg) within a radius, mutually nearest."""
-        here = self.plane.project(sources.sky_positions(stars, self.wcs_of))
+        here = self.plane.project(image_planes.sky_positions(stars, self.wcs_of))
         found, _ = matching.nearest(here, self.plane.project(sky), radius_pix)
         return len(found)
 
@@ -56,9 +70,9 @@ def read_field(
     copy: WorkingCopy, detector: Detector, rootname: str, catalogue: Path, how: AlignmentSettings
 ) -> Field:
     """Read an exposure and the stars of a catalogue (ECSV: ra, dec in deg) that may be on it."""
-    planes = sources.exposure_planes(copy, detector)
+    planes = image_planes.exposure_planes(copy.science, copy.quality, detector)
     corners = np.vstack([_corner_sky(plane) for plane in planes])
-    plane = matching.TangentPlane.about(corners, detector.pixel_scale_arcsec)
+    plane = TangentPlane.about(corners, detector.pixel_scale_arcsec)
     table = Table.read(catalogue, format="ascii.ecsv")
     sky = np.column_stack([np.asarray(table["ra"]), np.asarray(table["dec"])]).reshape(-1, 2)
     reach = how.search_radius_arcsec * how.search_factor ** (how.max_tries - 1)
@@ -77,14 +91,14 @@ def _is_ordered(catalogue: Table) -> bool:
     return bool(np.any(np.isfinite(np.ma.asarray(catalogue["mag"], float).filled(np.nan))))
 
 
-def _corner_sky(plane: sources.Plane) -> NDArray[np.float64]:
+def _corner_sky(plane: image_planes.Plane) -> NDArray[np.float64]:
     ny, nx = plane.data.shape
     x, y = np.array([0, nx - 1, nx - 1, 0]), np.array([0, 0, ny - 1, ny - 1])
     return np.column_stack(plane.wcs.all_pix2world(x, y, 0))
 
 
 def prepared_planes(
-    planes: list[sources.Plane], detector: Detector, how: AlignmentSettings
+    planes: list[image_planes.Plane], detector: Detector, how: AlignmentSettings
 ) -> list[sources.Prepared | None]:
     """The planes ready for source finding, cosmic rays cleaned where asked."""
     cleaned_for = detector if how.clean_cosmic_rays else None
@@ -105,10 +119,39 @@ def exposure_stars(
     how: AlignmentSettings,
     threshold_sigma: float,
 ) -> Table:
-    """Stars of an exposure; see `hst_assets.astrometry.sources.exposure_sources`."""
+    """Stars of an exposure; see `hst_assets.detection.sources.exposure_sources`."""
     return sources.exposure_sources(
         planes,
         fwhm_pix=star_fwhm_pix(detector, how),
         threshold_sigma=threshold_sigma,
         brightest=how.n_brightest,
     )
+
+
+def likely_cause(field: Field) -> str:
+    """What stands out about an exposure that failed, in words; empty if nothing does.
+
+    Parameters
+    ----------
+    field : Field
+        The exposure and the reference stars about it.
+    """
+    found = []
+    if len(field.reference_sky) == 0:
+        found.append("no reference star within the search radius: no overlap, or a wrong WCS")
+    bad = _share([plane.bad for plane in field.planes])
+    if bad > _NOTABLE_BAD:
+        found.append(f"{bad:.0%} of its pixels are bad or have no value")
+    saturated = _share([plane.saturated for plane in field.planes])
+    if saturated > _NOTABLE_SATURATED:
+        found.append(f"{saturated:.0%} of its pixels are saturated")
+    usable = [plane.data[~plane.bad] for plane in field.planes if not plane.bad.all()]
+    if usable and all(np.ptp(values) == 0 for values in usable):
+        found.append("all its pixels have the same value")
+    if str(fits.getheader(field.copy.science, 0).get("MTFLAG", "")).strip() in ("T", "True", "1"):
+        found.append("a moving target was followed (MTFLAG), which trails the stars")
+    return "; ".join(found)
+
+
+def _share(masks: list[NDArray[np.bool_]]) -> float:
+    return float(np.mean(np.concatenate([mask.ravel() for mask in masks])))

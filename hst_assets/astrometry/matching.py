@@ -1,7 +1,7 @@
 """Geometry of two star lists on one tangent plane: pairs, offsets, and what chance would give.
 
-All lists are (n, 2) arrays in pixels of the plane (see `TangentPlane`); nothing here knows of
-files.
+All lists are (n, 2) arrays in pixels of the plane (see `hst_assets.sky_geometry.TangentPlane`);
+nothing here knows of files.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.imaging.frames import tangent_wcs
+from hst_assets.failures import UnusableInput
 
 __all__ = [
     "Geometry",
     "Motion",
-    "TangentPlane",
     "chance_pairs",
     "contrast",
     "find_motion",
+    "fit_linear",
     "fit_motion",
     "nearest",
     "offset_peak",
@@ -38,58 +37,6 @@ _FEWEST_PAIRS: dict[Geometry, int] = {"shift": 1, "rshift": 2, "rscale": 2, "gen
 #: Rounds of pairing and fitting, and of clipping, after which a fit stands.
 _PAIRINGS, _CLIPPINGS = 8, 3
 _CLIP_SIGMA = 3.0
-
-
-@dataclass(frozen=True)
-class TangentPlane:
-    """A gnomonic plane: x to the west, y to the north, in pixels of `scale_arcsec`.
-
-    Parameters
-    ----------
-    ra_deg, dec_deg : float
-        Its tangent point, the origin.
-    scale_arcsec : float
-        Size of a pixel.
-    """
-
-    ra_deg: float
-    dec_deg: float
-    scale_arcsec: float
-
-    @classmethod
-    def about(cls, sky: Points, scale_arcsec: float) -> TangentPlane:
-        """The plane that touches at the mean direction of RA/Dec (n, 2) in degrees.
-
-        The mean is one of vectors: that of right ascensions fails where they pass 360 degrees.
-        """
-        ra, dec = np.radians(sky).T
-        x, y, z = np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)
-        middle_ra = np.arctan2(y.mean(), x.mean())
-        middle_dec = np.arctan2(z.mean(), np.hypot(x.mean(), y.mean()))
-        return cls(float(np.degrees(middle_ra) % 360), float(np.degrees(middle_dec)), scale_arcsec)
-
-    def project(self, sky: Points) -> Points:
-        """Positions (n, 2) on the plane of RA/Dec (n, 2) in degrees."""
-        ra, dec = np.radians(sky[:, 0] - self.ra_deg), np.radians(sky[:, 1])
-        dec0 = np.radians(self.dec_deg)
-        cosc = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra)
-        xi = np.cos(dec) * np.sin(ra) / cosc
-        eta = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra)) / cosc
-        plane: Points = np.column_stack([-xi, eta]) * (np.degrees(1) * 3600 / self.scale_arcsec)
-        return plane
-
-    def wcs(self, origin: tuple[float, float] = (0.0, 0.0)) -> WCS:
-        """The plane as a WCS.
-
-        Parameters
-        ----------
-        origin : (float, float), optional
-            The point of the plane at the middle of the first pixel: by default the tangent point,
-            so that pixels counted from 0 are positions on the plane.
-        """
-        wcs = tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec)
-        wcs.wcs.crpix = [1 - origin[0], 1 - origin[1]]
-        return wcs
 
 
 def nearest(first: Points, second: Points, radius: float) -> tuple[NDArray[np.intp], ...]:
@@ -269,7 +216,14 @@ class Motion:
 
 
 def fit_motion(image: Points, reference: Points, geometry: Geometry) -> Motion:
-    """The motion that carries `image` onto `reference`, pair by pair (least squares)."""
+    """The motion that carries `image` onto `reference`, pair by pair (least squares).
+
+    Notes
+    -----
+    tweakwcs' fits agree with it to 5e-12 pixel on lists of 5 to 300 stars (500 of each geometry).
+    Of two pairs, however, they make a mirror image in 110 cases of 500, of stars on a line or in
+    one place nothing, and take two to seven times as long (0.2 to 0.4 ms for 20 stars).
+    """
     matrix = np.eye(2)
     if geometry == "general":
         centred = image - image.mean(axis=0)
@@ -312,6 +266,13 @@ def find_motion(
 
 
 def _clipped_fit(image: Points, reference: Points, geometry: Geometry) -> Motion:
+    """The motion without the pairs that are far off on either axis, round by round.
+
+    tweakwcs clips by the distance on both axes together and, as it is used in `fit_linear`, takes
+    back in the next round what it left out in the last: with one pair in ten wrong by up to 1.5
+    pixel, of 20 whose scatter is 0.05, the stars are off by 0.042 pixel (RMS, median of 200 lists)
+    in place of 0.013.
+    """
     for _ in range(_CLIPPINGS):
         motion = fit_motion(image, reference, geometry)
         residual = reference - motion(image)
@@ -347,3 +308,55 @@ def rigid_motion(before: Points, after: Points) -> tuple[Points, float, float]:
         return shift, 0.0, 1.0
     factor = complex(np.sum(np.conj(u) * v) / norm)
     return shift, float(np.degrees(np.angle(factor))), float(abs(factor))
+
+
+def fit_linear(
+    image: Points, reference: Points, geometry: Geometry, *, name: str
+) -> tuple[Points, Points, NDArray[np.bool_]]:
+    """Fit the linear map that carries one list to the other with tweakwcs, clipped.
+
+    For child processes: this is the fit that is written.
+
+    Parameters
+    ----------
+    image, reference : ndarray, shape (n, 2)
+        The pairs, in pixels.
+    geometry : {"shift", "rshift", "rscale", "general"}
+        What the map may be.
+    name : str
+        What is fitted, for the error.
+
+    Returns
+    -------
+    matrix : ndarray, shape (2, 2)
+    shift : ndarray, shape (2,)
+        An image position p goes to ``matrix @ p + shift``.
+    used : ndarray of bool, shape (n,)
+        Which pairs were not clipped.
+
+    Raises
+    ------
+    UnusableInput
+        If there is no such map, or it is not finite.
+    """
+    from tweakwcs.linearfit import NotEnoughPointsError, SingularMatrixError, iter_linear_fit
+
+    try:
+        fit = iter_linear_fit(
+            reference,
+            image,
+            fitgeom=geometry,
+            nclip=_CLIPPINGS,
+            sigma=(_CLIP_SIGMA, "rmse"),
+        )
+    except (ArithmeticError, ValueError, NotEnoughPointsError, SingularMatrixError) as error:
+        raise UnusableInput(
+            f"there is no fit: {type(error).__name__}: {error}", where=name
+        ) from error
+    matrix = np.asarray(fit["matrix"], dtype=float)
+    # tweakwcs turns about the middle of the stars: here about the origin.
+    centre = np.asarray(fit["center"], dtype=float)
+    shift = np.asarray(fit["shift"], dtype=float) + centre - matrix @ centre
+    if not (np.all(np.isfinite(matrix)) and np.all(np.isfinite(shift))):
+        raise UnusableInput("there is no fit: it is not finite", where=name)
+    return matrix, shift, np.asarray(fit["fitmask"], dtype=bool)

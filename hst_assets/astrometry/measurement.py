@@ -10,11 +10,12 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.cross_validation import CrossValidation, cross_validate, parts_of
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.methods.fit import Fit
+from hst_assets.detection import image_planes
 from hst_assets.settings import GateSettings
 
 __all__ = ["MATCH_UNITS", "ONE_PLACE_PIX", "measure", "remaining_tilt"]
@@ -74,9 +75,9 @@ def measure(
         without it found it), dx, dy (reference minus star, native pixels), dra, ddec (mas), ra,
         dec (deg, of the reference star).
     """
-    before = field.plane.project(sources.sky_positions(stars, field.wcs_of))
-    after_wcs = sources.wcs_by_extver(fit.aligned)
-    after = field.plane.project(sources.sky_positions(stars, after_wcs))
+    before = field.plane.project(image_planes.sky_positions(stars, field.wcs_of))
+    after_wcs = image_planes.wcs_by_extver(fit.aligned)
+    after = field.plane.project(image_planes.sky_positions(stars, after_wcs))
     reference = field.plane.project(reference_sky)
     check = cross_validate(
         before,
@@ -189,7 +190,7 @@ def _to_native(
     def moved(dx: float, dy: float) -> NDArray[np.float64]:
         table = stars.copy()
         table["x"], table["y"] = np.asarray(stars["x"]) + dx, np.asarray(stars["y"]) + dy
-        return field.plane.project(sources.sky_positions(table, wcs_of))
+        return field.plane.project(image_planes.sky_positions(table, wcs_of))
 
     if len(stars) == 0:
         return np.zeros((0, 2))

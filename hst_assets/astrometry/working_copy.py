@@ -19,7 +19,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.failures import UnusableInput
 
-__all__ = ["WorkingCopy", "make_working_copy", "science_extensions"]
+__all__ = ["WorkingCopy", "make_working_copy"]
 
 _BLANK = frozenset({"", "N/A", "NONE", "INDEF"})
 
@@ -125,8 +125,3 @@ def _blank(value: object, *, explicit: bool = False) -> bool:
     """Whether a header names no file; with `explicit`, ``N/A`` counts as a decision made."""
     text = "" if value is None else str(value).strip().upper()
     return text in (_BLANK - {"N/A"} if explicit else _BLANK)
-
-
-def science_extensions(hdus: fits.HDUList) -> list[int]:
-    """EXTVER of the SCI extensions, in file order."""
-    return [int(hdu.ver) for hdu in hdus if hdu.name == "SCI"]

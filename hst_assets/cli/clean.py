@@ -33,9 +33,10 @@ def clean_command(
 def clean_target(workdir: WorkDir, *, working_copies: bool = False) -> None:
     """Clean a work directory and print a line a kind."""
     from hst_assets.cleaning import clean
+    from hst_assets.orchestration.asset_table import ASSETS
 
     console = output()
-    freed = clean(workdir, working_copies=working_copies)
+    freed = clean(workdir, working_copies=ASSETS.cleanable if working_copies else {})
     for kind in freed:
         console.print(
             f"removed {kind.n_items} {kind.what}: {kind.size_bytes / _MEGABYTE:.1f} MB",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hst_assets.cli.clean import clean_target
+from hst_assets.cli.option_groups import takes_redo
 from hst_assets.cli.run_target import raise_for, run_and_report
 from hst_assets.cli.terminal import RootOption, TargetArgument, root_or_default, split_names
 from hst_assets.workdir import WorkDir
@@ -14,22 +15,17 @@ from hst_assets.workdir import WorkDir
 __all__ = ["materialize_command", "materialize_target"]
 
 
+@takes_redo
 def materialize_command(
     target: TargetArgument,
+    *,
+    redo: dict[str, bool],
     select: Annotated[
         list[str] | None, typer.Option(help="Only these assets (repeat, or separate by commas).")
     ] = None,
     visit: Annotated[
         list[str] | None, typer.Option(help="Only these visits (repeat, or separate by commas).")
     ] = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Redo alignment and drizzling.")] = False,
-    redo_astrometry: Annotated[
-        bool, typer.Option("--redo-astrometry", help="Redo the alignment.")
-    ] = False,
-    redo_astrodrizzle: Annotated[
-        bool, typer.Option("--redo-astrodrizzle", "--redrizzle", help="Redo the drizzling.")
-    ] = False,
-    clobber: Annotated[bool, typer.Option("--clobber", help="Remake everything.")] = False,
     cleanup: Annotated[
         bool,
         typer.Option("--cleanup", help="If nothing failed, clean up like 'hst-assets clean'."),
@@ -46,12 +42,7 @@ def materialize_command(
         workdir,
         assets=split_names(select),
         visits=split_names(visit),
-        redo={
-            "redo": redo,
-            "redo_astrometry": redo_astrometry,
-            "redo_astrodrizzle": redo_astrodrizzle,
-            "clobber": clobber,
-        },
+        redo=redo,
         offline=offline,
     )
     if cleanup:

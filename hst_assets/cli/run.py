@@ -14,6 +14,7 @@ from hst_assets.cli.absent_options import refuse_absent_options
 from hst_assets.cli.archive import show_listing
 from hst_assets.cli.clean import clean_target
 from hst_assets.cli.ingest import ingest_into, show
+from hst_assets.cli.option_groups import takes_redo
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.run_target import RunSummary, raise_for, run_and_report
 from hst_assets.cli.setting_options import Changes, takes_settings
@@ -54,9 +55,11 @@ class _Sources:
 
 
 @takes_settings("archive", "selection", "processing")
+@takes_redo
 def run_command(
     position: PositionArgument = None,
     *,
+    redo: dict[str, bool],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the object, instead of RA and DEC.")
     ] = None,
@@ -85,16 +88,6 @@ def run_command(
     select: Annotated[
         list[str] | None, typer.Option(help="Only these assets (repeat, or separate by commas).")
     ] = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Redo alignment and drizzling.")] = False,
-    redo_astrometry: Annotated[
-        bool, typer.Option("--redo-astrometry", help="Redo the alignment.")
-    ] = False,
-    redo_astrodrizzle: Annotated[
-        bool, typer.Option("--redo-astrodrizzle", "--redrizzle", help="Redo the drizzling.")
-    ] = False,
-    clobber: Annotated[
-        bool, typer.Option("--clobber", help="Fetch and remake everything.")
-    ] = False,
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="If nothing failed, clean up like 'hst-assets clean'.")
     ] = False,
@@ -105,8 +98,8 @@ def run_command(
 ) -> None:
     """Find, fetch, align and drizzle the exposures of a position, with hst123's options.
 
-    The options are written to the target's settings, where they stay. What is there and has not
-    changed is neither fetched nor made again.
+    The options are written to the target's settings, where they stay. What is up to date
+    is neither fetched nor remade.
     """
     del by_visit, drizzle_all, no_clear_downloads, refresh
     place = place_from(position, name)
@@ -122,13 +115,7 @@ def run_command(
     refuse_taken_name(workdir)
     settings = write_settings(workdir, asked)
     output().print(f"{workdir.base}: {describe(settings)}", highlight=False, markup=False)
-    again = {
-        "redo": redo,
-        "redo_astrometry": redo_astrometry,
-        "redo_astrodrizzle": redo_astrodrizzle,
-        "clobber": clobber,
-    }
-    _run(workdir.create(), sources, again, split_names(select), secret)
+    _run(workdir.create(), sources, redo, split_names(select), secret)
     if cleanup:
         clean_target(workdir)
 

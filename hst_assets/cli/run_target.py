@@ -176,6 +176,10 @@ def _tell(console: Console, outcome: LevelResult) -> None:
     if outcome.unchanged:
         parts.append(f"up to date: {', '.join(outcome.unchanged)}")
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
+    for asset, cause in outcome.skipped.items():
+        errors().print(
+            f"  [yellow]skipped[/yellow] {asset}: {cause} failed upstream", highlight=False
+        )
     for text in outcome.failures:
         errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)
     for text in outcome.warnings:

@@ -6,15 +6,12 @@ command and hands it what was given, as changes to a target's settings; nothing 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import typer
-
+from hst_assets.cli.option_groups import Command, option, with_options
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import Settings
@@ -198,52 +195,25 @@ def changes_of(given: Mapping[str, Any]) -> Changes:
         If a value cannot be read.
     """
     changes: Changes = {}
-    for option in SETTING_OPTIONS:
-        typed = given.get(option.parameter)
+    for each in SETTING_OPTIONS:
+        typed = given.get(each.parameter)
         if typed is None:
             continue
-        section, _, key = option.setting.partition(".")
+        section, _, key = each.setting.partition(".")
         try:
-            changes.setdefault(section, {})[key] = option.value(typed)
+            changes.setdefault(section, {})[key] = each.value(typed)
         except BadConfiguration as error:
             raise BadConfiguration(
-                error.what, where=option.names.split()[0], next_step=error.next_step
+                error.what, where=each.names.split()[0], next_step=error.next_step
             ) from error
     return changes
 
 
-def takes_settings(
-    *groups: Group,
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes_settings(*groups: Group) -> Callable[[Command], Command]:
     """Give a command the options of `groups`; it receives them as its argument ``changes``."""
-    options = [option for option in SETTING_OPTIONS if option.group in groups]
-
-    def with_options(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def called(**arguments: Any) -> None:
-            given = {option.parameter: arguments.pop(option.parameter) for option in options}
-            command(**arguments, changes=changes_of(given))
-
-        called.__signature__ = _signature(command, options)  # type: ignore[attr-defined]
-        called.__annotations__ = {}
-        return called
-
-    return with_options
-
-
-def _signature(command: Callable[..., None], options: Iterable[SettingOption]) -> inspect.Signature:
-    """What the command line's library reads: the command's own parameters, then the options."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    added = [
-        inspect.Parameter(
-            option.parameter,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                option.kind | None, typer.Option(*option.names.split(), help=option.help)
-            ],
-        )
-        for option in options
+    parameters = [
+        option(each.parameter, each.kind | None, None, *each.names.split(), help=each.help)
+        for each in SETTING_OPTIONS
+        if each.group in groups
     ]
-    kept = [parameter for parameter in own if parameter.name != "changes"]
-    return inspect.Signature([*kept, *added])
+    return with_options(parameters, "changes", changes_of)

@@ -29,23 +29,21 @@ def status_command(
 
 def _table(workdir: WorkDir) -> Table:
     from hst_assets.exposures.raw import visits_in
-    from hst_assets.identifiers import VisitKey
-    from hst_assets.orchestration.io_managers import PRODUCTS, product_path
-    from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS
+    from hst_assets.orchestration.asset_table import ASSETS
     from hst_assets.provenance import read_record
 
     table = Table(title=escape(workdir.target), title_justify="left")
     for column in ("partition", "asset", "made at", "status"):
         table.add_column(column)
-    keys = [str(VisitKey(workdir.target, visit)) for visit in visits_in(workdir)]
-    for level in LEVELS:
-        for key in keys if level.by_visit else [workdir.target]:
-            for asset in level.assets:
-                if asset not in PRODUCTS or level == ARCHIVE_LEVEL:
-                    continue  # what the archive has is shown by 'hst-assets archive'
-                record = read_record(product_path(workdir.root, asset, key))
-                status = "missing" if record is None else "valid"
-                if record is not None and not record.whole(workdir):
-                    status = "invalid: a file was changed or is missing"
-                table.add_row(key, asset, record.created if record else "", status)
+    visits = visits_in(workdir)
+    # What the archive has is shown by 'hst-assets archive'; a pointer has no file.
+    shown = [row for row in ASSETS if row.path and row.source != "archive"]
+    for row in shown:
+        for visit in visits if row.by_visit else [None]:
+            record = read_record(row.product(workdir, visit))
+            key = f"{workdir.target}/{visit}" if visit else workdir.target
+            status = "missing" if record is None else "valid"
+            if record is not None and not record.whole(workdir):
+                status = "invalid: a file was changed or is missing"
+            table.add_row(key, row.name, record.created if record else "", status)
     return table

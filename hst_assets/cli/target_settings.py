@@ -124,13 +124,12 @@ def _is_same(position: tuple[float, float], standing: Settings) -> bool:
 
 def _separation_arcsec(position: tuple[float, float], standing: Settings) -> float:
     """Distance to the target's position; infinite where it has none."""
-    from astropy.coordinates import angular_separation
+    from hst_assets.sky_geometry import separation_deg
 
     known = standing.target
     if known.ra_deg is None or known.dec_deg is None:
         return math.inf
-    radians = (math.radians(value) for value in (*position, known.ra_deg, known.dec_deg))
-    return _ARCSEC * math.degrees(float(angular_separation(*radians)))
+    return _ARCSEC * float(separation_deg(position, (known.ra_deg, known.dec_deg)))
 
 
 def _refuse_another_field(

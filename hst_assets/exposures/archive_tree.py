@@ -12,7 +12,7 @@ import re
 import warnings
 from pathlib import Path, PurePath
 
-from astropy.coordinates import angular_separation
+import numpy as np
 from astropy.io import fits
 
 from hst_assets.detectors import Detector
@@ -20,6 +20,7 @@ from hst_assets.exposures.ingest import fits_files_in
 from hst_assets.exposures.raw import suffix_of
 from hst_assets.exposures.verification import EXPOSURE_SUFFIXES
 from hst_assets.failures import BadConfiguration
+from hst_assets.sky_geometry import separation_deg
 
 __all__ = ["exposures_near", "folder_in_tree"]
 
@@ -100,7 +101,7 @@ def _is_near(path: Path, ra_deg: float, dec_deg: float, radius_deg: float) -> bo
         return True
     if not positions:
         return True
-    return any(_separation_deg(ra, dec, ra_deg, dec_deg) <= radius_deg for ra, dec in positions)
+    return bool(np.any(separation_deg(positions, (ra_deg, dec_deg)) <= radius_deg))
 
 
 def _positions(path: Path) -> list[tuple[float, float]]:
@@ -117,8 +118,3 @@ def _positions(path: Path) -> list[tuple[float, float]]:
                 for header, ra, dec in headers
                 if ra in header and dec in header
             ]
-
-
-def _separation_deg(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    radians = (math.radians(value) for value in (ra, dec, other_ra, other_dec))
-    return math.degrees(float(angular_separation(*radians)))

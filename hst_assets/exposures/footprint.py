@@ -8,14 +8,14 @@ great circles are straight lines: nothing special happens at RA 0 or at the pole
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hst_assets.failures import UnusableInput
+from hst_assets.sky_geometry import TangentPlane, direction_of, separation_deg, unit_vectors
 
 __all__ = [
     "chip_polygon",
@@ -33,9 +33,8 @@ PixelToSky = Callable[[Array, Array], tuple[Array, Array]]
 EDGE_TOLERANCE_PIX = 0.2
 _FIRST_SEGMENTS = 4
 _MOST_SEGMENTS = 256
-#: Beyond this separation a target is measured from the field's centre.
+#: Beyond this separation, and for outlines as large as that, a target is measured from the centre.
 _PLANE_LIMIT_DEG = 10.0
-_ARCSEC = math.degrees(1.0) * 3600.0
 
 
 def chip_polygon(pixel_to_sky: PixelToSky, shape: tuple[int, int]) -> Array:
@@ -66,10 +65,9 @@ def chip_polygon(pixel_to_sky: PixelToSky, shape: tuple[int, int]) -> Array:
     if not np.all(np.isfinite(polygon)):
         raise UnusableInput("its WCS has no position for part of the edge")
     polygon[:, 0] = polygon[:, 0] % 360.0
-    xi, eta = _tangent_plane(polygon, _unit(polygon).mean(axis=0))
-    area = float(np.sum(xi * np.roll(eta, -1) - np.roll(xi, -1) * eta))
-    # xi grows to the East, which is to the left: seen on the sky the sense is the opposite.
-    return polygon if area < 0 else polygon[::-1].copy()
+    x, y = TangentPlane.about(polygon, 1.0).project(polygon).T
+    area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+    return polygon if area > 0 else polygon[::-1].copy()
 
 
 def _edge(pixel_to_sky: PixelToSky, start: Array, end: Array) -> Array:
@@ -88,7 +86,7 @@ def _edge(pixel_to_sky: PixelToSky, start: Array, end: Array) -> Array:
 
 def _departure_pix(points: Array, length_pix: float) -> float:
     """How far the odd points lie from the great circle of their even neighbours, in pixels."""
-    unit = _unit(points)
+    unit = unit_vectors(points)
     middle = unit[:-1:2] + unit[2::2]
     middle /= np.linalg.norm(middle, axis=1)[:, None]
     length_rad = float(np.linalg.norm(np.diff(unit, axis=0), axis=1).sum())
@@ -102,19 +100,16 @@ def position_angle_deg(pixel_to_sky: PixelToSky, shape: tuple[int, int]) -> floa
     x = np.full(2, (nx - 1) / 2.0)
     y = (ny - 1) / 2.0 + np.array([-0.5, 0.5])
     points = np.column_stack(pixel_to_sky(x, y))
-    unit = _unit(points)
-    east, north = _axes(unit.sum(axis=0))
-    step = unit[1] - unit[0]
-    return float(np.degrees(np.arctan2(step @ east, step @ north)) % 360.0)
+    below, above = TangentPlane.about(points, 1.0).project(points)
+    west, north = above - below
+    return float(np.degrees(np.arctan2(-west, north)) % 360.0)
 
 
 def field_centre(polygons: Sequence[Array]) -> tuple[float, float]:
     """RA and Dec (degrees) of the middle of several polygons, each weighing the same."""
-    middle = np.sum([_unit(polygon).mean(axis=0) for polygon in polygons], axis=0)
-    x, y, z = middle / np.linalg.norm(middle)
-    # The modulo of a tiny negative angle is 360 itself.
-    ra_deg = float(np.degrees(np.arctan2(y, x)) % 360.0)
-    return (0.0 if ra_deg == 360.0 else ra_deg), float(np.degrees(np.arcsin(np.clip(z, -1, 1))))
+    middle = np.sum([unit_vectors(polygon).mean(axis=0) for polygon in polygons], axis=0)
+    ra_deg, dec_deg = direction_of(middle)
+    return float(ra_deg), float(dec_deg)
 
 
 def signed_distance_arcsec(polygons: Sequence[Array], ra_deg: float, dec_deg: float) -> float:
@@ -128,20 +123,20 @@ def signed_distance_arcsec(polygons: Sequence[Array], ra_deg: float, dec_deg: fl
 
 
 def _signed_distance(polygon: Array, target: Array) -> float:
-    centre = _unit(polygon).mean(axis=0)
-    centre /= np.linalg.norm(centre)
-    separation = float(np.arctan2(*_sine_cosine(centre, _unit(target)[0])))
-    if np.degrees(separation) > _PLANE_LIMIT_DEG:
-        radius = max(float(np.arctan2(*_sine_cosine(centre, vertex))) for vertex in _unit(polygon))
-        return float(radius - separation) * _ARCSEC
-    point = np.column_stack(_tangent_plane(target, centre))[0]
-    start = np.column_stack(_tangent_plane(polygon, centre))
+    plane = TangentPlane.about(polygon, 1.0)
+    centre = (plane.ra_deg, plane.dec_deg)
+    radius = float(np.max(separation_deg(polygon, centre)))
+    separation = float(separation_deg(target, centre)[0])
+    if max(separation, radius) > _PLANE_LIMIT_DEG:
+        return (radius - separation) * 3600.0
+    (point,) = plane.project(target)
+    start = plane.project(polygon)
     end = np.roll(start, -1, axis=0)
     side = end - start
     length_squared = np.maximum(np.sum(side**2, axis=1), np.finfo(float).tiny)
     along = np.clip(np.sum((point - start) * side, axis=1) / length_squared, 0.0, 1.0)
     nearest = start + along[:, None] * side
-    distance = float(np.min(np.hypot(*(nearest - point).T)) * _ARCSEC)
+    distance = float(np.min(np.hypot(*(nearest - point).T)))
     return distance if _is_inside(point, start, end) else -distance
 
 
@@ -188,35 +183,3 @@ def parse_footprint(text: str) -> list[Array]:
     if not polygons or _REGION.sub("", text.strip()).strip():
         raise UnusableInput("not a footprint of polygons", where=repr(text[:60]))
     return polygons
-
-
-# ------------------------------------------------------------------------------- the sphere
-
-
-def _unit(points: ArrayLike) -> Array:
-    """Unit vectors of (RA, Dec) rows in degrees."""
-    ra, dec = np.radians(np.asarray(points, dtype=float)).T
-    return np.column_stack((np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)))
-
-
-def _axes(centre: Array) -> tuple[Array, Array]:
-    """Unit vectors to the East and to the North at `centre` (need not be normalised)."""
-    x, y, z = centre / np.linalg.norm(centre)
-    ra = np.arctan2(y, x)  # 0 on the pole itself: any meridian serves there
-    east = np.array([-np.sin(ra), np.cos(ra), 0.0])
-    radius = np.hypot(x, y)
-    north = np.array([-z * np.cos(ra), -z * np.sin(ra), radius])
-    return east, north
-
-
-def _tangent_plane(points: Array, centre: Array) -> tuple[Array, Array]:
-    """Gnomonic projection: xi to the East and eta to the North, in radians."""
-    centre = centre / np.linalg.norm(centre)
-    east, north = _axes(centre)
-    unit = _unit(points)
-    depth = unit @ centre
-    return unit @ east / depth, unit @ north / depth
-
-
-def _sine_cosine(one: Array, other: Array) -> tuple[float, float]:
-    return float(np.linalg.norm(np.cross(one, other))), float(one @ other)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
@@ -24,6 +23,7 @@ from hst_assets.exposures import footprint
 from hst_assets.exposures.raw import suffix_of
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
+from hst_assets.sky_geometry import pixel_scale_arcsec
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -445,8 +445,7 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
 
 
 def _check_scale(wcs: WCS, detector: Detector, label: str) -> None:
-    matrix = wcs.pixel_scale_matrix
-    scale_arcsec = math.sqrt(abs(float(np.linalg.det(matrix)))) * 3600.0
+    scale_arcsec = pixel_scale_arcsec(wcs)
     ratio = scale_arcsec / detector.pixel_scale_arcsec
     if not 1.0 / _SCALE_FACTOR < ratio < _SCALE_FACTOR:
         raise UnusableInput(

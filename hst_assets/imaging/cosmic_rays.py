@@ -25,11 +25,11 @@ from astropy.stats import mad_std
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
+from hst_assets.detection.lacosmic import lacosmic
 from hst_assets.detectors import Detector
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.frames import opened
-from hst_assets.imaging.lacosmic import lacosmic
 
 __all__ = [
     "FLAG",

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import TangentPlane, direction_of, unit_vectors
 
 __all__ = [
     "Frame",
@@ -33,7 +34,6 @@ __all__ = [
     "opened",
     "orientation_of",
     "shared_tangent_point",
-    "tangent_wcs",
 ]
 
 #: Vertices (n, 2) of RA and Dec in degrees, around one chip.
@@ -95,10 +95,14 @@ class Frame:
     @property
     def wcs(self) -> WCS:
         """The frame as an astropy WCS."""
-        wcs = tangent_wcs(self.ra_deg, self.dec_deg, self.scale_arcsec, self.orientation_deg)
-        wcs.wcs.crpix = [self.crpix1, self.crpix2]
+        wcs = self.plane.wcs((1 - self.crpix1, 1 - self.crpix2))
         wcs.pixel_shape = (self.nx, self.ny)
         return wcs
+
+    @property
+    def plane(self) -> TangentPlane:
+        """The grid that it is cut from."""
+        return TangentPlane(self.ra_deg, self.dec_deg, self.scale_arcsec, self.orientation_deg)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -138,61 +142,13 @@ class Frame:
     def touches(self, outlines: Sequence[Outline]) -> bool:
         """Whether the box around any of the outlines overlaps the frame."""
         for outline in outlines:
-            x, y = _on_grid(
-                outline, self.ra_deg, self.dec_deg, self.scale_arcsec, self.orientation_deg
-            )
+            x, y = self.plane.project(outline).T
             x, y = x + self.crpix1 - 1, y + self.crpix2 - 1  # 0-based pixels of this frame
             overlaps_x = x.max() > -0.5 and x.min() < self.nx - 0.5  # False where NaN
             overlaps_y = y.max() > -0.5 and y.min() < self.ny - 0.5
             if overlaps_x and overlaps_y:
                 return True
         return False
-
-
-def _turn(orientation_deg: float) -> NDArray[np.float64]:
-    """(xi, eta), east and north, of steps along x and y; its own inverse."""
-    sine, cosine = math.sin(math.radians(orientation_deg)), math.cos(math.radians(orientation_deg))
-    return np.array([[-cosine, sine], [sine, cosine]])
-
-
-def tangent_wcs(
-    ra_deg: float, dec_deg: float, scale_arcsec: float, orientation_deg: float = 0.0
-) -> WCS:
-    """A gnomonic grid: its pixel (0, 0), 0-based, is centred on the tangent point.
-
-    Parameters
-    ----------
-    ra_deg, dec_deg : float
-        Tangent point (ICRS).
-    scale_arcsec : float
-        Side of a pixel there.
-    orientation_deg : float, optional
-        Position angle of the y axis, east of north; x is to the west of it.
-    """
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval = [ra_deg, dec_deg]
-    wcs.wcs.crpix = [1.0, 1.0]
-    wcs.wcs.cd = _turn(orientation_deg) * scale_arcsec / 3600.0
-    wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.set()
-    return wcs
-
-
-def _on_grid(
-    sky: Outline, ra_deg: float, dec_deg: float, scale_arcsec: float, orientation_deg: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Grid coordinates of sky positions, in pixels from the tangent point; NaN where behind it."""
-    ra, dec = np.radians(sky[:, 0] - ra_deg), np.radians(sky[:, 1])
-    dec0 = math.radians(dec_deg)
-    cosine = math.sin(dec0) * np.sin(dec) + math.cos(dec0) * np.cos(dec) * np.cos(ra)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cosine = np.where(cosine > 0.1, cosine, np.nan)
-        xi = np.cos(dec) * np.sin(ra) / cosine
-        eta = math.cos(dec0) * np.sin(dec) - math.sin(dec0) * np.cos(dec) * np.cos(ra)
-    pixel = math.radians(scale_arcsec / 3600.0)
-    x, y = _turn(orientation_deg) @ np.stack([xi, eta / cosine]) / pixel
-    return x, y
 
 
 def exposure_outlines(path: Path) -> list[Outline]:
@@ -315,15 +271,15 @@ def covering_frame(
             *(size_pix, size_pix, middle, middle),
             orientation_deg=orientation_deg,
         )
+    plane = TangentPlane(ra_deg, dec_deg, scale_arcsec, orientation_deg)
     corners = [
-        _on_grid(outline, ra_deg, dec_deg, scale_arcsec, orientation_deg)
+        plane.project(outline)
         for exposure in exposures
         for outline in (exposure_outlines(exposure) if isinstance(exposure, Path) else exposure)
     ]
     if not corners:
         raise UnusableInput("no exposure to cover")
-    x = np.concatenate([corner[0] for corner in corners])
-    y = np.concatenate([corner[1] for corner in corners])
+    x, y = np.concatenate(corners).T
     if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
         raise UnusableInput(
             f"an exposure lies on another part of the sky than ({ra_deg:.5f}, {dec_deg:+.5f})",
@@ -425,12 +381,5 @@ def shared_tangent_point(outlines: Sequence[Outline]) -> tuple[float, float]:
     """
     if not outlines:
         raise UnusableInput("no exposure to find the middle of")
-    ra, dec = np.radians(np.concatenate(outlines)).T
-    x, y, z = (
-        np.mean(np.cos(dec) * np.cos(ra)),
-        np.mean(np.cos(dec) * np.sin(ra)),
-        np.mean(np.sin(dec)),
-    )
-    middle_ra = round(math.degrees(math.atan2(y, x)) % 360.0, 1) % 360.0
-    middle_dec = round(math.degrees(math.atan2(z, math.hypot(x, y))), 1)
-    return middle_ra, max(-90.0, min(90.0, middle_dec))
+    ra, dec = direction_of(unit_vectors(np.concatenate(outlines)).mean(axis=0))
+    return round(float(ra), 1) % 360.0, round(float(dec), 1)

@@ -23,6 +23,7 @@ from hst_assets.imaging.star_photometry import (
     isolated_stars,
 )
 from hst_assets.settings import DrizzleSettings
+from hst_assets.sky_geometry import pixel_area_arcsec2
 
 __all__ = [
     "Chip",
@@ -302,15 +303,6 @@ def _flux_on_chip(chip: Chip, ra: float, dec: float, aperture: Aperture) -> floa
     x, y = (float(value) for value in chip.wcs.all_world2pix(ra, dec, 0, quiet=True))
     if not (0 < x < nx and 0 < y < ny):
         return None
-    area = _pixel_area_arcsec2(chip.wcs, x, y)
+    area = pixel_area_arcsec2(chip.wcs, x, y)
     flux = aperture_flux(chip.rate, chip.good, (x, y), aperture, float(np.sqrt(area)))
     return None if flux is None else flux * area / chip.nominal_area_arcsec2
-
-
-def _pixel_area_arcsec2(wcs: WCS, x: float, y: float) -> float:
-    """True area of the pixel at (x, y) from the WCS's derivatives over two pixels."""
-    ra, dec = wcs.all_pix2world([x - 1, x + 1, x, x], [y, y, y - 1, y + 1], 0)
-    cosine = np.cos(np.radians(np.mean(dec)))
-    dra = (np.array([ra[1] - ra[0], ra[3] - ra[2]]) + 180.0) % 360.0 - 180.0
-    ddec = np.array([dec[1] - dec[0], dec[3] - dec[2]])
-    return float(abs(dra[0] * ddec[1] - dra[1] * ddec[0]) * cosine / 4.0 * 3600.0**2)

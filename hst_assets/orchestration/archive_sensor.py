@@ -22,9 +22,8 @@ from hst_assets.orchestration.archive_cursor import (
     run_key,
 )
 from hst_assets.orchestration.archive_report import listing_digest
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import InstigatorType, SensorInstigatorData
-from hst_assets.orchestration.io_managers import product_path
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.targets import archive_targets
@@ -34,7 +33,7 @@ from hst_assets.workdir import WorkDir
 __all__ = ["ARCHIVE_SENSOR", "awaited_targets", "new_mast_data_sensor"]
 
 ARCHIVE_SENSOR = "new_mast_data_sensor"
-_VISITS = LEVELS_FROM_RAW[0]
+_VISITS = ASSETS.raw_level
 _INTERVAL_S = 60
 #: No target is begun after this; Dagster gives a sensor 60 s.
 _TICK_S = 20.0
@@ -64,7 +63,7 @@ class _Tick:
     name=ARCHIVE_SENSOR,
     job_name=_VISITS.job,
     minimum_interval_seconds=_INTERVAL_S,
-    description="Asks MAST for new or changed exposures of every archive target, and runs "
+    description="Queries MAST for new or changed exposures of every archive target, and runs "
     f"{_VISITS.job} for their visits.",
 )
 def new_mast_data_sensor(
@@ -134,9 +133,9 @@ def _ask(workdir: WorkDir, settings: Settings) -> Listing:
     if is_being_asked(workdir):
         # Of an earlier tick, perhaps: questions to a silent archive would pile up.
         raise TransientFailure(
-            "a question is under way",
+            "a query is running",
             where=workdir.target,
-            next_step="Its answer serves a later tick",
+            next_step="Its answer is used by a later tick",
         )
     try:
         return _in_time(lambda: current_listing(workdir, settings), workdir.target)
@@ -162,7 +161,7 @@ def _in_time(ask: Callable[[], Listing], target: str) -> Listing:
         raise TransientFailure(
             f"no answer after {_QUESTION_S:g} s",
             where=target,
-            next_step="A later tick asks again",
+            next_step="A later tick queries again",
         ) from None
 
 
@@ -186,7 +185,7 @@ def _announce(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listi
         dg.AssetMaterialization(
             "archive_exposures",
             partition=workdir.target,
-            description="asked by the sensor",
+            description="queried by the sensor",
             tags={_DATA_VERSION_TAG: digest},
             metadata={"n_visits": len(listing.visits()), "n_files": len(listing.products)},
         )
@@ -201,8 +200,7 @@ def _standing(workdir: WorkDir, listing: Listing) -> frozenset[str]:
     return frozenset(
         visit
         for visit in listing.visits()
-        if visit not in wanting
-        and product_path(workdir.root, _VISITS.assets[-1], f"{workdir.target}/{visit}").is_file()
+        if visit not in wanting and ASSETS[_VISITS.assets[-1]].product(workdir, visit).is_file()
     )
 
 

@@ -8,41 +8,24 @@ from typing import Any
 import dagster as dg
 
 from hst_assets.orchestration.archive_sensor import new_mast_data_sensor
-from hst_assets.orchestration.assets import (
-    alignment,
-    archive,
-    drizzling,
-    exposures,
-    reference,
-)
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.assets.from_row import assets_of
 from hst_assets.orchestration.executors import executor_from_environment
 from hst_assets.orchestration.io_managers import WorkDirIOManager
 from hst_assets.orchestration.jobs import left_failed_job, level_jobs
 from hst_assets.orchestration.left_failed import left_failed
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.schedules import nightly_schedules
 from hst_assets.orchestration.sensors import level_sensors
 
 __all__ = ["build_defs"]
 
-ASSETS = [
-    archive.archive_exposures,
-    exposures.raw_exposures,
-    exposures.exposure_table,
-    exposures.target_exposures,
-    reference.reference_image,
-    reference.visit_reference,
-    alignment.aligned_exposures,
-    alignment.target_alignment,
-    drizzling.epoch_drizzles,
-    drizzling.drizzled_stacks,
-    drizzling.epoch_differences,
-]
-
 
 def build_defs(
     *,
     root: str = "",
+    table: AssetTable = ASSETS,
     resources: Mapping[str, Any] | None = None,
     executor: dg.ExecutorDefinition | None = None,
 ) -> dg.Definitions:
@@ -52,23 +35,23 @@ def build_defs(
     ----------
     root : str, optional
         The folder of work directories; empty: ``$HST_ASSETS_ROOT``, or data/.
+    table : AssetTable, optional
+        Which assets there are.
     resources : mapping, optional
         Resources that take the place of the ordinary ones.
     executor : ExecutorDefinition, optional
         Instead of the one that ``$HST_ASSETS_EXECUTOR`` names.
     """
     return dg.Definitions(
-        assets=ASSETS,
-        asset_checks=[left_failed],
-        jobs=[*level_jobs(), left_failed_job()],
-        sensors=[new_mast_data_sensor, *level_sensors()],
-        schedules=nightly_schedules(),
+        assets=assets_of(table),
+        asset_checks=[left_failed(table)],
+        jobs=[*level_jobs(table), left_failed_job(table)],
+        sensors=[new_mast_data_sensor, *level_sensors(table)],
+        schedules=nightly_schedules(table),
         resources={
             "hst_root": HstRoot(root=root),
             "mast": MastAccess(),
-            "ecsv": WorkDirIOManager(root=root, format="ecsv"),
-            "hdf5": WorkDirIOManager(root=root, format="hdf5"),
-            "fits": WorkDirIOManager(root=root, format="fits"),
+            "io_manager": WorkDirIOManager(HstRoot(root=root), table),
             **(resources or {}),
         },
         executor=executor or executor_from_environment(),

@@ -7,23 +7,14 @@ a user should see and that cost only single exposures or bands.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import dagster as dg
+from typing import Any, Literal
 
 from hst_assets.failures import MissingProduct, NothingFound
-from hst_assets.orchestration.jobs import LEVELS
-from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.provenance import Made
 from hst_assets.workdir import WorkDir
 
-__all__ = ["CHECKS", "Check", "check_results", "check_specs"]
-
-_WARN = dg.AssetCheckSeverity.WARN
-_ERROR = dg.AssetCheckSeverity.ERROR
 #: Each check is an event in Dagster's database: at most so many things are named.
 _NAMED = 12
 
@@ -34,7 +25,7 @@ class Finding:
 
     passed: bool
     text: str
-    severity: dg.AssetCheckSeverity = _WARN
+    severity: Literal["WARN", "ERROR"] = "WARN"
     kind: str = ""
 
 
@@ -58,41 +49,6 @@ class Check:
     blocking: bool = False
 
 
-def check_specs(asset: str) -> list[dg.AssetCheckSpec]:
-    """The checks of an asset, for its definition."""
-    partitions = hst_target if asset in _ON_TARGETS else hst_visit
-    with warnings.catch_warnings():
-        # Partitioned checks are marked as a preview; tests hold what we need of them.
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return [
-            dg.AssetCheckSpec(
-                check.name,
-                asset=asset,
-                description=check.description,
-                blocking=check.blocking,
-                partitions_def=partitions,
-            )
-            for check in CHECKS[asset]
-        ]
-
-
-def check_results(asset: str, made: Made, workdir: WorkDir) -> list[dg.AssetCheckResult]:
-    """Judge a product by all its checks."""
-    results = []
-    for check in CHECKS[asset]:
-        finding = check.judge(made, workdir)
-        results.append(
-            dg.AssetCheckResult(
-                check_name=check.name,
-                passed=finding.passed,
-                severity=finding.severity,
-                description=finding.text,
-                metadata={"kind": finding.kind} if finding.kind else {},
-            )
-        )
-    return results
-
-
 # ----------------------------------------------------------------------- the judges
 
 
@@ -101,13 +57,13 @@ def _something_found(made: Made, _workdir: WorkDir) -> Finding:
     if found:
         return Finding(passed=True, text=f"{found} exposures")
     left_out = made.facts["n_excluded"]
-    text = f"the archive has no exposure that is wanted; {left_out} observations were left out"
+    text = f"no exposure in the archive matches the query; {left_out} observations were excluded"
     return Finding(passed=False, text=text, kind=NothingFound.__name__)
 
 
 def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts["cross_checked"]:
-        return Finding(passed=False, text="the second catalogue did not answer")
+        return Finding(passed=False, text="not checked: the second catalogue did not answer")
     differences: list[Any] = made.facts["discrepancies"]
     text = "; ".join(map(str, differences[:_NAMED])) or "both catalogues agree"
     more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
@@ -118,8 +74,8 @@ def _all_delivered(made: Made, _workdir: WorkDir) -> Finding:
     missing: list[Any] = made.facts.get("undelivered", [])
     return Finding(
         passed=not missing,
-        text="; ".join(map(str, missing)) or "nothing that was asked for is missing",
-        severity=_ERROR,
+        text="; ".join(map(str, missing)) or "no file of the archive is missing",
+        severity="ERROR",
     )
 
 
@@ -143,8 +99,8 @@ def _untouched(workdir: WorkDir, visits: Iterable[str | None]) -> Finding:
         for visit in visits:
             check_raw(workdir, visit)
     except MissingProduct as error:
-        return Finding(passed=False, text=str(error), severity=_ERROR)
-    return Finding(passed=True, text="every verified raw file is as it was ingested")
+        return Finding(passed=False, text=str(error), severity="ERROR")
+    return Finding(passed=True, text="every verified raw file is unchanged")
 
 
 def _some_used(made: Made, _workdir: WorkDir) -> Finding:
@@ -160,11 +116,11 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
             ("n_pass", "passed"),
             ("n_compromised", "compromised"),
             ("n_fail", "failed"),
-            ("n_skipped", "not tried by order"),
+            ("n_skipped", "skipped (alignment.skip_tweakreg)"),
         )
     )
     if facts["n_exposures"] and not facts["n_used"]:
-        return Finding(passed=False, text=f"no exposure may be drizzled: {text}", severity=_ERROR)
+        return Finding(passed=False, text=f"no exposure may be drizzled: {text}", severity="ERROR")
     bad = facts.get("n_fail", 0) + facts.get("n_compromised", 0)
     return Finding(passed=not bad, text=text)
 
@@ -184,14 +140,14 @@ def _reference_sane(made: Made, _workdir: WorkDir) -> Finding:
     problems: list[Any] = made.facts.get("problems", [])
     return Finding(
         passed=not problems,
-        text="; ".join(map(str, problems)) or "nothing was found amiss when it was drizzled",
+        text="; ".join(map(str, problems)) or "no problem was found when it was drizzled",
     )
 
 
 def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
     tie: dict[str, Any] | None = made.facts.get("tie")
     if tie is None:
-        return Finding(passed=True, text="no absolute catalogue is among the methods")
+        return Finding(passed=True, text="no method aligns to an absolute catalogue")
     if tie["absolute"]:
         return Finding(passed=True, text=f"on the frame of {tie['catalogue']}: {tie['reason']}")
     return Finding(
@@ -204,8 +160,8 @@ def _all_made(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(
         passed=not failed,
         text="; ".join(map(str, failed))
-        or str(made.facts.get("note") or f"{made.facts.get('n_products', 0)} products stand"),
-        severity=_ERROR,
+        or str(made.facts.get("note") or f"{made.facts.get('n_products', 0)} products up to date"),
+        severity="ERROR",
     )
 
 
@@ -220,10 +176,10 @@ def _products_sane(made: Made, _workdir: WorkDir) -> Finding:
 def _all_subtracted(made: Made, _workdir: WorkDir) -> Finding:
     failed = made.facts.get("failed", [])
     apart = made.facts.get("without_overlap", [])
-    text = f"{made.facts.get('n_differences', 0)} differences stand"
+    text = f"{made.facts.get('n_differences', 0)} differences up to date"
     if apart:
-        text += f"; nothing in common: {'; '.join(map(str, apart))}"
-    return Finding(passed=not failed, text="; ".join(map(str, failed)) or text, severity=_ERROR)
+        text += f"; no common pixels: {'; '.join(map(str, apart))}"
+    return Finding(passed=not failed, text="; ".join(map(str, failed)) or text, severity="ERROR")
 
 
 def _differences_sane(made: Made, _workdir: WorkDir) -> Finding:
@@ -234,81 +190,65 @@ def _differences_sane(made: Made, _workdir: WorkDir) -> Finding:
     )
 
 
-_RAW = Check("raw_untouched", "No file of raw/ changed since it was verified.", _raw_untouched)
-_PRODUCTS = (
-    Check("all_products_made", "Every band that should have a product has one.", _all_made),
-    Check(
-        "products_sane",
-        "Weight maps, share of dead pixels and the fluxes of stars are within limits.",
-        _products_sane,
-    ),
-    _RAW,
+RAW_UNTOUCHED = Check(
+    "raw_untouched", "No file of raw/ changed since it was verified.", _raw_untouched
 )
-
-CHECKS: dict[str, tuple[Check, ...]] = {
-    "archive_exposures": (
-        Check("something_found", "The archive has exposures that are wanted.", _something_found),
-        Check(
-            "cross_check",
-            "A second catalogue of the archive lists the same exposures.",
-            _cross_checked,
-        ),
-    ),
-    "raw_exposures": (
-        Check(_RAW.name, _RAW.description, _own_raw_untouched, blocking=True),
-        Check(
-            "all_delivered",
-            "Every file that the archive lists for the visit came, and is whole.",
-            _all_delivered,
-        ),
-    ),
-    "exposure_table": (
-        Check("some_exposures_used", "At least one exposure of the visit is used.", _some_used),
-    ),
-    "target_exposures": (
-        Check("some_exposures_used", "At least one exposure of the target is used.", _some_used),
-    ),
-    "reference_image": (
-        Check(
-            "members_agree",
-            "The reference's exposures are aligned to each other.",
-            _reference_aligned,
-        ),
-        Check(
-            "reference_sane",
-            "The image was drizzled without complaint, by weights, coverage and star fluxes.",
-            _reference_sane,
-        ),
-        Check(
-            "absolute_frame",
-            "Where the catalogue is among the methods, the frame is the catalogue's.",
-            _frame_as_asked,
-        ),
-    ),
-    "aligned_exposures": (
-        Check(
-            "alignment_gate",
-            "Each exposure is on the reference frame, by numbers that do not come from the fit.",
-            _aligned,
-            blocking=True,
-        ),
-        _RAW,
-    ),
-    "epoch_drizzles": _PRODUCTS,
-    "drizzled_stacks": _PRODUCTS,
-    "epoch_differences": (
-        Check(
-            "all_differences_made",
-            "Every epoch that shares pixels with the template has its difference.",
-            _all_subtracted,
-        ),
-        Check(
-            "differences_sane",
-            "Empty pixels scatter as predicted, the skies agree, stars are in place and as bright.",
-            _differences_sane,
-        ),
-    ),
-    "target_alignment": (),
-}
-
-_ON_TARGETS = {asset for level in LEVELS if not level.by_visit for asset in level.assets}
+OWN_RAW_UNTOUCHED = Check(
+    RAW_UNTOUCHED.name, RAW_UNTOUCHED.description, _own_raw_untouched, blocking=True
+)
+SOMETHING_FOUND = Check(
+    "something_found", "The archive has exposures that match the query.", _something_found
+)
+CROSS_CHECK = Check(
+    "cross_check", "The archive's second catalogue lists the same exposures.", _cross_checked
+)
+ALL_DELIVERED = Check(
+    "all_delivered",
+    "Every file that the archive lists for the visit was fetched and verified.",
+    _all_delivered,
+)
+SOME_USED_OF_VISIT = Check(
+    "some_exposures_used", "At least one exposure of the visit is used.", _some_used
+)
+SOME_USED_OF_TARGET = Check(
+    "some_exposures_used", "At least one exposure of the target is used.", _some_used
+)
+MEMBERS_AGREE = Check(
+    "members_agree",
+    "The reference's exposures are aligned to each other.",
+    _reference_aligned,
+)
+REFERENCE_SANE = Check(
+    "reference_sane",
+    "The image was drizzled without problems in weights, coverage and star fluxes.",
+    _reference_sane,
+)
+ABSOLUTE_FRAME = Check(
+    "absolute_frame",
+    "If the method catalog is used, the frame is the catalogue's.",
+    _frame_as_asked,
+)
+ALIGNMENT_GATE = Check(
+    "alignment_gate",
+    "Each exposure is on the reference frame, by cross-validation.",
+    _aligned,
+    blocking=True,
+)
+ALL_PRODUCTS_MADE = Check(
+    "all_products_made", "Every band that should have a product has one.", _all_made
+)
+PRODUCTS_SANE = Check(
+    "products_sane",
+    "Weight maps, fraction of bad pixels and star fluxes are within limits.",
+    _products_sane,
+)
+ALL_DIFFERENCES_MADE = Check(
+    "all_differences_made",
+    "Every epoch that overlaps the template has its difference.",
+    _all_subtracted,
+)
+DIFFERENCES_SANE = Check(
+    "differences_sane",
+    "Empty pixels scatter as predicted; skies, positions and fluxes of stars agree.",
+    _differences_sane,
+)

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from hst_assets.archive.holdings import Listing
     from hst_assets.archive.sync import SyncReport
 
-__all__ = ["MAST_POOL", "TRY_AGAIN", "fetch_visit", "now_and_then"]
+__all__ = ["TRY_AGAIN", "fetch_visit", "now_and_then"]
 
-#: Steps that talk to MAST share this pool, whatever run they are in.
-MAST_POOL = "mast"
 _MAX_RETRIES = 3
 #: For passing failures only, see `as_dagster_failure`.
 TRY_AGAIN = dg.RetryPolicy(

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.input_versions import input_versions
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
 from hst_assets.workdir import WorkDir
 
 __all__ = ["has_consumed", "inputs_tag"]
@@ -19,21 +19,23 @@ __all__ = ["has_consumed", "inputs_tag"]
 _TAG = "hst_assets/inputs"
 #: Dagster refuses longer values.
 _TAG_LENGTH = 40
-_LEVEL = LEVELS_FROM_RAW[0]
+_LEVEL = ASSETS.raw_level
 
 
 def inputs_tag(workdir: WorkDir, partition: str) -> dict[str, str]:
     """The tag for a materialization of `raw_exposures`; empty where raw/ has nothing of it."""
-    version = input_versions(workdir, _LEVEL).get(partition)
+    version = input_versions(workdir, _LEVEL, ASSETS).get(partition)
     return {_TAG: version[:_TAG_LENGTH]} if version else {}
 
 
 def has_consumed(instance: dg.DagsterInstance, partition: str, version: str) -> bool:
     """Whether the last whole run of the visit's first level took this version of its inputs."""
-    first, last = (_latest(instance, asset, partition) for asset in _LEVEL.assets)
-    if first is None or last is None or first.run_id != last.run_id:
+    latest = {asset: _latest(instance, asset, partition) for asset in _LEVEL.assets}
+    if None in latest.values() or len({entry.run_id for entry in latest.values() if entry}) > 1:
         return False
-    materialization = first.asset_materialization
+    (reads_raw,) = (asset for asset in _LEVEL.assets if ASSETS[asset].source == "raw")
+    entry = latest[reads_raw]
+    materialization = entry.asset_materialization if entry else None
     tags = (materialization.tags or {}) if materialization else {}
     return tags.get(_TAG) == version[:_TAG_LENGTH]
 

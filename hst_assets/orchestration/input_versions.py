@@ -1,23 +1,22 @@
 """What each level would work on, and the version of what it would consume.
 
-Read from the records on disk alone, so that sensors, schedules and tests agree. A version is a
-digest over the products of the level before and the target's settings files; a partition whose
-version has not changed has nothing new to do.
+Read from the records on disk alone, so that sensors, schedules and tests agree. What a level
+consumes follows from the rows of its assets. A version is a digest over that and the target's
+settings files; a partition whose version has not changed has nothing new to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.identifiers import VisitKey
-from hst_assets.orchestration.io_managers import product_path
-from hst_assets.orchestration.jobs import Level
+from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.provenance import digest_of, read_record, sha256_of_file
 from hst_assets.workdir import WorkDir
 
-__all__ = ["input_versions", "last_product", "raw_visits"]
+__all__ = ["input_versions", "lacks_product", "raw_visits"]
 
 
 def raw_visits(workdir: WorkDir) -> dict[str, str]:
@@ -28,22 +27,36 @@ def raw_visits(workdir: WorkDir) -> dict[str, str]:
     return {visit: digest_of(names) for visit, names in sorted(files.items())}
 
 
-def input_versions(workdir: WorkDir, level: Level) -> dict[str, str]:
+def input_versions(workdir: WorkDir, level: Level, table: AssetTable) -> dict[str, str]:
     """For each partition of one target that `level` can work on: the version of its inputs.
 
     Returns
     -------
     versions : dict
-        Partition key to digest. A partition that lacks its inputs is not in it.
+        Partition key to digest. A partition that lacks an input is not in it.
     """
     settings = _settings_version(workdir)
-    versions = _CONSUMED[level.job](workdir)
-    return {key: digest_of([settings, version]) for key, version in versions.items()}
+    inputs = _Inputs(workdir, table)
+    visits: list[str | None] = [*inputs.raw] if level.by_visit else [None]
+    found = {visit: inputs.of_level(level, visit) for visit in visits}
+    return {
+        str(VisitKey(workdir.target, visit)) if visit else workdir.target: digest_of(
+            [settings, consumed]
+        )
+        for visit, consumed in found.items()
+        if consumed is not None
+    }
 
 
-def last_product(workdir: WorkDir, level: Level, partition: str) -> Path:
-    """The file of the level's last asset."""
-    return product_path(workdir.root, level.assets[-1], partition)
+def lacks_product(workdir: WorkDir, level: Level, partition: str, table: AssetTable) -> bool:
+    """Whether one of the level's last products is not there."""
+    last = table.last_of(level)
+    paths = [
+        table.product_path(workdir.root, asset, partition)
+        for asset in last
+        if asset in table.with_file
+    ]
+    return not all(path.is_file() for path in paths)
 
 
 def _settings_version(workdir: WorkDir) -> dict[str, str]:
@@ -51,66 +64,68 @@ def _settings_version(workdir: WorkDir) -> dict[str, str]:
     return {path.name: sha256_of_file(path) for path in paths if path.is_file()}
 
 
-def _digest_at(workdir: WorkDir, asset: str, partition: str) -> str | None:
-    record = read_record(product_path(workdir.root, asset, partition))
-    return record.digest if record else None
+class _Inputs:
+    """What is on the disk of one target, by the digests of the records."""
 
+    def __init__(self, workdir: WorkDir, table: AssetTable) -> None:
+        self._workdir = workdir
+        self._table = table
+        self.raw = raw_visits(workdir)
 
-def _digests_of_visits(workdir: WorkDir, asset: str) -> dict[str, str]:
-    """Partition key to record digest, for the visits where `asset` stands."""
-    keys = [str(VisitKey(workdir.target, visit)) for visit in raw_visits(workdir)]
-    digests = {key: _digest_at(workdir, asset, key) for key in keys}
-    return {key: digest for key, digest in digests.items() if digest}
+    def of_level(self, level: Level, visit: str | None) -> dict[str, object] | None:
+        """Digests of what a level's assets are made from, outside the level; None if one lacks."""
+        consumed = {
+            name: digest
+            for asset in level.assets
+            for name, digest in self._of_row(self._table[asset], visit)
+            if name not in level.assets
+        }
+        if not all(consumed.values()) or not self._gathers_agree(level):
+            return None
+        return consumed
 
+    def _of_row(self, row: AssetRow, visit: str | None) -> Iterator[tuple[str, object]]:
+        if row.source == "raw" and visit:
+            yield "raw", self.raw[visit]
+        for upstream in row.after:
+            if upstream in self._table.with_file:
+                yield upstream, self._digest(upstream, visit)
+        if row.scatters:
+            yield row.scatters, self._digest(row.scatters, None)
+        if row.gathers:
+            yield row.gathers, self._of_visits(row.gathers)
 
-def _for_visit_exposures(workdir: WorkDir) -> dict[str, str]:
-    return {
-        str(VisitKey(workdir.target, visit)): digest
-        for visit, digest in raw_visits(workdir).items()
-    }
+    def _digest(self, asset: str, visit: str | None) -> str | None:
+        record = read_record(self._path(asset, visit))
+        return record.digest if record else None
 
+    def _path(self, asset: str, visit: str | None) -> Path:
+        row = self._table[asset]
+        return row.product(self._workdir, visit if row.by_visit else None)
 
-def _for_target_frame(workdir: WorkDir) -> dict[str, str]:
-    tables = _digests_of_visits(workdir, "exposure_table")
-    return {workdir.target: digest_of(tables)} if tables else {}
+    def _of_visits(self, asset: str) -> dict[str, str]:
+        """Visit to digest, for the visits where `asset` is there."""
+        digests = {visit: self._digest(asset, visit) for visit in self.raw}
+        return {visit: digest for visit, digest in digests.items() if digest}
 
+    def _gathers_agree(self, level: Level) -> bool:
+        """Whether what other levels gathered is up to date for the visits this one gathers.
 
-def _for_visit_images(workdir: WorkDir) -> dict[str, str]:
-    reference = _digest_at(workdir, "reference_image", workdir.target)
-    if reference is None:
-        return {}
-    return {
-        key: digest_of([reference, table])
-        for key, table in _digests_of_visits(workdir, "exposure_table").items()
-    }
+        A visit that comes late may be aligned, on a reference that stands, before the target's
+        table is made anew: stacks would be made without it, and not asked for again.
+        """
+        rows = [self._table[name] for name in level.assets]
+        own = {visit for row in rows if row.gathers for visit in self._of_visits(row.gathers)}
+        outside = {up for row in rows for up in row.after if up not in level.assets}
+        return all(self._is_current(self._table[up], own) for up in outside if own)
 
-
-def _for_target_stacks(workdir: WorkDir) -> dict[str, str]:
-    aligned = _digests_of_visits(workdir, "aligned_exposures")
-    if not aligned or not _are_gathered(workdir, set(aligned)):
-        return {}
-    return {workdir.target: digest_of(aligned)}
-
-
-def _are_gathered(workdir: WorkDir, keys: set[str]) -> bool:
-    """Whether the target's table has the present tables of these visits.
-
-    A visit that comes late may be aligned, on a reference that stands, before the target's table
-    is made anew: stacks would be made without it, and not asked for again.
-    """
-    record = read_record(product_path(workdir.root, "target_exposures", workdir.target))
-    gathered = record.recipe["inputs"] if record else {}
-    tables = _digests_of_visits(workdir, "exposure_table")
-    return all(
-        gathered.get(VisitKey.parse(key).visit) == digest
-        for key, digest in tables.items()
-        if key in keys
-    )
-
-
-_CONSUMED: dict[str, Callable[[WorkDir], dict[str, str]]] = {
-    "visit_exposures": _for_visit_exposures,
-    "target_frame": _for_target_frame,
-    "visit_images": _for_visit_images,
-    "target_stacks": _for_target_stacks,
-}
+    def _is_current(self, row: AssetRow, visits: set[str]) -> bool:
+        if not row.gathers:
+            return True
+        record = read_record(self._path(row.name, None))
+        gathered = record.recipe["inputs"] if record else {}
+        return all(
+            gathered.get(visit) == digest
+            for visit, digest in self._of_visits(row.gathers).items()
+            if visit in visits
+        )

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK, LEVELS, Level
+from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
+from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
@@ -19,44 +20,50 @@ __all__ = ["left_failed"]
 
 #: At most so many partitions are named.
 _NAMED = 20
-_LEVEL_OF = {asset: level for level in LEVELS for asset in level.assets}
 
-_FAILED_SPECS = [
-    dg.AssetCheckSpec(
-        FAILED_CHECK, asset=asset, description="The last run of no partition has failed (nightly)."
+
+def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
+    """The checks over all partitions of every asset of the table."""
+    failed_specs = {
+        row.name: dg.AssetCheckSpec(
+            FAILED_CHECK,
+            asset=row.name,
+            description="No partition's last run has failed (nightly).",
+        )
+        for row in table
+    }
+    (listing,) = table.archive_level.assets
+    delivered_spec = dg.AssetCheckSpec(
+        DELIVERED_CHECK,
+        asset=listing,
+        description="raw/ has every file of the archive's listings (nightly).",
     )
-    for asset in _LEVEL_OF
-]
-_DELIVERED_SPEC = dg.AssetCheckSpec(
-    DELIVERED_CHECK,
-    asset="archive_exposures",
-    description="raw/ holds everything that the archive's listings have (nightly).",
-)
+
+    @dg.multi_asset_check(
+        name="left_failed_checks", specs=[*failed_specs.values(), delivered_spec], can_subset=True
+    )
+    def left_failed(
+        context: dg.AssetCheckExecutionContext, hst_root: HstRoot
+    ) -> Iterator[dg.AssetCheckResult]:
+        """Look through the instance for failed partitions, and through raw/ for what is missing."""
+        wanted = context.op_execution_context.selected_asset_check_keys
+        targets = set(active_targets(hst_root.path, context.log.warning))
+        for row in table:
+            if failed_specs[row.name].key in wanted:
+                failed = _failed(context.instance, row)
+                active = [key for key in failed if targets_of([key]) <= targets]
+                yield _result(row.name, FAILED_CHECK, active)
+        if delivered_spec.key in wanted:
+            missing = _undelivered(hst_root, context)
+            yield _result(listing, DELIVERED_CHECK, missing, dg.AssetCheckSeverity.WARN)
+
+    return left_failed
 
 
-@dg.multi_asset_check(
-    name="left_failed_checks", specs=[*_FAILED_SPECS, _DELIVERED_SPEC], can_subset=True
-)
-def left_failed(
-    context: dg.AssetCheckExecutionContext, hst_root: HstRoot
-) -> Iterator[dg.AssetCheckResult]:
-    """Look through the instance for failed partitions, and through raw/ for what is missing."""
-    wanted = context.op_execution_context.selected_asset_check_keys
-    targets = set(active_targets(hst_root.path, context.log.warning))
-    for asset, level in _LEVEL_OF.items():
-        if dg.AssetCheckKey(dg.AssetKey(asset), FAILED_CHECK) in wanted:
-            failed = _failed(context.instance, asset, level)
-            active = [key for key in failed if targets_of([key]) <= targets]
-            yield _result(asset, FAILED_CHECK, active)
-    if _DELIVERED_SPEC.key in wanted:
-        missing = _undelivered(hst_root, context)
-        yield _result("archive_exposures", DELIVERED_CHECK, missing, dg.AssetCheckSeverity.WARN)
-
-
-def _failed(instance: dg.DagsterInstance, asset: str, level: Level) -> list[str]:
-    partitions = hst_visit if level.by_visit else hst_target
+def _failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
+    partitions = hst_visit if row.by_visit else hst_target
     keys = instance.get_dynamic_partitions(str(partitions.name))
-    status = instance.get_status_by_partition(dg.AssetKey(asset), keys, partitions) or {}
+    status = instance.get_status_by_partition(dg.AssetKey(row.name), keys, partitions) or {}
     return sorted(key for key, value in status.items() if value == dg.AssetPartitionStatus.FAILED)
 
 

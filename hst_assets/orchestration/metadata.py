@@ -45,7 +45,7 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
         Keys sorted for reading: what happened, previews, numbers, tables, paths.
     """
     metadata: dict[str, Any] = {
-        "executed": dg.MetadataValue.text("made now" if made.ran else "unchanged, not made again")
+        "executed": dg.MetadataValue.text("made now" if made.ran else "up to date, not remade")
     }
     facts = dict(made.facts)
     previews = facts.pop("previews", [])

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, create_model
 
 from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.runs import PROCESS_TAG
 from hst_assets.session import session_log
 from hst_assets.settings import Settings, load_settings
@@ -36,28 +37,32 @@ __all__ = [
 ]
 
 
-class Redo(dg.Config):
+class RedoOptions(dg.Config):
     """What is made again although nothing changed, as in the user guide."""
 
-    redo: bool = Field(default=False, description="Both of the next two.")
-    redo_astrometry: bool = Field(default=False, description="Align again.")
-    redo_astrodrizzle: bool = Field(default=False, description="Drizzle again.")
-    clobber: bool = Field(default=False, description="Make everything again.")
+    redo: bool = Field(default=False, description="Every kind of work below.")
+    clobber: bool = Field(default=False, description="Remake everything.")
 
-    @property
-    def tables(self) -> bool:
-        """Whether manifests and tables are made again."""
-        return self.clobber
+    def again(self, *kinds: str) -> bool:
+        """Whether what any of these kinds of work remakes is made again; tables are of none."""
+        ordered = self.redo and bool(kinds)
+        return self.clobber or ordered or any(getattr(self, f"redo_{kind}") for kind in kinds)
 
-    @property
-    def astrometry(self) -> bool:
-        """Whether alignment is done again."""
-        return self.clobber or self.redo or self.redo_astrometry
 
-    @property
-    def astrodrizzle(self) -> bool:
-        """Whether drizzling is done again."""
-        return self.clobber or self.redo or self.redo_astrodrizzle
+if TYPE_CHECKING:
+
+    class Redo(RedoOptions):
+        """The options with a field ``redo_<kind>`` for each kind of work of the table."""
+else:
+    Redo = create_model(
+        "Redo",
+        __base__=RedoOptions,
+        __module__=__name__,
+        **{
+            kind.field: (bool, Field(default=False, description=kind.help))
+            for kind in ASSETS.redo_kinds
+        },
+    )
 
 
 class Fetching(Redo):
@@ -121,28 +126,25 @@ class HstRoot(dg.ConfigurableResource):
         return WorkDir(self.path, target)
 
     @contextmanager
-    def target_session(
-        self, context: dg.AssetExecutionContext, tries: dg.RetryPolicy | None = None
+    def session(
+        self,
+        context: dg.AssetExecutionContext,
+        *,
+        by_visit: bool,
+        tries: dg.RetryPolicy | None = None,
     ) -> Iterator[Session]:
-        """Open the work directory of the run's target for one asset; see `visit_session`."""
-        with (
-            as_dagster_failure(_left_of(tries, context), context.retry_number),
-            self._opened(context.partition_key, context) as session,
-        ):
-            yield session
-
-    @contextmanager
-    def visit_session(
-        self, context: dg.AssetExecutionContext, tries: dg.RetryPolicy | None = None
-    ) -> Iterator[Session]:
-        """Open the work directory of the run's visit for one asset: settings and session log.
+        """Open the work directory of the run's partition for one asset: settings, session log.
 
         Failures of the project's vocabulary become Dagster failures that say what to do next;
-        transient ones are tried again as `tries` says, but not in a walk.
+        transient ones are tried again as `tries` says, but not where someone waits for the run.
         """
         with as_dagster_failure(_left_of(tries, context), context.retry_number):
-            key = VisitKey.parse(context.partition_key)
-            with self._opened(key.target, context, key.visit) as session:
+            if by_visit:
+                key = VisitKey.parse(context.partition_key)
+                opened = self._opened(key.target, context, key.visit)
+            else:
+                opened = self._opened(context.partition_key, context)
+            with opened as session:
                 yield session
 
     @contextmanager

@@ -1,22 +1,24 @@
-"""Walk a target through all levels in this process: what ``hst-assets materialize`` does.
+"""Run a target through all levels in this process: what ``hst-assets materialize`` does.
 
-Each level of each partition is one Dagster run, recorded like any other. A visit that fails costs
-itself: the walk goes on with the others, and says so at the end. An archive that cannot be asked
-costs the news: the walk goes on with what raw/ has.
+Each level of each partition is one Dagster run, recorded like any other. What fails stops only what
+is downstream of it: a visit costs itself, a failed stack no product that hangs on raw exposures. An
+archive that cannot be asked costs the news: the run goes on with what raw/ has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import DagsterAssetCheckFailedError, StepFailureData
-from hst_assets.orchestration.jobs import ARCHIVE_LEVEL, LEVELS, LEVELS_FROM_RAW, Level, overall
+from hst_assets.orchestration.jobs import overall
+from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.runs import PROCESS_TAG, bury_dead_runs, this_process
@@ -25,8 +27,6 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["LevelResult", "run_target"]
 
-_WITHOUT_CONFIG = {"archive_exposures", "visit_reference"}
-_FETCHING = "raw_exposures"
 _DELIVERY_CHECK = "all_delivered"
 
 
@@ -42,8 +42,12 @@ class LevelResult:
         Assets that were made now, and those that stood.
     failures : tuple of str
         Why steps failed, in the words of the failure.
+    not_made : frozenset of str
+        The assets of those steps.
     warnings : tuple of str
         Checks that did not pass: ``asset: what was found``.
+    skipped : mapping
+        Assets that were not tried, and the failed asset upstream of each.
     undelivered : tuple of str
         Those among the warnings that name files the archive has and raw/ lacks.
     kinds : frozenset of str
@@ -55,7 +59,9 @@ class LevelResult:
     made: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    not_made: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
     undelivered: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
     run_id: str = field(default="", compare=False)
@@ -75,9 +81,10 @@ def run_target(
     visits: Collection[str] = (),
     redo: Redo | None = None,
     offline: bool = False,
+    table: AssetTable = ASSETS,
     started: Callable[[Level, str], None] = lambda _level, _partition: None,
 ) -> Iterator[LevelResult]:
-    """Materialize a target's assets in the order of the levels.
+    """Materialize a target's assets, upstream levels first.
 
     Parameters
     ----------
@@ -95,6 +102,8 @@ def run_target(
         What is made again although nothing changed.
     offline : bool, optional
         Ask the archive nothing and fetch nothing, although this is an archive target.
+    table : AssetTable, optional
+        Which assets there are, as `definitions` has them.
     started : callable, optional
         Told of each level and partition before it runs.
 
@@ -110,26 +119,62 @@ def run_target(
     KeyboardInterrupt
         If the user interrupted a step; nothing is started after it.
     """
-    plan = _Plan.of(instance, workdir, visits, offline=offline)
+    plan = _Plan.of(instance, workdir, visits, table, offline=offline)
     bury_dead_runs(instance)
-    known = {asset for level in LEVELS for asset in level.assets}
+    known = {row.name for row in table}
     _refuse_unknown("asset", set(assets) - known, known)
-    for level in LEVELS:
+    failed = _Failed(table)
+    for level in table.levels:
         selected = [asset for asset in level.assets if not assets or asset in assets]
-        if level == LEVELS_FROM_RAW[0]:
+        if level == table.raw_level:
             plan.refuse_unknown_visits(instance)
         if not selected or plan.passes_over(level, named=bool(assets)):
             continue
         for partition in plan.partitions(instance, level):
-            started(level, partition)
-            outcome = _run(definitions, instance, level, selected, partition, plan.config(redo))
-            yield outcome
-            if level == ARCHIVE_LEVEL:
-                plan.offline |= bool(outcome.failures)
-            elif outcome.failures and not level.by_visit:
-                return  # what follows stands on it
-        if level == ARCHIVE_LEVEL and not plan.keys(instance, LEVELS_FROM_RAW[0]):
+            skipped = failed.upstream_of(selected, partition)
+            due = [asset for asset in selected if asset not in skipped]
+            if due:
+                started(level, partition)
+                config = plan.config(redo)
+                result = _run(definitions, instance, level, due, partition, config, table)
+                result = replace(result, skipped=skipped)
+            else:
+                result = LevelResult(level.job, partition, skipped=skipped)
+            failed.add(result)
+            yield result
+            if level == table.archive_level:
+                plan.offline |= bool(result.failures)
+        if level == table.archive_level and not plan.keys(instance, table.raw_level):
             return  # neither the archive nor raw/ has anything
+
+
+class _Failed:
+    """What has failed so far, and what is not worth trying therefore.
+
+    A visit that failed costs itself: what gathers visits takes the others.
+    """
+
+    def __init__(self, table: AssetTable) -> None:
+        self._table = table
+        self._failed: set[tuple[str, str]] = set()
+
+    def add(self, result: LevelResult) -> None:
+        """Take note of what was not made."""
+        for asset in (*result.not_made, *result.skipped):
+            self._failed.add((asset, result.partition))
+
+    def upstream_of(self, assets: Sequence[str], partition: str) -> dict[str, str]:
+        """Of the assets, those that cannot be made, each with what failed upstream of it."""
+        target = partition.partition("/")[0]
+        found: dict[str, str] = {}
+        for asset in assets:
+            row = self._table[asset]
+            needs = [(up, partition) for up in row.after]
+            needs += [(row.scatters, target)] if row.scatters else []
+            causes = [up for up, key in needs if (up, key) in self._failed or up in found]
+            if causes:
+                found[asset] = causes[0]
+        return found
 
 
 @dataclass
@@ -138,6 +183,7 @@ class _Plan:
 
     workdir: WorkDir
     visits: frozenset[str]
+    table: AssetTable
     from_archive: bool
     offline: bool
 
@@ -147,6 +193,7 @@ class _Plan:
         instance: dg.DagsterInstance,
         workdir: WorkDir,
         visits: Collection[str],
+        table: AssetTable,
         *,
         offline: bool,
     ) -> _Plan:
@@ -155,11 +202,13 @@ class _Plan:
 
         from_archive = load_settings(workdir.existing()).archive.query
         register(instance, workdir.target, visits_in(workdir))
-        return cls(workdir, frozenset(visits), from_archive, offline)
+        return cls(workdir, frozenset(visits), table, from_archive, offline)
 
     def passes_over(self, level: Level, *, named: bool) -> bool:
         """Whether a level is none of this target; one asked for by name says why itself."""
-        return level == ARCHIVE_LEVEL and (self.offline or not (self.from_archive or named))
+        return level == self.table.archive_level and (
+            self.offline or not (self.from_archive or named)
+        )
 
     def partitions(self, instance: dg.DagsterInstance, level: Level) -> list[str]:
         """The partitions of a level that are wanted, in order."""
@@ -182,7 +231,7 @@ class _Plan:
 
     def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
         """Raise if a visit that is wanted does not exist."""
-        known = {key.visit for key in self.keys(instance, LEVELS_FROM_RAW[0])}
+        known = {key.visit for key in self.keys(instance, self.table.raw_level)}
         _refuse_unknown("visit", set(self.visits) - known, known)
 
     def _held(self, level: Level, registered: set[str]) -> set[str]:
@@ -190,7 +239,7 @@ class _Plan:
         from hst_assets.exposures.raw import visits_in
 
         held = set(visits_in(self.workdir))
-        if level == LEVELS_FROM_RAW[0] and not self.offline:
+        if level == self.table.raw_level and not self.offline:
             listing = read_listing(self.workdir)
             held |= set(listing.visits()) if listing else registered
         return held
@@ -204,7 +253,7 @@ def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
     if unknown:
         raise BadConfiguration(
             f"no {what} {', '.join(sorted(unknown))}",
-            next_step=f"There are: {', '.join(sorted(known)) or 'none'}",
+            next_step=f"Known: {', '.join(sorted(known)) or 'none'}",
         )
 
 
@@ -215,6 +264,7 @@ def _run(
     assets: list[str],
     partition: str,
     config: dict[str, Any],
+    table: AssetTable,
 ) -> LevelResult:
     whole = definitions.resolve_job_def(level.job)
     wanted = {dg.AssetKey(asset) for asset in assets}
@@ -222,31 +272,32 @@ def _run(
         key for key in whole.asset_layer.asset_graph.asset_check_keys if key.asset_key in wanted
     }
     job = whole.get_subset(
-        asset_selection=wanted, asset_check_selection=checks - set(overall(level))
+        asset_selection=wanted, asset_check_selection=checks - set(overall(level, table))
     )
     result = job.execute_in_process(
         partition_key=partition,
         instance=instance,
-        run_config=_run_config(assets, config),
+        run_config=_run_config([table[asset] for asset in assets], config),
         tags={PROCESS_TAG: this_process()},
         raise_on_error=False,
     )
-    return _outcome(level, assets, partition, result)
+    return _level_result(level, assets, partition, result)
 
 
-def _run_config(assets: list[str], config: dict[str, Any]) -> dict[str, Any]:
+def _run_config(rows: Sequence[AssetRow], config: dict[str, Any]) -> dict[str, Any]:
+    """What each asset takes: one that reads raw/ all of it; the archive's and pointers nothing."""
     of_others = {key: value for key, value in config.items() if key in Redo.model_fields}
     return {
         "ops": {
-            asset: {"config": config if asset == _FETCHING else of_others}
-            for asset in assets
-            if asset not in _WITHOUT_CONFIG
+            row.name: {"config": config if row.source == "raw" else of_others}
+            for row in rows
+            if row.source != "archive" and not row.scatters
         },
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
 
 
-def _outcome(
+def _level_result(
     level: Level, assets: list[str], partition: str, result: dg.ExecuteInProcessResult
 ) -> LevelResult:
     made: list[str] = []
@@ -262,13 +313,14 @@ def _outcome(
         raise KeyboardInterrupt
     failures = dict(_failures(result))
     lost = [asset for asset in assets if asset not in {*made, *unchanged, *failures}]
-    failures |= dict.fromkeys(lost, "not made, because what it stands on failed")
+    failures |= dict.fromkeys(lost, "not made, because something upstream failed")
     return LevelResult(
         level=level.job,
         partition=partition,
         made=tuple(made),
         unchanged=tuple(unchanged),
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
+        not_made=frozenset(failures),
         warnings=tuple(warnings),
         undelivered=tuple(
             text
@@ -315,7 +367,7 @@ def _reason(failure: StepFailureData) -> str:
     if failure.error is None:
         return "failed"
     if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
-        return "made, but its blocking check did not pass (see the note)"
+        return "made, but a blocking check failed (see the note)"
     is_wrapped = failure.error.cls_name == dg.DagsterExecutionStepExecutionError.__name__
     error = failure.error.cause if is_wrapped else None
     return (error or failure.error).message.strip()

@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from hst_assets.orchestration.jobs import Level
+from hst_assets.orchestration.levels import Level
 
 __all__ = [
     "PROCESS_TAG",

@@ -1,22 +1,18 @@
 """Schedules: a nightly safety net under the sensors.
 
 First the archive is asked for every archive target, whatever the sensor on new data has seen. Then
-each level is swept: every partition that has its inputs but not its last product (its run failed,
-or was killed) is tried again, and every visit of which the archive lists more than raw/ holds
-(announced late, or not delivered). What stands is not run at all. In the end it is looked for what
-is still left failed.
+each level is swept, by its depth in the graph: every partition that has its inputs but not its
+last products (its run failed, or was killed) is tried again, and every visit of which the archive
+lists more than raw/ holds (announced late, or not delivered). What is there is not run at all. In
+the end it is looked for what is still left failed.
 """
 
 from collections.abc import Callable, Iterator
 
 import dagster as dg
 
-from hst_assets.orchestration.jobs import (
-    ARCHIVE_LEVEL,
-    LEFT_FAILED_JOB,
-    LEVELS_FROM_RAW,
-    Level,
-)
+from hst_assets.orchestration.jobs import LEFT_FAILED_JOB
+from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.runs import partitions_in_flight
@@ -24,65 +20,78 @@ from hst_assets.orchestration.targets import active_targets, archive_targets, co
 
 __all__ = ["nightly_schedules"]
 
-_HOUR_OF_ARCHIVE_UTC = 0
-_FIRST_HOUR_UTC = 1
-_HOUR_OF_CHECKS_UTC = 7
+#: Minutes after midnight (UTC) of the question to the archive and of the first sweep; from one
+#: depth of the graph to the next; and from the last sweep to the checks.
+_ARCHIVE_AT = 0
+_FIRST_SWEEP_AT = 60
+_BETWEEN_DEPTHS = 30
+_BEFORE_CHECKS = 120
 
 _Requests = Iterator[dg.RunRequest | dg.SkipReason]
 
 
-def nightly_schedules() -> list[dg.ScheduleDefinition]:
-    """One schedule a level, an hour apart, in the order of the levels; then that of the checks."""
-    sweeps = [_sweep(level, _FIRST_HOUR_UTC + n) for n, level in enumerate(LEVELS_FROM_RAW)]
-    return [_archive(), *sweeps, _checks()]
+def nightly_schedules(table: AssetTable) -> list[dg.ScheduleDefinition]:
+    """One schedule a level, upstream ones first; then that of the checks."""
+    levels = table.levels_from_raw
+    first = min(level.depth for level in levels)
+    moments = [_FIRST_SWEEP_AT + _BETWEEN_DEPTHS * (level.depth - first) for level in levels]
+    sweeps = [_sweep(level, moment, table) for level, moment in zip(levels, moments, strict=True)]
+    return [_archive(table.archive_level), *sweeps, _checks(max(moments) + _BEFORE_CHECKS)]
 
 
-def _archive() -> dg.ScheduleDefinition:
+def _cron(minutes: int) -> str:
+    """Every day, so many minutes after midnight."""
+    return f"{minutes % 60} {minutes // 60} * * *"
+
+
+def _archive(level: Level) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name=f"nightly_{ARCHIVE_LEVEL.job}",
-        job_name=ARCHIVE_LEVEL.job,
-        cron_schedule=f"0 {_HOUR_OF_ARCHIVE_UTC} * * *",
+        name=f"nightly_{level.job}",
+        job_name=level.job,
+        cron_schedule=_cron(_ARCHIVE_AT),
         execution_timezone="UTC",
-        description="Asks the archive for every archive target, however old its exposures are.",
+        description="Queries the archive for every archive target.",
     )
     def ask(context: dg.ScheduleEvaluationContext, hst_root: HstRoot) -> _Requests:
         targets = list(archive_targets(hst_root.path, context.log.warning))
-        yield from _requests(context, targets, "no target is looked for in the archive")
+        yield from _requests(context, targets, "no archive targets")
 
     return ask
 
 
-def _sweep(level: Level, hour: int) -> dg.ScheduleDefinition:
+def _sweep(level: Level, minutes: int, table: AssetTable) -> dg.ScheduleDefinition:
+    fetches = level == table.raw_level
+
     @dg.schedule(
         name=f"nightly_{level.job}",
         job_name=level.job,
-        cron_schedule=f"0 {hour} * * *",
+        cron_schedule=_cron(minutes),
         execution_timezone="UTC",
-        description=f"Tries again every partition of {level.job} that has no product"
-        + (", or lacks files of the archive." if level == LEVELS_FROM_RAW[0] else "."),
+        description=f"Retries every partition of {level.job} that has no product"
+        + (", or lacks files of the archive." if fetches else "."),
     )
     def sweep(
         context: dg.ScheduleEvaluationContext,
         hst_root: HstRoot,
         mast: dg.ResourceParam[MastAccess],
     ) -> _Requests:
-        wanting = set(_without_product(hst_root, level, context.log.warning))
-        if level == LEVELS_FROM_RAW[0]:
+        wanting = set(_without_product(hst_root, level, table, context.log.warning))
+        if fetches:
             wanting |= set(_undelivered(hst_root, mast, context.log.warning))
         # What waits in the queue already, as behind an archive that was out, is not queued twice.
         wanting -= partitions_in_flight(context.instance, level)
-        yield from _requests(context, sorted(wanting), "nothing is wanting, or it is under way")
+        yield from _requests(context, sorted(wanting), "nothing is missing, or it is being made")
 
     return sweep
 
 
-def _checks() -> dg.ScheduleDefinition:
+def _checks(minutes: int) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name=f"nightly_{LEFT_FAILED_JOB}",
         job_name=LEFT_FAILED_JOB,
-        cron_schedule=f"0 {_HOUR_OF_CHECKS_UTC} * * *",
+        cron_schedule=_cron(minutes),
         execution_timezone="UTC",
-        description="Names what the night has left failed or undelivered.",
+        description="Lists what is still failed or not fetched after the night.",
     )
 
 
@@ -98,15 +107,17 @@ def _requests(context: dg.ScheduleEvaluationContext, keys: list[str], idle: str)
         yield dg.RunRequest(run_key=f"{key}@{moment}", partition_key=key)
 
 
-def _without_product(hst_root: HstRoot, level: Level, warn: Callable[[str], None]) -> list[str]:
-    from hst_assets.orchestration.input_versions import input_versions, last_product
+def _without_product(
+    hst_root: HstRoot, level: Level, table: AssetTable, warn: Callable[[str], None]
+) -> list[str]:
+    from hst_assets.orchestration.input_versions import input_versions, lacks_product
 
     found = []
     for target in active_targets(hst_root.path, warn):
         workdir = hst_root.workdir(target)
         with costing_itself(target, warn):
-            keys = input_versions(workdir, level)
-            found += [key for key in keys if not last_product(workdir, level, key).is_file()]
+            keys = input_versions(workdir, level, table)
+            found += [key for key in keys if lacks_product(workdir, level, key, table)]
     return found
 
 

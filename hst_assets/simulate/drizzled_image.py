@@ -105,6 +105,7 @@ def read_drizzled(path: Path) -> DrizzledImage:
         if not per_second:
             rate /= float(hdus[0].header["EXPTIME"])
         wcs = WCS(science.header)
+    # Not by `hst_assets.sky_geometry`, on which what is judged here stands.
     scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
     return DrizzledImage(path, rate, weight, wcs, scale, units.startswith("ELECTRON"))
 

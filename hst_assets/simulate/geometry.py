@@ -3,6 +3,8 @@
 Pixels are 0-based unless a name says otherwise. The position angle of the V3 axis is taken at
 the aim point, not at the telescope's axis: the two differ by minutes of arc, and only PA_V3
 in the header would tell.
+
+Nothing is shared with `hst_assets.sky_geometry`: what is simulated here judges what stands on that.
 """
 
 from __future__ import annotations

@@ -299,7 +299,7 @@ def _centroid_error_pix(plan: ListPlan, snr: Floats, rng: np.random.Generator) -
 def _detections(
     plan: ListPlan, rng: np.random.Generator, places: Floats, snr: Floats, spurious_snr: Floats
 ) -> Table:
-    """Rows as of `hst_assets.astrometry.sources.exposure_sources`; the last are spurious."""
+    """Rows as of `hst_assets.detection.sources.exposure_sources`; the last are spurious."""
     snr = np.concatenate([snr, spurious_snr])
     xy = places[:, :2] + rng.normal(0, 1, (len(snr), 2)) * _centroid_error_pix(plan, snr, rng)
     table = Table(

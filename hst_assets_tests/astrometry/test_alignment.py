@@ -12,7 +12,7 @@ from hst_assets.astrometry import alignment
 from hst_assets.astrometry.alignment import make_aligned_visit, make_target_alignment
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS, read_alignment
-from hst_assets.astrometry.methods import isolated_alignment
+from hst_assets.astrometry.methods import registry
 from hst_assets.astrometry.reference import stars as reference_stars
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
@@ -180,7 +180,7 @@ def test_a_failure_of_the_tool_is_not_recorded_and_tried_again(campaign, copied,
     copied.record(copied.aligned(good)).unlink()
     failure = ToolFailed("align: stopped after 9 s; its last lines:\n  Traceback", where="a.log")
     with monkeypatch.context() as patch:
-        patch.setattr(isolated_alignment, "run_many_isolated", failing_for(bad, failure))
+        patch.setattr(registry, "run_many_isolated", failing_for(bad, failure))
         with pytest.raises(
             ToolFailed, match=r"1 exposures: the alignment tool failed .*stopped after 9 s\)"
         ):
@@ -200,7 +200,7 @@ def test_an_exposure_with_too_few_stars_is_recorded_as_it_is(campaign, copied, m
     bad = str(read_alignment(copied.visit_alignment(visit))["file"][0])
     copied.record(copied.aligned(bad)).unlink()
     monkeypatch.setattr(
-        isolated_alignment, "run_many_isolated", failing_for(bad, UnusableInput("too few stars"))
+        registry, "run_many_isolated", failing_for(bad, UnusableInput("too few stars"))
     )
     assert make_aligned_visit(copied, visit, campaign.settings).facts["n_fail"] == 1
     assert not make_aligned_visit(copied, visit, campaign.settings).ran
@@ -211,9 +211,7 @@ def test_a_failure_of_the_tool_makes_no_reference(campaign, copied, monkeypatch)
     product = read_reference(copied).image
     note = json.loads(copied.reference_choice.read_text())
     other = next(name for name in note["choice"]["exposures"] if name != note["anchor"])
-    monkeypatch.setattr(
-        isolated_alignment, "run_many_isolated", failing_for(other, ToolFailed("it hung"))
-    )
+    monkeypatch.setattr(registry, "run_many_isolated", failing_for(other, ToolFailed("it hung")))
     with pytest.raises(ToolFailed, match="it hung"):
         make_reference(copied, campaign.settings, redo=True)
     assert read_record(product) is None

@@ -84,7 +84,7 @@ def matrix(request, lone, tmp_path_factory):
         raw = spoilt(name, lone.raw, folder / f"{rootname}_flc.fits")
         targets.append(ExposureToAlign(raw, rootname, "wfc3_uvis"))
     (folder / "scratch").mkdir()
-    outcomes = METHODS[request.param].load()(
+    outcomes = METHODS[request.param].align(
         targets,
         folder / "stars.ecsv",
         settings=Settings(
@@ -141,7 +141,7 @@ def test_wfpc2_without_its_quality_file_is_refused(tmp_path):
     raw.with_name(raw.name.replace("_c0m", "_c1m")).unlink()
     true = truth.positions(raw.name[:9])
     true["ra", "dec"].write(tmp_path / "true.ecsv", format="ascii.ecsv")
-    (outcome,) = METHODS["tweakreg"].load()(
+    (outcome,) = METHODS["tweakreg"].align(
         [ExposureToAlign(raw, raw.name[:9], "wfpc2")],
         tmp_path / "true.ecsv",
         settings=Settings(),

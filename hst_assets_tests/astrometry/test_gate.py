@@ -125,6 +125,12 @@ def test_chance_probability_is_poissons(n_found, expected):
     assert chance_probability(n_found, expected) == pytest.approx(max(direct, 0), abs=1e-9)
 
 
+def test_an_excess_over_hundreds_expected_is_not_chance():
+    # exp(-800) is no number of a computer's. The excess is 3.5 standard deviations: 2e-4 by the
+    # normal distribution, and the tail of Poisson's is a third longer.
+    assert chance_probability(900, 800.0) == pytest.approx(2.75e-4, rel=0.02)
+
+
 # ------------------------------------------------------------- whole ladders on star lists
 
 

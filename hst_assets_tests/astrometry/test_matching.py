@@ -1,44 +1,11 @@
-import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hst_assets.astrometry import matching
+from hst_assets.failures import UnusableInput
 from hst_assets_tests.astrometry.conftest import rotation_matrix
-
-
-def test_the_tangent_plane_is_astropys_gnomonic_projection():
-    centre = SkyCoord(150.1, 62.2, unit="deg")
-    there = centre.spherical_offsets_by(
-        np.array([3.0, -40.0]) * 1e-4 * centre.ra.unit,
-        np.array([20.0, 7.0]) * 1e-4 * centre.ra.unit,
-    )
-    plane = matching.TangentPlane(150.1, 62.2, 0.05)
-    x, y = plane.project(np.column_stack([there.ra.deg, there.dec.deg])).T
-    # x grows to the west. Offsets of 0.004 deg: gnomonic and true angles agree to 1e-8.
-    assert x * -0.05 / 3600 == pytest.approx([3e-4, -40e-4], rel=1e-5)
-    assert y * 0.05 / 3600 == pytest.approx([20e-4, 7e-4], rel=1e-5)
-
-
-@pytest.mark.parametrize(("ra", "dec"), [(0.0, 10.0), (359.995, -60.0), (120.0, 89.99)])
-def test_the_plane_of_a_field_across_zero_hours_or_a_pole_touches_it_in_its_middle(ra, dec):
-    middle = SkyCoord(ra, dec, unit="deg")
-    corners = middle.directional_offset_by([45, 135, 225, 315] * u.deg, 80 * u.arcsec)
-    sky = np.column_stack([corners.ra.deg, corners.dec.deg])
-    plane = matching.TangentPlane.about(sky, 0.05)
-    assert SkyCoord(plane.ra_deg, plane.dec_deg, unit="deg").separation(middle).arcsec < 1e-3
-    # Corners at 80 arcsec: on the plane they are all so far from the origin.
-    assert np.hypot(*plane.project(sky).T) * 0.05 == pytest.approx([80.0] * 4, rel=1e-6)
-
-
-@pytest.mark.parametrize("origin", [(0.0, 0.0), (-312.0, 57.0)])
-def test_pixels_of_the_planes_wcs_are_its_points_about_the_origin(origin):
-    plane = matching.TangentPlane(359.99, -30.0, scale_arcsec=0.04)
-    points = np.random.default_rng(4).uniform(-2000, 2000, (20, 2))
-    sky = plane.wcs(origin).all_pix2world(points - origin, 0)
-    np.testing.assert_allclose(plane.project(sky), points, atol=1e-6)
 
 
 def test_nearest_pairs_are_mutual_and_within_the_radius():
@@ -150,3 +117,38 @@ def test_chance_pairs_are_those_of_the_density():
     assert matching.chance_pairs(image, reference, radius=2.0, search=20) == pytest.approx(
         expected, rel=0.25
     )
+
+
+# ----------------------------------------------------------------------- the fit by tweakwcs
+
+GEOMETRIES = ["shift", "rshift", "rscale", "general"]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_map_is_found_and_outliers_are_left_out(geometry):
+    rng = np.random.default_rng(5)
+    image = rng.uniform(0, 1000, (50, 2))
+    angle, scale = {"shift": (0, 1), "rshift": (1e-3, 1)}.get(geometry, (1e-3, 1.0002))
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    true = np.array([[cos, -sin], [sin, cos]])
+    reference = image @ true.T + [3.0, -2.0] + rng.normal(0, 0.01, image.shape)
+    reference[7] += 5.0
+    matrix, shift, used = matching.fit_linear(image, reference, geometry, name="a")
+    assert not used[7]
+    assert used.sum() >= 45
+    # The error of a star over the root of their number, with a margin.
+    assert image @ matrix.T + shift == pytest.approx(image @ true.T + [3.0, -2.0], abs=0.01)
+
+
+@pytest.mark.parametrize("geometry", ["rscale", "general"])
+def test_stars_at_one_place_are_refused_by_name(geometry):
+    one_place = np.full((12, 2), 100.0)
+    with pytest.raises(UnusableInput, match="there is no fit") as error:
+        matching.fit_linear(one_place, one_place + 1, geometry, name="isim01a0q")
+    assert error.value.where == "isim01a0q"
+
+
+def test_stars_on_a_line_have_no_general_fit():
+    line = np.column_stack([np.arange(12.0), 2 * np.arange(12.0)])
+    with pytest.raises(UnusableInput, match="there is no fit"):
+        matching.fit_linear(line, line, "general", name="isim01a0q")

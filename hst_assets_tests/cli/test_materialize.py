@@ -35,7 +35,7 @@ def test_an_unknown_asset_is_refused(cli, small_campaign):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     result = cli("materialize", "sn1", "--select", "drizzle")
     assert result.code == 2
-    assert "no asset drizzle. There are: aligned_exposures" in result.err
+    assert "no asset drizzle. Known: aligned_exposures" in result.err
 
 
 def test_a_failure_ends_with_its_reason_and_exit_code_one(cli, root, small_campaign):
@@ -206,7 +206,7 @@ def test_what_was_cleaned_is_made_again_when_it_is_needed(cli, root, small_campa
     cleaned = cli("clean", "sn1", "--working-copies")
     assert cleaned.code == 0, cleaned.err
     assert "removed 2 aligned working copies" in cleaned.out
-    assert "removed 1 drizzles of visits" in cleaned.out
+    assert "removed 1 drizzled images of visits" in cleaned.out
     assert not list(workdir.workspace.glob("*_flc.fits"))
     assert stack.is_file()
 

@@ -12,9 +12,10 @@ import pytest
 
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.failures import UnusableInput
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.input_versions import raw_visits
-from hst_assets.orchestration.io_managers import product_path
+from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.provenance import Recipe, Result, make, read_record, sha256_of_file
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir, write_atomically
@@ -33,6 +34,7 @@ class Campaign:
     ran: list[tuple[str, str]] = field(default_factory=list)
     broken: set[tuple[str, str]] = field(default_factory=set)
     facts: dict[str, object] = field(default_factory=lambda: dict(FACTS))
+    table: AssetTable = ASSETS
 
     def workdir(self, target: str) -> WorkDir:
         return WorkDir(self.root, target)
@@ -63,7 +65,7 @@ class Campaign:
         """One instant step."""
         if (asset, partition) in self.broken:
             raise UnusableInput("broken on purpose", where=partition)
-        product = product_path(workdir.root, asset, partition)
+        product = self.table.product_path(workdir.root, asset, partition)
 
         def run():
             self.ran.append((asset, partition))
@@ -75,13 +77,42 @@ class Campaign:
         return make(recipe, product, workdir, run, redo=redo)
 
     def digest(self, workdir, asset, partition) -> str:
-        record = read_record(product_path(workdir.root, asset, partition))
+        record = read_record(self.table.product_path(workdir.root, asset, partition))
         assert record, f"{asset} {partition} was not made before it was needed"
         return record.digest
 
 
-def _science(campaign):
-    """The functions that take the places of the science entry points."""
+#: The settings that a stand-in follows, of the assets of which a test changes one.
+SETTINGS_OF = {
+    "exposure_table": lambda settings: settings.selection.as_recipe(),
+    "epoch_differences": lambda settings: settings.difference.as_recipe(),
+}
+
+
+def stand_in(campaign, row, table=ASSETS):
+    """The function that takes the place of the science of a row: it follows its inputs' digests."""
+
+    def make_it(workdir, *arguments, redo=False):
+        *subject, settings = arguments
+        inputs = {}
+        if row.gathers:
+            (visits,) = subject
+            key = workdir.target
+            inputs |= {v: campaign.digest(workdir, row.gathers, f"{key}/{v}") for v in visits}
+        else:
+            key = "/".join([workdir.target, *subject])
+        for upstream in map(table.__getitem__, row.after):
+            scattered = upstream.scatters
+            name, of = (scattered, workdir.target) if scattered else (upstream.name, key)
+            inputs[name] = campaign.digest(workdir, name, of)
+        used = SETTINGS_OF.get(row.name, lambda _: {})(settings)
+        return campaign.step(workdir, row.name, key, inputs, redo, used)
+
+    return make_it
+
+
+def _written_by_hand(campaign):
+    """The functions that bodies written by hand call."""
 
     def raw(workdir, visit, *, redo=False):
         return campaign.step(
@@ -91,30 +122,6 @@ def _science(campaign):
             {"raw": raw_visits(workdir)[visit]},
             redo,
         )
-
-    def after(asset, before):
-        def step(workdir, visit, settings, *, redo=False):
-            key = f"{workdir.target}/{visit}"
-            inputs = {name: campaign.digest(workdir, name, key) for name in before}
-            used = settings.selection.as_recipe() if asset == "exposure_table" else {}
-            return campaign.step(workdir, asset, key, inputs, redo, used)
-
-        return step
-
-    def aligned(workdir, visit, settings, *, redo=False):
-        key = f"{workdir.target}/{visit}"
-        inputs = {
-            "table": campaign.digest(workdir, "exposure_table", key),
-            "reference": campaign.digest(workdir, "reference_image", workdir.target),
-        }
-        return campaign.step(workdir, "aligned_exposures", key, inputs, redo)
-
-    def gathered(asset, of):
-        def step(workdir, visits, settings, *, redo=False):
-            inputs = {v: campaign.digest(workdir, of, f"{workdir.target}/{v}") for v in visits}
-            return campaign.step(workdir, asset, workdir.target, inputs, redo)
-
-        return step
 
     def reference(workdir, settings, *, redo=False, choose_afresh=False):
         # Sticky, as the real one: it does not follow the table once it stands.
@@ -128,34 +135,9 @@ def _science(campaign):
             redo or choose_afresh,
         )
 
-    def stacks(workdir, settings, *, redo=False):
-        inputs = {
-            name: campaign.digest(workdir, name, workdir.target)
-            for name in ("target_exposures", "target_alignment")
-        }
-        return campaign.step(workdir, "drizzled_stacks", workdir.target, inputs, redo)
-
-    def differences(workdir, settings, *, redo=False):
-        inputs = {"stacks": campaign.digest(workdir, "drizzled_stacks", workdir.target)}
-        used = settings.difference.as_recipe()
-        return campaign.step(workdir, "epoch_differences", workdir.target, inputs, redo, used)
-
     return {
         "hst_assets.exposures.table.make_raw_manifest": raw,
-        "hst_assets.exposures.table.make_visit_table": after("exposure_table", ["raw_exposures"]),
-        "hst_assets.exposures.table.make_target_table": gathered(
-            "target_exposures", "exposure_table"
-        ),
         "hst_assets.astrometry.reference.image.make_reference": reference,
-        "hst_assets.astrometry.alignment.make_aligned_visit": aligned,
-        "hst_assets.astrometry.alignment.make_target_alignment": gathered(
-            "target_alignment", "aligned_exposures"
-        ),
-        "hst_assets.imaging.drizzling.make_visit_drizzles": after(
-            "epoch_drizzles", ["aligned_exposures"]
-        ),
-        "hst_assets.imaging.drizzling.make_stacks": stacks,
-        "hst_assets.imaging.differences.batch.make_differences": differences,
     }
 
 
@@ -163,8 +145,9 @@ def _science(campaign):
 def campaign(tmp_path, monkeypatch):
     """An empty root whose science steps are instant."""
     campaign = Campaign(tmp_path / "root")
-    for name, function in _science(campaign).items():
+    for name, function in _written_by_hand(campaign).items():
         monkeypatch.setattr(name, function)
+    monkeypatch.setattr(AssetRow, "maker", lambda row: stand_in(campaign, row, campaign.table))
     return campaign
 
 
@@ -176,7 +159,7 @@ def instance():
 
 @pytest.fixture
 def defs(campaign):
-    return build_defs(root=str(campaign.root))
+    return build_defs(root=str(campaign.root), table=campaign.table)
 
 
 @pytest.fixture

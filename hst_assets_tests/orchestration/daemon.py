@@ -32,6 +32,7 @@ class Daemon:
         self.defs, self.instance = defs, instance
         self.resources = {"hst_root": HstRoot(root=str(root)), "mast": MastAccess()}
         self.asked = []
+        self._run_keys = {}
         self._cursors = {}
 
     def tick(self, job):
@@ -52,8 +53,10 @@ class Daemon:
             )
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        known = {key for key, _ in self.asked}
+        # Dagster knows a run key again where it came from the same sensor.
+        known = self._run_keys.setdefault(name, set())
         new = [(r.run_key, r.partition_key) for r in result.run_requests if r.run_key not in known]
+        known |= {key for key, _ in new}
         self.asked += new
         return [partition for _, partition in new]
 

@@ -7,7 +7,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from hst_assets.archive.holdings import Listing
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.archive_report import reported_listing
-from hst_assets.orchestration.checks import CHECKS
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.fetch_visit import now_and_then
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Fetching, as_dagster_failure
@@ -16,7 +16,7 @@ from hst_assets.settings import write_settings
 from hst_assets_tests.stand_ins.holdings import now_mjd
 
 TOKEN = "abcdefgh12345678"
-ASSETS = "hst_assets.orchestration.assets"
+RETRIES = "hst_assets.orchestration.assets.raw.TRY_AGAIN"
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_difference_between_the_catalogues_is_a_remark(archive, defs, instance
 
 
 def test_many_differences_between_the_catalogues_are_told_briefly(target):
-    (check,) = (each for each in CHECKS["archive_exposures"] if each.name == "cross_check")
+    (check,) = (each for each in ASSETS["archive_exposures"].checks if each.name == "cross_check")
     differences = tuple(f"jaaa{n:02d}aaq is missing" for n in range(500))
     listing = Listing("?", 60000.0, (), discrepancies=differences, cross_checked=True)
     finding = check.judge(reported_listing(listing, 0), target)
@@ -267,7 +267,7 @@ def retries(instance):
 
 
 def test_a_run_tries_again_after_a_passing_failure(archive, daemon, instance, target, monkeypatch):
-    monkeypatch.setattr(f"{ASSETS}.exposures.TRY_AGAIN", dg.RetryPolicy(max_retries=3, delay=0))
+    monkeypatch.setattr(RETRIES, dg.RetryPolicy(max_retries=3, delay=0))
     archive.mast.files.faults["jaaa01aaq_flc.fits"] = ["503", "503"]
     register(instance, "sn1", ["jaaa01"])
     assert daemon.run("visit_exposures", "sn1/jaaa01").success

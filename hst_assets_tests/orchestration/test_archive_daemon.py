@@ -24,8 +24,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from hst_assets.orchestration.archive_sensor import ARCHIVE_SENSOR
-from hst_assets.orchestration.io_managers import product_path
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.provenance import read_record
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
@@ -38,7 +37,7 @@ VISITS = ("isim01", "isim02", "isim03")
 PLAN = small_plan("wfc3_ir", visit=VISITS[0])
 #: Four levels, each behind a sensor of half a minute, on a machine that does other things too.
 DEADLINE_S = 600
-SENSORS = [ARCHIVE_SENSOR, *(f"{level.job}_sensor" for level in LEVELS_FROM_RAW)]
+SENSORS = [ARCHIVE_SENSOR, *(f"{level.job}_sensor" for level in ASSETS.levels_from_raw)]
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -229,7 +228,7 @@ def test_released_exposures_become_drizzled_epochs_with_no_hand(
     _wait(deployment.is_settled, 180, "the sensors' last look")
     _say("every sensor looked again, and nothing was to be done", begun)
     target_runs = Counter(
-        {(level.job, TARGET): 1 for level in LEVELS_FROM_RAW if not level.by_visit}
+        {(level.job, TARGET): 1 for level in ASSETS.levels_from_raw if not level.by_visit}
     )
     assert deployment.runs_of_partitions() == _once_each(VISITS) + target_runs
     _assert_science(workdir, VISITS, truth)
@@ -263,14 +262,14 @@ def _partitions(level, visits):
 def _once_each(visits):
     return Counter(
         (level.job, partition)
-        for level in LEVELS_FROM_RAW
+        for level in ASSETS.levels_from_raw
         for partition in _partitions(level, visits)
     )
 
 
 def _stands(workdir, deployment, visits):
     """Whether the last level was made of all visits, and no run is left."""
-    record = read_record(product_path(workdir.root, "drizzled_stacks", TARGET))
+    record = read_record(ASSETS.product_path(workdir.root, "drizzled_stacks", TARGET))
     if record is None or not all(run["endTime"] for run in deployment.runs()):
         return False
     assert {run["status"] for run in deployment.runs()} == {"SUCCESS"}

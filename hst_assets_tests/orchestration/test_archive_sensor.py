@@ -8,7 +8,7 @@ from dagster import AssetKey
 
 from hst_assets.orchestration import archive_sensor
 from hst_assets.orchestration.archive_cursor import LOOK_BACK_DAYS
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partitions import TARGET, VISIT, register
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
@@ -368,10 +368,10 @@ def test_sensors_alone_carry_new_exposures_to_differences(archive, daemon, campa
     archive.add_visit("sn1", "jaaa02")
     for key in daemon.tick_archive():
         assert daemon.run("visit_exposures", key).success
-    for level in LEVELS_FROM_RAW:
+    for level in ASSETS.levels_from_raw:
         for key in daemon.tick(level.job):
             assert daemon.run(level.job, key).success
     assert workdir.difference_products.is_file()
     assert campaign.ran.count(("raw_exposures", "sn1/jaaa01")) == 1
     assert daemon.tick_archive() == []
-    assert [daemon.tick(level.job) for level in LEVELS_FROM_RAW] == [[]] * 4
+    assert [daemon.tick(level.job) for level in ASSETS.levels_from_raw] == [[]] * 4

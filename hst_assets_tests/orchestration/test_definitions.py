@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, executor_from_environment
 from hst_assets.orchestration.fetch_visit import TRY_AGAIN
-from hst_assets.orchestration.jobs import LEVELS, LEVELS_FROM_RAW
 
 PROJECT = Path(__file__).parents[2]
 HEAVY = ("drizzlepac", "astroquery", "photutils", "jhat", "matplotlib", "astropy", "stwcs")
@@ -56,16 +56,16 @@ def test_loading_the_definitions_raises_no_warning():
 
 def test_every_asset_belongs_to_one_level_and_every_level_is_a_job():
     defs = build_defs()
-    in_levels = [asset for level in LEVELS for asset in level.assets]
+    in_levels = [asset for level in ASSETS.levels for asset in level.assets]
     defined = {key.path[-1] for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert sorted(in_levels) == sorted(defined)
-    for level in LEVELS:
+    for level in ASSETS.levels:
         assert defs.resolve_job_def(level.job).name == level.job
 
 
 def test_assets_of_a_level_share_its_partitions():
     graph = build_defs().resolve_asset_graph()
-    for level in LEVELS:
+    for level in ASSETS.levels:
         for asset in level.assets:
             definition = graph.get(dg.AssetKey(asset)).partitions_def
             assert definition.name == ("hst_visit" if level.by_visit else "hst_target")
@@ -94,7 +94,7 @@ def test_the_graph_runs_from_raw_exposures_to_differences():
                 todo.append(graph.get(parent))
     names = {key.path[-1] for key in ancestors}
     # What the archive lists reaches raw/ as files, whose digests are the data versions.
-    assert names == {a for level in LEVELS for a in level.assets} - {
+    assert names == {a for level in ASSETS.levels for a in level.assets} - {
         "archive_exposures",
         "epoch_differences",
         "epoch_drizzles",
@@ -105,23 +105,30 @@ def test_each_level_has_a_sensor_and_a_nightly_sweep():
     repository = build_defs().get_repository_def()
     sensed = {sensor.name: sensor.job_name for sensor in repository.sensor_defs}
     assert sensed.pop("new_mast_data_sensor") == "visit_exposures"
-    assert set(sensed.values()) == {level.job for level in LEVELS_FROM_RAW}
+    assert set(sensed.values()) == {level.job for level in ASSETS.levels_from_raw}
     swept = {schedule.name: schedule.job_name for schedule in repository.schedule_defs}
-    assert swept == {f"nightly_{job}": job for job in (*(x.job for x in LEVELS), "left_failed")}
+    assert swept == {
+        f"nightly_{job}": job for job in (*(x.job for x in ASSETS.levels), "left_failed")
+    }
 
 
-def test_the_night_goes_through_the_levels_in_order():
+def test_the_night_sweeps_upstream_levels_first():
     repository = build_defs().get_repository_def()
-    hours = [
-        int(repository.get_schedule_def(f"nightly_{job}").cron_schedule.split()[1])
-        for job in (*(level.job for level in LEVELS), "left_failed")
-    ]
-    assert hours == sorted(set(hours))
+
+    def minutes(job):
+        minute, hour, *rest = repository.get_schedule_def(f"nightly_{job}").cron_schedule.split()
+        assert rest == ["*", "*", "*"]
+        return 60 * int(hour) + int(minute)
+
+    for level in ASSETS.levels_from_raw:
+        upstream = [ASSETS.archive_level.job, *level.after]
+        assert all(minutes(job) < minutes(level.job) for job in upstream)
+        assert minutes(level.job) < minutes("left_failed")
 
 
 def test_a_run_of_one_partition_does_not_judge_all_partitions():
     defs = build_defs()
-    for level in LEVELS:
+    for level in ASSETS.levels:
         assert {node.name for node in defs.resolve_job_def(level.job).graph.nodes} == set(
             level.assets
         )

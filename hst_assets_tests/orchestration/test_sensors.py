@@ -1,7 +1,7 @@
 import pytest
 from dagster import AssetKey, DagsterRunStatus
 
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partitions import TARGET, VISIT
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
@@ -94,14 +94,14 @@ def test_a_run_of_assets_that_a_user_chose_counts_for_their_level(campaign, defs
 def test_sensors_alone_carry_a_target_to_its_differences(campaign, defs, instance, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     campaign.add_exposure("sn1", "iaaa02")
-    for level in LEVELS_FROM_RAW:
+    for level in ASSETS.levels_from_raw:
         for key in daemon.tick(level.job):
             result = defs.resolve_job_def(level.job).execute_in_process(
                 partition_key=key, instance=instance
             )
             assert result.success
     assert campaign.workdir("sn1").difference_products.is_file()
-    assert [daemon.tick(level.job) for level in LEVELS_FROM_RAW] == [[], [], [], []]
+    assert [daemon.tick(level.job) for level in ASSETS.levels_from_raw] == [[], [], [], []]
 
 
 def test_stacks_wait_until_the_table_of_the_target_has_a_late_visit(
@@ -113,7 +113,7 @@ def test_stacks_wait_until_the_table_of_the_target_has_a_late_visit(
             assert run.execute_in_process(partition_key=key, instance=instance).success
 
     campaign.add_exposure("sn1", "iaaa01")
-    for level in LEVELS_FROM_RAW:
+    for level in ASSETS.levels_from_raw:
         run(level.job)
     campaign.add_exposure("sn1", "iaaa02")
     run("visit_exposures")

@@ -7,7 +7,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from hst_assets.orchestration.jobs import LEVELS_FROM_RAW
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partitions import TARGET, VISIT, register
 from hst_assets.orchestration.run_target import run_target
 
@@ -25,7 +25,7 @@ def _not_fresh(defs, instance):
         instance=instance, asset_graph=graph, loading_context=LoadingContextForTest(instance)
     )
     found = set()
-    for level in LEVELS_FROM_RAW:
+    for level in ASSETS.levels_from_raw:
         keys = instance.get_dynamic_partitions(VISIT if level.by_visit else TARGET)
         for asset in level.assets:
             for key in keys:
@@ -41,7 +41,7 @@ def _materialize_stale_until_fresh(defs, instance):
     """
     counts = Counter()
     for _ in range(3):
-        for level in LEVELS_FROM_RAW:
+        for level in ASSETS.levels_from_raw:
             stale = _not_fresh(defs, instance)
             for asset in level.assets:
                 for key in sorted(key for name, key in stale if name == asset):
@@ -101,10 +101,10 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
 
 
 def test_a_new_reference_makes_its_own_targets_visits_stale(complete, defs, instance, monkeypatch):
-    from hst_assets.orchestration.io_managers import product_path
+    from hst_assets.orchestration.asset_table import ASSETS
 
     def moved(workdir, settings, *, redo=False, choose_afresh=False):
-        product_path(workdir.root, "reference_image", workdir.target).unlink()
+        ASSETS.product_path(workdir.root, "reference_image", workdir.target).unlink()
         return complete.step(
             workdir, "reference_image", workdir.target, {"moved": "yes"}, redo=redo
         )

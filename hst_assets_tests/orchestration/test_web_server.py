@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from hst_assets.orchestration.checks import CHECKS
-from hst_assets.orchestration.jobs import LEVELS, overall
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.run_target import run_target
 
 PROJECT = Path(__file__).parents[2]
@@ -104,20 +104,20 @@ def test_the_server_shows_everything_that_is_defined(ask):
         " assetChecksOrError { ... on AssetChecks { checks { name blocking } } } } }"
     )["assetNodes"]
     shown = {node["assetKey"]["path"][-1]: node for node in nodes}
-    assert set(shown) == {asset for level in LEVELS for asset in level.assets}
-    overall_checks = {key.name for level in LEVELS for key in overall(level)}
-    for asset, checks in CHECKS.items():
-        listed = shown[asset]["assetChecksOrError"].get("checks", [])
+    assert set(shown) == {asset for level in ASSETS.levels for asset in level.assets}
+    overall_checks = {key.name for level in ASSETS.levels for key in overall(level, ASSETS)}
+    for row in ASSETS:
+        listed = shown[row.name]["assetChecksOrError"].get("checks", [])
         own = {c["name"]: c["blocking"] for c in listed if c["name"] not in overall_checks}
-        assert own == {c.name: c.blocking for c in checks}
+        assert own == {check.name: check.blocking for check in row.checks}
 
     repository = ask(
         "{ repositoriesOrError { ... on RepositoryConnection { nodes"
         " { sensors { name } schedules { name } jobs { name } } } } }"
     )["repositoriesOrError"]["nodes"][0]
-    assert len(repository["sensors"]) == len(LEVELS)  # new_mast_data_sensor for the first
-    assert len(repository["schedules"]) == len(LEVELS) + 1  # the checks behind them
-    assert {job["name"] for job in repository["jobs"]} >= {level.job for level in LEVELS}
+    assert len(repository["sensors"]) == len(ASSETS.levels)  # new_mast_data_sensor for the first
+    assert len(repository["schedules"]) == len(ASSETS.levels) + 1  # the checks behind them
+    assert {job["name"] for job in repository["jobs"]} >= {level.job for level in ASSETS.levels}
 
     event = ask(
         '{ assetOrError(assetKey: {path: ["epoch_drizzles"]}) { ... on Asset {'

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.astrometry.matching import TangentPlane, nearest
-from hst_assets.astrometry.sources import wcs_by_extver
+from hst_assets.astrometry.matching import nearest
+from hst_assets.detection.image_planes import wcs_by_extver
 from hst_assets.detectors import DETECTORS
 from hst_assets.simulate.geometry import Subarray
 from hst_assets.simulate.star_lists import (
@@ -14,6 +14,7 @@ from hst_assets.simulate.star_lists import (
     median_error_pix,
     write_headers,
 )
+from hst_assets.sky_geometry import TangentPlane
 
 PART = Subarray(1000, 500, 1024, 1024)
 PLAN = ListPlan("wfc3_uvis", 200, subarray=PART, seed=3)

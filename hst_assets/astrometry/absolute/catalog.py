@@ -8,13 +8,16 @@ no service and aligns nothing again.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
-from hst_assets.astrometry.absolute.cone import Cone
 from hst_assets.astrometry.absolute.gaia import RELEASE, gaia_stars
 from hst_assets.astrometry.absolute.stars import read_stars
 from hst_assets.astrometry.absolute.user_catalog import read_user_catalog
@@ -23,14 +26,19 @@ from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, sha256_of_file
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import Cone
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["make_absolute_catalog", "read_absolute_catalog"]
+__all__ = ["cone_about", "make_absolute_catalog", "read_absolute_catalog"]
 
 STAGE = "absolute_catalog"
 #: Raised by hand when the code changes what is in the catalogue.
 CODE_VERSION = "1"
 _GAIA = Path("gaia")
+#: Beyond the outermost corner: pointing errors, the search radius and the motion of the stars.
+_MARGIN_ARCMIN = 1.0
+#: No field is smaller: one that holds a position fits whole into this, whatever the detector.
+_LEAST_ARCMIN = 6
 
 
 def make_absolute_catalog(workdir: WorkDir, settings: Settings) -> Made:
@@ -109,7 +117,16 @@ def _field(workdir: WorkDir, settings: Settings) -> Cone:
     ra, dec = settings.target.ra_deg, settings.target.dec_deg
     if ra is None or dec is None:
         ra, dec = field_centre(polygons)
-    return Cone.around(polygons, ra_deg=ra, dec_deg=dec)
+    return cone_about(ra, dec, polygons)
+
+
+def cone_about(ra_deg: float, dec_deg: float, polygons: Sequence[NDArray[np.float64]]) -> Cone:
+    """The cone about a position (deg) that holds outlines (RA/Dec rows, deg) with a margin."""
+    centre = Cone(round(ra_deg, 4) % 360.0, round(dec_deg, 4), 0)
+    corners = np.vstack([np.zeros((0, 2)), *polygons])
+    furthest = float(np.max(centre.separations_arcmin(corners), initial=0.0))
+    radius = max(math.ceil(furthest + _MARGIN_ARCMIN), _LEAST_ARCMIN)
+    return replace(centre, radius_arcmin=radius)
 
 
 def _write(workdir: WorkDir, stars: QTable, cone: Cone, name: str, origin: str) -> Result:

@@ -19,12 +19,14 @@ from astropy.table import Table
 from astropy.time import Time
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.absolute.stars import julian_year, stars_at
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.measurement import remaining_tilt
-from hst_assets.astrometry.methods.catalog import align
+from hst_assets.astrometry.methods.registry import METHODS
+from hst_assets.detection import image_planes
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import TangentPlane, pixel_scale_arcsec
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Tie", "image_tie", "through_wcs", "tie_anchor"]
@@ -77,16 +79,16 @@ def tie_anchor(
     catalogue : str
         Name of the catalogue in ``workspace/absolute_catalog.ecsv``.
     settings, workdir, scratch, stage
-        See `hst_assets.astrometry.methods.registry.Align`.
+        See `hst_assets.astrometry.methods.registry.Method.align`.
 
     Returns
     -------
     tie : Tie
         What follows for the frame.
-    outcome : AlignmentResult
+    result : AlignmentResult
         The anchor's: with the catalogue's WCS if the tie is absolute.
     """
-    (outcome,) = align(
+    (result,) = METHODS["catalog"].align(
         [anchor],
         workdir.absolute_catalog,
         settings=settings,
@@ -94,18 +96,18 @@ def tie_anchor(
         scratch=scratch,
         stage=stage,
     )
-    if outcome.status == "PASS" and outcome.numbers is not None:
-        n_matches = outcome.numbers.n_matches
+    if result.status == "PASS" and result.numbers is not None:
+        n_matches = result.numbers.n_matches
         reason = f"{anchor.rootname} on {n_matches} stars"
-        return Tie(catalogue, reason, absolute=True), outcome
-    reason = f"{anchor.rootname} could not be aligned to {catalogue}: {outcome.reason}"
-    return Tie(catalogue, reason), outcome
+        return Tie(catalogue, reason, absolute=True), result
+    reason = f"{anchor.rootname} could not be aligned to {catalogue}: {result.reason}"
+    return Tie(catalogue, reason), result
 
 
 def through_wcs(catalogue: Path, exposure: Path) -> None:
     """Rewrite the star catalogue of an exposure (x, y, extver) with RA and Dec by its WCS now."""
     stars = Table.read(catalogue, format="ascii.ecsv")
-    sky = sources.sky_positions(stars, sources.wcs_by_extver(exposure))
+    sky = image_planes.sky_positions(stars, image_planes.wcs_by_extver(exposure))
     stars["ra"][:], stars["dec"][:] = sky.T
     stars.write(catalogue, format="ascii.ecsv", overwrite=True)
 
@@ -145,11 +147,13 @@ def image_tie(
     stars = Table.read(image_stars, format="ascii.ecsv")
     there = stars_at(absolute, year, max_error_mas=settings.catalog.max_position_error_mas)
     here, there = _sky(stars), _sky(there)
-    scale = sources.pixel_scale_arcsec(sources.reference_plane(image).wcs)
+    scale = pixel_scale_arcsec(image_planes.reference_plane(image).wcs)
     if len(here) == 0 or len(there) == 0:
         return no(f"with {len(here)} stars, has none in common with {catalogue} ({len(there)})")
-    plane = matching.TangentPlane.about(here, scale)
-    return _agreement(plane.project(here), plane.project(there), scale, catalogue, settings)
+    plane = TangentPlane.about(here, scale)
+    seen = plane.project(there)
+    seen = seen[np.isfinite(seen[:, 0])]  # not those of another hemisphere
+    return _agreement(plane.project(here), seen, scale, catalogue, settings)
 
 
 def _agreement(

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.table import QTable, Table, vstack
 
-from hst_assets.astrometry.absolute.cone import Cone
 from hst_assets.astrometry.absolute.stars import star_table
 from hst_assets.failures import TransientFailure
 from hst_assets.settings import CatalogSettings
+from hst_assets.sky_geometry import Cone
 from hst_assets.workdir import write_atomically
 
 if TYPE_CHECKING:

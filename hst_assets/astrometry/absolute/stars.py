@@ -17,6 +17,7 @@ from astropy.time import Time
 from numpy.typing import ArrayLike, NDArray
 
 from hst_assets.failures import MissingProduct
+from hst_assets.sky_geometry import direction_of, unit_vectors
 
 __all__ = ["STAR_COLUMNS", "julian_year", "read_stars", "star_table", "stars_at"]
 
@@ -125,8 +126,8 @@ def stars_at(stars: QTable, year: float, *, max_error_mas: float) -> QTable:
 
 
 def _moved(stars: QTable, years: NDArray[np.float64]) -> NDArray[np.float64]:
-    ra, dec = stars["ra"].to_value(u.rad), stars["dec"].to_value(u.rad)
-    place = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    ra = stars["ra"].to_value(u.rad)
+    place = unit_vectors(np.column_stack([stars[name].to_value(u.deg) for name in ("ra", "dec")]))
     east = np.column_stack([-np.sin(ra), np.cos(ra), np.zeros(len(ra))])
     north = np.cross(place, east)
     per_year = u.mas / u.yr
@@ -134,6 +135,4 @@ def _moved(stars: QTable, years: NDArray[np.float64]) -> NDArray[np.float64]:
         stars["pmra"].to_value(per_year)[:, None] * east
         + stars["pmdec"].to_value(per_year)[:, None] * north
     )
-    x, y, z = moved.T
-    moved_ra, moved_dec = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
-    return np.column_stack([np.degrees(moved_ra) % 360.0, np.degrees(moved_dec)])
+    return direction_of(moved)

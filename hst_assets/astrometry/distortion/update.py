@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
 from hst_assets.astrometry.distortion.reference_files import (
     VARIABLES,
@@ -31,10 +30,12 @@ from hst_assets.astrometry.distortion.reference_files import (
     ReferenceFiles,
     reference_name,
 )
+from hst_assets.detection import image_planes
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.frames import opened
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import separation_deg
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Correction", "correct", "has_distortion", "named_files", "plan_corrections"]
@@ -172,7 +173,7 @@ def _plan(raw: Path, how: str, files: ReferenceFiles) -> Correction:
 
 
 def correct(
-    targets: Sequence[ExposureToAlign],
+    exposures: Sequence[ExposureToAlign],
     corrections: Mapping[str, Correction],
     *,
     settings: Settings,
@@ -184,65 +185,65 @@ def correct(
 
     Parameters
     ----------
-    targets : sequence of ExposureToAlign
+    exposures : sequence of ExposureToAlign
         What is to be aligned.
     corrections : mapping
         Of `plan_corrections`, by file name.
     settings : Settings
         Section machine.
     workdir, scratch, stage
-        As for an alignment method (`hst_assets.astrometry.methods.registry.Align`).
+        As for an alignment method (`hst_assets.astrometry.methods.registry.Method.align`).
 
     Returns
     -------
     ready : list of ExposureToAlign
-        The targets, in order; those that were updated have `raw` in `scratch`, under the same
+        The exposures, in order; those that were updated have `raw` in `scratch`, under the same
         name. Those that could not be are left out.
-    outcomes : dict
-        The outcome of each that was left out, by rootname: FAIL with its reason; or, where the
+    results : dict
+        The result of each that was left out, by rootname: FAIL with its reason; or, where the
         machine or the service is at fault, with its `failure`.
     """
-    due = [target for target in targets if corrections[target.raw.name].files]
+    due = [exposure for exposure in exposures if corrections[exposure.raw.name].files]
     updated = _update(due, corrections, settings, workdir, scratch, stage)
     ready: list[ExposureToAlign] = []
-    outcomes: dict[str, AlignmentResult] = {}
-    for target in targets:
-        answer = updated.get(target.rootname, corrections[target.raw.name].failure)
+    results: dict[str, AlignmentResult] = {}
+    for exposure in exposures:
+        answer = updated.get(exposure.rootname, corrections[exposure.raw.name].failure)
         if isinstance(answer, HstAssetsError):
-            outcomes[target.rootname] = _failed(target, answer, scratch)
+            results[exposure.rootname] = _failed(exposure, answer, scratch)
         else:
-            ready.append(target if answer is None else replace(target, raw=answer))
-    return ready, outcomes
+            ready.append(exposure if answer is None else replace(exposure, raw=answer))
+    return ready, results
 
 
-def _failed(target: ExposureToAlign, error: HstAssetsError, scratch: Path) -> AlignmentResult:
+def _failed(exposure: ExposureToAlign, error: HstAssetsError, scratch: Path) -> AlignmentResult:
     """FAIL with the WCS it came with; not for good where it is not the exposure's fault."""
-    logger.warning("%s: its WCS was not updated: %s", target.rootname, error)
+    logger.warning("%s: its WCS was not updated: %s", exposure.rootname, error)
     reason = f"its WCS must be computed from reference files, which failed: {error}"
-    outcome = untouched(target, scratch, status="FAIL", method="none", reason=reason)
-    own_fault = isinstance(error, (UnusableInput, MissingProduct)) or not outcome.files
-    return outcome if own_fault else replace(outcome, failure=error)
+    result = untouched(exposure, scratch, status="FAIL", method="none", reason=reason)
+    own_fault = isinstance(error, (UnusableInput, MissingProduct)) or not result.files
+    return result if own_fault else replace(result, failure=error)
 
 
 def _update(
-    targets: Sequence[ExposureToAlign],
+    exposures: Sequence[ExposureToAlign],
     corrections: Mapping[str, Correction],
     settings: Settings,
     workdir: WorkDir,
     scratch: Path,
     stage: str,
 ) -> dict[str, Path | HstAssetsError]:
-    """The updated copy of each target by rootname, or why there is none."""
+    """The updated copy of each exposure by rootname, or why there is none."""
     calls = []
-    for target in targets:
-        folder = scratch / f"{target.rootname}.distortion"
+    for exposure in exposures:
+        folder = scratch / f"{exposure.rootname}.distortion"
         folder.mkdir()
-        files = corrections[target.raw.name].files
+        files = corrections[exposure.raw.name].files
         arguments: dict[str, Any] = {
-            "raw": str(target.raw),
+            "raw": str(exposure.raw),
             "files": {key: str(file.path.absolute()) for key, file in files.items()},
         }
-        calls.append(Call(arguments, folder, workdir.log(stage, target.rootname)))
+        calls.append(Call(arguments, folder, workdir.log(stage, exposure.rootname)))
     answers = run_many_isolated(
         _TASK,
         calls,
@@ -250,8 +251,8 @@ def _update(
         max_cores=settings.machine.max_cores,
     )
     return {
-        target.rootname: _checked(target.raw, call.scratch / target.raw.name, answer)
-        for target, call, answer in zip(targets, calls, answers, strict=True)
+        exposure.rootname: _checked(exposure.raw, call.scratch / exposure.raw.name, answer)
+        for exposure, call, answer in zip(exposures, calls, answers, strict=True)
     }
 
 
@@ -282,12 +283,12 @@ def check(copy: Path, raw: Path) -> None:
         If an extension has no celestial WCS with a distortion, no IDCSCALE, or its centre lies
         elsewhere than before by more than `MAX_MOTION_ARCSEC`.
     """
-    before = sources.wcs_by_extver(raw)
+    before = image_planes.wcs_by_extver(raw)
     with opened(copy) as hdus:
         if not has_distortion(hdus):
             raise UnusableInput("updatewcs left no distortion in its headers")
         chips = {int(hdu.ver): hdu.header for hdu in hdus if hdu.name == "SCI"}
-        after = {ver: sources.read_wcs(header, hdus) for ver, header in chips.items()}
+        after = {ver: image_planes.read_wcs(header, hdus) for ver, header in chips.items()}
     if set(chips) != set(before):
         raise UnusableInput("updatewcs changed the number of extensions")
     for ver, header in chips.items():
@@ -305,7 +306,5 @@ def _motion_arcsec(before: Any, after: Any, nx: int, ny: int) -> float:
     middle = ((nx - 1) / 2, (ny - 1) / 2)
     if not (before.has_celestial and after.has_celestial):
         return math.nan
-    (ra0, dec0), (ra1, dec1) = (wcs.all_pix2world(*middle, 0) for wcs in (before, after))
-    along_ra = (ra1 - ra0 + 180) % 360 - 180
-    cos_dec = np.cos(np.radians(dec0))
-    return float(3600 * np.hypot(along_ra * cos_dec, dec1 - dec0))
+    was, now = (np.array(wcs.all_pix2world(*middle, 0)) for wcs in (before, after))
+    return float(separation_deg(was, now)) * 3600.0

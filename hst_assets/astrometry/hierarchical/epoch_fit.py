@@ -16,12 +16,13 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit
-from hst_assets.astrometry.methods.linear_fit import fit_linear
+from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import TangentPlane
 
 __all__ = ["as_exposure", "fit_epoch", "motion_between"]
 
@@ -40,7 +41,7 @@ def as_exposure(product: Path, path: Path) -> Path:
     path : `~pathlib.Path`
         Where to.
     """
-    plane = sources.reference_plane(product)
+    plane = image_planes.reference_plane(product)
     data = np.where(plane.bad, np.nan, plane.data).astype(np.float32)
     with fits.open(product, memmap=False) as hdus:
         header = plane.wcs.to_header()
@@ -83,7 +84,7 @@ def fit_epoch(
     star, match = matching.nearest(stars + guess, reference, tolerance)
     if len(star) < max(how.min_objects, 3):
         raise UnusableInput(f"{len(star)} pairs on the drizzled epoch: too few for a fit")
-    matrix, offset, kept = fit_linear(
+    matrix, offset, kept = matching.fit_linear(
         stars[star], reference[match], how.fit_geometry, name=field.rootname
     )
     aligned = _write(field.copy.science, folder, wcs, matrix, offset)
@@ -129,8 +130,8 @@ def motion_between(before: Path, after: Path) -> tuple[Callable[[Sky], Sky], flo
     rotation_deg : float
         Rotation, x (west) to y (north), as `hst_assets.astrometry.gate.FitNumbers` has it.
     """
-    (old,) = sources.wcs_by_extver(before).values()
-    (new,) = sources.wcs_by_extver(after).values()
+    (old,) = image_planes.wcs_by_extver(before).values()
+    (new,) = image_planes.wcs_by_extver(after).values()
 
     def motion(sky: Sky) -> Sky:
         return np.column_stack(new.wcs_pix2world(*old.wcs_world2pix(*sky.T, 0), 0))
@@ -138,7 +139,7 @@ def motion_between(before: Path, after: Path) -> tuple[Callable[[Sky], Sky], flo
     nx, ny = old.pixel_shape
     corners = np.array([[0, 0], [nx - 1, 0], [nx - 1, ny - 1], [0, ny - 1]], float)
     sky = np.column_stack(old.wcs_pix2world(*corners.T, 0))
-    plane = matching.TangentPlane.about(sky, 1.0)
+    plane = TangentPlane.about(sky, 1.0)
     shift, rotation, _ = matching.rigid_motion(plane.project(sky), plane.project(motion(sky)))
     if not all(map(math.isfinite, (*shift, rotation))):
         raise UnusableInput("the shift of the drizzled epoch is not finite", where=after)

@@ -22,7 +22,7 @@ import photutils.detection  # noqa: F401
 import tweakwcs.linearfit  # noqa: F401
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field, exposure_stars, read_field
 from hst_assets.astrometry.gate import chance_probability
 from hst_assets.astrometry.hierarchical.epoch_fit import as_exposure, fit_epoch, motion_between
@@ -30,6 +30,7 @@ from hst_assets.astrometry.hierarchical.visit_wcs import restore_solution
 from hst_assets.astrometry.methods.attempts import LOWEST_THRESHOLD_SIGMA, align_requested
 from hst_assets.astrometry.methods.linear_terms import move_linear_terms
 from hst_assets.astrometry.working_copy import WorkingCopy, make_working_copy
+from hst_assets.detection import image_planes
 from hst_assets.detectors import DETECTORS
 from hst_assets.medians import median_error
 from hst_assets.settings import AlignmentSettings, GateSettings
@@ -60,19 +61,19 @@ def align_epoch(product: str, *, name: str, **request: Any) -> dict[str, Any]:
 
     Returns
     -------
-    outcome : dict
+    answer : dict
         See `hst_assets.astrometry.methods.attempts.align_copy`; and, if the fit is believed,
         ``before`` and ``after`` (files with the WCS of the epoch), ``shift_ra_arcsec``,
         ``shift_dec_arcsec``, ``rotation_deg``.
     """
     path = as_exposure(Path(product), Path("epoch.fits").absolute())
     before = Path(shutil.copyfile(path, path.with_name("before.fits")))
-    outcome = align_requested(WorkingCopy(path, path), fit_epoch, rootname=name, **request)
-    if outcome["status"] != "FAIL":
+    answer = align_requested(WorkingCopy(path, path), fit_epoch, rootname=name, **request)
+    if answer["status"] != "FAIL":
         _, shift_ra, shift_dec, rotation = motion_between(before, path)
-        outcome |= {"before": str(before), "after": str(path), "rotation_deg": rotation}
-        outcome |= {"shift_ra_arcsec": shift_ra, "shift_dec_arcsec": shift_dec}
-    return outcome
+        answer |= {"before": str(before), "after": str(path), "rotation_deg": rotation}
+        answer |= {"shift_ra_arcsec": shift_ra, "shift_dec_arcsec": shift_dec}
+    return answer
 
 
 def restore(raw: str, *, name: str) -> list[str]:
@@ -132,7 +133,7 @@ def settle_exposure(
     lowest = how.threshold_sigma * how.threshold_factor ** (how.max_tries - 1)
     threshold = max(lowest, min(how.threshold_sigma, LOWEST_THRESHOLD_SIGMA))
     stars = exposure_stars(field.prepared, row, how, threshold)
-    here = field.plane.project(sources.sky_positions(stars, field.wcs_of))
+    here = field.plane.project(image_planes.sky_positions(stars, field.wcs_of))
     reference = field.plane.project(field.reference_sky)
     seen = _compare(here, reference, _Reach.of(field, how))
     shifted = seen.certain_enough(limits)

@@ -54,7 +54,7 @@ class _Epoch:
     visit: str
     band: str
     detector_key: str
-    targets: tuple[ExposureToAlign, ...]
+    exposures: tuple[ExposureToAlign, ...]
 
     @property
     def label(self) -> str:
@@ -84,7 +84,7 @@ class _Solution:
 
 
 def align_hierarchically(
-    targets: Sequence[ExposureToAlign],
+    exposures: Sequence[ExposureToAlign],
     onto: Onto,
     *,
     settings: Settings,
@@ -96,7 +96,7 @@ def align_hierarchically(
 
     Parameters
     ----------
-    targets : sequence of ExposureToAlign
+    exposures : sequence of ExposureToAlign
         All exposures of the visit that are to be aligned.
     onto, settings, workdir, scratch, stage
         See `hst_assets.astrometry.methods.ladder.align_in_turn`, which aligns the exposures.
@@ -104,52 +104,52 @@ def align_hierarchically(
     Returns
     -------
     list of AlignmentResult
-        One a target, in order. Shift and rotation of an exposure are from the archive's WCS. One
+        One an exposure, in order. Shift and rotation of an exposure are from the archive's WCS. One
         that keeps its epoch's WCS is COMPROMISED, has the method `METHOD`, and the numbers are
         those of the epoch's fit.
     """
     run = _Run(onto, settings, workdir, scratch / METHOD, stage)
     run.scratch.mkdir()
-    epochs = [run.consistent(epoch) for epoch in _epochs(targets)]
+    epochs = [run.consistent(epoch) for epoch in _epochs(exposures)]
     solutions = run.align_epochs(epochs)
-    of_target = {
-        target.rootname: solution
+    of_exposure = {
+        exposure.rootname: solution
         for epoch, solution in zip(epochs, solutions, strict=True)
-        for target in epoch.targets
+        for exposure in epoch.exposures
     }
     moved = run.moved(epochs, solutions)
     starts = []
-    for target in targets:
-        start = moved.get(target.rootname, target)
+    for exposure in exposures:
+        start = moved.get(exposure.rootname, exposure)
         if isinstance(start, HstAssetsError):
-            of_target[target.rootname] = _solution(start)
-            start = target
+            of_exposure[exposure.rootname] = _solution(start)
+            start = exposure
         starts.append(start)
     folder = scratch / "exposures"
     folder.mkdir()
-    outcomes = align_in_turn(
+    results = align_in_turn(
         starts, onto, settings=settings, workdir=workdir, scratch=folder, stage=stage
     )
-    settled = run.settled(starts, outcomes, of_target)
+    settled = run.settled(starts, results, of_exposure)
     return [
-        _outcome(outcome, of_target.get(start.rootname), settled.get(start.rootname))
-        for start, outcome in zip(starts, outcomes, strict=True)
+        _result(result, of_exposure.get(start.rootname), settled.get(start.rootname))
+        for start, result in zip(starts, results, strict=True)
     ]
 
 
-def _epochs(targets: Sequence[ExposureToAlign]) -> list[_Epoch]:
+def _epochs(exposures: Sequence[ExposureToAlign]) -> list[_Epoch]:
     """Groups of at least two whole exposures; a single one would gain nothing."""
     groups: dict[tuple[str, str, str], list[ExposureToAlign]] = {}
-    for target in targets:
+    for exposure in exposures:
         try:
-            exposure = read_exposure(target.raw)
-            exposure_outlines(target.raw)
+            facts = read_exposure(exposure.raw)
+            exposure_outlines(exposure.raw)
         except UnusableInput as error:
-            logger.info("%s takes no part in an epoch: %s", target.rootname, error)
+            logger.info("%s takes no part in an epoch: %s", exposure.rootname, error)
             continue
-        band = DETECTORS[target.detector_key].band(exposure.filter)
-        key = (visit_of_rootname(target.rootname), band, target.detector_key)
-        groups.setdefault(key, []).append(target)
+        band = DETECTORS[exposure.detector_key].band(facts.filter)
+        key = (visit_of_rootname(exposure.rootname), band, exposure.detector_key)
+        groups.setdefault(key, []).append(exposure)
     return [_Epoch(*key, tuple(group)) for key, group in sorted(groups.items()) if len(group) > 1]
 
 
@@ -165,31 +165,34 @@ class _Run:
 
     def consistent(self, epoch: _Epoch) -> _Epoch:
         """The epoch with solutions of one kind; as it is where that cannot be had."""
-        name = common_solution([target.raw for target in epoch.targets])
+        name = common_solution([exposure.raw for exposure in epoch.exposures])
         if name is None:
             return epoch
         logger.info("%s: all exposures start from the archive's solution %s", epoch.label, name)
-        answers = self._each("restore", epoch.targets, [{"name": name}] * len(epoch.targets))
+        answers = self._each("restore", epoch.exposures, [{"name": name}] * len(epoch.exposures))
         if any(isinstance(answer, HstAssetsError) for answer in answers):
             return epoch
         return replace(
             epoch,
-            targets=tuple(
-                replace(target, raw=Path(answer[0]))
-                for target, answer in zip(epoch.targets, answers, strict=True)
+            exposures=tuple(
+                replace(exposure, raw=Path(answer[0]))
+                for exposure, answer in zip(epoch.exposures, answers, strict=True)
             ),
         )
 
     def _each(
-        self, task: str, targets: Sequence[ExposureToAlign], arguments: Sequence[Mapping[str, Any]]
+        self,
+        task: str,
+        exposures: Sequence[ExposureToAlign],
+        arguments: Sequence[Mapping[str, Any]],
     ) -> list[Any]:
         """Run a task that copies an exposure, on each."""
         calls = []
-        for target, each in zip(targets, arguments, strict=True):
-            folder = self.scratch / f"{target.rootname}.{task}"
+        for exposure, each in zip(exposures, arguments, strict=True):
+            folder = self.scratch / f"{exposure.rootname}.{task}"
             folder.mkdir()
-            log_path = self.workdir.log(self.stage, target.rootname)
-            calls.append(Call({"raw": str(target.raw), **each}, folder, log_path))
+            log_path = self.workdir.log(self.stage, exposure.rootname)
+            calls.append(Call({"raw": str(exposure.raw), **each}, folder, log_path))
         return self._isolated(task, calls)
 
     def _isolated(self, task: str, calls: Sequence[Call]) -> list[Any]:
@@ -238,7 +241,7 @@ class _Run:
 
     def _request(self, epoch: _Epoch) -> DrizzleRequest:
         detector = DETECTORS[epoch.detector_key]
-        paths = [target.raw for target in epoch.targets]
+        paths = [exposure.raw for exposure in epoch.exposures]
         outlines = [exposure_outlines(path) for path in paths]
         ra, dec = shared_tangent_point([outline for chips in outlines for outline in chips])
         frame = covering_frame(
@@ -283,31 +286,31 @@ class _Run:
     ) -> dict[str, ExposureToAlign | HstAssetsError]:
         """By rootname, the exposures of believed epochs moved as these were, or why not."""
         due = [
-            (target, {key: solution.answer[key] for key in ("before", "after")})
+            (exposure, {key: solution.answer[key] for key in ("before", "after")})
             for epoch, solution in zip(epochs, solutions, strict=True)
             if solution.believed
-            for target in epoch.targets
+            for exposure in epoch.exposures
         ]
-        targets = [target for target, _ in due]
-        answers = self._each("move_exposure", targets, [arguments for _, arguments in due])
+        exposures = [exposure for exposure, _ in due]
+        answers = self._each("move_exposure", exposures, [arguments for _, arguments in due])
         return {
-            target.rootname: answer
+            exposure.rootname: answer
             if isinstance(answer, HstAssetsError)
-            else replace(target, raw=Path(answer[0]))
-            for target, answer in zip(targets, answers, strict=True)
+            else replace(exposure, raw=Path(answer[0]))
+            for exposure, answer in zip(exposures, answers, strict=True)
         }
 
     def settled(
         self,
         starts: Sequence[ExposureToAlign],
-        outcomes: Sequence[AlignmentResult],
+        results: Sequence[AlignmentResult],
         solutions: Mapping[str, _Solution],
     ) -> dict[str, Any]:
         """By rootname, exposures whose own fit failed and whose epoch's did not: see the task."""
         due = []
-        for start, outcome in zip(starts, outcomes, strict=True):
+        for start, result in zip(starts, results, strict=True):
             solution = solutions.get(start.rootname)
-            if solution and solution.believed and _failed(outcome):
+            if solution and solution.believed and _failed(result):
                 due.append(start)
         arguments = [
             {
@@ -331,32 +334,32 @@ def _solution(answer: Any) -> _Solution:
     return _Solution(said, None if own_fault else answer)
 
 
-def _failed(outcome: AlignmentResult) -> bool:
-    return outcome.status == "FAIL" and outcome.failure is None and bool(outcome.files)
+def _failed(result: AlignmentResult) -> bool:
+    return result.status == "FAIL" and result.failure is None and bool(result.files)
 
 
-def _outcome(outcome: AlignmentResult, solution: _Solution | None, settled: Any) -> AlignmentResult:
-    """The outcome on one exposure, by its own fit or by its epoch's."""
+def _result(result: AlignmentResult, solution: _Solution | None, settled: Any) -> AlignmentResult:
+    """The result on one exposure, by its own fit or by its epoch's."""
     if solution is None:
-        return outcome
-    outcome = replace(outcome, tries=(*solution.tries, *outcome.tries))
+        return result
+    result = replace(result, tries=(*solution.tries, *result.tries))
     if not solution.believed:
         # Had the tool worked, the epoch might have saved it: nothing may be concluded.
-        return replace(outcome, failure=solution.failure) if _failed(outcome) else outcome
+        return replace(result, failure=solution.failure) if _failed(result) else result
     if settled is None:
-        return replace(outcome, numbers=_from_the_archive(outcome.numbers, solution))
+        return replace(result, numbers=_from_the_archive(result.numbers, solution))
     if isinstance(settled, HstAssetsError):
-        return replace(outcome, failure=None if isinstance(settled, UnusableInput) else settled)
+        return replace(result, failure=None if isinstance(settled, UnusableInput) else settled)
     if settled["against"]:
-        reason = f"{outcome.reason}; and its epoch's WCS is not its own: {settled['against']}"
-        return replace(outcome, reason=reason)
+        reason = f"{result.reason}; and its epoch's WCS is not its own: {settled['against']}"
+        return replace(result, reason=reason)
     numbers = solution.numbers
     reason = (
         f"has the WCS of its drizzled epoch ({numbers.n_matches} stars), {_own_stars(settled)}; "
-        f"its own fit failed: {outcome.reason}"
+        f"its own fit failed: {result.reason}"
     )
     return replace(
-        outcome,
+        result,
         files=tuple(Path(path) for path in settled["files"]),
         status="COMPROMISED",
         method=METHOD,

@@ -18,14 +18,19 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import sources
-from hst_assets.astrometry.exposure_field import Field, exposure_stars, read_field, star_fwhm_pix
+from hst_assets.astrometry.alignment_result import write_star_lists
+from hst_assets.astrometry.exposure_field import (
+    Field,
+    exposure_stars,
+    likely_cause,
+    read_field,
+    star_fwhm_pix,
+)
 from hst_assets.astrometry.gate import FitNumbers, Verdict, judge
 from hst_assets.astrometry.measurement import measure
 from hst_assets.astrometry.methods.fit import Fit, FitTool
-from hst_assets.astrometry.methods.likely_cause import likely_cause
-from hst_assets.astrometry.star_list import write_star_lists
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detection import sources
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings, GateSettings
@@ -72,7 +77,7 @@ def align_copy(
 
     Returns
     -------
-    outcome : dict
+    answer : dict
         ``files`` (the copy's files, aligned if the verdict is not FAIL, else with the WCS they
         came with), ``status``, ``reason``, ``numbers``, ``tries``, ``matches`` (ECSV of the
         star residuals, or None) and ``star_lists`` (if they are to be kept).

@@ -1,7 +1,7 @@
 """Fit an exposure's WCS to sky positions with tweakwcs, all chips moved as one.
 
 For child processes (see `hst_assets.isolation`). The fit is made on the tangent plane of the
-exposure (`hst_assets.astrometry.matching.TangentPlane`), whose pixels are the detector's: tweakwcs
+exposure (`hst_assets.sky_geometry.TangentPlane`), whose pixels are the detector's: tweakwcs
 takes lengths in pixels of whatever plane it is given.
 """
 
@@ -16,10 +16,10 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
 from hst_assets.astrometry.methods.fit import Fit, same_wcs
-from hst_assets.astrometry.methods.linear_fit import fit_linear
+from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 
@@ -40,7 +40,7 @@ def fit_to_catalog(
 ) -> Fit:
     """Fit the exposure and write its WCS to a copy; see `FitTool` in `methods.fit`."""
     name = field.copy.science.name
-    image = field.plane.project(sources.sky_positions(fitted, field.wcs_of))
+    image = field.plane.project(image_planes.sky_positions(fitted, field.wcs_of))
     reference = field.plane.project(reference_sky)
     _, offset = matching.offset_peak(image, reference, search=search_pix, radius=tolerance)
     paired, partner = matching.nearest(image + offset, reference, tolerance)
@@ -48,7 +48,9 @@ def fit_to_catalog(
         raise UnusableInput(
             f"{len(paired)} stars agree on an offset, {how.min_objects} needed", where=name
         )
-    matrix, shift, used = fit_linear(image[paired], reference[partner], how.fit_geometry, name=name)
+    matrix, shift, used = matching.fit_linear(
+        image[paired], reference[partner], how.fit_geometry, name=name
+    )
     paired, partner = paired[used], partner[used]
     aligned = folder / name
     shutil.copyfile(field.copy.science, aligned)

@@ -42,7 +42,7 @@ def align_exposure(
 
     Returns
     -------
-    outcome : dict
+    answer : dict
         See `hst_assets.astrometry.methods.attempts.align_copy`.
     """
     copy = make_working_copy(Path(raw), Path.cwd())

@@ -1,7 +1,10 @@
-"""What a fitting tool is asked on one exposure, and what it must leave."""
+"""What a fitting tool is asked on one exposure, how it is run, and what it must leave."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,9 +15,13 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from hst_assets.astrometry.exposure_field import Field
+from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
 
-__all__ = ["Fit", "FitTool", "same_wcs"]
+__all__ = ["NUMERIC_ERRORS", "Fit", "FitTool", "inside", "numerics_refused", "same_wcs"]
+
+#: What numerics raise on lists that they cannot match or fit.
+NUMERIC_ERRORS = (ArithmeticError, LookupError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -88,3 +95,40 @@ def same_wcs(before: Path, after: Path) -> bool:
             return [[hdu.header.get(key) for key in keys] for hdu in hdus if hdu.name == "SCI"]
 
     return cards(before) == cards(after)
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Stand in `folder` meanwhile; only for a child process of its own."""
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+@contextmanager
+def numerics_refused(
+    what: str, name: str, *, errors: tuple[type[Exception], ...] = NUMERIC_ERRORS
+) -> Iterator[None]:
+    """What a tool's numerics raise speaks of the exposure.
+
+    Parameters
+    ----------
+    what : str
+        What has happened then, such as "TweakReg failed".
+    name : str
+        The exposure, for the failure.
+    errors : tuple of type, optional
+        What counts as such.
+
+    Raises
+    ------
+    UnusableInput
+        In place of any of `errors`.
+    """
+    try:
+        yield
+    except errors as error:
+        raise UnusableInput(f"{what}: {type(error).__name__}: {error}", where=name) from error

@@ -2,7 +2,7 @@
 
 JHAT aligns one image at a time, an HST exposure of two chips by drizzling it first, and WFPC2 not
 at all. Here it is given what that drizzling would give, for every detector alike: all chips' stars
-at their places on one distortion-free plane (see `hst_assets.astrometry.matching.TangentPlane`).
+at their places on one distortion-free plane (see `hst_assets.sky_geometry.TangentPlane`).
 It matches them to the reference, fits the plane's WCS, and the motion of the plane is written into
 every chip. For child processes (see `hst_assets.isolation`): JHAT writes into the current
 directory and opens connections when it is imported.
@@ -26,13 +26,14 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
-from hst_assets.astrometry.methods.fit import Fit
+from hst_assets.astrometry.methods.fit import Fit, inside, numerics_refused
 from hst_assets.astrometry.methods.linear_terms import move_linear_terms
-from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
+from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import TangentPlane
 
 __all__ = ["WCS_NAME", "run_jhat"]
 
@@ -67,7 +68,7 @@ class _Plane:
     ny: int
 
     @classmethod
-    def around(cls, plane: matching.TangentPlane, points: NDArray[np.float64]) -> _Plane:
+    def around(cls, plane: TangentPlane, points: NDArray[np.float64]) -> _Plane:
         """The piece about points (n, 2) of the plane, with a border."""
         low = np.floor(points.min(axis=0)) - _BORDER_PIX
         nx, ny = (np.ceil(points.max(axis=0)) + _BORDER_PIX - low).astype(int)
@@ -103,7 +104,7 @@ def run_jhat(
     UnusableInput
         If it found no fit, or one that no header of the exposure can hold.
     """
-    stars = field.plane.project(sources.sky_positions(fitted, field.wcs_of))
+    stars = field.plane.project(image_planes.sky_positions(fitted, field.wcs_of))
     reference = field.plane.project(reference_sky)
     _, guess = matching.offset_peak(stars, reference, search=search_pix, radius=tolerance)
     rows = _within_reach(stars + guess, reference, search_pix)
@@ -265,7 +266,7 @@ def _solution(folder: Path) -> WCS:
     if not path.is_file():
         raise UnusableInput("JHAT wrote no aligned image", where=folder.name)
     with fits.open(path, memmap=False) as hdus:
-        return sources.read_wcs(hdus["SCI"].header, hdus)
+        return image_planes.read_wcs(hdus["SCI"].header, hdus)
 
 
 def _moved(before: WCS, after: WCS, sky: NDArray[np.float64]) -> NDArray[np.float64]:

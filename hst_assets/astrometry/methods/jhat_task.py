@@ -41,7 +41,7 @@ def align_exposure(raw: str, *, gate: Mapping[str, Any], **request: Any) -> dict
 
     Returns
     -------
-    outcome : dict
+    answer : dict
         See `hst_assets.astrometry.methods.attempts.align_copy`.
     """
     copy = make_working_copy(Path(raw), Path.cwd())

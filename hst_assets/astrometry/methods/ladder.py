@@ -45,7 +45,7 @@ class Onto:
 
 
 def align_in_turn(
-    targets: Sequence[ExposureToAlign],
+    exposures: Sequence[ExposureToAlign],
     onto: Onto,
     *,
     settings: Settings,
@@ -57,17 +57,17 @@ def align_in_turn(
 
     Parameters
     ----------
-    targets : sequence of ExposureToAlign
+    exposures : sequence of ExposureToAlign
         What to align.
     onto : Onto
         What they are brought onto.
     settings, workdir, scratch, stage
-        See `hst_assets.astrometry.methods.registry.Align`.
+        See `hst_assets.astrometry.methods.registry.Method.align`.
 
     Returns
     -------
     list of AlignmentResult
-        One a target, in order. Its `tries` are those of every method, each with its ``method``.
+        One an exposure, in order. Its `tries` are those of every method, each with its ``method``.
         It is a `failure` if no method passed and one of them could not answer.
 
     Raises
@@ -75,23 +75,25 @@ def align_in_turn(
     BadConfiguration
         If a method is named that cannot run on this machine.
     """
-    heard: dict[str, list[AlignmentResult]] = {target.rootname: [] for target in targets}
+    heard: dict[str, list[AlignmentResult]] = {exposure.rootname: [] for exposure in exposures}
     for method in methods_named(settings.alignment.align_with):
-        due = [t for t in targets if not any(o.status == "PASS" for o in heard[t.rootname])]
+        due = [
+            each for each in exposures if not any(r.status == "PASS" for r in heard[each.rootname])
+        ]
         catalogue = onto.catalogue_for(method)
         if not due:
             break
         folder = scratch / method.name
         folder.mkdir()
         if catalogue is None:
-            outcomes = [_passed_over(target, method, onto, folder) for target in due]
+            results = [_passed_over(exposure, method, onto, folder) for exposure in due]
         else:
-            outcomes = method.load()(
+            results = method.align(
                 due, catalogue, settings=settings, workdir=workdir, scratch=folder, stage=stage
             )
-        for target, outcome in zip(due, outcomes, strict=True):
-            heard[target.rootname].append(outcome)
-    return [_chosen(heard[target.rootname]) for target in targets]
+        for exposure, result in zip(due, results, strict=True):
+            heard[exposure.rootname].append(result)
+    return [_chosen(heard[exposure.rootname]) for exposure in exposures]
 
 
 def with_methods(settings: Settings, names: Sequence[str]) -> Settings:
@@ -101,43 +103,43 @@ def with_methods(settings: Settings, names: Sequence[str]) -> Settings:
 
 
 def _passed_over(
-    target: ExposureToAlign, method: Method, onto: Onto, folder: Path
+    exposure: ExposureToAlign, method: Method, onto: Onto, folder: Path
 ) -> AlignmentResult:
     reason = f"not used: {onto.not_absolute}"
-    return untouched(target, folder, status="FAIL", method=method.name, reason=reason)
+    return untouched(exposure, folder, status="FAIL", method=method.name, reason=reason)
 
 
-def _chosen(outcomes: Sequence[AlignmentResult]) -> AlignmentResult:
-    """What the methods' outcomes on one exposure, in the order they were tried, come to."""
-    tries = tuple({"method": o.method, **each} for o in outcomes for each in _tries_of(o))
-    answered = [outcome for outcome in outcomes if outcome.failure is None]
-    passed = [outcome for outcome in answered if outcome.status == "PASS"]
+def _chosen(results: Sequence[AlignmentResult]) -> AlignmentResult:
+    """What the methods' results on one exposure, in the order they were tried, come to."""
+    tries = tuple({"method": r.method, **each} for r in results for each in _tries_of(r))
+    answered = [result for result in results if result.failure is None]
+    passed = [result for result in answered if result.status == "PASS"]
     if passed:
         return replace(passed[0], tries=tries)
-    failed = [outcome for outcome in outcomes if outcome.failure is not None]
+    failed = [result for result in results if result.failure is not None]
     if failed:
         return replace(failed[0], tries=tries)
     best = min(answered, key=_rank)
-    if best.aligned or len(outcomes) == 1:
+    if best.aligned or len(results) == 1:
         return replace(best, tries=tries)
-    return replace(best, tries=tries, reason=_reasons(outcomes))
+    return replace(best, tries=tries, reason=_reasons(results))
 
 
-def _tries_of(outcome: AlignmentResult) -> tuple[dict[str, object], ...]:
+def _tries_of(result: AlignmentResult) -> tuple[dict[str, object], ...]:
     """The tries of one method; a fault of the machine is one too."""
-    if outcome.failure is None:
-        return outcome.tries
-    return ({"status": "FAIL", "reason": outcome.failure.what}, *outcome.tries)
+    if result.failure is None:
+        return result.tries
+    return ({"status": "FAIL", "reason": result.failure.what}, *result.tries)
 
 
-def _rank(outcome: AlignmentResult) -> tuple[bool, bool, float]:
+def _rank(result: AlignmentResult) -> tuple[bool, bool, float]:
     """COMPROMISED before FAIL; then the smaller RMS, or for failures the greater contrast."""
-    numbers = outcome.numbers
+    numbers = result.numbers
     if numbers is None:
-        return not outcome.aligned, True, 0.0
-    worth = max(numbers.rms_x, numbers.rms_y) if outcome.aligned else -numbers.contrast
-    return not outcome.aligned, False, worth
+        return not result.aligned, True, 0.0
+    worth = max(numbers.rms_x, numbers.rms_y) if result.aligned else -numbers.contrast
+    return not result.aligned, False, worth
 
 
-def _reasons(outcomes: Sequence[AlignmentResult]) -> str:
-    return "; ".join(f"{outcome.method}: {outcome.reason}" for outcome in outcomes)
+def _reasons(results: Sequence[AlignmentResult]) -> str:
+    return "; ".join(f"{result.method}: {result.reason}" for result in results)

@@ -16,9 +16,9 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
-from hst_assets.astrometry.matching import TangentPlane
-from hst_assets.astrometry.sources import read_wcs
+from hst_assets.detection.image_planes import read_wcs
 from hst_assets.failures import UnusableInput
+from hst_assets.sky_geometry import TangentPlane
 
 __all__ = ["MAX_MISFIT_PIX", "move_linear_terms"]
 

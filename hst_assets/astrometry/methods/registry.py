@@ -1,66 +1,36 @@
-"""The alignment methods by name, and what each of them must be.
+"""The alignment methods by name, and how exposures go through one.
 
-A method is a function with the signature of `Align`. It returns one `AlignmentResult` an
-exposure, in their order, and never raises for the fault of one exposure. Where not the exposure but
+A method is a task that fits one exposure to a list of stars, in a child process of its own. It
+gives a result for every exposure and never raises for the fault of one. Where not the exposure but
 the machine is at fault (a time-out, a crash, no memory), the result says so in `failure`, and
 callers must not record it: the next run is to try again. A method that cannot run at all, for
-whatever exposure, raises `BadConfiguration` or `MissingTool` before it tries one.
+whatever exposure, raises `BadConfiguration` before it tries one.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any
 
-from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
-from hst_assets.failures import BadConfiguration
+from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
+from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.failures import BadConfiguration, HstAssetsError, UnusableInput
+from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["METHODS", "Align", "Method", "methods_named"]
+__all__ = ["METHODS", "Method", "methods_named"]
+
+logger = logging.getLogger(__name__)
 
 
-class Align(Protocol):
-    """What an alignment method is called with and what it returns."""
-
-    def __call__(
-        self,
-        targets: Sequence[ExposureToAlign],
-        catalogue: Path,
-        *,
-        settings: Settings,
-        workdir: WorkDir,
-        scratch: Path,
-        stage: str,
-    ) -> list[AlignmentResult]:
-        """Align exposures to a catalogue.
-
-        Parameters
-        ----------
-        targets : sequence of ExposureToAlign
-            What to align; may be empty.
-        catalogue : `~pathlib.Path`
-            ECSV with columns ra, dec (deg, ICRS), brightest first.
-        settings : Settings
-            Sections alignment, gate, machine and whatever is the method's own.
-        workdir : WorkDir
-            For the logs: ``workdir.log(stage, target.rootname)``.
-        scratch : `~pathlib.Path`
-            An existing folder for this call alone, which outlives the outcomes; each target gets
-            one of its own inside.
-        stage : str
-            Names the logs.
-
-        Returns
-        -------
-        list of AlignmentResult
-            One a target, in order; `AlignmentResult.method` is the method's name.
-        """
-        ...
+def _nothing_more(settings: Settings) -> Mapping[str, Any]:
+    del settings
+    return {}
 
 
 @dataclass(frozen=True)
@@ -71,8 +41,12 @@ class Method:
     ----------
     name : str
         As `alignment.align_with` has it.
-    function : str
-        ``"package.module:function"``; imported when the method is used.
+    task : str
+        ``"package.module:function"``, imported by child processes only. It is called with raw,
+        detector, rootname, catalogue, alignment and gate, and returns what
+        `hst_assets.astrometry.methods.attempts.align_copy` does.
+    arguments : callable, optional
+        What else the task is called with, from the settings.
     tools : tuple of str
         Distributions beyond those of every method whose version decides the result.
     absolute : bool
@@ -83,15 +57,116 @@ class Method:
     """
 
     name: str
-    function: str
+    task: str
+    arguments: Callable[[Settings], Mapping[str, Any]] = _nothing_more
     tools: tuple[str, ...] = ()
     absolute: bool = False
     extra: str = ""
 
-    def load(self) -> Align:
-        """The function itself."""
-        module, _, function = self.function.partition(":")
-        return cast("Align", getattr(importlib.import_module(module), function))
+    def align(
+        self,
+        exposures: Sequence[ExposureToAlign],
+        catalogue: Path,
+        *,
+        settings: Settings,
+        workdir: WorkDir,
+        scratch: Path,
+        stage: str,
+    ) -> list[AlignmentResult]:
+        """Align exposures to a catalogue, as many at a time as the machine allows.
+
+        Parameters
+        ----------
+        exposures : sequence of ExposureToAlign
+            What to align; may be empty.
+        catalogue : `~pathlib.Path`
+            ECSV with columns ra, dec (deg, ICRS), brightest first; for an absolute method those
+            of `hst_assets.astrometry.absolute.stars.STAR_COLUMNS`, which it moves to where the
+            stars were in the middle of each exposure.
+        settings : Settings
+            Sections alignment, gate, machine and whatever is the method's own.
+        workdir : WorkDir
+            For the logs: ``workdir.log(stage, exposure.rootname)``.
+        scratch : `~pathlib.Path`
+            An existing folder for this call alone, which outlives the results; each exposure gets
+            one of its own inside.
+        stage : str
+            Names the logs.
+
+        Returns
+        -------
+        list of AlignmentResult
+            One an exposure, in order; `AlignmentResult.method` is the method's name.
+
+        Raises
+        ------
+        BadConfiguration
+            If the package that the method needs is not installed; no exposure was tried then.
+        """
+        self.require()
+        calls = []
+        for exposure in exposures:
+            folder = scratch / exposure.rootname
+            folder.mkdir()
+            arguments = {
+                **self.arguments(settings),
+                "raw": str(exposure.raw),
+                "detector": exposure.detector_key,
+                "rootname": exposure.rootname,
+                "catalogue": str(catalogue),
+                "alignment": settings.alignment.as_recipe(),
+                "gate": settings.gate.as_recipe(),
+            }
+            calls.append(Call(arguments, folder, workdir.log(stage, exposure.rootname)))
+        answers = run_many_isolated(
+            self.task,
+            calls,
+            timeout_s=settings.machine.tool_timeout_s,
+            max_cores=settings.machine.max_cores,
+        )
+        return [
+            _result(exposure, answer, self.name, scratch)
+            for exposure, answer in zip(exposures, answers, strict=True)
+        ]
+
+    def require(self) -> None:
+        """Refuse a method whose package is not installed.
+
+        It is not imported to see: JHAT opens connections then.
+
+        Raises
+        ------
+        BadConfiguration
+            If it is not.
+        """
+        if self.extra and importlib.util.find_spec(self.extra) is None:
+            raise BadConfiguration(
+                f"the method {self.name!r} needs the package {self.extra!r}, "
+                "which is not installed",
+                where="alignment.align_with",
+                next_step=f"Install the extra: pip install 'hst_assets[{self.extra}]', or take "
+                "the method out",
+            )
+
+
+def _result(exposure: ExposureToAlign, answer: Any, method: str, scratch: Path) -> AlignmentResult:
+    """What the child's answer says of an exposure; or what kept it from one."""
+    if isinstance(answer, HstAssetsError):
+        logger.warning("%s was not aligned: %s", exposure.rootname, answer)
+        result = untouched(exposure, scratch, status="FAIL", method=method, reason=answer.what)
+        own_fault = isinstance(answer, UnusableInput) or not result.files
+        return result if own_fault else replace(result, failure=answer)
+    numbers, matches = answer["numbers"], answer["matches"]
+    return AlignmentResult(
+        files=tuple(Path(path) for path in answer["files"]),
+        status=answer["status"],
+        method=method,
+        reason=answer["reason"],
+        numbers=None if numbers is None else FitNumbers.from_json(numbers),
+        tries=tuple(answer["tries"]),
+        matches=None if matches is None else Path(matches),
+        star_lists=tuple(Path(path) for path in answer["star_lists"]),
+    )
 
 
 def methods_named(names: Sequence[str]) -> list[Method]:
@@ -104,31 +179,33 @@ def methods_named(names: Sequence[str]) -> list[Method]:
     """
     chosen = [METHODS[name] for name in names]
     for method in chosen:
-        if method.extra and importlib.util.find_spec(method.extra) is None:
-            raise BadConfiguration(
-                f"the method {method.name!r} needs the package {method.extra!r}, "
-                "which is not installed",
-                where="alignment.align_with",
-                next_step=f"Install the extra: pip install 'hst_assets[{method.extra}]', or take "
-                "the method out",
-            )
+        method.require()
     return chosen
+
+
+def _catalog_arguments(settings: Settings) -> Mapping[str, Any]:
+    return {"max_position_error_mas": settings.catalog.max_position_error_mas}
 
 
 #: Every alignment method by its name in the settings.
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("tweakreg", f"{__package__}.tweakreg:align", tools=("stsci.stimage",)),
+        Method(
+            "tweakreg",
+            f"{__package__}.tweakreg_task:align_exposure",
+            tools=("stsci.stimage",),
+        ),
         Method(
             "jhat",
-            f"{__package__}.jhat:align",
+            f"{__package__}.jhat_task:align_exposure",
             tools=("jhat", "jwst", "tweakreg_hack", "tweakwcs"),
             extra="jhat",
         ),
         Method(
             "catalog",
-            f"{__package__}.catalog:align",
+            f"{__package__}.catalog_task:align_exposure",
+            arguments=_catalog_arguments,
             tools=("tweakwcs",),
             absolute=True,
         ),

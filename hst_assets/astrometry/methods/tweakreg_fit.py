@@ -21,12 +21,13 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.astrometry import matching, sources
+from hst_assets.astrometry import matching
 from hst_assets.astrometry.exposure_field import Field
-from hst_assets.astrometry.methods.fit import Fit, same_wcs
-from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
+from hst_assets.astrometry.methods.fit import Fit, inside, numerics_refused, same_wcs
+from hst_assets.detection import image_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import pixel_scale_arcsec
 
 __all__ = ["WCS_NAME", "read_shift_row", "run_tweakreg"]
 
@@ -61,7 +62,7 @@ def run_tweakreg(
     rigid = how.fit_geometry == "rshift"
     plane = _tool_plane(field)
     # TweakReg's plane has the pixels of the first chip: for WFPC2 the PC's, not the detector's.
-    native = sources.pixel_scale_arcsec(plane) / field.detector.pixel_scale_arcsec
+    native = pixel_scale_arcsec(plane) / field.detector.pixel_scale_arcsec
     search, within = search_pix / native, tolerance / native
     x_offset, y_offset = _first_guess(field, plane, fitted, reference_sky, search, within)
     with inside(folder), numerics_refused("TweakReg failed", name):
@@ -135,7 +136,7 @@ def _first_guess(
     TweakReg's own guess fits a polynomial through the occupied bins about its histogram's peak
     and can miss the peak by more than the tolerance.
     """
-    image = plane.wcs_world2pix(sources.sky_positions(fitted, field.wcs_of), 0)
+    image = plane.wcs_world2pix(image_planes.sky_positions(fitted, field.wcs_of), 0)
     reference = plane.wcs_world2pix(reference_sky, 0)
     _, offset = matching.offset_peak(image, reference, search=search, radius=tolerance)
     return float(-offset[0]), float(-offset[1])

@@ -34,7 +34,7 @@ def align_exposure(raw: str, **request: Any) -> dict[str, Any]:
 
     Returns
     -------
-    outcome : dict
+    answer : dict
         See `hst_assets.astrometry.methods.attempts.align_copy`.
     """
     copy = make_working_copy(Path(raw), Path.cwd())

@@ -1,4 +1,7 @@
-"""The reference as later stages see it, and the note in which it is written down."""
+"""The reference as later stages see it, and the note in which it is written down.
+
+Recipe and note hold the same things, whether it was built here or is the user's image.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hst_assets.astrometry.absolute.catalog import make_absolute_catalog
+from hst_assets.astrometry.absolute.frame import Tie
+from hst_assets.astrometry.recipes import uses_absolute_catalog
 from hst_assets.failures import MissingProduct
-from hst_assets.provenance import read_record
+from hst_assets.provenance import Recipe, digest_of, read_record
+from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["ABSOLUTE_INPUT", "ReferenceFrame", "read_note", "read_reference", "write_note"]
+__all__ = [
+    "ABSOLUTE_INPUT",
+    "DRIZZLE_BLUR",
+    "STAGE",
+    "ReferenceFrame",
+    "absolute_input",
+    "absolute_noted",
+    "read_note",
+    "read_reference",
+    "settings_digest",
+    "tie_noted",
+    "write_note",
+]
 
+STAGE = "reference_image"
+#: Drizzling widens stars by about this factor.
+DRIZZLE_BLUR = 1.1
 #: Key of the absolute catalogue's digest, in the reference's recipe and in the note on it.
 ABSOLUTE_INPUT = "absolute_catalog"
 
@@ -133,3 +155,25 @@ def write_note(workdir: WorkDir, note: dict[str, Any]) -> None:
     """Write the note on the reference."""
     with write_atomically(workdir.reference_choice) as part:
         part.write_text(json.dumps(note, indent=1, sort_keys=True))
+
+
+def absolute_input(workdir: WorkDir, settings: Settings) -> dict[str, str]:
+    """The absolute catalogue as a recipe's input, made if need be; nothing where none is used."""
+    if not uses_absolute_catalog(settings):
+        return {}
+    return {ABSOLUTE_INPUT: make_absolute_catalog(workdir, settings).digest}
+
+
+def settings_digest(settings: Settings) -> str:
+    """Of the settings that a choice was made under."""
+    return digest_of(settings.reference.as_recipe())
+
+
+def tie_noted(tie: Tie | None) -> dict[str, Any]:
+    """How the frame is tied to the absolute catalogue, for note and facts."""
+    return {} if tie is None else {"tie": tie.as_json()}
+
+
+def absolute_noted(recipe: Recipe) -> dict[str, str]:
+    """Which absolute catalogue the frame was tied to, for the note."""
+    return {key: recipe.inputs[key] for key in (ABSOLUTE_INPUT,) if key in recipe.inputs}

@@ -25,18 +25,23 @@ from hst_assets.astrometry.recipes import (
     ledger_digests,
     raw_inputs,
 )
-from hst_assets.astrometry.reference.added_exposures import added_exposures, without_added
-from hst_assets.astrometry.reference.choice import ReferenceChoice, choose_reference
-from hst_assets.astrometry.reference.frame import read_note, write_note
-from hst_assets.astrometry.reference.members import Members, relative_alignment
-from hst_assets.astrometry.reference.noted import (
+from hst_assets.astrometry.reference.choice import (
+    ReferenceChoice,
+    added_exposures,
+    choose_reference,
+    without_added,
+)
+from hst_assets.astrometry.reference.frame import (
     DRIZZLE_BLUR,
     STAGE,
     absolute_input,
     absolute_noted,
+    read_note,
     settings_digest,
     tie_noted,
+    write_note,
 )
+from hst_assets.astrometry.reference.members import Members, relative_alignment
 from hst_assets.astrometry.reference.stars import catalogue_of_image
 from hst_assets.astrometry.reference.users_image import take_users_image
 from hst_assets.detectors import DETECTORS, Detector
@@ -313,8 +318,8 @@ def _catalogue(
 def _facts(
     choice: ReferenceChoice, members: Members, workdir: WorkDir, product: Path
 ) -> dict[str, Any]:
-    outcomes = members.outcomes.values()
-    rms = [max(o.numbers.rms_x, o.numbers.rms_y) for o in outcomes if o.aligned and o.numbers]
+    results = members.results.values()
+    rms = [max(r.numbers.rms_x, r.numbers.rms_y) for r in results if r.aligned and r.numbers]
     return {
         "image": workdir.relative(product),
         "band": choice.band,

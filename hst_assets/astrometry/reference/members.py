@@ -20,7 +20,7 @@ from hst_assets.astrometry.distortion.update import Correction, correct
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn
 from hst_assets.astrometry.recipes import uses_absolute_catalog
 from hst_assets.astrometry.reference.choice import ReferenceChoice
-from hst_assets.astrometry.reference.noted import STAGE
+from hst_assets.astrometry.reference.frame import STAGE
 from hst_assets.astrometry.reference.stars import catalogue_of_exposure
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import Settings
@@ -47,7 +47,7 @@ class Members:
         Files among them that have the archive's WCS.
     left_out : dict
         ``{file: reason}`` of those that do not go into it.
-    outcomes : dict
+    results : dict
         Of the alignments, by rootname.
     tie : Tie or None
         How the anchor is tied to the absolute catalogue, where one is used.
@@ -58,7 +58,7 @@ class Members:
     used: list[Path]
     kept_a_priori: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
-    outcomes: dict[str, AlignmentResult] = field(default_factory=dict)
+    results: dict[str, AlignmentResult] = field(default_factory=dict)
     tie: Tie | None = None
 
     @property
@@ -75,7 +75,7 @@ class Members:
     def n_failed(self) -> int:
         """How many could not be aligned to the anchor."""
         return sum(
-            outcome.status == "FAIL" and bool(outcome.files) for outcome in self.outcomes.values()
+            result.status == "FAIL" and bool(result.files) for result in self.results.values()
         )
 
     @property
@@ -83,7 +83,7 @@ class Members:
         """What brought the image's exposures together, and onto the absolute catalogue."""
         if self.kept_a_priori:
             return "none"
-        methods = {outcome.method for outcome in self.outcomes.values() if outcome.aligned}
+        methods = {result.method for result in self.results.values() if result.aligned}
         methods |= {"catalog"} if self.is_absolute else set()
         return "+".join(sorted(methods)) or ANCHOR
 
@@ -120,11 +120,11 @@ def relative_alignment(
     ToolFailed, OutOfMemory, TransientFailure
         If the tool or a service gave no answer.
     """
-    exposures = {**choice.exposures, **added}
-    targets, refused = correct(
+    chosen = {**choice.exposures, **added}
+    exposures, refused = correct(
         [
             ExposureToAlign(workdir.raw / name, rootname, choice.detector_key)
-            for name, (rootname, _) in exposures.items()
+            for name, (rootname, _) in chosen.items()
         ],
         corrections,
         settings=settings,
@@ -136,10 +136,10 @@ def relative_alignment(
     catalogue = scratch / "anchor.ecsv"
     unreadable = {
         name: refused[rootname].reason
-        for name, (rootname, _) in exposures.items()
+        for name, (rootname, _) in chosen.items()
         if rootname in refused
     }
-    for anchor in [target for target in targets if target.raw.name not in added]:
+    for anchor in [exposure for exposure in exposures if exposure.raw.name not in added]:
         itself = untouched(anchor, scratch, status="SKIPPED", method="none", reason="")
         if not itself.files:
             unreadable[anchor.raw.name] = itself.reason
@@ -162,13 +162,13 @@ def relative_alignment(
     members = Members(anchor, n_stars, [itself.files[0]], left_out=unreadable)
     if uses_absolute_catalog(settings):
         _tie(members, catalogue, workdir, settings, scratch)
-    others = [t for t in targets if t != anchor and t.raw.name not in unreadable]
+    others = [each for each in exposures if each != anchor and each.raw.name not in unreadable]
     onto = Onto(catalogue, *_absolute_of(members.tie, workdir))
-    outcomes = _aligned_or_skipped(others, onto, workdir, settings, scratch)
-    pairs = list(zip(others, outcomes, strict=True))
-    _raise_failures(workdir, {target.rootname: outcome for target, outcome in pairs})
-    for target, outcome in pairs:
-        _admit(members, target, outcome, settings)
+    results = _aligned_or_skipped(others, onto, workdir, settings, scratch)
+    pairs = list(zip(others, results, strict=True))
+    _raise_failures(workdir, {exposure.rootname: result for exposure, result in pairs})
+    for exposure, result in pairs:
+        _admit(members, exposure, result, settings)
     return members
 
 
@@ -179,13 +179,13 @@ def _tie(
     folder = scratch / "absolute"
     folder.mkdir()
     name = str(read_absolute_catalog(workdir).meta["catalogue"])
-    members.tie, outcome = tie_anchor(
+    members.tie, result = tie_anchor(
         members.anchor, name, settings=settings, workdir=workdir, scratch=folder, stage=STAGE
     )
-    _raise_failures(workdir, {members.anchor.rootname: outcome})
+    _raise_failures(workdir, {members.anchor.rootname: result})
     if members.tie.absolute:
-        members.used = [outcome.files[0]]
-        through_wcs(catalogue, outcome.files[0])
+        members.used = [result.files[0]]
+        through_wcs(catalogue, result.files[0])
     else:
         logger.warning("the frame is the anchor's own: %s", members.tie.reason)
 
@@ -197,15 +197,15 @@ def _absolute_of(tie: Tie | None, workdir: WorkDir) -> tuple[Path | None, str]:
     return None, "" if tie is None else f"the frame is not absolute ({tie.reason})"
 
 
-def _raise_failures(workdir: WorkDir, outcomes: Mapping[str, AlignmentResult]) -> None:
+def _raise_failures(workdir: WorkDir, results: Mapping[str, AlignmentResult]) -> None:
     """End here if the tool or a service gave no answer: nothing may be concluded from that."""
-    failures = {name: o.failure for name, o in outcomes.items() if o.failure is not None}
+    failures = {name: r.failure for name, r in results.items() if r.failure is not None}
     if failures:
         raise joint_failure(failures, where=f"the reference of {workdir.target}")
 
 
 def _aligned_or_skipped(
-    targets: Sequence[ExposureToAlign],
+    exposures: Sequence[ExposureToAlign],
     onto: Onto,
     workdir: WorkDir,
     settings: Settings,
@@ -213,7 +213,7 @@ def _aligned_or_skipped(
 ) -> list[AlignmentResult]:
     if not settings.alignment.skip_tweakreg:
         return align_in_turn(
-            targets,
+            exposures,
             onto,
             settings=settings,
             workdir=workdir,
@@ -221,20 +221,21 @@ def _aligned_or_skipped(
             stage=STAGE,
         )
     return [
-        untouched(target, scratch, status="SKIPPED", method="none", reason="") for target in targets
+        untouched(exposure, scratch, status="SKIPPED", method="none", reason="")
+        for exposure in exposures
     ]
 
 
 def _admit(
-    members: Members, target: ExposureToAlign, outcome: AlignmentResult, settings: Settings
+    members: Members, exposure: ExposureToAlign, result: AlignmentResult, settings: Settings
 ) -> None:
-    members.outcomes[target.rootname] = outcome
-    keep = settings.alignment.on_failure == "keep_a_priori" or outcome.status == "SKIPPED"
-    if outcome.aligned:
-        members.used.append(outcome.files[0])
-    elif keep and outcome.files:
-        members.used.append(outcome.files[0])
-        members.kept_a_priori.append(target.raw.name)
+    members.results[exposure.rootname] = result
+    keep = settings.alignment.on_failure == "keep_a_priori" or result.status == "SKIPPED"
+    if result.aligned:
+        members.used.append(result.files[0])
+    elif keep and result.files:
+        members.used.append(result.files[0])
+        members.kept_a_priori.append(exposure.raw.name)
     else:
-        members.left_out[target.raw.name] = outcome.reason
-        logger.warning("left out of the reference: %s (%s)", target.raw.name, outcome.reason)
+        members.left_out[exposure.raw.name] = result.reason
+        logger.warning("left out of the reference: %s (%s)", exposure.raw.name, result.reason)

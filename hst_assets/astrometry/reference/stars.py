@@ -16,22 +16,22 @@ _TASKS = "hst_assets.astrometry.reference.stars_task"
 
 
 def catalogue_of_exposure(
-    target: ExposureToAlign, output: Path, *, settings: Settings, workdir: WorkDir, scratch: Path
+    exposure: ExposureToAlign, output: Path, *, settings: Settings, workdir: WorkDir, scratch: Path
 ) -> int:
     """Write the star catalogue of an exposure by its own WCS; return the number of stars."""
-    folder = scratch / f"{target.rootname}.catalogue"
+    folder = scratch / f"{exposure.rootname}.catalogue"
     folder.mkdir()
-    copy = make_working_copy(target.raw, folder)
+    copy = make_working_copy(exposure.raw, folder)
     found: int = run_isolated(
         f"{_TASKS}:catalogue_exposure",
         {
             "exposure": str(copy.science),
             "output": str(output),
-            "detector": target.detector_key,
+            "detector": exposure.detector_key,
             "alignment": settings.alignment.as_recipe(),
         },
         scratch=folder,
-        log_path=workdir.log("reference_image", target.rootname),
+        log_path=workdir.log("reference_image", exposure.rootname),
         timeout_s=settings.machine.tool_timeout_s,
     )
     return found

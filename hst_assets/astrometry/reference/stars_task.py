@@ -10,12 +10,13 @@ import astropy.units as u
 from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
-from hst_assets.astrometry import sources
 from hst_assets.astrometry.exposure_field import exposure_stars, prepared_planes
-from hst_assets.astrometry.star_or_cosmic_ray import LEAST_FWHM_PIX
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detection import image_planes, sources
+from hst_assets.detection.star_or_cosmic_ray import LEAST_FWHM_PIX
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings
+from hst_assets.sky_geometry import pixel_scale_arcsec
 
 #: The reference is found somewhat deeper than the first try, so that every rung finds partners.
 REFERENCE_THRESHOLD_SIGMA = 5.0
@@ -25,8 +26,8 @@ MOST_REFERENCE_STARS = 50_000
 
 def catalogue_image(image: str, output: str, *, fwhm_arcsec: float) -> int:
     """Write the star catalogue of a reference image; return the number of stars."""
-    plane = sources.reference_plane(Path(image))
-    scale = sources.pixel_scale_arcsec(plane.wcs)
+    plane = image_planes.reference_plane(Path(image))
+    scale = pixel_scale_arcsec(plane.wcs)
     fwhm_pix = max(fwhm_arcsec / scale, LEAST_FWHM_PIX)
     table = sources.find_sources(
         sources.prepare(plane, fwhm_pix=fwhm_pix),
@@ -43,7 +44,8 @@ def catalogue_exposure(
     """Write the star catalogue of one exposure by its own WCS; return the number of stars."""
     how = AlignmentSettings.model_validate(alignment)
     kind = DETECTORS[detector]
-    planes = sources.exposure_planes(WorkingCopy.at(Path(exposure)), kind)
+    copy = WorkingCopy.at(Path(exposure))
+    planes = image_planes.exposure_planes(copy.science, copy.quality, kind)
     table = exposure_stars(
         prepared_planes(planes, kind, how),
         kind,
@@ -54,7 +56,7 @@ def catalogue_exposure(
 
 
 def _write_catalogue(table: Table, wcs_of: dict[int, WCS], output: Path) -> int:
-    sky = sources.sky_positions(table, wcs_of)
+    sky = image_planes.sky_positions(table, wcs_of)
     catalogue = QTable(table, units={"x": u.pix, "y": u.pix})
     catalogue["ra"], catalogue["dec"] = sky[:, 0] * u.deg, sky[:, 1] * u.deg
     catalogue.write(output, format="ascii.ecsv", overwrite=True)

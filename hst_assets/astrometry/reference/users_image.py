@@ -11,14 +11,14 @@ from hst_assets.astrometry.absolute.catalog import read_absolute_catalog
 from hst_assets.astrometry.absolute.frame import Tie, image_tie
 from hst_assets.astrometry.exposure_field import star_fwhm_pix
 from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, uses_absolute_catalog
-from hst_assets.astrometry.reference.frame import write_note
-from hst_assets.astrometry.reference.noted import (
+from hst_assets.astrometry.reference.frame import (
     DRIZZLE_BLUR,
     STAGE,
     absolute_input,
     absolute_noted,
     settings_digest,
     tie_noted,
+    write_note,
 )
 from hst_assets.astrometry.reference.stars import catalogue_of_image
 from hst_assets.detectors import Detector, detector_for

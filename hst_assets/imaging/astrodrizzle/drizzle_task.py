@@ -32,7 +32,6 @@ from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.astrodrizzle.scratch_copies import (
     good_pixels,
     nominal_area_arcsec2,
-    scale_arcsec_of,
     scratch_copies,
 )
 from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
@@ -51,6 +50,7 @@ from hst_assets.imaging.frames import Frame, exposure_outlines
 from hst_assets.imaging.preview import write_preview
 from hst_assets.imaging.zero_point import rescale
 from hst_assets.settings import DrizzleSettings
+from hst_assets.sky_geometry import pixel_scale_arcsec
 
 __all__ = ["combine"]
 
@@ -363,7 +363,7 @@ def _checked(
     exptime = sum(item.exptime_s for item in inputs)
     chips, flagged = _native_chips(copies, inputs, detector, searched)
     # WFPC2's PC has pixels of half the size.
-    native = min(detector.pixel_scale_arcsec, *(scale_arcsec_of(chip.wcs) for chip in chips))
+    native = min(detector.pixel_scale_arcsec, *(pixel_scale_arcsec(chip.wcs) for chip in chips))
     complaints = complaints + product_quality.weight_problems(
         wht,
         inside,

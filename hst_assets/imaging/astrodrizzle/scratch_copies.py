@@ -25,8 +25,9 @@ from hst_assets.imaging.cosmic_rays import science_and_quality
 from hst_assets.imaging.forked import in_children
 from hst_assets.imaging.frames import opened
 from hst_assets.settings import DrizzleSettings
+from hst_assets.sky_geometry import pixel_scale_arcsec
 
-__all__ = ["good_pixels", "nominal_area_arcsec2", "scale_arcsec_of", "scratch_copies"]
+__all__ = ["good_pixels", "nominal_area_arcsec2", "scratch_copies"]
 
 #: DQ bit set on the scratch copy where SCI is not finite: "bad detector pixel" on every detector,
 #: among no detector's good bits.
@@ -230,9 +231,4 @@ def nominal_area_arcsec2(header: fits.Header, wcs: WCS) -> float:
     scale = header.get("IDCSCALE")
     if isinstance(scale, float) and scale > 0:
         return scale**2
-    return scale_arcsec_of(wcs) ** 2
-
-
-def scale_arcsec_of(wcs: WCS) -> float:
-    """Side of a pixel by the linear part of a WCS."""
-    return math.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0
+    return pixel_scale_arcsec(wcs) ** 2

@@ -1,1 +1,1 @@
-"""The assets, one module a stage in the order in which data flow."""
+"""Assets from the rows of the table: uniform ones from a factory, the others with a body each."""

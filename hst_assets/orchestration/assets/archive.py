@@ -6,10 +6,11 @@ import dagster as dg
 
 from hst_assets.archive.holdings import Listing
 from hst_assets.failures import BadConfiguration, NothingFound
-from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
-from hst_assets.orchestration.checks import check_specs
-from hst_assets.orchestration.fetch_visit import MAST_POOL, TRY_AGAIN
-from hst_assets.orchestration.partitions import hst_target, register
+from hst_assets.orchestration.assets.from_row import decorated
+from hst_assets.orchestration.assets.materialize_result import materialize_result
+from hst_assets.orchestration.fetch_visit import TRY_AGAIN
+from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.partitions import register
 from hst_assets.orchestration.resources import HstRoot, MastAccess, Session
 
 __all__ = ["archive_exposures"]
@@ -20,34 +21,29 @@ _FRESH = dg.FreshnessPolicy.time_window(
 )
 
 
-@dg.asset(
-    partitions_def=hst_target,
-    io_manager_key="ecsv",
-    dagster_type=BY_PATH,
-    group_name="exposures",
-    kinds={"table"},
-    check_specs=check_specs("archive_exposures"),
-    pool=MAST_POOL,
-    freshness_policy=_FRESH,
-)
-def archive_exposures(
-    context: dg.AssetExecutionContext, hst_root: HstRoot, mast: dg.ResourceParam[MastAccess]
-) -> dg.MaterializeResult:
-    """What MAST holds for an archive target, one row a file; always asked anew."""
-    from hst_assets.archive.revalidation import revalidate
-    from hst_assets.archive.sync import outstanding
-    from hst_assets.orchestration.archive_report import reported_listing
+def archive_exposures(row: AssetRow, table: AssetTable) -> dg.AssetsDefinition:
+    """Write the asset of the archive's listing."""
 
-    with hst_root.target_session(context, TRY_AGAIN) as session:
-        _require_archive_target(session)
-        listing = _asked(context, session)
-        register(context.instance, session.workdir.target, listing.visits())
-        # Reprocessed files may keep release and size: those fetched long ago are asked about.
-        archive, token = session.settings.archive, mast.current_token()
-        revalidate(session.workdir, listing.products, archive, token=token)
-        missing = outstanding(session.workdir, listing)
-        made = reported_listing(listing, sum(map(len, missing.values())))
-        return materialize_result(context, "archive_exposures", made, session)
+    @decorated(row, table, freshness_policy=_FRESH)
+    def archive_exposures(
+        context: dg.AssetExecutionContext, hst_root: HstRoot, mast: dg.ResourceParam[MastAccess]
+    ) -> dg.MaterializeResult:
+        from hst_assets.archive.revalidation import revalidate
+        from hst_assets.archive.sync import outstanding
+        from hst_assets.orchestration.archive_report import reported_listing
+
+        with hst_root.session(context, by_visit=False, tries=TRY_AGAIN) as session:
+            _require_archive_target(session)
+            listing = _asked(context, session)
+            register(context.instance, session.workdir.target, listing.visits())
+            # Reprocessed files may keep release and size: those fetched long ago are asked about.
+            archive, token = session.settings.archive, mast.current_token()
+            revalidate(session.workdir, listing.products, archive, token=token)
+            missing = outstanding(session.workdir, listing)
+            made = reported_listing(listing, sum(map(len, missing.values())))
+            return materialize_result(context, row, made, session)
+
+    return archive_exposures
 
 
 def _asked(context: dg.AssetExecutionContext, session: Session) -> Listing:

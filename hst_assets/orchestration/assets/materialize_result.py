@@ -5,11 +5,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.orchestration.checks import check_results
-from hst_assets.orchestration.io_managers import product_path
+from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.metadata import describe
 from hst_assets.orchestration.resources import Session
 from hst_assets.provenance import Made
+from hst_assets.workdir import WorkDir
 
 __all__ = ["BY_PATH", "materialize_result"]
 
@@ -19,26 +19,43 @@ BY_PATH = dg.PythonObjectDagsterType(Path, name="ProductPath")
 
 def materialize_result(
     context: dg.AssetExecutionContext,
-    asset: str,
+    row: AssetRow,
     made: Made,
     session: Session,
     *,
     tags: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult:
-    """The materialization of `asset` for the run's partition.
+    """The materialization of the row's asset for the run's partition.
 
     The data version is the recipe's digest: what was made again from the same inputs, settings
     and code is the same version, and nothing behind it becomes stale.
     """
     done = "made" if made.ran else "unchanged"
-    context.log.info(f"{asset} {context.partition_key}: {done} ({made.digest[:12]})")
+    context.log.info(f"{row.name} {context.partition_key}: {done} ({made.digest[:12]})")
     metadata = describe(made, session.workdir)
     if session.log_path.is_file():
         metadata["session_log"] = dg.MetadataValue.path(session.log_path)
     return dg.MaterializeResult(
-        value=product_path(session.workdir.root, asset, context.partition_key),
+        value=row.product(session.workdir, session.visit or None),
         data_version=dg.DataVersion(made.digest),
         metadata=metadata,
         tags=tags,
-        check_results=check_results(asset, made, session.workdir),
+        check_results=_check_results(row, made, session.workdir),
     )
+
+
+def _check_results(row: AssetRow, made: Made, workdir: WorkDir) -> list[dg.AssetCheckResult]:
+    """Judge a product by all its checks."""
+    results = []
+    for check in row.checks:
+        finding = check.judge(made, workdir)
+        results.append(
+            dg.AssetCheckResult(
+                check_name=check.name,
+                passed=finding.passed,
+                severity=dg.AssetCheckSeverity(finding.severity),
+                description=finding.text,
+                metadata={"kind": finding.kind} if finding.kind else {},
+            )
+        )
+    return results

@@ -5,7 +5,11 @@ import pytest
 from astropy.table import QTable, Table
 
 from hst_assets.astrometry.absolute import gaia
-from hst_assets.astrometry.absolute.catalog import make_absolute_catalog, read_absolute_catalog
+from hst_assets.astrometry.absolute.catalog import (
+    cone_about,
+    make_absolute_catalog,
+    read_absolute_catalog,
+)
 from hst_assets.exposures.table import write_table
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.provenance import read_record
@@ -163,3 +167,15 @@ def test_a_field_without_stars_is_a_catalogue_without_stars(field, service):
     service.stars["dec"] -= 40
     assert field.make(tap_services=[service.url]).facts["n_stars"] == 0
     assert len(read_absolute_catalog(field.workdir)) == 0
+
+
+def test_a_cone_holds_the_outlines_with_an_arcminute_to_spare():
+    corner = np.array([[150.0, 2.0 + 7.3 / 60]])
+    cone = cone_about(150.0, 2.0, [corner])
+    assert cone.radius_arcmin == 9  # 7.3 and the margin, in whole arcminutes
+    assert cone.contains(corner).all()
+
+
+def test_no_cone_is_too_small_for_a_field_that_holds_its_centre():
+    # The diagonal of ACS/WFC, the largest field, is 4.8 arcmin.
+    assert cone_about(150.0, 2.0, []).radius_arcmin >= 5.8

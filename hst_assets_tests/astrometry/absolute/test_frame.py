@@ -6,9 +6,10 @@ import shutil
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from hst_assets.astrometry.absolute import frame, gaia
-from hst_assets.astrometry.absolute.stars import julian_year
+from hst_assets.astrometry.absolute.stars import julian_year, star_table
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.astrometry.reference.frame import read_note, read_reference
@@ -26,6 +27,7 @@ from hst_assets.settings import (
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
+from hst_assets.sky_geometry import TangentPlane
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.astrometry.conftest import prepare
 from hst_assets_tests.stand_ins.tap import Tap, gaia_source
@@ -234,3 +236,17 @@ def test_an_image_that_is_turned_or_scaled_about_its_middle_does_not_agree(turn_
     median = float(re.search(r"off mine.csv by ([\d.]+) px", tie.reason)[1])
     assert median < GateSettings().max_held_out_offset_pix  # it says nothing of either
     assert tie.absolute == agrees
+
+
+def test_an_image_of_another_hemisphere_has_no_star_in_common(tmp_path):
+    header = TangentPlane(330.0, -2.0, 0.05).wcs().to_header()
+    header["MJD-OBS"] = 57000.0
+    image, stars = tmp_path / "image.fits", tmp_path / "stars.ecsv"
+    fits.PrimaryHDU(np.ones((20, 20)), header).writeto(image)
+    sky = np.array([330.0, -2.0]) + np.random.default_rng(1).uniform(-0.01, 0.01, (30, 2))
+    Table(sky, names=("ra", "dec")).write(stars, format="ascii.ecsv")
+    # Opposite the image, whose plane would show them mirrored about its middle.
+    absolute = star_table({"ra": sky[:, 0] - 180.0, "dec": -sky[:, 1]})
+    tie = frame.image_tie(image, stars, absolute, "Gaia", Settings())
+    assert not tie.absolute
+    assert "0 stars in common" in tie.reason

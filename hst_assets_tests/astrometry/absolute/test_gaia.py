@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hst_assets.astrometry.absolute import gaia
-from hst_assets.astrometry.absolute.cone import Cone
 from hst_assets.astrometry.absolute.gaia import gaia_stars
 from hst_assets.failures import TransientFailure
 from hst_assets.settings import CatalogSettings
+from hst_assets.sky_geometry import Cone
 from hst_assets_tests.stand_ins.tap import Tap, gaia_source
 
 CONE = Cone(150.1, 2.2, 6)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
@@ -19,6 +18,7 @@ from hst_assets.astrometry.distortion.update import (
     plan_corrections,
 )
 from hst_assets.astrometry.reference.image import make_reference
+from hst_assets.detection import image_planes
 from hst_assets.failures import MissingProduct, ToolFailed, TransientFailure, UnusableInput
 from hst_assets.provenance import read_record
 from hst_assets.settings import AlignmentSettings, ReferenceFileSettings, Settings
@@ -47,7 +47,7 @@ def settings_of(update_wcs="if_needed", *, skip=False, **files):
 def largest_difference_arcsec(first, second):
     """Between the positions of two files' pixels, on a grid over each chip."""
     worst = 0.0
-    one, other = sources.wcs_by_extver(first), sources.wcs_by_extver(second)
+    one, other = image_planes.wcs_by_extver(first), image_planes.wcs_by_extver(second)
     assert set(one) == set(other)
     for ver, wcs in one.items():
         nx, ny = wcs.pixel_shape

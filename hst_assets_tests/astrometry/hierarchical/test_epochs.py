@@ -10,7 +10,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from hst_assets.astrometry import sources
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
@@ -23,6 +22,7 @@ from hst_assets.astrometry.hierarchical.epochs import METHOD
 from hst_assets.astrometry.hierarchical.visit_wcs import common_solution, restore_solution
 from hst_assets.astrometry.methods.ladder import Onto
 from hst_assets.astrometry.reference.image import make_reference
+from hst_assets.detection import image_planes
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.imaging.frames import Frame
@@ -207,7 +207,7 @@ def test_an_epoch_has_two_exposures_of_a_filter_and_no_broken_one(tmp_path):
 
     def epochs():
         found = hierarchical._epochs(targets)
-        return {epoch.band: [target.rootname for target in epoch.targets] for epoch in found}
+        return {epoch.band: [target.rootname for target in epoch.exposures] for epoch in found}
 
     names = [target.rootname for target in targets]
     assert epochs() == {"wfc3_ir.f110w": names[:3], "wfc3_ir.f160w": names[3:]}
@@ -228,7 +228,7 @@ def test_a_bad_exposure_costs_at_most_its_epoch(kind, tmp_path, two_exposures):
         [ExposureToAlign(path, path.name[:9], "wfc3_uvis") for path in (good, bad)]
     ):
         epoch = run.consistent(epoch)
-        assert len(epoch.targets) == 2
+        assert len(epoch.exposures) == 2
         with suppress(UnusableInput):  # which costs the epoch, and no exposure
             assert run._request(epoch).frame.scale_arcsec == SCALE_ARCSEC
 
@@ -269,18 +269,18 @@ def failed(tmp_path):
 
 
 def test_a_failed_exposure_keeps_its_epochs_wcs_and_says_so(failed):
-    outcome = hierarchical._outcome(failed, BELIEVED, SETTLED)
+    outcome = hierarchical._result(failed, BELIEVED, SETTLED)
     assert (outcome.status, outcome.method) == ("COMPROMISED", METHOD)
     assert [path.name for path in outcome.files] == ["b_flc.fits"]
     assert "shifted by 0.30 px to match 6 of its own stars" in outcome.reason
     assert "too few stars" in outcome.reason
-    few = hierarchical._outcome(failed, BELIEVED, {**SETTLED, "n_near": 2, "shifted": False})
+    few = hierarchical._result(failed, BELIEVED, {**SETTLED, "n_near": 2, "shifted": False})
     assert few.status == "COMPROMISED"
     assert "2 stars of its own, too few for a check" in few.reason
 
 
 def test_stars_that_speak_against_it_make_it_fail(failed):
-    outcome = hierarchical._outcome(failed, BELIEVED, {**SETTLED, "against": "8 agree elsewhere"})
+    outcome = hierarchical._result(failed, BELIEVED, {**SETTLED, "against": "8 agree elsewhere"})
     assert outcome.status == "FAIL"
     assert "8 agree elsewhere" in outcome.reason
     assert outcome.failure is None
@@ -288,7 +288,7 @@ def test_stars_that_speak_against_it_make_it_fail(failed):
 
 def test_a_fit_of_its_own_is_counted_from_the_archives_wcs(failed):
     passed = replace(failed, status="PASS", numbers=FitNumbers.from_json(NUMBERS))
-    outcome = hierarchical._outcome(passed, BELIEVED, None)
+    outcome = hierarchical._result(passed, BELIEVED, None)
     assert outcome.status == "PASS"
     assert outcome.method == "tweakreg"
     assert outcome.numbers.shift_ra_arcsec == 1.25
@@ -299,13 +299,13 @@ def test_a_fit_of_its_own_is_counted_from_the_archives_wcs(failed):
 def test_where_the_tool_failed_on_the_epoch_nothing_is_concluded(failed):
     for error, recorded in ((OutOfMemory("killed"), False), (UnusableInput("no overlap"), True)):
         solution = hierarchical._solution(error)
-        outcome = hierarchical._outcome(failed, solution, None)
+        outcome = hierarchical._result(failed, solution, None)
         assert outcome.status == "FAIL"
         assert (outcome.failure is None) == recorded
         assert outcome.tries[0]["reason"] == error.what
-        passed = hierarchical._outcome(replace(failed, status="PASS"), solution, None)
+        passed = hierarchical._result(replace(failed, status="PASS"), solution, None)
         assert passed.failure is None
-    unsettled = hierarchical._outcome(failed, BELIEVED, ToolFailed("crashed"))
+    unsettled = hierarchical._result(failed, BELIEVED, ToolFailed("crashed"))
     assert isinstance(unsettled.failure, ToolFailed)
 
 
@@ -367,7 +367,7 @@ def test_an_epochs_shift_and_rotation_are_found(epoch, tmp_path, monkeypatch):
     assert answer["shift_dec_arcsec"] == pytest.approx(-25 * SCALE_ARCSEC, abs=0.05 * SCALE_ARCSEC)
     assert answer["rotation_deg"] == pytest.approx(0.02, abs=0.01)
     motion, *_ = motion_between(tmp_path / "fit/before.fits", tmp_path / "fit/epoch.fits")
-    (wcs,) = sources.wcs_by_extver(tmp_path / "fit/before.fits").values()
+    (wcs,) = image_planes.wcs_by_extver(tmp_path / "fit/before.fits").values()
     moved = wcs.wcs_world2pix(motion(np.column_stack(wcs.wcs_pix2world([250], [210], 0))), 0)
     assert moved == pytest.approx(np.array([[290.0, 185.0]]), abs=0.05)
 
@@ -448,8 +448,8 @@ def test_a_visit_of_two_kinds_starts_from_one(tmp_path, monkeypatch):
     targets = tuple(ExposureToAlign(path, path.name[:9], "wfc3_uvis") for path in paths)
     epoch = run.consistent(hierarchical._Epoch("isim02", "uvis.f606w", "wfc3_uvis", targets))
     assert names == ["IDC_x", "IDC_x"]
-    assert [t.rootname for t in epoch.targets] == [t.rootname for t in targets]
-    assert {fits.getval(t.raw, "WCSNAME", "SCI") for t in epoch.targets} == {"IDC_x"}
+    assert [t.rootname for t in epoch.exposures] == [t.rootname for t in targets]
+    assert {fits.getval(t.raw, "WCSNAME", "SCI") for t in epoch.exposures} == {"IDC_x"}
     assert [path.read_bytes() for path in paths] == before
 
 

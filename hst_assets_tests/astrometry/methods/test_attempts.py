@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from hst_assets.astrometry import sources
 from hst_assets.astrometry.exposure_field import read_field
 from hst_assets.astrometry.methods.attempts import align_copy
 from hst_assets.astrometry.methods.catalog_fit import fit_to_catalog
 from hst_assets.astrometry.working_copy import make_working_copy
+from hst_assets.detection import sources
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings, GateSettings

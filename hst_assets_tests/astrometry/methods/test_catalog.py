@@ -6,8 +6,8 @@ from astropy.io import fits
 
 from hst_assets.astrometry.absolute.stars import julian_year, star_table
 from hst_assets.astrometry.alignment_result import ExposureToAlign
-from hst_assets.astrometry.methods.catalog import align
 from hst_assets.astrometry.methods.catalog_fit import WCS_NAME
+from hst_assets.astrometry.methods.registry import METHODS
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, CatalogSettings, Settings
 from hst_assets.simulate.campaign import simulate_campaign
@@ -37,7 +37,7 @@ def aligned(raw, key, stars, folder, *, catalog=None, **alignment):
     folder.mkdir()
     path = folder / "absolute.ecsv"
     stars.write(path, format="ascii.ecsv")
-    (outcome,) = align(
+    (outcome,) = METHODS["catalog"].align(
         [ExposureToAlign(raw, raw.name[:9], key)],
         path,
         settings=Settings(

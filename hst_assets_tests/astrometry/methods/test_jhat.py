@@ -13,7 +13,7 @@ from astropy.table import Table
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
-from hst_assets.astrometry.methods.jhat import align
+from hst_assets.astrometry.methods.registry import METHODS
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
@@ -36,7 +36,7 @@ def aligned(raw, detector_key, true, folder, **alignment):
     true.sort("counts", reverse=True)
     true["ra", "dec"].write(catalogue, format="ascii.ecsv")
     (folder / "scratch").mkdir()
-    (outcome,) = align(
+    (outcome,) = METHODS["jhat"].align(
         [ExposureToAlign(raw, raw.name[:9], detector_key)],
         catalogue,
         settings=Settings(alignment=AlignmentSettings(**alignment)),

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from hst_assets.astrometry.matching import TangentPlane
 from hst_assets.astrometry.methods.jhat_fit import (
     _Plane,
     _read_pairs,
@@ -14,6 +13,7 @@ from hst_assets.astrometry.methods.jhat_fit import (
     _within_reach,
 )
 from hst_assets.failures import UnusableInput
+from hst_assets.sky_geometry import TangentPlane
 
 
 @pytest.fixture

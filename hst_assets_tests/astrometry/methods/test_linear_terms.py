@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.astrometry.matching import TangentPlane
 from hst_assets.astrometry.methods.linear_terms import MAX_MISFIT_PIX, move_linear_terms
-from hst_assets.astrometry.sources import wcs_by_extver
+from hst_assets.detection.image_planes import wcs_by_extver
 from hst_assets.failures import UnusableInput
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
+from hst_assets.sky_geometry import TangentPlane
 from hst_assets_tests.astrometry.conftest import rotation_matrix
 
 #: The sky moves by this much, turns and grows.

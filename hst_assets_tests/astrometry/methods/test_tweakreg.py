@@ -8,7 +8,7 @@ from astropy.wcs import WCS
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_result import ExposureToAlign
 from hst_assets.astrometry.alignment_table import read_alignment
-from hst_assets.astrometry.methods.tweakreg import align
+from hst_assets.astrometry.methods.registry import METHODS
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
@@ -44,7 +44,7 @@ def aligned(raw, detector_key, true, geometry, scratch, workdir):
     catalogue = scratch / "true.ecsv"
     true.sort("counts", reverse=True)
     true["ra", "dec"].write(catalogue, format="ascii.ecsv")
-    (outcome,) = align(
+    (outcome,) = METHODS["tweakreg"].align(
         [ExposureToAlign(raw, raw.name[:9], detector_key)],
         catalogue,
         settings=Settings(alignment=AlignmentSettings(fit_geometry=geometry)),

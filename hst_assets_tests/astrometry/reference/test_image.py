@@ -19,7 +19,7 @@ from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 
-class ExposureToAlign:
+class Target:
     """A target whose reference is built at once, and who counts how often it was."""
 
     def __init__(self, root, monkeypatch):
@@ -95,7 +95,7 @@ class ExposureToAlign:
 
 @pytest.fixture
 def target(tmp_path, monkeypatch):
-    target = ExposureToAlign(tmp_path, monkeypatch)
+    target = Target(tmp_path, monkeypatch)
     target.add("F606W", 1, 500)
     target.add("F606W", 1, 500)
     target.make()

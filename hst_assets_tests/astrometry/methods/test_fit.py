@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hst_assets.astrometry.methods.tool_run import inside, numerics_refused
+from hst_assets.astrometry.methods.fit import inside, numerics_refused
 from hst_assets.failures import UnusableInput
 
 

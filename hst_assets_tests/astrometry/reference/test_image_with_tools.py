@@ -30,7 +30,7 @@ MASK = f"{HERE[0]:.7f}, {HERE[1]:.7f}"
 
 
 @dataclass
-class ExposureToAlign:
+class Target:
     """Three exposures with a transient of 20 mag; forty days later one without it."""
 
     workdir: WorkDir
@@ -66,7 +66,7 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> ExposureToAlign:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
     folder = tmp_path_factory.mktemp("template")
     plan = small_plan("wfc3_uvis", n_exposures=3, pointing_error_arcsec=(0.05, -0.04))
     (first,) = plan.visits
@@ -79,14 +79,14 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> ExposureToAlign:
     workdir = WorkDir(folder / "root", "field")
     settings = Settings.model_validate({"target": {"ra_deg": 150.1, "dec_deg": 2.2}})
     prepare(workdir, [truth.exposure_folder], settings)
-    return ExposureToAlign(workdir, digests(workdir.raw))
+    return Target(workdir, digests(workdir.raw))
 
 
 def digests(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of_file(path) for path in folder.glob("*.fits")}
 
 
-def test_added_exposures_fill_the_box_where_the_others_are_masked(target: ExposureToAlign) -> None:
+def test_added_exposures_fill_the_box_where_the_others_are_masked(target: Target) -> None:
     _, plain = target.reference()
     made, filled = target.reference(
         add=["isim02a0q"], mask=MASK, mask_half_size_pix=HALF_PIX, keep_artifacts=False
@@ -106,20 +106,20 @@ def test_added_exposures_fill_the_box_where_the_others_are_masked(target: Exposu
     assert digests(target.workdir.raw) == target.raw
 
 
-def test_without_added_exposures_the_box_stays_empty(target: ExposureToAlign) -> None:
+def test_without_added_exposures_the_box_stays_empty(target: Target) -> None:
     _, holed = target.reference(mask=MASK, mask_half_size_pix=HALF_PIX)
     assert not holed.around(holed.weight, 12).any()
     assert np.isnan(holed.around(holed.data, 12)).all()
     assert digests(target.workdir.raw) == target.raw
 
 
-def test_without_a_mask_added_exposures_go_in_everywhere(target: ExposureToAlign) -> None:
+def test_without_a_mask_added_exposures_go_in_everywhere(target: Target) -> None:
     made, deeper = target.reference(add=["isim02a0q"])
     assert made.facts["n_used"] == 4
     assert np.median(deeper.around(deeper.weight, 60)) == pytest.approx(1200, rel=0.1)
 
 
-def test_without_rotation_the_reference_lies_as_its_first_exposure(target: ExposureToAlign) -> None:
+def test_without_rotation_the_reference_lies_as_its_first_exposure(target: Target) -> None:
     made, _ = target.reference(no_rotation=True)
     raw = target.workdir.raw / f"{made.facts['anchor']}_flc.fits"
     stated = fits.getheader(raw, "SCI")["ORIENTAT"]

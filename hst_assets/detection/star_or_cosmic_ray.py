@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.detection.lacosmic import lacosmic
 from hst_assets.detectors import Detector
-from hst_assets.imaging.lacosmic import lacosmic
 
 __all__ = ["LEAST_FWHM_PIX", "aperture_sums", "survives_cleaning"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 
+from hst_assets.detection.lacosmic import lacosmic
 from hst_assets.detectors import DETECTORS
-from hst_assets.imaging.lacosmic import lacosmic
 
 DETECTOR = DETECTORS["wfc3_uvis"]
 

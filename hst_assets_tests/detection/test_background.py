@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hst_assets.astrometry.background import background_of
+from hst_assets.detection.background import background_of
 
 FWHM = 2.0
 

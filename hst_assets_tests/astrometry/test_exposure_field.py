@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.astrometry.exposure_field import read_field
-from hst_assets.astrometry.methods.likely_cause import likely_cause
+from hst_assets.astrometry.exposure_field import likely_cause, read_field
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from photutils.detection import DAOStarFinder, daofinder
 
-from hst_assets.astrometry.star_finder import BorderlessStarFinder
+from hst_assets.detection.star_finder import BorderlessStarFinder
 
 LIMITS = {"threshold": 4.0, "fwhm": 2.0, "sharplo": 0.2, "sharphi": 1.2}
 

@@ -1,4 +1,4 @@
-"""Stars on exposures and on the reference image.
+"""Stars on the planes of exposures and of drizzled images.
 
 Positions are 0-based pixels (the centre of the first pixel is 0, 0) of the plane named by
 ``extver``. A star is kept only if its core holds no bad, saturated or cosmic-ray pixel that would
@@ -11,34 +11,23 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.table import Table, vstack
-from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
-from hst_assets.astrometry.background import background_of
-from hst_assets.astrometry.centroids import windowed_centroids
-from hst_assets.astrometry.star_or_cosmic_ray import aperture_sums, survives_cleaning
-from hst_assets.astrometry.working_copy import WorkingCopy, science_extensions
+from hst_assets.detection.background import background_of
+from hst_assets.detection.centroids import windowed_centroids
+from hst_assets.detection.image_planes import Plane
+from hst_assets.detection.star_or_cosmic_ray import aperture_sums, survives_cleaning
 from hst_assets.detectors import Detector
-from hst_assets.failures import UnusableInput
 
 __all__ = [
-    "Plane",
     "Prepared",
-    "exposure_planes",
     "exposure_sources",
     "find_sources",
-    "pixel_scale_arcsec",
     "prepare",
-    "reference_plane",
     "significances",
-    "sky_positions",
-    "wcs_by_extver",
 ]
 
 logger = logging.getLogger(__name__)
@@ -54,156 +43,9 @@ _CORE_PIX = 1.5
 
 #: Planes with more masked pixels than this are not searched.
 _MAX_HIDDEN = 0.98
-#: DQ bit of hot pixels in WFC3/UVIS and ACS; elsewhere it means something else.
-_HOT_BIT = 16
-
 _EMPTY = Table(
     names=("x", "y", "flux", "snr", "extver"), dtype=(float, float, float, float, np.int64)
 )
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One image plane ready for source finding.
-
-    Attributes
-    ----------
-    data : ndarray, shape (ny, nx)
-        Pixel values in the file's own unit.
-    bad : ndarray of bool, shape (ny, nx)
-        Pixels that must not contribute.
-    saturated : ndarray of bool, shape (ny, nx)
-        Saturated pixels; a star that holds one is left out.
-    cosmic : ndarray of bool, shape (ny, nx)
-        Pixels known to hold a cosmic ray or a hot pixel.
-    wcs : `~astropy.wcs.WCS`
-        With all distortions.
-    extver : int
-        EXTVER of the plane.
-    """
-
-    data: NDArray[np.float64]
-    bad: NDArray[np.bool_]
-    saturated: NDArray[np.bool_]
-    cosmic: NDArray[np.bool_]
-    wcs: WCS
-    extver: int
-
-
-def exposure_planes(copy: WorkingCopy, detector: Detector) -> list[Plane]:
-    """The SCI planes of an exposure with their masks and WCS.
-
-    Raises
-    ------
-    UnusableInput
-        If there is no SCI plane, or one without an image, a celestial WCS, or flags of its shape.
-    """
-    with fits.open(copy.science, memmap=False) as science:
-        versions = science_extensions(science)
-        if not versions:
-            raise UnusableInput("no SCI extension", where=copy.science)
-        with fits.open(copy.quality, memmap=False) as quality:
-            return [_exposure_plane(science, quality, ver, detector) for ver in versions]
-
-
-def _exposure_plane(
-    science: fits.HDUList, quality: fits.HDUList, extver: int, detector: Detector
-) -> Plane:
-    hdu = science["SCI", extver]
-    data, wcs = _image_with_wcs(hdu, science)
-    name = next((each for each in _quality_names(detector) if (each, extver) in quality), None)
-    stored = None if name is None else quality[name, extver].data
-    flags = np.zeros(data.shape, np.int32) if stored is None else stored.astype(np.int32)
-    if flags.shape != data.shape:
-        raise UnusableInput(
-            f"{name},{extver} has the shape {flags.shape}, SCI {data.shape}",
-            where=quality.filename(),
-        )
-    hot = 0 if detector.has_separate_dq or detector.is_infrared else _HOT_BIT
-    return Plane(
-        data=data,
-        bad=((flags & detector.dq_bad & ~detector.dq_saturated) != 0) | ~np.isfinite(data),
-        saturated=(flags & detector.dq_saturated) != 0,
-        cosmic=(flags & (detector.dq_cosmic_ray | hot)) != 0,
-        wcs=wcs,
-        extver=extver,
-    )
-
-
-def _image_with_wcs(hdu: Any, hdus: fits.HDUList) -> tuple[NDArray[np.float64], WCS]:
-    stored = getattr(hdu, "data", None)  # an HDU of which astropy makes nothing has none
-    where, name = hdus.filename(), f"{hdu.name},{hdu.ver}"
-    if stored is None or stored.ndim != 2 or stored.size == 0:
-        raise UnusableInput(f"{name} holds no image", where=where)
-    try:
-        wcs = read_wcs(hdu.header, hdus)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnusableInput(f"{name} has no WCS: {error}", where=where) from error
-    if not wcs.has_celestial:
-        raise UnusableInput(f"{name} has no celestial WCS", where=where)
-    return np.array(stored, dtype=np.float64), wcs
-
-
-def _quality_names(detector: Detector) -> tuple[str, ...]:
-    """EXTNAME of data quality: c1m files call it SDQ, or SCI."""
-    return ("SDQ", "DQ", "SCI") if detector.has_separate_dq else ("DQ",)
-
-
-def reference_plane(path: Path) -> Plane:
-    """The image plane of a reference: SCI of a drizzle product, or the first image with a WCS.
-
-    Pixels without weight (WHT 0) or without value are masked. The file is only read.
-
-    Raises
-    ------
-    UnusableInput
-        If the file holds no two-dimensional image with a celestial WCS.
-    """
-    with fits.open(path, memmap=False) as hdus:
-        hdu = _reference_hdu(hdus)
-        if hdu is None:
-            raise UnusableInput(
-                "no image with a celestial WCS",
-                where=path,
-                next_step="Give a FITS image whose SCI or primary HDU has a RA/Dec WCS",
-            )
-        data = np.array(hdu.data, dtype=np.float64)
-        bad = ~np.isfinite(data)
-        weight = hdus["WHT", 1].data if ("WHT", 1) in hdus else None
-        if weight is not None and weight.shape == data.shape:
-            bad |= ~(weight > 0)
-        else:
-            bad |= data == 0  # outside of a drizzle's footprint
-        nothing = np.zeros(data.shape, dtype=bool)
-        return Plane(data, bad, nothing, nothing, read_wcs(hdu.header, hdus), extver=1)
-
-
-def _reference_hdu(hdus: fits.HDUList) -> Any:
-    first = [hdu for hdu in hdus if hdu.name == "SCI"]
-    for hdu in [*first, *hdus]:
-        if not getattr(hdu, "is_image", False) or hdu.data is None or hdu.data.ndim != 2:
-            continue
-        if read_wcs(hdu.header, hdus).has_celestial:
-            return hdu
-    return None
-
-
-def read_wcs(header: fits.Header, hdus: fits.HDUList) -> WCS:
-    """The WCS of an extension with its look-up tables; astropy's header repairs are silent."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        return WCS(header, fobj=hdus)
-
-
-def pixel_scale_arcsec(wcs: WCS) -> float:
-    """Nominal size of a pixel: the square root of the area of the linear part."""
-    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))) * 3600
-
-
-def wcs_by_extver(path: Path) -> dict[int, WCS]:
-    """The WCS of each SCI extension of a file."""
-    with fits.open(path, memmap=False) as hdus:
-        return {int(hdu.ver): read_wcs(hdu.header, hdus) for hdu in hdus if hdu.name == "SCI"}
 
 
 @dataclass(frozen=True)
@@ -318,7 +160,7 @@ def _detected(
     plane: Prepared | None, *, fwhm_pix: float, threshold_sigma: float
 ) -> tuple[Table, NDArray[np.float64]]:
     """All stars above a threshold, and how significant each is; see `find_sources`."""
-    from hst_assets.astrometry.star_finder import BorderlessStarFinder
+    from hst_assets.detection.star_finder import BorderlessStarFinder
 
     nothing = _EMPTY.copy(), np.zeros(0)
     if plane is None:
@@ -399,16 +241,3 @@ def _core_is_clean(
             px, py = np.clip(ix + dx, 0, nx - 1), np.clip(iy + dy, 0, ny - 1)
             ok &= ~(spoilt[py, px] & near)
     return ok
-
-
-def sky_positions(table: Table, wcs_of: dict[int, WCS]) -> NDArray[np.float64]:
-    """RA and Dec (ICRS, deg), shape (n, 2), of sources by the WCS of their plane."""
-    sky = np.full((len(table), 2), np.nan)
-    versions = np.asarray(table["extver"])
-    for extver, wcs in wcs_of.items():
-        rows = versions == extver
-        if rows.any():
-            sky[rows] = np.column_stack(
-                wcs.all_pix2world(np.asarray(table["x"])[rows], np.asarray(table["y"])[rows], 0)
-            )
-    return sky

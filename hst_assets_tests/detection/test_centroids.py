@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hst_assets.astrometry.centroids import windowed_centroids
+from hst_assets.detection.centroids import windowed_centroids
 from hst_assets.simulate.bands import band_of
 from hst_assets.simulate.psf import psf_model
 

@@ -3,9 +3,8 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from hst_assets.astrometry import sources, star_or_cosmic_ray
+from hst_assets.detection import image_planes, sources, star_or_cosmic_ray
 from hst_assets.detectors import DETECTORS
-from hst_assets.failures import UnusableInput
 
 UVIS = DETECTORS["wfc3_uvis"]
 FWHM = UVIS.fwhm_pix
@@ -27,7 +26,7 @@ def frame(rng, xy, *, flux=4000.0, shape=(300, 300), sky=20.0):
 
 def plane(data, *, bad=None, saturated=None, cosmic=None):
     empty = np.zeros(data.shape, dtype=bool)
-    return sources.Plane(
+    return image_planes.Plane(
         data,
         empty if bad is None else bad,
         empty if saturated is None else saturated,
@@ -148,7 +147,7 @@ def test_a_users_single_hdu_image_serves(tmp_path, unit):
     path = tmp_path / "mine.fits"
     fits.PrimaryHDU(data.astype("f4"), celestial()).writeto(path)
     before = path.read_bytes()
-    table = found_in(sources.reference_plane(path), detector=None)
+    table = found_in(image_planes.reference_plane(path), detector=None)
     assert len(table) == len(xy)
     assert path.read_bytes() == before
 
@@ -167,16 +166,9 @@ def test_the_sci_plane_of_a_drizzle_product_is_used_where_it_has_weight(tmp_path
             fits.ImageHDU(np.ones(data.shape, "i4"), name="CTX"),
         ]
     ).writeto(path)
-    table = found_in(sources.reference_plane(path), detector=None)
+    table = found_in(image_planes.reference_plane(path), detector=None)
     assert len(table) > 20
     assert table["y"].min() > 148
-
-
-def test_an_image_without_sky_coordinates_is_refused(tmp_path):
-    path = tmp_path / "plain.fits"
-    fits.PrimaryHDU(np.ones((20, 20), "f4")).writeto(path)
-    with pytest.raises(UnusableInput, match="no image with a celestial WCS"):
-        sources.reference_plane(path)
 
 
 def test_windows_about_the_sources_tell_cosmic_rays_like_the_whole_plane(monkeypatch):

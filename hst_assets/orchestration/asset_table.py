@@ -1,0 +1,202 @@
+"""The table of assets: one row an asset, and everything else follows from it.
+
+Definitions, IO manager, jobs and levels, checks, sensors, sweeps, ``status``, ``clean``, the
+options to redo, the tables and the picture of the documentation and the tests' stand-in science are
+derived from the rows. To add an asset: a science function, a path in `hst_assets.workdir.WorkDir`,
+a row here, a page of the guide and a test.
+"""
+
+from __future__ import annotations
+
+from hst_assets.orchestration import checks
+from hst_assets.orchestration.levels import AssetRow, AssetTable, RedoKind, Resources
+
+__all__ = ["ASSETS", "MAST_POOL"]
+
+#: Steps that talk to MAST share this pool, whatever run they are in.
+MAST_POOL = "mast"
+
+_REDO_KINDS = (
+    RedoKind(name="astrometry", help="Redo the alignment."),
+    RedoKind(name="astrodrizzle", help="Redo the drizzling.", options=("--redrizzle",)),
+)
+
+#: Reading headers and hashing files.
+_LIGHT = Resources()
+#: Tools on whole frames: two at a time (machine.max_cores), each with a pair of 4096 x 2051 chips.
+_HEAVY = Resources(memory_gb=8.0, cores=2)
+
+ASSETS = AssetTable(
+    [
+        AssetRow(
+            name="archive_exposures",
+            per="target",
+            job="target_archive",
+            group="exposures",
+            description="What MAST holds for an archive target, one row a file; always asked anew.",
+            path="archive_listing",
+            body="hst_assets.orchestration.assets.archive:archive_exposures",
+            source="archive",
+            checks=(checks.SOMETHING_FOUND, checks.CROSS_CHECK),
+            kinds=frozenset({"table"}),
+            pool=MAST_POOL,
+            resources=_LIGHT,
+        ),
+        AssetRow(
+            name="raw_exposures",
+            per="visit",
+            job="visit_exposures",
+            group="exposures",
+            description="The verified, read-only exposures of a visit, with size and SHA-256 of "
+            "each file. Of an archive target, what MAST has of the visit and raw/ lacks is fetched "
+            "first.",
+            path="raw_manifest",
+            body="hst_assets.orchestration.assets.raw:raw_exposures",
+            stages=("raw_exposures",),
+            source="raw",
+            checks=(checks.OWN_RAW_UNTOUCHED, checks.ALL_DELIVERED),
+            kinds=frozenset({"fits"}),
+            pool=MAST_POOL,
+            resources=_LIGHT,
+        ),
+        AssetRow(
+            name="exposure_table",
+            per="visit",
+            job="visit_exposures",
+            group="exposures",
+            description="One row an exposure of a visit: what it is, whether it is used, and why "
+            "not if not.",
+            path="visit_exposures",
+            make="hst_assets.exposures.table:make_visit_table",
+            stages=("exposure_table",),
+            after=("raw_exposures",),
+            checks=(checks.SOME_USED_OF_VISIT,),
+            kinds=frozenset({"table"}),
+            resources=_LIGHT,
+        ),
+        AssetRow(
+            name="target_exposures",
+            per="target",
+            job="target_frame",
+            group="exposures",
+            description="The exposure tables of all visits of a target, with epochs (gathers "
+            "visits).",
+            path="target_exposures",
+            make="hst_assets.exposures.table:make_target_table",
+            stages=("target_exposures",),
+            gathers="exposure_table",
+            checks=(checks.SOME_USED_OF_TARGET,),
+            kinds=frozenset({"table"}),
+            resources=_LIGHT,
+        ),
+        AssetRow(
+            name="reference_image",
+            per="target",
+            job="target_frame",
+            group="reference",
+            description="The one frame of everything: drizzled from the exposures that serve best, "
+            "or the user's.",
+            path="reference_product",
+            file="<inst>_<det>.<filter>.ref_<epoch>.drc.fits",
+            body="hst_assets.orchestration.assets.reference:reference_image",
+            stages=("reference_image",),
+            after=("target_exposures",),
+            redo=("astrometry", "astrodrizzle"),
+            checks=(checks.MEMBERS_AGREE, checks.REFERENCE_SANE, checks.ABSOLUTE_FRAME),
+            kinds=frozenset({"fits", "astrodrizzle"}),
+            resources=_HEAVY,
+        ),
+        AssetRow(
+            name="visit_reference",
+            per="visit",
+            job="visit_images",
+            group="reference",
+            description="The version of the target's reference as its visits see it (scatters to "
+            "visits).",
+            scatters="reference_image",
+            kinds=frozenset({"pointer"}),
+            resources=_LIGHT,
+        ),
+        AssetRow(
+            name="aligned_exposures",
+            per="visit",
+            job="visit_images",
+            group="alignment",
+            description="Working copies with their WCS on the reference frame, each judged by the "
+            "gate.",
+            path="visit_alignment",
+            make="hst_assets.astrometry.alignment:make_aligned_visit",
+            stages=("aligned_exposures", "aligned_exposure"),
+            after=("visit_reference", "exposure_table"),
+            redo=("astrometry",),
+            checks=(checks.ALIGNMENT_GATE, checks.RAW_UNTOUCHED),
+            kinds=frozenset({"fits", "tweakreg"}),
+            resources=_HEAVY,
+            cleanable={"aligned_exposure": "aligned working copies"},
+        ),
+        AssetRow(
+            name="epoch_drizzles",
+            per="visit",
+            job="visit_images",
+            group="drizzling",
+            description="One drizzled image for each detector and filter of a visit, with weight "
+            "and context.",
+            path="visit_products",
+            make="hst_assets.imaging.drizzling:make_visit_drizzles",
+            stages=("epoch_drizzles", "drizzled_image"),
+            after=("aligned_exposures",),
+            redo=("astrodrizzle",),
+            checks=(checks.ALL_PRODUCTS_MADE, checks.PRODUCTS_SANE, checks.RAW_UNTOUCHED),
+            kinds=frozenset({"fits", "astrodrizzle"}),
+            resources=_HEAVY,
+            cleanable={"drizzled_image": "drizzled images of visits"},
+        ),
+        AssetRow(
+            name="target_alignment",
+            per="target",
+            job="target_stacks",
+            group="alignment",
+            description="The alignment of all exposures of a target with the stars behind it "
+            "(gathers visits).",
+            path="target_alignment",
+            make="hst_assets.astrometry.alignment:make_target_alignment",
+            stages=("target_alignment",),
+            gathers="aligned_exposures",
+            kinds=frozenset({"hdf5"}),
+            resources=_LIGHT,
+        ),
+        AssetRow(
+            name="drizzled_stacks",
+            per="target",
+            job="target_stacks",
+            group="drizzling",
+            description="Stacks for each instrument, filter and epoch, and for each filter over "
+            "all epochs.",
+            path="stack_products",
+            make="hst_assets.imaging.drizzling:make_stacks",
+            stages=("drizzled_stacks", "drizzled_image"),
+            after=("target_exposures", "target_alignment"),
+            redo=("astrodrizzle",),
+            checks=(checks.ALL_PRODUCTS_MADE, checks.PRODUCTS_SANE, checks.RAW_UNTOUCHED),
+            kinds=frozenset({"fits", "astrodrizzle"}),
+            resources=_HEAVY,
+        ),
+        AssetRow(
+            name="epoch_differences",
+            per="target",
+            job="target_stacks",
+            group="drizzling",
+            description="Each epoch minus the template epoch of its detector and filter, with "
+            "errors and flags.",
+            path="difference_products",
+            make="hst_assets.imaging.differences.batch:make_differences",
+            stages=("epoch_differences", "difference_image"),
+            after=("drizzled_stacks",),
+            redo=("astrodrizzle",),
+            checks=(checks.ALL_DIFFERENCES_MADE, checks.DIFFERENCES_SANE),
+            kinds=frozenset({"fits"}),
+            resources=_HEAVY,
+        ),
+    ],
+    _REDO_KINDS,
+)

@@ -1,0 +1,385 @@
+"""What a row of the table of assets says, and the graph of levels that follows from the rows.
+
+A level is a job: assets that share one set of partitions and are made in one run. Levels form a
+graph, not a line: what fails stops only what is downstream of it. No row belongs here; they are in
+`hst_assets.orchestration.asset_table`. Neither module needs Dagster, so that the command line can
+read them quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.checks import Check
+from hst_assets.workdir import WorkDir
+
+__all__ = ["AssetRow", "AssetTable", "Level", "RedoKind", "Resources"]
+
+#: Names that stand for those of a target and a visit where a path is printed.
+_A_TARGET, _A_VISIT = "TARGET", "vvvvvv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one step needs of the machine that runs it.
+
+    Attributes
+    ----------
+    memory_gb : float
+        Peak memory, children included.
+    cores : int
+        Processes at work at a time; the machine's own limit (``machine.max_cores``) also holds.
+    """
+
+    memory_gb: float = 1.0
+    cores: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedoKind:
+    """A kind of work that a user may order again: a field of a run's configuration and an option.
+
+    Attributes
+    ----------
+    name : str
+        As rows name it; the field is ``redo_<name>``.
+    help : str
+        One sentence.
+    options : tuple of str
+        Names on the command line besides ``--redo-<name>``.
+    """
+
+    name: str
+    help: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> str:
+        """The field of a run's configuration."""
+        return f"redo_{self.name}"
+
+    @property
+    def option(self) -> str:
+        """The option of the command line."""
+        return f"--redo-{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetRow:
+    """One asset, all that is said of it.
+
+    Attributes
+    ----------
+    name : str
+        The asset's key.
+    per : {"visit", "target"}
+        Its partitions.
+    job : str
+        The level it is made in, with others of the same partitions.
+    group, owner : str
+        As the UI shows them.
+    description : str
+        One sentence; the file's path is added to it.
+    path : str
+        The product's file: a property of `WorkDir`, or of a visit a method of it. Empty for a
+        pointer, which has no file.
+    file : str
+        How the path is printed where it is not the same for every target.
+    make : str
+        ``module:function`` that makes the product, imported when it runs. Called with the work
+        directory, then the visit, or the visits where it gathers, then the settings, and ``redo``.
+    body : str
+        ``module:function`` from the row to an asset written by hand, where `make` does not do.
+    stages : tuple of str
+        The stages of provenance whose code decides the product.
+    after : tuple of str
+        Upstream assets of the same partitions.
+    gathers : str or None
+        Upstream asset of the target's visits.
+    scatters : str or None
+        Upstream asset of the visit's target, whose version a pointer hands on.
+    source : {"", "archive", "raw"}
+        What the asset reads besides assets: the archive's answer, or the files of raw/.
+    redo : tuple of str
+        Kinds of work, each of which remakes it when ordered again.
+    checks : tuple of Check
+        What must hold of the product.
+    kinds : frozenset of str
+        File formats and tools, as the UI marks them.
+    pool : str or None
+        Steps of one pool are limited across runs.
+    resources : Resources
+        What a step needs.
+    cleanable : mapping
+        Stage of provenance to words: products in workspace/ that ``clean --working-copies``
+        removes.
+    """
+
+    name: str
+    per: Literal["visit", "target"]
+    job: str
+    group: str
+    description: str
+    path: str = ""
+    file: str = ""
+    make: str = ""
+    body: str = ""
+    stages: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    gathers: str | None = None
+    scatters: str | None = None
+    source: Literal["", "archive", "raw"] = ""
+    redo: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    pool: str | None = None
+    resources: Resources = Resources()
+    owner: str = "team:hst_assets"
+    cleanable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def by_visit(self) -> bool:
+        """Whether its partitions are visits."""
+        return self.per == "visit"
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """Every asset that it is made from."""
+        return tuple(filter(None, (*self.after, self.gathers, self.scatters)))
+
+    @property
+    def printed_path(self) -> str:
+        """The product's file relative to the work directory; empty for a pointer."""
+        if not self.path or self.file:
+            return self.file
+        workdir = WorkDir(Path("/"), _A_TARGET)
+        path = self.product(workdir, _A_VISIT if self.by_visit else None)
+        return workdir.relative(path).replace(_A_VISIT, "<visit>")
+
+    def product(self, workdir: WorkDir, visit: str | None = None) -> Path:
+        """The product's file.
+
+        Raises
+        ------
+        BadConfiguration
+            If it is a pointer.
+        """
+        if not self.path:
+            raise BadConfiguration("this asset has no file of its own", where=self.name)
+        found = getattr(workdir, self.path)
+        path: Path = found(visit) if self.by_visit else found
+        return path
+
+    def maker(self) -> Callable[..., Any]:
+        """The science function that makes the product."""
+        return _imported(self.make)
+
+    def hand_written(self) -> Callable[..., Any]:
+        """The function that writes the asset, where `make` does not do."""
+        return _imported(self.body)
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+@dataclass(frozen=True)
+class Level:
+    """Assets that share one set of partitions and follow each other within one run.
+
+    Attributes
+    ----------
+    job : str
+        The job's name.
+    by_visit : bool
+        Whether the partitions are visits.
+    assets : tuple of str
+        In an order in which they can be made.
+    after : tuple of str
+        The jobs whose assets these are made from.
+    depth : int
+        Levels upstream of it, one behind the other.
+    """
+
+    job: str
+    by_visit: bool
+    assets: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    depth: int = 0
+
+
+class AssetTable:
+    """The rows, and what follows from them.
+
+    Parameters
+    ----------
+    rows : iterable of AssetRow
+        In the order in which they are listed.
+    redo_kinds : iterable of RedoKind
+        What the rows' `redo` may name.
+
+    Raises
+    ------
+    BadConfiguration
+        If a row cannot be: an unknown upstream, a circle, other partitions than its level's.
+    """
+
+    def __init__(self, rows: Iterable[AssetRow], redo_kinds: Iterable[RedoKind]) -> None:
+        self.rows = tuple(rows)
+        self.redo_kinds = tuple(redo_kinds)
+        self._by_name = {row.name: row for row in self.rows}
+        for row in self.rows:
+            self._refuse_impossible(row)
+        self.levels = self._levels()
+
+    def __getitem__(self, name: str) -> AssetRow:
+        """The row of an asset."""
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such an asset."""
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[AssetRow]:
+        """The rows, upstream ones first."""
+        return iter(self[name] for level in self.levels for name in level.assets)
+
+    def plus(self, rows: Iterable[AssetRow], redo_kinds: Iterable[RedoKind] = ()) -> AssetTable:
+        """A table with more rows."""
+        return AssetTable((*self.rows, *rows), (*self.redo_kinds, *redo_kinds))
+
+    # ---------------------------------------------------------------------------- levels
+
+    @cached_property
+    def archive_level(self) -> Level:
+        """The level that asks the archive; it concerns archive targets only."""
+        return self._level_of_source("archive")
+
+    @cached_property
+    def raw_level(self) -> Level:
+        """The level that reads raw/."""
+        return self._level_of_source("raw")
+
+    @cached_property
+    def levels_from_raw(self) -> tuple[Level, ...]:
+        """The levels without the archive's: each has a sensor and a nightly sweep."""
+        return tuple(level for level in self.levels if level != self.archive_level)
+
+    def level_of(self, asset: str) -> Level:
+        """The level in which an asset is made."""
+        return next(level for level in self.levels if asset in level.assets)
+
+    def level_named(self, job: str) -> Level:
+        """The level whose job has this name."""
+        return next(level for level in self.levels if level.job == job)
+
+    def _level_of_source(self, source: str) -> Level:
+        return self.level_of(next(row.name for row in self.rows if row.source == source))
+
+    def _levels(self) -> tuple[Level, ...]:
+        jobs = list(dict.fromkeys(row.job for row in self.rows))
+        after = {job: self._jobs_before(job) for job in jobs}
+        levels: dict[str, Level] = {}
+        for job in _in_order(jobs, after):
+            own = [row.name for row in self.rows if row.job == job]
+            inside = {name: [up for up in self[name].after if up in own] for name in own}
+            depth = 1 + max((levels[before].depth for before in after[job]), default=-1)
+            by_visit = self[own[0]].by_visit
+            levels[job] = Level(job, by_visit, _in_order(own, inside), after[job], depth)
+        return tuple(levels.values())
+
+    def _jobs_before(self, job: str) -> tuple[str, ...]:
+        upstream = (self[up].job for row in self.rows if row.job == job for up in row.upstream)
+        return tuple(dict.fromkeys(before for before in upstream if before != job))
+
+    # ------------------------------------------------------------------------ the graph
+
+    def downstream(self, asset: str) -> frozenset[str]:
+        """Every asset that is made from this one, however indirectly."""
+        found: set[str] = set()
+        for row in self:
+            if asset in row.upstream or not found.isdisjoint(row.upstream):
+                found.add(row.name)
+        return frozenset(found)
+
+    def last_of(self, level: Level) -> tuple[str, ...]:
+        """The assets of a level from which no other of the level is made."""
+        used = {up for name in level.assets for up in self[name].upstream}
+        return tuple(name for name in level.assets if name not in used)
+
+    # -------------------------------------------------------------------------- products
+
+    @cached_property
+    def with_file(self) -> frozenset[str]:
+        """The assets that are a file of the work directory."""
+        return frozenset(row.name for row in self.rows if row.path)
+
+    def product_path(self, root: Path, asset: str, partition: str) -> Path:
+        """The file of the work directory that is `asset` for `partition`."""
+        if not self[asset].by_visit:
+            return self[asset].product(WorkDir(root, partition))
+        key = VisitKey.parse(partition)
+        return self[asset].product(WorkDir(root, key.target), key.visit)
+
+    @cached_property
+    def cleanable(self) -> dict[str, str]:
+        """Stage of provenance to words, of what ``clean --working-copies`` removes."""
+        return {stage: words for row in self for stage, words in row.cleanable.items()}
+
+    # ------------------------------------------------------------------------- validity
+
+    def _refuse_impossible(self, row: AssetRow) -> None:
+        for problem, found in (
+            ("there are two of this name", sum(r.name == row.name for r in self.rows) > 1),
+            ("it has no way to be made", not (row.make or row.body or row.scatters)),
+            (
+                "its level has other partitions",
+                any(r.job == row.job and r.per != row.per for r in self.rows),
+            ),
+            ("it is made from an unknown asset", not all(up in self for up in row.upstream)),
+            (
+                "'after' names an asset of other partitions",
+                any(self[up].per != row.per for up in row.after if up in self),
+            ),
+            ("only a target gathers visits", bool(row.gathers) and row.by_visit),
+            ("only a visit has the version of its target", bool(row.scatters) and not row.by_visit),
+            (
+                "it is redone by an unknown kind of work",
+                not {kind.name for kind in self.redo_kinds} >= set(row.redo),
+            ),
+            ("its path is none of the work directory", not hasattr(WorkDir, row.path or "base")),
+        ):
+            if found:
+                raise BadConfiguration(problem, where=f"asset {row.name}")
+
+
+def _in_order(names: Iterable[str], after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """The names with what each comes after before it, otherwise as they stand."""
+    order = list(names)
+    sorter = TopologicalSorter({name: list(after[name]) for name in order})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise BadConfiguration(
+            f"assets are made from each other: {' → '.join(error.args[1])}",
+            where="the table of assets",
+        ) from error
+    done: list[str] = []
+    ready: set[str] = set()
+    while sorter.is_active():
+        ready |= set(sorter.get_ready())
+        first = min(ready, key=order.index)
+        ready.remove(first)
+        done.append(first)
+        sorter.done(first)
+    return tuple(done)
