@@ -13,7 +13,7 @@ from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
 
 #: Stages whose products in workspace/ are made again when they are needed.
-WORKING_COPIES = {"aligned_exposure": "aligned working copies", STAGE: "drizzles of visits"}
+WORKING_COPIES = {"aligned_exposure": "aligned working copies", STAGE: "drizzled images of visits"}
 
 
 @pytest.fixture

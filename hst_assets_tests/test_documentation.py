@@ -16,7 +16,9 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
 PAGES = sorted(
-    path for path in [PROJECT / "README.md", *DOCS.rglob("*.md")] if "_build" not in path.parts
+    path
+    for path in [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    if "_build" not in path.parts
 )
 
 _LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -77,13 +79,25 @@ def test_pages_that_the_code_names_exist(module: Path) -> None:
     assert [name for name in named if not (PROJECT / name).is_file()] == []
 
 
+def test_files_that_the_recipes_for_contributors_name_exist() -> None:
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:hst_assets|hst_assets_tests|docs)/[\w/.-]+)`", text)
+    assert len(named) > 15
+    written = {"docs/guide/methods/NAME.md"}  # by who follows the recipe
+    assert [name for name in named if not (PROJECT / name).exists() and name not in written] == []
+
+
 def test_every_page_is_in_a_table_of_contents() -> None:
     listed = set()
     for page in PAGES:
         for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), re.DOTALL):
             names = [line for line in block.splitlines() if line and not line.startswith(":")]
             listed |= {path.resolve() for name in names for path in page.parent.glob(f"{name}.md")}
-    pages = {path.resolve() for path in PAGES} - {PROJECT / "README.md", DOCS / "index.md"}
+    pages = {path.resolve() for path in PAGES} - {
+        PROJECT / "README.md",
+        PROJECT / "CONTRIBUTING.md",
+        DOCS / "index.md",
+    }
     assert pages - listed == set()
 
 
