@@ -48,7 +48,7 @@ up: $(INSTALLED) ## The web UI on 127.0.0.1:3000, with the daemon that runs sens
 
 .PHONY: test
 test: $(INSTALLED) ## The whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup hst_assets_tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=40 hst_assets_tests
 
 .PHONY: lint
 lint: $(INSTALLED) ## Formatting, lint, spelling, docstrings, types, import walls
@@ -66,9 +66,13 @@ hooks: $(INSTALLED) ## Look at each commit before it is made (.pre-commit-config
 .PHONY: coverage
 coverage: $(INSTALLED) ## The test suite with the share of lines and branches that it runs
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadgroup hst_assets_tests
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --no-loadscope-reorder hst_assets_tests
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+.PHONY: fingerprints
+fingerprints: $(INSTALLED) ## Renew the fingerprints of the stages' code; UNCHANGED="stage ..." or all: same results
+	@$(BIN)/python -m hst_assets_tests.fingerprints $(if $(UNCHANGED),--unchanged $(UNCHANGED))
 
 .PHONY: docs
 docs: $(INSTALLED) ## Build the documentation into docs/_build/html

@@ -38,7 +38,7 @@ _HOMES = {
     "ingest": "hst_assets.exposures.ingest:ingest",
     "load_settings": "hst_assets.settings:load_settings",
     "make_reference": "hst_assets.astrometry.reference.image:make_reference",
-    "read_table": "hst_assets.exposures.table:read_table",
+    "read_table": "hst_assets.products.columns:read_table",
     "tabulate_target": "hst_assets.exposures.table:make_target_table",
     "tabulate_visit": "hst_assets.exposures.table:make_visit_table",
     "write_settings": "hst_assets.settings:write_settings",

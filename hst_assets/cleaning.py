@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hst_assets.provenance import read_record
+from hst_assets.provenance import former_digests, read_record
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Freed", "clean"]
@@ -62,6 +62,8 @@ def clean(workdir: WorkDir, *, working_copies: Mapping[str, str] | None = None) 
     TransientFailure
         If a run is in flight in this work directory; nothing is removed then.
     """
+    if working_copies:
+        former_digests(workdir)  # what is removed is still known by its digest downstream
     with workdir.alone():
         freed = [
             _remove("intermediate files of AstroDrizzle", _artifacts(workdir)),

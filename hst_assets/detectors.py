@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 from hst_assets.failures import UnusableInput
 
-__all__ = ["DETECTORS", "WFPC2_READ_MODES", "Detector", "detector_for", "is_wide"]
+__all__ = [
+    "DETECTORS",
+    "WFPC2_READ_MODES",
+    "Detector",
+    "detector_for",
+    "detector_of_file",
+    "is_wide",
+]
 
 _CLEAR = re.compile(r"CLEAR\w*|N/A|")
 _FILTER_KEYWORDS = {
@@ -147,6 +155,32 @@ class Detector:
         if not names:
             raise UnusableInput(f"no filter in the wheels of {self.instrument}/{self.detector}")
         return "-".join(sorted(set(names)))
+
+    def figures(self, names: Iterable[str]) -> dict[str, Any]:
+        """Some of this row's figures as JSON, for the recipe of a stage that reads them.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Fields of the row, and ``read_modes`` for WFPC2's `WFPC2_READ_MODES`.
+
+        Returns
+        -------
+        dict
+            By name. A figure that has its field's default is left out: a new field with a
+            neutral default makes nothing again.
+        """
+        defaults = {each.name: each.default for each in fields(self) if each.default is not MISSING}
+        found: dict[str, Any] = {}
+        for name in sorted(names):
+            if name == "read_modes":
+                if self.has_separate_dq:
+                    found[name] = [[mode, *row] for mode, row in WFPC2_READ_MODES.items()]
+                continue
+            value = getattr(self, name)
+            if name not in defaults or value != defaults[name]:
+                found[name] = list(value) if isinstance(value, tuple) else value
+        return found
 
     def band(self, filter_name: str) -> str:
         """``<inst>_<det>.<filter>`` in lower case: names products of this detector and filter."""
@@ -365,3 +399,21 @@ def detector_for(instrument: str, detector: str | None) -> Detector:
         raise UnusableInput(
             f"{inst}/{detector or '?'} is not supported", next_step=f"Supported: {supported}"
         ) from None
+
+
+_INSTRUMENT_OF_LETTER = {"i": "WFC3", "j": "ACS", "u": "WFPC2"}
+
+
+def detector_of_file(name: str) -> Detector | None:
+    """The registry row of an exposure's file by its name alone; None if it does not tell.
+
+    The first letter of a rootname is the instrument's, and of each instrument's detectors only one
+    has calibrated exposures of a suffix. A WFPC2 exposure's c1m file is its c0m's companion.
+    """
+    stem = name.lower().partition(".")[0]
+    suffix = "c0m" if stem.endswith("_c1m") else stem[-3:]
+    instrument = _INSTRUMENT_OF_LETTER.get(stem[:1])
+    rows = [
+        row for row in DETECTORS.values() if (row.instrument, row.suffix) == (instrument, suffix)
+    ]
+    return rows[0] if len(rows) == 1 else None

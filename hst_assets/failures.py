@@ -6,12 +6,15 @@ another try by itself; the others need other data, another setting or another ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "AccessRefused",
     "BadConfiguration",
     "HstAssetsError",
     "MissingProduct",
     "MissingTool",
+    "NoOverlap",
     "NothingFound",
     "OutOfMemory",
     "ToolFailed",
@@ -32,26 +35,49 @@ class HstAssetsError(Exception):
         The file, exposure, partition or service concerned.
     next_step : str, optional
         What the user can do about it.
+    log_tail : sequence of str, optional
+        The last lines of the log of the tool that failed.
     """
 
-    def __init__(self, what: str, *, where: object = None, next_step: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        next_step: str | None = None,
+        log_tail: Sequence[str] = (),
+    ) -> None:
         self.what = what
         self.where = None if where is None else str(where)
         self.next_step = next_step
+        self.log_tail = tuple(log_tail)
         super().__init__(what)
 
     def __str__(self) -> str:
+        tail = "\n  ".join(("; its last lines:", *self.log_tail)) if self.log_tail else ""
+        return self._worded(tail)
+
+    @property
+    def brief(self) -> str:
+        """The message without the lines of the log, as a table or a list has it."""
+        return self._worded("")
+
+    def _worded(self, tail: str) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"
-        return text if self.next_step is None else f"{text}. {self.next_step}"
+        return f"{text}{tail}" if self.next_step is None else f"{text}{tail}. {self.next_step}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.where, self.next_step)
+        return _rebuild, (type(self), self.what, self.where, self.next_step, self.log_tail)
 
 
 def _rebuild(
-    kind: type[HstAssetsError], what: str, where: str | None, next_step: str | None
+    kind: type[HstAssetsError],
+    what: str,
+    where: str | None,
+    next_step: str | None,
+    log_tail: tuple[str, ...] = (),
 ) -> HstAssetsError:
-    return kind(what, where=where, next_step=next_step)
+    return kind(what, where=where, next_step=next_step, log_tail=log_tail)
 
 
 class TransientFailure(HstAssetsError):
@@ -71,6 +97,10 @@ class NothingFound(HstAssetsError):
 
 class UnusableInput(HstAssetsError):
     """The data cannot be used (corrupt, unsupported, too few stars, nothing left)."""
+
+
+class NoOverlap(UnusableInput):
+    """Two images that are to be compared or combined cover no common piece of the sky."""
 
 
 class MissingProduct(HstAssetsError):
@@ -101,6 +131,7 @@ _BY_NAME: dict[str, type[HstAssetsError]] = {
         AccessRefused,
         NothingFound,
         UnusableInput,
+        NoOverlap,
         MissingProduct,
         MissingTool,
         BadConfiguration,

@@ -7,8 +7,10 @@ hands back a JSON value. The caller then checks the products.
 
 Importing drizzlepac takes seconds, so the calls come from a *nursery*: one child that imports a
 task's module at the first call and forks a process for each call. A thread keeps
-its nursery from batch to batch; other variables or another current directory want a new one.
-Should the caller be killed, the nursery and its children die with it.
+its nursery from batch to batch; another current directory or other variables want a new one,
+because a library may have read them when it was imported. Variables that are read no earlier than
+by a call (`_READ_BY_CALLS`) go with each batch instead. Should the caller be killed, the nursery
+and its children die with it.
 """
 
 from __future__ import annotations
@@ -54,6 +56,15 @@ TOOL_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+#: Variables that nothing which a nursery imports reads while it is imported, so that a nursery
+#: that stands may be told their new values: this project's own, which are read where they are used
+#: (`_OWN_PREFIX`); Dagster's home, and no task imports Dagster; the name of the test that runs,
+#: which pytest writes for people; the size of the terminal, read when something is printed.
+#: Whatever is not listed counts as read at import: iref, CRDS_PATH, ASTROMETRIC_CATALOG_URL,
+#: MAST_API_TOKEN, PYTHONPATH, ...
+_READ_BY_CALLS = frozenset({"COLUMNS", "DAGSTER_HOME", "LINES", "PYTEST_CURRENT_TEST"})
+_OWN_PREFIX = "HST_ASSETS_"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -82,6 +93,7 @@ def run_isolated(
     log_path: Path,
     timeout_s: float,
     environment: Mapping[str, str] | None = None,
+    own_nursery: bool = False,
 ) -> Any:
     """Call a function in a fresh process and return its JSON value; see `run_many_isolated`.
 
@@ -100,6 +112,7 @@ def run_isolated(
         timeout_s=timeout_s,
         max_cores=1,
         environment=environment,
+        own_nursery=own_nursery,
     )
     if isinstance(outcome, HstAssetsError):
         raise outcome
@@ -113,6 +126,7 @@ def run_many_isolated(
     timeout_s: float,
     max_cores: int,
     environment: Mapping[str, str] | None = None,
+    own_nursery: bool = False,
 ) -> list[Any]:
     """Run one task for each call, each in a process of its own.
 
@@ -129,6 +143,9 @@ def run_many_isolated(
         How many calls run at a time.
     environment : mapping, optional
         Variables to set in the children beyond `TOOL_ENVIRONMENT`.
+    own_nursery : bool
+        For a task whose module changes the process that imports it for good (JHAT's takes it off
+        the network): it shares no nursery with other modules' tasks.
 
     Returns
     -------
@@ -158,6 +175,7 @@ def run_many_isolated(
     _serve(
         request,
         {**os.environ, **TOOL_ENVIRONMENT, **(environment or {})},
+        resident=task.partition(":")[0] if own_nursery else _EVERY_TASK,
         allowance_s=IMPORT_ALLOWANCE_S + batches * timeout_s,
     )
     return [_outcome(task, call, start) for call, start in zip(calls, log_starts, strict=True)]
@@ -177,27 +195,34 @@ def _outcome(task: str, call: Call, log_start: int) -> Any:
         reply = json.loads((call.scratch / _REPLY_NAME).read_text())
     except FileNotFoundError:
         return ToolFailed(
-            f"{task} left no reply{_tail(call.log_path, log_start)}", where=call.log_path
+            f"{task} left no reply",
+            where=call.log_path,
+            log_tail=_tail(call.log_path, log_start),
         )
     if "value" in reply:
         return reply["value"]
     error = reply["error"]
     kind = failure_named(error["kind"])
     if error["ours"]:
-        return kind(error["what"], where=error["where"], next_step=error["next_step"])
+        return kind(
+            error["what"],
+            where=error["where"],
+            next_step=error["next_step"],
+            log_tail=error["log_tail"],
+        )
     return kind(
-        f"{task}: {error['what']}{_tail(call.log_path, log_start)}",
+        f"{task}: {error['what']}",
         where=call.log_path,
         next_step=error["next_step"],
+        log_tail=_tail(call.log_path, log_start),
     )
 
 
-def _tail(log_path: Path, start: int) -> str:
-    """The last lines that a call wrote to its log, for an error message."""
+def _tail(log_path: Path, start: int) -> tuple[str, ...]:
+    """The last lines that a call wrote to its log."""
     with log_path.open("rb") as log:
         log.seek(max(start, log_path.stat().st_size - 20_000))
-        lines = deque(log.read().decode(errors="replace").splitlines(), maxlen=TAIL_LINES)
-    return "; its last lines:\n  " + "\n  ".join(lines) if lines else ""
+        return tuple(deque(log.read().decode(errors="replace").splitlines(), maxlen=TAIL_LINES))
 
 
 def _kill_session(pid: int) -> None:
@@ -217,7 +242,7 @@ class _Nursery:
     """
 
     def __init__(self, environment: Mapping[str, str], log_path: Path) -> None:
-        self.origin = (os.getpid(), Path.cwd(), dict(environment))
+        self.origin = _origin(environment)
         self._answers, answering = os.pipe()
         try:
             with log_path.open("ab") as log:
@@ -268,21 +293,35 @@ class _Nursery:
         return False
 
 
-class _Kept(threading.local):
-    """The nursery that a thread keeps between batches."""
+#: Whom a thread's common nursery is for; any other is for the tasks of the module so named.
+_EVERY_TASK = ""
 
-    nursery: _Nursery | None = None
+
+class _Kept(threading.local):
+    """The nurseries that a thread keeps between batches, by whom they are for."""
+
+    def __init__(self) -> None:
+        self.nurseries: dict[str, _Nursery] = {}
 
 
 _KEPT = _Kept()
 
 
-def _serve(request: Mapping[str, Any], environment: Mapping[str, str], allowance_s: float) -> None:
+def _serve(
+    request: Mapping[str, Any],
+    environment: Mapping[str, str],
+    *,
+    resident: str,
+    allowance_s: float,
+) -> None:
     """Have a request done by the thread's nursery, or by a new one that it then keeps."""
-    nursery, _KEPT.nursery = _KEPT.nursery, None
+    told = {name: value for name, value in environment.items() if _is_read_by_calls(name)}
+    request = {**request, "variables": told}
+    nursery = _KEPT.nurseries.pop(resident, None)
+    kept = False
     try:
         # A forked process has a copy of what its parent's thread kept: that is not its own.
-        if nursery is not None and nursery.origin != (os.getpid(), Path.cwd(), environment):
+        if nursery is not None and nursery.origin != _origin(environment):
             nursery.end()
             nursery = None
         if nursery is None or not nursery.accepts(request):
@@ -292,10 +331,21 @@ def _serve(request: Mapping[str, Any], environment: Mapping[str, str], allowance
             if not nursery.accepts(request):
                 return
         if nursery.answers(allowance_s):
-            _KEPT.nursery = nursery
+            _KEPT.nurseries[resident] = nursery
+            kept = True
     finally:
-        if nursery is not None and nursery is not _KEPT.nursery:
+        if nursery is not None and not kept:
             nursery.end()
+
+
+def _origin(environment: Mapping[str, str]) -> tuple[int, Path, dict[str, str]]:
+    """What a nursery must agree in with the batches that it serves."""
+    fixed = {name: value for name, value in environment.items() if not _is_read_by_calls(name)}
+    return os.getpid(), Path.cwd(), fixed
+
+
+def _is_read_by_calls(name: str) -> bool:
+    return name in _READ_BY_CALLS or name.startswith(_OWN_PREFIX)
 
 
 def _end_nursery(process: subprocess.Popen[bytes], answers: int, owner: int) -> None:
@@ -337,7 +387,7 @@ def _write_reply(scratch: Path, reply: Mapping[str, Any]) -> None:
 
 
 def _error(kind: str, what: str, *, next_step: str | None = None) -> dict[str, Any]:
-    """A failure that the caller words with the log's last lines."""
+    """A failure to which the caller adds where it was and the log's last lines."""
     return {"error": {"kind": kind, "ours": False, "what": what, "next_step": next_step}}
 
 
@@ -350,6 +400,7 @@ def _error_of(error: BaseException) -> dict[str, Any]:
                 "what": error.what,
                 "where": error.where,
                 "next_step": error.next_step,
+                "log_tail": error.log_tail,
             }
         }
     if isinstance(error, MemoryError):
@@ -369,10 +420,18 @@ def _run_nursery(parent: int, answers: int) -> None:
     while line := requests.readline():
         request = json.loads(line)
         os.write(answers, b"+")
+        _set_variables(request["variables"])
         _redirect(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 1, 2)
         _run_batch(request, private)
         _redirect(os.devnull, os.O_WRONLY, 1, 2)
         os.write(answers, b".")
+
+
+def _set_variables(told: Mapping[str, str]) -> None:
+    """Let the variables that calls read be the caller's of now, and no others."""
+    for name in [name for name in os.environ if _is_read_by_calls(name) and name not in told]:
+        del os.environ[name]
+    os.environ.update(told)
 
 
 def _redirect(path: str, flags: int, *descriptors: int) -> None:

@@ -1,26 +1,31 @@
 """Digests of inputs, settings and code; the record beside each product; skip or run.
 
-A product is skipped only if the recorded digest of *all* its inputs, settings and code version
-equals today's and its files are still the ones that were recorded. The record is written last,
-after the products have their final names, so that a killed run leaves no record and is done
-again.
+A product is skipped only if the recorded digest of *all* its inputs, settings, detector figures,
+tools and code versions equals today's and its files are still the ones that were recorded. The
+record is written last, after the products have their final names, so that a killed run leaves no
+record and is done again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from hst_assets.detectors import Detector
+from hst_assets.digests import digest_of, sha256_of_file
 from hst_assets.failures import MissingProduct
+from hst_assets.former_records import is_former, translated
+from hst_assets.reasons import FIRST, REDO, reasons_to_remake, shared_reasons, shortened
+from hst_assets.stages import code_versions, figures_read_by
 from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = [
@@ -30,22 +35,21 @@ __all__ = [
     "Record",
     "Result",
     "digest_of",
+    "former_digests",
     "make",
     "read_record",
+    "reasons_of_parts",
     "sha256_of_file",
+    "standing_record",
+    "tool_version",
+    "why_make",
+    "without_defaults",
 ]
 
+logger = logging.getLogger(__name__)
 
-def sha256_of_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def digest_of(value: Any) -> str:
-    """The SHA-256 of a JSON value in canonical form, hexadecimal."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+#: Format of the records that are written; those of format 1 had no number.
+FORMAT = 2
 
 
 @cache
@@ -57,6 +61,24 @@ def tool_version(distribution: str) -> str:
         return "absent"
 
 
+def without_defaults(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from the defaults, table by table; empty tables are left out."""
+    kept: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            known = defaults.get(key)
+            inner = without_defaults(value, known if isinstance(known, Mapping) else {})
+            if inner:
+                kept[key] = inner
+        elif key not in defaults or _as_json(value) != _as_json(defaults[key]):
+            kept[key] = value
+    return kept
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)  # 1, 1.0 and true are equal in Python only
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All that decides what a product will be.
@@ -66,36 +88,68 @@ class Recipe:
     stage : str
         The step, such as ``"aligned_exposures"``.
     code_version : str
-        Raised by hand when the step's own code changes its results.
+        Version of the step's own code; by default that of `hst_assets.stages.STAGES`.
     inputs : mapping
         Digest of each input by name. An input made by this project is named by its own recipe's
         digest, a foreign file by its SHA-256.
     settings : mapping
-        The settings that matter to this step, as JSON; no others.
+        The settings in force that matter to this step, as JSON; no others.
     tools : iterable of str
         Distributions whose version matters.
+    defaults : mapping
+        The same settings as they are by default. Values that are the default are not part of the
+        digest, so that a new setting makes nothing again; a changed default is a change of code.
+    detectors : sequence of Detector
+        The detectors of the exposures; of each, the figures matter that this step reads
+        (`hst_assets.stages.Stage.figures`).
+    uses : tuple of str
+        Other stages whose code works inside this one.
+    former : str
+        The digest by which a work directory from before format 2 knows this recipe; see
+        `known_in`.
     """
 
     stage: str
-    code_version: str
-    inputs: Mapping[str, str]
+    code_version: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    detectors: tuple[Detector, ...] = ()
+    uses: tuple[str, ...] = ()
+    former: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The recipe as a JSON object, tool versions resolved."""
+        """The recipe as a JSON object, tool versions resolved, defaults left out."""
+        own = {self.stage: self.code_version} if self.code_version else code_versions([self.stage])
         return {
             "stage": self.stage,
-            "code_version": self.code_version,
+            "code": {**own, **code_versions(self.uses)},
             "inputs": dict(self.inputs),
-            "settings": dict(self.settings),
+            "settings": without_defaults(self.settings, self.defaults),
+            "detectors": {key: row for key, row in self._figures() if row},
             "tools": {name: tool_version(name) for name in sorted(self.tools)},
         }
 
+    def _figures(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        names = figures_read_by((self.stage, *self.uses))
+        for row in sorted(self.detectors, key=lambda row: row.key):
+            yield row.key, row.figures(names)
+
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe."""
-        return digest_of(self.as_json())
+        """SHA-256 of the recipe, or the digest by which the work directory knows it."""
+        return self.former or digest_of(self.as_json())
+
+    def known_in(self, workdir: WorkDir) -> Recipe:
+        """The recipe under the digest that this work directory knows it by.
+
+        A product that was made before records had a format keeps its digest, in the names of
+        inputs downstream, in headers and in Dagster, also when it is made again.
+        """
+        if self.former:
+            return self
+        return replace(self, former=former_digests(workdir).get(self.digest, ""))
 
 
 class FileStamp(BaseModel):
@@ -133,16 +187,29 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    format: int = FORMAT
     digest: str
     recipe: dict[str, Any]
+    #: All settings in force, those that the recipe leaves out because they are the defaults too.
+    settings: dict[str, Any] = {}
     outputs: dict[str, FileStamp]
     facts: dict[str, Any]
+    #: Why the product was made.
+    reasons: tuple[str, ...] = ()
     created: str
     hst_assets: str
 
     def whole(self, workdir: WorkDir) -> bool:
         """Whether every recorded file is still there, unchanged."""
-        return all(stamp.matches(workdir.absolute(name)) for name, stamp in self.outputs.items())
+        return not self.lost(workdir)
+
+    def lost(self, workdir: WorkDir) -> tuple[str, ...]:
+        """The recorded files that are gone or changed, in words."""
+        return tuple(
+            f"file {'changed' if workdir.absolute(name).is_file() else 'gone'}: {name}"
+            for name, stamp in self.outputs.items()
+            if not stamp.matches(workdir.absolute(name))
+        )
 
     def paths(self, workdir: WorkDir) -> list[Path]:
         """The recorded files."""
@@ -154,18 +221,22 @@ class Result:
     """What a step made: files under their final names, and facts worth showing.
 
     `facts` must be JSON without NaN; a skipped step shows the facts of the run that made it.
+    `parts` tells, of a step that makes many products and an index of them, why those were made
+    that were made now.
     """
 
     outputs: tuple[Path, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Made:
-    """A product that stands: its record, and whether it was made just now."""
+    """A product that stands: its record, whether it was made just now, and why."""
 
     record: Record
     ran: bool
+    reasons: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -177,14 +248,63 @@ class Made:
         """What the step reported when it ran."""
         return self.record.facts
 
+    @property
+    def why(self) -> str:
+        """Why it was made, as one text; empty if it was not."""
+        return shortened(self.reasons) if self.ran else ""
+
 
 def read_record(product: Path) -> Record | None:
-    """The record beside `product`; None where there is none or it cannot be read."""
-    path = WorkDir.record(product)
+    """The record beside `product`; None where there is none or it cannot be read.
+
+    A record of the former format is translated; it keeps its digest, unless it cannot be known
+    to be of today's code.
+    """
     try:
-        return Record.model_validate_json(path.read_text())
+        content = _content(product)
+        if is_former(content):
+            content = translated(content, product)
+        return Record.model_validate(content)
     except (FileNotFoundError, ValueError):
-        return None  # ValueError: what pydantic and UnicodeDecodeError derive from
+        return None  # ValueError: what pydantic, json and UnicodeDecodeError derive from
+
+
+def why_make(
+    recipe: Recipe, product: Path, workdir: WorkDir, *, redo: bool = False
+) -> tuple[str, ...]:
+    """Why `product` is not what `recipe` makes; empty if it is, and its files are whole.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What the product is to be made from.
+    product : `~pathlib.Path`
+        The file beside which the record lies.
+    workdir : WorkDir
+        Where both lie.
+    redo : bool, optional
+        The user wants it made again.
+    """
+    recipe = recipe.known_in(workdir)
+    record = read_record(product)
+    if record is None:
+        if WorkDir.record(product).is_file():
+            return ("its record cannot be read",)
+        return ("it has no record: it was not finished",) if product.is_file() else (FIRST,)
+    changed: tuple[str, ...] = ()
+    if record.digest != recipe.digest:
+        changed = reasons_to_remake(
+            record.recipe,
+            recipe.as_json(),
+            in_force_before=record.settings,
+            in_force_now=recipe.settings,
+        ) or ("its recipe has another form",)
+    return (*changed, *record.lost(workdir), *((REDO,) if redo else ()))
+
+
+def standing_record(recipe: Recipe, product: Path, workdir: WorkDir) -> Record | None:
+    """The record of `product` if it says that this recipe made it and its files are whole."""
+    return None if why_make(recipe, product, workdir) else read_record(product)
 
 
 def make(
@@ -194,6 +314,7 @@ def make(
     run: Callable[[], Result],
     *,
     redo: bool = False,
+    reasons: Sequence[str] | None = None,
 ) -> Made:
     """Return `product` as it stands if its record says it is what `recipe` makes, else run.
 
@@ -209,32 +330,77 @@ def make(
         Makes the product; called only when needed.
     redo : bool, optional
         Run whatever the record says.
+    reasons : sequence of str, optional
+        Why it is made, where that was found out before (`why_make`): it is made whatever the
+        record says, unless there is no reason. By default the record is asked.
 
     Raises
     ------
     MissingProduct
         If `run` names an output that is not there.
     """
-    standing = None if redo else read_record(product)
-    if standing and standing.digest == recipe.digest and standing.whole(workdir):
-        return Made(standing, ran=False)
+    recipe = recipe.known_in(workdir)
+    why = why_make(recipe, product, workdir, redo=redo) if reasons is None else tuple(reasons)
+    if not why and not redo:
+        standing = read_record(product)
+        if standing is not None:
+            return Made(standing, ran=False)
     WorkDir.record(product).unlink(missing_ok=True)
     result = run()
-    return Made(_commit(recipe, product, workdir, result), ran=True)
+    why = reasons_of_parts(result.parts, why)
+    logger.info("%s: made (%s)", product.name, shortened(why))
+    return Made(_commit(recipe, product, workdir, result, why), ran=True, reasons=why)
 
 
-def _commit(recipe: Recipe, product: Path, workdir: WorkDir, result: Result) -> Record:
+def reasons_of_parts(parts: Mapping[str, Sequence[str]], own: Sequence[str]) -> tuple[str, ...]:
+    """Why an index was made: what made its parts, in place of "input changed".
+
+    Parameters
+    ----------
+    parts : mapping
+        Why each part was made, of those that were made now.
+    own : sequence of str
+        Why the index itself was made.
+    """
+    if not parts:
+        return tuple(own)
+    of_parts = shared_reasons(parts)
+    mine = [
+        reason
+        for reason in own
+        if reason not in (*of_parts, REDO) and not _is_of_input(reason) and not _is_of_file(reason)
+    ]
+    return (*of_parts, *mine)
+
+
+def _is_of_input(reason: str) -> bool:
+    return reason.startswith(("input ", "new input ")) or reason.endswith(" more inputs changed")
+
+
+def _is_of_file(reason: str) -> bool:
+    return reason.startswith(("file gone: ", "file changed: "))
+
+
+def _commit(
+    recipe: Recipe, product: Path, workdir: WorkDir, result: Result, reasons: tuple[str, ...]
+) -> Record:
     record = Record(
         digest=recipe.digest,
         recipe=recipe.as_json(),
+        settings=dict(recipe.settings),
         outputs=_stamps(result.outputs, workdir),
         facts=dict(result.facts),
+        reasons=reasons,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hst_assets=tool_version("hst_assets"),
     )
+    _write_record(record, product)
+    return record
+
+
+def _write_record(record: Record, product: Path) -> None:
     with write_atomically(WorkDir.record(product)) as part:
         part.write_text(json.dumps(record.model_dump(), indent=1, allow_nan=False))
-    return record
 
 
 def _stamps(outputs: Iterable[Path], workdir: WorkDir) -> dict[str, FileStamp]:
@@ -244,3 +410,79 @@ def _stamps(outputs: Iterable[Path], workdir: WorkDir) -> dict[str, FileStamp]:
             raise MissingProduct("the step reported this file but did not leave it", where=path)
         stamps[workdir.relative(path)] = FileStamp.of(path)
     return stamps
+
+
+# --------------------------------------------------------------------------- former records
+
+
+def former_digests(workdir: WorkDir) -> Mapping[str, str]:
+    """By the digest of a recipe, the one that it had before records had a format.
+
+    They are gathered once for each work directory, while all its records are there: a product
+    whose record is lost later is still known by its digest downstream.
+    """
+    ledger = workdir.former_digests
+    try:
+        status = ledger.stat()
+    except FileNotFoundError:
+        _adopt(workdir)
+        status = ledger.stat()
+    return _read_former_digests(ledger, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _read_former_digests(ledger: Path, mtime_ns: int, size: int) -> Mapping[str, str]:
+    del mtime_ns, size  # they tell one state of the file from another
+    try:
+        found: dict[str, str] = json.loads(ledger.read_text())["digests"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MissingProduct(
+            f"the digests of former records cannot be read: {error}",
+            where=ledger,
+            next_step="Remove this file; it is written again from the records",
+        ) from error
+    return found
+
+
+def _adopt(workdir: WorkDir) -> None:
+    """Write all records of the former format anew, and note the digests that they keep."""
+    with workdir.lock("records"):
+        if workdir.former_digests.is_file():
+            return  # another process was faster
+        records = {product: read_record(product) for product in _recorded_products(workdir)}
+        former = {product: _written_digest(product) for product, each in records.items() if each}
+        # A digest that also stands for what cannot be known to be right is kept by nothing.
+        doubtful = {
+            former[product]
+            for product, each in records.items()
+            if each and each.digest != former[product]
+        }
+        digests = {}
+        for product, record in records.items():
+            if record is None:
+                continue
+            current = digest_of(record.recipe)
+            digest = current if former[product] in doubtful else record.digest
+            if digest != current:
+                digests[current] = digest
+            if digest != former[product] or is_former(_content(product)):
+                _write_record(record.model_copy(update={"digest": digest}), product)
+        if digests:
+            logger.info("%s: %d records of the former format are adopted", workdir, len(digests))
+        with write_atomically(workdir.former_digests) as part:
+            part.write_text(json.dumps({"format": FORMAT, "digests": digests}, indent=1))
+
+
+def _content(product: Path) -> Any:
+    return json.loads(WorkDir.record(product).read_bytes())
+
+
+def _written_digest(product: Path) -> str:
+    return str(_content(product)["digest"])
+
+
+def _recorded_products(workdir: WorkDir) -> Iterable[Path]:
+    ending = WorkDir.record(Path("x")).name.removeprefix("x")
+    for folder in (workdir.base, workdir.workspace, workdir.drizzle):
+        for note in sorted(folder.glob(f"*{ending}")):
+            yield note.with_name(note.name.removesuffix(ending))

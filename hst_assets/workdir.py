@@ -192,6 +192,11 @@ class WorkDir:
         """What the archive holds and the target does not want, with reasons (ECSV)."""
         return self.workspace / "archive_left_out.ecsv"
 
+    @property
+    def former_digests(self) -> Path:
+        """The digests that products from before format 2 of the records keep (JSON)."""
+        return self.workspace / ".former_digests.json"
+
     def raw_manifest(self, visit: str) -> Path:
         """The verified files of a visit."""
         return self.workspace / f"{validate_visit(visit)}_raw.ecsv"

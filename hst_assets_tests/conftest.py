@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +23,34 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Before xdist's own, which tells the groups by name.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Several workers: one has all tests of a group, and the groups of slow tests begin.
+
+    A group is a module, unless it says that it shares what is costly with others
+    (``pytest.mark.xdist_group``): what is made once for a module is then made once. With
+    ``--no-loadscope-reorder`` workers take the groups in this order, so that the many quick ones at
+    the end even out what the slow ones left uneven.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    groups = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            module = item.path.relative_to(Path(__file__).parent).with_suffix("")
+            item.add_marker(pytest.mark.xdist_group(str(module)))
+        groups[item.get_closest_marker("xdist_group").args[0]].append(item)
+    items[:] = [item for group in sorted(groups.values(), key=_slowness) for item in group]
+
+
+def _slowness(tests):
+    """What comes first: tests that may take longer than others, then many slow tests."""
+    limits = [mark.args[0] for test in tests if (mark := test.get_closest_marker("timeout"))]
+    n_slow = sum(test.get_closest_marker("slow") is not None for test in tests)
+    return -max(limits, default=0), -n_slow
+
+
 @pytest.fixture(autouse=True)
 def no_dagster_instance_outlives_its_test(request):
     """Dagster keeps the storage of the last instance in a context variable of the process.
@@ -29,14 +58,28 @@ def no_dagster_instance_outlives_its_test(request):
     Instances that fixtures close in another order leave one behind that is gone, and the next
     test that loads definitions would fail on it. One that nobody closed puts back what was before
     it when it is collected, which must not be in the middle of another test.
+
+    What survives is not looked at again: a collection takes microseconds then instead of 0.1-0.3 s.
     """
     yield
     if "dagster" in sys.modules:
         if {"orchestration", "cli"} & set(request.path.parts):
             gc.collect()
+            gc.freeze()
         from dagster._core.storage.defs_state import base
 
         base._current_storage.set(None)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """Gives the simulated campaign of a plan, for reading; all workers share it."""
+    from hst_assets_tests.simulated_once import SimulatedOnce
+
+    session = tmp_path_factory.getbasetemp()
+    return SimulatedOnce(
+        (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "simulated"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,8 @@ def test_kept_scratch_products_and_dead_folders_are_removed(workdir: WorkDir) ->
         "unfinished files": (1, 300),
     }
     assert {name for name in files(workdir) if "provenance" not in name} == {
-        str(path.relative_to(workdir.base)) for path in (stack, WorkDir.preview(stack))
+        str(path.relative_to(workdir.base))
+        for path in (stack, WorkDir.preview(stack), workdir.former_digests)
     }
 
 

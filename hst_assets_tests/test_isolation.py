@@ -1,13 +1,17 @@
+import json
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from hst_assets import isolation
 from hst_assets.failures import OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.isolation import Call, run_isolated, run_many_isolated
 
@@ -17,7 +21,7 @@ HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 
 @pytest.fixture
 def call(tmp_path):
-    def run(function, timeout_s=60, environment=HERE, **arguments):
+    def run(function, timeout_s=60, environment=HERE, own_nursery=False, **arguments):
         return run_isolated(
             f"{TASKS}:{function}",
             arguments,
@@ -25,6 +29,7 @@ def call(tmp_path):
             log_path=tmp_path / "logs" / "tool.log",
             timeout_s=timeout_s,
             environment=environment,
+            own_nursery=own_nursery,
         )
 
     return run
@@ -154,6 +159,61 @@ def test_variables_that_the_caller_changes_reach_its_calls(call, monkeypatch):
     call("tells_origin")
     monkeypatch.setenv("SPICE", "cumin")
     assert call("tells_origin", variable="SPICE")["variable"] == "cumin"
+
+
+@pytest.mark.parametrize("name", ["HST_ASSETS_ROOT", "DAGSTER_HOME", "PYTEST_CURRENT_TEST"])
+def test_variables_that_calls_read_reach_them_in_the_nursery_that_stands(call, monkeypatch, name):
+    monkeypatch.setenv(name, "one")
+    one = call("tells_origin", variable=name)
+    monkeypatch.setenv(name, "another")
+    another = call("tells_origin", variable=name)
+    monkeypatch.delenv(name)
+    none = call("tells_origin", variable=name)
+    assert [each["variable"] for each in (one, another, none)] == ["one", "another", None]
+    assert one["nursery"] == another["nursery"] == none["nursery"]
+
+
+@pytest.mark.slow
+def test_no_task_reads_a_variable_when_it_is_imported_that_only_calls_read(tmp_path):
+    """Else a nursery that stands would hold the values of another batch."""
+    package = Path(isolation.__file__).parent
+    modules = [
+        ".".join(path.relative_to(package.parent).with_suffix("").parts)
+        for path in sorted(package.rglob("*_task.py"))
+        if "jhat" not in path.name or find_spec("jhat")
+    ]
+    program = textwrap.dedent("""
+        import importlib, json, os, sys
+        plain = type(os.environ).__getitem__
+        read = set()
+        def note(environment, name):
+            # Who looks through all of them (urllib for proxies) takes those of another name.
+            if sys._getframe(1).f_code.co_name != "__iter__":
+                read.add(name)
+            return plain(environment, name)
+        type(os.environ).__getitem__ = note
+        for module in sys.argv[1:]:
+            importlib.import_module(module)
+        print(json.dumps(sorted(read)))
+    """)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *modules, "hst_assets.simulate.campaign"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    read = json.loads(ended.stdout.splitlines()[-1])
+    assert "ASTROMETRIC_CATALOG_URL" in read, "the reading of variables is not noticed"
+    assert [name for name in read if isolation._is_read_by_calls(name)] == []
+
+
+def test_a_task_with_a_nursery_of_its_own_leaves_the_common_one_alone(call):
+    common = call("tells_origin")
+    own = call("tells_origin", own_nursery=True)
+    assert own["nursery"] != common["nursery"]
+    assert call("tells_origin", own_nursery=True) == own
+    assert call("tells_origin") == common
 
 
 def test_a_fork_of_the_caller_leaves_its_nursery_alone(call, tmp_path):

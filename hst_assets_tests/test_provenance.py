@@ -1,9 +1,12 @@
 import os
+from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import MissingProduct
 from hst_assets.provenance import (
     FileStamp,
@@ -12,8 +15,11 @@ from hst_assets.provenance import (
     digest_of,
     make,
     read_record,
+    reasons_of_parts,
     sha256_of_file,
+    without_defaults,
 )
+from hst_assets.settings import AlignmentSettings, GateSettings
 from hst_assets.workdir import WorkDir
 
 SCALARS = (
@@ -44,6 +50,10 @@ def kitchen(workdir):
     class Kitchen:
         product = workdir.workspace / "product.txt"
         runs = 0
+
+        def write(self, content):
+            self.product.write_text(content)
+            return Result((self.product,))
 
         def cook(self, recipe=None, *, content="done", redo=False):
             def run():
@@ -118,6 +128,161 @@ def test_everything_in_a_recipe_matters(kitchen, changes):
 
 def test_an_absent_tool_is_recorded_as_such(kitchen):
     assert kitchen.recipe(tools=("no-such-tool",)).as_json()["tools"] == {"no-such-tool": "absent"}
+
+
+# -------------------------------------------------------- what is not in a recipe's digest
+
+
+def with_section(section, **changes):
+    """A recipe with a section of the settings, beside its defaults."""
+    defaults = type(section)().as_recipe()
+    return Recipe(
+        "test", "1", settings={"s": section.as_recipe()}, defaults={"s": defaults}, **changes
+    )
+
+
+@pytest.mark.parametrize("section", [GateSettings, AlignmentSettings])
+def test_a_new_setting_with_a_default_is_no_other_recipe(section):
+    """As it would be in a later version: the same section with one key more."""
+
+    class Later(section):
+        one_more: int = 5
+
+    assert with_section(Later()).digest == with_section(section()).digest
+    assert with_section(Later(one_more=6)).digest != with_section(section()).digest
+
+
+def test_a_new_section_with_its_defaults_is_no_other_recipe():
+    more = {"settings": {"gate": {"x": 1}}, "defaults": {"gate": {"x": 1}}}
+    assert Recipe("test", "1", **more).digest == Recipe("test", "1").digest
+
+
+def test_a_default_that_is_spelled_out_is_no_other_recipe():
+    assert with_section(GateSettings(max_rms_pix=0.5)).digest == with_section(GateSettings()).digest
+    assert with_section(GateSettings(max_rms_pix=0.4)).digest != with_section(GateSettings()).digest
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (0, False), ("", None)])
+def test_values_that_only_python_takes_for_equal_are_not(one, other):
+    assert without_defaults({"x": one}, {"x": other}) == {"x": one}
+
+
+def test_a_value_without_a_default_stays():
+    assert without_defaults({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}) == {"a": {"c": 2}}
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=6))
+def test_defaults_leave_nothing_of_themselves(value):
+    assert without_defaults(value, value) == {}
+
+
+@pytest.mark.parametrize("stage", ["exposure_table", "aligned_exposure", "drizzled_image"])
+def test_a_detectors_figure_concerns_its_own_products_only(monkeypatch, stage):
+    def digest(key):
+        return Recipe(stage, detectors=(DETECTORS[key],)).digest
+
+    before = {key: digest(key) for key in DETECTORS}
+    monkeypatch.setitem(DETECTORS, "wfpc2", replace(DETECTORS["wfpc2"], pixel_scale_arcsec=0.1))
+    after = {key: digest(key) for key in DETECTORS}
+    assert {key for key in DETECTORS if after[key] != before[key]} == {"wfpc2"}
+
+
+def test_a_figure_that_a_stage_does_not_read_is_not_in_its_recipe():
+    recipe = Recipe("exposure_table", detectors=(DETECTORS["wfpc2"],)).as_json()
+    assert recipe["detectors"] == {
+        "wfpc2": {"full_shape": [800, 800], "n_chips": 4, "pixel_scale_arcsec": 0.0996}
+    }
+
+
+def test_a_new_figure_with_a_neutral_default_is_left_out():
+    @dataclass(frozen=True)
+    class Later(Detector):
+        dead_columns: int = 0
+
+    old = {field.name: getattr(DETECTORS["wfpc2"], field.name) for field in fields(Detector)}
+    assert Later(**old).figures(["gain_e_per_dn", "dead_columns"]) == {"gain_e_per_dn": 7.0}
+    assert Later(**old, dead_columns=2).figures(["dead_columns"]) == {"dead_columns": 2}
+
+
+# --------------------------------------------------------------------------- why it is made
+
+
+def test_the_first_time_has_its_reason(kitchen):
+    assert kitchen.cook().why == "not made before"
+
+
+def test_what_stands_has_none(kitchen):
+    kitchen.cook()
+    assert kitchen.cook().why == ""
+
+
+def test_the_reasons_are_on_record(kitchen):
+    kitchen.cook()
+    kitchen.cook(kitchen.recipe(settings={"x": 2.0}))
+    assert read_record(kitchen.product).reasons == ("setting x 1.5 → 2.0",)
+
+
+def test_redo_is_a_reason_beside_others(kitchen):
+    kitchen.cook()
+    assert kitchen.cook(redo=True).why == "redo asked for"
+    changed = kitchen.recipe(inputs={"a": "1" * 64})
+    assert kitchen.cook(changed, redo=True).why == "input a changed; redo asked for"
+
+
+def test_a_file_that_is_gone_or_changed_is_named(kitchen):
+    kitchen.cook()
+    kitchen.product.unlink()
+    assert kitchen.cook().why == "file gone: workspace/product.txt"
+    kitchen.product.write_text("dude")
+    os.utime(kitchen.product, ns=(1, 1))
+    assert kitchen.cook().why == "file changed: workspace/product.txt"
+
+
+def test_a_run_that_was_killed_is_told(kitchen):
+    kitchen.cook()
+    WorkDir.record(kitchen.product).unlink()
+    assert kitchen.cook().why == "it has no record: it was not finished"
+
+
+def test_a_damaged_record_is_told(kitchen):
+    kitchen.cook()
+    WorkDir.record(kitchen.product).write_text("{")
+    assert kitchen.cook().why == "its record cannot be read"
+
+
+def test_a_default_that_is_set_otherwise_is_told_with_both_values(kitchen):
+    defaults = {"gate": {"max_rms_pix": 0.5}}
+    kitchen.cook(kitchen.recipe(settings=defaults, defaults=defaults))
+    changed = kitchen.recipe(settings={"gate": {"max_rms_pix": 0.4}}, defaults=defaults)
+    assert kitchen.cook(changed).why == "setting gate.max_rms_pix 0.5 → 0.4"
+
+
+def test_reasons_that_were_found_before_are_believed(kitchen, workdir):
+    kitchen.cook()
+    run = partial(kitchen.write, "again")
+    made = make(kitchen.recipe(), kitchen.product, workdir, run, reasons=("beside another",))
+    assert (made.ran, made.why) == (True, "beside another")
+    assert not make(kitchen.recipe(), kitchen.product, workdir, run, reasons=()).ran
+
+
+def test_an_index_is_made_for_what_made_its_parts(kitchen, workdir):
+    kitchen.cook()
+
+    def run():
+        kitchen.write("index")
+        return Result((kitchen.product,), parts={"a": ("setting y 1 → 2",)})
+
+    made = make(kitchen.recipe(inputs={"a": "1" * 64}), kitchen.product, workdir, run)
+    assert made.reasons == ("setting y 1 → 2",)
+
+
+def test_an_index_keeps_reasons_of_its_own():
+    own = ("setting limit 1 → 2", "input a changed", "file gone: x", "redo asked for")
+    assert reasons_of_parts({"a": ("code of z (2 → 3)",)}, own) == (
+        "code of z (2 → 3)",
+        "setting limit 1 → 2",
+    )
+    assert reasons_of_parts({}, own) == own
 
 
 # ----------------------------------------------------------------------------- skip or run

@@ -138,45 +138,22 @@ def settings(section: str) -> list[str]:
 
 def column_rows(name: str) -> list[tuple[str, str, str]]:
     """Column, unit and meaning of one of the project's tables."""
-    if name == "alignment":
-        from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
-
-        return [(key, _unit(unit), text) for key, (unit, text) in ALIGNMENT_COLUMNS.items()]
-    if name in {"drizzles", "differences"}:
-        return _index_columns(name)
     from hst_assets.archive import listing
+    from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
     from hst_assets.exposures import columns
+    from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
+    from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
 
     registry = {
         "manifest": columns.MANIFEST_COLUMNS,
         "archive_exposures": listing.LISTING_COLUMNS,
         "archive_left_out": listing.LEFT_OUT_COLUMNS,
         "exposures": columns.EXPOSURE_COLUMNS,
+        "alignment": ALIGNMENT_COLUMNS,
+        "drizzles": DRIZZLE_COLUMNS,
+        "differences": DIFFERENCE_COLUMNS,
     }
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
-
-
-def _index_columns(name: str) -> list[tuple[str, str, str]]:
-    """Of an empty index, written and read back: it describes its own columns."""
-    import tempfile
-    from pathlib import Path
-
-    from astropy.table import QTable
-
-    from hst_assets.imaging import drizzle_index
-    from hst_assets.imaging.differences import batch
-    from hst_assets.workdir import WorkDir
-
-    write_index = {"drizzles": drizzle_index.write_index, "differences": batch.write_index}[name]
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index.ecsv"
-        write_index([], path, WorkDir(Path(folder), "any"))
-        rows = QTable.read(path, format="ascii.ecsv")
-    return [
-        (column, _unit(rows[column].unit), rows[column].info.description)
-        for column in rows.colnames
-    ]
 
 
 def _unit(unit: Any) -> str:

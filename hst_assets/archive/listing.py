@@ -19,9 +19,8 @@ from hst_assets.archive.holdings import Excluded, Listing, Product
 from hst_assets.archive.proposal_field import field_of
 from hst_assets.archive.query import ask_archive, nothing_found, question_of
 from hst_assets.archive.services import Services
-from hst_assets.exposures.columns import ColumnSpec, build_table
-from hst_assets.exposures.table import read_table, write_table
 from hst_assets.failures import MissingProduct
+from hst_assets.products.columns import ColumnSpec, build_table, read_table, write_table
 from hst_assets.provenance import digest_of
 from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hst_assets.archive.comparison import Case, Compared
 from hst_assets.archive.fetch_history import Refusal
 from hst_assets.archive.holdings import Product
 from hst_assets.archive.receipts import Fetched, NotFetched
-from hst_assets.failures import (
-    AccessRefused,
-    HstAssetsError,
-    NothingFound,
-    TransientFailure,
-    UnusableInput,
-)
+from hst_assets.failures import HstAssetsError, UnusableInput
 
 __all__ = ["Failed", "SyncReport", "came_before", "has_no_place", "not_usable", "waits_for"]
 
@@ -59,47 +52,6 @@ class SyncReport:
     unchanged: tuple[Product, ...] = ()
     failed: tuple[Failed, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def raise_if_incomplete(self, *, but_unusable: bool = False) -> None:
-        """Raise if a product was not delivered.
-
-        Parameters
-        ----------
-        but_unusable : bool, optional
-            Products that the archive itself has only as unusable files do not count.
-
-        Raises
-        ------
-        TransientFailure
-            If another try may bring all that is lacking.
-        AccessRefused, NothingFound, UnusableInput
-            Otherwise the first of these that is among the reasons, or what else there is. The
-            message names every file.
-        """
-        failed = [
-            each
-            for each in self.failed
-            if not (but_unusable and isinstance(each.failure, UnusableInput))
-        ]
-        if failed:
-            raise _failure_of(failed)
-
-
-def _failure_of(failed: Sequence[Failed]) -> HstAssetsError:
-    failures = [each.failure for each in failed]
-    kinds = (AccessRefused, NothingFound, UnusableInput)
-    lasting = [each for each in failures if not isinstance(each, TransientFailure)]
-    kind = next(
-        (kind for kind in kinds if any(isinstance(each, kind) for each in lasting)),
-        type((lasting or failures)[0]),
-    )
-    reasons = "; ".join(f"{each.product.name}: {each.failure.what}" for each in failed)
-    steps = list(dict.fromkeys(each.next_step for each in failures if each.next_step))
-    return kind(
-        f"{len(failed)} files could not be delivered: {reasons}",
-        where=failed[0].product.visit,
-        next_step="; ".join(steps) or None,
-    )
 
 
 def came_before(refusal: Refusal, part: Compared) -> UnusableInput:

@@ -7,10 +7,9 @@ the WCS it came with, bit for bit, and is left out of products unless
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +36,24 @@ from hst_assets.astrometry.hierarchical import epochs as hierarchical
 from hst_assets.astrometry.measurement import MATCH_UNITS
 from hst_assets.astrometry.methods.ladder import Onto, align_in_turn, with_methods
 from hst_assets.astrometry.recipes import (
-    CODE_VERSION,
     alignment_tools,
     decisive_alignment,
+    default_alignment,
     ledger_digests,
     raw_inputs,
 )
 from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
 from hst_assets.astrometry.working_copy import WorkingCopy
-from hst_assets.exposures.table import read_table
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError, MissingProduct
+from hst_assets.products.batch import Batch, Step, make_indexed
+from hst_assets.products.columns import read_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
 
 __all__ = ["make_aligned_visit", "make_target_alignment"]
 
-logger = logging.getLogger(__name__)
 
 STAGE = "aligned_exposures"
 EXPOSURE_STAGE = "aligned_exposure"
@@ -66,13 +66,9 @@ class _Job:
 
     target: ExposureToAlign
     recipe: Recipe
-    product: Path
+    path: Path
     correction: Correction
     together: frozenset[str]
-
-    def stands(self, workdir: WorkDir) -> bool:
-        record = read_record(self.product)
-        return bool(record and record.digest == self.recipe.digest and record.whole(workdir))
 
 
 def make_aligned_visit(
@@ -118,40 +114,30 @@ def make_aligned_visit(
         _job(workdir, settings, row, frame, digests, corrections, _together(row, rows, settings))
         for row in rows
     ]
-    made, failures = _make_exposures(workdir, settings, jobs, frame, redo=redo)
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={job.target.raw.name: job.recipe.digest for job in jobs},
-        settings={"on_failure": settings.alignment.on_failure},
+        settings={"alignment": {"on_failure": settings.alignment.on_failure}},
+        defaults=default_alignment(),
+    )
+    not_in_use = table["file"][~np.asarray(table["used"], dtype=bool)]
+    batch = replace(
+        _batch(workdir, settings, jobs, frame),
+        candidates=tuple(workdir.aligned(str(name)) for name in not_in_use),
     )
 
-    def run() -> Result:
+    def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
+        failures = {
+            job.target.rootname: outcome
+            for job, outcome in zip(jobs, outcomes, strict=True)
+            if isinstance(outcome, HstAssetsError)
+        }
         if failures:
             raise joint_failure(failures, where=f"visit {visit}")
-        _remove_refused(workdir, table)
+        made = [outcome for outcome in outcomes if isinstance(outcome, Made)]
         return _write_visit(workdir, visit, settings, jobs, made)
 
-    ran_any = any(each.ran for each in made)
-    return make(
-        recipe,
-        workdir.visit_alignment(visit),
-        workdir,
-        run,
-        redo=redo or ran_any or bool(failures),
-    )
-
-
-def _remove_refused(workdir: WorkDir, table: QTable) -> None:
-    """Take away what an earlier run made of exposures that are not in use."""
-    for name in table["file"][~np.asarray(table["used"], dtype=bool)]:
-        product = workdir.aligned(str(name))
-        record = read_record(product)
-        if record is None or record.recipe.get("stage") != EXPOSURE_STAGE:
-            continue
-        logger.info("%s is no longer in use: its aligned copy is removed", name)
-        for path in (*record.paths(workdir), WorkDir.record(product)):
-            path.unlink(missing_ok=True)
+    return make_indexed(batch, recipe, workdir.visit_alignment(visit), workdir, write, redo=redo)
 
 
 def _together(row: Any, rows: QTable, settings: Settings) -> list[str]:
@@ -177,62 +163,65 @@ def _job(
     for each in together:
         inputs |= corrections[each].inputs
     # What becomes of a failure is decided in the table: it must not run the tool again.
-    how: dict[str, Any] = {"skip_tweakreg": True}
+    how: dict[str, Any] = {"alignment": {"skip_tweakreg": True}}
     tools = alignment_tools(settings)
+    uses: tuple[str, ...] = ()
     if frame is not None:
         # It has the absolute catalogue among its own inputs.
         inputs["reference"] = frame.digest
         how = decisive_alignment(settings, str(row["detector_key"]))
-        how["gate"] = settings.gate.as_recipe()
-        del how["on_failure"]
+        del how["alignment"]["on_failure"]
         if settings.alignment.hierarchical:
-            how["drizzle_code_version"] = hierarchical.DRIZZLE_CODE_VERSION
+            uses = (hierarchical.DRIZZLE_STAGE,)
             tools += hierarchical.TOOLS
-    recipe = Recipe(EXPOSURE_STAGE, CODE_VERSION, inputs, how, tools)
+    recipe = Recipe(
+        stage=EXPOSURE_STAGE,
+        inputs=inputs,
+        settings=how,
+        defaults=default_alignment(),
+        detectors=(DETECTORS[str(row["detector_key"])],),
+        tools=tools,
+        uses=uses,
+    ).known_in(workdir)
     target = ExposureToAlign(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
     return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
 
 
-def _make_exposures(
-    workdir: WorkDir,
-    settings: Settings,
-    jobs: Sequence[_Job],
-    frame: ReferenceFrame | None,
-    *,
-    redo: bool,
-) -> tuple[list[Made], dict[str, HstAssetsError]]:
-    """Run what does not stand, all in one batch, then record each exposure by itself.
+def _batch(
+    workdir: WorkDir, settings: Settings, jobs: Sequence[_Job], frame: ReferenceFrame | None
+) -> Batch[_Job]:
+    return Batch(
+        stage=EXPOSURE_STAGE,
+        planned=jobs,
+        run=partial(_align, workdir=workdir, settings=settings, frame=frame),
+        together=lambda job: job.together,  # a drizzled epoch is made of all of it
+        keeps=(HstAssetsError,),  # of the tool, not of the exposure
+    )
 
-    Returns what stands, and by rootname the failures of the tool, which are not recorded: what
-    stood before stands.
+
+def _align(
+    due: Sequence[_Job], *, workdir: WorkDir, settings: Settings, frame: ReferenceFrame | None
+) -> Iterator[tuple[_Job, Step | HstAssetsError]]:
+    """Align exposures all in one batch; of each, how it is published, or the tool's failure.
+
+    Such a failure is not recorded: what stood before stands.
     """
-    due = [job for job in jobs if redo or not job.stands(workdir)]
-    names = {job.target.raw.name for job in due}
-    due = [job for job in jobs if job.together & names]  # a drizzled epoch is made of all of it
-    made: list[Made] = []
-    failures: dict[str, HstAssetsError] = {}
-    with ExitStack() as stack:
-        outcomes: dict[str, AlignmentResult] = {}
-        if due:
-            scratch = stack.enter_context(workdir.scratch(STAGE))
-            targets, outcomes = correct(
-                [job.target for job in due],
-                {job.target.raw.name: job.correction for job in due},
-                settings=settings,
-                workdir=workdir,
-                scratch=scratch,
-                stage=STAGE,
-            )
-            outcomes |= _outcomes(settings, workdir, targets, frame, scratch)
-        for job in jobs:
-            outcome = outcomes.get(job.target.rootname)
-            if outcome is not None and outcome.failure is not None:
-                if not job.stands(workdir):
-                    WorkDir.record(job.product).unlink(missing_ok=True)
-                failures[job.target.rootname] = outcome.failure
+    with workdir.scratch(STAGE) as scratch:
+        targets, outcomes = correct(
+            [job.target for job in due],
+            {job.target.raw.name: job.correction for job in due},
+            settings=settings,
+            workdir=workdir,
+            scratch=scratch,
+            stage=STAGE,
+        )
+        outcomes |= _outcomes(settings, workdir, targets, frame, scratch)
+        for job in due:
+            outcome = outcomes[job.target.rootname]
+            if outcome.failure is not None:
+                yield job, outcome.failure
             else:
-                made.append(_record(workdir, job, outcome, frame))
-    return made, failures
+                yield job, partial(_publish, workdir, job, outcome, frame)
 
 
 def _outcomes(
@@ -316,25 +305,13 @@ def _unless_anchor(
     )
 
 
-def _record(
-    workdir: WorkDir, job: _Job, outcome: AlignmentResult | None, frame: ReferenceFrame | None
-) -> Made:
-    """The exposure's record: as it stands, or of the outcome just obtained."""
-
-    def run() -> Result:
-        assert outcome is not None
-        return _publish(workdir, job, outcome, frame)
-
-    return make(job.recipe, job.product, workdir, run, redo=outcome is not None)
-
-
 def _publish(
     workdir: WorkDir, job: _Job, outcome: AlignmentResult, frame: ReferenceFrame | None
 ) -> Result:
     """Give the working copy its cards and its name in workspace/."""
     published = []
     if not outcome.files:
-        for path in WorkingCopy.at(job.product).files:
+        for path in WorkingCopy.at(job.path).files:
             path.unlink(missing_ok=True)  # of an earlier run
     else:
         write_cards(
@@ -381,8 +358,7 @@ def _write_visit(
     ]
     table = alignment_table(rows)
     product = workdir.visit_alignment(visit)
-    with write_atomically(product) as part:
-        table.write(part, format="ascii.ecsv", overwrite=True)
+    write_table(table, product)
     facts = {
         **alignment_summary(table),
         "shifts": first_look(rows),
@@ -435,7 +411,7 @@ def make_target_alignment(
                 next_step="Materialize aligned_exposures for it",
             )
         inputs[visit] = record.digest
-    recipe = Recipe(TARGET_STAGE, CODE_VERSION, inputs, tools=("h5py",))
+    recipe = Recipe(stage=TARGET_STAGE, inputs=inputs, tools=("h5py",))
     return make(
         recipe,
         workdir.target_alignment,

@@ -118,8 +118,7 @@ def joint_failure(failures: Mapping[str, HstAssetsError], *, where: str) -> HstA
     kinds = {type(failure) for failure in failures.values()}
     kind = kinds.pop() if len(kinds) == 1 else ToolFailed
     each = "; ".join(
-        f"{rootname}: {failure.what.partition('; its last lines')[0]}"
-        for rootname, failure in sorted(failures.items())
+        f"{rootname}: {failure.what}" for rootname, failure in sorted(failures.items())
     )
     return kind(
         f"{len(failures)} exposures: the alignment tool failed ({each})",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import Column, QTable
+from astropy.table import QTable
 
-from hst_assets.exposures.table import read_table
+from hst_assets.products.columns import ColumnSpec, build_table, no_numbers, read_table
 
 __all__ = [
     "ALIGNMENT_COLUMNS",
@@ -22,51 +21,79 @@ __all__ = [
     "read_alignment",
 ]
 
-#: Name, unit (None: a plain number or text) and meaning of the alignment table's columns.
-ALIGNMENT_COLUMNS: dict[str, tuple[u.UnitBase | None, str]] = {
-    "rootname": (None, "Rootname of the exposure"),
-    "file": (None, "File in workspace/"),
-    "status": (None, "PASS, COMPROMISED, FAIL or SKIPPED"),
-    "method": (None, "What gave the WCS; anchor, none: it is the archive's"),
-    "used": (None, "Whether the exposure goes into products"),
-    "reason": (None, "Why not PASS, why not used, or how it defines the frame"),
-    "n_matches": (None, "Stars in the fit"),
-    "rms_x": (u.pix, "RMS of the fit along the detector's x axis"),
-    "rms_y": (u.pix, "RMS of the fit along the detector's y axis"),
-    "rms_ra": (u.mas, "RMS of the fit in right ascension"),
-    "rms_dec": (u.mas, "RMS of the fit in declination"),
-    "shift_ra": (u.arcsec, "Motion of the exposure in right ascension times cos Dec"),
-    "shift_dec": (u.arcsec, "Motion of the exposure in declination"),
-    "rotation": (u.deg, "Rotation of the exposure, x (west) to y (north)"),
-    "scale": (None, "Scale of the new WCS over that of the old one"),
-    "held_out_offset_x": (u.pix, "Median residual in x of stars by fits without them"),
-    "held_out_offset_y": (u.pix, "Median residual in y of stars by fits without them"),
-    "n_held_out": (None, "Stars found again where a fit without them puts them"),
-    "contrast": (None, "Pairs at the fit over the most that scrambled lists give"),
-    "uniqueness": (None, "Pairs at the fit over the most at another offset of the same lists"),
-    "drift": (u.pix, "Distance of the fit from those made without a part of the stars"),
-    "tilt": (u.pix, "What rotation or scale left in the pairs would move the stars by"),
-    "tries": (None, "Rungs of the ladder that were tried"),
-    "distortion": (None, "Whence its distortion is: the archive, or reference files by name"),
-    "digest": (None, "Recipe of this exposure's alignment"),
-}
-
-_FROM_NUMBERS = {
-    "rms_x": "rms_x",
-    "rms_y": "rms_y",
-    "rms_ra": "rms_ra_mas",
-    "rms_dec": "rms_dec_mas",
-    "shift_ra": "shift_ra_arcsec",
-    "shift_dec": "shift_dec_arcsec",
-    "rotation": "rotation_deg",
-    "scale": "scale",
-    "held_out_offset_x": "held_out_x",
-    "held_out_offset_y": "held_out_y",
-    "contrast": "contrast",
-    "uniqueness": "uniqueness",
-    "drift": "drift",
-    "tilt": "tilt",
-}
+ALIGNMENT_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("rootname", "str", "Rootname of the exposure"),
+    ColumnSpec("file", "str", "File in workspace/"),
+    ColumnSpec("status", "str", "PASS, COMPROMISED, FAIL or SKIPPED"),
+    ColumnSpec("method", "str", "What gave the WCS; anchor, none: it is the archive's"),
+    ColumnSpec("used", "bool", "Whether the exposure goes into products"),
+    ColumnSpec("reason", "str", "Why not PASS, why not used, or how it defines the frame"),
+    ColumnSpec("n_matches", "int64", "Stars in the fit"),
+    ColumnSpec("rms_x", "float64", "RMS of the fit along the detector's x axis", u.pix),
+    ColumnSpec("rms_y", "float64", "RMS of the fit along the detector's y axis", u.pix),
+    ColumnSpec("rms_ra", "float64", "RMS of the fit in right ascension", u.mas, "rms_ra_mas"),
+    ColumnSpec("rms_dec", "float64", "RMS of the fit in declination", u.mas, "rms_dec_mas"),
+    ColumnSpec(
+        "shift_ra",
+        "float64",
+        "Motion of the exposure in right ascension times cos Dec",
+        u.arcsec,
+        "shift_ra_arcsec",
+    ),
+    ColumnSpec(
+        "shift_dec",
+        "float64",
+        "Motion of the exposure in declination",
+        u.arcsec,
+        "shift_dec_arcsec",
+    ),
+    ColumnSpec(
+        "rotation",
+        "float64",
+        "Rotation of the exposure, x (west) to y (north)",
+        u.deg,
+        "rotation_deg",
+    ),
+    ColumnSpec("scale", "float64", "Scale of the new WCS over that of the old one"),
+    ColumnSpec(
+        "held_out_offset_x",
+        "float64",
+        "Median residual in x of stars by fits without them",
+        u.pix,
+        "held_out_x",
+    ),
+    ColumnSpec(
+        "held_out_offset_y",
+        "float64",
+        "Median residual in y of stars by fits without them",
+        u.pix,
+        "held_out_y",
+    ),
+    ColumnSpec("n_held_out", "int64", "Stars found again where a fit without them puts them"),
+    ColumnSpec("contrast", "float64", "Pairs at the fit over the most that scrambled lists give"),
+    ColumnSpec(
+        "uniqueness",
+        "float64",
+        "Pairs at the fit over the most at another offset of the same lists",
+    ),
+    ColumnSpec(
+        "drift",
+        "float64",
+        "Distance of the fit from those made without a part of the stars",
+        u.pix,
+    ),
+    ColumnSpec(
+        "tilt",
+        "float64",
+        "What rotation or scale left in the pairs would move the stars by",
+        u.pix,
+    ),
+    ColumnSpec("tries", "int64", "Rungs of the ladder that were tried"),
+    ColumnSpec(
+        "distortion", "str", "Whence its distortion is: the archive, or reference files by name"
+    ),
+    ColumnSpec("digest", "str", "Recipe of this exposure's alignment"),
+)
 
 #: Rows that `first_look` shows.
 _MOST_ROWS = 10
@@ -91,7 +118,9 @@ def alignment_row(
     used = status != "FAIL"
     if status == "FAIL" and keep and facts["usable"]:
         used, reason = True, f"used with the archive's WCS although: {reason}"
-    row = {
+    return {
+        **no_numbers(ALIGNMENT_COLUMNS),
+        **numbers,
         "rootname": facts["rootname"],
         "file": file,
         "status": status,
@@ -104,29 +133,11 @@ def alignment_row(
         "distortion": facts.get("distortion", "archive"),
         "digest": digest,
     }
-    for column, name in _FROM_NUMBERS.items():
-        value = numbers.get(name)
-        row[column] = math.nan if value is None else value
-    return row
 
 
 def alignment_table(rows: Sequence[Mapping[str, Any]]) -> QTable:
     """The table of `ALIGNMENT_COLUMNS` with these rows."""
-    table = QTable()
-    for name, (unit, description) in ALIGNMENT_COLUMNS.items():
-        values = np.array([row[name] for row in rows], dtype=_dtype(name))
-        column = Column(values) if unit is None else u.Quantity(values, unit)
-        table[name] = column
-        table[name].info.description = description
-    return table
-
-
-def _dtype(name: str) -> str:
-    if name in ("n_matches", "n_held_out", "tries"):
-        return "int64"
-    if name == "used":
-        return "bool"
-    return "float64" if name in _FROM_NUMBERS else "str"
+    return build_table(ALIGNMENT_COLUMNS, rows)
 
 
 def read_alignment(path: Path) -> QTable:
@@ -163,18 +174,24 @@ def first_look(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _shift_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Rounded; None for what there is not."""
-    digits = {"shift_ra": 4, "shift_dec": 4, "rotation": 5, "rms_x": 3, "rms_y": 3}
+    digits = {
+        "shift_ra_arcsec": 4,
+        "shift_dec_arcsec": 4,
+        "rotation_deg": 5,
+        "rms_x": 3,
+        "rms_y": 3,
+    }
     rounded = {
-        name: round(float(row[name]), n) if math.isfinite(row[name]) else None
+        name: None if row[name] is None else round(float(row[name]), n)
         for name, n in digits.items()
     }
     return {
         "rootname": row["rootname"],
         "status": row["status"],
         "n_matches": int(row["n_matches"]),
-        "shift_ra_arcsec": rounded["shift_ra"],
-        "shift_dec_arcsec": rounded["shift_dec"],
-        "rotation_deg": rounded["rotation"],
+        "shift_ra_arcsec": rounded["shift_ra_arcsec"],
+        "shift_dec_arcsec": rounded["shift_dec_arcsec"],
+        "rotation_deg": rounded["rotation_deg"],
         "rms_x_pix": rounded["rms_x"],
         "rms_y_pix": rounded["rms_y"],
         "reason": row["reason"],

@@ -13,17 +13,15 @@ from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = [
-    "CODE_VERSION",
     "TOOLS",
     "alignment_tools",
     "decisive_alignment",
+    "default_alignment",
     "ledger_digests",
     "raw_inputs",
     "uses_absolute_catalog",
 ]
 
-#: Raised by hand when the code changes what an alignment or a reference will be.
-CODE_VERSION = "3"
 #: Distributions whose version decides an alignment, whatever the method.
 TOOLS = ("astropy", "astroscrappy", "drizzlepac", "photutils", "stwcs")
 
@@ -41,7 +39,7 @@ def alignment_tools(settings: Settings) -> tuple[str, ...]:
 
 
 def decisive_alignment(settings: Settings, detector_key: str) -> dict[str, Any]:
-    """The settings that decide how exposures of one detector are aligned, as JSON.
+    """The settings that decide how exposures of one detector are aligned, as JSON by section.
 
     Figures by detector are this detector's; what only methods not in use look at is left out.
     The absolute catalogue itself is an input, not a setting, and so are the reference files that
@@ -51,9 +49,26 @@ def decisive_alignment(settings: Settings, detector_key: str) -> dict[str, Any]:
     del how["update_wcs"]  # the reference files of exposures that are updated are inputs
     for figure in ("conv_width_pix", "tolerance_pix"):
         how[figure] = how[figure].get(detector_key)
+    sections = {"alignment": how, "gate": settings.gate.as_recipe()}
     if uses_absolute_catalog(settings):
-        how["max_position_error_mas"] = settings.catalog.max_position_error_mas
-    return how
+        sections["catalog"] = {
+            "max_position_error_mas": settings.catalog.max_position_error_mas,
+        }
+    return sections
+
+
+def default_alignment() -> dict[str, Any]:
+    """The defaults of what `decisive_alignment` gives, for a recipe."""
+    defaults = Settings()
+    return {
+        "alignment": {
+            **defaults.alignment.as_recipe(),
+            "conv_width_pix": None,
+            "tolerance_pix": None,
+        },
+        "gate": defaults.gate.as_recipe(),
+        "catalog": {"max_position_error_mas": defaults.catalog.max_position_error_mas},
+    }
 
 
 def ledger_digests(workdir: WorkDir) -> dict[str, str]:

@@ -169,6 +169,15 @@ def _count(walked: RunSummary) -> str:
     return ", ".join(parts)
 
 
+def _by_reason(outcome: LevelResult) -> dict[str, list[str]]:
+    """The assets that were made, by why they were."""
+    found: dict[str, list[str]] = {}
+    for asset in outcome.made:
+        if outcome.reasons.get(asset):
+            found.setdefault(outcome.reasons[asset], []).append(asset)
+    return found
+
+
 def _tell(console: Console, outcome: LevelResult) -> None:
     parts = []
     if outcome.made:
@@ -176,6 +185,8 @@ def _tell(console: Console, outcome: LevelResult) -> None:
     if outcome.unchanged:
         parts.append(f"up to date: {', '.join(outcome.unchanged)}")
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
+    for reason, assets in _by_reason(outcome).items():
+        console.print(f"  {', '.join(assets)}: {escape(reason)}", highlight=False)
     for asset, cause in outcome.skipped.items():
         errors().print(
             f"  [yellow]skipped[/yellow] {asset}: {cause} failed upstream", highlight=False

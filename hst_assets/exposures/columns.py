@@ -1,28 +1,14 @@
-"""The columns of the exposure tables: one registry of names, types, units and meanings."""
+"""The columns of the exposure tables: names, types, units and meanings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import astropy.units as u
-import numpy as np
-from astropy.table import Column, QTable
 
-__all__ = ["EXPOSURE_COLUMNS", "MANIFEST_COLUMNS", "ColumnSpec", "build_table"]
+from hst_assets.products.columns import ColumnSpec
+
+__all__ = ["EXPOSURE_COLUMNS", "MANIFEST_COLUMNS"]
 
 _N_CHIPS = 4
-
-
-@dataclass(frozen=True)
-class ColumnSpec:
-    """One column: its name, numpy type, unit (None: a plain number or text) and meaning."""
-
-    name: str
-    dtype: str
-    description: str
-    unit: u.UnitBase | None = None
 
 
 def _zero_points() -> list[ColumnSpec]:
@@ -89,19 +75,3 @@ EXPOSURE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("dq_file", "str", "Data-quality file in raw/ (WFPC2), else empty"),
     ColumnSpec("sha256", "str", "SHA-256 of the file"),
 )
-
-
-def build_table(
-    specs: Sequence[ColumnSpec], rows: Sequence[Mapping[str, Any]], meta: Mapping[str, Any]
-) -> QTable:
-    """A table of exactly these columns, typed, with units and descriptions."""
-    table = QTable(meta=dict(meta))
-    for spec in specs:
-        values = np.array([row[spec.name] for row in rows], dtype=spec.dtype)
-        if spec.unit is None:
-            table[spec.name] = Column(values, description=spec.description)
-        else:
-            # A whole number with a unit stays one: Quantity would make it a float.
-            table[spec.name] = u.Quantity(values, spec.unit, dtype=values.dtype)
-            table[spec.name].info.description = spec.description
-    return table

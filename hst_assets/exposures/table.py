@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.table import QTable, vstack
 
-from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS, build_table
+from hst_assets.detectors import DETECTORS, Detector, detector_of_file
+from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS
 from hst_assets.exposures.epochs import NO_EPOCH, number_epochs
 from hst_assets.exposures.footprint import format_footprint, signed_distance_arcsec
 from hst_assets.exposures.header import Exposure, read_exposure
@@ -23,11 +24,12 @@ from hst_assets.exposures.overrides import (
 from hst_assets.exposures.raw import RawFile, check_raw, exposure_key, raw_ledger
 from hst_assets.exposures.selection import reasons_to_refuse
 from hst_assets.failures import MissingProduct, UnusableInput
+from hst_assets.products.columns import build_table, read_table, write_table
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
-from hst_assets.settings import Settings, TargetSettings
-from hst_assets.workdir import WorkDir, write_atomically
+from hst_assets.settings import EpochSettings, Settings, TargetSettings
+from hst_assets.workdir import WorkDir
 
-__all__ = ["make_raw_manifest", "make_target_table", "make_visit_table", "read_table"]
+__all__ = ["make_raw_manifest", "make_target_table", "make_visit_table"]
 
 #: At most so many refusals are listed in a step's facts; the table has them all.
 _LISTED_REFUSALS = 12
@@ -46,9 +48,7 @@ def make_raw_manifest(workdir: WorkDir, visit: str, *, redo: bool = False) -> Ma
     """
     files = check_raw(workdir, visit)
     product = workdir.raw_manifest(visit)
-    recipe = Recipe(
-        stage="raw_exposures", code_version="1", inputs={file.name: file.sha256 for file in files}
-    )
+    recipe = Recipe(stage="raw_exposures", inputs={file.name: file.sha256 for file in files})
 
     def run() -> Result:
         rows = [_manifest_row(file) for file in files]
@@ -107,13 +107,13 @@ def make_visit_table(
     refuse_unknown(overrides, files["rootname"], workdir.overrides)
     recipe = Recipe(
         stage="exposure_table",
-        code_version="1",
         inputs={"raw_exposures": manifest.digest},
         settings={
-            "selection": settings.selection.as_recipe(),
-            "target": settings.target.as_recipe(),
+            **_decisive(settings),
             "overrides": [overrides[key].as_json() for key in sorted(overrides)],
         },
+        defaults={**_decisive(Settings()), "overrides": []},
+        detectors=_detectors_of(str(name) for name in files["file"]),
     )
 
     def run() -> Result:
@@ -124,6 +124,18 @@ def make_visit_table(
         return Result((product,), table_facts(table))
 
     return make(recipe, product, workdir, run, redo=redo)
+
+
+def _decisive(settings: Settings) -> dict[str, Any]:
+    """The settings that decide a visit's table."""
+    return {"selection": settings.selection.as_recipe(), "target": settings.target.as_recipe()}
+
+
+def _detectors_of(names: Iterable[str]) -> tuple[Detector, ...]:
+    """The detectors of some files; all there are, if one does not tell by its name."""
+    found = [detector_of_file(name) for name in names]
+    rows = {row.key: row for row in found if row is not None}
+    return tuple(DETECTORS.values() if None in found else rows.values())
 
 
 def _visit_rows(
@@ -249,9 +261,9 @@ def make_target_table(
     product = workdir.target_exposures
     recipe = Recipe(
         stage="target_exposures",
-        code_version="1",
         inputs={visit: record.digest for visit, record in tables.items()},
         settings={"epochs": settings.epochs.as_recipe()},
+        defaults={"epochs": EpochSettings().as_recipe()},
     )
 
     def run() -> Result:
@@ -295,37 +307,7 @@ def _gather(tables: Sequence[QTable], max_gap_days: float) -> QTable:
     return table
 
 
-# --------------------------------------------------------------------- reading, writing, facts
-
-
-def read_table(path: Path) -> QTable:
-    """Read a table that this package wrote.
-
-    Raises
-    ------
-    MissingProduct
-        If it is not there or cannot be read.
-    """
-    try:
-        table: QTable = QTable.read(path, format="ascii.ecsv")
-    except (OSError, ValueError, KeyError) as error:
-        raise MissingProduct(
-            f"the table cannot be read: {error}", where=path, next_step="Make it again"
-        ) from error
-    for name in table.colnames:
-        column = table[name]
-        if hasattr(column, "filled") and column.dtype.kind in "US":
-            # ECSV does not tell an empty text from a missing one; here it is always empty.
-            description = column.info.description
-            table[name] = column.filled("")
-            table[name].info.description = description
-    return table
-
-
-def write_table(table: QTable, path: Path) -> None:
-    """Write a table as ECSV, in one step."""
-    with write_atomically(path) as part:
-        table.write(part, format="ascii.ecsv", overwrite=True)
+# --------------------------------------------------------------------------------- facts
 
 
 def _standing(product: Path, stage: str, visit: str) -> Record:

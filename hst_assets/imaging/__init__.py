@@ -1,1 +1,1 @@
-"""From aligned exposures to drizzled products: frames, AstroDrizzle, checks and previews."""
+"""From aligned exposures to drizzled images and their differences, checked."""

@@ -8,98 +8,89 @@ from typing import Any
 
 import astropy.units as u
 
-from hst_assets.imaging.drizzle_batch import Failure
-from hst_assets.imaging.index_table import IndexColumns
+from hst_assets.failures import HstAssetsError
 from hst_assets.imaging.plan import Product
 from hst_assets.imaging.quality import judge
-from hst_assets.provenance import Record
+from hst_assets.products.columns import ColumnSpec, no_numbers
+from hst_assets.provenance import Made
 from hst_assets.settings import DrizzleSettings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["facts_of", "row_of", "write_index"]
+__all__ = ["DRIZZLE_COLUMNS", "facts_of", "row_of"]
+
+
+DRIZZLE_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("file", "str", "Product, relative to the work directory; empty if it failed"),
+    ColumnSpec("band", "str", "Detector and filter"),
+    ColumnSpec("epoch", "int64", "Number of the epoch; 0: of a visit, or all epochs"),
+    ColumnSpec("n_exposures", "int64", "Exposures combined"),
+    ColumnSpec("exptime", "float64", "Total exposure time", u.s, "exptime_s"),
+    ColumnSpec("mjd_start", "float64", "Start of the first exposure, MJD UTC", u.day),
+    ColumnSpec("mjd_end", "float64", "End of the last exposure, MJD UTC", u.day),
+    ColumnSpec("ra", "float64", "Right ascension of the tangent point", u.deg, "ra_deg"),
+    ColumnSpec("dec", "float64", "Declination of the tangent point", u.deg, "dec_deg"),
+    ColumnSpec("scale", "float64", "Pixel scale", u.arcsec, "scale_arcsec"),
+    ColumnSpec("nx", "float64", "Width", u.pix),
+    ColumnSpec("ny", "float64", "Height", u.pix),
+    ColumnSpec(
+        "sky",
+        "float64",
+        "Mean sky subtracted: native units per second and native pixel",
+        key="sky_per_s",
+    ),
+    ColumnSpec(
+        "cosmic_rays",
+        "float64",
+        "Share of native pixels rejected as cosmic rays",
+        key="cosmic_ray_fraction",
+    ),
+    ColumnSpec("bad_fraction", "float64", "Share of the footprint without weight or value"),
+    ColumnSpec("flux_ratio", "float64", "Star fluxes on the product over those on the exposures"),
+    ColumnSpec("n_stars", "float64", "Stars that this ratio is from", key="n_flux_stars"),
+    ColumnSpec("status", "str", "OK, PROBLEM (a check failed; the product stands) or FAIL"),
+    ColumnSpec("reason", "str", "Why it failed"),
+    ColumnSpec("problems", "str", "Which checks failed"),
+    ColumnSpec("same_as", "str", "Product of the same exposures, of which this one is a link"),
+    ColumnSpec("digest", "str", "Digest of the recipe"),
+    ColumnSpec(
+        "log",
+        "str",
+        "What AstroDrizzle said; empty if it was never run for this product itself",
+    ),
+)
 
 
 def row_of(
-    product: Product, outcome: Record | Failure, workdir: WorkDir, choices: DrizzleSettings
+    product: Product, outcome: Made | HstAssetsError, workdir: WorkDir, choices: DrizzleSettings
 ) -> dict[str, Any]:
     """A product's row: what was made, or why it failed."""
     log = workdir.log("drizzle", product.label)
     row: dict[str, Any] = {
+        **no_numbers(DRIZZLE_COLUMNS),
         "file": "",
         "band": product.band,
         "epoch": product.epoch,
         "status": "FAIL",
         "reason": "",
-        "kind": "",
         "n_exposures": len(product.exposures),
         "digest": product.recipe.digest,
         "problems": "",
         "same_as": "",
         "log": workdir.relative(log) if log.is_file() else "",
     }
-    if isinstance(outcome, Failure):
-        return {**row, "reason": outcome.reason, "kind": outcome.kind}
+    if isinstance(outcome, HstAssetsError):
+        return {**row, "reason": outcome.brief}
     facts = outcome.facts
     problems = [*facts["complaints"], *judge(facts["bad_fraction"], facts["flux_ratio"], choices)]
     return {
         **row,
-        **{name: facts.get(name) for name, _, _, _ in _COLUMNS.numbers},
+        **{name: facts.get(name) for name in no_numbers(DRIZZLE_COLUMNS)},
         "n_exposures": len(facts["inputs"]),
         "file": workdir.relative(product.path),
         "status": "PROBLEM" if problems else "OK",
         "problems": "; ".join(problems),
         "same_as": facts.get("same_as", ""),
     }
-
-
-_COLUMNS = IndexColumns(
-    names=(
-        ("file", "Product, relative to the work directory; empty if it failed"),
-        ("band", "Detector and filter"),
-    ),
-    counts=(
-        ("epoch", "Number of the epoch; 0: of a visit, or all epochs"),
-        ("n_exposures", "Exposures combined"),
-    ),
-    numbers=(
-        ("exptime_s", "exptime", u.s, "Total exposure time"),
-        ("mjd_start", "mjd_start", u.day, "Start of the first exposure, MJD UTC"),
-        ("mjd_end", "mjd_end", u.day, "End of the last exposure, MJD UTC"),
-        ("ra_deg", "ra", u.deg, "Right ascension of the tangent point"),
-        ("dec_deg", "dec", u.deg, "Declination of the tangent point"),
-        ("scale_arcsec", "scale", u.arcsec, "Pixel scale"),
-        ("nx", "nx", u.pix, "Width"),
-        ("ny", "ny", u.pix, "Height"),
-        ("sky_per_s", "sky", None, "Mean sky subtracted: native units per second and native pixel"),
-        (
-            "cosmic_ray_fraction",
-            "cosmic_rays",
-            None,
-            "Share of native pixels rejected as cosmic rays",
-        ),
-        ("bad_fraction", "bad_fraction", None, "Share of the footprint without weight or value"),
-        (
-            "flux_ratio",
-            "flux_ratio",
-            None,
-            "Star fluxes on the product over those on the exposures",
-        ),
-        ("n_flux_stars", "n_stars", None, "Stars that this ratio is from"),
-    ),
-    texts=(
-        ("status", "OK, PROBLEM (a check failed; the product stands) or FAIL"),
-        ("reason", "Why it failed"),
-        ("problems", "Which checks failed"),
-        ("same_as", "Product of the same exposures, of which this one is a link"),
-        ("digest", "Digest of the recipe"),
-        ("log", "What AstroDrizzle said; empty if it was never run for this product itself"),
-    ),
-)
-
-
-def write_index(rows: Sequence[Mapping[str, Any]], path: Path, workdir: WorkDir) -> None:
-    """Write the rows as ECSV; without rows, a table that describes its columns."""
-    _COLUMNS.write(rows, path, {"target": workdir.target})
 
 
 def facts_of(
@@ -130,7 +121,6 @@ def facts_of(
             if row["status"] != "FAIL"
         ],
         "failed": [f"{_title(row)}: {row['reason']}" for row in failed],
-        "failure_kinds": sorted({row["kind"] for row in failed}),
         "problems": [
             f"{Path(row['file']).name}: {row['problems']}" for row in rows if row["problems"]
         ],

@@ -1,40 +1,40 @@
 """The drizzled images of a visit and of a target, and the tables that list them.
 
 A visit has one drizzled image for each detector and filter; a target has one for each band and
-epoch, and one for each band over all epochs. `plan` tells which, `making` makes what does not
-stand yet: equal exposures combined in the same way are drizzled once, whatever the products are
-called.
+epoch, and one for each band over all epochs. `plan` tells which; equal exposures combined in the
+same way are drizzled once, whatever the products are called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hst_assets.exposures.table import read_table
-from hst_assets.failures import UnusableInput
-from hst_assets.imaging.drizzle_batch import make_products, remove_stale
-from hst_assets.imaging.drizzle_index import facts_of, row_of, write_index
+from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle_many
+from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS, facts_of, row_of
+from hst_assets.imaging.frames import Frame, exposure_outlines, frame_of_target
 from hst_assets.imaging.plan import (
+    STAGE,
     AlignedExposure,
     Product,
     aligned_exposures,
     products_of_visit,
+    scale_of,
     stacks_of_target,
 )
 from hst_assets.imaging.regions import by_epoch, by_filter, write_footprints
-from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
+from hst_assets.products.batch import Batch, Links, Step, make_indexed
+from hst_assets.products.columns import build_table, read_table, write_table
+from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["make_stacks", "make_visit_drizzles"]
-
-#: Raised when what an index holds changes.
-_CODE_VERSION = "3"
-#: Failures that may go away by themselves: tried again the next time.
-_RETRIED = {"MissingProduct", "OutOfMemory", "TransientFailure"}
 
 
 def make_visit_drizzles(
@@ -84,7 +84,7 @@ def make_visit_drizzles(
         products_of_visit(workdir, visit, exposures, settings) if exposures else [],
         workdir,
         settings,
-        stale_pattern=(workdir.workspace, f"{visit}.*.drc.fits"),
+        candidates=workdir.workspace.glob(f"{visit}.*.drc.fits"),
         footprints=(workdir.visit_footprints(visit), by_filter),
         redo=redo,
     )
@@ -134,7 +134,7 @@ def make_stacks(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> 
         stacks_of_target(workdir, exposures, settings),
         workdir,
         settings,
-        stale_pattern=(workdir.drizzle, "*.drc.fits"),
+        candidates=workdir.drizzle.glob("*.drc.fits"),
         footprints=(workdir.target_footprints, by_epoch),
         redo=redo,
     )
@@ -147,51 +147,139 @@ def _make_index(
     workdir: WorkDir,
     settings: Settings,
     *,
-    stale_pattern: tuple[Path, str],
+    candidates: Iterable[Path],
     footprints: tuple[Path, Callable[[AlignedExposure], str]],
     redo: bool,
 ) -> Made:
     """Make the products and the table that lists them."""
     recipe = Recipe(
         stage=stage,
-        code_version=_CODE_VERSION,
         inputs={product.path.name: product.recipe.digest for product in products},
         settings={
-            "max_bad_fraction": settings.drizzle.max_bad_fraction,
-            "max_flux_error": settings.drizzle.max_flux_error,
+            **_judged_by(settings),
             "epochs": {product.path.name: product.epoch for product in products},
         },
+        defaults=_judged_by(Settings()),
+    )
+    batch = Batch(
+        stage=STAGE,
+        planned=products,
+        run=partial(_drizzle, workdir=workdir, settings=settings),
+        links=Links(files_of=_files_of, elsewhere=tuple(workdir.workspace.glob("*.drc.fits"))),
+        candidates=tuple(candidates),
+        # Working copies that were cleaned away cost no finished image.
+        keeps=(MissingProduct,),
     )
 
-    def run() -> Result:
-        outcomes = make_products(products, workdir, settings, redo=redo) if products else []
-        remove_stale(*stale_pattern, {product.path for product in products})
-        rows = [
-            row_of(product, outcome, workdir, settings.drizzle)
-            for product, outcome in zip(products, outcomes, strict=True)
-        ]
-        standing = [
-            product
-            for product, outcome in zip(products, outcomes, strict=True)
-            if isinstance(outcome, Record)
-        ]
-        write_index(rows, index, workdir)
-        if not products:
-            footprints[0].unlink(missing_ok=True)
-            note = {"note": "no exposure is in use: see the exposure table"}
-            return Result((index,), {**facts_of([], [], [], workdir), **note})
-        previews = [WorkDir.preview(product.path) for product in standing]
-        regions, group = footprints
-        drawn = (exposure for product in products for exposure in product.exposures)
-        write_footprints(regions, drawn, workdir, group=group)
-        outputs = (index, regions, *(product.path for product in standing), *previews)
-        return Result(outputs, facts_of(rows, previews, products, workdir))
+    def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
+        failures = [outcome for outcome in outcomes if isinstance(outcome, HstAssetsError)]
+        if failures and len(failures) == len(outcomes):
+            raise failures[0]
+        return _write_index(index, products, outcomes, workdir, settings, footprints)
 
-    return make(recipe, index, workdir, run, redo=redo or _to_be_retried(index))
+    return make_indexed(batch, recipe, index, workdir, write, redo=redo)
 
 
-def _to_be_retried(index: Path) -> bool:
-    """Whether the last time something failed that may work now."""
-    record = read_record(index)
-    kinds = set(record.facts.get("failure_kinds", [])) if record else set()
-    return bool(kinds & _RETRIED)
+def _judged_by(settings: Settings) -> dict[str, Any]:
+    """The settings by which the figures of the products are judged in their index."""
+    limits = ("max_bad_fraction", "max_flux_error")
+    return {"drizzle": {name: getattr(settings.drizzle, name) for name in limits}}
+
+
+def _write_index(
+    index: Path,
+    products: Sequence[Product],
+    outcomes: Sequence[Made | HstAssetsError],
+    workdir: WorkDir,
+    settings: Settings,
+    footprints: tuple[Path, Callable[[AlignedExposure], str]],
+) -> Result:
+    """Write the table, and the outlines of the exposures; without products, only the table."""
+    pairs = list(zip(products, outcomes, strict=True))
+    rows = [row_of(product, outcome, workdir, settings.drizzle) for product, outcome in pairs]
+    write_table(build_table(DRIZZLE_COLUMNS, rows, {"target": workdir.target}), index)
+    regions, group = footprints
+    if not products:
+        regions.unlink(missing_ok=True)
+        note = {"note": "no exposure is in use: see the exposure table"}
+        return Result((index,), {**facts_of([], [], [], workdir), **note})
+    drawn = (exposure for product in products for exposure in product.exposures)
+    write_footprints(regions, drawn, workdir, group=group)
+    standing = [product.path for product, outcome in pairs if isinstance(outcome, Made)]
+    previews = [WorkDir.preview(path) for path in standing]
+    facts = facts_of(rows, previews, products, workdir)
+    return Result((index, regions, *standing, *previews), facts)
+
+
+def _files_of(path: Path) -> tuple[Path, Path]:
+    return path, WorkDir.preview(path)
+
+
+# ---------------------------------------------------------------------------- the images
+
+
+def _drizzle(
+    due: Sequence[Product], *, workdir: WorkDir, settings: Settings
+) -> Iterator[tuple[Product, Step | HstAssetsError]]:
+    """Drizzle products, as many at a time as the machine allows."""
+    requests: list[tuple[Product, DrizzleRequest]] = []
+    for product in due:
+        try:
+            requests.append((product, _request(product, workdir, settings)))
+        except HstAssetsError as error:
+            yield product, error
+        except OSError as error:
+            yield product, MissingProduct(str(error), where=product.label)
+    for product, _ in requests:
+        # What stands under the name from now on is not what the old record says.
+        WorkDir.record(product.path).unlink(missing_ok=True)
+    reports = drizzle_many(
+        [request for _, request in requests], workdir=workdir, machine=settings.machine
+    )
+    for (product, request), report in zip(requests, reports, strict=True):
+        if isinstance(report, HstAssetsError):
+            yield product, report
+        else:
+            yield product, partial(Result, _files_of(product.path), _figures(report, request))
+
+
+def _request(product: Product, workdir: WorkDir, settings: Settings) -> DrizzleRequest:
+    paths = [workdir.aligned(exposure.file) for exposure in product.exposures]
+    others = [workdir.aligned(other.file) for other in product.others]
+    for path in (*paths, *others):
+        if not path.is_file():
+            raise MissingProduct(
+                "the aligned exposure is missing",
+                where=path,
+                next_step="Align its visit again",
+            )
+    return DrizzleRequest(
+        exposures=paths,
+        output=product.path,
+        detector=product.detector,
+        frame=_frame(product, paths, settings),
+        settings=settings.drizzle,
+        label=product.label,
+        cards={"RECIPE": product.recipe.digest},
+        others=others,
+    )
+
+
+def _frame(product: Product, paths: Sequence[Path], settings: Settings) -> Frame:
+    return frame_of_target(
+        [outline for path in paths for outline in exposure_outlines(path)],
+        settings,
+        scale_arcsec=scale_of(product.detector, settings.drizzle),
+        orientation_deg=product.orientation_deg,
+    )
+
+
+def _figures(report: DrizzleReport, request: DrizzleRequest) -> dict[str, Any]:
+    """The facts recorded beside a product."""
+    figures = report.as_json()
+    for name in ("product", "problems", "seconds"):
+        del figures[name]
+    figures = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in figures.items()
+    }
+    return {**figures, **request.frame.as_json()}

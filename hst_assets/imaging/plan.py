@@ -19,14 +19,13 @@ from astropy.time import Time
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.footprint import parse_footprint
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
-from hst_assets.imaging.astrodrizzle.parameters import parameters
-from hst_assets.imaging.astrodrizzle.run import CODE_VERSION, TOOLS
+from hst_assets.imaging.astrodrizzle.parameters import engine_of, parameters
+from hst_assets.imaging.astrodrizzle.run import TOOLS
 from hst_assets.imaging.cosmic_rays import MOST_HELPED, MOST_OTHERS
-from hst_assets.imaging.driver import engine_of
 from hst_assets.imaging.frames import Outline, covering_frame
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe
 from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
@@ -160,6 +159,7 @@ def _grouped(
 
 
 def _product(
+    workdir: WorkDir,
     path: Path,
     label: str,
     exposures: Sequence[AlignedExposure],
@@ -172,18 +172,19 @@ def _product(
     detector = DETECTORS[exposures[0].detector_key]
     decisive = decisive_settings(detector, len(exposures), settings)
     if settings.drizzle.no_rotation:
-        decisive["orientation_deg"] = orientation_deg
+        decisive["drizzle"]["orientation_deg"] = orientation_deg
     others = () if settings.drizzle.no_mask else others_of(exposures, pool)
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={
             **{exposure.rootname: exposure.digest for exposure in exposures},
             **{f"other:{other.rootname}": other.digest for other in others},
         },
         settings=decisive,
+        defaults=decisive_settings(detector, len(exposures), Settings()),
+        detectors=(detector,),
         tools=TOOLS,
-    )
+    ).known_in(workdir)
     return Product(
         path, exposures[0].band, epoch, tuple(exposures), recipe, label, orientation_deg, others
     )
@@ -244,7 +245,7 @@ def _overlap(outlines: Sequence[Outline], others: Sequence[Outline]) -> bool:
 
 
 def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) -> dict[str, Any]:
-    """What of the settings decides a drizzled image, for its recipe.
+    """What of the settings decides a drizzled image, by section, for its recipe.
 
     The parameters in force, not the settings behind them: spelling out a default, or what only
     judges or keeps files, changes nothing.
@@ -252,7 +253,7 @@ def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) 
     choices = settings.drizzle
     asked = parameters(detector, n_exposures, choices)
     about = choices.frame if settings.target.ra_deg is not None else "minimal"
-    return {
+    drizzle = {
         "parameters": asked,
         # That files are kept decides no pixel, though another engine keeps them.
         "engine": engine_of(choices.model_copy(update={"keep_artifacts": False}), asked),
@@ -261,8 +262,8 @@ def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) 
         "no_rotation": choices.no_rotation,
         "object_name": choices.object_name,
         "fix_zero_point": choices.fix_zero_point,
-        "target": settings.target.as_recipe(),
     }
+    return {"drizzle": drizzle, "target": settings.target.as_recipe()}
 
 
 def orientation_of_target(workdir: WorkDir, settings: Settings) -> float:
@@ -301,6 +302,7 @@ def products_of_visit(
     turned = orientation_of_target(workdir, settings)
     return [
         _product(
+            workdir,
             workdir.visit_drizzle(visit, band),
             f"{visit}.{band}",
             members,
@@ -327,6 +329,7 @@ def stacks_of_target(
             label = f"{band}.{epoch:04d}"
             stacks.append(
                 _product(
+                    workdir,
                     path,
                     label,
                     sharing,
@@ -339,6 +342,7 @@ def stacks_of_target(
         path = workdir.filter_stack(band, name)
         stacks.append(
             _product(
+                workdir,
                 path,
                 f"{band}.all",
                 members,

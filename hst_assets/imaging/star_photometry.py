@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.nddata import overlap_slices
 from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 
@@ -35,6 +36,8 @@ _NEIGHBOUR_SIGMA = 8.0
 #: A neighbour brighter than this share of the star makes it crowded.
 _NEIGHBOUR_SHARE = 0.1
 _MAX_PEAKS = 2000
+#: Fewer pixels in the annulus give no background.
+_FEWEST_AROUND = 20
 MAX_STARS = 60
 FEWEST_STARS = 3
 
@@ -93,17 +96,16 @@ def isolated_stars(
 
 def _centroid(rate: Image, usable: Mask, x: float, y: float, core: float) -> tuple[float, float]:
     """Centre of light within a star's width of its peak; the peak itself where there is none."""
-    half = max(int(np.ceil(core)), 1)
-    ix, iy = int(x), int(y)
-    bottom, left = max(iy - half, 0), max(ix - half, 0)
-    window = np.s_[bottom : iy + half + 1, left : ix + half + 1]
+    from photutils.centroids import centroid_com
+
+    side = 2 * max(int(np.ceil(core)), 1) + 1
+    window, _ = overlap_slices(rate.shape, (side, side), (y, x))
     values = np.where(usable[window], rate[window], 0.0)
     values = np.clip(values - np.median(values), 0.0, None)
-    rows, columns = np.indices(values.shape) + np.array([bottom, left])[:, None, None]
-    total = values.sum()
-    if total <= 0:
+    if not np.any(values > 0):
         return x, y
-    return float((columns * values).sum() / total), float((rows * values).sum() / total)
+    right, up = centroid_com(values)
+    return float(window[1].start + right), float(window[0].start + up)
 
 
 def aperture_flux(
@@ -111,30 +113,24 @@ def aperture_flux(
 ) -> float | None:
     """Background-subtracted sum in the aperture at (x, y), 0-based pixels of `scale` arcsec.
 
-    None where it leaves the image or holds a bad pixel.
+    None where its annulus leaves the image, or it holds a bad pixel.
     """
-    from photutils.aperture import CircularAperture
+    from photutils.aperture import CircularAnnulus, CircularAperture
 
-    x, y = position
-    inner, outer = aperture.inner / scale, aperture.outer / scale
-    left, bottom = int(np.floor(x - outer)), int(np.floor(y - outer))
-    right, top = int(np.ceil(x + outer)) + 1, int(np.ceil(y + outer)) + 1
-    if left < 0 or bottom < 0 or right > data.shape[1] or top > data.shape[0]:
+    annulus = CircularAnnulus(position, aperture.inner / scale, aperture.outer / scale)
+    box = annulus.bbox
+    n_rows, n_columns = data.shape
+    if min(box.ixmin, box.iymin) < 0 or box.ixmax > n_columns or box.iymax > n_rows:
         return None
-    window = np.s_[bottom:top, left:right]
-    cut, cut_good = data[window], good[window]
-    weights = CircularAperture((x - left, y - bottom), aperture.radius / scale).to_mask("exact")
-    overlap = weights.to_image(cut.shape)
-    if overlap is None or np.any((overlap > 0) & ~cut_good):
+    circle = CircularAperture(position, aperture.radius / scale).to_mask("exact")
+    if not np.all(circle.get_values(good) > 0):
         return None
-    rows, columns = np.mgrid[window]
-    distance = np.hypot(columns - x, rows - y)
-    ring = (distance >= inner) & (distance <= outer) & cut_good
-    if np.count_nonzero(ring) < 20:
+    ring = annulus.to_mask("center")
+    around = ring.get_values(data)[ring.get_values(good) > 0]
+    if around.size < _FEWEST_AROUND:
         return None
-    _, background, _ = sigma_clipped_stats(cut[ring], sigma=3.0, maxiters=5)
-    inside = overlap > 0
-    return float(np.sum(overlap[inside] * (cut[inside] - background)))
+    _, background, _ = sigma_clipped_stats(around, sigma=3.0, maxiters=5)
+    return float(np.sum(circle.get_values(data)) - background * np.sum(circle.data))
 
 
 @dataclass(frozen=True)

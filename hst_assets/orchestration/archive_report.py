@@ -55,7 +55,7 @@ def reported_listing(listing: Listing, n_outstanding: int) -> Made:
         created=utc(listing.asked_mjd),
         hst_assets=tool_version("hst_assets"),
     )
-    return Made(record, ran=True)
+    return Made(record, ran=True, reasons=("the archive was asked",))
 
 
 def _listing_facts(listing: Listing, n_outstanding: int) -> dict[str, Any]:
@@ -129,4 +129,4 @@ def delivery_facts(delivery: SyncReport) -> dict[str, Any]:
 def with_facts(made: Made, facts: Mapping[str, Any]) -> Made:
     """`made` with more facts, which its record on disk does not keep."""
     record = made.record.model_copy(update={"facts": {**made.facts, **facts}})
-    return Made(record, made.ran)
+    return Made(record, made.ran, made.reasons)

@@ -59,15 +59,26 @@ class _Tick:
         return _MAX_REQUESTS_A_TICK - len(self.requests)
 
 
-@dg.sensor(
-    name=ARCHIVE_SENSOR,
-    job_name=_VISITS.job,
-    minimum_interval_seconds=_INTERVAL_S,
-    description="Queries MAST for new or changed exposures of every archive target, and runs "
-    f"{_VISITS.job} for their visits.",
-)
-def new_mast_data_sensor(
-    context: dg.SensorEvaluationContext, hst_root: HstRoot, mast: dg.ResourceParam[MastAccess]
+def new_mast_data_sensor(interval_s: int | None = None) -> dg.SensorDefinition:
+    """The sensor; between its ticks pass `interval_s` seconds at least, 60 if not given."""
+
+    @dg.sensor(
+        name=ARCHIVE_SENSOR,
+        job_name=_VISITS.job,
+        minimum_interval_seconds=interval_s or _INTERVAL_S,
+        description="Queries MAST for new or changed exposures of every archive target, and runs "
+        f"{_VISITS.job} for their visits.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, hst_root: HstRoot, mast: dg.ResourceParam[MastAccess]
+    ) -> dg.SensorResult:
+        return _evaluate(context, hst_root, mast)
+
+    return sensor
+
+
+def _evaluate(
+    context: dg.SensorEvaluationContext, hst_root: HstRoot, mast: MastAccess
 ) -> dg.SensorResult:
     """Ask for each archive target in turn until time or room is used up."""
     tick = _Tick(context, mast, ArchiveCursor.parse(context.cursor, context.log.warning))

@@ -17,7 +17,7 @@ from hst_assets.orchestration.left_failed import left_failed
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.schedules import nightly_schedules
-from hst_assets.orchestration.sensors import level_sensors
+from hst_assets.orchestration.sensors import interval_from_environment, level_sensors
 
 __all__ = ["build_defs"]
 
@@ -28,6 +28,7 @@ def build_defs(
     table: AssetTable = ASSETS,
     resources: Mapping[str, Any] | None = None,
     executor: dg.ExecutorDefinition | None = None,
+    sensor_interval_s: int | None = None,
 ) -> dg.Definitions:
     """Join assets, checks, jobs, sensors, schedules and resources.
 
@@ -41,12 +42,17 @@ def build_defs(
         Resources that take the place of the ordinary ones.
     executor : ExecutorDefinition, optional
         Instead of the one that ``$HST_ASSETS_EXECUTOR`` names.
+    sensor_interval_s : int, optional
+        Least number of seconds between two ticks of a sensor, instead of what
+        ``$HST_ASSETS_SENSOR_INTERVAL_S`` says; by default 60 for the one that asks the archive
+        and 30 for the others.
     """
+    interval_s = sensor_interval_s or interval_from_environment()
     return dg.Definitions(
         assets=assets_of(table),
         asset_checks=[left_failed(table)],
         jobs=[*level_jobs(table), left_failed_job(table)],
-        sensors=[new_mast_data_sensor, *level_sensors(table)],
+        sensors=[new_mast_data_sensor(interval_s), *level_sensors(table, interval_s)],
         schedules=nightly_schedules(table),
         resources={
             "hst_root": HstRoot(root=root),

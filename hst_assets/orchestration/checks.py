@@ -63,7 +63,9 @@ def _something_found(made: Made, _workdir: WorkDir) -> Finding:
 
 def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts["cross_checked"]:
-        return Finding(passed=False, text="not checked: the second catalogue did not answer")
+        return Finding(
+            passed=False, text="not checked: not checked: the second catalogue did not answer"
+        )
     differences: list[Any] = made.facts["discrepancies"]
     text = "; ".join(map(str, differences[:_NAMED])) or "both catalogues agree"
     more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""

@@ -17,14 +17,17 @@ import dagster as dg
 from hst_assets.provenance import Made
 from hst_assets.workdir import WorkDir
 
-__all__ = ["MAX_INLINE_BYTES", "MAX_ROWS", "describe"]
+__all__ = ["MADE_NOW", "MAX_INLINE_BYTES", "MAX_ROWS", "describe"]
+
+#: How ``executed`` begins for what was made, before the reasons.
+MADE_NOW = "made now"
 
 MAX_INLINE_BYTES = 50_000
 MAX_ROWS = 10
 _MAX_TEXT = 2_000
 _MAX_PICTURES = 4
 #: Facts for machines: they stay in the provenance record.
-_RECORD_ONLY = frozenset({"tries", "failure_kinds", "note"})
+_RECORD_ONLY = frozenset({"tries", "failure_kinds", "failures", "note"})
 
 
 def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
@@ -44,9 +47,7 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
     metadata : dict
         Keys sorted for reading: what happened, previews, numbers, tables, paths.
     """
-    metadata: dict[str, Any] = {
-        "executed": dg.MetadataValue.text("made now" if made.ran else "up to date, not remade")
-    }
+    metadata: dict[str, Any] = {"executed": dg.MetadataValue.text(_executed(made))}
     facts = dict(made.facts)
     previews = facts.pop("previews", [])
     if previews:
@@ -58,6 +59,13 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
     metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
     metadata["made_at"] = dg.MetadataValue.text(made.record.created)
     return metadata
+
+
+def _executed(made: Made) -> str:
+    """Whether it was made now, and why; `run_target` reads it again."""
+    if not made.ran:
+        return "up to date, not remade"
+    return f"{MADE_NOW}: {made.why}" if made.why else MADE_NOW
 
 
 def _value(name: str, value: Any, workdir: WorkDir) -> dg.MetadataValue[Any]:
@@ -114,7 +122,7 @@ def _share_of_one(n_pictures: int) -> int:
 
 def _pictures(paths: Sequence[Path]) -> dg.MetadataValue[Any]:
     """Thumbnails inside the event as far as the size guard allows; all of them by path."""
-    from hst_assets.imaging.preview import thumbnail
+    from hst_assets.products.preview import thumbnail
 
     lines = []
     left = MAX_INLINE_BYTES

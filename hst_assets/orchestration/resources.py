@@ -190,6 +190,7 @@ def as_dagster_failure(tries: dg.RetryPolicy | None = None, n_before: int = 0) -
             "what": error.what,
             "where": error.where or "",
             "next_step": error.next_step or "",
+            "log_tail": "\n".join(error.log_tail),
         }
         if tries and n_before < tries.max_retries and isinstance(error, TransientFailure):
             raise dg.RetryRequested(

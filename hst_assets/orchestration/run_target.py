@@ -19,6 +19,7 @@ from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import DagsterAssetCheckFailedError, StepFailureData
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
+from hst_assets.orchestration.metadata import MADE_NOW
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.runs import PROCESS_TAG, bury_dead_runs, this_process
@@ -50,6 +51,8 @@ class LevelResult:
         Assets that were not tried, and the failed asset upstream of each.
     undelivered : tuple of str
         Those among the warnings that name files the archive has and raw/ lacks.
+    reasons : mapping
+        Why each asset was made, by its name.
     kinds : frozenset of str
         Classes of the failures, by name; ``NothingFound`` where the archive has nothing.
     """
@@ -64,6 +67,7 @@ class LevelResult:
     skipped: Mapping[str, str] = field(default_factory=dict)
     undelivered: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
     run_id: str = field(default="", compare=False)
 
     @property
@@ -302,11 +306,16 @@ def _level_result(
 ) -> LevelResult:
     made: list[str] = []
     unchanged: list[str] = []
+    reasons: dict[str, str] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
         executed = materialization.metadata.get("executed")
-        is_new = executed is not None and str(executed.value).startswith("made")
-        (made if is_new else unchanged).append(materialization.asset_key.path[-1])
+        told = str(executed.value) if executed is not None else ""
+        is_new = told.startswith("made")
+        asset = materialization.asset_key.path[-1]
+        (made if is_new else unchanged).append(asset)
+        if is_new:
+            reasons[asset] = told.removeprefix(MADE_NOW).removeprefix(": ")
     remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
     warnings = [f"{check.asset_key.path[-1]}: {check.description}" for check in remarks]
     if any(_was_interrupted(event) for event in result.all_events):
@@ -319,6 +328,7 @@ def _level_result(
         partition=partition,
         made=tuple(made),
         unchanged=tuple(unchanged),
+        reasons=reasons,
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         not_made=frozenset(failures),
         warnings=tuple(warnings),

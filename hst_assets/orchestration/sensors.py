@@ -10,9 +10,11 @@ No decision about the sky belongs here; what is pending is read by `orchestratio
 """
 
 import json
+import os
 
 import dagster as dg
 
+from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.archive_sensor import awaited_targets
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
@@ -21,24 +23,55 @@ from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import partitions_in_flight, targets_of
 from hst_assets.orchestration.targets import active_targets, costing_itself
 
-__all__ = ["level_sensors"]
+__all__ = ["SENSOR_INTERVAL_VARIABLE", "interval_from_environment", "level_sensors"]
 
+SENSOR_INTERVAL_VARIABLE = "HST_ASSETS_SENSOR_INTERVAL_S"
 _INTERVAL_S = 30
 _MAX_REQUESTS_A_TICK = 200
 
 
-def level_sensors(table: AssetTable) -> list[dg.SensorDefinition]:
-    """One sensor for each level behind raw/, in order."""
-    return [_level_sensor(level, table) for level in table.levels_from_raw]
+def interval_from_environment() -> int | None:
+    """Seconds between ticks that ``HST_ASSETS_SENSOR_INTERVAL_S`` sets; None where it is not set.
+
+    Raises
+    ------
+    BadConfiguration
+        If it is not a whole number of seconds above zero.
+    """
+    text = os.environ.get(SENSOR_INTERVAL_VARIABLE, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise BadConfiguration(
+            f"{text!r} is no interval of sensors",
+            where=SENSOR_INTERVAL_VARIABLE,
+            next_step="Set a whole number of seconds, or leave it out",
+        )
+    return int(text)
 
 
-def _level_sensor(level: Level, table: AssetTable) -> dg.SensorDefinition:
+def level_sensors(table: AssetTable, interval_s: int | None = None) -> list[dg.SensorDefinition]:
+    """One sensor for each level behind raw/, in order.
+
+    Parameters
+    ----------
+    table : AssetTable
+        Whose levels they follow.
+    interval_s : int, optional
+        Least number of seconds between two ticks of each; 30 if not given.
+    """
+    return [
+        _level_sensor(level, table, interval_s or _INTERVAL_S) for level in table.levels_from_raw
+    ]
+
+
+def _level_sensor(level: Level, table: AssetTable, interval_s: int) -> dg.SensorDefinition:
     what = f"what {', '.join(level.after)} made" if level.after else "verified exposures in raw/"
 
     @dg.sensor(
         name=f"{level.job}_sensor",
         job_name=level.job,
-        minimum_interval_seconds=_INTERVAL_S,
+        minimum_interval_seconds=interval_s,
         description=f"Runs {level.job} where {what}, or a settings file, has changed.",
     )
     def sensor(context: dg.SensorEvaluationContext, hst_root: HstRoot) -> dg.SensorResult:

@@ -13,8 +13,8 @@ from hst_assets.archive.listing import (
     read_listing,
     write_listing,
 )
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, NothingFound, TransientFailure
+from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.archive_services import PLACE, WFPC2, ArchiveServices

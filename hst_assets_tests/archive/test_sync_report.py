@@ -8,58 +8,15 @@ import pytest
 from hst_assets.archive.comparison import Case, Compared
 from hst_assets.archive.fetch_history import Refusal
 from hst_assets.archive.receipts import NotFetched
-from hst_assets.archive.sync_report import Failed, SyncReport, came_before, waits_for
+from hst_assets.archive.sync_report import came_before, waits_for
 from hst_assets.exposures.raw import RawFile
 from hst_assets.failures import (
     AccessRefused,
-    BadConfiguration,
-    NothingFound,
-    TransientFailure,
-    UnusableInput,
 )
 from hst_assets_tests.archive.small_archive import product
 
 A = product("jddd04ghq_flt.fits", 2880, "acs_hrc", 59000.0, "PUBLIC")
 B = product("jddd04giq_flt.fits", 2880, "acs_hrc", 59000.0, "PUBLIC")
-
-
-def delivery_with(*failures):
-    products = (A, B)[: len(failures)]
-    return SyncReport(failed=tuple(map(Failed, products, failures)))
-
-
-def test_nothing_is_raised_where_nothing_failed():
-    SyncReport().raise_if_incomplete()
-    delivery_with(UnusableInput("junk")).raise_if_incomplete(but_unusable=True)
-
-
-@pytest.mark.parametrize(
-    ("kinds", "raised"),
-    [
-        ((TransientFailure, TransientFailure), TransientFailure),
-        ((TransientFailure, UnusableInput), UnusableInput),
-        ((UnusableInput, NothingFound), NothingFound),
-        ((NothingFound, AccessRefused), AccessRefused),
-        ((TransientFailure, BadConfiguration), BadConfiguration),
-    ],
-)
-def test_what_lasts_is_told_before_what_passes(kinds, raised):
-    failures = [kind(f"reason {n}", next_step="wait") for n, kind in enumerate(kinds)]
-    with pytest.raises(raised) as caught:
-        delivery_with(*failures).raise_if_incomplete()
-    assert type(caught.value) is raised
-    assert caught.value.what == (
-        f"2 files could not be delivered: {A.name}: reason 0; {B.name}: reason 1"
-    )
-    assert caught.value.where == "jddd04"
-    assert caught.value.next_step == "wait"
-
-
-def test_unusable_files_do_not_hide_what_may_be_had():
-    both = delivery_with(UnusableInput("junk"), TransientFailure("no answer"))
-    with pytest.raises(TransientFailure, match="1 files could not be delivered") as caught:
-        both.raise_if_incomplete(but_unusable=True)
-    assert A.name not in str(caught.value)
 
 
 @pytest.mark.parametrize(

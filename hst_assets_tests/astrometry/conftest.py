@@ -15,7 +15,6 @@ from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.table import make_raw_manifest, make_target_table, make_visit_table
 from hst_assets.settings import Settings, TargetSettings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import demo_plan, small_plan
 from hst_assets.workdir import WorkDir
 
@@ -91,11 +90,11 @@ def prepare(workdir, sources, settings=None):
 class Campaign:
     """A simulated campaign after its alignment: two UVIS filters and WFC3/IR, all mispointed."""
 
-    def __init__(self, folder):
+    def __init__(self, simulated, folder):
         plan = demo_plan()
         uvis, _, infrared = plan.visits
         plan = replace(plan, visits=(uvis, replace(infrared, n_exposures=2)))
-        self.truth = simulate_campaign(plan, folder / "sky", max_cores=2)
+        self.truth = simulated(plan)
         self.settings = Settings(target=TargetSettings(ra_deg=plan.ra_deg, dec_deg=plan.dec_deg))
         self.workdir = WorkDir(folder / "root", "field")
         _, self.visits = prepare(self.workdir, [self.truth.exposure_folder], self.settings)
@@ -107,8 +106,8 @@ class Campaign:
 
 
 @pytest.fixture(scope="session")
-def campaign(tmp_path_factory):
-    return Campaign(tmp_path_factory.mktemp("campaign"))
+def campaign(simulated, tmp_path_factory):
+    return Campaign(simulated, tmp_path_factory.mktemp("campaign"))
 
 
 @pytest.fixture
@@ -121,8 +120,8 @@ def copied(campaign, tmp_path):
 class Lone:
     """One small simulated UVIS exposure, ingested; nothing is aligned yet."""
 
-    def __init__(self, folder):
-        self.truth = simulate_campaign(small_plan("wfc3_uvis", n_exposures=1), folder / "sky")
+    def __init__(self, simulated, folder):
+        self.truth = simulated(small_plan("wfc3_uvis", n_exposures=1))
         self.workdir = WorkDir(folder / "root", "field")
         self.settings, (self.visit,) = prepare(self.workdir, [self.truth.exposure_folder])
         (self.raw,) = self.truth.science_files()
@@ -130,5 +129,5 @@ class Lone:
 
 
 @pytest.fixture(scope="session")
-def lone(tmp_path_factory):
-    return Lone(tmp_path_factory.mktemp("lone"))
+def lone(simulated, tmp_path_factory):
+    return Lone(simulated, tmp_path_factory.mktemp("lone"))

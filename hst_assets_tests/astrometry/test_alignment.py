@@ -17,10 +17,11 @@ from hst_assets.astrometry.reference import stars as reference_stars
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import MissingProduct, OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.isolation import run_many_isolated
-from hst_assets.provenance import Recipe, Result, make, read_record
+from hst_assets.products.batch import make_missing
+from hst_assets.products.columns import read_table
+from hst_assets.provenance import Made, Recipe, Result, make, read_record, standing_record
 from hst_assets.settings import AlignmentSettings, GateSettings, ReferenceSettings, Settings
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
@@ -69,7 +70,7 @@ def test_all_filters_and_detectors_come_onto_one_frame(campaign):
 def test_every_exposure_passes_with_its_numbers(campaign):
     for visit in campaign.visits:
         table = read_alignment(campaign.workdir.visit_alignment(visit))
-        assert table.colnames == list(ALIGNMENT_COLUMNS)
+        assert table.colnames == [spec.name for spec in ALIGNMENT_COLUMNS]
         assert set(table["status"]) == {"PASS"}
         assert table["used"].all()
         assert table["rms_x"].to_value("pix").max() < 0.25
@@ -178,7 +179,7 @@ def test_a_failure_of_the_tool_is_not_recorded_and_tried_again(campaign, copied,
     bad, good = (str(n) for n in read_alignment(copied.visit_alignment(visit))["file"])
     copied.record(copied.aligned(bad)).unlink()
     copied.record(copied.aligned(good)).unlink()
-    failure = ToolFailed("align: stopped after 9 s; its last lines:\n  Traceback", where="a.log")
+    failure = ToolFailed("align: stopped after 9 s", where="a.log", log_tail=["Traceback"])
     with monkeypatch.context() as patch:
         patch.setattr(registry, "run_many_isolated", failing_for(bad, failure))
         with pytest.raises(
@@ -273,15 +274,13 @@ def a_job(workdir, rootname, together):
     name = f"{rootname}_flc.fits"
     target = ExposureToAlign(workdir.raw / name, rootname, "wfc3_uvis")
     recipe = Recipe("aligned_exposure", "1", {name: "1"})
-    product = workdir.aligned(name)
-    return alignment._Job(
-        target, recipe, product, None, frozenset(f"{t}_flc.fits" for t in together)
-    )
+    path = workdir.aligned(name)
+    return alignment._Job(target, recipe, path, None, frozenset(f"{t}_flc.fits" for t in together))
 
 
 def stand(workdir, job):
-    job.product.write_text("aligned")
-    make(job.recipe, job.product, workdir, lambda: Result((job.product,), {}))
+    job.path.write_text("aligned")
+    make(job.recipe, job.path, workdir, lambda: Result((job.path,), {}))
 
 
 def test_only_the_epoch_of_what_is_missing_is_aligned_again(tmp_path, monkeypatch):
@@ -307,14 +306,12 @@ def test_only_the_epoch_of_what_is_missing_is_aligned_again(tmp_path, monkeypatc
     monkeypatch.setattr(alignment, "correct", lambda targets, *_, **__: (targets, {}))
     monkeypatch.setattr(alignment, "_outcomes", fail)
     settings = Settings(alignment=AlignmentSettings(hierarchical=True))
-    made, failures = alignment._make_exposures(
-        workdir, settings, [missing, beside, other], None, redo=False
-    )
+    batch = alignment._batch(workdir, settings, [missing, beside, other], None)
+    outcomes = make_missing(batch, workdir)
     assert asked == ["a", "b"]
-    assert set(failures) == {"a", "b"}
-    assert len(made) == 1
-    assert read_record(missing.product) is None
-    assert beside.stands(workdir)
+    assert [type(outcome) for outcome in outcomes] == [ToolFailed, ToolFailed, Made]
+    assert read_record(missing.path) is None
+    assert standing_record(beside.recipe, beside.path, workdir)
 
 
 def test_a_lost_table_of_matches_is_not_taken_for_none(campaign, copied):

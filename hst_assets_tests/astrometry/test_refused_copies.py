@@ -8,7 +8,6 @@ from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.table import make_visit_table
 from hst_assets.settings import AlignmentSettings, Settings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.astrometry.conftest import prepare
@@ -17,9 +16,9 @@ SETTINGS = Settings(alignment=AlignmentSettings(skip_tweakreg=True))
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory):
+def sky(simulated):
     """Two exposures of WFPC2, whose copies are of two files each."""
-    return simulate_campaign(small_plan("wfpc2"), tmp_path_factory.mktemp("sky"))
+    return simulated(small_plan("wfpc2"))
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import pytest
 import tomlkit
 
 from hst_assets.cli import main
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
+from hst_assets_tests import dagster_databases
 from hst_assets_tests.stand_ins.holdings import Holdings
 from hst_assets_tests.stand_ins.mast import Mast
+
+dagster_databases.make_quickly()
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ def cli(root, monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
-def small_campaign(tmp_path_factory):
+def small_campaign(simulated):
     """Two UVIS exposures of 512 x 512 pixels."""
-    return simulate_campaign(small_plan("wfc3_uvis"), tmp_path_factory.mktemp("campaign"))
+    return simulated(small_plan("wfc3_uvis"))
 
 
 @pytest.fixture

@@ -93,6 +93,7 @@ def test_from_raw_exposures_to_stacks_and_again(cli, root, small_campaign):
     stack.unlink()
     third = cli("materialize", "sn1")
     assert third.code == 0
+    assert f"  drizzled_stacks: file gone: drizzle/{stack.name}" in third.out
     assert stack.is_file()
     assert {path.name: sha256_of_file(path) for path in workdir.raw.iterdir()} == raw
 

@@ -1,8 +1,9 @@
 """How a walk ends: with what, and so with which exit status."""
 
 import pytest
+from rich.console import Console
 
-from hst_assets.cli.run_target import RunSummary, raise_for
+from hst_assets.cli.run_target import RunSummary, _tell, raise_for
 from hst_assets.failures import AccessRefused, NothingFound, ToolFailed, TransientFailure
 from hst_assets.orchestration.run_target import LevelResult
 from hst_assets.workdir import WorkDir
@@ -65,3 +66,33 @@ def test_what_was_refused_is_not_promised_to_the_same_command(tmp_path):
         raise_for(RunSummary(failures=["a: x"], kinds={"AccessRefused"}), WorkDir(tmp_path, "sn1"))
     assert "MAST_API_TOKEN" in str(raised.value)
     assert "the same command" not in str(raised.value)
+
+
+def test_what_was_made_is_told_with_its_reasons():
+    console = Console(record=True, width=120)
+    outcome = LevelResult(
+        "visit_images",
+        "sn1/isim01",
+        made=("aligned_exposures", "epoch_drizzles"),
+        unchanged=("x",),
+        reasons={
+            "aligned_exposures": "input reference changed",
+            "epoch_drizzles": "setting drizzle.parameters.final_pixfrac 0.8 → [1.0]",
+        },
+    )
+    _tell(console, outcome)
+    assert console.export_text().splitlines() == [
+        "sn1/isim01               made aligned_exposures, epoch_drizzles; unchanged x",
+        "  aligned_exposures: input reference changed",
+        "  epoch_drizzles: setting drizzle.parameters.final_pixfrac 0.8 → [1.0]",
+    ]
+
+
+def test_assets_that_share_a_reason_share_a_line():
+    console = Console(record=True, width=120)
+    made = ("raw_exposures", "exposure_table")
+    _tell(
+        console,
+        LevelResult("visit_exposures", "x/y", made=made, reasons=dict.fromkeys(made, "a [b] c")),
+    )
+    assert console.export_text().splitlines()[1:] == ["  raw_exposures, exposure_table: a [b] c"]

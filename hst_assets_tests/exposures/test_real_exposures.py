@@ -15,10 +15,10 @@ from hst_assets.exposures.table import (
     make_raw_manifest,
     make_target_table,
     make_visit_table,
-    read_table,
 )
 from hst_assets.exposures.verification import verify_exposure
 from hst_assets.failures import UnusableInput
+from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
 
 pytestmark = pytest.mark.real_data

@@ -10,8 +10,8 @@ from hst_assets.exposures.table import (
     make_raw_manifest,
     make_target_table,
     make_visit_table,
-    read_table,
 )
+from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan

@@ -5,7 +5,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from hst_assets.exposures import header, table
-from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS, build_table
+from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS
 from hst_assets.exposures.footprint import parse_footprint
 from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.raw import visits_in
@@ -13,9 +13,9 @@ from hst_assets.exposures.table import (
     make_raw_manifest,
     make_target_table,
     make_visit_table,
-    read_table,
 )
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
+from hst_assets.products.columns import build_table, read_table
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import Settings, load_settings, write_settings
 

@@ -15,14 +15,15 @@ from hst_assets.exposures.table import (
     make_raw_manifest,
     make_target_table,
     make_visit_table,
-    read_table,
 )
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import MachineSettings, Settings, load_settings
-from hst_assets.simulate.campaign import CampaignPlan, simulate_campaign
+from hst_assets.simulate.campaign import CampaignPlan
 from hst_assets.simulate.plans import DEMO_MJD, small_plan
 from hst_assets.simulate.truth import CampaignTruth
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.simulated_once import SimulatedOnce
 
 VISITS = ("isim01", "isim02")
 MACHINE = MachineSettings(max_cores=2, tool_timeout_s=300)
@@ -48,8 +49,8 @@ def campaign_plan(*, cosmic_rays: bool = True) -> CampaignPlan:
 
 
 @pytest.fixture(scope="session")
-def campaign(tmp_path_factory: pytest.TempPathFactory) -> CampaignTruth:
-    return simulate_campaign(campaign_plan(), tmp_path_factory.mktemp("campaign"))
+def campaign(simulated: SimulatedOnce) -> CampaignTruth:
+    return simulated(campaign_plan())
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,10 @@ import numpy as np
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.imaging.drizzle_index import write_index
+from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
 from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.plan import STAGE
+from hst_assets.products.columns import build_table, no_numbers, write_table
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
 
@@ -114,6 +115,7 @@ def write_stack(
 
     make(recipe, path, workdir, run, redo=True)
     return {
+        **no_numbers(DRIZZLE_COLUMNS),
         "file": workdir.relative(path),
         "band": band,
         "epoch": epoch,
@@ -131,7 +133,7 @@ def write_stack(
 
 def write_stacks(workdir: WorkDir, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write the index of stacks."""
-    write_index(rows, workdir.stack_products, workdir)
+    write_table(build_table(DRIZZLE_COLUMNS, rows), workdir.stack_products)
     return workdir.stack_products
 
 

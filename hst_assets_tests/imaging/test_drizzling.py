@@ -11,7 +11,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import (
     HstAssetsError,
     MissingProduct,
@@ -19,11 +18,13 @@ from hst_assets.failures import (
     ToolFailed,
     UnusableInput,
 )
-from hst_assets.imaging import drizzle_batch, drizzling
+from hst_assets.imaging import drizzling
 from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest
 from hst_assets.imaging.cosmic_rays import MOST_OTHERS
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
 from hst_assets.imaging.plan import AlignedExposure, others_of
+from hst_assets.products import batch
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir
@@ -87,7 +88,7 @@ class Drizzler:
 @pytest.fixture
 def drizzler(monkeypatch: pytest.MonkeyPatch) -> Drizzler:
     stand_in = Drizzler()
-    monkeypatch.setattr(drizzle_batch, "drizzle_many", stand_in)
+    monkeypatch.setattr(drizzling, "drizzle_many", stand_in)
     return stand_in
 
 
@@ -219,7 +220,7 @@ def test_without_hard_links_products_are_copied(workdir, settings, drizzler, mon
     def refuse(*_: object) -> None:
         raise OSError("no links here")
 
-    monkeypatch.setattr(drizzle_batch.os, "link", refuse)
+    monkeypatch.setattr(batch.os, "link", refuse)
     make_stacks(workdir, settings)
     one, other = (
         workdir.drizzle / "wfc3_uvis.f814w.ut150816_0003.drc.fits",
@@ -485,7 +486,7 @@ def test_a_run_that_ended_between_two_products_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(drizzling, "write_index", die)
+        interrupted.setattr(drizzling, "write_table", die)
         with pytest.raises(KeyboardInterrupt):
             make_visit_drizzles(workdir, "isim02", settings)
     drizzler.forget()

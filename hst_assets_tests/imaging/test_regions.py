@@ -8,9 +8,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from regions import PolygonSkyRegion, Regions
 
-from hst_assets.exposures.table import read_table
 from hst_assets.imaging.plan import aligned_exposures
 from hst_assets.imaging.regions import by_epoch, by_filter, write_footprints
+from hst_assets.products.columns import read_table
 from hst_assets_tests.imaging.conftest import VISITS
 
 pytestmark = pytest.mark.xdist_group("imaging")  # shares the simulated campaign

@@ -167,6 +167,26 @@ def test_an_unknown_executor_is_refused(monkeypatch):
         executor_from_environment()
 
 
+def _intervals(defs):
+    sensors = defs.get_repository_def().sensor_defs
+    return {sensor.name: sensor.minimum_interval_seconds for sensor in sensors}
+
+
+def test_the_interval_of_the_sensors_is_a_setting(monkeypatch):
+    plain = _intervals(build_defs())
+    assert set(plain.values()) == {30, 60}
+    assert set(_intervals(build_defs(sensor_interval_s=7)).values()) == {7}
+    monkeypatch.setenv("HST_ASSETS_SENSOR_INTERVAL_S", "5")
+    assert _intervals(build_defs()) == dict.fromkeys(plain, 5)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "soon"])
+def test_an_interval_that_is_none_is_refused(monkeypatch, text):
+    monkeypatch.setenv("HST_ASSETS_SENSOR_INTERVAL_S", text)
+    with pytest.raises(BadConfiguration, match="HST_ASSETS_SENSOR_INTERVAL_S"):
+        build_defs()
+
+
 @pytest.mark.slow
 def test_a_multiprocess_run_works(campaign, tmp_path, monkeypatch):
     """Real step processes: the stand-in science does not reach them, so only raw files are read."""

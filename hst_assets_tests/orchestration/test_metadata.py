@@ -42,7 +42,7 @@ def test_numbers_text_and_tables_are_shown_as_what_they_are(workdir):
 def test_whether_it_was_made_now_is_said_first(workdir):
     first = made(workdir)
     again = Made(first.record, ran=False)
-    assert next(iter(describe(first, workdir).values())).text == "made now"
+    assert next(iter(describe(first, workdir).values())).text == "made now: not made before"
     assert describe(again, workdir)["executed"].text == "up to date, not remade"
 
 

@@ -1,5 +1,8 @@
+import random
+from collections import Counter
+
 import pytest
-from dagster import AssetKey, DagsterRunStatus
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partitions import TARGET, VISIT
@@ -121,6 +124,73 @@ def test_stacks_wait_until_the_table_of_the_target_has_a_late_visit(
     assert daemon.tick("target_stacks") == []
     run("target_frame")
     assert daemon.tick("target_stacks") == ["sn1"]
+
+
+class Traffic:
+    """Runs that sensors ask for: in flight for a while, at work at some moment of it, ended.
+
+    What sensors see of them are the rows of the instance and the products. The work itself is done
+    in an instance in memory, which is ten times as fast.
+    """
+
+    def __init__(self, defs, daemon, workers, seed):
+        self.defs, self.daemon, self.workers = defs, daemon, workers
+        self.random = random.Random(seed)
+        self.asked = Counter()
+        self.in_flight = []
+
+    def until_nothing_is_left(self):
+        """Sensors tick and runs move on in any order, until no sensor has anything to ask."""
+        jobs = [level.job for level in ASSETS.levels_from_raw]
+        idle = set()
+        while self.in_flight or idle != set(jobs):
+            if self.in_flight and self.random.random() < 0.5:
+                self._move_on(self.random.choice(self.in_flight))
+                idle.clear()
+                continue
+            job = self.random.choice(jobs)
+            keys = self.daemon.tick(job)
+            idle = set() if keys else idle | {job}
+            for key in keys:
+                self.asked[job, key] += 1
+                run = DagsterRun(
+                    job, status=DagsterRunStatus.NOT_STARTED, tags={"dagster/partition": key}
+                )
+                self.daemon.instance.run_storage.add_run(run)
+                self.in_flight.append((run, key))
+
+    def _move_on(self, flight):
+        run, key = flight
+        self.in_flight.remove(flight)
+        storage = self.daemon.instance.run_storage
+        storage.delete_run(run.run_id)
+        if run.status == DagsterRunStatus.NOT_STARTED:
+            for name in (TARGET, VISIT):
+                known = self.daemon.instance.get_dynamic_partitions(name)
+                self.workers.add_dynamic_partitions(name, known)
+            job = self.defs.resolve_job_def(run.job_name)
+            assert job.execute_in_process(partition_key=key, instance=self.workers).success
+            run = run.with_status(DagsterRunStatus.STARTED)
+            storage.add_run(run)
+            self.in_flight.append((run, key))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_whatever_order_runs_end_no_sensor_asks_for_a_superfluous_one(
+    campaign, defs, daemon, seed
+):
+    with DagsterInstance.ephemeral() as workers:
+        traffic = Traffic(defs, daemon, workers, seed)
+        for n_target_runs, visits in enumerate((("iaaa01", "iaaa02"), ("iaaa03",)), start=1):
+            for visit in visits:
+                campaign.add_exposure("sn1", visit)
+            traffic.until_nothing_is_left()
+            keys = [f"sn1/{visit}" for visit in ("iaaa01", "iaaa02", "iaaa03")[: n_target_runs + 1]]
+            expected = Counter()
+            for level in ASSETS.levels_from_raw:
+                for key in keys if level.by_visit else ["sn1"]:
+                    expected[level.job, key] = 1 if level.by_visit else n_target_runs
+            assert traffic.asked == expected
 
 
 def test_a_folder_with_an_impossible_name_is_passed_over(campaign, daemon):

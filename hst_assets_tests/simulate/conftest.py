@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from hst_assets.simulate.campaign import exposure_plans, simulate_campaign
+from hst_assets.simulate.campaign import exposure_plans
 from hst_assets.simulate.exposure import render_exposure
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.scene import Scene, ScenePlan, make_scene
@@ -13,17 +13,9 @@ EMPTY_SKY = ScenePlan(n_stars=0, n_isolated=0, n_galaxies=0)
 
 
 @pytest.fixture(scope="session")
-def campaign(tmp_path_factory):
+def campaign(simulated):
     """A small campaign of one detector on disk, simulated once in a session."""
-    done = {}
-
-    def of(detector_key):
-        if detector_key not in done:
-            output = tmp_path_factory.mktemp(detector_key)
-            done[detector_key] = simulate_campaign(small_plan(detector_key), output)
-        return done[detector_key]
-
-    return of
+    return lambda detector_key: simulated(small_plan(detector_key))
 
 
 @pytest.fixture

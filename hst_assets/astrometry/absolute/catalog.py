@@ -22,18 +22,16 @@ from hst_assets.astrometry.absolute.gaia import RELEASE, gaia_stars
 from hst_assets.astrometry.absolute.stars import read_stars
 from hst_assets.astrometry.absolute.user_catalog import read_user_catalog
 from hst_assets.exposures.footprint import field_centre, parse_footprint
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, sha256_of_file
-from hst_assets.settings import Settings
+from hst_assets.settings import CatalogSettings, Settings
 from hst_assets.sky_geometry import Cone
 from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = ["cone_about", "make_absolute_catalog", "read_absolute_catalog"]
 
 STAGE = "absolute_catalog"
-#: Raised by hand when the code changes what is in the catalogue.
-CODE_VERSION = "1"
 _GAIA = Path("gaia")
 #: Beyond the outermost corner: pointing errors, the search radius and the motion of the stars.
 _MARGIN_ARCMIN = 1.0
@@ -78,7 +76,12 @@ def make_absolute_catalog(workdir: WorkDir, settings: Settings) -> Made:
         if not source.is_file():
             raise BadConfiguration("the catalogue does not exist", where=source)
         inputs, how = {"table": sha256_of_file(source)}, {"source": "table"}
-    recipe = Recipe(STAGE, CODE_VERSION, inputs, {**how, "cone": cone.as_json()})
+    recipe = Recipe(
+        stage=STAGE,
+        inputs=inputs,
+        settings={"catalog": how, "cone": cone.as_json()},
+        defaults={"catalog": {"faintest_mag": CatalogSettings().faintest_mag}},
+    )
 
     def run() -> Result:
         if is_gaia:

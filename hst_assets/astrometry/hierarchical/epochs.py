@@ -22,7 +22,6 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.header import read_exposure
 from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
-from hst_assets.imaging.astrodrizzle.run import CODE_VERSION as DRIZZLE_CODE_VERSION
 from hst_assets.imaging.astrodrizzle.run import DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import (
     covering_frame,
@@ -34,11 +33,13 @@ from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["DRIZZLE_CODE_VERSION", "METHOD", "TOOLS", "align_hierarchically"]
+__all__ = ["DRIZZLE_STAGE", "METHOD", "TOOLS", "align_hierarchically"]
 
 logger = logging.getLogger(__name__)
 
 METHOD = "hierarchical"
+#: The stage whose code drizzles the epochs.
+DRIZZLE_STAGE = "drizzled_image"
 #: Distributions beyond those of every method whose version decides the result.
 TOOLS = ("stsci.skypac", "tweakwcs")
 #: Epochs are searched at least so far: hst123's figure. `gate.max_shift_arcsec` holds all the same.
@@ -330,7 +331,7 @@ def _solution(answer: Any) -> _Solution:
     if not isinstance(answer, HstAssetsError):
         return _Solution(answer)
     own_fault = isinstance(answer, UnusableInput)
-    said = {"status": "FAIL", "reason": answer.what.partition("; its last lines")[0], "tries": []}
+    said = {"status": "FAIL", "reason": answer.what, "tries": []}
     return _Solution(said, None if own_fault else answer)
 
 

@@ -54,6 +54,9 @@ class Method:
     extra : str
         The optional extra of this project that brings the package of the same name, which the
         method needs; empty where it needs none.
+    own_nursery : bool
+        Whether importing its task changes the process for good: see
+        `hst_assets.isolation.run_many_isolated`.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Method:
     tools: tuple[str, ...] = ()
     absolute: bool = False
     extra: str = ""
+    own_nursery: bool = False
 
     def align(
         self,
@@ -123,6 +127,7 @@ class Method:
             calls,
             timeout_s=settings.machine.tool_timeout_s,
             max_cores=settings.machine.max_cores,
+            own_nursery=self.own_nursery,
         )
         return [
             _result(exposure, answer, self.name, scratch)
@@ -201,6 +206,7 @@ METHODS: dict[str, Method] = {
             f"{__package__}.jhat_task:align_exposure",
             tools=("jhat", "jwst", "tweakreg_hack", "tweakwcs"),
             extra="jhat",
+            own_nursery=True,  # it takes the process off the network
         ),
         Method(
             "catalog",

@@ -15,8 +15,9 @@ from hst_assets.astrometry.absolute.catalog import make_absolute_catalog
 from hst_assets.astrometry.absolute.frame import Tie
 from hst_assets.astrometry.recipes import uses_absolute_catalog
 from hst_assets.failures import MissingProduct
-from hst_assets.provenance import Recipe, digest_of, read_record
-from hst_assets.settings import Settings
+from hst_assets.former_records import FORMER_REFERENCE_SETTINGS
+from hst_assets.provenance import Recipe, digest_of, read_record, without_defaults
+from hst_assets.settings import ReferenceSettings, Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "read_note",
     "read_reference",
     "settings_digest",
+    "settings_digests",
     "tie_noted",
     "write_note",
 ]
@@ -166,7 +168,21 @@ def absolute_input(workdir: WorkDir, settings: Settings) -> dict[str, str]:
 
 def settings_digest(settings: Settings) -> str:
     """Of the settings that a choice was made under."""
-    return digest_of(settings.reference.as_recipe())
+    return digest_of(_chosen_under(settings))
+
+
+def settings_digests(settings: Settings) -> set[str]:
+    """The digests under which a note may have these settings: today's, and the former's.
+
+    Of the section, notes once held the digest with all defaults.
+    """
+    chosen = _chosen_under(settings)
+    return {digest_of(chosen), digest_of({**FORMER_REFERENCE_SETTINGS, **chosen})}
+
+
+def _chosen_under(settings: Settings) -> dict[str, Any]:
+    defaults = ReferenceSettings().as_recipe()
+    return without_defaults(settings.reference.as_recipe(), defaults)
 
 
 def tie_noted(tie: Tie | None) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from hst_assets.astrometry.cards import SHORT_DIGEST
 from hst_assets.astrometry.distortion.update import Correction, plan_corrections
 from hst_assets.astrometry.exposure_field import star_fwhm_pix
 from hst_assets.astrometry.recipes import (
-    CODE_VERSION,
     alignment_tools,
     decisive_alignment,
+    default_alignment,
     ledger_digests,
     raw_inputs,
 )
@@ -38,6 +38,7 @@ from hst_assets.astrometry.reference.frame import (
     absolute_noted,
     read_note,
     settings_digest,
+    settings_digests,
     tie_noted,
     write_note,
 )
@@ -45,15 +46,15 @@ from hst_assets.astrometry.reference.members import Members, relative_alignment
 from hst_assets.astrometry.reference.stars import catalogue_of_image
 from hst_assets.astrometry.reference.users_image import take_users_image
 from hst_assets.detectors import DETECTORS, Detector
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration
-from hst_assets.imaging.astrodrizzle.run import CODE_VERSION as DRIZZLE_CODE_VERSION
 from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.astrodrizzle.run import drizzle
 from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
-from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
+from hst_assets.imaging.plan import STAGE as DRIZZLED
 from hst_assets.imaging.plan import decisive_settings, scale_of
+from hst_assets.products.batch import remove_stale
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import (
     Made,
     Recipe,
@@ -110,19 +111,21 @@ def make_reference(
     for correction in corrections.values():
         inputs |= correction.inputs
     inputs |= absolute_input(workdir, settings)
+    detector = DETECTORS[choice.detector_key]
+    drizzled = decisive_settings(detector, len(exposures), settings)
+    drizzled["drizzle"] |= _masked_and_added(settings, added)
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs=inputs,
-        settings={
-            "alignment": _how_aligned(settings, choice),
-            "drizzle_code_version": DRIZZLE_CODE_VERSION,
-            "gate": settings.gate.as_recipe(),
-            "drizzle": decisive_settings(DETECTORS[choice.detector_key], len(exposures), settings)
-            | _masked_and_added(settings, added),
+        settings={**_how_aligned(settings, choice), **drizzled},
+        defaults={
+            **default_alignment(),
+            **decisive_settings(detector, len(exposures), Settings()),
         },
+        detectors=(detector,),
         tools=tuple(sorted({*alignment_tools(settings), *DRIZZLE_TOOLS})),
-    )
+        uses=(DRIZZLED,),
+    ).known_in(workdir)
     product = workdir.reference_image(choice.band, choice.epoch, settings.drizzle.object_name)
     made = make(
         recipe,
@@ -132,7 +135,7 @@ def make_reference(
         redo=redo or choose_afresh,
     )
     _keep_note(workdir, made, settings)
-    remove_stale(workdir.base, "*.ref_*.drc.fits", {product}, stage=STAGE)
+    remove_stale(workdir, workdir.base.glob("*.ref_*.drc.fits"), [product], stage=STAGE)
     return made
 
 
@@ -148,8 +151,10 @@ def _masked_and_added(settings: Settings, added: Mapping[str, Any]) -> dict[str,
 def _how_aligned(settings: Settings, choice: ReferenceChoice) -> dict[str, Any]:
     """How the exposures of a reference are aligned to each other: never by drizzled epochs."""
     how = decisive_alignment(settings, choice.detector_key)
-    del how["hierarchical"]
-    del how["keep_objfile"]  # lists of stars are kept of aligned exposures, not of the reference
+    del how["alignment"]["hierarchical"]
+    del how["alignment"][
+        "keep_objfile"
+    ]  # lists of stars are kept of aligned exposures, not of the reference
     return how
 
 
@@ -169,7 +174,7 @@ def _standing_choice(
 ) -> ReferenceChoice | None:
     """The choice on record, if all it rests on is still so."""
     note = read_note(workdir)
-    if note is None or note.get("user") or note["settings"] != settings_digest(settings):
+    if note is None or note.get("user") or note["settings"] not in settings_digests(settings):
         return None
     choice = ReferenceChoice.from_json(note["choice"])
     in_use = set(np.asarray(table["file"], dtype=str)[np.asarray(table["used"], dtype=bool)])

@@ -10,7 +10,7 @@ from astropy.io import fits
 from hst_assets.astrometry.absolute.catalog import read_absolute_catalog
 from hst_assets.astrometry.absolute.frame import Tie, image_tie
 from hst_assets.astrometry.exposure_field import star_fwhm_pix
-from hst_assets.astrometry.recipes import CODE_VERSION, TOOLS, uses_absolute_catalog
+from hst_assets.astrometry.recipes import TOOLS, default_alignment, uses_absolute_catalog
 from hst_assets.astrometry.reference.frame import (
     DRIZZLE_BLUR,
     STAGE,
@@ -60,11 +60,11 @@ def take_users_image(workdir: WorkDir, settings: Settings, image: Path, *, redo:
         raise BadConfiguration("the reference image does not exist", where=path)
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={"image": sha256_of_file(path), **absolute_input(workdir, settings)},
         settings=_users_image_settings(path, settings),
+        defaults=default_alignment(),
         tools=TOOLS,
-    )
+    ).known_in(workdir)
     return make(
         recipe,
         workdir.reference_choice,
@@ -77,14 +77,15 @@ def take_users_image(workdir: WorkDir, settings: Settings, image: Path, *, redo:
 def _users_image_settings(path: Path, settings: Settings) -> dict[str, Any]:
     """The settings that decide what a user's image gives: few."""
     how: dict[str, Any] = {}
+    sections: dict[str, Any] = {"alignment": how}
     row = _detector_of(path)
-    if row is not None and row.key in settings.alignment.conv_width_pix:
-        how["conv_width_pix"] = settings.alignment.conv_width_pix[row.key]
+    if row is not None:
+        how["fwhm_arcsec"] = _fwhm_arcsec(path, settings)
     if uses_absolute_catalog(settings):
-        how["gate"] = settings.gate.as_recipe()
         how["search_radius_arcsec"] = settings.alignment.search_radius_arcsec
-        how["max_position_error_mas"] = settings.catalog.max_position_error_mas
-    return how
+        sections["gate"] = settings.gate.as_recipe()
+        sections["catalog"] = {"max_position_error_mas": settings.catalog.max_position_error_mas}
+    return sections
 
 
 def _adopt(workdir: WorkDir, settings: Settings, path: Path, recipe: Recipe) -> Result:

@@ -29,6 +29,7 @@ from hst_assets.failures import ToolFailed
 from hst_assets.imaging import quality as product_quality
 from hst_assets.imaging import wfpc2_gain
 from hst_assets.imaging.astrodrizzle import cards as product_cards
+from hst_assets.imaging.astrodrizzle.parameters import engine_of
 from hst_assets.imaging.astrodrizzle.scratch_copies import (
     good_pixels,
     nominal_area_arcsec2,
@@ -44,11 +45,10 @@ from hst_assets.imaging.cosmic_rays import (
     science_and_quality,
 )
 from hst_assets.imaging.direct.drizzle import drizzle_directly
-from hst_assets.imaging.driver import engine_of
 from hst_assets.imaging.forked import in_children
 from hst_assets.imaging.frames import Frame, exposure_outlines
-from hst_assets.imaging.preview import write_preview
 from hst_assets.imaging.zero_point import rescale
+from hst_assets.products.preview import write_preview
 from hst_assets.settings import DrizzleSettings
 from hst_assets.sky_geometry import pixel_scale_arcsec
 

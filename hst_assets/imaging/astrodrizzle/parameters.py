@@ -1,5 +1,7 @@
 """AstroDrizzle's parameters: the registry's, by detector and number of exposures, and the user's.
 
+They also decide which engine makes a product: the direct drizzle does not do all of them.
+
 What a product is drizzled with is put together in this order, later ones winning:
 
 1. what holds for every product, then for a number of exposures (`BY_NUMBER`), then for the
@@ -9,8 +11,8 @@ What a product is drizzled with is put together in this order, later ones winnin
    numbers of exposures in it (``[all."2-6"]``), the detector's (``[wfc3_uvis]``), a range in that
    (``[wfc3_uvis."7+"]``).
 
-Nothing here imports drizzlepac: the names and types of its parameters are read from the
-specification that lies in its package.
+Nothing here imports drizzlepac, which takes seconds: the names and types of its parameters are read
+from the specification that lies in its package, by the parser that it uses itself.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import BadConfiguration, MissingTool
@@ -33,14 +35,18 @@ __all__ = [
     "EVERYWHERE",
     "HIGHEST_LEFT_OUT_FROM",
     "OWNED",
+    "Engine",
     "Parameter",
     "Value",
+    "engine_of",
+    "left_to_astrodrizzle",
     "parameters",
     "specification",
     "turning_points",
 ]
 
 Value = str | int | float | bool | None
+Engine = Literal["direct", "astrodrizzle"]
 
 #: What holds for every product.
 EVERYWHERE: Mapping[str, Value] = {
@@ -136,10 +142,6 @@ OWNED: Mapping[str, str] = {
 
 _ALL = "all"
 _RANGE = re.compile(r"(\d+)(?:(-)(\d+)|(\+))?")
-_SPEC_LINE = re.compile(
-    r"(\w+)\s*=\s*(string|boolean|option|(?:float|integer)(?:_or_none)?)_kw\((.*)\)"
-)
-_DEFAULT = re.compile(r"default\s*=\s*(\"[^\"]*\"|'[^']*'|[\w.+-]+)")
 
 
 @dataclass(frozen=True)
@@ -242,31 +244,30 @@ def specification() -> Mapping[str, Parameter]:
     MissingTool
         If drizzlepac is not installed.
     """
+    path = _specification_file()
+    from stsci.tools.configobj import ConfigObj  # type: ignore[import-untyped]
+    from stsci.tools.validate import Validator  # type: ignore[import-untyped]
+    from stsci.tools.vtor_checks import FUNC_DICT  # type: ignore[import-untyped]
+
+    typed = Validator(FUNC_DICT)
+    # A check function is called with the default and the choices.
+    of_choices = Validator({"option_kw": lambda _default, *choices, **_more: choices})
     found = {}
-    for line in _specification_file().read_text().splitlines():
-        match = _SPEC_LINE.match(line.strip())
-        if not match or match[1].startswith("_"):
+    for name, check in _checks(ConfigObj(configspec=str(path)).configspec):
+        if name.startswith("_"):
             continue
-        name, kind, rest = match.groups()
-        default = _DEFAULT.search(rest)
-        options = re.findall(r"\"([^\"]*)\"", rest.partition("default")[0])
-        found[name] = Parameter(
-            name,
-            kind,
-            _parsed(kind, default[1].strip("\"'") if default else ""),
-            tuple(options) if kind == "option" else (),
-        )
+        kind = check.partition("_kw(")[0]
+        options = of_choices.get_default_value(check) if kind == "option" else ()
+        found[name] = Parameter(name, kind, typed.get_default_value(check), options)
     return found
 
 
-def _parsed(kind: str, text: str) -> Value:
-    if kind.endswith("_or_none") and text == "None":
-        return None
-    if kind == "boolean":
-        return text == "True"
-    if kind.startswith("integer"):
-        return int(text)
-    return float(text) if kind.startswith("float") else text
+def _checks(section: Any) -> Iterator[tuple[str, str]]:
+    """Name and check of each parameter of a specification, those of its sections too."""
+    for name in section.scalars:
+        yield name, section[name]
+    for name in section.sections:
+        yield from _checks(section[name])
 
 
 def parameters(detector: Detector, n_exposures: int, settings: DrizzleSettings) -> dict[str, Value]:
@@ -306,6 +307,25 @@ def parameters(detector: Detector, n_exposures: int, settings: DrizzleSettings) 
     if chosen["final_kernel"] == "lanczos3":
         chosen["final_pixfrac"] = 1.0  # AstroDrizzle's is only defined for whole pixels
     return {name: chosen[name] for name in sorted(chosen)}
+
+
+def engine_of(settings: DrizzleSettings, parameters: Mapping[str, Any]) -> Engine:
+    """What makes a product with these parameters: the direct drizzle, or AstroDrizzle itself."""
+    if settings.engine == "direct" and left_to_astrodrizzle(settings, parameters) is None:
+        return "direct"
+    return "astrodrizzle"
+
+
+def left_to_astrodrizzle(settings: DrizzleSettings, parameters: Mapping[str, Any]) -> str | None:
+    """What the direct drizzle does not do of what is asked for; None if it does all of it."""
+    if settings.keep_artifacts:
+        return "keep_artifacts: AstroDrizzle's scratch products exist only where it runs"
+    if parameters.get("driz_cr_corr"):
+        return "driz_cr_corr: images corrected for cosmic rays are scratch products of AstroDrizzle"
+    kernels = {parameters.get("final_kernel"), parameters.get("driz_sep_kernel")}
+    if "lanczos3" in kernels:
+        return "lanczos3: where its weights cancel, rounding decides the pixels"
+    return None
 
 
 def turning_points(settings: DrizzleSettings) -> list[int]:

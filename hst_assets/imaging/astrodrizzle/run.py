@@ -27,7 +27,6 @@ from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.workdir import WorkDir, publish
 
 __all__ = [
-    "CODE_VERSION",
     "TOOLS",
     "DrizzleReport",
     "DrizzleRequest",
@@ -37,8 +36,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: Raised when this module's own code changes its products.
-CODE_VERSION = "3"
 #: Distributions whose version decides what a product will be.
 TOOLS = (
     "drizzlepac",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ import numpy as np
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS, Detector
-from hst_assets.exposures.table import read_table
-from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.failures import (
+    BadConfiguration,
+    HstAssetsError,
+    MissingProduct,
+    NoOverlap,
+    UnusableInput,
+)
 from hst_assets.imaging.differences.cards import difference_headers
 from hst_assets.imaging.differences.subtraction import (
     Difference,
@@ -27,22 +33,26 @@ from hst_assets.imaging.differences.subtraction import (
     read_stack,
     subtract,
 )
-from hst_assets.imaging.drizzle_batch import remove_stale
 from hst_assets.imaging.frames import Frame
-from hst_assets.imaging.index_table import IndexColumns
-from hst_assets.imaging.preview import write_preview
-from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
+from hst_assets.products.batch import Batch, make_indexed, one_by_one
+from hst_assets.products.columns import (
+    ColumnSpec,
+    build_table,
+    no_numbers,
+    read_table,
+    write_table,
+)
+from hst_assets.products.preview import write_preview
+from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["CODE_VERSION", "STAGE", "judge_difference", "make_differences", "write_index"]
+__all__ = ["DIFFERENCE_COLUMNS", "STAGE", "judge_difference", "make_differences"]
 
 logger = logging.getLogger(__name__)
 
 #: Stage name in the record beside each difference.
 STAGE = "difference_image"
-#: Raised when the code of the difference changes its products.
-CODE_VERSION = "1"
 _TOOLS = ("photutils", "scipy")
 
 #: Limits of the check: scatter of empty pixels over prediction, residual sky over the error of a
@@ -112,29 +122,36 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
     index = workdir.difference_products
     recipe = Recipe(
         stage="epoch_differences",
-        code_version=CODE_VERSION,
         inputs={pair.path.name: pair.recipe.digest for pair in pairs},
-        settings={"single_epoch": single, "max_flux_error": settings.drizzle.max_flux_error},
+        settings={"single_epoch": single, **_judged_by(settings)},
+        defaults=_judged_by(Settings()),
+    )
+    batch = Batch(
+        stage=STAGE,
+        planned=pairs,
+        run=one_by_one(partial(_subtracted, workdir=workdir)),
+        candidates=tuple(workdir.drizzle.glob("*.diff_*.fits")),
+        # A stack that was spoilt is named by the same recipe when it has been made again.
+        final=(NoOverlap,),
     )
 
-    def run() -> Result:
-        outcomes = [_made(pair, workdir, redo=redo) for pair in pairs]
-        remove_stale(workdir.drizzle, "*.diff_*.fits", {pair.path for pair in pairs}, stage=STAGE)
+    def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
         rows = [
             _row(pair, outcome, workdir, settings)
             for pair, outcome in zip(pairs, outcomes, strict=True)
         ]
-        write_index(rows, index, workdir, single_epoch=single)
-        made = [outcome for outcome in outcomes if isinstance(outcome, Record)]
-        outputs = (index, *(path for record in made for path in record.paths(workdir)))
+        meta = {"target": workdir.target, "single_epoch": single}
+        write_table(build_table(DIFFERENCE_COLUMNS, rows, meta), index)
+        records = [outcome.record for outcome in outcomes if isinstance(outcome, Made)]
+        outputs = (index, *(path for record in records for path in record.paths(workdir)))
         return Result(outputs, _facts(rows, single, workdir))
 
-    return make(recipe, index, workdir, run, redo=redo or _failed_before(index))
+    return make_indexed(batch, recipe, index, workdir, write, redo=redo)
 
 
-def _failed_before(index: Path) -> bool:
-    record = read_record(index)
-    return bool(record and record.facts.get("failed"))
+def _judged_by(settings: Settings) -> dict[str, Any]:
+    """The settings by which the figures of the differences are judged in their index."""
+    return {"drizzle": {"max_flux_error": settings.drizzle.max_flux_error}}
 
 
 # ------------------------------------------------------------------------ what is to be made
@@ -199,38 +216,16 @@ def _pair(workdir: WorkDir, epoch: _Epoch, template: _Epoch, settings: Settings)
     name = settings.drizzle.object_name
     recipe = Recipe(
         stage=STAGE,
-        code_version=CODE_VERSION,
         inputs={"epoch": epoch.digest, "template": template.digest},
         settings={"epoch": epoch.epoch, "template": template.epoch},
+        detectors=(epoch.detector,),
         tools=_TOOLS,
-    )
+    ).known_in(workdir)
     path = workdir.difference(epoch.band, epoch.epoch, template.epoch, name)
     return _Pair(path, epoch, template, recipe)
 
 
 # ------------------------------------------------------------------------------------ making
-
-
-@dataclass(frozen=True)
-class _NotMade:
-    """Why a difference does not stand; `failed`: something went wrong."""
-
-    reason: str
-    failed: bool
-
-
-def _made(pair: _Pair, workdir: WorkDir, *, redo: bool) -> Record | _NotMade:
-    """The record of a difference; what cannot be made is taken away."""
-    try:
-        made = make(pair.recipe, pair.path, workdir, lambda: _subtracted(pair, workdir), redo=redo)
-        return made.record
-    except (HstAssetsError, OSError) as error:
-        for path in (pair.path, WorkDir.preview(pair.path)):
-            path.unlink(missing_ok=True)
-        # Epochs that looked at different places are no failure.
-        apart = isinstance(error, UnusableInput) and "in common" in error.what
-        logger.log(logging.INFO if apart else logging.WARNING, "%s: %s", pair.path.name, error)
-        return _NotMade(str(error), failed=not apart)
 
 
 def _subtracted(pair: _Pair, workdir: WorkDir) -> Result:
@@ -333,52 +328,56 @@ def judge_difference(facts: Mapping[str, Any], *, max_flux_error: float) -> list
     return problems
 
 
-_COLUMNS = IndexColumns(
-    names=(
-        ("file", "Difference, relative to the work directory; empty if there is none"),
-        ("band", "Detector and filter"),
+DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("file", "str", "Difference, relative to the work directory; empty if there is none"),
+    ColumnSpec("band", "str", "Detector and filter"),
+    ColumnSpec("epoch", "int64", "Number of the epoch"),
+    ColumnSpec("template", "int64", "Number of the epoch that was subtracted"),
+    ColumnSpec("n_pixels", "int64", "Pixels covered by both"),
+    ColumnSpec("n_stars", "int64", "Stars that offset and flux ratio are from"),
+    ColumnSpec("mjd_epoch", "float64", "Mean time of the epoch, MJD UTC", u.day),
+    ColumnSpec("mjd_template", "float64", "Mean time of the template, MJD UTC", u.day),
+    ColumnSpec(
+        "zero_point", "float64", "AB magnitude of one count per second", u.mag, "zero_point_ab"
     ),
-    counts=(
-        ("epoch", "Number of the epoch"),
-        ("template", "Number of the epoch that was subtracted"),
-        ("n_pixels", "Pixels covered by both"),
-        ("n_stars", "Stars that offset and flux ratio are from"),
+    ColumnSpec("median_error", "float64", "Median error of an empty pixel, counts per second"),
+    ColumnSpec("residual_sky", "float64", "Difference of the skies that was subtracted"),
+    ColumnSpec("residual_sky_error", "float64", "Its error"),
+    ColumnSpec("noise_ratio", "float64", "Scatter of single empty pixels over prediction"),
+    ColumnSpec("correlation", "float64", "Errors that add up over the scatter of single pixels"),
+    ColumnSpec("drop_ratio", "float64", "Side of the drop over that of the pixel"),
+    ColumnSpec(
+        "offset_x",
+        "float64",
+        "Offset of the epoch's stars from the template's, x",
+        u.pix,
+        "offset_x_pix",
     ),
-    numbers=(
-        ("mjd_epoch", "mjd_epoch", u.day, "Mean time of the epoch, MJD UTC"),
-        ("mjd_template", "mjd_template", u.day, "Mean time of the template, MJD UTC"),
-        ("zero_point_ab", "zero_point", u.mag, "AB magnitude of one count per second"),
-        ("median_error", "median_error", None, "Median error of an empty pixel, counts per second"),
-        ("residual_sky", "residual_sky", None, "Difference of the skies that was subtracted"),
-        ("residual_sky_error", "residual_sky_error", None, "Its error"),
-        ("noise_ratio", "noise_ratio", None, "Scatter of single empty pixels over prediction"),
-        (
-            "correlation",
-            "correlation",
-            None,
-            "Errors that add up over the scatter of single pixels",
-        ),
-        ("drop_ratio", "drop_ratio", None, "Side of the drop over that of the pixel"),
-        ("offset_x_pix", "offset_x", u.pix, "Offset of the epoch's stars from the template's, x"),
-        ("offset_y_pix", "offset_y", u.pix, "The same, y"),
-        ("offset_error_pix", "offset_error", u.pix, "Its standard error on an axis"),
-        ("flux_ratio", "flux_ratio", None, "Fluxes of stars over those on the template"),
-        ("flagged_fraction", "flagged", None, "Share of covered pixels that are flagged"),
+    ColumnSpec("offset_y", "float64", "The same, y", u.pix, "offset_y_pix"),
+    ColumnSpec(
+        "offset_error", "float64", "Its standard error on an axis", u.pix, "offset_error_pix"
     ),
-    texts=(
-        ("status", "OK, PROBLEM (a check failed; it stands), NONE (nothing to subtract) or FAIL"),
-        ("reason", "Why there is none"),
-        ("problems", "Which checks failed"),
-        ("note", "Circumstances that are no fault"),
-        ("digest", "Digest of the recipe"),
+    ColumnSpec("flux_ratio", "float64", "Fluxes of stars over those on the template"),
+    ColumnSpec(
+        "flagged", "float64", "Share of covered pixels that are flagged", key="flagged_fraction"
     ),
+    ColumnSpec(
+        "status",
+        "str",
+        "OK, PROBLEM (a check failed; it stands), NONE (nothing to subtract) or FAIL",
+    ),
+    ColumnSpec("reason", "str", "Why there is none"),
+    ColumnSpec("problems", "str", "Which checks failed"),
+    ColumnSpec("note", "str", "Circumstances that are no fault"),
+    ColumnSpec("digest", "str", "Digest of the recipe"),
 )
 
 
 def _row(
-    pair: _Pair, outcome: Record | _NotMade, workdir: WorkDir, settings: Settings
+    pair: _Pair, outcome: Made | HstAssetsError, workdir: WorkDir, settings: Settings
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
+        **no_numbers(DIFFERENCE_COLUMNS),
         "file": "",
         "band": pair.epoch.band,
         "epoch": pair.epoch.epoch,
@@ -391,8 +390,11 @@ def _row(
         "n_pixels": 0,
         "n_stars": 0,
     }
-    if isinstance(outcome, _NotMade):
-        return {**row, "status": "FAIL" if outcome.failed else "NONE", "reason": outcome.reason}
+    if isinstance(outcome, HstAssetsError):
+        # Epochs that looked at different places are no failure.
+        apart = isinstance(outcome, NoOverlap)
+        logger.log(logging.INFO if apart else logging.WARNING, "%s: %s", pair.path.name, outcome)
+        return {**row, "status": "NONE" if apart else "FAIL", "reason": outcome.brief}
     facts = outcome.facts
     problems = judge_difference(facts, max_flux_error=settings.drizzle.max_flux_error)
     return {
@@ -413,20 +415,6 @@ def _note(pair: _Pair) -> str:
         if epoch.n_exposures == 1
     ]
     return f"cosmic rays stay: one exposure of the {' and of the '.join(single)}" if single else ""
-
-
-def write_index(
-    rows: Sequence[Mapping[str, Any]],
-    path: Path,
-    workdir: WorkDir,
-    *,
-    single_epoch: Sequence[str] = (),
-) -> None:
-    """Write the rows as ECSV; without rows, a table that describes its columns.
-
-    Bands with a single epoch are named in the table's metadata as ``single_epoch``.
-    """
-    _COLUMNS.write(rows, path, {"target": workdir.target, "single_epoch": list(single_epoch)})
 
 
 def _facts(

@@ -18,7 +18,7 @@ from astropy.stats import mad_std, sigma_clip
 from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
-from hst_assets.failures import UnusableInput
+from hst_assets.failures import NoOverlap, UnusableInput
 from hst_assets.imaging.differences.noise import (
     NoiseModel,
     correlation_ratio,
@@ -206,7 +206,7 @@ def subtract(epoch: Stack, template: Stack) -> Difference:
     ------
     BadConfiguration
         If they are not on one grid.
-    UnusableInput
+    NoOverlap
         If they have no covered pixel in common.
     """
     epoch, template = _overlap(epoch, template)
@@ -268,7 +268,7 @@ def _overlap(epoch: Stack, template: Stack) -> tuple[Stack, Stack]:
             rows, columns = np.flatnonzero(both.any(axis=1)), np.flatnonzero(both.any(axis=0))
             box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
             return _cut(one, *box), _cut(other, *box)
-    raise UnusableInput("the epoch and the template have no pixel in common")
+    raise NoOverlap("the epoch and the template have no pixel in common")
 
 
 def _cut(stack: Stack, left: int, bottom: int, right: int, top: int) -> Stack:

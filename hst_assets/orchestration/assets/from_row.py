@@ -19,6 +19,7 @@ from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Redo, Session
 from hst_assets.provenance import Made, read_record
+from hst_assets.stages import code_version_of
 
 __all__ = ["asset_from_row", "assets_of", "decorated"]
 
@@ -77,6 +78,7 @@ def _options(row: AssetRow, table: AssetTable) -> dict[str, Any]:
             _CORES_TAG: str(row.resources.cores),
         },
         "check_specs": _check_specs(row),
+        "code_version": code_version_of(*row.stages) or None,
     }
     return options | ({"dagster_type": BY_PATH} if row.path else {})
 

@@ -30,7 +30,7 @@ def materialize_result(
     The data version is the recipe's digest: what was made again from the same inputs, settings
     and code is the same version, and nothing behind it becomes stale.
     """
-    done = "made" if made.ran else "unchanged"
+    done = f"made: {made.why}" if made.ran else "unchanged"
     context.log.info(f"{row.name} {context.partition_key}: {done} ({made.digest[:12]})")
     metadata = describe(made, session.workdir)
     if session.log_path.is_file():

@@ -64,9 +64,9 @@ def largest_difference_arcsec(first, second):
 
 
 @pytest.fixture(scope="module")
-def infrared(tmp_path_factory):
+def infrared(simulated):
     """Two simulated WFC3/IR exposures, whole, and the folder they lie in."""
-    return simulate_campaign(small_plan("wfc3_ir"), tmp_path_factory.mktemp("infrared"))
+    return simulated(small_plan("wfc3_ir"))
 
 
 @pytest.fixture(scope="module")

@@ -57,8 +57,8 @@ def error_pix(outcome, true, key):
 
 
 @pytest.mark.parametrize("key", DETECTORS)
-def test_every_detector_comes_onto_the_catalogue(tmp_path, key):
-    truth = simulate_campaign(small_plan(key, n_exposures=1), tmp_path / "sky")
+def test_every_detector_comes_onto_the_catalogue(simulated, tmp_path, key):
+    truth = simulated(small_plan(key, n_exposures=1))
     (raw,) = truth.science_files()
     true = brightest_first(truth, raw.name[:9])
     before, _ = error_pix(_Untouched(raw), true, key)
@@ -149,10 +149,10 @@ def test_the_geometry_is_that_of_the_settings(lone, tmp_path, geometry, passes):
     assert outcome.numbers.scale == pytest.approx(1.0008 if passes else 1.0, abs=1.5e-4)
 
 
-def test_without_magnitudes_all_stars_are_matched_and_not_those_of_one_edge(tmp_path):
+def test_without_magnitudes_all_stars_are_matched_and_not_those_of_one_edge(simulated, tmp_path):
     """A table by right ascension, of which the first few hundred cover a strip."""
     key = "wfc3_uvis"
-    truth = simulate_campaign(small_plan(key), tmp_path / "sky")
+    truth = simulated(small_plan(key))
     raw, *_ = truth.science_files()
     true = brightest_first(truth, raw.name[:9])
     rng = np.random.default_rng(9)

@@ -19,7 +19,6 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
 from hst_assets.isolation import run_isolated
 from hst_assets.settings import AlignmentSettings, Settings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
@@ -50,8 +49,8 @@ def aligned(raw, detector_key, true, folder, **alignment):
 @needs_jhat
 @pytest.mark.slow
 @pytest.mark.parametrize("detector_key", ["wfc3_uvis", "wfc3_ir", "wfpc2"])
-def test_every_chip_comes_to_where_its_stars_are(tmp_path, detector_key):
-    truth = simulate_campaign(small_plan(detector_key, n_exposures=1), tmp_path / "sky")
+def test_every_chip_comes_to_where_its_stars_are(simulated, tmp_path, detector_key):
+    truth = simulated(small_plan(detector_key, n_exposures=1))
     (raw,) = truth.science_files()
     before = raw.read_bytes()
     true = truth.positions(raw.name[:9])
@@ -161,10 +160,10 @@ def test_jhat_asks_for_hosts_when_it_is_imported_and_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def pair(simulated, tmp_path_factory):
     """Two exposures of one visit onto their reference; nothing is aligned yet."""
     folder = tmp_path_factory.mktemp("pair")
-    truth = simulate_campaign(small_plan("wfc3_uvis", n_exposures=2), folder / "sky")
+    truth = simulated(small_plan("wfc3_uvis", n_exposures=2))
     workdir = WorkDir(folder / "root", "field")
     settings, (visit,) = prepare(workdir, [truth.exposure_folder])
     make_reference(workdir, settings)

@@ -13,7 +13,6 @@ from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings import AlignmentSettings, Settings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
@@ -80,9 +79,9 @@ def test_each_geometry_recovers_what_it_is_free_to(
         assert outcome.numbers.scale == pytest.approx(scale, abs=1.5e-4)
 
 
-def test_a_turn_beyond_the_tolerance_at_the_edge_is_recovered_on_all_chips(tmp_path):
+def test_a_turn_beyond_the_tolerance_at_the_edge_is_recovered_on_all_chips(simulated, tmp_path):
     """At 800 px from the middle it is 0.8 px: paired before turned, stars out there are lost."""
-    truth = simulate_campaign(small_plan("wfpc2", n_exposures=1), tmp_path / "sky")
+    truth = simulated(small_plan("wfpc2", n_exposures=1))
     (raw,) = truth.science_files()
     true = deformed(truth.positions(raw.name[:9]), rotation_matrix(TURN_DEG))
     outcome = aligned(raw, "wfpc2", true, "rshift", tmp_path, WorkDir(tmp_path, "field").create())

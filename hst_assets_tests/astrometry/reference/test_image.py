@@ -1,5 +1,7 @@
 """When the reference's choice stands, and when the image is built again (nothing is drizzled)."""
 
+from dataclasses import replace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.provenance import Result, sha256_of_file
 from hst_assets.settings import Settings
+from hst_assets.stages import STAGES
 from hst_assets.workdir import WorkDir
 
 
@@ -190,8 +193,13 @@ def test_a_lost_note_comes_back(target):
 
 
 def test_a_new_version_of_the_drizzling_builds_again(target, monkeypatch):
-    monkeypatch.setattr(reference, "DRIZZLE_CODE_VERSION", "of tomorrow")
-    assert target.make().ran
+    target.make()
+    tomorrow = replace(STAGES["drizzled_image"], version="of tomorrow")
+    monkeypatch.setitem(STAGES, "drizzled_image", tomorrow)
+    made = target.make()
+    assert made.ran
+    assert made.why.startswith("code of drizzled_image (")
+    assert "→ of tomorrow)" in made.why
     assert target.exposures == FIRST
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.exposures.table import read_table
 from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.imaging.differences import batch as differences
 from hst_assets.imaging.differences.batch import judge_difference, make_differences
 from hst_assets.imaging.differences.subtraction import Flag
+from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
+from hst_assets.products.columns import no_numbers, read_table
 from hst_assets.provenance import Recipe, Result, make, read_record
 from hst_assets.settings import DifferenceSettings, DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
@@ -61,6 +62,7 @@ def replaced(workdir: WorkDir, epoch: int, **options: object) -> None:
         write_stack(workdir, int(row["epoch"]), band=str(row["band"]), **options)
         if row["epoch"] == epoch
         else {
+            **no_numbers(DRIZZLE_COLUMNS),
             **{name: row[name] for name in ("file", "band", "status", "reason", "digest")},
             **{name: row[name] for name in ("problems", "same_as", "log")},
             "epoch": int(row["epoch"]),

@@ -14,14 +14,13 @@ from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError
-from hst_assets.imaging.astrodrizzle.parameters import parameters
+from hst_assets.imaging.astrodrizzle.parameters import engine_of, parameters
 from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle, drizzle_many
-from hst_assets.imaging.driver import engine_of
 from hst_assets.imaging.frames import covering_frame
 from hst_assets.settings import DrizzleSettings, MachineSettings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.simulated_once import SimulatedOnce
 
 pytestmark = pytest.mark.timeout(1800)  # eighty products are made in one go
 
@@ -108,16 +107,10 @@ class Pairs:
 
 
 @pytest.fixture(scope="session")
-def exposures(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Path]]:
-    made: dict[str, list[Path]] = {}
-
+def exposures(simulated: SimulatedOnce) -> Callable[[str], list[Path]]:
     def of(key: str) -> list[Path]:
-        if key not in made:
-            plan = small_plan(key, n_exposures=N_EXPOSURES[key])
-            truth = simulate_campaign(plan, tmp_path_factory.mktemp(key), max_cores=2)
-            suffix = DETECTORS[key].suffix
-            made[key] = sorted(truth.exposure_folder.glob(f"*_{suffix}.fits"))
-        return made[key]
+        truth = simulated(small_plan(key, n_exposures=N_EXPOSURES[key]))
+        return sorted(truth.exposure_folder.glob(f"*_{DETECTORS[key].suffix}.fits"))
 
     return of
 

@@ -1,4 +1,4 @@
-"""Pictures of drizzled products for the web UI."""
+"""Pictures of images for the web UI."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.nddata import block_reduce
 from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 
@@ -156,37 +157,48 @@ def _binned(data: NDArray[np.float32], max_side: int) -> tuple[NDArray[np.float3
     factor = max(1, math.ceil(max(data.shape) / max_side))
     if factor == 1:
         return data, 1
-    ny, nx = (math.ceil(side / factor) for side in data.shape)
-    padded = np.full((ny * factor, nx * factor), np.nan, np.float32)
-    padded[: data.shape[0], : data.shape[1]] = data
-    blocks = padded.reshape(ny, factor, nx, factor)
-    finite = np.isfinite(blocks)
-    count = finite.sum(axis=(1, 3))
-    total = np.where(finite, blocks, 0.0).sum(axis=(1, 3))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (total / count).astype(np.float32), factor
+    # block_reduce leaves out what fills no whole block.
+    padded = np.pad(data, [(0, -side % factor) for side in data.shape], constant_values=np.nan)
+    finite = np.isfinite(padded)
+    total = block_reduce(np.where(finite, padded, 0.0), factor, np.sum)
+    count = block_reduce(finite, factor, np.sum)
+    mean = np.full(total.shape, np.nan, np.float32)
+    return np.divide(total, count, out=mean, where=count > 0), factor
 
 
 def _stretched(data: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """From black a little below the sky to white at the brightest pixels."""
     finite = data[np.isfinite(data)]
-    _, sky, noise = sigma_clipped_stats(finite, sigma=3.0, maxiters=5)
-    noise = noise if noise > 0 else float(np.std(finite)) or 1.0
+    sky, noise = _sky_and_noise(finite)
     black = sky + _BLACK_SIGMA * noise
     white = max(float(np.percentile(finite, _WHITE_PERCENTILE)), sky + _WHITE_SIGMA * noise)
-    fraction = np.clip((np.nan_to_num(data, nan=black) - black) / (white - black), 0.0, 1.0)
-    level = np.arcsinh(fraction / _SOFTENING) / np.arcsinh(1.0 / _SOFTENING)
+    level = _asinh(np.nan_to_num(data, nan=black), black, white)
     return np.asarray(np.round(255.0 * level), dtype=np.uint8)
 
 
 def _balanced(data: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Zero in the middle, equal steps up and down."""
     finite = data[np.isfinite(data)]
-    _, _, noise = sigma_clipped_stats(finite, sigma=3.0, maxiters=5)
-    noise = noise if noise > 0 else float(np.std(finite)) or 1.0
+    _, noise = _sky_and_noise(finite)
     reach = max(float(np.percentile(np.abs(finite), _WHITE_PERCENTILE)), _WHITE_SIGMA * noise)
-    share = np.clip(np.nan_to_num(data, nan=0.0) / reach, -1.0, 1.0)
-    level = np.arcsinh(share / _SOFTENING) / np.arcsinh(1.0 / _SOFTENING)
+    values = np.nan_to_num(data, nan=0.0)
+    level = np.copysign(_asinh(np.abs(values), 0.0, reach), values)
     return np.asarray(np.round(127.5 * (1.0 + level)), dtype=np.uint8)
+
+
+def _asinh(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.floating]:
+    """From 0 at `low` to 1 at `high`."""
+    # Brings matplotlib with it (0.6 s), which whoever only shows previews does without.
+    from astropy.visualization import AsinhStretch, ManualInterval
+
+    level: NDArray[np.floating] = AsinhStretch(_SOFTENING)(ManualInterval(low, high)(values))
+    return level
+
+
+def _sky_and_noise(finite: NDArray[np.float32]) -> tuple[float, float]:
+    """Median and standard deviation without the stars; never a noise of zero."""
+    _, sky, noise = sigma_clipped_stats(finite, sigma=3.0, maxiters=5)
+    return sky, noise if noise > 0 else float(np.std(finite)) or 1.0
 
 
 def _annotate(picture: Picture, arcsec_per_pixel: float, *, angle_deg: float | None) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.frames import Frame
-from hst_assets.imaging.preview import thumbnail, write_preview
+from hst_assets.products.preview import thumbnail, write_preview
 
 
 @pytest.fixture

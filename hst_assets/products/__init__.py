@@ -1,0 +1,1 @@
+"""What every stage does with its products: make what is missing, list it, show it."""

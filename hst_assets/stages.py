@@ -1,0 +1,158 @@
+"""The stages that make products, and the version of each stage's code.
+
+A stage's version is raised when its own code changes what it makes: products of another version
+are made again. Nobody has to remember it. The fingerprint of the code behind each stage is kept in
+``hst_assets_tests/fingerprints.json``, and a test fails while it does not fit: then either the
+version is raised here, or ``make fingerprints UNCHANGED="stage ..."`` says that results are the
+same (see docs/reference/provenance.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["STAGES", "Stage", "code_version_of", "code_versions", "figures_read_by"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step that makes products with records.
+
+    Attributes
+    ----------
+    version : str
+        Version of its code.
+    code : tuple of str
+        The functions whose code, with all that it calls, decides the products:
+        ``package.module:function``. What these call of another stage's belongs to the other.
+    figures : tuple of str
+        The figures of a detector (`hst_assets.detectors.Detector.figures`) that this code reads.
+    """
+
+    version: str
+    code: tuple[str, ...]
+    figures: tuple[str, ...] = ()
+
+
+_OF_ALIGNMENT = (
+    "clean_cosmic_rays",
+    "dq_bad",
+    "dq_cosmic_ray",
+    "dq_saturated",
+    "full_shape",
+    "fwhm_pix",
+    "gain_e_per_dn",
+    "lacosmic",
+    "match_tolerance_pix",
+    "n_chips",
+    "pixel_scale_arcsec",
+    "read_noise_e",
+    "saturation_e",
+)
+_OF_DRIZZLING = (
+    "clean_cosmic_rays",
+    "dq_saturated",
+    "driz_cr_scale",
+    "driz_cr_snr",
+    "drizzle_good_bits",
+    "drizzle_scale_arcsec",
+    "full_shape",
+    "fwhm_pix",
+    "gain_e_per_dn",
+    "lacosmic",
+    "n_chips",
+    "pixel_scale_arcsec",
+    "rate_units",
+    "read_modes",
+    "read_noise_e",
+    "saturation_e",
+    "science_units",
+)
+_OF_DIFFERENCES = (
+    "clean_cosmic_rays",
+    "fwhm_pix",
+    "pixel_scale_arcsec",
+    "read_noise_e",
+    "saturation_e",
+    "science_units",
+)
+
+#: Every stage by the name that its records carry.
+STAGES: dict[str, Stage] = {
+    "raw_exposures": Stage("1", ("hst_assets.exposures.table:make_raw_manifest",)),
+    "exposure_table": Stage(
+        "1",
+        ("hst_assets.exposures.table:make_visit_table",),
+        figures=("full_shape", "n_chips", "pixel_scale_arcsec"),
+    ),
+    "target_exposures": Stage("1", ("hst_assets.exposures.table:make_target_table",)),
+    "absolute_catalog": Stage(
+        "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
+    ),
+    "reference_image": Stage(
+        "3",
+        ("hst_assets.astrometry.reference.image:make_reference",),
+        figures=(*_OF_ALIGNMENT, "drizzle_good_bits", "drizzle_scale_arcsec"),
+    ),
+    "aligned_exposure": Stage(
+        "3",
+        (
+            "hst_assets.astrometry.alignment:_job",
+            "hst_assets.astrometry.alignment:_batch",
+        ),
+        figures=_OF_ALIGNMENT,
+    ),
+    "aligned_exposures": Stage("3", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
+    "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
+    # 4: WFPC2's gains, and the cards that differences need, which "3" was not raised for.
+    "drizzled_image": Stage(
+        "4",
+        (
+            "hst_assets.imaging.astrodrizzle.run:drizzle_many",
+            "hst_assets.imaging.drizzling:_drizzle",
+            "hst_assets.imaging.plan:products_of_visit",
+            "hst_assets.imaging.plan:stacks_of_target",
+        ),
+        figures=_OF_DRIZZLING,
+    ),
+    "epoch_drizzles": Stage("3", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
+    "drizzled_stacks": Stage("3", ("hst_assets.imaging.drizzling:make_stacks",)),
+    "difference_image": Stage(
+        "1",
+        (
+            "hst_assets.imaging.differences.batch:_subtracted",
+            "hst_assets.imaging.differences.batch:_pairs",
+        ),
+        figures=_OF_DIFFERENCES,
+    ),
+    "epoch_differences": Stage("1", ("hst_assets.imaging.differences.batch:make_differences",)),
+}
+
+
+def code_versions(stages: Iterable[str]) -> dict[str, str]:
+    """The version of each stage's code, by its name."""
+    return {name: STAGES[name].version for name in stages}
+
+
+def figures_read_by(stages: Iterable[str]) -> list[str]:
+    """The figures of a detector that any of these stages reads; of unknown stages, none."""
+    known = [STAGES[name].figures for name in stages if name in STAGES]
+    return sorted({figure for figures in known for figure in figures})
+
+
+def code_version_of(*stages: str) -> str:
+    """The versions of an asset's stages in one text: Dagster's ``code_version`` of the asset.
+
+    Parameters
+    ----------
+    *stages : str
+        Names in `STAGES`.
+
+    Returns
+    -------
+    str
+        Such as ``"drizzled_image 4, epoch_drizzles 3"``.
+    """
+    versions = code_versions(sorted(stages))
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,414 @@
+"""Batches of small text files: what is run, what stands afterwards, what is tried again."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hst_assets.failures import (
+    HstAssetsError,
+    MissingProduct,
+    NoOverlap,
+    OutOfMemory,
+    ToolFailed,
+    TransientFailure,
+    UnusableInput,
+)
+from hst_assets.products.batch import (
+    Batch,
+    Links,
+    Step,
+    make_indexed,
+    make_missing,
+    one_by_one,
+    remove_stale,
+)
+from hst_assets.provenance import Made, Recipe, Result, make, read_record
+from hst_assets.workdir import WorkDir
+
+STAGE = "text"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file that is to hold `content`; `visit` is what it is made together with."""
+
+    path: Path
+    content: str
+    visit: str = ""
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(STAGE, "1", {"content": self.content})
+
+
+@dataclass
+class Writer:
+    """Writes texts; notes which ones it was asked for, and fails where it is told to."""
+
+    failing: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, due: Sequence[Text]) -> Iterator[tuple[Text, Step | HstAssetsError]]:
+        assert due
+        for text in due:
+            self.asked.append(text.path.name)
+            error = self.failing.get(text.path.name)
+            if isinstance(error, HstAssetsError):
+                yield text, error
+            else:
+                yield text, partial(self._write, text, error)
+
+    def _write(self, text: Text, error: Exception | None) -> Result:
+        text.path.write_text(text.content)
+        WorkDir.preview(text.path).write_text("picture")
+        if error is not None:
+            raise error
+        return Result((text.path, WorkDir.preview(text.path)), {"length": len(text.content)})
+
+
+def files_of(path: Path) -> tuple[Path, Path]:
+    return path, WorkDir.preview(path)
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> WorkDir:
+    return WorkDir(tmp_path, "sn").create()
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer()
+
+
+def texts(workdir: WorkDir, **contents: str) -> list[Text]:
+    return [Text(workdir.drizzle / name, content) for name, content in contents.items()]
+
+
+def batch_of(planned: Sequence[Text], writer: Writer, **options: Any) -> Batch[Text]:
+    return Batch(STAGE, planned, writer, **options)
+
+
+def names(workdir: WorkDir) -> set[str]:
+    """The products; records and pictures, which have a dot in their names, left out."""
+    return {path.name for path in workdir.drizzle.iterdir() if "." not in path.name}
+
+
+# --------------------------------------------------------------------------- what is missing
+
+
+def test_only_what_does_not_stand_is_made(workdir, writer) -> None:
+    make_missing(batch_of(texts(workdir, a="one"), writer), workdir)
+    outcomes = make_missing(batch_of(texts(workdir, a="one", b="two"), writer), workdir)
+    assert writer.asked == ["a", "b"]
+    assert [outcome.ran for outcome in outcomes] == [False, True]
+    assert [outcome.facts["length"] for outcome in outcomes] == [3, 3]
+
+
+def test_where_all_stands_nothing_is_run(workdir, writer) -> None:
+    batch = batch_of(texts(workdir, a="one"), writer)
+    make_missing(batch, workdir)
+    make_missing(batch, workdir)
+    make_missing(batch_of([], writer), workdir)
+    assert writer.asked == ["a"]
+
+
+@pytest.mark.parametrize("damage", ["another recipe", "removed", "changed", "picture removed"])
+def test_what_is_not_as_it_should_be_is_made_again(workdir, writer, damage) -> None:
+    planned = texts(workdir, a="one", b="two")
+    make_missing(batch_of(planned, writer), workdir)
+    path = planned[1].path
+    if damage == "another recipe":
+        planned = texts(workdir, a="one", b="three")
+    elif damage == "changed":
+        path.write_text("mine")
+    else:
+        (path if damage == "removed" else WorkDir.preview(path)).unlink()
+    make_missing(batch_of(planned, writer), workdir)
+    assert writer.asked == ["a", "b", "b"]
+    assert path.read_text() == planned[1].content
+
+
+def test_redo_makes_what_stands(workdir, writer) -> None:
+    batch = batch_of(texts(workdir, a="one"), writer)
+    make_missing(batch, workdir)
+    make_missing(batch, workdir, redo=True)
+    assert writer.asked == ["a", "a"]
+
+
+def test_what_belongs_together_is_made_together(workdir, writer) -> None:
+    planned = [
+        Text(workdir.drizzle / name, name, visit)
+        for name, visit in (("a", "v1"), ("b", "v1"), ("c", "v2"))
+    ]
+    batch = batch_of(planned, writer, together=lambda text: text.visit)
+    make_missing(batch, workdir)
+    planned[1].path.unlink()
+    make_missing(batch, workdir)
+    assert writer.asked == ["a", "b", "c", "a", "b"]
+
+
+def test_a_run_that_is_killed_goes_on_from_there(workdir, writer) -> None:
+    """Each product is recorded before the next one is asked for."""
+    planned = texts(workdir, a="one", b="two", c="three")
+    writer.failing["b"] = KeyboardInterrupt()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        make_missing(batch_of(planned, writer), workdir)
+    writer.failing.clear()
+    make_missing(batch_of(planned, writer), workdir)
+    assert writer.asked == ["a", "b", "b", "c"]
+
+
+def test_a_scratch_folder_is_there_until_the_last_step(workdir) -> None:
+    def run(due: Sequence[Text]) -> Iterator[tuple[Text, Step | HstAssetsError]]:
+        with workdir.scratch("one_call") as scratch:
+            for text in due:  # one call of a tool makes all of them
+                (scratch / text.path.name).write_text(text.content)
+            for text in due:
+                yield text, partial(publish, scratch / text.path.name, text.path)
+        assert not scratch.exists()
+
+    def publish(source: Path, path: Path) -> Result:
+        source.replace(path)
+        return Result((path,))
+
+    outcomes = make_missing(Batch(STAGE, texts(workdir, a="one", b="two"), run), workdir)
+    assert all(isinstance(outcome, Made) for outcome in outcomes)
+    assert names(workdir) == {"a", "b"}
+
+
+def test_a_product_that_was_not_among_those_made_has_failed(workdir, writer) -> None:
+    planned = texts(workdir, a="one", b="two")
+
+    def run(due: Sequence[Text]) -> Iterator[tuple[Text, Step | HstAssetsError]]:
+        yield from writer(due[:1])
+
+    made, lost = make_missing(Batch(STAGE, planned, run), workdir)
+    assert isinstance(made, Made)
+    assert isinstance(lost, ToolFailed)
+    assert lost.brief.startswith("b: ")
+
+
+def test_products_that_a_function_makes_are_made_one_after_the_other(workdir) -> None:
+    seen: list[set[str]] = []
+
+    def step(text: Text) -> Result:
+        seen.append(names(workdir))
+        text.path.write_text(text.content)
+        return Result((text.path,))
+
+    planned = texts(workdir, a="one", b="two")
+    make_missing(Batch(STAGE, planned, one_by_one(step)), workdir)
+    assert seen == [set(), {"a"}]
+
+
+# -------------------------------------------------------------------------------------- links
+
+
+def test_equal_recipes_are_made_once_and_linked(workdir, writer) -> None:
+    planned = texts(workdir, a="same", b="same")
+    one, other = make_missing(batch_of(planned, writer, links=Links(files_of)), workdir)
+    assert writer.asked == ["a"]
+    assert planned[0].path.samefile(planned[1].path)
+    assert other.facts == {**one.facts, "same_as": workdir.relative(planned[0].path)}
+    assert set(other.record.paths(workdir)) == set(files_of(planned[1].path))
+
+
+def test_without_links_equal_recipes_are_made_one_by_one(workdir, writer) -> None:
+    make_missing(batch_of(texts(workdir, a="same", b="same"), writer), workdir)
+    assert writer.asked == ["a", "b"]
+
+
+def test_what_stands_elsewhere_is_linked(workdir, writer) -> None:
+    (there,) = [Text(workdir.workspace / "there", "same")]
+    make_missing(batch_of([there], writer), workdir)
+    (here,) = texts(workdir, here="same")
+    links = Links(files_of, elsewhere=(there.path,))
+    make_missing(batch_of([here], writer, links=links), workdir)
+    assert writer.asked == ["there"]
+    assert here.path.samefile(there.path)
+
+
+def test_what_is_broken_elsewhere_is_not_linked(workdir, writer) -> None:
+    there = Text(workdir.workspace / "there", "same")
+    make_missing(batch_of([there], writer), workdir)
+    there.path.write_text("broken")
+    links = Links(files_of, elsewhere=(there.path,))
+    make_missing(batch_of(texts(workdir, here="same"), writer, links=links), workdir)
+    assert writer.asked == ["there", "here"]
+
+
+def test_links_fail_as_the_one_that_was_made(workdir, writer) -> None:
+    writer.failing["a"] = ToolFailed("it hung")
+    batch = batch_of(texts(workdir, a="same", b="same"), writer, links=Links(files_of))
+    outcomes = make_missing(batch, workdir)
+    assert writer.asked == ["a"]
+    assert [type(outcome) for outcome in outcomes] == [ToolFailed, ToolFailed]
+
+
+# ----------------------------------------------------------------------------------- failures
+
+
+@pytest.mark.parametrize("error", [ToolFailed("it hung"), OutOfMemory("killed")])
+def test_one_that_fails_costs_itself_and_leaves_nothing_wrong(workdir, writer, error) -> None:
+    make_missing(batch_of(texts(workdir, a="one", b="two"), writer), workdir)
+    writer.failing["a"] = error
+    planned = texts(workdir, a="new", b="two")
+    outcomes = make_missing(batch_of(planned, writer), workdir)
+    assert outcomes[0] is error
+    assert isinstance(outcomes[1], Made)
+    assert names(workdir) == {"b"}
+    assert not WorkDir.preview(planned[0].path).exists()
+    assert not WorkDir.record(planned[0].path).exists()
+
+
+def test_what_stood_stays_where_a_failure_says_nothing_of_it(workdir, writer) -> None:
+    (old,) = texts(workdir, a="old")
+    make_missing(batch_of([old], writer), workdir)
+    writer.failing["a"] = MissingProduct("the exposures are gone")
+    make_missing(batch_of(texts(workdir, a="new"), writer, keeps=(MissingProduct,)), workdir)
+    assert old.path.read_text() == "old"
+    record = read_record(old.path)
+    assert record is not None
+    assert record.digest == old.recipe.digest
+    assert record.whole(workdir)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (UnusableInput("no stars"), UnusableInput),
+        (OSError(errno.ENOSPC, "No space left on device"), TransientFailure),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x.fits"), MissingProduct),
+        (OSError("Empty or corrupt FITS file"), MissingProduct),
+    ],
+)
+def test_a_step_that_fails_costs_its_product(workdir, writer, error, kind) -> None:
+    writer.failing["a"] = error
+    bad, good = make_missing(batch_of(texts(workdir, a="one", b="two"), writer), workdir)
+    assert type(bad) is kind
+    assert isinstance(good, Made)
+    assert names(workdir) == {"b"}
+
+
+# -------------------------------------------------------------------------------------- index
+
+
+def indexed(workdir: WorkDir, batch: Batch[Text], *, redo: bool = False) -> Made:
+    index = workdir.base / "index"
+    digests = {text.path.name: text.recipe.digest for text in batch.planned}
+
+    def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
+        lines = ["OK" if isinstance(outcome, Made) else outcome.brief for outcome in outcomes]
+        index.write_text("\n".join(lines))
+        return Result((index,), {"n": len(lines)})
+
+    return make_indexed(batch, Recipe("index", "1", digests), index, workdir, write, redo=redo)
+
+
+def test_an_index_lists_what_was_made_and_what_was_not(workdir, writer) -> None:
+    writer.failing["b"] = ToolFailed("it hung")
+    made = indexed(workdir, batch_of(texts(workdir, a="one", b="two"), writer))
+    assert (workdir.base / "index").read_text() == "OK\nit hung"
+    assert made.facts == {"n": 2, "failures": {"drizzle/b": "ToolFailed"}}
+
+
+def test_an_index_of_what_stands_is_not_written_again(workdir, writer) -> None:
+    batch = batch_of(texts(workdir, a="one"), writer)
+    assert indexed(workdir, batch).ran
+    assert not indexed(workdir, batch).ran
+    assert writer.asked == ["a"]
+
+
+def test_a_product_that_is_gone_is_made_again_with_its_index(workdir, writer) -> None:
+    planned = texts(workdir, a="one", b="two")
+    indexed(workdir, batch_of(planned, writer))
+    planned[0].path.unlink()
+    assert indexed(workdir, batch_of(planned, writer)).ran
+    assert writer.asked == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (OutOfMemory("killed"), True),
+        (TransientFailure("no answer"), True),
+        (MissingProduct("cleaned away"), True),
+        (ToolFailed("it hung"), False),
+        (UnusableInput("no stars"), False),
+        (NoOverlap("apart"), False),
+    ],
+)
+def test_only_what_may_work_by_then_is_tried_again(workdir, writer, error, again) -> None:
+    batch = batch_of(texts(workdir, a="one", b="two"), writer)
+    writer.failing["b"] = error
+    indexed(workdir, batch)
+    writer.failing.clear()
+    assert indexed(workdir, batch).ran is again
+    assert names(workdir) == ({"a", "b"} if again else {"a"})
+
+
+def test_a_failure_that_a_batch_does_not_call_final_is_tried_again(workdir, writer) -> None:
+    batch = batch_of(texts(workdir, a="one"), writer, final=(NoOverlap,))
+    writer.failing["a"] = ToolFailed("it hung")
+    indexed(workdir, batch)
+    assert indexed(workdir, batch).ran
+
+
+def test_what_was_kept_through_a_failure_is_listed_again_when_it_is_over(workdir, writer) -> None:
+    batch = batch_of(texts(workdir, a="one"), writer, keeps=(MissingProduct,))
+    indexed(workdir, batch)
+    writer.failing["a"] = MissingProduct("the exposures are gone")
+    assert indexed(workdir, batch, redo=True).facts["failures"]
+    assert indexed(workdir, batch).facts["failures"] == {}
+
+
+def test_an_index_that_cannot_be_written_leaves_the_products(workdir, writer) -> None:
+    batch = batch_of(texts(workdir, a="one"), writer)
+
+    def refuse(_: object) -> Result:
+        raise ToolFailed("not all could be tried")
+
+    index = workdir.base / "index"
+    with pytest.raises(ToolFailed, match="not all"):
+        make_indexed(batch, Recipe("index", "1", {}), index, workdir, refuse)
+    assert read_record(index) is None
+    indexed(workdir, batch)
+    assert writer.asked == ["a"]
+
+
+# -------------------------------------------------------------------------------------- stale
+
+
+def test_what_is_planned_no_more_is_deleted_and_foreign_files_stay(workdir, writer) -> None:
+    planned = texts(workdir, a="one", b="two")
+    indexed(workdir, batch_of(planned, writer))
+    foreign = workdir.drizzle / "mine"
+    foreign.write_text("not yours")
+    other = workdir.drizzle / "other"
+    other.write_text("of another stage")
+    make(Recipe("another", "1", {}), other, workdir, lambda: Result((other,)), redo=True)
+    candidates = tuple(workdir.drizzle.iterdir())
+    indexed(workdir, batch_of(planned[:1], writer, candidates=candidates))
+    assert names(workdir) == {"a", "mine", "other"}
+    assert not WorkDir.preview(planned[1].path).exists()
+    assert not WorkDir.record(planned[1].path).exists()
+
+
+def test_files_that_a_current_product_has_too_stay(workdir) -> None:
+    shared = workdir.workspace / "stars"
+    shared.write_text("stars")
+    paths = [workdir.drizzle / "old", workdir.drizzle / "new"]
+    for path in paths:
+        path.write_text(path.name)
+        outputs = Result((path, shared))
+        make(Recipe(STAGE, path.name, {}), path, workdir, lambda outputs=outputs: outputs)
+    remove_stale(workdir, paths, paths[1:], stage=STAGE)
+    assert names(workdir) == {"new"}
+    assert shared.is_file()

@@ -1,0 +1,45 @@
+import pickle
+
+import pytest
+
+from hst_assets import failures
+from hst_assets.failures import HstAssetsError, NoOverlap, ToolFailed, UnusableInput, failure_named
+
+FAILED = ToolFailed(
+    "it hung", where="a.log", next_step="Look there", log_tail=["Traceback", "no such file"]
+)
+
+
+def test_the_message_ends_with_the_last_lines_of_the_log_and_what_to_do() -> None:
+    assert str(FAILED) == (
+        "a.log: it hung; its last lines:\n  Traceback\n  no such file. Look there"
+    )
+
+
+def test_the_brief_message_has_no_lines_of_the_log() -> None:
+    assert FAILED.brief == "a.log: it hung. Look there"
+
+
+def test_without_a_log_both_messages_are_one() -> None:
+    error = UnusableInput("too few stars", where="x_flc.fits")
+    assert str(error) == error.brief == "x_flc.fits: too few stars"
+
+
+def test_a_failure_comes_whole_from_another_process() -> None:
+    copy = pickle.loads(pickle.dumps(FAILED))
+    assert type(copy) is ToolFailed
+    assert (str(copy), copy.brief, copy.log_tail) == (str(FAILED), FAILED.brief, FAILED.log_tail)
+
+
+@pytest.mark.parametrize("name", [name for name in failures.__all__ if name[0].isupper()])
+def test_every_failure_is_known_by_its_name(name) -> None:
+    assert failure_named(name) is getattr(failures, name)
+    assert issubclass(failure_named(name), HstAssetsError)
+
+
+def test_a_name_that_is_none_of_the_vocabulary_is_a_tool_s() -> None:
+    assert failure_named("ValueError") is ToolFailed
+
+
+def test_images_without_overlap_are_input_of_no_use() -> None:
+    assert issubclass(NoOverlap, UnusableInput)
