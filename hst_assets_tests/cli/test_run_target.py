@@ -82,7 +82,7 @@ def test_what_was_made_is_told_with_its_reasons():
     )
     _tell(console, outcome)
     assert console.export_text().splitlines() == [
-        "sn1/isim01               made aligned_exposures, epoch_drizzles; unchanged x",
+        "sn1/isim01               made: aligned_exposures, epoch_drizzles; up to date: x",
         "  aligned_exposures: input reference changed",
         "  epoch_drizzles: setting drizzle.parameters.final_pixfrac 0.8 → [1.0]",
     ]
