@@ -443,7 +443,7 @@ def publish(source: Path, destination: Path) -> Path:
         If `source` is not there.
     """
     if not source.is_file():
-        raise MissingProduct("the tool left no such file", where=source)
+        raise MissingProduct("the tool did not write this file", where=source)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as handle:
         os.fsync(handle.fileno())

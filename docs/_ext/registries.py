@@ -60,23 +60,7 @@ def prose(text: str) -> str:
 # -------------------------------------------------------------------------------- settings
 
 
-def field_comments(model: type) -> dict[str, str]:
-    """The ``#:`` comments above the fields of a settings model."""
-    found: dict[str, str] = {}
-    comment: list[str] = []
-    for line in inspect.getsource(model).splitlines():
-        stripped = line.strip()
-        if stripped.startswith("#:"):
-            comment.append(stripped.removeprefix("#:").strip())
-            continue
-        field = re.match(r"    (\w+)\s*:", line)
-        if field and comment:
-            found[field[1]] = " ".join(comment)
-        comment = []
-    return found
-
-
-def settings_sections() -> dict[str, type]:
+def settings_sections() -> dict[str, Any]:
     """Section name to model."""
     from hst_assets.settings import Settings
 
@@ -86,13 +70,12 @@ def settings_sections() -> dict[str, type]:
 def settings_rows(section: str) -> list[tuple[str, str, str, str]]:
     """Key, default, type with limits, and meaning."""
     model = settings_sections()[section]
-    comments = field_comments(model)
     return [
         (
             f"`{name}`",
             f"`{_toml(field.default)}`",
             _kind(field.annotation, field.metadata),
-            comments.get(name, ""),
+            prose(model.meaning(name)),
         )
         for name, field in model.model_fields.items()
     ]

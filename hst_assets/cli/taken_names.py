@@ -21,7 +21,7 @@ def refuse_taken_name(workdir: WorkDir) -> None:
     Raises
     ------
     BadConfiguration
-        If a target of this name stands in another root that this Dagster instance knows.
+        If this Dagster instance knows a target of this name in another root.
     """
     if workdir.settings_file.is_file():
         return
@@ -31,9 +31,9 @@ def refuse_taken_name(workdir: WorkDir) -> None:
         return
     if WorkDir(folder.parent, workdir.target).settings_file.is_file():
         raise BadConfiguration(
-            f"Dagster knows target {workdir.target!r} already, in another folder",
+            f"Dagster already has a target {workdir.target!r} in another folder",
             where=folder,
-            next_step="Choose another folder name, or set DAGSTER_HOME to a folder of its own",
+            next_step="Choose another folder name, or set DAGSTER_HOME to a separate folder",
         )
 
 

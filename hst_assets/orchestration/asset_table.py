@@ -17,8 +17,8 @@ __all__ = ["ASSETS", "MAST_POOL"]
 MAST_POOL = "mast"
 
 _REDO_KINDS = (
-    RedoKind(name="astrometry", help="Align again."),
-    RedoKind(name="astrodrizzle", help="Drizzle again.", options=("--redrizzle",)),
+    RedoKind(name="astrometry", help="Redo the alignment."),
+    RedoKind(name="astrodrizzle", help="Redo the drizzling.", options=("--redrizzle",)),
 )
 
 #: Reading headers and hashing files.
@@ -149,7 +149,7 @@ ASSETS = AssetTable(
             checks=(checks.ALL_PRODUCTS_MADE, checks.PRODUCTS_SANE, checks.RAW_UNTOUCHED),
             kinds=frozenset({"fits", "astrodrizzle"}),
             resources=_HEAVY,
-            cleanable={"drizzled_image": "drizzles of visits"},
+            cleanable={"drizzled_image": "drizzled images of visits"},
         ),
         AssetRow(
             name="target_alignment",

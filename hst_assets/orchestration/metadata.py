@@ -64,7 +64,7 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
 def _executed(made: Made) -> str:
     """Whether it was made now, and why; `run_target` reads it again."""
     if not made.ran:
-        return "unchanged, not made again"
+        return "up to date, not remade"
     return f"{MADE_NOW}: {made.why}" if made.why else MADE_NOW
 
 

@@ -28,10 +28,10 @@ __all__ = ["MachineSettings", "Settings"]
 class MachineSettings(Section):
     """The computer's limits; they never change a product."""
 
-    #: Tool calls that run at a time.
     max_cores: Annotated[int, Field(ge=1)] = 2
-    #: Seconds after which one tool call is stopped.
+    """Maximum number of parallel tool processes."""
     tool_timeout_s: Positive = 3600.0
+    """Time limit of one tool call, seconds."""
 
 
 class Settings(Section):

@@ -64,7 +64,7 @@ def test_a_selection_runs_only_that(campaign, defs, instance, target):
 
 
 def test_an_unknown_asset_is_refused_with_the_known_ones(defs, instance, target):
-    with pytest.raises(BadConfiguration, match=r"no asset drizle\. There are: aligned_exposures"):
+    with pytest.raises(BadConfiguration, match=r"no asset drizle\. Known: aligned_exposures"):
         list(run_target(defs, instance, target, assets=["drizle"]))
 
 
