@@ -51,11 +51,24 @@ test: $(INSTALLED) ## The whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=40 hst_assets_tests
 
 .PHONY: lint
-lint: $(INSTALLED) ## Formatting, lint, types, import walls
+lint: $(INSTALLED) ## Formatting, lint, spelling, docstrings, types, import walls
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/codespell
+	@$(BIN)/numpydoc lint $$(find hst_assets -name '*.py')
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --config setup.cfg
+
+.PHONY: hooks
+hooks: $(INSTALLED) ## Look at each commit before it is made (.pre-commit-config.yaml)
+	@$(BIN)/pre-commit install
+
+.PHONY: coverage
+coverage: $(INSTALLED) ## The test suite with the share of lines and branches that it runs
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --no-loadscope-reorder hst_assets_tests
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 .PHONY: fingerprints
 fingerprints: $(INSTALLED) ## Renew the fingerprints of the stages' code; UNCHANGED="stage ..." or all: same results
@@ -69,6 +82,29 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-header --extra jhat --group dev --group docs pyproject.toml --output-file requirements.lock
+
+# Some fast tests that touch each library, in an environment of its own without this one's lock.
+PROBE := hst_assets_tests/settings hst_assets_tests/exposures hst_assets_tests/astrometry/test_gate.py \
+  hst_assets_tests/orchestration/test_definitions.py hst_assets_tests/test_isolation.py
+
+.PHONY: oldest
+oldest: $(INSTALLED) ## Try the oldest dependencies that pyproject.toml allows
+	@$(MAKE) --no-print-directory probe RESOLUTION=lowest-direct
+
+.PHONY: newest
+newest: $(INSTALLED) ## Try the newest dependencies that pyproject.toml allows
+	@$(MAKE) --no-print-directory probe RESOLUTION=highest
+
+.PHONY: probe
+probe: $(INSTALLED)
+	@rm -rf build/$(RESOLUTION); mkdir -p build/$(RESOLUTION)
+	@$(BIN)/uv pip compile --quiet --upgrade --no-header --resolution $(RESOLUTION) \
+	  --python $(BIN)/python --extra jhat pyproject.toml --output-file build/$(RESOLUTION)/all.txt
+	@$(BIN)/uv venv --quiet --python $(BIN)/python build/$(RESOLUTION)/venv
+	@$(BIN)/uv pip install --quiet --python build/$(RESOLUTION)/venv/bin/python \
+	  --requirements build/$(RESOLUTION)/all.txt hypothesis pytest pytest-timeout pytest-xdist --editable .
+	@grep -E '^[a-z]' build/$(RESOLUTION)/all.txt | paste -sd ' '
+	@build/$(RESOLUTION)/venv/bin/python -m pytest -n 0 -q $(PROBE)
 
 .PHONY: clean
 clean: ## Remove the environment and what was built (never data/)

@@ -47,6 +47,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its home."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     try:
         module, _, attribute = _HOMES[name].partition(":")
     except KeyError:

@@ -1,6 +1,6 @@
 """Freeing the disk: what a target's work directory can do without.
 
-Nothing that is removed is lost: it is made again from ``raw/`` when it is next asked for.
+Nothing that is removed is lost: it is remade from ``raw/`` when needed.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def clean(workdir: WorkDir, *, working_copies: Mapping[str, str] | None = None) 
         former_digests(workdir)  # what is removed is still known by its digest downstream
     with workdir.alone():
         freed = [
-            _remove("kept scratch products of AstroDrizzle", _artifacts(workdir)),
-            _remove("scratch folders of runs that were killed", _dead_scratch(workdir)),
-            _remove("files that were never finished", _unfinished(workdir)),
+            _remove("intermediate files of AstroDrizzle", _artifacts(workdir)),
+            _remove("scratch folders of killed runs", _dead_scratch(workdir)),
+            _remove("unfinished files", _unfinished(workdir)),
         ]
         freed += [
             _remove(what, _made_by(workdir, stage))

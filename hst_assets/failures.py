@@ -88,15 +88,15 @@ class TransientFailure(HstAssetsError):
 
 
 class AccessRefused(HstAssetsError):
-    """A service answered, and refused: no right to the data, a bad token, a call it rejects."""
+    """A service denied access: no rights to the data, an invalid token, or a rejected request."""
 
 
 class NothingFound(HstAssetsError):
-    """A service answered, and has nothing of what was asked for."""
+    """A service answered that it has nothing that matches the query."""
 
 
 class UnusableInput(HstAssetsError):
-    """The data cannot serve the purpose (corrupt, unsupported, too few stars, nothing left)."""
+    """The data cannot be used (corrupt, unsupported, too few stars, nothing left)."""
 
 
 class NoOverlap(UnusableInput):
@@ -104,7 +104,7 @@ class NoOverlap(UnusableInput):
 
 
 class MissingProduct(HstAssetsError):
-    """A product that was made before is no longer on disk, or is no longer whole."""
+    """A product that was made before is missing or has changed."""
 
 
 class MissingTool(HstAssetsError):
@@ -116,7 +116,7 @@ class BadConfiguration(HstAssetsError):
 
 
 class OutOfMemory(HstAssetsError):
-    """A tool was killed for want of memory."""
+    """A tool was killed, probably because memory ran out."""
 
 
 class ToolFailed(HstAssetsError):

@@ -82,7 +82,7 @@ def visit_of_rootname(rootname: str) -> str:
 class VisitKey:
     """One visit of one target: the visit-level partition key, ``target/visit``.
 
-    The target stands in the key because one visit can serve two targets.
+    The target is part of the key because one visit can serve two targets.
 
     Examples
     --------

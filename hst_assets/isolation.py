@@ -6,7 +6,7 @@ its scratch folder as current directory, an empty standard input, a watchdog and
 hands back a JSON value. The caller then checks the products.
 
 Importing drizzlepac takes seconds, so the calls come from a *nursery*: one child that imports a
-task's module the first time it is asked for it and forks a process for each call. A thread keeps
+task's module at the first call and forks a process for each call. A thread keeps
 its nursery from batch to batch; another current directory or other variables want a new one,
 because a library may have read them when it was imported. Variables that are read no earlier than
 by a call (`_READ_BY_CALLS`) go with each batch instead. Should the caller be killed, the nursery
@@ -190,7 +190,7 @@ def _prepare(call: Call) -> int:
 
 
 def _outcome(task: str, call: Call, log_start: int) -> Any:
-    """The value of a call, or the failure that stands for it."""
+    """The value of a call, or its failure."""
     try:
         reply = json.loads((call.scratch / _REPLY_NAME).read_text())
     except FileNotFoundError:
@@ -482,7 +482,7 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
                     "ToolFailed",
                     f"stopped after {timeout_s:.0f} s",
                     next_step="Raise machine.tool_timeout_s, or the tool's own in "
-                    "machine.tool_timeouts_s, if the data really need longer",
+                    "machine.tool_timeouts_s, if the data really need more time",
                 ),
             )
         elif not ended:
@@ -496,8 +496,8 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
 
 def _death(code: int) -> dict[str, Any]:
     if code == -signal.SIGKILL:
-        return _error("OutOfMemory", "was killed, most likely for want of memory")
-    return _error("ToolFailed", f"died with status {code} and no reply")
+        return _error("OutOfMemory", "was killed (probably out of memory)")
+    return _error("ToolFailed", f"exited with status {code} and no reply")
 
 
 def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]) -> int:

@@ -46,7 +46,7 @@ def parse_position(text: str) -> tuple[float, float]:
 
 
 def _degrees(text: str, unit: str) -> float:
-    """An angle in degrees: a number is one as it stands, anything else is in `unit`."""
+    """An angle in degrees: a number is taken as degrees, anything else is in `unit`."""
     from astropy.coordinates import Angle
 
     if _NUMBER.fullmatch(text):

@@ -127,6 +127,8 @@ STAGES: dict[str, Stage] = {
         figures=_OF_DIFFERENCES,
     ),
     "epoch_differences": Stage("1", ("hst_assets.imaging.differences.batch:make_differences",)),
+    "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
+    "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
 }
 
 

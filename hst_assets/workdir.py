@@ -275,6 +275,11 @@ class WorkDir:
         """Index of the differences between epochs (ECSV)."""
         return self.drizzle / "differences.ecsv"
 
+    @property
+    def colour_images(self) -> Path:
+        """Index of the target's colour pictures (ECSV)."""
+        return self.drizzle / "colours.ecsv"
+
     def visit_footprints(self, visit: str) -> Path:
         """Outlines of a visit's exposures, for DS9."""
         return self.workspace / f"{validate_visit(visit)}_footprints.reg"
@@ -326,6 +331,10 @@ class WorkDir:
         """One epoch minus another in `band`."""
         name = f"{_prefix(object_name)}{band}.diff_{epoch:04d}-{template:04d}.fits"
         return self.drizzle / name
+
+    def colour_image(self, detector_key: str, object_name: str | None = None) -> Path:
+        """The colour picture of a detector's filters."""
+        return self.drizzle / f"{_prefix(object_name)}{detector_key}.colour.png"
 
     @staticmethod
     def record(product: Path) -> Path:
@@ -509,7 +518,7 @@ def publish(source: Path, destination: Path) -> Path:
         If `source` is not there.
     """
     if not source.is_file():
-        raise MissingProduct("the tool left no such file", where=source)
+        raise MissingProduct("the tool did not write this file", where=source)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as handle:
         os.fsync(handle.fileno())

@@ -13,7 +13,7 @@ from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
 
 #: Stages whose products in workspace/ are made again when they are needed.
-WORKING_COPIES = {"aligned_exposure": "aligned working copies", STAGE: "drizzles of visits"}
+WORKING_COPIES = {"aligned_exposure": "aligned working copies", STAGE: "drizzled images of visits"}
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def test_kept_scratch_products_and_dead_folders_are_removed(workdir: WorkDir) ->
     stack = product(workdir, workdir.drizzle / "stack.drc.fits", STAGE)
     sizes = {kind.what: (kind.n_items, kind.size_bytes) for kind in clean(workdir)}
     assert sizes == {
-        "kept scratch products of AstroDrizzle": (1, 5000),
-        "scratch folders of runs that were killed": (1, 5000),
-        "files that were never finished": (1, 300),
+        "intermediate files of AstroDrizzle": (1, 5000),
+        "scratch folders of killed runs": (1, 5000),
+        "unfinished files": (1, 300),
     }
     assert {name for name in files(workdir) if "provenance" not in name} == {
         str(path.relative_to(workdir.base))
@@ -75,7 +75,7 @@ def test_working_copies_go_only_when_asked_for(workdir: WorkDir) -> None:
     freed = clean(workdir, working_copies=WORKING_COPIES)
     assert {kind.what: kind.n_items for kind in freed} == {
         "aligned working copies": 1,
-        "drizzles of visits": 1,
+        "drizzled images of visits": 1,
     }
     assert not aligned.exists()
     assert not visit.exists()

@@ -17,7 +17,9 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
 PAGES = sorted(
-    path for path in [PROJECT / "README.md", *DOCS.rglob("*.md")] if "_build" not in path.parts
+    path
+    for path in [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    if "_build" not in path.parts
 )
 
 _LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -78,13 +80,25 @@ def test_pages_that_the_code_names_exist(module: Path) -> None:
     assert [name for name in named if not (PROJECT / name).is_file()] == []
 
 
+def test_files_that_the_recipes_for_contributors_name_exist() -> None:
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:hst_assets|hst_assets_tests|docs)/[\w/.-]+)`", text)
+    assert len(named) > 15
+    written = {"docs/guide/methods/NAME.md"}  # by who follows the recipe
+    assert [name for name in named if not (PROJECT / name).exists() and name not in written] == []
+
+
 def test_every_page_is_in_a_table_of_contents() -> None:
     listed = set()
     for page in PAGES:
         for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), re.DOTALL):
             names = [line for line in block.splitlines() if line and not line.startswith(":")]
             listed |= {path.resolve() for name in names for path in page.parent.glob(f"{name}.md")}
-    pages = {path.resolve() for path in PAGES} - {PROJECT / "README.md", DOCS / "index.md"}
+    pages = {path.resolve() for path in PAGES} - {
+        PROJECT / "README.md",
+        PROJECT / "CONTRIBUTING.md",
+        DOCS / "index.md",
+    }
     assert pages - listed == set()
 
 
@@ -113,10 +127,10 @@ def test_settings_are_printed_with_default_and_limits(registries: ModuleType) ->
     assert rows["`scale_arcsec`"][1:3] == ("`unset`", "number, ≥ 0.005, ≤ 2")
 
 
-def test_a_comment_belongs_to_the_next_field_only(registries: ModuleType) -> None:
-    comments = registries.field_comments(registries.settings_sections()["selection"])
-    assert comments["before"].startswith("Exposures that start at or after")
-    assert comments["min_exptime_s"] != comments["keep_short"]
+def test_the_meaning_of_a_setting_is_the_docstring_below_it(registries: ModuleType) -> None:
+    meanings = {row[0]: row[3] for row in registries.settings_rows("selection")}
+    assert meanings["`before`"].startswith("Use only exposures that start before")
+    assert meanings["`footprint_margin_arcsec`"].endswith("at least this far inside.")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -120,7 +120,7 @@ def test_publishing_moves_a_file(tmp_path):
 
 
 def test_publishing_what_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(MissingProduct, match="left no such file"):
+    with pytest.raises(MissingProduct, match="did not write this file"):
         publish(tmp_path / "nothing", tmp_path / "b")
 
 

@@ -5,7 +5,7 @@ Each directive renders one registry of the package as a table:
 ======================== ======================================================================
 ``settings SECTION``     the keys of one section of the settings: type, default, limits, meaning
 ``columns TABLE``        the columns of ``manifest``, ``archive_exposures``, ``archive_left_out``,
-                         ``exposures``, ``alignment``, ``drizzles`` or ``differences``
+                         ``exposures``, ``alignment``, ``drizzles``, ``differences`` or ``colours``
 ``archive_rules``        the rules by which observations of the archive are left out
 ``assets``               the assets in the order of the levels
 ``products``             the file of each asset, and what it is made from
@@ -60,23 +60,7 @@ def prose(text: str) -> str:
 # -------------------------------------------------------------------------------- settings
 
 
-def field_comments(model: type) -> dict[str, str]:
-    """The ``#:`` comments above the fields of a settings model."""
-    found: dict[str, str] = {}
-    comment: list[str] = []
-    for line in inspect.getsource(model).splitlines():
-        stripped = line.strip()
-        if stripped.startswith("#:"):
-            comment.append(stripped.removeprefix("#:").strip())
-            continue
-        field = re.match(r"    (\w+)\s*:", line)
-        if field and comment:
-            found[field[1]] = " ".join(comment)
-        comment = []
-    return found
-
-
-def settings_sections() -> dict[str, type]:
+def settings_sections() -> dict[str, Any]:
     """Section name to model."""
     from hst_assets.settings import Settings
 
@@ -86,13 +70,12 @@ def settings_sections() -> dict[str, type]:
 def settings_rows(section: str) -> list[tuple[str, str, str, str]]:
     """Key, default, type with limits, and meaning."""
     model = settings_sections()[section]
-    comments = field_comments(model)
     return [
         (
             f"`{name}`",
             f"`{_toml(field.default)}`",
             _kind(field.annotation, field.metadata),
-            comments.get(name, ""),
+            prose(model.meaning(name)),
         )
         for name, field in model.model_fields.items()
     ]
@@ -158,6 +141,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     from hst_assets.archive import listing
     from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
     from hst_assets.exposures import columns
+    from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
 
@@ -169,6 +153,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "alignment": ALIGNMENT_COLUMNS,
         "drizzles": DRIZZLE_COLUMNS,
         "differences": DIFFERENCE_COLUMNS,
+        "colours": COLOUR_COLUMNS,
     }
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
 

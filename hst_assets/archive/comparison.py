@@ -1,4 +1,4 @@
-"""What of the archive's listing stands in raw/, and what does not: from the disk alone.
+"""Which files of the archive's listing are in raw/ and current, from the disk alone.
 
 The listing's word on a file is its address, size and release (`Product.version`). A file that was
 fetched stands as long as raw/ has the bytes that were verified and the listing says of it what it
@@ -167,7 +167,7 @@ def outstanding(
 ) -> dict[str, tuple[Product, ...]]:
     """The products of a listing that raw/ does not have as the archive has them, by visit.
 
-    From the disk alone: nothing is asked, and files are not read.
+    From the disk alone: no query is sent, and files are not read.
 
     Parameters
     ----------

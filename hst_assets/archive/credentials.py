@@ -47,7 +47,7 @@ class Token:
         if not (self._value.isascii() and self._value.isprintable()) or " " in self._value:
             self._value = ""
         if not self._value:
-            raise BadConfiguration("is empty, or no token", where=TOKEN_VARIABLE)
+            raise BadConfiguration("is empty or not a token", where=TOKEN_VARIABLE)
 
     def __repr__(self) -> str:
         return "Token(hidden)"

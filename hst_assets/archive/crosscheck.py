@@ -37,7 +37,7 @@ def discrepancies(
     datasets : sequence of Observation
         All that the Missions search answered.
     wanted : Wanted
-        What is asked for.
+        The query.
     """
     rootnames = {product.rootname for product in choice.products}
     other = {dataset.obs_id: dataset for dataset in datasets}
@@ -51,7 +51,7 @@ def discrepancies(
         elif counterpart.instrument and (
             reason := reason_to_leave_out(counterpart, wanted, both_say=True)
         ):
-            found.add(f"{rootname} is taken, and the Missions search says: {reason}")
+            found.add(f"{rootname} is included, but the Missions search says: {reason}")
     return sorted(found)
 
 
@@ -73,7 +73,7 @@ def _unknown_to_caom(
             if name[:6] not in covered:
                 found.add(f"{name} is in the Missions search only")
         elif reason := reason_to_leave_out(known[name], wanted, both_say=True):
-            found.add(f"{name} is left out ({reason}), and the Missions search says otherwise")
+            found.add(f"{name} is excluded ({reason}), but not by the Missions search")
     return found
 
 

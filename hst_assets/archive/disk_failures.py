@@ -8,7 +8,7 @@ from hst_assets.failures import BadConfiguration, TransientFailure
 
 __all__ = ["DISK_STEP", "failure_on_disk"]
 
-DISK_STEP = "Make room on the disk; what was fetched is kept and continued"
+DISK_STEP = "Free disk space; downloads are kept and continued"
 #: Errors that no other moment cures: rights, read-only disks, a folder in place of a file.
 _LASTING = frozenset(
     {
@@ -23,7 +23,7 @@ _LASTING = frozenset(
 
 
 def failure_on_disk(error: OSError, where: object) -> BadConfiguration | TransientFailure:
-    """The failure that an error of the file system stands for.
+    """The failure that corresponds to an error of the file system.
 
     Parameters
     ----------

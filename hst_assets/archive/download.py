@@ -41,7 +41,7 @@ class Progress:
     Attributes
     ----------
     n_files, n_done, n_failed : int
-        Files asked for, ended (well or not), and not fetched.
+        Files requested, finished (successfully or not), and not fetched.
     bytes_done : int
         Bytes there, those of earlier transfers among them.
     bytes_total : int or None
@@ -74,7 +74,7 @@ def fetch(
     products : sequence of Product
         What is wanted.
     folder : `~pathlib.Path`
-        Made if need be. Of a file in it with the receipt of the same version, nothing is asked.
+        Made if missing. A file in it with the receipt of the same version is not requested again.
     settings : ArchiveSettings
         Addresses, patience, tries.
     token : Token, optional

@@ -73,7 +73,7 @@ class FetchRecord(_Entry):
     release_mjd : float
         Release that the listing gave (MJD, UTC).
     fetched, checked : datetime
-        When it came; when the archive was last asked whether it is still the same.
+        When it was fetched; when the archive last confirmed that it is unchanged.
     superseded : bool
         The archive said that it has other bytes by now.
     """

@@ -9,7 +9,7 @@ What is verified before a file takes its name:
 3. ROOTNAME is that of the product;
 4. from S3, its MD5 is the ETag, where the ETag is one.
 
-A file that fails is discarded, and asked for once more from its beginning: bytes may have been
+A file that fails is discarded, and fetched once more from its beginning: bytes may have been
 spoilt on the way. A second such file is the archive's own fault and is refused.
 """
 
@@ -243,7 +243,7 @@ class _Job:
         place = f" ({error.where})" if error.where else f" ({self.route.name})"
         next_step = error.next_step
         if isinstance(error, AccessRefused) and not self.product.is_public:
-            next_step = "It is under exclusive access: give a token that may have it"
+            next_step = "It is under exclusive access: give a token with access to it"
             next_step += " (MAST_API_TOKEN)"
         return type(error)(f"{error.what}{place}", where=self.product.name, next_step=next_step)
 
@@ -251,7 +251,7 @@ class _Job:
 def _check_name(name: str) -> None:
     # Names come from a service and become paths.
     if not _NAME.fullmatch(name):
-        raise UnusableInput(f"{name!r} is no name of an exposure's file")
+        raise UnusableInput(f"{name!r} is not the file name of an exposure")
 
 
 def _check_rootname(structure: FitsStructure, product: Product) -> None:
@@ -267,13 +267,13 @@ def _check_md5(part: Path, came: Transferred, route: Route) -> None:
     with part.open("rb") as handle:
         found = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != match[1]:
-        raise UnusableInput("its MD5 is not the one that S3 announced")
+        raise UnusableInput("its MD5 differs from the one that S3 announced")
 
 
 def _size_notes(structure: FitsStructure, product: Product, came: Transferred) -> tuple[str, ...]:
     if product.size is None or product.size == came.size:
         return ()
     if came.announced != came.size or not structure.is_counted:
-        raise UnusableInput(f"{came.size} bytes came, the product list says {product.size}")
+        raise UnusableInput(f"received {came.size} bytes, the product list says {product.size}")
     listed = f"the product list says {product.size} bytes"
     return (f"{listed}; the service, and the file itself, say {came.size}",)

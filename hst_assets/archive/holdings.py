@@ -126,9 +126,9 @@ class Listing:
     Attributes
     ----------
     question : str
-        Digest of what was asked; another question needs another answer.
+        Digest of the query; another query needs another answer.
     asked_mjd : float
-        When it was asked (MJD, UTC).
+        Time of the query (MJD, UTC).
     products : tuple of Product
         Sorted, each name once.
     excluded : tuple of Excluded

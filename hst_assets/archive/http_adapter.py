@@ -79,7 +79,7 @@ class PatientAdapter(HTTPAdapter):
             while chunk := response.raw.read1(_CHUNK, decode_content=True):
                 chunks.append(chunk)
                 if time.monotonic() > deadline:
-                    raise TimeoutError("the reply comes too slowly")
+                    raise TimeoutError("the reply is too slow")
         except BaseException:
             response.raw.close()  # what is left of the reply must not meet the next request
             raise
@@ -112,12 +112,10 @@ def refuse_status(
         return
     said = f": {text}" if (text := _first_words(body)) else ""
     if may_pass(status):
-        failure = TransientFailure(
-            f"the service is out of order (HTTP {status}{said})", where=where
-        )
+        failure = TransientFailure(f"the service is unavailable (HTTP {status}{said})", where=where)
         failure.retry_after_s = seconds_asked(retry_after)
         raise failure
-    what = "no right to this" if status in _UNAUTHORIZED else "the service rejects the request"
+    what = "access denied" if status in _UNAUTHORIZED else "the service rejects the request"
     raise AccessRefused(
         f"{what} (HTTP {status}{said})", where=where, next_step="Check the address in the settings"
     )

@@ -1,6 +1,6 @@
 """The listing on disk: what the archive holds of a target, kept until it is too old.
 
-``workspace/archive_exposures.ecsv`` has a row for each file; its metadata say what was asked, when.
+``workspace/archive_exposures.ecsv`` has a row for each file, and the query in its metadata.
 ``workspace/archive_left_out.ecsv`` has a row for each observation that was left out. The first is
 written last, and names the digest of the second.
 """
@@ -87,14 +87,14 @@ def current_listing(
     settings : Settings
         Of the target.
     refresh : bool, optional
-        Ask whatever stands on disk.
+        Query even if there is a listing on disk.
     services : Services, optional
-        Who is asked; MAST unless given.
+        Services to query; MAST by default.
 
     Raises
     ------
     NothingFound
-        If the archive has nothing of what is asked for.
+        If no exposures in the archive match the query.
     TransientFailure, AccessRefused
         If it does not answer, or refuses to; the listing on disk stays as it was.
     BadConfiguration

@@ -58,7 +58,7 @@ def resolve_name(name: str, *, sesame_url: str, timeout_s: float) -> tuple[float
             position = SkyCoord.from_name(name, cache=False)
         except (NameResolveError, OSError, ValueError, http.client.HTTPException) as error:
             what = " ".join(str(error).split())[:200]
-            raise TransientFailure(f"no answer on {name!r}: {what}", where=sesame_url) from error
+            raise TransientFailure(f"no answer for {name!r}: {what}", where=sesame_url) from error
     return float(position.ra.deg), float(position.dec.deg)
 
 
@@ -79,7 +79,7 @@ def _refuse(said: str, name: str, sesame_url: str) -> None:
             next_step="Give the position as RA and Dec",
         )
     if not _POSITION.search(said):
-        raise TransientFailure(f"no whole answer on {name!r}: {said[:80]!r}", where=sesame_url)
+        raise TransientFailure(f"incomplete answer for {name!r}: {said[:80]!r}", where=sesame_url)
 
 
 def _ask(name: str, sesame_url: str, timeout_s: float) -> str:

@@ -2,7 +2,7 @@
 
 The rules are applied in the order of `RULES`; the first that an observation breaks is its reason.
 What the archive does not say is not held against an observation: its own header decides once it is
-here. An observation may be an association, which stands for several exposures: then its exposure
+here. An observation may be an association of several exposures: then its exposure
 time is the sum of theirs, and it begins with the first and ends with the last.
 """
 
@@ -94,7 +94,7 @@ class Observation:
 
     @property
     def is_association(self) -> bool:
-        """Whether it stands for several exposures: its ninth character is a digit."""
+        """Whether it is an association of several exposures: its ninth character is a digit."""
         return bool(_DATASET.fullmatch(self.obs_id)) and self.obs_id[-1].isdigit()
 
     @cached_property
@@ -135,7 +135,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for: settings of a target, with the moment of asking."""
+    """The query: settings of a target, with the time of the query."""
 
     settings: Settings
     now_mjd: float
@@ -152,7 +152,7 @@ class Wanted:
 
     @cached_property
     def detectors(self) -> tuple[Detector, ...]:
-        """The detectors that are asked for, sorted by key."""
+        """The selected detectors, sorted by key."""
         archive = self.settings.archive
         return tuple(
             row
@@ -200,7 +200,7 @@ def reason_to_leave_out(observation: Observation, wanted: Wanted, *, both_say: b
     observation : Observation
         Of either catalogue.
     wanted : Wanted
-        What is asked for.
+        The query.
     both_say : bool, optional
         Only by the rules that both catalogues can be judged by.
     """
@@ -220,7 +220,7 @@ def _high_level(observation: Observation, _: Wanted) -> str:
         if word not in {"HST", "", "CALHST"}:
             return f"of the collection or project {word}"
     if observation.obs_id.startswith("hst_"):
-        return "a product made from exposures that are listed by themselves"
+        return "a product made from exposures that are listed separately"
     return ""
 
 
@@ -260,7 +260,7 @@ def _filter(observation: Observation, wanted: Wanted) -> str:
 
 def _intent(observation: Observation, _: Wanted) -> str:
     intent = observation.intent
-    return "" if intent in {"", "science"} else f"taken for {intent}"
+    return "" if intent in {"", "science"} else f"intended for {intent}"
 
 
 def _proposal(observation: Observation, wanted: Wanted) -> str:
@@ -343,7 +343,7 @@ RULES: tuple[Rule, ...] = (
     Rule("name", "Its name is not that of an exposure or of an association", _dataset),
     Rule(
         "detector",
-        "Not one of `archive.instruments` and `archive.detectors`, or none that is supported",
+        "Not one of `archive.instruments` and `archive.detectors`, or not supported",
         _detector,
     ),
     Rule("kind", "Not an image", _image),

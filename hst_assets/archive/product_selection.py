@@ -99,7 +99,7 @@ def choose_products(
     rows : iterable of dict
         Rows of their product lists, in any order, as often as they come.
     wanted : Wanted
-        What is asked for.
+        The query.
     left_out : mapping, optional
         Exposures whose own observation was left out, by rootname: they do not come back through
         an association.
@@ -161,7 +161,7 @@ def _sort_in(row: Row, owner: Observation, sorting: _Sorting) -> None:
 def _refuse_name(name: Any, uri: Any, sorting: _Sorting) -> None:
     shown = ascii(name)[:_LONGEST_NAME]
     if isinstance(name, str) and name.lower().startswith("hst_"):
-        reason = "high-level product: made from exposures that are listed by themselves"
+        reason = "high-level product: made from exposures that are listed separately"
     elif parse_name(name) is None:
         reason = "file name: not exactly <ipppssoot>_<suffix>.fits"
     else:
@@ -292,8 +292,8 @@ def _notes(sorting: _Sorting) -> tuple[str, ...]:
             best = min(files, key=lambda file: file.order)
             notes.append(
                 f"{name}.fits is listed with {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]} "
-                f"bytes; {best.size} is believed"
+                f"bytes; {best.size} is used"
             )
     if sorting.n_strangers:
-        notes.append(f"{sorting.n_strangers} products were of observations that were not asked for")
+        notes.append(f"{sorting.n_strangers} products belong to other observations")
     return tuple(notes)

@@ -39,7 +39,7 @@ def field_of(products: Iterable[Product], radius_arcmin: float) -> tuple[float, 
     raise BadConfiguration(
         f"the exposures lie in several fields: {'; '.join(_fields(positions, radius_arcmin))}",
         where="archive.proposals",
-        next_step="Set target.ra_deg and target.dec_deg to the one that is meant",
+        next_step="Set target.ra_deg and target.dec_deg to the intended one",
     )
 
 

@@ -1,6 +1,6 @@
 """What the archive holds of a target: one question, put to two catalogues, answered by a listing.
 
-The services are asked for little more than position, proposals, instruments and dates; everything
+The services get little more than position, proposals, instruments and dates; everything
 else is decided here, by rules with reasons (`hst_assets.archive.observation_rules`,
 `hst_assets.archive.product_selection`), so that a user can read why an exposure is not taken.
 "Nothing found", "not reachable" and "refused" are three different failures.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_archive", "find_exposures", "nothing_found", "query_archive", "question_of"]
 
-#: Raised when the rules change, so that listings of old rules are asked for again.
+#: Raised when the rules change, so that listings by old rules are queried again.
 _RULES_VERSION = 1
 #: Longest list of remarks that a listing keeps.
 _MOST_REMARKS = 50
@@ -54,22 +54,22 @@ def query_archive(
     Parameters
     ----------
     settings : Settings
-        Sections ``archive``, ``selection`` and ``target`` say what is asked.
+        Sections ``archive``, ``selection`` and ``target`` define the query.
     services : Services, optional
-        Who is asked; MAST unless given.
+        Services to query; MAST by default.
     now_mjd : float, optional
         The moment of asking (MJD, UTC): what is public is public then.
 
     Raises
     ------
     NothingFound
-        If the archive answered, and has nothing of what was asked for.
+        If the archive answered, and nothing matches the query.
     TransientFailure
         If it did not answer, or not wholly.
     AccessRefused
         If it refused to.
     BadConfiguration
-        If neither a position nor a proposal is asked for.
+        If neither a position nor a proposal is given.
     """
     listing = ask_archive(settings, services=services, now_mjd=now_mjd)
     if not listing.products:
@@ -108,7 +108,7 @@ def find_exposures(
     min_exptime, max_exptime : `~astropy.units.Quantity`
         Times.
     services : Services, optional
-        Who is asked; MAST unless given.
+        Services to query; MAST by default.
     **archive
         Further settings of the section ``archive``, such as ``data_rights="all"``.
 
@@ -140,12 +140,12 @@ def find_exposures(
             {"target": target, "archive": asked, "selection": selection}
         )
     except ValidationError as error:
-        raise BadConfiguration(f"not a question to an archive: {error}") from error
+        raise BadConfiguration(f"invalid archive query: {error}") from error
     return query_archive(settings, services=services)
 
 
 def question_of(settings: Settings) -> str:
-    """Digest of what is asked; changes when anything asked changes, and only then."""
+    """Digest of the query; changes when the query changes, and only then."""
     wanted = Wanted(settings, now_mjd=0.0)
     archive, selection = settings.archive, settings.selection
     position = wanted.position
@@ -215,7 +215,7 @@ def ask_archive(
 
 
 def nothing_found(listing: Listing, settings: Settings) -> NothingFound:
-    """The failure that a listing without products stands for, with what was seen and left out."""
+    """The failure for a listing without products, with what was found and excluded."""
     by_rule: dict[str, list[Excluded]] = defaultdict(list)
     for excluded in listing.excluded:
         by_rule[excluded.reason.partition(":")[0]].append(excluded)
@@ -227,10 +227,11 @@ def nothing_found(listing: Listing, settings: Settings) -> NothingFound:
     more = f"; and {len(groups) - _SHOWN_RULES} more rules" if len(groups) > _SHOWN_RULES else ""
     n_seen = len(listing.excluded)
     return NothingFound(
-        f"the archive answered, and has {'none of the kind' if n_seen else 'no observation at all'}"
-        + (f" among {n_seen} observations. Left out: {why}{more}" if n_seen else ""),
+        f"the archive answered: none of its {n_seen} observations matches. Excluded: {why}{more}"
+        if n_seen
+        else "the archive answered: it has no observation",
         where=_place(settings),
-        next_step="Widen the question: sections archive and selection of the settings",
+        next_step="Widen the query: settings sections archive and selection",
     )
 
 
@@ -255,11 +256,11 @@ def _place(settings: Settings) -> str:
 
 
 def _criteria(wanted: Wanted) -> Criteria:
-    """What the services are asked for: never less than what is wanted."""
+    """The query to the services: never narrower than what is wanted."""
     archive = wanted.settings.archive
     if wanted.position is None and not archive.proposals:
         raise BadConfiguration(
-            "there is nothing to ask the archive for",
+            "there is no archive query: neither position nor proposal is known",
             next_step="Set target.ra_deg and target.dec_deg, or archive.proposals",
         )
     if not wanted.detectors:
@@ -344,7 +345,7 @@ def _unread_footprints(observations: Sequence[Observation], wanted: Wanted) -> l
     if not wanted.settings.archive.must_hold_target or wanted.position is None:
         return []
     return [
-        f"{o.obs_id} is taken although its footprint cannot be read ({ascii(o.s_region)[:60]})"
+        f"{o.obs_id} is included although its footprint cannot be read ({ascii(o.s_region)[:60]})"
         for o in observations
         if o.region is None
     ]

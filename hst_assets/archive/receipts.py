@@ -27,7 +27,7 @@ class Fetched:
     Attributes
     ----------
     product : Product
-        What was asked for.
+        The request.
     path : `~pathlib.Path`
         Where it lies.
     size : int

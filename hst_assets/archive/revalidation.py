@@ -109,7 +109,7 @@ def revalidate(
                 origins.add(_judged(each.origin, each.product, verdict, now))
             if verdict:
                 same.add(each.product.name)
-    logger.info("asked for %d files, %d are unchanged", len(asked), len(same))
+    logger.info("checked %d files with the archive, %d are unchanged", len(asked), len(same))
     return frozenset(same)
 
 
@@ -180,7 +180,7 @@ def _ask_all(
                     answers[index] = _ask(*asked[index], settings, token, session)
                     n_silent = 0
                 except TransientFailure as error:
-                    logger.warning("not known whether it has changed (%s)", error)
+                    logger.warning("could not check whether it has changed (%s)", error)
                     n_silent += 1
                 if n_silent == _MOST_SILENT:
                     return  # an outage: every further file would cost a timeout
@@ -212,5 +212,5 @@ def _ask(
     except TransientFailure:
         raise
     except HstAssetsError as error:
-        logger.warning("%s: not known whether it has changed (%s)", product.name, error)
+        logger.warning("%s: could not check whether it has changed (%s)", product.name, error)
         return None

@@ -21,7 +21,7 @@ __all__ = ["MOST_OBSIDS", "Criteria", "MastServices", "Row", "Services"]
 Row = dict[str, Any]
 Answer = TypeVar("Answer")
 
-#: Observations whose product lists are asked for in one request. An observation has 10 to 100
+#: Observations whose product lists are queried in one request. An observation has 10 to 100
 #: products, so that a reply stays within one page.
 MOST_OBSIDS = 100
 #: Datasets of the Missions search in one reply; its default, and the most it gives.
@@ -54,7 +54,7 @@ _MISSIONS_CONDITIONS = ("sci_pep_id", "sci_instrume")
 
 @dataclass(frozen=True)
 class Criteria:
-    """What a service is asked for; it may answer with more, never with less.
+    """A query to a service, which may answer with more, never with less.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class MastServices:
             rows = _rows_of(self._observations.get_product_list_async(asked))
             if len(asked) > 1 and not rows:
                 raise TransientFailure(
-                    f"it lists no product at all of {len(asked)} observations that it has",
+                    f"it lists no products for {len(asked)} observations",
                     where=self._archive.mast_url,
                 )
             return rows
@@ -197,7 +197,7 @@ class MastServices:
     def _tried(self, what: str, ask: Callable[[], Answer], max_tries: int | None = None) -> Answer:
         return in_tries(
             lambda: self._asked(what, ask),
-            label=f"asking the archive for {what}",
+            label=f"querying the archive for {what}",
             max_tries=max_tries or self._archive.max_tries,
             first_wait_s=self._archive.first_wait_s,
             longest_wait_s=_LONGEST_WAIT_S,
@@ -221,7 +221,7 @@ class MastServices:
             # What it learnt of columns may be part of the trouble.
             self._observations._portal_api_connection._column_configs = {}  # noqa: SLF001
             raise TransientFailure(
-                f"the answer on {what} cannot be read ({type(error).__name__}: {str(error)[:200]})",
+                f"the answer for {what} is unreadable ({type(error).__name__}: {str(error)[:200]})",
                 where=self._archive.mast_url,
             ) from error
 

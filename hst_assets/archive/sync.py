@@ -127,7 +127,7 @@ def sync_visit(
     BadConfiguration
         If ledger or ``.origins.json`` are damaged, or a folder may not be written to.
     TransientFailure
-        If the disk is full; or if the archive was to be asked for a listing and did not answer.
+        If the disk is full; or if the archive did not answer a query.
     """
     validate_visit(visit)
     if listing is None:
@@ -290,7 +290,7 @@ class _Job:
         if part.file is not None:
             self._note(
                 f"raw/{part.file.name} was ingested by hand and has {part.file.size} bytes, the "
-                f"archive's has {part.product.size}: kept; to have the archive's, fetch anew"
+                f"archive's has {part.product.size}: kept; fetch anew to replace it"
             )
 
     # -------------------------------------------------------------- fetching
@@ -371,7 +371,7 @@ class _Job:
             self._bring_in(self._fetch(doubtful, anew=True), again=True)
 
     def _placed(self, unit: _Unit) -> Path:
-        """Put what stands in raw/ already beside what came."""
+        """Compare what is in raw/ with what was fetched."""
         for part in unit.parts:
             if part.product.name not in unit.came and part.file is not None:
                 link_or_copy(self.workdir.raw / part.file.name, self.inbox / part.product.name)
@@ -425,7 +425,7 @@ class _Job:
             return
         was = {
             Case.BY_HAND: "was ingested by hand",
-            Case.DAMAGED: "was gone, or not what had been verified",
+            Case.DAMAGED: "was missing, or not what had been verified",
         }.get(part.case, "was an earlier version")
         self._note(f"raw/{part.file.name} {was}: replaced by the archive's")
 

@@ -24,7 +24,7 @@ class Failed:
     failure : HstAssetsError
         Why, and what to do.
     remembered : bool
-        It came at another time and could not be used; nothing was asked for now.
+        It was fetched before and is unusable; it was not requested now.
     """
 
     product: Product
@@ -59,7 +59,7 @@ def came_before(refusal: Refusal, part: Compared) -> UnusableInput:
     own = "" if refusal.name == part.product.name else f"its companion {refusal.name} "
     kept = "; the file in raw/ stays" if part.file and part.case is not Case.DAMAGED else ""
     return UnusableInput(
-        f"{own}came on {refusal.refused:%Y-%m-%d} and could not be used: {refusal.reason}{kept}",
+        f"{own}was fetched on {refusal.refused:%Y-%m-%d} and is unusable: {refusal.reason}{kept}",
         where=part.product.name,
         next_step=f"It is fetched again when the archive changes it, or from "
         f"{refusal.again:%Y-%m-%d} on; to try now, fetch anew",
@@ -78,16 +78,16 @@ def not_usable(product: Product, reason: str) -> UnusableInput:
 def has_no_place(product: Product, reason: str) -> UnusableInput:
     """The failure of a file that came whole, where raw/ has another that is not ours to replace."""
     return UnusableInput(
-        f"it came, and has no place: {reason}",
+        f"it was fetched, but cannot be stored: {reason}",
         where=product.name,
-        next_step="The same command then brings it in; what came is kept",
+        next_step="Then rerun the same command; what was fetched is kept",
     )
 
 
 def waits_for(product: Product, lost: NotFetched) -> HstAssetsError:
     """The failure of a file that came, and is nothing without the other that did not."""
     return type(lost.failure)(
-        f"it came, but not its companion {lost.product.name}: {lost.failure.what}",
+        f"it was fetched, but not its companion {lost.product.name}: {lost.failure.what}",
         where=product.name,
         next_step=lost.failure.next_step,
     )

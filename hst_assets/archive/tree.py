@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 class Fetcher(Protocol):
-    """`hst_assets.archive.download.fetch`, or what stands in for it."""
+    """`hst_assets.archive.download.fetch`, or a substitute."""
 
     def __call__(
         self,

@@ -233,7 +233,7 @@ def _outcomes(
 ) -> dict[str, AlignmentResult]:
     """The outcome of each exposure by rootname."""
     if frame is None:
-        reason = "alignment skipped by alignment.skip_tweakreg: the archive's WCS"
+        reason = "alignment skipped (alignment.skip_tweakreg): the archive's WCS"
         return {
             target.rootname: untouched(
                 target, scratch, status="SKIPPED", method="none", reason=reason
@@ -285,7 +285,7 @@ def _alone(
         )
         return outcome
     verdict = judge_anchor(frame.n_stars, frame.n_failed, settings.gate)
-    reason = "; ".join(("defines the frame: it alone makes the reference", *verdict.reasons))
+    reason = "; ".join(("defines the frame: the reference is made from it alone", *verdict.reasons))
     return untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
 
 
@@ -442,7 +442,7 @@ def _all_matches(workdir: WorkDir, exposures: QTable) -> QTable:
         path = workdir.exposure_matches(rootname)
         if not path.is_file():
             raise MissingProduct(
-                "the matches of an aligned exposure are no longer there",
+                "the matches of an aligned exposure are missing",
                 where=path,
                 next_step="Materialize aligned_exposures for its visit",
             )

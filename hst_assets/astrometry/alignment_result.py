@@ -121,10 +121,10 @@ def joint_failure(failures: Mapping[str, HstAssetsError], *, where: str) -> HstA
         f"{rootname}: {failure.what}" for rootname, failure in sorted(failures.items())
     )
     return kind(
-        f"{len(failures)} exposures could not be tried for want of a working tool ({each})",
+        f"{len(failures)} exposures: the alignment tool failed ({each})",
         where=where,
-        next_step="See logs/, then run again: what was done is kept. An exposure that never works "
-        "can be refused in overrides.ecsv",
+        next_step="See logs/, then rerun: aligned exposures are kept. An exposure that never works "
+        "can be rejected in overrides.ecsv",
     )
 
 

@@ -117,7 +117,7 @@ def alignment_row(
     status, reason = facts["status"], facts["reason"]
     used = status != "FAIL"
     if status == "FAIL" and keep and facts["usable"]:
-        used, reason = True, f"kept with the archive's WCS although: {reason}"
+        used, reason = True, f"used with the archive's WCS although: {reason}"
     return {
         **no_numbers(ALIGNMENT_COLUMNS),
         **numbers,

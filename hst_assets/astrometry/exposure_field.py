@@ -138,9 +138,7 @@ def likely_cause(field: Field) -> str:
     """
     found = []
     if len(field.reference_sky) == 0:
-        found.append(
-            "no reference star is within reach: there is no overlap, or its WCS is far off"
-        )
+        found.append("no reference star within the search radius: no overlap, or a wrong WCS")
     bad = _share([plane.bad for plane in field.planes])
     if bad > _NOTABLE_BAD:
         found.append(f"{bad:.0%} of its pixels are bad or have no value")

@@ -201,17 +201,17 @@ def _over(value: float, limit: float) -> float:
 def _enough(numbers: FitNumbers, limits: GateSettings) -> list[str]:
     if numbers.n_matches >= limits.min_matches:
         return []
-    return [f"{numbers.n_matches} matches, {limits.min_matches} needed"]
+    return [f"{numbers.n_matches} matches (minimum {limits.min_matches})"]
 
 
 def _within_priors(numbers: FitNumbers, limits: GateSettings) -> list[str]:
     shift = math.hypot(numbers.shift_ra_arcsec, numbers.shift_dec_arcsec)
     reasons = []
     if not shift <= limits.max_shift_arcsec:
-        reasons.append(f"shift of {shift:.2f} arcsec, {limits.max_shift_arcsec:g} allowed")
+        reasons.append(f"shift of {shift:.2f} arcsec, limit {limits.max_shift_arcsec:g}")
     if not abs(numbers.rotation_deg) <= limits.max_rotation_deg:
         reasons.append(
-            f"rotation of {numbers.rotation_deg:+.3f} deg, {limits.max_rotation_deg:g} allowed"
+            f"rotation of {numbers.rotation_deg:+.3f} deg, limit {limits.max_rotation_deg:g}"
         )
     return reasons
 
@@ -220,8 +220,8 @@ def _beats_chance(numbers: FitNumbers, limits: GateSettings) -> list[str]:
     if numbers.contrast >= limits.min_contrast:
         return []
     reason = (
-        f"only {numbers.contrast:.1f} times the pairs of scrambled catalogues, "
-        f"{limits.min_contrast:g} needed"
+        f"only {numbers.contrast:.1f} times the pairs of scrambled catalogues "
+        f"(minimum {limits.min_contrast:g})"
     )
     return [reason]
 
@@ -242,29 +242,27 @@ def _written_as_reported(numbers: FitNumbers, limits: GateSettings) -> list[str]
 
 def _held_out_agree(numbers: FitNumbers, limits: GateSettings) -> list[str]:
     if numbers.n_held_out < limits.min_held_out:
-        return [f"{numbers.n_held_out} held-out stars found, {limits.min_held_out} needed"]
+        return [f"{numbers.n_held_out} held-out stars recovered (minimum {limits.min_held_out})"]
     reasons = []
     if chance_probability(numbers.n_held_out, numbers.n_held_out_chance) > _MAX_CHANCE_PROBABILITY:
         reasons.append(
-            f"{numbers.n_held_out} held-out stars found, {numbers.n_held_out_chance:.1f} "
+            f"{numbers.n_held_out} held-out stars recovered, {numbers.n_held_out_chance:.1f} "
             "expected by chance"
         )
     if numbers.n_held_out < _PREDICTED_SHARE * numbers.n_matches:
         reasons.append(
-            f"fits without them found {numbers.n_held_out} stars again, of {numbers.n_matches}"
+            f"cross-validation recovered {numbers.n_held_out} of {numbers.n_matches} stars"
         )
     error = median_error(numbers.held_out_rms, numbers.n_held_out)
     offset = _worse(numbers.held_out_x, numbers.held_out_y)
-    reasons += _beyond("held-out stars are off by", offset, error, limits)
+    reasons += _beyond("median offset of held-out stars is", offset, error, limits)
     # A part's fit has three quarters of the stars, and is as far off as they scatter.
-    reasons += _beyond(
-        "fits without a part of the stars differ by", numbers.drift, 2 * error, limits
-    )
+    reasons += _beyond("cross-validation fits differ by", numbers.drift, 2 * error, limits)
     return reasons
 
 
 def _no_tilt(numbers: FitNumbers, limits: GateSettings) -> list[str]:
-    what = "a rotation is left that moves stars by"
+    what = "residual rotation displaces stars by"
     return _beyond(what, numbers.tilt, numbers.tilt_error, limits)
 
 
@@ -273,7 +271,7 @@ def _beyond(what: str, value: float, error: float, limits: GateSettings) -> list
     slack = min(_STANDARD_ERRORS * error, _HELD_OUT_CEILING_PIX)
     allowed = max(limits.max_held_out_offset_pix, slack)
     # Written so that NaN is beyond every limit.
-    return [] if value <= allowed else [f"{what} {value:.2f} px, {allowed:.2f} allowed"]
+    return [] if value <= allowed else [f"{what} {value:.2f} px (limit {allowed:.2f})"]
 
 
 def _worse(x: float, y: float) -> float:
@@ -285,8 +283,8 @@ def _unique(numbers: FitNumbers, limits: GateSettings) -> list[str]:
     if numbers.uniqueness >= limits.min_contrast:
         return []
     reason = (
-        f"only {numbers.uniqueness:.1f} times the pairs of another offset of the same stars, "
-        f"{limits.min_contrast:g} needed"
+        f"ambiguous match: {numbers.uniqueness:.1f} times the pairs of the next-best offset "
+        f"(minimum {limits.min_contrast:g})"
     )
     return [reason]
 

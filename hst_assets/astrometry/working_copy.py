@@ -63,13 +63,13 @@ def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
     Raises
     ------
     UnusableInput
-        If the file or its companion is not there, or not a whole FITS file.
+        If the file or its companion is not there, or not a complete FITS file.
     """
     copy = WorkingCopy.at(folder / raw.name)
     for path in copy.files:
         source = raw.with_name(path.name)
         if not source.is_file():
-            raise UnusableInput("the file is not there", where=source)
+            raise UnusableInput("the file is missing", where=source)
         shutil.copyfile(source, path)
         path.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
         _check_whole(path, source)
@@ -89,7 +89,7 @@ def _check_whole(path: Path, source: Path) -> None:
         except (OSError, AstropyUserWarning) as error:
             if getattr(error, "errno", None) is not None:
                 raise  # the disk's word, not that of the FITS reader
-            raise UnusableInput(f"not a whole FITS file: {error}", where=source) from error
+            raise UnusableInput(f"not a complete FITS file: {error}", where=source) from error
 
 
 def _settle_corrections(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Options of hst123 that have no counterpart here: refused with the reason, never passed over."""
+"""Options of hst123 without a counterpart here: an error with the reason, never ignored."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hst_assets.failures import BadConfiguration
 
 __all__ = ["ABSENT_OPTIONS", "refuse_absent_options"]
 
-_DOLPHOT = "DOLPHOT is not there yet"
-_SCRAPE = "scraping DOLPHOT's catalogues is not there yet"
+_DOLPHOT = "DOLPHOT is not available yet"
+_SCRAPE = "scraping DOLPHOT's catalogues is not available yet"
 
 ABSENT_OPTIONS: dict[str, str] = {
     **dict.fromkeys(
@@ -27,8 +27,8 @@ ABSENT_OPTIONS: dict[str, str] = {
         ),
         _SCRAPE,
     ),
-    "--hierarchical-test": "there is no test mode; --hierarchical does the whole",
-    "--no-nan": "products keep their weight maps, which tell where there is no data",
+    "--hierarchical-test": "there is no test mode; use --hierarchical",
+    "--no-nan": "the weight maps of the products show where there are no data",
 }
 
 
@@ -47,5 +47,5 @@ def refuse_absent_options(words: Iterable[str]) -> None:
         raise BadConfiguration(
             "; ".join(reasons),
             where=" ".join(dict.fromkeys(absent)),
-            next_step="Leave it out; nothing was done",
+            next_step="Remove the option; nothing was done",
         )

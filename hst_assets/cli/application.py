@@ -74,7 +74,7 @@ def run() -> None:
         sys.exit(EXIT_FAILED)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            errors().print("interrupted; the same command goes on from here")
+            errors().print("interrupted; run the same command again to continue")
         raise
 
 

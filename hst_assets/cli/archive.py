@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RefreshOption", "amount", "archive_command", "show_listing"]
 
 RefreshOption = Annotated[
-    bool, typer.Option("--refresh", help="Ask the archive anew, however young its last answer is.")
+    bool, typer.Option("--refresh", help="Query the archive even if the last listing is recent.")
 ]
 
 
@@ -30,10 +30,13 @@ def archive_command(
     target: TargetArgument,
     refresh: RefreshOption = False,
     excluded: Annotated[
-        bool, typer.Option("--excluded", help="List each observation that was left out, and why.")
+        bool, typer.Option("--excluded", help="List each excluded observation with the reason.")
     ] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Show the last answer, however old it is.")
+        bool,
+        typer.Option(
+            "--offline", help="Show the last listing, however old; do not query the archive."
+        ),
     ] = False,
     root: RootOption = None,
 ) -> None:
@@ -46,7 +49,7 @@ def archive_command(
     if offline:
         listing = read_listing(workdir)
         if listing is None:
-            raise NothingFound("the archive was never asked", where=target)
+            raise NothingFound("the archive has not been queried yet", where=target)
     else:
         listing = current_listing(workdir, settings, refresh=refresh)
     show_listing(listing, outstanding(workdir, listing), each_excluded=excluded)
@@ -77,12 +80,12 @@ def show_listing(
     )
     if each_excluded:
         for one in listing.excluded:
-            console.print(f"left out {escape(one.observation)}: {escape(one.reason)}")
+            console.print(f"excluded {escape(one.observation)}: {escape(one.reason)}")
     else:
         for reason, n in Counter(
             one.reason.partition(":")[0] for one in listing.excluded
         ).most_common():
-            console.print(f"left out {n}: {escape(reason)}", highlight=False)
+            console.print(f"excluded {n}: {escape(reason)}", highlight=False)
     for text in (*listing.discrepancies, *listing.notes):
         errors().print(f"[yellow]note[/yellow] {escape(text)}", highlight=False)
 

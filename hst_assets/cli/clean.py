@@ -1,4 +1,4 @@
-"""``hst-assets clean``: free the disk of what can be made again."""
+"""``hst-assets clean``: free disk space by removing what can be remade."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def clean_command(
         bool,
         typer.Option(
             "--working-copies",
-            help="Also aligned exposures and drizzles of visits; they are made again when needed.",
+            help="Also remove aligned exposures and drizzled images of visits; remade when needed.",
         ),
     ] = False,
     root: RootOption = None,
 ) -> None:
-    """Remove kept scratch products and what killed runs left; say how much that freed."""
+    """Remove intermediate files and what killed runs left, and report the space freed."""
     workdir = WorkDir(root_or_default(root), target).existing()
     clean_target(workdir, working_copies=working_copies)
 

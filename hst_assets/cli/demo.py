@@ -29,9 +29,9 @@ MAX_DIFFERENCE_ERROR = 0.02
 
 def demo_command(
     root: RootOption = None,
-    cores: Annotated[int, typer.Option(min=1, help="Processes for the simulator.")] = 2,
+    cores: Annotated[int, typer.Option(min=1, help="Number of processes for the simulator.")] = 2,
 ) -> None:
-    """Simulate a supernova field, run everything on it, and compare with what was injected."""
+    """Simulate a supernova field, process it, and compare the results with the injected truth."""
     from hst_assets.simulate.plans import demo_plan
 
     started = time.monotonic()
@@ -44,21 +44,21 @@ def demo_command(
     show(ingest_into(workdir, [truth.exposure_folder], position=(plan.ra_deg, plan.dec_deg)))
     materialize_target(workdir)
     failed = told_recovery(workdir, truth)
-    console.print(f"{time.monotonic() - started:.0f} s in all; products in {workdir.base}")
+    console.print(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")
     console.print("'hst-assets up' shows every asset with its previews on http://127.0.0.1:3000")
     if failed:
         raise UnusableInput("the demo did not recover the truth", where=", ".join(failed))
 
 
 def simulated_demo(folder: Path, cores: int) -> CampaignTruth:
-    """The demo's simulated campaign in `folder`; rendered anew unless the same plan stands whole.
+    """The demo's simulated campaign in `folder`; rendered again unless it is complete.
 
     Parameters
     ----------
     folder : path
         Where it is kept.
     cores : int
-        Processes for the simulator.
+        Number of processes for the simulator.
     """
     from hst_assets.simulate.campaign import load_plan, simulate_campaign
     from hst_assets.simulate.plans import demo_plan

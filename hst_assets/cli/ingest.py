@@ -24,7 +24,7 @@ __all__ = ["ingest_command", "ingest_into"]
 
 def ingest_command(
     sources: Annotated[
-        list[Path] | None, typer.Argument(help="Folders or files.", show_default=False)
+        list[Path] | None, typer.Argument(help="Folders or files to ingest.", show_default=False)
     ] = None,
     *,
     target: Annotated[str, typer.Option(help="Name of the target.", show_default=False)],
@@ -33,17 +33,19 @@ def ingest_command(
     archive: Annotated[
         Path | None, typer.Option(help="Archive tree INST/DET/round(ra)/name to search.")
     ] = None,
-    mode: Annotated[str, typer.Option(help="copy, symlink or hardlink.")] = "copy",
+    mode: Annotated[
+        str, typer.Option(help="How files get into raw/: copy, symlink or hardlink.")
+    ] = "copy",
     clobber: Annotated[
-        bool, typer.Option("--clobber", help="Replace raw files that have other bytes.")
+        bool, typer.Option("--clobber", help="Replace files in raw/ whose content differs.")
     ] = False,
     root: RootOption = None,
 ) -> None:
-    """Verify exposures, put them read-only into raw/, register target and visits."""
+    """Verify exposures, place them read-only in raw/, and register the target and its visits."""
     if mode not in {"copy", "symlink", "hardlink"}:
-        raise BadConfiguration(f"no mode {mode!r}", next_step="Use copy, symlink or hardlink")
+        raise BadConfiguration(f"unknown mode {mode!r}", next_step="Use copy, symlink or hardlink")
     if not sources and archive is None:
-        raise BadConfiguration("nothing to ingest", next_step="Name folders, files or --archive")
+        raise BadConfiguration("nothing to ingest", next_step="Give folders, files or --archive")
     workdir = WorkDir(root_or_default(root), target)
     report = ingest_into(
         workdir,
@@ -56,7 +58,7 @@ def ingest_command(
     show(report)
     _show_position(workdir)
     if not report.accepted and not report.unchanged:
-        raise UnusableInput("nothing usable among what was named", where=target)
+        raise UnusableInput("no usable exposures in the given sources", where=target)
 
 
 def ingest_into(
@@ -81,7 +83,7 @@ def ingest_into(
     files = list(sources)
     if archive is not None:
         if position is None:
-            raise BadConfiguration("--archive is searched around a position: give --ra and --dec")
+            raise BadConfiguration("--archive needs a position: give --ra and --dec")
         files += exposures_near(archive, *position)
     require_writable(workdir)
     introduce_folder(workdir)
@@ -94,21 +96,21 @@ def ingest_into(
 
 
 def show(report: IngestReport) -> None:
-    """Print what became of the files, the refused ones with their reason at the end."""
+    """Print the result for the files, the rejected ones with their reason at the end."""
     console = output()
     console.print(
-        f"{len(report.accepted)} files ingested, {len(report.unchanged)} already there, "
-        f"{len(report.refused)} refused; visits: {', '.join(report.visits) or 'none'}"
+        f"{len(report.accepted)} files ingested, {len(report.unchanged)} already present, "
+        f"{len(report.refused)} rejected; visits: {', '.join(report.visits) or 'none'}"
     )
     for refused in report.refused:
         errors().print(
-            f"[yellow]refused[/yellow] {escape(str(refused.path))}: {escape(refused.reason)}",
+            f"[yellow]rejected[/yellow] {escape(str(refused.path))}: {escape(refused.reason)}",
             highlight=False,
         )
 
 
 def _show_position(workdir: WorkDir) -> None:
-    """Say which position is in force: everything is selected and framed by it."""
+    """Print the position in force: exposures are selected and images framed by it."""
     place = load_settings(workdir).target
     if place.ra_deg is not None:
         output().print(f"target position: RA {place.ra_deg:.6f} Dec {place.dec_deg:.6f} deg (ICRS)")

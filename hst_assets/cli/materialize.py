@@ -1,4 +1,4 @@
-"""``hst-assets materialize``: walk all levels of a target in order."""
+"""``hst-assets materialize``: process all levels of a target in order."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ def materialize_command(
     select: Annotated[
         list[str] | None, typer.Option(help="Only these assets (repeat, or separate by commas).")
     ] = None,
-    visit: Annotated[list[str] | None, typer.Option(help="Only these visits.")] = None,
+    visit: Annotated[
+        list[str] | None, typer.Option(help="Only these visits (repeat, or separate by commas).")
+    ] = None,
     cleanup: Annotated[
         bool,
-        typer.Option("--cleanup", help="Afterwards, if nothing failed, clean as 'clean' does."),
+        typer.Option("--cleanup", help="If nothing failed, clean up like 'hst-assets clean'."),
     ] = False,
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Ask and fetch nothing; take what raw/ holds."),
+        typer.Option("--offline", help="Do not query the archive; use the exposures in raw/."),
     ] = False,
     root: RootOption = None,
 ) -> None:
-    """Materialize the assets of a target; what has not changed is not made again."""
+    """Materialize the assets of a target; products that are up to date are not remade."""
     workdir = WorkDir(root_or_default(root), target)
     materialize_target(
         workdir,
@@ -55,12 +57,12 @@ def materialize_target(
     redo: dict[str, bool] | None = None,
     offline: bool = False,
 ) -> None:
-    """Walk a target and print a line a level and partition.
+    """Process a target and print a line for each level and partition.
 
     Raises
     ------
     HstAssetsError
-        At the end, if anything that was asked for was not made or not delivered.
+        At the end, if anything was not made or not fetched.
     """
     workdir.existing()
     walked = run_and_report(

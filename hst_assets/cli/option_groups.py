@@ -68,6 +68,6 @@ def takes_redo(command: Command) -> Command:
             option(kind.field, bool, False, kind.option, *kind.options, help=kind.help)
             for kind in kinds
         ),
-        option("clobber", bool, False, "--clobber", help="Make everything again."),
+        option("clobber", bool, False, "--clobber", help="Remake everything."),
     ]
     return with_options(options, "redo", dict)(command)

@@ -72,7 +72,7 @@ def read_position(words: list[str] | None) -> tuple[float, float] | None:
         return parse_position(text)
     except ValueError as error:
         raise BadConfiguration(
-            str(error), next_step="Such as 12:22:56.15 +15:49:34.18, or 185.734 15.826"
+            str(error), next_step="Write it like 12:22:56.15 +15:49:34.18 or 185.734 15.826"
         ) from error
 
 
@@ -87,5 +87,5 @@ def position_from(ra: str | None, dec: str | None) -> tuple[float, float] | None
     if ra is None and dec is None:
         return None
     if ra is None or dec is None:
-        raise BadConfiguration("--ra and --dec belong together")
+        raise BadConfiguration("--ra and --dec must be given together")
     return read_position([ra, dec])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunCommand", "run_command"]
 
-_ALWAYS = "Always so; accepted as in hst123."
+_ALWAYS = "No effect; accepted for hst123 compatibility."
 
 
 class RunCommand(PositionCommand):
@@ -62,42 +62,45 @@ def run_command(
     *,
     redo: dict[str, bool],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the object, in place of RA and DEC.")
+        str | None, typer.Option("--name", help="Name of the object, instead of RA and DEC.")
     ] = None,
     work_dir: WorkDirOption = None,
     target: Annotated[
-        str | None, typer.Option("--target", help="Name of the target, below --root.")
+        str | None, typer.Option("--target", help="Name of the target: its folder below --root.")
     ] = None,
     root: RootOption = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Ask MAST, and fetch what is missing.")
+        bool, typer.Option("--download", help="Query MAST and fetch missing exposures.")
     ] = False,
     raw_dir: Annotated[
         Path | None, typer.Option("--raw-dir", help="Ingest the exposures of this folder first.")
     ] = None,
     skip_copy: Annotated[
-        bool, typer.Option("--skip-copy", help="With --archive: ingest nothing from the tree.")
+        bool,
+        typer.Option("--skip-copy", help="Do not ingest exposures from the tree of --archive."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what --download would fetch; change nothing.")
     ] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Always so with --download.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="No effect: --download always refreshes.")
+    ] = False,
     token: TokenOption = None,
     select: Annotated[
         list[str] | None, typer.Option(help="Only these assets (repeat, or separate by commas).")
     ] = None,
     cleanup: Annotated[
-        bool, typer.Option("--cleanup", help="Afterwards, if nothing failed, clean as 'clean'.")
+        bool, typer.Option("--cleanup", help="If nothing failed, clean up like 'hst-assets clean'.")
     ] = False,
     by_visit: Annotated[bool, typer.Option("--by-visit", help=_ALWAYS)] = False,
     drizzle_all: Annotated[bool, typer.Option("--drizzle-all", help=_ALWAYS)] = False,
     no_clear_downloads: Annotated[bool, typer.Option("--no-clear-downloads", help=_ALWAYS)] = False,
     changes: Changes,
 ) -> None:
-    """Find, fetch, align and drizzle the exposures of a place; hst123's command line.
+    """Find, fetch, align and drizzle the exposures of a position, with hst123's options.
 
-    The options are written to the target's settings, where they stay. What is there and has not
-    changed is neither fetched nor made again.
+    The options are written to the target's settings, where they stay. What is up to date
+    is neither fetched nor remade.
     """
     del by_visit, drizzle_all, no_clear_downloads, refresh
     place = place_from(position, name)
@@ -150,7 +153,7 @@ def _run(
     _ingest(workdir, sources)
     if not sources.download and not raw_ledger(workdir):
         raise NothingFound(
-            "no exposures are there",
+            "no exposures found",
             where=workdir.raw,
             next_step="Give --download, or --raw-dir or --archive with exposures",
         )
@@ -192,7 +195,7 @@ def _ingest(workdir: WorkDir, sources: _Sources) -> None:
     if tree is None or sources.skip_copy or sources.download:
         return
     if place.target.ra_deg is None or place.target.dec_deg is None:
-        raise BadConfiguration("an archive tree is searched around a position: give RA and DEC")
+        raise BadConfiguration("--archive needs a position: give RA and DEC")
     show(
         ingest_into(workdir, [], archive=tree, position=(place.target.ra_deg, place.target.dec_deg))
     )
@@ -220,16 +223,16 @@ def _show_archive(workdir: WorkDir) -> None:
 
 
 def _summarize(workdir: WorkDir, walked: RunSummary, n_new: int, size: int) -> None:
-    """What was asked, and what came of it."""
+    """The query, and its results."""
     from hst_assets.exposures.raw import raw_ledger
 
     files = raw_ledger(workdir)
     visits = {file.visit for file in files}
-    asked = "archive asked; " if walked.archive_asked else ""
+    asked = "archive queried; " if walked.archive_asked else ""
     lines = [
-        f"asked: {describe(load_settings(workdir))}",
+        f"query: {describe(load_settings(workdir))}",
         f"raw/: {len(files)} files of {len(visits)} visits, {n_new} new ({decimal(size)})",
-        f"{asked}assets: {walked.n_made} made, {walked.n_unchanged} unchanged",
+        f"{asked}assets: {walked.n_made} made, {walked.n_unchanged} up to date",
         f"products: {workdir.drizzle}",
     ]
     for line in lines:
@@ -245,8 +248,8 @@ def _tell_not_asked(workdir: WorkDir) -> None:
     others = sorted(set(visits_in(workdir)) - set(listing.visits())) if listing else []
     if others:
         errors().print(
-            f"[yellow]note[/yellow] in raw/, but not in what is asked of the archive: "
-            f"{', '.join(others)}; these are kept and used",
+            f"[yellow]note[/yellow] visits in raw/ that the archive query does not include: "
+            f"{', '.join(others)}; they are kept and used",
             highlight=False,
         )
 

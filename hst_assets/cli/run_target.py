@@ -1,4 +1,4 @@
-"""Walk a target's levels and tell what became of each: what ``run`` and ``materialize`` share."""
+"""Process a target's levels and report each: shared by ``run`` and ``materialize``."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ _OWN_EXIT_CODE = (NothingFound, TransientFailure, AccessRefused)
 
 @dataclass
 class RunSummary:
-    """What a walk came to.
+    """The result of a walk.
 
     Attributes
     ----------
     n_made, n_unchanged : int
         Assets by partition, without the archive's listing, which is new each time.
     archive_asked : bool
-        Whether the archive was asked, and answered.
+        Whether the archive was queried and answered.
     failures : list of str
         Steps that failed, in words.
     kinds : set of str
         Names of the failures' classes.
     undelivered : list of str
-        What the archive holds and did not deliver.
+        What the archive lists and could not be fetched.
     misconfigured : bool
-        Whether a step failed for what the settings say.
+        Whether a step failed because of the settings.
     """
 
     n_made: int = 0
@@ -82,7 +82,7 @@ def run_and_report(
     token: Token | None = None,
     look: Callable[[LevelResult], bool] = lambda _outcome: True,
 ) -> RunSummary:
-    """Walk a target and print a line a level and partition.
+    """Process a target and print a line for each level and partition.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def run_and_report(
 
 
 def raise_for(walked: RunSummary, workdir: WorkDir) -> None:
-    """Turn what was not made or not delivered into one failure.
+    """Raise one failure for everything that was not made or not fetched.
 
     Raises
     ------
@@ -136,14 +136,14 @@ def raise_for(walked: RunSummary, workdir: WorkDir) -> None:
     """
     if not walked.failures and not walked.undelivered:
         if NothingFound.__name__ in walked.kinds:
-            raise NothingFound("the archive has nothing of what is asked for", where=workdir.target)
+            raise NothingFound("no exposures in the archive match the query", where=workdir.target)
         return
     if walked.misconfigured:
-        next_step = "mend the settings first"
+        next_step = "fix the settings, then rerun"
     elif AccessRefused.__name__ in walked.kinds:
-        next_step = "what was refused needs a token that may have it (MAST_API_TOKEN)"
+        next_step = "the data need a token with access to them (MAST_API_TOKEN)"
     else:
-        next_step = "the same command makes what is missing"
+        next_step = "rerun the same command to make what is missing"
     raise _shared_kind(walked)(
         _count(walked),
         where=workdir.target,
@@ -165,7 +165,7 @@ def _count(walked: RunSummary) -> str:
         parts.append(f"{n} step failed" if n == 1 else f"{n} steps failed")
     if walked.undelivered:
         n = len(walked.undelivered)
-        parts.append(f"{n} visit is not whole" if n == 1 else f"{n} visits are not whole")
+        parts.append(f"{n} visit is incomplete" if n == 1 else f"{n} visits are incomplete")
     return ", ".join(parts)
 
 
@@ -181,9 +181,9 @@ def _by_reason(outcome: LevelResult) -> dict[str, list[str]]:
 def _tell(console: Console, outcome: LevelResult) -> None:
     parts = []
     if outcome.made:
-        parts.append(f"made {', '.join(outcome.made)}")
+        parts.append(f"made: {', '.join(outcome.made)}")
     if outcome.unchanged:
-        parts.append(f"unchanged {', '.join(outcome.unchanged)}")
+        parts.append(f"up to date: {', '.join(outcome.unchanged)}")
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
     for reason, assets in _by_reason(outcome).items():
         console.print(f"  {', '.join(assets)}: {escape(reason)}", highlight=False)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from hst_assets.cli.option_groups import Command, option, with_options
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
+from hst_assets.settings import Settings
 
 __all__ = ["SETTING_OPTIONS", "Changes", "SettingOption", "changes_of", "takes_settings"]
 
@@ -59,7 +60,7 @@ def _arcminutes(text: str) -> float:
         return float(radius.to_value(u.arcmin))
     except (TypeError, ValueError) as error:  # UnitConversionError is both
         raise BadConfiguration(
-            f"not a radius: {text!r}", next_step="Write arcminutes, or a unit: 90arcsec, 0.1deg"
+            f"not a radius: {text!r}", next_step="Give arcminutes, or a unit: 90arcsec, 0.1deg"
         ) from error
 
 
@@ -78,132 +79,105 @@ class SettingOption:
         As typed, separated by spaces; the first is that of the guide.
     setting : str
         ``section.key``.
-    help : str
-        One sentence.
     kind : type
         str, int, float, or bool for a flag.
     read : callable, optional
         From what was typed to the setting's value.
     group : {"archive", "selection", "processing"}
         Commands take whole groups.
+    typed : str
+        What the help adds to the setting's own meaning: how the value is typed.
     """
 
     names: str
     setting: str
-    help: str
     kind: type = str
     read: Callable[[Any], Any] | None = None
     group: Group = "processing"
+    typed: str = ""
 
     @property
     def parameter(self) -> str:
         """Name of the parameter that the command line's library fills."""
         return self.names.split()[0].partition("/")[0].removeprefix("--").replace("-", "_")
 
+    @property
+    def help(self) -> str:
+        """What the setting means, and how its value is typed."""
+        section, _, key = self.setting.partition(".")
+        meaning = type(Settings.model_fields[section].default).summary(key)
+        return f"{meaning} {self.typed}".rstrip()
+
     def value(self, given: Any) -> Any:
         """The setting's value."""
         return given if self.read is None else self.read(given)
 
 
-def _archive(names: str, setting: str, text: str, **more: Any) -> SettingOption:
-    return SettingOption(names, setting, text, group="archive", **more)
+def _archive(names: str, key: str, **more: Any) -> SettingOption:
+    return SettingOption(names, f"archive.{key}", group="archive", **more)
 
 
-def _selection(names: str, setting: str, text: str, **more: Any) -> SettingOption:
-    return SettingOption(names, setting, text, group="selection", **more)
+def _selection(names: str, key: str, **more: Any) -> SettingOption:
+    return SettingOption(names, f"selection.{key}", group="selection", **more)
 
+
+_SEVERAL = "Separate several by commas."
 
 SETTING_OPTIONS: tuple[SettingOption, ...] = (
-    # What is asked of the archive.
+    # The query to the archive.
     _archive(
         "--radius",
-        "archive.radius_arcmin",
-        "Pointings within this radius: arcminutes, or with a unit (90arcsec).",
+        "radius_arcmin",
         read=_arcminutes,
+        typed="Other units are possible (90arcsec, 0.1deg).",
     ),
-    _archive("--proposal", "archive.proposals", "Only these proposals (numbers).", read=_listed),
-    _archive("--instrument", "archive.instruments", "Only WFC3, ACS, WFPC2.", read=_capitals),
-    _archive(
-        "--detector", "archive.detectors", "Only these detectors, such as wfc3_uvis.", read=_small
-    ),
-    _archive("--max-exptime", "archive.max_exptime_s", "Longest exposure, seconds.", kind=float),
-    _archive(
-        "--data-rights",
-        "archive.data_rights",
-        "public, or all: also what is under exclusive access (wants a token).",
-    ),
-    _archive("--s3", "archive.s3", "Take public files from the open-data copy first.", kind=bool),
-    _archive(
-        "--archive",
-        "archive.tree",
-        "Archive tree INST/DET/round(ra)/name that files are taken from and kept in.",
-        read=_absolute,
-    ),
+    _archive("--proposal", "proposals", read=_listed, typed=_SEVERAL),
+    _archive("--instrument", "instruments", read=_capitals, typed=_SEVERAL),
+    _archive("--detector", "detectors", read=_small, typed=_SEVERAL),
+    _archive("--max-exptime", "max_exptime_s", kind=float),
+    _archive("--data-rights", "data_rights"),
+    _archive("--s3", "s3", kind=bool),
+    _archive("--archive", "tree", read=_absolute),
     # Which exposures are used.
-    _selection("--before", "selection.before", "Only exposures begun before this date (UTC)."),
-    _selection("--after", "selection.after", "Only exposures begun at or after this date (UTC)."),
-    _selection("--only-filter", "selection.only_filter", "Only these filters.", read=_filters),
-    _selection("--only-wide", "selection.only_wide", "Only wide filters.", kind=bool),
-    _selection(
-        "--min-exptime", "selection.min_exptime_s", "Shortest exposure, seconds.", kind=float
-    ),
-    _selection("--keep-short", "selection.keep_short", "Keep short exposures.", kind=bool),
-    _selection("--keep-indt", "selection.keep_indt", "Keep EXPFLAG INDETERMINATE.", kind=bool),
-    _selection("--keep-tdf-down", "selection.keep_tdf_down", "Keep EXPFLAG TDF-DOWN.", kind=bool),
+    _selection("--before", "before"),
+    _selection("--after", "after"),
+    _selection("--only-filter", "only_filter", read=_filters, typed=_SEVERAL),
+    _selection("--only-wide", "only_wide", kind=bool),
+    _selection("--min-exptime", "min_exptime_s", kind=float),
+    _selection("--keep-short", "keep_short", kind=bool),
+    _selection("--keep-indt", "keep_indt", kind=bool),
+    _selection("--keep-tdf-down", "keep_tdf_down", kind=bool),
     # The reference.
-    SettingOption("--reference --ref", "reference.image", "Image to align to.", read=_absolute),
+    SettingOption("--reference --ref", "reference.image", read=_absolute),
     SettingOption(
-        "--reference-filter --ref-filter",
-        "reference.filter",
-        "Filters that may give the reference.",
-        read=_filters,
+        "--reference-filter --ref-filter", "reference.filter", read=_filters, typed=_SEVERAL
     ),
-    SettingOption(
-        "--reference-instrument",
-        "reference.instrument",
-        "Detectors that may give the reference: their key contains this.",
-        read=str.lower,
-    ),
-    SettingOption("--avoid-wfpc2", "reference.avoid_wfpc2", "No WFPC2 reference.", kind=bool),
+    SettingOption("--reference-instrument", "reference.instrument", read=str.lower),
+    SettingOption("--avoid-wfpc2", "reference.avoid_wfpc2", kind=bool),
     # Alignment.
-    SettingOption(
-        "--align-with",
-        "alignment.align_with",
-        "Methods in the order they are tried: tweakreg, jhat, catalog.",
-        read=_small,
-    ),
-    SettingOption("--skip-tweakreg", "alignment.skip_tweakreg", "Do not align.", kind=bool),
-    SettingOption(
-        "--tweak-search", "alignment.search_radius_arcsec", "Search radius, arcsec.", kind=float
-    ),
-    SettingOption("--tweak-min-obj", "alignment.min_objects", "Fewest matches.", kind=int),
-    SettingOption("--tweak-nbright", "alignment.n_brightest", "Brightest sources.", kind=int),
-    SettingOption(
-        "--tweak-thresh", "alignment.threshold_sigma", "Detection threshold, sigma.", kind=float
-    ),
-    SettingOption("--keep-objfile", "alignment.keep_objfile", "Keep star lists.", kind=bool),
-    SettingOption("--hierarchical", "alignment.hierarchical", "Epochs first.", kind=bool),
+    SettingOption("--align-with", "alignment.align_with", read=_small, typed=_SEVERAL),
+    SettingOption("--skip-tweakreg", "alignment.skip_tweakreg", kind=bool),
+    SettingOption("--tweak-search", "alignment.search_radius_arcsec", kind=float),
+    SettingOption("--tweak-min-obj", "alignment.min_objects", kind=int),
+    SettingOption("--tweak-nbright", "alignment.n_brightest", kind=int),
+    SettingOption("--tweak-thresh", "alignment.threshold_sigma", kind=float),
+    SettingOption("--keep-objfile", "alignment.keep_objfile", kind=bool),
+    SettingOption("--hierarchical", "alignment.hierarchical", kind=bool),
     # Drizzling.
-    SettingOption(
-        "--drizzle-add", "drizzle.add", "Further exposures of the reference.", read=_small
-    ),
-    SettingOption(
-        "--drizzle-mask", "drizzle.mask", "'ra,dec' of the box that the reference leaves out."
-    ),
-    SettingOption("--object", "drizzle.object_name", "Prefix of file names, and TARGNAME."),
-    SettingOption("--drizzle-dim", "drizzle.size_pix", "Side of a square frame, pixels.", kind=int),
-    SettingOption("--drizzle-scale", "drizzle.scale_arcsec", "Pixel, arcsec.", kind=float),
-    SettingOption(
-        "--sky-sub/--no-sky-sub", "drizzle.sky_sub", "Subtract the sky first.", kind=bool
-    ),
-    SettingOption("--combine-type", "drizzle.combine_type", "How the median image is made."),
-    SettingOption("--wht-type", "drizzle.weight_type", "EXP, ERR or IVM.", read=str.upper),
-    SettingOption("--fix-zpt", "drizzle.fix_zero_point", "AB zero point.", kind=float),
-    SettingOption("--no-rotation", "drizzle.no_rotation", "Not north up.", kind=bool),
-    SettingOption("--no-mask", "drizzle.no_mask", "No masks for few exposures.", kind=bool),
-    SettingOption("--keep-drizzle-artifacts", "drizzle.keep_artifacts", "Keep scratch.", kind=bool),
+    SettingOption("--drizzle-add", "drizzle.add", read=_small, typed=_SEVERAL),
+    SettingOption("--drizzle-mask", "drizzle.mask"),
+    SettingOption("--object", "drizzle.object_name"),
+    SettingOption("--drizzle-dim", "drizzle.size_pix", kind=int),
+    SettingOption("--drizzle-scale", "drizzle.scale_arcsec", kind=float),
+    SettingOption("--sky-sub/--no-sky-sub", "drizzle.sky_sub", kind=bool),
+    SettingOption("--combine-type", "drizzle.combine_type"),
+    SettingOption("--wht-type", "drizzle.weight_type", read=str.upper),
+    SettingOption("--fix-zpt", "drizzle.fix_zero_point", kind=float),
+    SettingOption("--no-rotation", "drizzle.no_rotation", kind=bool),
+    SettingOption("--no-mask", "drizzle.no_mask", kind=bool),
+    SettingOption("--keep-drizzle-artifacts", "drizzle.keep_artifacts", kind=bool),
     # The computer.
-    SettingOption("--max-cores", "machine.max_cores", "Tool calls at a time.", kind=int),
+    SettingOption("--max-cores", "machine.max_cores", kind=int),
 )
 
 

@@ -21,7 +21,7 @@ def settings_command(
     target: TargetArgument,
     changes: Annotated[
         list[str] | None,
-        typer.Argument(help="section.key=value to set, section.key= to go back to the default."),
+        typer.Argument(help="section.key=value to set, section.key= to restore the default."),
     ] = None,
     drizzle_parameters: Annotated[
         bool,
@@ -30,9 +30,12 @@ def settings_command(
             help="Show AstroDrizzle's parameters in force, by detector and number of exposures.",
         ),
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what each setting means.")
+    ] = False,
     root: RootOption = None,
 ) -> None:
-    """Show a target's settings; values that differ from the default are marked."""
+    """Show or change the settings of a target; values that differ from the default are marked."""
     workdir = WorkDir(root_or_default(root), target).existing()
     if changes:
         merged: dict[str, dict[str, Any]] = {}
@@ -44,7 +47,7 @@ def settings_command(
     if drizzle_parameters:
         _show_parameters(settings.drizzle)
     else:
-        _show(settings)
+        _show(settings, explain=explain)
 
 
 def parse_change(text: str) -> tuple[str, str, Any]:
@@ -65,7 +68,9 @@ def parse_change(text: str) -> tuple[str, str, Any]:
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot or not key:
-        raise BadConfiguration("not a change", where=text, next_step="Write section.key=value")
+        raise BadConfiguration(
+            "cannot read the change", where=text, next_step="Write section.key=value"
+        )
     if not value.strip():
         return section, key, None
     try:
@@ -74,12 +79,15 @@ def parse_change(text: str) -> tuple[str, str, Any]:
         return section, key, value.strip()
 
 
-def _show(settings: Settings) -> None:
+def _show(settings: Settings, *, explain: bool) -> None:
     console = output()
     defaults = Settings().model_dump(mode="json")
     for section, values in settings.model_dump(mode="json").items():
         console.print(f"[bold]\\[{section}][/bold]")
+        model = type(getattr(settings, section))
         for key, value in values.items():
+            if explain:
+                console.print(f"  [dim]# {escape(model.meaning(key))}[/dim]", highlight=False)
             mark = "" if value == defaults[section][key] else "   [green]# set[/green]"
             console.print(f"  {key} = {escape(repr(value))}{mark}", highlight=False)
 

@@ -1,4 +1,4 @@
-"""``hst-assets status``: what stands of each target."""
+"""``hst-assets status``: which products of each target are made and valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def status_command(
     target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
     root: RootOption = None,
 ) -> None:
-    """Show, for each target, the visits it has and which products stand."""
+    """Show the products of each target by visit: valid, invalid or missing."""
     folder = root_or_default(root)
     names = [target] if target else targets_in(folder)
     if not names:
@@ -33,7 +33,7 @@ def _table(workdir: WorkDir) -> Table:
     from hst_assets.provenance import read_record
 
     table = Table(title=escape(workdir.target), title_justify="left")
-    for column in ("partition", "asset", "made at", "stands"):
+    for column in ("partition", "asset", "made at", "status"):
         table.add_column(column)
     visits = visits_in(workdir)
     # What the archive has is shown by 'hst-assets archive'; a pointer has no file.
@@ -42,8 +42,8 @@ def _table(workdir: WorkDir) -> Table:
         for visit in visits if row.by_visit else [None]:
             record = read_record(row.product(workdir, visit))
             key = f"{workdir.target}/{visit}" if visit else workdir.target
-            stands = "not made" if record is None else "yes"
+            status = "missing" if record is None else "valid"
             if record is not None and not record.whole(workdir):
-                stands = "changed or gone"
-            table.add_row(key, row.name, record.created if record else "", stands)
+                status = "invalid: a file was changed or is missing"
+            table.add_row(key, row.name, record.created if record else "", status)
     return table

@@ -27,7 +27,7 @@ __all__ = ["target_commands"]
 
 target_commands = typer.Typer(
     name="target",
-    help="Targets whose exposures are looked for in the archive.",
+    help="Add, list and retire targets that are followed in the archive.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -40,14 +40,14 @@ def add_command(
     position: PositionArgument = None,
     *,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the object, in place of RA and DEC.")
+        str | None, typer.Option("--name", help="Name of the object, instead of RA and DEC.")
     ] = None,
     root: RootOption = None,
     changes: Changes,
 ) -> None:
-    """Register a target whose exposures come from the archive; the sensor follows it from now on.
+    """Register a target whose exposures come from the archive; the sensor follows it from then on.
 
-    Given again, it changes what is asked for, and follows a retired target again.
+    For a known target, change the query; a retired target is followed again.
     """
     workdir = WorkDir(root_or_default(root), target)
     asked = asked_settings(workdir, place_from(position, name), changes, query=True)
@@ -61,8 +61,8 @@ def add_command(
     output().print(f"{target}: {describe(load_settings(workdir))}", highlight=False, markup=False)
     output().print(
         f"'hst-assets archive {target}' shows what the archive holds, "
-        f"'hst-assets materialize {target}' fetches and makes it; "
-        "with 'hst-assets up' the sensor does, once it is switched on",
+        f"'hst-assets materialize {target}' fetches and processes it; "
+        "with 'hst-assets up' the sensor does, once started",
         highlight=False,
     )
 
@@ -73,7 +73,7 @@ def _refuse_nowhere(workdir: WorkDir, asked: Changes) -> None:
     given = "ra_deg" in asked.get("target", {}) or asked.get("archive", {}).get("proposals")
     if not known and not given:
         raise BadConfiguration(
-            "nothing to ask the archive for",
+            "no archive query: neither position nor proposal is known",
             where=workdir.target,
             next_step="Give RA and DEC, --name or --proposal",
         )
@@ -81,10 +81,10 @@ def _refuse_nowhere(workdir: WorkDir, asked: Changes) -> None:
 
 @target_commands.command("list")
 def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     root: RootOption = None,
 ) -> None:
-    """List the targets, whether they are followed, and what of the archive is outstanding."""
+    """List the targets: whether they are followed, and how many files are still to be fetched."""
     with opened_instance() as instance:
         from hst_assets.orchestration.targets import list_targets
 
@@ -97,7 +97,7 @@ def list_command(
 
 @target_commands.command("retire")
 def retire_command(target: TargetArgument, root: RootOption = None) -> None:
-    """Follow a target no longer; its files stay. Refused while runs of it are in flight."""
+    """Stop following a target; its files stay. Not possible while its runs are in flight."""
     workdir = WorkDir(root_or_default(root), target).existing()
     with opened_instance() as instance:
         from hst_assets.orchestration.targets import retire_target
@@ -122,7 +122,7 @@ def _status(state: TargetState) -> str:
 
 def _table(states: list[TargetState]) -> Table:
     table = Table()
-    for column in ("target", "status", "visits", "files to fetch", "asked", "runs in flight"):
+    for column in ("target", "status", "visits", "files to fetch", "last query", "runs in flight"):
         table.add_column(column, overflow="fold")
     for state in states:
         table.add_row(

@@ -26,7 +26,7 @@ __all__ = ["Place", "asked_settings", "describe", "place_from", "tentatively"]
 #: The same place in another notation.
 _SAME_ARCSEC = 0.1
 _ARCSEC = 3600.0
-#: Of how the archive is reached, not of what is asked.
+#: How the archive is reached; not part of the query.
 _NOT_ASKED = {
     *("query", "tree", "mast_url", "sesame_url", "s3_url", "s3", "n_workers", "timeout_s"),
     *("max_tries", "first_wait_s", "listing_max_age_s"),
@@ -42,7 +42,7 @@ class Place:
     name: str | None = None
 
     def target_name(self, proposals: Sequence[str] = ()) -> str | None:
-        """What a target is called that has no other name; None where nothing is asked."""
+        """The name of a target without another name; None if there is no query."""
         if self.name is not None:
             return name_of_object([self.name])
         if self.position is not None:
@@ -60,7 +60,7 @@ def place_from(words: list[str] | None, name: str | None) -> Place:
     """
     position = read_position(words)
     if position is not None and name is not None:
-        raise BadConfiguration("a position and --name: give one of them", where=name)
+        raise BadConfiguration("give a position or --name, not both", where=name)
     if name is not None and not name.strip():
         raise BadConfiguration("the name is empty", where="--name")
     return Place(position, None if name is None else name.strip())
@@ -78,7 +78,7 @@ def asked_settings(workdir: WorkDir, place: Place, changes: Changes, *, query: b
     changes : dict
         What options say, see `hst_assets.cli.setting_options.changes_of`.
     query : bool
-        Whether the archive is to be asked (from now on).
+        Whether to query the archive (from now on).
 
     Raises
     ------
@@ -147,7 +147,7 @@ def _refuse_another_field(
             where=workdir.base,
             next_step="Choose another folder or target name",
         )
-    output().print(f"the target moves by {distance:.1f} arcsec: its products are made again")
+    output().print(f"the target moves by {distance:.1f} arcsec: its products will be remade")
 
 
 def describe(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Which work directory a command is about: a folder, a name, or one made from what is asked."""
+"""The work directory of a command: a folder, a name, or a name made from the query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WorkDirOption = Annotated[
     Path | None,
     typer.Option(
         "--work-dir",
-        help="The target's work directory; its name is the target's. Made where there is none.",
+        help="The target's work directory, made if missing; its name is the target's name.",
         show_default=False,
     ),
 ]
@@ -51,7 +51,7 @@ def named_workdir(
     if work_dir is not None:
         if target is not None or root is not None:
             raise BadConfiguration(
-                "--work-dir names root and target at once",
+                "--work-dir already sets root and target",
                 next_step="Give --work-dir, or --target with --root",
             )
         return _from_folder(work_dir)
@@ -73,14 +73,14 @@ def _from_folder(folder: Path) -> WorkDir:
         if error.where == str(path):
             raise
         raise BadConfiguration(
-            f"the folder's name is the target's, and {path.name!r} cannot be one: {error.what}",
+            f"the folder's name is the target's, and {path.name!r} is not valid: {error.what}",
             where=path,
             next_step=error.next_step or "Choose another folder",
         ) from error
 
 
 def _checked(workdir: WorkDir) -> WorkDir:
-    """`workdir`, unless something that is no folder stands in its way."""
+    """`workdir`, unless a file is in its way."""
     for path in (workdir.base, *workdir.base.parents):
         if path.exists():
             if not path.is_dir():

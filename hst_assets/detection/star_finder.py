@@ -12,7 +12,7 @@ __all__ = ["BorderlessStarFinder"]
 
 
 class BorderlessStarFinder(DAOStarFinder):  # type: ignore[misc]
-    """photutils' `DAOStarFinder` with ``exclude_border``; the same stars, in half the time.
+    """A `DAOStarFinder` with ``exclude_border``; the same stars, in half the time.
 
     photutils cuts each star out by itself, twice. Where none is near the border, one indexing
     gives all cut-outs. A photutils that no longer calls the method overridden here finds the same

@@ -88,7 +88,7 @@ def _may_hold(folder: str, ra_deg: float, dec_deg: float, radius_deg: float) -> 
     if not _DEGREE_FOLDER.fullmatch(folder):
         return True  # not laid out by RA: look into every file
     offset = abs((float(folder) - ra_deg + 180.0) % 360.0 - 180.0)
-    # One degree for the rounding, and for pointings that lie off the coordinates asked for.
+    # One degree for the rounding, and for pointings that are off the requested coordinates.
     farthest_dec = min(abs(dec_deg) + radius_deg, 90.0)
     shrink = math.cos(math.radians(farthest_dec))
     return offset <= 1.0 + (radius_deg / shrink if shrink > radius_deg / 180.0 else 360.0)

@@ -132,7 +132,9 @@ def _walked(content: mmap.mmap, path: Path) -> FitsStructure:
 
 def _check_padding(content: mmap.mmap, start: int, path: Path) -> None:
     if content[start:].strip(b"\0 "):
-        raise UnusableInput(f"corrupt FITS: what follows byte {start} is no extension", where=path)
+        raise UnusableInput(
+            f"corrupt FITS: what follows byte {start} is not an extension", where=path
+        )
 
 
 def _hdu(content: mmap.mmap, start: int, label: str, path: Path) -> Hdu:
@@ -141,7 +143,7 @@ def _hdu(content: mmap.mmap, start: int, label: str, path: Path) -> Hdu:
         data_bytes = _data_bytes(words)
     except (KeyError, ValueError) as error:
         raise UnusableInput(
-            f"corrupt: the header of {label} does not tell the size of its data", where=path
+            f"corrupt: the header of {label} does not give the size of its data", where=path
         ) from error
     stop = data_start + -(-data_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
     if stop > len(content):

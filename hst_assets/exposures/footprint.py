@@ -63,7 +63,7 @@ def chip_polygon(pixel_to_sky: PixelToSky, shape: tuple[int, int]) -> Array:
     sides = [_edge(pixel_to_sky, corners[index], corners[(index + 1) % 4]) for index in range(4)]
     polygon = np.concatenate(sides)
     if not np.all(np.isfinite(polygon)):
-        raise UnusableInput("its WCS gives no position for some of its edge")
+        raise UnusableInput("its WCS has no position for part of the edge")
     polygon[:, 0] = polygon[:, 0] % 360.0
     x, y = TangentPlane.about(polygon, 1.0).project(polygon).T
     area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))

@@ -359,7 +359,7 @@ def _start_of_dates(primary: Mapping[str, Any]) -> float:
     try:
         return float(Time(moment, format="isot", scale="utc").mjd)
     except ValueError as error:
-        raise UnusableInput(f"DATE-OBS and TIME-OBS make no date: {moment!r}") from error
+        raise UnusableInput(f"DATE-OBS and TIME-OBS are not a date: {moment!r}") from error
 
 
 def _target(primary: Mapping[str, Any], chips: tuple[Chip, ...]) -> tuple[float, float]:
@@ -425,8 +425,7 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
             raise UnusableInput(f"{label}: {error.what}") from error
     if abs(header["CRVAL1"]) > 360.0 or abs(header["CRVAL2"]) > 90.0:
         raise UnusableInput(
-            f"{label}: its WCS stands at no place of the sky: CRVAL is "
-            f"{header['CRVAL1']}, {header['CRVAL2']}"
+            f"{label}: its WCS is not on the sky: CRVAL is {header['CRVAL1']}, {header['CRVAL2']}"
         )
     if not str(header.get("CTYPE1", "")).startswith("RA---"):
         raise UnusableInput(f"{label}: keyword CTYPE1 is {header.get('CTYPE1')!r}, not a sky WCS")

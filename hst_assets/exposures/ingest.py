@@ -154,7 +154,7 @@ def ingest(
     """
     if mode not in get_args(Mode):
         raise BadConfiguration(
-            f"no ingest mode {mode!r}", next_step=f"Use one of {', '.join(get_args(Mode))}"
+            f"unknown ingest mode {mode!r}", next_step=f"Use one of {', '.join(get_args(Mode))}"
         )
     position = _position(ra_deg, dec_deg)
     units, report = _units([Path(source) for source in sources], workdir)
@@ -186,7 +186,7 @@ def _position(ra_deg: float | None, dec_deg: float | None) -> dict[str, float] |
 def _set_position(
     workdir: WorkDir, position: dict[str, float] | None, exposures: Sequence[Exposure]
 ) -> None:
-    """Write target.toml: what was asked for, or where nothing is known yet, the median."""
+    """Write target.toml: the given position, or if none is known yet, the median."""
     if position is None and load_settings(workdir).target.ra_deg is None and exposures:
         position = _median_position(exposures)
         logger.info("target position from headers: RA %(ra_deg).6f Dec %(dec_deg).6f", position)
@@ -409,7 +409,7 @@ class _Ingest:
         else:
             name = known.name if known else f"{exposure.rootname}_{suffix}.fits"
         if not name.isprintable():
-            raise UnusableInput("its name holds characters that the ledger cannot hold")
+            raise UnusableInput("its name has characters that the ledger cannot store")
         status = staged.stat()
         return RawFile(
             name=name,
@@ -435,7 +435,7 @@ class _Ingest:
                 raise _InTheWay(
                     f"raw/{old.name} holds exposure {old.rootname} with different content "
                     f"(sha256 {old.sha256[:12]}, this one {file.sha256[:12]}); "
-                    "it is replaced only on demand (--clobber)"
+                    "use --clobber to replace it"
                 )
             self._refuse_overwriting(file, unit)
 
@@ -447,7 +447,7 @@ class _Ingest:
         if sha256_of_file(path) != file.sha256:
             raise _InTheWay(
                 f"raw/{file.name} was put there by hand and has different content: remove it, "
-                "ingest it where it lies, or have it replaced (--clobber)"
+                "ingest it where it lies, or replace it with --clobber"
             )
 
     def _stands(self, file: RawFile) -> bool:

@@ -155,7 +155,7 @@ def refuse_unknown(
     unknown = sorted(override.rootname for key, override in overrides.items() if key not in known)
     if unknown:
         raise BadConfiguration(
-            f"it decides on exposures that raw/ does not hold: {', '.join(unknown)}",
+            f"it names exposures that are not in raw/: {', '.join(unknown)}",
             where=where,
             next_step="Correct the rootname, or ingest the exposure first",
         )

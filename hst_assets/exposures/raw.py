@@ -155,7 +155,7 @@ def _bad_ledger(what: str, where: object) -> BadConfiguration:
     return BadConfiguration(
         f"the ledger of raw files cannot be read: {what}",
         where=where,
-        next_step="Remove the ledger and ingest raw/ again: the files are then verified anew",
+        next_step="Remove the ledger and ingest raw/ again: the files are then verified again",
     )
 
 
@@ -226,7 +226,7 @@ def check_raw(workdir: WorkDir, visit: str | None = None, *, full: bool = False)
     ]
     if faults:
         raise MissingProduct(
-            "raw files are not what was verified: " + "; ".join(faults),
+            "raw files have changed since they were verified: " + "; ".join(faults),
             where=workdir.raw,
             next_step="Ingest the original files again; the damaged ones are then replaced",
         )
@@ -252,5 +252,5 @@ def fault_of(path: Path, file: RawFile, *, full: bool = False) -> str | None:
     if status.st_size != file.size:
         return f"{file.name} has {status.st_size} bytes, not {file.size}"
     if (full or status.st_mtime_ns != file.mtime_ns) and sha256_of_file(path) != file.sha256:
-        return f"{file.name} has other bytes of the same number"
+        return f"{file.name} has different bytes of the same length"
     return None

@@ -210,12 +210,12 @@ def _decision(exposure: Exposure, settings: Settings, override: Override | None)
     reason = "; ".join(reasons_to_refuse(exposure, settings.selection, settings.target))
     if override is None:
         return {"used": not reason, "reason": reason, "override": ""}
-    verb = "used" if override.use else "refused"
-    machine = f"refused: {reason}" if reason else "used"
+    verb = "used" if override.use else "rejected"
+    machine = f"rejected: {reason}" if reason else "used"
     return {
         "used": override.use,
         "reason": "" if override.use else f"by hand: {override.reason}",
-        "override": f"{verb} by hand: {override.reason} (machine: {machine})",
+        "override": f"{verb} by hand: {override.reason} (automatic selection: {machine})",
     }
 
 

@@ -85,11 +85,11 @@ def _wanted_suffix(path: Path) -> str:
     suffix = suffix_of(path.name)
     if suffix in EXPOSURE_SUFFIXES:
         return str(suffix)
-    kind = f"a _{suffix} product" if suffix else "its name tells no product"
+    kind = f"a _{suffix} product" if suffix else "its name has no product suffix"
     raise UnusableInput(
         f"not a calibrated exposure: {kind}",
         where=path,
-        next_step="Usable are _flc, _flt, and _c0m with _c1m",
+        next_step="Use _flc, _flt, or _c0m with _c1m",
     )
 
 
@@ -223,7 +223,7 @@ def _plane_shape(hdu: Any) -> tuple[int, ...]:
 def _verify_companion(exposure: Exposure, path: Path, dq_path: Path | None) -> None:
     if dq_path is None or not dq_path.is_file():
         raise UnusableInput(
-            f"its data-quality companion _{COMPANION_SUFFIX}.fits is not there",
+            f"its data-quality companion _{COMPANION_SUFFIX}.fits is missing",
             where=path,
             next_step="Give both files",
         )

@@ -204,7 +204,9 @@ def flag_cosmic_rays(
             with opened(Path(science)) as hdus, opened(Path(quality)) as flags:
                 shown.append(_read(hdus, hdus if quality == science else flags, detector))
         except (UnusableInput, KeyError, ValueError, TypeError, IndexError) as error:
-            complaints.append(f"{Path(science).name} could not help to tell cosmic rays: {error}")
+            complaints.append(
+                f"{Path(science).name} could not be used to reject cosmic rays: {error}"
+            )
     for path in copies:
         with opened_to_flag(path) as (hdus, flags):
             planes = [dq for _, dq in science_and_quality(hdus, flags)]

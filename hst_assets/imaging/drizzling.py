@@ -126,7 +126,7 @@ def make_stacks(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> 
         raise UnusableInput(
             f"no exposure of {workdir.target} is aligned and in use",
             where=workdir.target_exposures,
-            next_step="Align its visits first; the alignment tables tell what was left out",
+            next_step="Align its visits first; see the alignment tables",
         )
     return _make_index(
         "drizzled_stacks",
@@ -201,7 +201,7 @@ def _write_index(
     regions, group = footprints
     if not products:
         regions.unlink(missing_ok=True)
-        note = {"note": "no exposure is in use: the exposure table tells why"}
+        note = {"note": "no exposure is in use: see the exposure table"}
         return Result((index,), {**facts_of([], [], [], workdir), **note})
     drawn = (exposure for product in products for exposure in product.exposures)
     write_footprints(regions, drawn, workdir, group=group)
@@ -249,7 +249,7 @@ def _request(product: Product, workdir: WorkDir, settings: Settings) -> DrizzleR
     for path in (*paths, *others):
         if not path.is_file():
             raise MissingProduct(
-                "the aligned exposure is not there",
+                "the aligned exposure is missing",
                 where=path,
                 next_step="Align its visit again",
             )

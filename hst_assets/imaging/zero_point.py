@@ -76,5 +76,5 @@ def rescale(
     if weight_type != "EXP":
         scaled["WHT"] = (planes["WHT"] / scale**2).astype(np.float32)
     if not (math.isfinite(scale) and np.isfinite(scaled["SCI"]).any()):
-        raise UnusableInput(f"its values cannot be scaled to a zero point of {zero_point}")
+        raise UnusableInput(f"its values cannot be rescaled to a zero point of {zero_point}")
     return scaled

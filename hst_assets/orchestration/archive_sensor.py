@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 
 from hst_assets.archive.holdings import Listing, VisitHoldings
 from hst_assets.failures import HstAssetsError, NothingFound, TransientFailure
@@ -24,6 +23,7 @@ from hst_assets.orchestration.archive_cursor import (
 )
 from hst_assets.orchestration.archive_report import listing_digest
 from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.dagster_private import InstigatorType, SensorInstigatorData
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.targets import archive_targets
@@ -66,7 +66,7 @@ def new_mast_data_sensor(interval_s: int | None = None) -> dg.SensorDefinition:
         name=ARCHIVE_SENSOR,
         job_name=_VISITS.job,
         minimum_interval_seconds=interval_s or _INTERVAL_S,
-        description="Asks MAST for new or changed exposures of every archive target, and runs "
+        description="Queries MAST for new or changed exposures of every archive target, and runs "
         f"{_VISITS.job} for their visits.",
     )
     def sensor(
@@ -144,9 +144,9 @@ def _ask(workdir: WorkDir, settings: Settings) -> Listing:
     if is_being_asked(workdir):
         # Of an earlier tick, perhaps: questions to a silent archive would pile up.
         raise TransientFailure(
-            "a question is under way",
+            "a query is running",
             where=workdir.target,
-            next_step="Its answer serves a later tick",
+            next_step="Its answer is used by a later tick",
         )
     try:
         return _in_time(lambda: current_listing(workdir, settings), workdir.target)
@@ -172,7 +172,7 @@ def _in_time(ask: Callable[[], Listing], target: str) -> Listing:
         raise TransientFailure(
             f"no answer after {_QUESTION_S:g} s",
             where=target,
-            next_step="A later tick asks again",
+            next_step="A later tick queries again",
         ) from None
 
 
@@ -196,7 +196,7 @@ def _announce(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listi
         dg.AssetMaterialization(
             "archive_exposures",
             partition=workdir.target,
-            description="asked by the sensor",
+            description="queried by the sensor",
             tags={_DATA_VERSION_TAG: digest},
             metadata={"n_visits": len(listing.visits()), "n_files": len(listing.products)},
         )

@@ -17,8 +17,8 @@ __all__ = ["ASSETS", "MAST_POOL"]
 MAST_POOL = "mast"
 
 _REDO_KINDS = (
-    RedoKind(name="astrometry", help="Align again."),
-    RedoKind(name="astrodrizzle", help="Drizzle again.", options=("--redrizzle",)),
+    RedoKind(name="astrometry", help="Redo the alignment."),
+    RedoKind(name="astrodrizzle", help="Redo the drizzling.", options=("--redrizzle",)),
 )
 
 #: Reading headers and hashing files.
@@ -149,7 +149,7 @@ ASSETS = AssetTable(
             checks=(checks.ALL_PRODUCTS_MADE, checks.PRODUCTS_SANE, checks.RAW_UNTOUCHED),
             kinds=frozenset({"fits", "astrodrizzle"}),
             resources=_HEAVY,
-            cleanable={"drizzled_image": "drizzles of visits"},
+            cleanable={"drizzled_image": "drizzled images of visits"},
         ),
         AssetRow(
             name="target_alignment",
@@ -196,6 +196,22 @@ ASSETS = AssetTable(
             checks=(checks.ALL_DIFFERENCES_MADE, checks.DIFFERENCES_SANE),
             kinds=frozenset({"fits"}),
             resources=_HEAVY,
+        ),
+        AssetRow(
+            name="colour_images",
+            per="target",
+            job="target_pictures",
+            group="drizzling",
+            description="Colour pictures, one for each detector with stacks in two filters or "
+            "more.",
+            path="colour_images",
+            make="hst_assets.imaging.colour_images:make_colour_images",
+            stages=("colour_images", "colour_image"),
+            after=("drizzled_stacks",),
+            redo=("astrodrizzle",),
+            checks=(checks.ALL_PRODUCTS_MADE,),
+            kinds=frozenset({"png"}),
+            resources=Resources(memory_gb=2.0),
         ),
     ],
     _REDO_KINDS,

@@ -57,13 +57,15 @@ def _something_found(made: Made, _workdir: WorkDir) -> Finding:
     if found:
         return Finding(passed=True, text=f"{found} exposures")
     left_out = made.facts["n_excluded"]
-    text = f"the archive has no exposure that is wanted; {left_out} observations were left out"
+    text = f"no exposure in the archive matches the query; {left_out} observations were excluded"
     return Finding(passed=False, text=text, kind=NothingFound.__name__)
 
 
 def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts["cross_checked"]:
-        return Finding(passed=False, text="the second catalogue did not answer")
+        return Finding(
+            passed=False, text="not checked: not checked: the second catalogue did not answer"
+        )
     differences: list[Any] = made.facts["discrepancies"]
     text = "; ".join(map(str, differences[:_NAMED])) or "both catalogues agree"
     more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
@@ -74,7 +76,7 @@ def _all_delivered(made: Made, _workdir: WorkDir) -> Finding:
     missing: list[Any] = made.facts.get("undelivered", [])
     return Finding(
         passed=not missing,
-        text="; ".join(map(str, missing)) or "nothing that was asked for is missing",
+        text="; ".join(map(str, missing)) or "no file of the archive is missing",
         severity="ERROR",
     )
 
@@ -100,7 +102,7 @@ def _untouched(workdir: WorkDir, visits: Iterable[str | None]) -> Finding:
             check_raw(workdir, visit)
     except MissingProduct as error:
         return Finding(passed=False, text=str(error), severity="ERROR")
-    return Finding(passed=True, text="every verified raw file is as it was ingested")
+    return Finding(passed=True, text="every verified raw file is unchanged")
 
 
 def _some_used(made: Made, _workdir: WorkDir) -> Finding:
@@ -116,7 +118,7 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
             ("n_pass", "passed"),
             ("n_compromised", "compromised"),
             ("n_fail", "failed"),
-            ("n_skipped", "not tried by order"),
+            ("n_skipped", "skipped (alignment.skip_tweakreg)"),
         )
     )
     if facts["n_exposures"] and not facts["n_used"]:
@@ -140,14 +142,14 @@ def _reference_sane(made: Made, _workdir: WorkDir) -> Finding:
     problems: list[Any] = made.facts.get("problems", [])
     return Finding(
         passed=not problems,
-        text="; ".join(map(str, problems)) or "nothing was found amiss when it was drizzled",
+        text="; ".join(map(str, problems)) or "no problem was found when it was drizzled",
     )
 
 
 def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
     tie: dict[str, Any] | None = made.facts.get("tie")
     if tie is None:
-        return Finding(passed=True, text="no absolute catalogue is among the methods")
+        return Finding(passed=True, text="no method aligns to an absolute catalogue")
     if tie["absolute"]:
         return Finding(passed=True, text=f"on the frame of {tie['catalogue']}: {tie['reason']}")
     return Finding(
@@ -160,7 +162,7 @@ def _all_made(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(
         passed=not failed,
         text="; ".join(map(str, failed))
-        or str(made.facts.get("note") or f"{made.facts.get('n_products', 0)} products stand"),
+        or str(made.facts.get("note") or f"{made.facts.get('n_products', 0)} products up to date"),
         severity="ERROR",
     )
 
@@ -176,9 +178,9 @@ def _products_sane(made: Made, _workdir: WorkDir) -> Finding:
 def _all_subtracted(made: Made, _workdir: WorkDir) -> Finding:
     failed = made.facts.get("failed", [])
     apart = made.facts.get("without_overlap", [])
-    text = f"{made.facts.get('n_differences', 0)} differences stand"
+    text = f"{made.facts.get('n_differences', 0)} differences up to date"
     if apart:
-        text += f"; nothing in common: {'; '.join(map(str, apart))}"
+        text += f"; no common pixels: {'; '.join(map(str, apart))}"
     return Finding(passed=not failed, text="; ".join(map(str, failed)) or text, severity="ERROR")
 
 
@@ -197,14 +199,14 @@ OWN_RAW_UNTOUCHED = Check(
     RAW_UNTOUCHED.name, RAW_UNTOUCHED.description, _own_raw_untouched, blocking=True
 )
 SOMETHING_FOUND = Check(
-    "something_found", "The archive has exposures that are wanted.", _something_found
+    "something_found", "The archive has exposures that match the query.", _something_found
 )
 CROSS_CHECK = Check(
-    "cross_check", "A second catalogue of the archive lists the same exposures.", _cross_checked
+    "cross_check", "The archive's second catalogue lists the same exposures.", _cross_checked
 )
 ALL_DELIVERED = Check(
     "all_delivered",
-    "Every file that the archive lists for the visit came, and is whole.",
+    "Every file that the archive lists for the visit was fetched and verified.",
     _all_delivered,
 )
 SOME_USED_OF_VISIT = Check(
@@ -220,17 +222,17 @@ MEMBERS_AGREE = Check(
 )
 REFERENCE_SANE = Check(
     "reference_sane",
-    "The image was drizzled without complaint, by weights, coverage and star fluxes.",
+    "The image was drizzled without problems in weights, coverage and star fluxes.",
     _reference_sane,
 )
 ABSOLUTE_FRAME = Check(
     "absolute_frame",
-    "Where the catalogue is among the methods, the frame is the catalogue's.",
+    "If the method catalog is used, the frame is the catalogue's.",
     _frame_as_asked,
 )
 ALIGNMENT_GATE = Check(
     "alignment_gate",
-    "Each exposure is on the reference frame, by numbers that do not come from the fit.",
+    "Each exposure is on the reference frame, by cross-validation.",
     _aligned,
     blocking=True,
 )
@@ -239,16 +241,16 @@ ALL_PRODUCTS_MADE = Check(
 )
 PRODUCTS_SANE = Check(
     "products_sane",
-    "Weight maps, share of dead pixels and the fluxes of stars are within limits.",
+    "Weight maps, fraction of bad pixels and star fluxes are within limits.",
     _products_sane,
 )
 ALL_DIFFERENCES_MADE = Check(
     "all_differences_made",
-    "Every epoch that shares pixels with the template has its difference.",
+    "Every epoch that overlaps the template has its difference.",
     _all_subtracted,
 )
 DIFFERENCES_SANE = Check(
     "differences_sane",
-    "Empty pixels scatter as predicted, the skies agree, stars are in place and as bright.",
+    "Empty pixels scatter as predicted; skies, positions and fluxes of stars agree.",
     _differences_sane,
 )

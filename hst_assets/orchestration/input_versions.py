@@ -73,7 +73,11 @@ class _Inputs:
         self.raw = raw_visits(workdir)
 
     def of_level(self, level: Level, visit: str | None) -> dict[str, object] | None:
-        """Digests of what a level's assets are made from, outside the level; None if one lacks."""
+        """Digests of what a level's assets are made from, outside the level; None if one lacks.
+
+        Where a level gathers visits, what others have gathered of them counts only by being up to
+        date: it follows from the same visits, and changes before they have come so far.
+        """
         consumed = {
             name: digest
             for asset in level.assets
@@ -82,6 +86,12 @@ class _Inputs:
         }
         if not all(consumed.values()) or not self._gathers_agree(level):
             return None
+        if any(self._table[name].gathers for name in level.assets):
+            return {
+                name: digest
+                for name, digest in consumed.items()
+                if name not in self._table or not self._table[name].gathers
+            }
         return consumed
 
     def _of_row(self, row: AssetRow, visit: str | None) -> Iterator[tuple[str, object]]:

@@ -8,7 +8,6 @@ sweeps could not mend; targets that are retired are passed over.
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
 from hst_assets.orchestration.levels import AssetRow, AssetTable
@@ -29,7 +28,7 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
         row.name: dg.AssetCheckSpec(
             FAILED_CHECK,
             asset=row.name,
-            description="The last run of no partition has failed (nightly).",
+            description="No partition's last run has failed (nightly).",
         )
         for row in table
     }
@@ -37,7 +36,7 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
     delivered_spec = dg.AssetCheckSpec(
         DELIVERED_CHECK,
         asset=listing,
-        description="raw/ holds everything that the archive's listings have (nightly).",
+        description="raw/ has every file of the archive's listings (nightly).",
     )
 
     @dg.multi_asset_check(
@@ -65,7 +64,7 @@ def _failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
     partitions = hst_visit if row.by_visit else hst_target
     keys = instance.get_dynamic_partitions(str(partitions.name))
     status = instance.get_status_by_partition(dg.AssetKey(row.name), keys, partitions) or {}
-    return sorted(key for key, value in status.items() if value == AssetPartitionStatus.FAILED)
+    return sorted(key for key, value in status.items() if value == dg.AssetPartitionStatus.FAILED)
 
 
 def _undelivered(hst_root: HstRoot, context: dg.AssetCheckExecutionContext) -> list[str]:

@@ -21,7 +21,7 @@ __all__ = ["EXECUTED", "MADE_NOW", "MAX_INLINE_BYTES", "MAX_ROWS", "UNCHANGED", 
 
 #: Whether a step made its product, or found it unchanged.
 EXECUTED = "executed"
-UNCHANGED = "unchanged, not made again"
+UNCHANGED = "up to date, not remade"
 #: How it begins for what was made, before the reasons.
 MADE_NOW = "made now"
 

@@ -43,7 +43,7 @@ class RedoOptions(dg.Config):
     """What is made again although nothing changed, as in the user guide."""
 
     redo: bool = Field(default=False, description="Every kind of work below.")
-    clobber: bool = Field(default=False, description="Make everything again.")
+    clobber: bool = Field(default=False, description="Remake everything.")
 
     def again(self, *kinds: str) -> bool:
         """Whether what any of these kinds of work remakes is made again; tables are of none."""

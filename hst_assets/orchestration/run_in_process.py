@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
-from dagster._core.execution.api import execute_run
-from dagster._core.execution.job_execution_result import JobExecutionResult
-from dagster._core.remote_origin import (
+
+from hst_assets.orchestration.dagster_private import (
+    SINGLETON_REPOSITORY_NAME,
+    InMemoryJob,
+    LoadableTargetOrigin,
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    execute_run,
 )
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 __all__ = ["CODE_LOCATION_VARIABLE", "run_in_process"]
 
@@ -38,7 +38,7 @@ def run_in_process(
     partition: str,
     run_config: Mapping[str, Any],
     tags: Mapping[str, str],
-) -> JobExecutionResult:
+) -> dg.JobExecutionResult:
     """Run one partition of a job; a failed step is told by the result.
 
     Parameters

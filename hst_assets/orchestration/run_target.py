@@ -12,17 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import (
-    DagsterAssetCheckFailedError,
-    DagsterExecutionInterruptedError,
-    DagsterExecutionStepExecutionError,
-)
-from dagster._core.execution.job_execution_result import JobExecutionResult
-from dagster._core.execution.plan.objects import StepFailureData
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.dagster_private import (
+    DagsterAssetCheckFailedError,
+    StepFailureData,
+)
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.orchestration.metadata import MADE_NOW
@@ -268,7 +265,7 @@ def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
     if unknown:
         raise BadConfiguration(
             f"no {what} {', '.join(sorted(unknown))}",
-            next_step=f"There are: {', '.join(sorted(known)) or 'none'}",
+            next_step=f"Known: {', '.join(sorted(known)) or 'none'}",
         )
 
 
@@ -315,7 +312,7 @@ def _run_config(rows: Sequence[AssetRow], config: dict[str, Any]) -> dict[str, A
 
 
 def _level_result(
-    level: Level, assets: list[str], partition: str, result: JobExecutionResult
+    level: Level, assets: list[str], partition: str, result: dg.JobExecutionResult
 ) -> LevelResult:
     made: list[str] = []
     unchanged: list[str] = []
@@ -337,7 +334,7 @@ def _level_result(
         raise KeyboardInterrupt
     failures = dict(_failures(result))
     lost = [asset for asset in assets if asset not in {*made, *unchanged, *failures}]
-    failures |= dict.fromkeys(lost, "not made, because what it stands on failed")
+    failures |= dict.fromkeys(lost, "not made, because something upstream failed")
     return LevelResult(
         level=level.job,
         partition=partition,
@@ -357,14 +354,14 @@ def _level_result(
     )
 
 
-def _failures(result: JobExecutionResult) -> Iterator[tuple[str, str]]:
+def _failures(result: dg.JobExecutionResult) -> Iterator[tuple[str, str]]:
     """Each failed step, with the words of its failure rather than Dagster's."""
     for event in result.all_events:
         if event.is_step_failure and event.step_key:
             yield event.step_key, _reason(event.step_failure_data)
 
 
-def _kinds(result: JobExecutionResult, remarks: list[dg.AssetCheckEvaluation]) -> Iterator[str]:
+def _kinds(result: dg.JobExecutionResult, remarks: list[dg.AssetCheckEvaluation]) -> Iterator[str]:
     """The classes of failures, as `as_dagster_failure` and the checks write them down."""
     failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
     said = [data.user_failure_data for data in failures if data.user_failure_data]
@@ -378,7 +375,7 @@ def _was_interrupted(event: dg.DagsterEvent) -> bool:
         return False
     error = event.step_failure_data.error
     while error is not None:
-        if error.cls_name in {DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt"}:
+        if error.cls_name in {dg.DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt"}:
             return True
         error = error.cause
     return False
@@ -390,7 +387,7 @@ def _reason(failure: StepFailureData) -> str:
     if failure.error is None:
         return "failed"
     if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
-        return "made, but its blocking check did not pass (see the note)"
-    is_wrapped = failure.error.cls_name == DagsterExecutionStepExecutionError.__name__
+        return "made, but a blocking check failed (see the note)"
+    is_wrapped = failure.error.cls_name == dg.DagsterExecutionStepExecutionError.__name__
     error = failure.error.cause if is_wrapped else None
     return (error or failure.error).message.strip()

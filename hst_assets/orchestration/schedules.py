@@ -50,11 +50,11 @@ def _archive(level: Level) -> dg.ScheduleDefinition:
         job_name=level.job,
         cron_schedule=_cron(_ARCHIVE_AT),
         execution_timezone="UTC",
-        description="Asks the archive for every archive target, however old its exposures are.",
+        description="Queries the archive for every archive target.",
     )
     def ask(context: dg.ScheduleEvaluationContext, hst_root: HstRoot) -> _Requests:
         targets = list(archive_targets(hst_root.path, context.log.warning))
-        yield from _requests(context, targets, "no target is looked for in the archive")
+        yield from _requests(context, targets, "no archive targets")
 
     return ask
 
@@ -67,7 +67,7 @@ def _sweep(level: Level, minutes: int, table: AssetTable) -> dg.ScheduleDefiniti
         job_name=level.job,
         cron_schedule=_cron(minutes),
         execution_timezone="UTC",
-        description=f"Tries again every partition of {level.job} that has no product"
+        description=f"Retries every partition of {level.job} that has no product"
         + (", or lacks files of the archive." if fetches else "."),
     )
     def sweep(
@@ -80,7 +80,7 @@ def _sweep(level: Level, minutes: int, table: AssetTable) -> dg.ScheduleDefiniti
             wanting |= set(_undelivered(hst_root, mast, context.log.warning))
         # What waits in the queue already, as behind an archive that was out, is not queued twice.
         wanting -= partitions_in_flight(context.instance, level)
-        yield from _requests(context, sorted(wanting), "nothing is wanting, or it is under way")
+        yield from _requests(context, sorted(wanting), "nothing is missing, or it is being made")
 
     return sweep
 
@@ -91,7 +91,7 @@ def _checks(minutes: int) -> dg.ScheduleDefinition:
         job_name=LEFT_FAILED_JOB,
         cron_schedule=_cron(minutes),
         execution_timezone="UTC",
-        description="Names what the night has left failed or undelivered.",
+        description="Lists what is still failed or not fetched after the night.",
     )
 
 

@@ -158,7 +158,7 @@ def archive_targets(
         try:
             settings = load_settings(WorkDir(root, target))
         except HstAssetsError as error:
-            warn(f"{target} passed over: {error}")
+            warn(f"{target} skipped: {error}")
             continue
         if settings.archive.query:
             found[target] = settings
@@ -171,14 +171,14 @@ def costing_itself(target: str, warn: Callable[[str], None] = logger.warning) ->
     try:
         yield
     except (HstAssetsError, OSError) as error:
-        warn(f"{target} passed over: {error}")
+        warn(f"{target} skipped: {error}")
 
 
 def _may_be_target(name: str, warn: Callable[[str], None]) -> bool:
     try:
         validate_target(name)
     except BadConfiguration as error:
-        warn(f"folder passed over: {error}")
+        warn(f"folder skipped: {error}")
         return False
     return True
 

@@ -21,14 +21,12 @@ from typing import Any
 
 import dagster as dg
 
-# Dagster's own rules of what is stale are compared with, not ours; they have no public home.
-from dagster._core.definitions.data_version import (
+from hst_assets.orchestration.dagster_private import (
     CODE_VERSION_TAG,
     DATA_VERSION_TAG,
     DEFAULT_DATA_VERSION,
     get_input_data_version_tag,
 )
-
 from hst_assets.orchestration.metadata import EXECUTED, UNCHANGED
 
 __all__ = ["is_recorded", "leave_unrecorded", "observe", "restate", "restate_run"]

@@ -370,7 +370,7 @@ def _link(
     """Give a product that stands one more name; on file systems without hard links, copy it."""
     record = read_record(source)
     if record is None:
-        raise MissingProduct("the product to be linked has lost its record", where=source)
+        raise MissingProduct("the record of the product to be linked is missing", where=source)
     outputs = tuple(files_of(path))
     pairs = list(zip(files_of(source), outputs, strict=True))
     for old, new in pairs[::-1]:  # the product itself last

@@ -34,15 +34,18 @@ Methods = Annotated[
 class ReferenceSettings(Section):
     """Which image everything is aligned to."""
 
-    #: An image of the user's own (FITS with a celestial WCS); it is never modified.
     image: UserPath | None = None
-    #: Only these filters may give the reference (the guide's --reference-filter).
+    """Align to this image (FITS with a celestial WCS) instead of one built from the exposures.
+
+    The file is never modified.
+    """
     filter: Names = ()
-    #: Only detectors whose key contains this text, such as "wfc3" or "acs_wfc".
+    """Build the reference only from these filters; empty: any."""
     instrument: str | None = None
-    #: Do not choose WFPC2 where anything else exists.
+    """Build the reference only from detectors whose key contains this text, such as `wfc3` or
+    `acs_wfc`."""
     avoid_wfpc2: bool = False
-    #: Filters preferred for the reference. Of those present, the deepest wins.
+    """Do not build the reference from WFPC2 exposures if there are any others."""
     preferred_filters: Names = (
         "F606W",
         "F555W",
@@ -52,119 +55,144 @@ class ReferenceSettings(Section):
         "F105W",
         "F336W",
     )
+    """Filters preferred for the reference; of those present, the deepest is used."""
 
 
 class AlignmentSettings(Section):
     """How exposures are brought onto the reference frame."""
 
-    #: Methods in the order in which they are tried on an exposure (the guide's --align-with);
-    #: the first that passes the gate wins.
     align_with: Methods = ("tweakreg",)
-    #: Align the drizzled epochs of each visit to the reference first, hand their motion on to the
-    #: exposures, then align these; those that fail keep their epoch's WCS (--hierarchical).
+    """Alignment methods in the order in which they are tried: tweakreg, jhat, catalog.
+
+    The first whose fit passes the gate is used for the exposure.
+    """
     hierarchical: bool = False
-    #: Compute the WCS anew from the detector's reference files: where an exposure's header has no
-    #: distortion (no SIP polynomials), always (from the spacecraft's pointing), or never.
+    """Align the drizzled epochs of each visit before the single exposures.
+
+    The epoch's correction is applied to its exposures, which are then aligned themselves; those
+    that fail keep the WCS of their epoch.
+    """
     update_wcs: Literal["if_needed", "always", "never"] = "if_needed"
-    #: Keep the archive's WCS and say so in every product.
+    """When to recompute the WCS from the detector's reference files.
+
+    `if_needed`: where the header has no distortion (no SIP polynomials); `always`: for every
+    exposure, from the telescope's pointing; `never`.
+    """
     skip_tweakreg: bool = False
-    #: Radius within which the offset is searched (the guide's --tweak-search).
+    """Skip the alignment: keep the archive's WCS, and record this in every product."""
     search_radius_arcsec: Annotated[float, Field(gt=0, le=60)] = 1.0
-    #: Fewest matches TweakReg may fit (--tweak-min-obj).
+    """Search radius for the offset between exposure and reference, arcsec."""
     min_objects: Annotated[int, Field(ge=3)] = 10
-    #: At most so many of the brightest sources are matched (--tweak-nbright).
+    """Minimum number of matched sources that TweakReg needs for a fit."""
     n_brightest: Annotated[int, Field(ge=10)] = 4000
-    #: Detection threshold of the first try, in standard deviations of the sky (--tweak-thresh).
+    """Maximum number of sources that are matched, brightest first."""
     threshold_sigma: Positive = 10.0
-    #: Choose the first threshold from the counts of sources above 3 to 80 standard deviations, so
-    #: that four times `n_brightest` are found, or as many as there are.
+    """Detection threshold of the first try, in standard deviations of the sky."""
     threshold_curve: bool = False
-    #: FWHM of a star in native pixels, by detector, instead of the registry's (conv_width).
+    """Choose the first threshold from the number of sources above 3 to 80 standard deviations.
+
+    The aim is four times `n_brightest` sources, or as many as there are.
+    """
     conv_width_pix: PerDetector = Field(default={})
-    #: Matching tolerance of the first try in native pixels, by detector, instead of the
-    #: registry's.
+    """FWHM of a star by detector, native pixels, instead of the registry's (hst123's conv_width).
+    """
     tolerance_pix: PerDetector = Field(default={})
-    #: Keep the star lists that were matched, beside the aligned exposures (--keep-objfile).
+    """Matching tolerance of the first try by detector, native pixels, instead of the registry's."""
     keep_objfile: bool = False
-    #: What the fit may change: shift; shift and rotation (rshift); these and scale (rscale); or
-    #: each axis by itself (general).
+    """Keep the lists of matched stars beside the aligned exposures."""
     fit_geometry: Literal["shift", "rshift", "rscale", "general"] = "rshift"
-    #: The relaxation ladder: each further try lowers the threshold and widens the search.
+    """What the fit may change: shift; shift and rotation (rshift); these and scale (rscale); or
+    each axis independently (general)."""
     max_tries: Annotated[int, Field(ge=1)] = 4
-    #: Detection threshold of each further try over that of the one before.
+    """Maximum number of tries for an exposure; each further try lowers the threshold and widens the
+    search."""
     threshold_factor: Annotated[float, Field(gt=0, le=1)] = 0.6
-    #: Matching tolerance of each further try over that of the one before.
+    """Factor by which each further try multiplies the detection threshold."""
     tolerance_factor: Annotated[float, Field(ge=1)] = 1.3
-    #: Search radius of each further try over that of the one before.
+    """Factor by which each further try multiplies the matching tolerance."""
     search_factor: Annotated[float, Field(ge=1)] = 1.5
-    #: Clean cosmic rays on a scratch copy before looking for sources (never for WFC3/IR).
+    """Factor by which each further try multiplies the search radius."""
     clean_cosmic_rays: bool = True
-    #: What happens to an exposure that fails: left out of the products, or used with the
-    #: archive's WCS.
+    """Remove cosmic rays from a scratch copy before sources are detected (never for WFC3/IR)."""
     on_failure: Literal["exclude", "keep_a_priori"] = "exclude"
+    """What to do with an exposure whose alignment fails: leave it out of the products (exclude), or
+    use it with the archive's WCS (keep_a_priori)."""
 
     @field_validator("align_with")
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("each method may stand once")
+            raise ValueError("each method may be listed only once")
         return value
 
 
 class GateSettings(Section):
     """When a fit is believed. Lengths in pixels are pixels of the exposure's own detector."""
 
-    #: Fewest stars of a fit that is believed.
     min_matches: Annotated[int, Field(ge=3)] = 10
-    #: Largest RMS of the fit's residuals on either axis.
+    """Minimum number of stars in an accepted fit."""
     max_rms_pix: Positive = 0.5
-    #: RMS of the worse axis over the better one.
+    """Maximum RMS of the fit's residuals on either axis, pixels."""
     max_rms_axis_ratio: Annotated[float, Field(gt=1)] = 2.0
-    #: Largest motion of the exposure; guide-star catalogue errors are below about 2 arcsec.
+    """Maximum ratio of the larger to the smaller RMS of the two axes."""
     max_shift_arcsec: Positive = 3.0
-    #: Largest rotation of the exposure, degrees.
+    """Maximum shift of the exposure, arcsec; errors of the guide-star catalogue are below about 2
+    arcsec."""
     max_rotation_deg: Positive = 0.1
-    #: Largest departure of the scale from 1; only a fit with a free scale is judged by it.
+    """Maximum rotation of the exposure, degrees."""
     max_scale_error: Positive = 1e-3
-    #: Share of the sources left out at a time, in turn, to judge the fit by them.
+    """Maximum deviation of the scale from 1; only applied to fits with a free scale."""
     held_out_fraction: Annotated[float, Field(gt=0, lt=0.8)] = 0.25
-    #: Largest median offset of held-out stars on either axis; also of the fit from those without
-    #: a part of the stars, and of what a remaining rotation would move the stars by.
+    """Fraction of the sources that is held out at a time for cross-validation."""
     max_held_out_offset_pix: Positive = 0.2
-    #: Fewest held-out stars that must be found again within the tolerance.
+    """Maximum median offset of held-out stars on either axis, pixels.
+
+    The same limit holds for the difference between cross-validation fits, and for the displacement
+    of the stars by a residual rotation.
+    """
     min_held_out: Annotated[int, Field(ge=1)] = 3
-    #: Pairs found over pairs found with scrambled catalogues, searched the same way, and over those
-    #: at any other offset of the same lists. Measured on lists of 14 to 3000 sources: unrelated
-    #: ones reach 1.3, related ones begin at 5.7.
+    """Minimum number of held-out stars that must be recovered within the tolerance."""
     min_contrast: Annotated[float, Field(gt=1)] = 2.5
-    #: Between PASS and FAIL: a fit that misses one of the soft limits (RMS, axis ratio) by less
-    #: than this factor is COMPROMISED: used, and said so.
+    """Minimum ratio of the pairs found to those found by chance.
+
+    This is measured twice: against scrambled catalogues that are searched in the same way, and
+    against the next-best offset of the same lists. In lists of 14 to 3000 sources, unrelated ones
+    reach 1.3 and related ones start at 5.7.
+    """
     compromise_factor: Annotated[float, Field(ge=1)] = 1.5
+    """Factor by which a fit may exceed the soft limits (RMS, axis ratio) and still be used, as
+    COMPROMISED."""
 
 
 class CatalogSettings(Section):
     """The absolute catalogue of the alignment method ``catalog``."""
 
-    #: ``gaia``, or a table of the user's own (ECSV, CSV or FITS with columns ra and dec in
-    #: degrees, ICRS; and, where known, epoch or ref_epoch in years, pmra (times cos Dec) and pmdec
-    #: in mas/yr, mag); relative paths are from the work directory.
     source: UserPath = Path("gaia")
-    #: TAP services with Gaia DR3, asked in this order until one answers.
+    """Absolute catalogue: ``gaia``, or the path of a table (ECSV, CSV or FITS).
+
+    The table has columns ra and dec in degrees (ICRS) and, where known, epoch or ref_epoch in
+    years, pmra (times cos Dec) and pmdec in mas/yr, and mag. A relative path starts at the work
+    directory.
+    """
     tap_services: Names = (
         "https://gea.esac.esa.int/tap-server/tap",
         "https://gaia.ari.uni-heidelberg.de/tap",
         "https://tapvizier.cds.unistra.fr/TAPVizieR/tap",
     )
-    #: Stars of Gaia fainter than this (G) are left out; not of a table of the user's own.
+    """TAP services with Gaia DR3, tried in this order until one answers."""
     faintest_mag: float = 21.0
-    #: Stars whose position is less certain than this at the epoch of the exposure are left out: the
-    #: errors of position and motion, and the parallax, added in quadrature.
+    """Faintest Gaia star, G magnitude; not applied to a table of your own."""
     max_position_error_mas: Positive = 10.0
-    #: Seconds that one service may take to answer, all its tries and parts together.
+    """Maximum uncertainty of a star's position at the epoch of the exposure, mas: position, proper
+    motion and parallax added in quadrature."""
     timeout_s: Positive = 60.0
-    #: Where answers are kept, field by field (a relative path is from the work directory); None: a
-    #: folder ``.catalogs`` beside the targets.
+    """Maximum time for one service to answer, seconds, including its retries and all parts of a
+    query."""
     cache: UserPath | None = None
+    """Folder in which query results are kept by field; unset: ``.catalogs`` beside the targets.
+
+    A relative path starts at the work directory.
+    """
 
 
 class ReferenceFileSettings(Section):
@@ -173,19 +201,19 @@ class ReferenceFileSettings(Section):
     Relative folders are from the work directory.
     """
 
-    #: Folder of WFC3's reference files; None: $iref.
     iref: UserPath | None = None
-    #: Folder of ACS's reference files; None: $jref.
+    """Folder of WFC3's reference files; unset: $iref."""
     jref: UserPath | None = None
-    #: Folder of WFPC2's reference files; None: $uref.
+    """Folder of ACS's reference files; unset: $jref."""
     uref: UserPath | None = None
-    #: Where fetched files are kept; None: a folder ``.reference_files`` beside the targets.
+    """Folder of WFPC2's reference files; unset: $uref."""
     cache: UserPath | None = None
-    #: Fetch what is missing from `crds_url`.
+    """Folder in which downloaded files are kept; unset: ``.reference_files`` beside the targets."""
     fetch: bool = True
-    #: Address below which CRDS serves reference files by name.
+    """Download missing files from `crds_url`."""
     crds_url: str = "https://hst-crds.stsci.edu/unchecked_get/references/hst"
-    #: Seconds that the service may be silent.
+    """URL below which CRDS serves reference files by name."""
     timeout_s: Positive = 60.0
-    #: How often a transfer is tried.
+    """Maximum time without an answer from the service, seconds."""
     max_tries: Annotated[int, Field(ge=1)] = 4
+    """Maximum number of tries for a download."""

@@ -1,4 +1,4 @@
-"""Settings of the archive (MAST): what is asked of it, and how files are fetched."""
+"""Settings of the archive (MAST): the query, and how files are fetched."""
 
 from __future__ import annotations
 
@@ -28,60 +28,75 @@ def _as_proposals(value: Any) -> Any:
 
 
 class ArchiveSettings(Section):
-    """What is asked of the archive (MAST) for this target, and how its files are fetched.
+    """The query to the archive (MAST) for this target, and how its files are fetched.
 
     The target's position and ``selection`` (before, after, only_filter, only_wide, shortest
-    exposure) are asked for as well.
+    exposure) are part of the query.
     """
 
-    #: The exposures of this target are looked for at MAST: by `raw_exposures`, the sensor on new
-    #: data and the nightly sweep. Otherwise raw/ holds what was ingested.
     query: bool = False
-    #: Name that was resolved to the target's position; for the record.
+    """Search MAST for exposures of this target.
+
+    `raw_exposures`, the sensor on new data and the nightly sweep do it. Otherwise raw/ holds what
+    was ingested.
+    """
     object: str | None = None
-    #: Only exposures of these proposals (numbers). With proposals, a position is not needed.
+    """Name from which the target's position was resolved; for the record only."""
     proposals: Annotated[tuple[str, ...], BeforeValidator(_as_proposals)] = ()
-    #: Pointings within this radius of the target are looked at.
+    """Only exposures of these proposals (numbers); with proposals, no position is needed."""
     radius_arcmin: Annotated[float, Field(gt=0, le=60)] = 5.0
-    #: Only these instruments (WFC3, ACS, WFPC2); empty: all.
+    """Search radius for pointings around the target, arcmin."""
     instruments: Annotated[
         tuple[Literal["WFC3", "ACS", "WFPC2"], ...], BeforeValidator(as_sequence)
     ] = ()
-    #: Only these detectors (keys such as wfc3_uvis); empty: all of the instruments.
+    """Only these instruments: WFC3, ACS, WFPC2; empty: all."""
     detectors: Annotated[tuple[DetectorKey, ...], BeforeValidator(as_sequence)] = ()
-    #: Exposures longer than this are left in the archive.
+    """Only these detectors, such as wfc3_uvis; empty: all of the instruments."""
     max_exptime_s: Positive | None = None
-    #: Calibration levels of the observations that are taken (CAOM: 2 calibrated, 3 with a
-    #: combined product besides; 1 is raw only, for which there is nothing to fetch).
+    """Longest exposure time, seconds; longer exposures are not downloaded."""
     calib_levels: Annotated[tuple[Literal[1, 2, 3], ...], BeforeValidator(as_sequence)] = (2, 3)
-    #: Public exposures only, or those under exclusive access as well (these need a token).
+    """Calibration levels (CAOM) of the observations to use: 2 (calibrated), 3 (with a combined
+    product as well).
+
+    1 is raw only: there is nothing to download.
+    """
     data_rights: Literal["public", "all"] = "public"
-    #: Only exposures whose footprint holds the target.
+    """Public exposures only (public), or also those under exclusive access (all; needs a token)."""
     must_hold_target: bool = True
-    #: The archive's footprints are believed to this accuracy; what is taken is looked at again by
-    #: its own WCS (`selection.footprint_margin_arcsec`).
+    """Only exposures whose footprint contains the target."""
     footprint_slack_arcsec: NotNegative = 10.0
-    #: A listing of the archive's holdings younger than this serves without asking again.
+    """Assumed accuracy of the archive's footprints, arcsec.
+
+    Downloaded exposures are checked again with their own WCS (`selection.footprint_margin_arcsec`).
+    """
     listing_max_age_s: NotNegative = 900.0
-    #: After this many days the archive is asked again whether a file that was fetched is still what
-    #: it has, and a file that came and could not be used is fetched once more.
+    """Age up to which a listing of the archive's holdings is used without a new query, seconds."""
     recheck_after_days: NotNegative = 7.0
-    #: Files of a visit that are fetched at a time.
+    """Days after which the archive is asked whether a downloaded file is still current.
+
+    A file that was downloaded and proved unusable is then downloaded once more.
+    """
     n_workers: Annotated[int, Field(ge=1, le=32)] = 8
-    #: Seconds that the service may be silent.
+    """Number of files of a visit that are downloaded in parallel."""
     timeout_s: Positive = 60.0
-    #: How often a transfer is tried where another try may help.
+    """Maximum time without an answer from the service, seconds."""
     max_tries: Annotated[int, Field(ge=1)] = 5
-    #: Wait before the second try, about doubled before each further one, with chance in it.
+    """Maximum number of tries for a download, where a retry may help."""
     first_wait_s: Positive = 1.0
-    #: Address of MAST.
+    """Wait before the first retry, seconds; about doubled (with jitter) for each further one."""
     mast_url: str = "https://mast.stsci.edu"
-    #: Address of CDS' name resolver Sesame.
+    """URL of MAST."""
     sesame_url: str = "https://cds.unistra.fr/cgi-bin/nph-sesame/"
-    #: Take public files from the open-data copy first (anonymous), and from MAST what it lacks.
+    """URL of the CDS name resolver Sesame."""
     s3: bool = False
-    #: Address of the bucket ``stpubdata``.
+    """Download public files from the open-data copy (S3, anonymous) first, and from MAST what it
+    lacks."""
     s3_url: str = "https://stpubdata.s3.us-east-1.amazonaws.com"
-    #: An archive tree that fetched files are kept in (``INST/DET/round(ra)/name``), shared by
-    #: targets; raw/ has hard links to it, or copies. A relative path is from the work directory.
+    """URL of the bucket ``stpubdata``."""
     tree: UserPath | None = None
+    """Archive tree (``INST/DET/round(ra)/name``) from which files are taken and in which downloads
+    are kept.
+
+    Targets share it; raw/ has hard links to it, or copies. A relative path starts at the work
+    directory.
+    """

@@ -56,9 +56,26 @@ PerDetector = dict[DetectorKey, Positive]
 
 
 class Section(BaseModel):
-    """One table of the settings: unknown keys are errors, and nothing is changed in place."""
+    """One table of the settings: unknown keys are errors, and nothing is changed in place.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    The docstring below a field is its meaning, in the first paragraph what the command line's help
+    says and in the others what only the documentation adds.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def meaning(cls, key: str) -> str:
+        """What the setting `key` means, in one line of text."""
+        return " ".join((cls.model_fields[key].description or "").split())
+
+    @classmethod
+    def summary(cls, key: str) -> str:
+        """The first paragraph of the meaning of `key`, without the marks of code."""
+        first, _, _ = (cls.model_fields[key].description or "").partition("\n\n")
+        return " ".join(first.replace("`", "").split())
 
     def as_recipe(self) -> dict[str, Any]:
         """The section as JSON, for a recipe."""

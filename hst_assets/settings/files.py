@@ -81,7 +81,7 @@ def _with_parameters_file(content: dict[str, Any], workdir: WorkDir) -> dict[str
     except ValueError as error:
         raise BadConfiguration(str(error), where="drizzle.parameters_file") from error
     if not path.is_file():
-        raise BadConfiguration("drizzle.parameters_file is not there", where=path)
+        raise BadConfiguration("drizzle.parameters_file does not exist", where=path)
     tables = _read_toml(path)
     own = drizzle.get("parameters", {})
     return {**content, "drizzle": {**drizzle, "parameters": _merged(tables, own)}}
@@ -155,7 +155,7 @@ def _refuse_missing_catalogue(settings: Settings, workdir: WorkDir) -> None:
     """A name mistyped is told now, and not by the alignment."""
     source = settings.catalog.source
     if source != CatalogSettings().source and not (workdir.base / source).is_file():
-        raise BadConfiguration("catalog.source is not there", where=workdir.base / source)
+        raise BadConfiguration("catalog.source does not exist", where=workdir.base / source)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

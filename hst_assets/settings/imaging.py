@@ -18,61 +18,78 @@ _OBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}")
 class DrizzleSettings(Section):
     """How exposures are combined (AstroDrizzle)."""
 
-    #: What the products' frame is: the smallest rectangle about the target that covers the
-    #: exposures, or the smallest wherever it lies.
     frame: Literal["target", "minimal"] = "target"
-    #: Keep the orientation of the reference's first exposure instead of north up
-    #: (the guide's --no-rotation); one for all products of a target.
+    """Frame of the products: the smallest rectangle that covers the exposures, centred on the
+    target (target) or not (minimal)."""
     no_rotation: bool = False
-    #: Exposures (rootnames) that go into the reference image besides those chosen (--drizzle-add);
-    #: of the reference's detector and filter, in use or refused by the selection.
+    """Keep the reference exposure's orientation instead of north up; one for all products of a
+    target."""
     add: Names = ()
-    #: Centre ("ra,dec", any usual notation) of a box that is masked in the exposures of the
-    #: reference image, and outside of which the exposures of `add` are masked (--drizzle-mask).
+    """Rootnames of exposures to add to the reference image.
+
+    They must have the reference's detector and filter; they may be in use or rejected by the
+    selection.
+    """
     mask: str | None = None
-    #: Half the side of that box, in native pixels.
+    """Centre ('ra,dec' in any usual notation) of a box to mask in the exposures of the reference
+    image.
+
+    The exposures of `add` are masked outside this box.
+    """
     mask_half_size_pix: Annotated[int, Field(ge=1)] = 200
-    #: Do not look for the cosmic rays of one or two exposures with the help of others of the same
-    #: detector (--no-mask).
+    """Half the side of the box of `mask`, native pixels."""
     no_mask: bool = False
-    #: Rescale products to this AB zero point (--fix-zpt).
+    """Do not use other exposures to reject cosmic rays in products of one or two exposures."""
     fix_zero_point: Annotated[float, Field(ge=-50, le=100)] | None = None
-    #: Who drives drizzlepac's C code: this project, on several cores and through memory, or
-    #: AstroDrizzle. Pixels are the same but for rounding (1e-6). AstroDrizzle also makes what the
-    #: other does not: products with kernel lanczos3 or driz_cr_corr, and with keep_artifacts.
+    """Rescale products to this AB zero point, mag."""
     engine: Literal["direct", "astrodrizzle"] = "direct"
-    #: A TOML file with AstroDrizzle's parameters by name, in tables for all or by detector and
-    #: number of exposures, that take the place of the registry's; relative paths are from the
-    #: work directory.
+    """What drives drizzlepac's C code: this project (direct: several cores, in memory) or
+    AstroDrizzle.
+
+    Pixels agree to 1e-6 (rounding). AstroDrizzle is always used for what `direct` cannot make:
+    products with kernel lanczos3, driz_cr_corr or `keep_artifacts`.
+    """
     parameters_file: UserPath | None = None
-    #: The same tables, written here; they win over those of `parameters_file`.
+    """TOML file of AstroDrizzle parameters that replace the registry's.
+
+    Tables hold them for all products, or by detector and number of exposures. A relative path
+    starts at the work directory.
+    """
     parameters: dict[str, dict[str, Any]] = Field(default={})
-    #: Pixel scale of the product in arcsec; None: the detector's own figure.
+    """The same tables, written here; they take precedence over those of `parameters_file`."""
     scale_arcsec: Annotated[float, Field(ge=0.005, le=2)] | None = None
-    #: Side of a square frame centred on the target, in pixels (the guide's --drizzle-dim);
-    #: None: the smallest frame that covers the exposures.
+    """Pixel scale of the products, arcsec; unset: the detector's own (see the registry)."""
     size_pix: Annotated[int, Field(gt=15)] | None = None
-    #: Side of the drop over that of the native pixel (final_pixfrac); lanczos3 takes 1 always.
+    """Side of a square frame centred on the target, pixels; unset: the smallest frame that covers
+    the exposures."""
     pixfrac: Annotated[float, Field(gt=0, le=1)] = 0.8
-    #: Shape of the drop (final_kernel).
+    """Size of a drop relative to the native pixel (final_pixfrac); always 1 with lanczos3."""
     kernel: Literal["square", "point", "gaussian", "turbo", "lanczos3"] = "square"
-    #: Subtract the sky before combining.
+    """Shape of the drop (final_kernel)."""
     sky_sub: bool = True
-    #: How the median image is combined; None: minmed below 7 exposures, median from there on.
+    """Subtract the sky before combining."""
     combine_type: Literal["median", "minmed", "imedian", "iminmed", "mean"] | None = None
-    #: What the weight map holds (final_wht_type): exposure time, or inverse variance of the
-    #: background (IVM; wants the flat fields) or of each pixel (ERR; dims bright stars).
+    """How the median image is combined: median, minmed, imedian, iminmed or mean.
+
+    Unset: minmed for fewer than 7 exposures, median for 7 or more.
+    """
     weight_type: Literal["EXP", "ERR", "IVM"] = "EXP"
-    #: cps: electrons per second; counts: electrons in the whole exposure time. (WFPC2: DN.)
+    """What the weight map holds (final_wht_type): exposure time (EXP), or inverse variance of the
+    background (IVM) or of each pixel (ERR).
+
+    IVM needs the flat fields; ERR underestimates the flux of bright stars.
+    """
     units: Literal["cps", "counts"] = "cps"
-    #: Name of the object, prefixed to file names and written to TARGNAME.
+    """Units of the products: electrons per second (cps) or electrons in the total exposure time
+    (counts); DN instead of electrons for WFPC2."""
     object_name: str | None = None
-    #: Keep AstroDrizzle's scratch products (the guide's --keep-drizzle-artifacts).
+    """Name of the object, used as a prefix of file names and as TARGNAME."""
     keep_artifacts: bool = False
-    #: Largest share of a product's footprint that may be without weight or not finite.
+    """Keep AstroDrizzle's intermediate files."""
     max_bad_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    #: Largest departure of star fluxes on the product from those on the exposures.
+    """Maximum fraction of a product's footprint that has no weight or is not finite."""
     max_flux_error: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Maximum relative difference between star fluxes on the product and on the exposures."""
 
     @field_validator("mask")
     @classmethod
@@ -86,7 +103,7 @@ class DrizzleSettings(Section):
     def _a_file_name(cls, value: str | None) -> str | None:
         if value is not None and not _OBJECT_NAME.fullmatch(value):
             raise ValueError(
-                "must serve as the beginning of a file name: letters, digits, '_', '+', '-', '.'"
+                "a file name must be able to start with it: letters, digits, '_', '+', '-', '.'"
             )
         return value
 
@@ -94,6 +111,6 @@ class DrizzleSettings(Section):
 class DifferenceSettings(Section):
     """Difference images between epochs of one detector and filter."""
 
-    #: Which epoch is subtracted from the others: the deepest, the first, the last, or the one of
-    #: this number.
     template: Literal["deepest", "first", "last"] | Annotated[int, Field(ge=1)] = "deepest"
+    """Epoch that is subtracted from the others: the deepest, the first, the last, or the one with
+    this number."""

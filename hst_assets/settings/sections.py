@@ -32,14 +32,14 @@ TOOLS: tuple[str, ...] = get_args(ToolName)
 class MachineSettings(Section):
     """The computer's limits; they never change a product."""
 
-    #: Tool calls that run at a time; ``$HST_ASSETS_MAX_CORES`` wins.
     max_cores: Annotated[int, Field(ge=1)] = 2
-    #: Seconds after which one tool call is stopped; ``$HST_ASSETS_TOOL_TIMEOUT_S`` wins.
+    """Maximum number of parallel tool processes; ``$HST_ASSETS_MAX_CORES`` wins."""
     tool_timeout_s: Positive = 3600.0
-    #: The same by tool, such as ``{drizzle = 7200}``; others have ``tool_timeout_s``.
+    """Time limit of one tool call, seconds; ``$HST_ASSETS_TOOL_TIMEOUT_S`` wins."""
     tool_timeouts_s: dict[ToolName, Positive] = {}  # noqa: RUF012 - pydantic copies it
-    #: Seconds that a step waits for another run of the same asset and partition.
+    """The same by tool, such as ``{drizzle = 7200}``; others have ``tool_timeout_s``."""
     lock_wait_s: Positive = 7200.0
+    """Seconds that a step waits for another run of the same asset and partition."""
 
     def timeout_s(self, tool: str) -> float:
         """Seconds after which one call of a tool of `TOOLS` is stopped."""

@@ -25,12 +25,12 @@ Moment = Annotated[str, BeforeValidator(_as_moment)]
 class TargetSettings(Section):
     """Where the target is (ICRS)."""
 
-    #: Right ascension, degrees.
     ra_deg: Annotated[float, Field(ge=0, lt=360)] | None = None
-    #: Declination, degrees.
+    """Right ascension of the target, degrees (ICRS)."""
     dec_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
-    #: Sensors and schedules pass this target over (``hst-assets target retire``).
+    """Declination of the target, degrees (ICRS)."""
     retired: bool = False
+    """Leave this target out of sensors and schedules (``hst-assets target retire``)."""
 
     def as_recipe(self) -> dict[str, Any]:
         """The position, as JSON; retirement changes no product."""
@@ -43,31 +43,34 @@ class TargetSettings(Section):
     @model_validator(mode="after")
     def _both_or_none(self) -> TargetSettings:
         if (self.ra_deg is None) != (self.dec_deg is None):
-            raise ValueError("ra_deg and dec_deg belong together")
+            raise ValueError("ra_deg and dec_deg must be set together")
         return self
 
 
 class SelectionSettings(Section):
     """Which exposures are used."""
 
-    #: Exposures that start at or after this moment (ISO 8601, UTC) are refused.
     before: Moment | None = None
-    #: Exposures that start before this moment (ISO 8601, UTC) are refused.
+    """Use only exposures that start before this date (ISO 8601, UTC)."""
     after: Moment | None = None
-    #: If not empty, only these filters (case does not matter).
+    """Use only exposures that start at or after this date (ISO 8601, UTC)."""
     only_filter: Names = ()
-    #: Only wide filters: names ending in X, W or LP.
+    """Use only these filters (case does not matter); empty: all."""
     only_wide: bool = False
-    #: Exposures shorter than this are refused unless `keep_short`.
+    """Use only wide filters: names that end in X, W or LP."""
     min_exptime_s: NotNegative = 15.0
-    #: Keep exposures however short they are.
+    """Shortest exposure time, seconds; shorter exposures are rejected unless `keep_short`."""
     keep_short: bool = False
-    #: Keep exposures whose EXPFLAG is INDETERMINATE.
+    """Keep exposures shorter than `min_exptime_s`."""
     keep_indt: bool = False
-    #: Keep exposures whose EXPFLAG contains TDF-DOWN.
+    """Keep exposures whose EXPFLAG is INDETERMINATE."""
     keep_tdf_down: bool = False
-    #: The target may lie this far outside the footprint; negative: it must lie that far inside.
+    """Keep exposures whose EXPFLAG contains TDF-DOWN."""
     footprint_margin_arcsec: float = 0.0
+    """Largest distance of the target outside an exposure's footprint, arcsec.
+
+    Negative: the target must lie at least this far inside.
+    """
 
     @field_validator("before", "after")
     @classmethod
@@ -78,7 +81,7 @@ class SelectionSettings(Section):
             try:
                 Time(value)
             except ValueError:
-                raise ValueError(f"not a moment in ISO 8601, such as 2013-06-01: {value}") from None
+                raise ValueError(f"not a date in ISO 8601, such as 2013-06-01: {value}") from None
         return value
 
     @model_validator(mode="after")
@@ -99,5 +102,9 @@ class SelectionSettings(Section):
 class EpochSettings(Section):
     """How exposures are grouped in time."""
 
-    #: Exposures of one detector and filter closer than this belong to one epoch (chained).
     max_gap_days: Positive = 1.0
+    """Largest gap between exposures of one epoch, days.
+
+    Exposures of one detector and filter are chained: each belongs to the epoch of the one before it
+    if it starts within this gap.
+    """

@@ -135,7 +135,7 @@ class RenderedExposure:
     Attributes
     ----------
     plan : ExposurePlan
-        What was asked for.
+        The request.
     chips : tuple of ChipExposure
         In the order of EXTVER.
     stars : Table

@@ -137,7 +137,7 @@ def chip_views(detector_key: str, subarray: Subarray | None = None) -> tuple[Chi
     inside &= 0 <= subarray.y0 < subarray.y0 + subarray.ny <= ny
     if detector_key == "wfpc2" or not inside or not 1 <= subarray.extver <= len(geometry.chips):
         raise BadConfiguration(
-            f"{subarray} is no part of a {detector_key} exposure",
+            f"{subarray} is not a part of a {detector_key} exposure",
             next_step=f"Chips have {nx} x {ny} pixels; WFPC2 has no subarrays",
         )
     index = subarray.extver - 1

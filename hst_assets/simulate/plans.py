@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
@@ -18,46 +19,64 @@ __all__ = ["DEMO_MJD", "demo_plan", "epochs_plan", "small_plan"]
 
 DEMO_MJD = 57210.25
 
-_SMALL_SUBARRAYS = {
-    "wfc3_uvis": Subarray(1000, 800, 512, 512),
-    "wfc3_ir": Subarray(251, 251, 512, 512),
-    "acs_wfc": Subarray(1000, 800, 512, 512),
-    "acs_hrc": Subarray(256, 256, 512, 512),
-    "wfpc2": None,
-}
-#: Radius of the sky that a small exposure and its dithers see, and how it is populated.
-_SMALL_SCENES = {
-    "wfc3_uvis": ScenePlan(18.0, 420, (19.0, 25.0), n_isolated=26, n_galaxies=6),
-    "wfc3_ir": ScenePlan(
-        48.0, 420, (18.5, 24.0), n_isolated=20, isolated_magnitudes=(18.8, 20.0), n_galaxies=12
+
+class _Small(NamedTuple):
+    """What a small exposure of a detector is, and the sky that it and its dithers see."""
+
+    subarray: Subarray | None
+    scene: ScenePlan
+    filters: tuple[str, ...]
+    exptime_s: float
+
+
+_SMALL = {
+    "wfc3_uvis": _Small(
+        Subarray(1000, 800, 512, 512),
+        ScenePlan(18.0, 420, (19.0, 25.0), n_isolated=26, n_galaxies=6),
+        ("F606W",),
+        300.0,
     ),
-    "acs_wfc": ScenePlan(21.0, 480, (19.0, 25.0), n_isolated=30, n_galaxies=6),
-    "acs_hrc": ScenePlan(
-        13.0,
-        320,
-        (18.0, 23.5),
-        n_isolated=24,
-        isolated_magnitudes=(18.6, 20.0),
-        isolation_arcsec=1.8,
-        n_galaxies=3,
+    "wfc3_ir": _Small(
+        Subarray(251, 251, 512, 512),
+        ScenePlan(
+            48.0, 420, (18.5, 24.0), n_isolated=20, isolated_magnitudes=(18.8, 20.0), n_galaxies=12
+        ),
+        ("F110W",),
+        100.0,
     ),
-    "wfpc2": ScenePlan(
-        115.0, 2600, (17.0, 23.5), n_isolated=60, isolated_magnitudes=(17.5, 19.0), n_galaxies=30
+    "acs_wfc": _Small(
+        Subarray(1000, 800, 512, 512),
+        ScenePlan(21.0, 480, (19.0, 25.0), n_isolated=30, n_galaxies=6),
+        ("F606W",),
+        300.0,
     ),
-}
-_SMALL_FILTERS = {
-    "wfc3_uvis": ("F606W",),
-    "wfc3_ir": ("F110W",),
-    "acs_wfc": ("F606W",),
-    "acs_hrc": ("F606W",),
-    "wfpc2": ("F606W",),
-}
-_SMALL_EXPTIMES_S = {
-    "wfc3_uvis": 300.0,
-    "wfc3_ir": 100.0,
-    "acs_wfc": 300.0,
-    "acs_hrc": 300.0,
-    "wfpc2": 160.0,
+    "acs_hrc": _Small(
+        Subarray(256, 256, 512, 512),
+        ScenePlan(
+            13.0,
+            320,
+            (18.0, 23.5),
+            n_isolated=24,
+            isolated_magnitudes=(18.6, 20.0),
+            isolation_arcsec=1.8,
+            n_galaxies=3,
+        ),
+        ("F606W",),
+        300.0,
+    ),
+    "wfpc2": _Small(
+        None,
+        ScenePlan(
+            115.0,
+            2600,
+            (17.0, 23.5),
+            n_isolated=60,
+            isolated_magnitudes=(17.5, 19.0),
+            n_galaxies=30,
+        ),
+        ("F606W",),
+        160.0,
+    ),
 }
 _LETTERS = {"WFC3": "i", "ACS": "j", "WFPC2": "u"}
 
@@ -102,19 +121,19 @@ def small_plan(
     BadConfiguration
         If there is no such detector.
     """
-    if detector_key not in _SMALL_SCENES:
+    if detector_key not in _SMALL:
         raise BadConfiguration(
-            f"no detector {detector_key!r}", next_step=f"Known: {', '.join(_SMALL_SCENES)}"
+            f"no detector {detector_key!r}", next_step=f"Known: {', '.join(_SMALL)}"
         )
-    letter = _LETTERS[DETECTORS[detector_key].instrument]
+    letter, small = _LETTERS[DETECTORS[detector_key].instrument], _SMALL[detector_key]
     visit_plan = VisitPlan(
         visit=visit or f"{letter}sim01",
         detector_key=detector_key,
-        filters=filters or _SMALL_FILTERS[detector_key],
+        filters=filters or small.filters,
         n_exposures=n_exposures,
-        exptime_s=exptime_s or _SMALL_EXPTIMES_S[detector_key],
+        exptime_s=exptime_s or small.exptime_s,
         mjd=mjd,
-        subarray=None if full_frame else _SMALL_SUBARRAYS[detector_key],
+        subarray=None if full_frame else small.subarray,
         dither_arcsec=0.6,
         pointing_error_arcsec=pointing_error_arcsec,
     )
@@ -123,7 +142,7 @@ def small_plan(
         ra_deg=150.1,
         dec_deg=2.2,
         visits=(visit_plan,),
-        scene=_SMALL_SCENES[detector_key],
+        scene=small.scene,
         seed=seed,
     )
 

@@ -234,7 +234,7 @@ class SkyOffset:
     rotation_deg : float
         Rotation of the positions by the WCS against the true ones, north through east.
     n_stars : int
-        Stars it stands on.
+        Number of stars.
     """
 
     east_arcsec: float

@@ -38,7 +38,7 @@ def shown(url: str) -> str:
         host = parts.hostname or ""
         place = f"{host}:{parts.port}" if parts.port else host
     except ValueError:
-        return "an address that is none"
+        return "an invalid address"
     telling = [pair for pair in parse_qsl(parts.query) if pair[0] in _TELLING_PARAMETERS]
     return urlunsplit((parts.scheme, place, parts.path, urlencode(telling, safe=":/"), ""))
 
@@ -72,14 +72,16 @@ def refuse(reply: Response, where: str) -> None:
     if code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return
     if code >= 400:
-        raise AccessRefused(f"the service refused with {said}", where=where)
+        raise AccessRefused(f"the service denied access with {said}", where=where)
     if code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         raise UnusableInput(f"the service answered {said}", where=where)
     if reply.headers.get("Content-Type", "").lower().startswith("text/html"):
         # What a service says while it is maintained; it says nothing of the file.
-        raise TransientFailure("a web page came in place of the file", where=where)
+        raise TransientFailure("the service sent a web page instead of the file", where=where)
     if reply.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        raise UnusableInput("the file came compressed, which was not asked for", where=where)
+        raise UnusableInput(
+            "the service sent a compressed file, which was not requested", where=where
+        )
 
 
 def _phrase(code: int) -> str:
@@ -106,7 +108,7 @@ def seconds_asked(text: str | None) -> float | None:
 
 
 def failure_of(error: Exception, where: str) -> HstAssetsError:
-    """The failure that an error of requests or urllib3 stands for, without the error."""
+    """The failure for an error of requests or urllib3, without the error."""
     import requests
     import urllib3
 
@@ -120,8 +122,8 @@ def failure_of(error: Exception, where: str) -> HstAssetsError:
     )
     reason = _innermost(error)
     if isinstance(error, passing):
-        return TransientFailure(f"no answer, or it broke off: {reason}", where=where)
-    return UnusableInput(f"cannot be asked: {reason}", where=where)
+        return TransientFailure(f"no answer, or the connection broke off: {reason}", where=where)
+    return UnusableInput(f"the request failed: {reason}", where=where)
 
 
 def _innermost(error: BaseException) -> str:
@@ -134,7 +136,7 @@ def _innermost(error: BaseException) -> str:
             break
         seen = deeper
     if type(seen).__name__ == "NameResolutionError":
-        return "the name of the host is not known (NameResolutionError)"
+        return "the host is unknown (NameResolutionError)"
     if isinstance(seen, OSError) and seen.strerror:
         return f"{seen.strerror} ({type(seen).__name__})"
     return type(seen).__name__

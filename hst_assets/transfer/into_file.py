@@ -6,10 +6,10 @@ content. The next transfer into it asks for the rest:
 
 - with a validator, by ``Range`` and ``If-Range``: a file that changed comes whole;
 - without one, and if the service said that it gives ranges, the start of the file (where a FITS
-  file tells its release) is asked for again and compared first;
+  file tells its release) is fetched again and compared first;
 - in both cases the last bytes of the part come once more and must be the same.
 
-A service that ignores the range, answers 416, or sends another range than was asked for makes it
+A service that ignores the range, answers 416, or sends another range than requested makes it
 begin anew. Whether the file is *right* is for the caller to find out.
 
 A service may be silent for ``timeout_s``, before it answers and between two bytes, and over any
@@ -244,7 +244,7 @@ class _Transfer:
     def _whole(self, reply: Response, wanted: _State) -> Transferred:
         """Take the file from its beginning."""
         if reply.status_code != HTTPStatus.OK:
-            said = f"the service answers {reply.status_code} where no range was asked for"
+            said = f"the service answers {reply.status_code} where no range was requested"
             raise AccessRefused(said, where=wanted.address)
         state = _State(
             wanted.address,
@@ -265,11 +265,11 @@ class _Transfer:
     def _finished(self, state: _State, resumed: int) -> Transferred:
         size = self.part.stat().st_size
         if state.size is not None and size < state.size:
-            raise TransientFailure(f"{size} bytes came of {state.size}", where=state.address)
+            raise TransientFailure(f"received {size} of {state.size} bytes", where=state.address)
         if state.size is not None and size > state.size:
             discard(self.part)
             raise UnusableInput(
-                f"{size} bytes came, {state.size} were announced", where=state.address
+                f"received {size} bytes, {state.size} were announced", where=state.address
             )
         return Transferred(size, state.size, resumed, state.etag, state.last_modified)
 

@@ -73,7 +73,7 @@ class Asking:
 def announced(
     url: str, *, timeout_s: float, session: Session | None = None, sign: Signer | None = None
 ) -> Announced:
-    """What the service says of a file, asked for by HEAD.
+    """What the service says of a file, by HEAD.
 
     Parameters and failures are those of `transfer`.
     """
@@ -113,8 +113,8 @@ def _unsigned(request: PreparedRequest) -> PreparedRequest:
 def next_hop(url: str, location: str | None) -> str:
     """Where a redirection leads; encryption is not given up."""
     if not location:
-        raise UnusableInput("redirected to nowhere", where=shown(url))
+        raise UnusableInput("redirected without an address", where=shown(url))
     target = urljoin(url, location)
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-        raise UnusableInput("redirected to an address without encryption", where=shown(url))
+        raise UnusableInput("redirected to an unencrypted address", where=shown(url))
     return target

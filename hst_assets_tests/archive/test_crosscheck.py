@@ -61,8 +61,8 @@ def test_what_the_catalogues_judge_differently_is_told(services):
     services.add("J8BT06N9Q", dataRights="EXCLUSIVE_ACCESS")
     services.sets[-1]["sci_status"] = "PUBLIC"
     taken, left_out = listing(services).discrepancies
-    assert taken.startswith("j8bt06n0q is taken, and the Missions search says: data rights: ")
-    assert left_out.startswith("j8bt06n9q is left out (data rights: ")
+    assert taken.startswith("j8bt06n0q is included, but the Missions search says: data rights: ")
+    assert left_out.startswith("j8bt06n9q is excluded (data rights: ")
 
 
 def test_an_entry_that_says_nothing_of_the_instrument_says_nothing_else(services):

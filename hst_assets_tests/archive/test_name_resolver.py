@@ -68,7 +68,7 @@ def test_half_a_position_is_no_position(mast, length, monkeypatch):
     whole = names.sesame(mast.names, "NGC 104")
     assert "%J" in whole[:length]
     monkeypatch.setattr(names, "sesame", lambda *_: whole[:length])
-    with pytest.raises(TransientFailure, match="no whole answer"):
+    with pytest.raises(TransientFailure, match="incomplete answer"):
         resolve(mast, "NGC 104")
 
 

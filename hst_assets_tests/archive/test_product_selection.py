@@ -224,7 +224,7 @@ def test_two_sizes_of_one_name_are_told_and_the_larger_is_believed():
         choice = choose([row], order)
         assert [product.size for product in choice.products] == [2000]
         assert choice.notes == (
-            f"{ROOT}_flc.fits is listed with 2 sizes, from 1000 to 2000 bytes; 2000 is believed",
+            f"{ROOT}_flc.fits is listed with 2 sizes, from 1000 to 2000 bytes; 2000 is used",
         )
 
 
@@ -253,7 +253,7 @@ def test_files_of_strangers_are_counted():
     row, stranger = row_of(), row_of("j8bt06n9q", 4711)
     choice = choose([row], files_of(row, "flc") + files_of(stranger, "flc", names=["j8bt06n9q"]))
     assert names(choice) == [f"{ROOT}_flc.fits"]
-    assert choice.notes == ("1 products were of observations that were not asked for",)
+    assert choice.notes == ("1 products belong to other observations",)
 
 
 @given(

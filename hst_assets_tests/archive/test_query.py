@@ -106,7 +106,7 @@ def test_an_exposure_whose_footprint_cannot_be_read_is_kept_and_noted(services, 
     services.add("J8BT06N9Q", s_region=region)
     listing = ask(services)
     assert "j8bt06n9q" in {product.rootname for product in listing.products}
-    assert [note for note in listing.notes if "j8bt06n9q is taken although" in note]
+    assert [note for note in listing.notes if "j8bt06n9q is included although" in note]
 
 
 def test_a_proposal_needs_no_position(services):
@@ -177,14 +177,14 @@ def test_nothing_found_says_what_was_seen(services):
     with pytest.raises(NothingFound) as caught:
         ask(services, selection={"only_filter": "F814W"})
     text = str(caught.value)
-    assert "none of the kind among 4 observations" in text
+    assert "none of its 4 observations matches" in text
     assert "3 by 'filter' (such as j8bt06n0q: F606W is not among F814W (only_filter))" in text
     assert "1 by 'high-level product'" in text
     assert "within 5 arcmin of 150.00000, +2.00000" in text
 
 
 def test_nothing_at_all_is_said_so():
-    with pytest.raises(NothingFound, match="no observation at all"):
+    with pytest.raises(NothingFound, match="it has no observation"):
         ask(ArchiveServices())
 
 

@@ -196,7 +196,7 @@ def test_a_full_disk_is_told(stocked, monkeypatch, place):
     for failure in told:
         assert isinstance(failure, TransientFailure)
         assert "No space left" in str(failure)
-        assert "Make room" in str(failure)
+        assert "Free disk space" in str(failure)
     stocked.asked()
     delivery = stocked.sync_visit()
     assert failures(delivery) == {}

@@ -29,7 +29,7 @@ def test_what_was_refused_says_whether_the_old_file_stays(case, kept):
     )
     file = None if case is Case.MISSING else create_autospec(RawFile, instance=True)
     told = str(came_before(refusal, Compared(A, case, file)))
-    assert "came on 2024-02-29 and could not be used: no counts" in told
+    assert "was fetched on 2024-02-29 and is unusable: no counts" in told
     assert ("stays" in told) is kept
     assert "its companion" not in told
     assert f"its companion {A.name}" in str(came_before(refusal, Compared(B, case)))

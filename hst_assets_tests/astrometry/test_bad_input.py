@@ -30,8 +30,8 @@ PIXEL_ARCSEC = DETECTORS["wfc3_uvis"].pixel_scale_arcsec
 #: What each ends as: words of the reason, or None where the exposure can be aligned all the same.
 ENDS = {
     "good": None,
-    "no_overlap": "no reference star is within reach",
-    "wrong_by_a_degree": "no reference star is within reach",
+    "no_overlap": "no reference star within the search radius",
+    "wrong_by_a_degree": "no reference star within the search radius",
     "two_stars": "2 sources on the exposure",
     "only_cosmic_rays": "sources on the exposure",
     "bare_sky": "0 sources on the exposure",
@@ -50,8 +50,8 @@ ENDS = {
     "no_idcscale": None,
     "no_idctab": None,
     "idctab_not_there": None,
-    "cut_short": "not a whole FITS file",
-    "cut_in_the_header": "not a whole FITS file",
+    "cut_short": "not a complete FITS file",
+    "cut_in_the_header": "not a complete FITS file",
     "no_times": None,
     "no_wcs": "SCI,1 has no",
 }
@@ -150,7 +150,7 @@ def test_wfpc2_without_its_quality_file_is_refused(tmp_path):
         stage="test",
     )
     assert (outcome.status, outcome.files, outcome.failure) == ("FAIL", (), None)
-    assert "the file is not there" in outcome.reason
+    assert "the file is missing" in outcome.reason
 
 
 def test_the_other_exposures_of_the_visit_are_as_without_the_bad_ones(tmp_path):

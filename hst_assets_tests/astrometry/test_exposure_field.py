@@ -48,7 +48,7 @@ def test_nothing_is_said_of_an_exposure_like_others(cause_of, noise):
 
 
 def test_a_reference_out_of_reach(cause_of, noise):
-    assert "no reference star is within reach" in cause_of(noise, stars=[(150.1, 2.3)])
+    assert "no reference star within the search radius" in cause_of(noise, stars=[(150.1, 2.3)])
 
 
 @pytest.mark.parametrize("value", ["T", True])

@@ -59,7 +59,7 @@ def test_wfpc2_takes_its_data_quality_along(folders):
 
 def test_wfpc2_without_its_data_quality_is_refused(folders):
     raw, scratch = folders
-    with pytest.raises(UnusableInput, match="the file is not there"):
+    with pytest.raises(UnusableInput, match="the file is missing"):
         make_working_copy(write(raw / "uaaa01aam_c0m.fits"), scratch)
 
 
@@ -70,7 +70,7 @@ def test_a_file_that_was_cut_short_is_refused(folders, left):
     whole = source.read_bytes()
     source.chmod(0o644)
     source.write_bytes(whole[: int(left * len(whole))])
-    with pytest.raises(UnusableInput, match="not a whole FITS file") as caught:
+    with pytest.raises(UnusableInput, match="not a complete FITS file") as caught:
         make_working_copy(source, scratch)
     assert caught.value.where == str(source)
 

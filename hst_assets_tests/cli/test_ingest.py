@@ -9,7 +9,7 @@ from hst_assets.workdir import WorkDir
 def test_a_folder_is_ingested_and_registered(cli, root, small_campaign):
     result = cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     assert result.code == 0
-    assert "2 files ingested, 0 already there, 0 refused; visits: isim01" in result.out
+    assert "2 files ingested, 0 already present, 0 rejected; visits: isim01" in result.out
     with dg.DagsterInstance.get() as instance:
         assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
         assert instance.get_dynamic_partitions(VISIT) == ["sn1/isim01"]
@@ -20,7 +20,7 @@ def test_ingesting_again_changes_nothing_and_succeeds(cli, root, small_campaign)
     before = {p.name: p.stat().st_mtime_ns for p in (root / "sn1" / "raw").iterdir()}
     result = cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     assert result.code == 0
-    assert "0 files ingested, 2 already there" in result.out
+    assert "0 files ingested, 2 already present" in result.out
     assert {p.name: p.stat().st_mtime_ns for p in (root / "sn1" / "raw").iterdir()} == before
 
 
@@ -33,8 +33,8 @@ def test_bad_files_are_listed_with_reasons_and_do_not_stop_the_rest(cli, root, s
     (folder / "iaaa01a0q_flc.fits").touch()
     result = cli("ingest", folder, "--target", "sn1")
     assert result.code == 0
-    assert "1 files ingested, 0 already there, 2 refused" in result.out
-    assert result.err.count("refused") == 2
+    assert "1 files ingested, 0 already present, 2 rejected" in result.out
+    assert result.err.count("rejected") == 2
     assert other.name in result.err
     assert "iaaa01a0q_flc.fits" in result.err
 
@@ -45,7 +45,7 @@ def test_a_folder_with_nothing_usable_fails(cli, root, tmp_path):
     (folder / "iaaa01a0q_flc.fits").write_text("not FITS")
     result = cli("ingest", folder, "--target", "sn1")
     assert result.code == 1
-    assert "nothing usable" in result.err
+    assert "no usable exposures" in result.err
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_positions_in_the_usual_notations(cli, root, small_campaign, ra, dec, ra
     [
         (["--target", "a|b"], "not a target name"),
         (["--target", "../x"], "not a target name"),
-        (["--target", "sn1", "--ra", "10"], "--ra and --dec belong together"),
+        (["--target", "sn1", "--ra", "10"], "--ra and --dec must be given together"),
         (["--target", "sn1", "--ra", "x", "--dec", "y"], "not a position"),
-        (["--target", "sn1", "--mode", "move"], "no mode 'move'"),
+        (["--target", "sn1", "--mode", "move"], "unknown mode 'move'"),
     ],
 )
 def test_a_wrong_call_says_so_and_leaves_nothing(cli, root, small_campaign, arguments, message):

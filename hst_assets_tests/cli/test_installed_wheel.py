@@ -98,7 +98,7 @@ def test_from_exposures_to_tables_to_a_code_location(installed, small_campaign):
         *("--select", "raw_exposures,exposure_table,target_exposures"),
     )
     assert made.returncode == 0, made.stderr
-    assert made.stdout.count("  made ") == 2
+    assert made.stdout.count("  made: ") == 2
     assert "new Dagster instance" not in made.stderr  # it is told once
 
     status = installed.run("hst-assets", "status", COLUMNS="200")

@@ -35,7 +35,7 @@ def test_an_unknown_asset_is_refused(cli, small_campaign):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     result = cli("materialize", "sn1", "--select", "drizzle")
     assert result.code == 2
-    assert "no asset drizzle. There are: aligned_exposures" in result.err
+    assert "no asset drizzle. Known: aligned_exposures" in result.err
 
 
 def test_a_failure_ends_with_its_reason_and_exit_code_one(cli, root, small_campaign):
@@ -58,8 +58,8 @@ def test_what_the_settings_make_fail_is_not_to_be_tried_again(cli, root, small_c
     made = ["raw_exposures", "exposure_table", "target_exposures", "reference_image"]
     refused = cli("materialize", "sn1", "--select", ",".join(made))
     assert refused.code == 1
-    assert "the reference image is not there" in refused.err
-    assert "mend the settings first" in refused.err
+    assert "the reference image does not exist" in refused.err
+    assert "fix the settings, then rerun" in refused.err
     assert "the same command" not in refused.err
 
 
@@ -167,7 +167,7 @@ def test_an_interrupted_walk_ends_at_once_and_goes_on_later(
     asked = time.monotonic()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
-    assert "interrupted; the same command goes on from here" in err
+    assert "interrupted; run the same command again to continue" in err
     assert "failed" not in err
     assert "aligned_exposures" not in out
     assert time.monotonic() - asked < 30
@@ -198,7 +198,7 @@ def test_what_was_cleaned_is_made_again_when_it_is_needed(cli, root, small_campa
     cli("settings", "sn1", "drizzle.keep_artifacts=true")
     first = cli("materialize", "sn1", "--cleanup")
     assert first.code == 0, first.err
-    assert "kept scratch products of AstroDrizzle" in first.out
+    assert "intermediate files of AstroDrizzle" in first.out
     assert not list(workdir.runfiles.glob("artifacts.*"))
     (stack,) = workdir.drizzle.glob("*.ut*.drc.fits")
     before = sha256_of_file(stack)
@@ -207,7 +207,7 @@ def test_what_was_cleaned_is_made_again_when_it_is_needed(cli, root, small_campa
     cleaned = cli("clean", "sn1", "--working-copies")
     assert cleaned.code == 0, cleaned.err
     assert "removed 2 aligned working copies" in cleaned.out
-    assert "removed 1 drizzles of visits" in cleaned.out
+    assert "removed 1 drizzled images of visits" in cleaned.out
     assert not list(workdir.workspace.glob("*_flc.fits"))
     assert stack.is_file()
 

@@ -73,7 +73,7 @@ def test_no_words_are_no_position():
 
 def test_the_options_belong_together():
     assert position_from("10:00:24", "-2.5") == (150.1, -2.5)
-    with pytest.raises(BadConfiguration, match="belong together"):
+    with pytest.raises(BadConfiguration, match="must be given together"):
         position_from("10", None)
 
 

@@ -61,7 +61,7 @@ def test_every_option_of_hst123_is_taken_or_refused_by_name():
 def test_what_is_not_there_yet_is_refused_with_a_word(cli, root, words):
     result = cli("run", *PLACE, "--work-dir", root / "sn1", *words)
     assert result.code == 2
-    assert "is not there yet" in result.err
+    assert "is not available yet" in result.err
     assert list(root.iterdir()) == []
 
 
@@ -72,10 +72,10 @@ def test_what_is_not_there_yet_is_refused_with_a_word(cli, root, words):
         (["10:00:24"], "not a position"),
         (["10:00:24", "+95:00:00"], "not on the sky"),
         (["NGC", "104"], "not a position"),
-        ([*PLACE, "--name", "NGC 104"], "give one of them"),
+        ([*PLACE, "--name", "NGC 104"], "not both"),
         ([*PLACE, "--only-filter", "F999X"], "no detector has an imaging filter F999X"),
         ([*PLACE, "--before", "2013-01-01", "--after", "2014-01-01"], "before must be later"),
-        ([*PLACE, "--before", "yesterday"], "not a moment"),
+        ([*PLACE, "--before", "yesterday"], "not a date"),
         ([*PLACE, "--instrument", "NICMOS"], "archive.instruments"),
         ([*PLACE, "--detector", "nicmos"], "not a detector"),
         ([*PLACE, "--proposal", "GO-12891"], "proposals are numbers"),
@@ -133,14 +133,14 @@ def test_a_position_is_asked_fetched_and_tabled(cli, root, mast):
     assert result.code == 0, result.err
     assert raw_names(root) == FILES
     assert "4 files of 2 visits, 4 new" in result.out
-    assert "archive asked; assets: 2 made, 0 unchanged" in result.out
+    assert "archive queried; assets: 2 made, 0 up to date" in result.out
     settings = load_settings(WorkDir(root, "sn1"))
     assert settings.archive.query
     downloads = mast.count("download.*")
     again = cli("run", *FETCH, "--refresh")
     assert again.code == 0, again.err
     assert "4 files of 2 visits, 0 new" in again.out
-    assert "archive asked; assets: 0 made, 2 unchanged" in again.out
+    assert "archive queried; assets: 0 made, 2 up to date" in again.out
     assert mast.count("download.*") == downloads
 
 
@@ -171,7 +171,7 @@ def test_exposures_that_are_not_asked_for_any_more_are_named(cli, root, mast):
     cli("run", *FETCH)
     result = cli("run", *FETCH, "--detector", "wfc3_uvis")
     assert result.code == 0, result.err
-    assert "not in what is asked of the archive: iaaa02" in result.err
+    assert "the archive query does not include: iaaa02" in result.err
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(cli, root, monkeypatch):
@@ -224,9 +224,9 @@ def test_an_archive_command_shows_visits_and_what_was_left_out(cli, root, mast):
     assert shown.code == 0
     assert "to be fetched: nothing" in shown.out
     assert "iaaa01" in shown.out
-    assert "left out" in shown.out
+    assert "excluded" in shown.out
     each = cli("archive", "sn1", "--excluded")
-    assert each.out.count("left out") > shown.out.count("left out")
+    assert each.out.count("excluded") > shown.out.count("excluded")
 
 
 # ------------------------------------------------------------------- what cannot be delivered
@@ -386,7 +386,7 @@ def test_an_interrupted_download_goes_on_where_it_was(cli, root, mast, monkeypat
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, out + err
-    assert "interrupted; the same command goes on from here" in err
+    assert "interrupted; run the same command again to continue" in err
     mast.heal()
     result = cli("run", *FETCH)
     assert result.code == 0, result.err

@@ -32,8 +32,8 @@ def test_what_all_failures_share_is_passed_on(tmp_path, walked, kind):
     [
         (1, 0, "1 step failed"),
         (2, 0, "2 steps failed"),
-        (0, 1, "1 visit is not whole"),
-        (3, 2, "3 steps failed, 2 visits are not whole"),
+        (0, 1, "1 visit is incomplete"),
+        (3, 2, "3 steps failed, 2 visits are incomplete"),
     ],
 )
 def test_what_went_wrong_is_counted(tmp_path, n_failed, n_lacking, words):
@@ -82,7 +82,7 @@ def test_what_was_made_is_told_with_its_reasons():
     )
     _tell(console, outcome)
     assert console.export_text().splitlines() == [
-        "sn1/isim01               made aligned_exposures, epoch_drizzles; unchanged x",
+        "sn1/isim01               made: aligned_exposures, epoch_drizzles; up to date: x",
         "  aligned_exposures: input reference changed",
         "  epoch_drizzles: setting drizzle.parameters.final_pixfrac 0.8 → [1.0]",
     ]

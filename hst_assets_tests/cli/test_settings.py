@@ -29,6 +29,12 @@ def test_a_setting_goes_back_to_its_default(cli, workdir):
     assert load_settings(workdir).alignment.search_radius_arcsec == 1.0
 
 
+def test_the_meaning_of_each_setting_stands_above_it(cli, workdir):
+    lines = cli("settings", "sn1", "--explain").out.splitlines()
+    below = lines[lines.index("  # Subtract the sky before combining.") + 1]
+    assert below.strip() == "sky_sub = True"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -51,10 +51,10 @@ def test_targets_that_were_ingested_are_local(cli, root, mast, small_campaign):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["add", "sn1"], "nothing to ask"),
+        (["add", "sn1"], "no archive query"),
         (["add", "a|b", "10", "-20"], "not a target name"),
         (["add", "sn1", "10"], "not a position"),
-        (["add", "sn1", "10", "-20", "--name", "M 31"], "give one of them"),
+        (["add", "sn1", "10", "-20", "--name", "M 31"], "not both"),
         (["add", "sn1", "10", "-20", "--radius", "5 km"], "--radius: not a radius"),
         (["retire", "sn1"], "no work directory"),
     ],

@@ -52,7 +52,7 @@ def test_a_file_is_no_work_directory(tmp_path):
 
 @pytest.mark.parametrize("more", [{"target": "sn1"}, {"root": Path("x")}])
 def test_a_folder_and_a_name_contradict(tmp_path, more):
-    with pytest.raises(BadConfiguration, match="at once"):
+    with pytest.raises(BadConfiguration, match="already sets root and target"):
         named(work_dir=tmp_path / "sn1", **more)
 
 

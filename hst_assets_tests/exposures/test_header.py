@@ -59,7 +59,7 @@ def test_without_expstart_the_dates_tell_the_time(exposure_file):
     ("primary", "reason"),
     [
         ({"EXPSTART": None, "DATE-OBS": None}, "keyword DATE-OBS is missing"),
-        ({"EXPSTART": None, "DATE-OBS": "31/05/20"}, "DATE-OBS and TIME-OBS make no date"),
+        ({"EXPSTART": None, "DATE-OBS": "31/05/20"}, "DATE-OBS and TIME-OBS are not a date"),
     ],
 )
 def test_without_any_time_an_exposure_is_refused(exposure_file, primary, reason):

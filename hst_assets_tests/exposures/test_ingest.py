@@ -272,10 +272,10 @@ def test_damage_in_one_file_never_stops_the_rest(exposure_file, workdir, tmp_pat
         "ibbb02cdq_flt.fits": "empty file (0 bytes)",
         "iaaa01abq_flc.fits": "truncated",
         "jccc03efq_flc.fits": "G800L is not an imaging filter",
-        "ueee05ijm_c0m.fits": "companion _c1m.fits is not there",
+        "ueee05ijm_c0m.fits": "companion _c1m.fits is missing",
         "page_flt.fits": "web page",
         "jddd04ghq_drz.fits": "a _drz product",
-        "x_flt.fits.gz": "its name tells no product",
+        "x_flt.fits.gz": "its name has no product suffix",
         "ueee05zzm_c1m.fits": "without its _c0m.fits",
     }
     assert set(told) == set(expected)
@@ -338,12 +338,12 @@ def test_a_failed_publication_leaves_the_place_to_a_copy(
 def test_an_unprintable_name_in_raw_is_refused(exposure_file, workdir):
     exposure_file(folder=workdir.raw, name="new\tline_flt.fits")
     report = ingest([workdir.raw], workdir)
-    assert "characters that the ledger cannot hold" in report.refused[0].reason
+    assert "characters that the ledger cannot store" in report.refused[0].reason
     assert raw_ledger(workdir) == []
 
 
 def test_an_unknown_mode_is_an_error(exposure_file, workdir):
-    with pytest.raises(BadConfiguration, match=r"no ingest mode 'move'"):
+    with pytest.raises(BadConfiguration, match=r"unknown ingest mode 'move'"):
         ingest([exposure_file()], workdir, mode="move")
 
 

@@ -112,7 +112,7 @@ def test_only_the_decisions_of_the_visit_concern_it(overrides):
 
 def test_a_decision_on_an_unknown_exposure_is_an_error(overrides):
     found = overrides(HEAD + "idsj02axq False why\nidsj02zzq True why\n")
-    with pytest.raises(BadConfiguration, match="does not hold: idsj02zzq"):
+    with pytest.raises(BadConfiguration, match="not in raw/: idsj02zzq"):
         refuse_unknown(found, ["idsj02axq"], "overrides.ecsv")
 
 

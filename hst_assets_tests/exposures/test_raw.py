@@ -196,14 +196,14 @@ def test_a_file_of_another_size_is_named(stocked):
 
 def test_changed_bytes_are_found_by_the_changed_time(stocked):
     _swap_byte(stocked.raw / "iaaa01abq_flt.fits", keep_time=False)
-    with pytest.raises(MissingProduct, match=r"iaaa01abq_flt.fits has other bytes"):
+    with pytest.raises(MissingProduct, match=r"iaaa01abq_flt.fits has different bytes"):
         check_raw(stocked)
 
 
 def test_changed_bytes_under_the_old_time_are_found_on_demand(stocked):
     _swap_byte(stocked.raw / "iaaa01abq_flt.fits", keep_time=True)
     assert check_raw(stocked)
-    with pytest.raises(MissingProduct, match=r"iaaa01abq_flt.fits has other bytes"):
+    with pytest.raises(MissingProduct, match=r"iaaa01abq_flt.fits has different bytes"):
         check_raw(stocked, full=True)
 
 

@@ -218,7 +218,7 @@ def test_a_human_decision_wins_over_the_machine(campaign):
     assert found["jaaa01aaq"]["reason"] == "by hand: ghost over the target"
     assert found["jaaa01abq"]["reason"] == ""
     assert found["jaaa01abq"]["override"] == (
-        "used by hand: bright enough (machine: refused: exposed 5 s, less than 15 s "
+        "used by hand: bright enough (automatic selection: rejected: exposed 5 s, less than 15 s "
         "(keep_short is off))"
     )
 
@@ -241,7 +241,7 @@ def test_another_spelling_of_the_same_decisions_changes_nothing(campaign):
 def test_a_decision_on_an_unknown_exposure_of_the_visit_is_an_error(campaign):
     make_raw_manifest(campaign, "jaaa01")
     decide(campaign, "jaaa01zzq False why")
-    with pytest.raises(BadConfiguration, match=r"does not hold: jaaa01zzq"):
+    with pytest.raises(BadConfiguration, match=r"not in raw/: jaaa01zzq"):
         make_visit_table(campaign, "jaaa01", load_settings(campaign))
 
 
@@ -249,7 +249,7 @@ def test_a_decision_on_an_unknown_visit_is_an_error_of_the_target(campaign):
     make_all(campaign)
     decide(campaign, "jzzz99zzq False why")
     assert not make_visit_table(campaign, "jaaa01", load_settings(campaign)).ran
-    with pytest.raises(BadConfiguration, match=r"does not hold: jzzz99zzq"):
+    with pytest.raises(BadConfiguration, match=r"not in raw/: jzzz99zzq"):
         make_target_table(campaign, visits_in(campaign), load_settings(campaign))
 
 

@@ -209,7 +209,7 @@ def test_an_exposure_that_points_elsewhere_is_left_out_and_named(
 ) -> None:
     alone = outcomes["off_by_a_degree", 1]
     assert isinstance(alone, UnusableInput)
-    assert "none of its 1 exposures reaches into the frame" in str(alone)
+    assert "none of its 1 exposures overlaps the frame" in str(alone)
     with_others = report(outcomes, "off_by_a_degree", 3)
     assert with_others.left_out == ("isim01a0q_flc.fits",)
     assert with_others.inputs == ("isim01a1q", "isim01a2q")

@@ -188,7 +188,7 @@ def test_an_exposure_that_cannot_help_is_named_and_does_no_harm(uvis: Sky, tmp_p
     folder.mkdir()
     (copy,) = copies_of(uvis, folder)
     (complaint,) = flag_cosmic_rays([copy], pairs([broken, uvis.files[3]]), uvis.detector)
-    assert complaint.startswith("broken_flc.fits could not help to tell cosmic rays")
+    assert complaint.startswith("broken_flc.fits could not be used to reject cosmic rays")
     with fits.open(copy) as hdus:
         assert np.count_nonzero(hdus["DQ"].data & FLAG) > 500
 
@@ -200,7 +200,7 @@ def test_an_exposure_without_an_image_cannot_help(uvis: Sky, tmp_path: Path) -> 
         hdus.writeto(empty)
     (copy,) = copies_of(uvis, tmp_path)
     (complaint,) = flag_cosmic_rays([copy], pairs([empty]), uvis.detector)
-    assert complaint.startswith("empty_flc.fits could not help to tell cosmic rays")
+    assert complaint.startswith("empty_flc.fits could not be used to reject cosmic rays")
 
 
 def test_the_flag_is_bad_for_every_detector() -> None:

@@ -575,7 +575,7 @@ def test_an_aligned_exposure_that_is_gone_fails_its_band(workdir, settings, driz
     workdir.aligned("isim02a1q_flc.fits").unlink()
     made = make_visit_drizzles(workdir, "isim02", changed(settings, no_mask=True))
     assert len(made.facts["failed"]) == 1
-    assert "aligned exposure is not there" in made.facts["failed"][0]
+    assert "aligned exposure is missing" in made.facts["failed"][0]
 
 
 def test_a_helper_that_is_gone_is_not_done_without_in_silence(workdir, settings, drizzler) -> None:
@@ -604,7 +604,7 @@ def test_exposures_that_are_gone_cost_no_finished_image(workdir, settings, drizz
     stack = workdir.drizzle / "wfc3_uvis.f814w.all.drc.fits"
     before = stack.read_text()
     without_working_copies(workdir)
-    with pytest.raises(MissingProduct, match="aligned exposure is not there"):
+    with pytest.raises(MissingProduct, match="aligned exposure is missing"):
         make_stacks(workdir, changed(settings, pixfrac=0.5))
     assert stack.read_text() == before
     assert WorkDir.preview(stack).is_file()

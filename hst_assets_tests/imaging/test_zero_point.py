@@ -78,5 +78,5 @@ def test_an_unknown_zero_point_cannot_be_fixed() -> None:
 
 
 def test_a_zero_point_beyond_all_floats_is_refused() -> None:
-    with pytest.raises(UnusableInput, match="cannot be scaled"), np.errstate(over="ignore"):
+    with pytest.raises(UnusableInput, match="cannot be rescaled"), np.errstate(over="ignore"):
         scaled(200.0)

@@ -43,7 +43,7 @@ def test_whether_it_was_made_now_is_said_first(workdir):
     first = made(workdir)
     again = Made(first.record, ran=False)
     assert next(iter(describe(first, workdir).values())).text == "made now: not made before"
-    assert describe(again, workdir)["executed"].text == "unchanged, not made again"
+    assert describe(again, workdir)["executed"].text == "up to date, not remade"
 
 
 def test_paths_are_resolved(workdir):

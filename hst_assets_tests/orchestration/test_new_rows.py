@@ -56,7 +56,7 @@ ROWS = (
         redo=("photometry",),
     ),
     new("star_curves", "target", "target_curves", "star_curves", after=("star_catalog",)),
-    new("colour_pictures", "target", "target_pictures", "pictures", after=("drizzled_stacks",)),
+    new("finding_charts", "target", "target_charts", "charts", after=("drizzled_stacks",)),
 )
 
 
@@ -70,7 +70,7 @@ def campaign(campaign, monkeypatch):
             lambda workdir, visit, name=name: workdir.hap / f"{visit}_{name}.ecsv",
             raising=False,
         )
-    for name in ("all_mosaics", "star_catalog", "star_curves", "pictures"):
+    for name in ("all_mosaics", "star_catalog", "star_curves", "charts"):
         monkeypatch.setattr(
             WorkDir,
             name,
@@ -98,7 +98,7 @@ def run(campaign, defs, instance):
 def test_the_levels_are_a_graph(campaign):
     depths = {level.job: level.depth for level in campaign.table.levels}
     assert depths["visit_mosaics"] == depths["target_frame"] == 1
-    assert depths["target_catalogs"] == depths["target_pictures"] == depths["target_stacks"] + 1
+    assert depths["target_catalogs"] == depths["target_charts"] == depths["target_stacks"] + 1
     assert depths["target_curves"] == depths["target_catalogs"] + 1
 
 
@@ -119,7 +119,7 @@ def test_a_failed_stack_costs_no_mosaic(campaign, run):
     assert results["target_mosaics", "sn1"].made == ("all_mosaics",)
     for job, asset, cause in (
         ("target_catalogs", "star_catalog", "drizzled_stacks"),
-        ("target_pictures", "colour_pictures", "drizzled_stacks"),
+        ("target_charts", "finding_charts", "drizzled_stacks"),
         ("target_curves", "star_curves", "star_catalog"),
     ):
         assert results[job, "sn1"].skipped == {asset: cause}
@@ -136,7 +136,7 @@ def test_a_failed_difference_does_not_stop_catalogues(campaign, run):
 def test_a_failed_branch_leaves_its_neighbour_alone(campaign, run):
     campaign.broken.add(("star_catalog", "sn1"))
     results = run()
-    assert results["target_pictures", "sn1"].made == ("colour_pictures",)
+    assert results["target_charts", "sn1"].made == ("finding_charts",)
     assert results["target_curves", "sn1"].skipped == {"star_curves": "star_catalog"}
 
 
@@ -168,7 +168,7 @@ def test_sensors_carry_every_branch_to_its_end_and_then_rest(campaign, defs, dae
         for key in daemon.tick(level.job):
             assert daemon.run(level.job, key).success
     workdir = campaign.workdir("sn1")
-    for asset in ("all_mosaics", "star_curves", "colour_pictures", "epoch_differences"):
+    for asset in ("all_mosaics", "star_curves", "finding_charts", "epoch_differences"):
         assert campaign.table[asset].product(workdir).is_file(), asset
     assert not any(daemon.tick(level.job) for level in campaign.table.levels_from_raw)
 
@@ -188,9 +188,9 @@ def test_a_sensor_waits_for_what_is_upstream_and_for_nothing_else(campaign, defs
 
 
 def test_the_night_tries_again_what_a_branch_lacks(campaign, daemon, run):
-    campaign.broken.add(("colour_pictures", "sn1"))
+    campaign.broken.add(("finding_charts", "sn1"))
     run()
-    assert daemon.night("nightly_target_pictures") == ["sn1"]
+    assert daemon.night("nightly_target_charts") == ["sn1"]
     assert daemon.night("nightly_target_catalogs") == []
     assert daemon.night("nightly_visit_mosaics") == []
 

@@ -104,7 +104,7 @@ def test_sensors_alone_carry_a_target_to_its_differences(campaign, defs, instanc
             )
             assert result.success
     assert campaign.workdir("sn1").difference_products.is_file()
-    assert [daemon.tick(level.job) for level in ASSETS.levels_from_raw] == [[], [], [], []]
+    assert not any(daemon.tick(level.job) for level in ASSETS.levels_from_raw)
 
 
 def test_stacks_wait_until_the_table_of_the_target_has_a_late_visit(

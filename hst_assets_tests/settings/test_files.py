@@ -25,7 +25,7 @@ def test_the_target_wins_over_the_root_key_by_key(workdir):
         ("[selection]\nmin_exptime_s = 'long'\n", "selection.min_exptime_s"),
         ("[selection]\nbefore = 'soon'\n", "selection.before"),
         ("[epochs]\nmax_gap_days = 0\n", "epochs.max_gap_days"),
-        ("[target]\nra_deg = 10.0\n", "ra_deg and dec_deg belong together"),
+        ("[target]\nra_deg = 10.0\n", "ra_deg and dec_deg must be set together"),
         ("[target]\nra_deg = 360.0\ndec_deg = 0.0\n", "target.ra_deg"),
         ("[target]\nra_deg = nan\ndec_deg = 0.0\n", "target.ra_deg"),
         ("target = 3\n", "target"),
@@ -88,7 +88,7 @@ def test_a_wrong_change_leaves_the_file_as_it_was(workdir):
 
 
 def test_a_catalogue_must_be_there_when_it_is_set(workdir):
-    with pytest.raises(BadConfiguration, match=r"mine\.csv: catalog\.source is not there"):
+    with pytest.raises(BadConfiguration, match=r"mine\.csv: catalog\.source does not exist"):
         write_settings(workdir, {"catalog": {"source": "mine.csv"}})
     assert not workdir.settings_file.exists()
     (workdir.base / "mine.csv").write_text("ra,dec\n1,2\n")

@@ -18,9 +18,9 @@ def test_machine_settings_are_a_section_of_their_own(workdir):
     ("text", "message"),
     [
         ("[selection]\nafter = 2014-01-01\nbefore = 2013-01-01\n", "before must be later than"),
-        ("[selection]\nafter = 'yesterday'\n", "not a moment in ISO 8601"),
+        ("[selection]\nafter = 'yesterday'\n", "not a date in ISO 8601"),
         ("[drizzle]\nscale_arcsec = inf\n", "drizzle.scale_arcsec"),
-        ("[drizzle]\nobject_name = 'a b'\n", "beginning of a file name"),
+        ("[drizzle]\nobject_name = 'a b'\n", "a file name must be able to start with it"),
         ("[alignment]\nsearch_radius_arcsec = 1e9\n", "search_radius_arcsec"),
     ],
 )

@@ -61,7 +61,7 @@ def main() -> int:
             return _failed("the second run wanted something")
         if {file.name: file.sha256 for file in raw_ledger(workdir)} != fetched:
             return _failed("the second run changed raw/")
-    _say(f"{time.monotonic() - started:.0f} s in all; products in {workdir.base}")
+    _say(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")
     return 0
 
 

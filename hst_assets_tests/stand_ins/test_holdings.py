@@ -18,12 +18,11 @@ from hst_assets_tests.stand_ins.holdings import Holdings, now_mjd
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
 
 RA, DEC = 150.1, 2.2
+_LETTERS = {"WFC3": "i", "ACS": "j", "WFPC2": "u"}
+#: One exposure of each detector, each of a visit of its own.
 ROOTNAMES = {
-    "wfc3_uvis": "iaaa01abq",
-    "wfc3_ir": "ibbb02cdq",
-    "acs_wfc": "jccc03efq",
-    "acs_hrc": "jddd04ghq",
-    "wfpc2": "ueee05ijm",
+    key: f"{_LETTERS[row.instrument]}sim{number:02d}abq"
+    for number, (key, row) in enumerate(DETECTORS.items(), start=1)
 }
 
 
@@ -81,7 +80,7 @@ def test_a_simulated_exposure_is_held(tmp_path):
 def test_a_wfpc2_exposure_has_both_files(folder):
     holdings = Holdings(noise=False)
     kept = holdings.add_file(folder("wfpc2"))
-    names = ["ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"]
+    names = [f"{ROOTNAMES['wfpc2']}_{suffix}.fits" for suffix in ("c0m", "c1m")]
     assert [product["productFilename"] for product in kept.products] == names
     assert holdings.file_names() == names
 

@@ -74,7 +74,7 @@ def make_absolute_catalog(workdir: WorkDir, settings: Settings) -> Made:
     else:
         source = source if source.is_absolute() else workdir.base / source
         if not source.is_file():
-            raise BadConfiguration("the catalogue is not there", where=source)
+            raise BadConfiguration("the catalogue does not exist", where=source)
         inputs, how = {"table": sha256_of_file(source)}, {"source": "table"}
     recipe = Recipe(
         stage=STAGE,

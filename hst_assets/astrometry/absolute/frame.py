@@ -100,7 +100,7 @@ def tie_anchor(
         n_matches = result.numbers.n_matches
         reason = f"{anchor.rootname} on {n_matches} stars"
         return Tie(catalogue, reason, absolute=True), result
-    reason = f"{anchor.rootname} could not be brought onto {catalogue}: {result.reason}"
+    reason = f"{anchor.rootname} could not be aligned to {catalogue}: {result.reason}"
     return Tie(catalogue, reason), result
 
 
@@ -174,7 +174,7 @@ def _agreement(
             catalogue,
             f"the reference image has {n_pairs} stars in common with {catalogue}, "
             f"{ratio:.1f} times as many as by chance: {limits.min_matches} and "
-            f"{limits.min_contrast:g} needed",
+            f"(minimum {limits.min_contrast:g})",
         )
     x, y = np.median(there[partner] - here[paired], axis=0)
     worst = max(abs(x), abs(y))
@@ -186,7 +186,7 @@ def _agreement(
     # Written so that NaN does not agree.
     if worst <= limits.max_held_out_offset_pix and tilt <= limits.max_held_out_offset_pix:
         return Tie(catalogue, text, absolute=True)
-    return Tie(catalogue, f"{text}, {limits.max_held_out_offset_pix:g} allowed")
+    return Tie(catalogue, f"{text}, limit {limits.max_held_out_offset_pix:g}")
 
 
 def _sky(table: Table) -> NDArray[np.float64]:

@@ -178,7 +178,7 @@ def _kept(cone: Cone, settings: CatalogSettings, cache: Path) -> tuple[QTable, s
             wanted = cone.contains(sky)
             wanted &= stars["mag"].to_value("mag") < settings.faintest_mag
         except (OSError, ValueError, KeyError, AttributeError) as error:
-            logger.warning("%s cannot be read and is asked for again: %s", path, error)
+            logger.warning("%s cannot be read and is queried again: %s", path, error)
             continue
         return stars[wanted], str(stars.meta.get("service", path.name))
     return None
@@ -204,7 +204,9 @@ def _ask(service: str, cone: Cone, settings: CatalogSettings) -> QTable:
         except _Overflow:
             middle = 0.5 * (low + high)
             if high - low < _NARROWEST_MAG:
-                raise _Fault("it cuts its answers shorter than the field is crowded") from None
+                raise _Fault(
+                    "its answers are truncated below the number of stars in the field"
+                ) from None
             ranges += [(low, middle), (middle, high)]
     return _as_stars(vstack(parts, metadata_conflicts="silent"), names)
 
@@ -292,17 +294,17 @@ def _table(body: bytes) -> Table:
     from pyvo.dal.tap import TAPResults
 
     if b"<VOTABLE" not in body[:_PROLOGUE_BYTES]:
-        raise _Fault("what it sent is no table")  # nothing for a parser
+        raise _Fault("its answer is not a table")  # nothing for a parser
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of services that are lax about the standard
         try:
             results = TAPResults(parse(io.BytesIO(body), verify="ignore"))
         except DALQueryError as error:
-            raise _Fault(f"it refused the query: {error}") from error
+            raise _Fault(f"it rejected the query: {error}") from error
         except (DALFormatError, OSError, ValueError, LookupError) as error:
-            raise _Fault("what it sent is no table") from error
+            raise _Fault("its answer is not a table") from error
         except xml.parsers.expat.ExpatError as error:
-            raise _Fault("what it sent is no table") from error
+            raise _Fault("its answer is not a table") from error
         if str(results.status[0]).upper() == "OVERFLOW":
             raise _Overflow
         return results.to_table()

@@ -70,7 +70,7 @@ def read_stars(path: Path) -> QTable:
     """
     if not path.is_file():
         raise MissingProduct(
-            "the absolute catalogue is no longer there",
+            "the absolute catalogue is missing",
             where=path,
             next_step="Materialize reference_image",
         )

@@ -90,7 +90,7 @@ def _read(path: Path) -> Table:
     if kind is None:
         raise _bad(f"not a name that ends in {', '.join(_FORMATS)}", path)
     if not path.is_file():
-        raise BadConfiguration("the catalogue is not there", where=path)
+        raise BadConfiguration("the catalogue does not exist", where=path)
     try:
         return Table.read(path, format=kind)
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -85,7 +85,7 @@ def reference_name(value: object) -> str | None:
         return None
     name = re.split(r"[$/\\]", text)[-1]
     if ".." in text or not _NAME.fullmatch(name):
-        raise UnusableInput(f"the header names no reference file but {text!r}")
+        raise UnusableInput(f"the header does not name a reference file but {text!r}")
     return name
 
 
@@ -225,9 +225,9 @@ class ReferenceFiles:
         except UnusableInput as error:
             discard(part)
             raise UnusableInput(
-                f"what {url} sent was refused: {error.what}",
+                f"the file sent by {url} was rejected: {error.what}",
                 where=name,
-                next_step="Something between here and CRDS may answer in its place; or put "
+                next_step="A proxy may have answered instead of CRDS; or put "
                 "the file into the cache by hand",
             ) from error
         publish(part, destination)

@@ -111,9 +111,7 @@ def named_files(primary: fits.Header) -> dict[str, str]:
     """
     instrument = str(primary.get("INSTRUME", "")).strip()
     if instrument not in _KEYWORDS:
-        raise UnusableInput(
-            f"nothing is known of the distortion of {instrument or 'no instrument'}"
-        )
+        raise UnusableInput(f"the distortion is unknown for {instrument or 'no instrument'}")
     named = {}
     for keyword in _KEYWORDS[instrument]:
         name = reference_name(primary.get(keyword))
@@ -221,7 +219,7 @@ def correct(
 def _failed(exposure: ExposureToAlign, error: HstAssetsError, scratch: Path) -> AlignmentResult:
     """FAIL with the WCS it came with; not for good where it is not the exposure's fault."""
     logger.warning("%s: its WCS was not updated: %s", exposure.rootname, error)
-    reason = f"its WCS has to be computed from reference files, and could not be: {error}"
+    reason = f"its WCS must be computed from reference files, which failed: {error}"
     result = untouched(exposure, scratch, status="FAIL", method="none", reason=reason)
     own_fault = isinstance(error, (UnusableInput, MissingProduct)) or not result.files
     return result if own_fault else replace(result, failure=error)
@@ -292,15 +290,14 @@ def check(copy: Path, raw: Path) -> None:
         chips = {int(hdu.ver): hdu.header for hdu in hdus if hdu.name == "SCI"}
         after = {ver: image_planes.read_wcs(header, hdus) for ver, header in chips.items()}
     if set(chips) != set(before):
-        raise UnusableInput("updatewcs left other extensions than there were")
+        raise UnusableInput("updatewcs changed the number of extensions")
     for ver, header in chips.items():
         if not float(header.get("IDCSCALE", 0.0)) > 0:
             raise UnusableInput(f"updatewcs left no IDCSCALE in SCI {ver}")
         motion = _motion_arcsec(before[ver], after[ver], header["NAXIS1"], header["NAXIS2"])
         if not motion <= MAX_MOTION_ARCSEC:  # so that NaN is refused
             raise UnusableInput(
-                f"updatewcs moved SCI {ver} by {motion:.1f} arcsec, "
-                f"{MAX_MOTION_ARCSEC:g} are believed"
+                f"updatewcs moved SCI {ver} by {motion:.1f} arcsec, limit {MAX_MOTION_ARCSEC:g}"
             )
 
 

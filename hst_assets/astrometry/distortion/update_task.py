@@ -58,7 +58,7 @@ def update_wcs(raw: str, *, files: Mapping[str, str]) -> str:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the disk's word, not that of stwcs
-        raise UnusableInput(f"updatewcs gave up: {type(error).__name__}: {error}") from error
+        raise UnusableInput(f"updatewcs failed: {type(error).__name__}: {error}") from error
     _make_reproducible(copy.science)
     return name
 

@@ -142,5 +142,5 @@ def motion_between(before: Path, after: Path) -> tuple[Callable[[Sky], Sky], flo
     plane = TangentPlane.about(sky, 1.0)
     shift, rotation, _ = matching.rigid_motion(plane.project(sky), plane.project(motion(sky)))
     if not all(map(math.isfinite, (*shift, rotation))):
-        raise UnusableInput("the motion of the drizzled epoch is not finite", where=after)
+        raise UnusableInput("the shift of the drizzled epoch is not finite", where=after)
     return motion, -float(shift[0]), float(shift[1]), rotation

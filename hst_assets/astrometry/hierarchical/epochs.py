@@ -387,5 +387,5 @@ def _own_stars(settled: Mapping[str, Any]) -> str:
     """What an exposure's own stars say of the WCS that it keeps."""
     near, offset = settled["n_near"], settled["offset_pix"]
     if settled["shifted"]:
-        return f"shifted by {offset:.2f} px onto {near} stars of its own"
-    return f"with {near} stars of its own, too few to check it"
+        return f"shifted by {offset:.2f} px to match {near} of its own stars"
+    return f"with {near} stars of its own, too few for a check"

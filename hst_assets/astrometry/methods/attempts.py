@@ -274,5 +274,5 @@ def _fit(
             moved, fitted, reference_sky, again, how=how, tolerance=tolerance, search_pix=search_pix
         )
     except UnusableInput as error:
-        logger.info("%s: the first fit stands, for there is no second: %s", field.rootname, error)
+        logger.info("%s: the first fit is kept, the second failed: %s", field.rootname, error)
         return fit

@@ -56,7 +56,7 @@ def fit_to_catalog(
     shutil.copyfile(field.copy.science, aligned)
     _write_wcs(aligned, field, matrix, shift)
     if same_wcs(field.copy.science, aligned):
-        raise UnusableInput("the fit left the header as it was", where=name)
+        raise UnusableInput("the fit did not change the header", where=name)
     worst = _largest_rms(reference[partner] - image[paired] @ matrix.T - shift)
     return Fit(aligned, paired, partner, worst, worst)
 

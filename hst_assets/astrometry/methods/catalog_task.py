@@ -31,12 +31,14 @@ def align_exposure(
 
     Parameters
     ----------
-    raw, **request
-        See `hst_assets.astrometry.methods.tweakreg_task.align_exposure`.
+    raw : str
+        The exposure in raw/, only read.
     catalogue : str
         The absolute catalogue.
     max_position_error_mas : float
         Stars less certain than this at that moment are left out.
+    **request
+        See `hst_assets.astrometry.methods.tweakreg_task.align_exposure`.
 
     Returns
     -------

@@ -117,7 +117,7 @@ def numerics_refused(
     Parameters
     ----------
     what : str
-        What has happened then, such as "TweakReg gave up".
+        What has happened then, such as "TweakReg failed".
     name : str
         The exposure, for the failure.
     errors : tuple of type, optional

@@ -115,7 +115,7 @@ def run_jhat(
         )
     plane = _Plane.around(field.plane, np.vstack([stars[rows] + guess, stars[rows], reference]))
     _write_inputs(folder, plane, field, fitted[rows], rows, plane.place(stars[rows]), reference_sky)
-    with inside(folder), numerics_refused("JHAT gave up", field.copy.science.name):
+    with inside(folder), numerics_refused("JHAT failed", field.copy.science.name):
         _align(
             how.fit_geometry,
             rough_cut_px_min=min(_NARROWEST_CUT_PIX, tolerance),
@@ -264,7 +264,7 @@ def _solution(folder: Path) -> WCS:
     """The plane's WCS as JHAT left it."""
     path = folder / _ALIGNED
     if not path.is_file():
-        raise UnusableInput("JHAT left no aligned image", where=folder.name)
+        raise UnusableInput("JHAT wrote no aligned image", where=folder.name)
     with fits.open(path, memmap=False) as hdus:
         return image_planes.read_wcs(hdus["SCI"].header, hdus)
 
@@ -278,7 +278,7 @@ def _read_pairs(folder: Path) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of the stars and of the reference that JHAT fitted."""
     path = folder / _PAIRS
     if not path.is_file():
-        raise UnusableInput("JHAT left no list of its matches", where=folder.name)
+        raise UnusableInput("JHAT wrote no list of its matches", where=folder.name)
     pairs = Table.read(path, format="ascii.csv")
     star, reference = (
         np.asarray(pairs[name], dtype=float).astype(np.intp) for name in ("star", "reffile_rank")

@@ -105,7 +105,7 @@ def with_methods(settings: Settings, names: Sequence[str]) -> Settings:
 def _passed_over(
     exposure: ExposureToAlign, method: Method, onto: Onto, folder: Path
 ) -> AlignmentResult:
-    reason = f"passed over: {onto.not_absolute}"
+    reason = f"not used: {onto.not_absolute}"
     return untouched(exposure, folder, status="FAIL", method=method.name, reason=reason)
 
 

@@ -65,7 +65,7 @@ def run_tweakreg(
     native = pixel_scale_arcsec(plane) / field.detector.pixel_scale_arcsec
     search, within = search_pix / native, tolerance / native
     x_offset, y_offset = _first_guess(field, plane, fitted, reference_sky, search, within)
-    with inside(folder), numerics_refused("TweakReg gave up", name):
+    with inside(folder), numerics_refused("TweakReg failed", name):
         tweakreg.TweakReg(
             name,
             catfile="catfile.txt",
@@ -106,7 +106,7 @@ def run_tweakreg(
     if rigid:
         rms = _apply_rigid(folder / name, pairs, folder / "shifts_wcs.fits")
     if same_wcs(field.copy.science, folder / name):
-        raise UnusableInput("TweakReg reported a fit and left the header as it was", where=name)
+        raise UnusableInput("TweakReg reported a fit but did not change the header", where=name)
     kept = index[pairs["image"]]
     real = kept >= 0
     rms_x, rms_y = (each * native for each in rms)
@@ -173,7 +173,7 @@ def read_shift_row(path: Path, name: str) -> tuple[float, float]:
         If there is no file, no such row, or the row holds NaN: TweakReg's ways of failing.
     """
     if not path.is_file():
-        raise UnusableInput("TweakReg found no fit (it left no shift file)", where=name)
+        raise UnusableInput("TweakReg found no fit (no shift file)", where=name)
     for line in path.read_text().splitlines():
         columns = line.split()
         if columns and columns[0] == name:
@@ -187,7 +187,7 @@ def read_shift_row(path: Path, name: str) -> tuple[float, float]:
 def _read_pairs(path: Path) -> dict[str, NDArray[Any]]:
     """Pairs of the final fit: indices and positions about the tangent plane's centre."""
     if not path.is_file():
-        raise UnusableInput("TweakReg left no list of the stars of its fit", where=path.name)
+        raise UnusableInput("TweakReg wrote no list of the stars in its fit", where=path.name)
     rows = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
     values = np.array([[float(v) for v in row[:14]] for row in rows if row])
     return {

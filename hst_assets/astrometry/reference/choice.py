@@ -120,7 +120,7 @@ def _allowed(used: QTable, options: ReferenceSettings) -> QTable:
     if not keep.any():
         present = sorted({f"{k}/{f}" for k, f in zip(keys, filters, strict=True)})
         raise BadConfiguration(
-            "no exposure in use has the reference filter and instrument asked for",
+            "no exposure in use matches reference.filter and reference.instrument",
             where="reference.filter, reference.instrument",
             next_step=f"In use are: {', '.join(present)}",
         )
@@ -194,7 +194,7 @@ def added_exposures(
     for name in choices.add:
         row = rows.get(name.lower())
         if row is None or not (workdir.raw / str(row["file"])).is_file():
-            raise _refused(name, f"it is no exposure of {workdir.target} in raw/", "Ingest it")
+            raise _refused(name, f"it is not an exposure of {workdir.target} in raw/", "Ingest it")
         _must_match(name, row, choice)
         added[str(row["file"])] = (str(row["rootname"]), float(row["exptime"].to_value("s")))
     return added

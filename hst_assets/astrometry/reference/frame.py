@@ -99,14 +99,12 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
     next_step = "Materialize reference_image"
     if note is None:
         raise MissingProduct(
-            "no reference was chosen yet", where=workdir.reference_choice, next_step=next_step
+            "no reference has been chosen yet", where=workdir.reference_choice, next_step=next_step
         )
     image = workdir.absolute(note["image"])
     for path in (image, workdir.reference_catalog):
         if not path.is_file():
-            raise MissingProduct(
-                "the reference is no longer there", where=path, next_step=next_step
-            )
+            raise MissingProduct("the reference is missing", where=path, next_step=next_step)
     record = read_record(workdir.reference_choice if note["user"] else image)
     if record is None:
         raise MissingProduct("the reference was not finished", where=image, next_step=next_step)
@@ -132,7 +130,7 @@ def _absolute(workdir: WorkDir, note: dict[str, Any]) -> Path | None:
     record = read_record(workdir.absolute_catalog)
     if record is None or record.digest != note.get(ABSOLUTE_INPUT):
         raise MissingProduct(
-            "the absolute catalogue is not the one that the reference was brought onto",
+            "the absolute catalogue is not the one to which the reference was aligned",
             where=workdir.absolute_catalog,
             next_step="Materialize reference_image",
         )

@@ -57,7 +57,7 @@ def take_users_image(workdir: WorkDir, settings: Settings, image: Path, *, redo:
     """
     path = image if image.is_absolute() else workdir.base / image
     if not path.is_file():
-        raise BadConfiguration("the reference image is not there", where=path)
+        raise BadConfiguration("the reference image does not exist", where=path)
     recipe = Recipe(
         stage=STAGE,
         inputs={"image": sha256_of_file(path), **absolute_input(workdir, settings)},

@@ -125,7 +125,7 @@ def combine(
         planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
     complaints += unread
     if parameters["final_wht_type"] != choices.weight_type:
-        complaints.append("exposures of this detector hold no errors: weighted by time")
+        complaints.append("exposures of this detector have no errors: weighted by time")
     if parameters["final_kernel"] == "lanczos3":
         _blank_without_weight(planes)
     inputs = [product_cards.read_input(path) for path in copies]
@@ -199,7 +199,7 @@ class _Complaints(logging.Handler):
         if "Reverting sky computation" in text:
             self.heard.append("the skies of the exposures could not be matched")
         elif "Cannot find flat field" in text:
-            self.heard.append("the flat field is not at hand: inverse variances are without it")
+            self.heard.append("no flat field: inverse variances do without it")
         elif "due to aborted median" in text:
             self.heard.append("the median failed, so that cosmic rays were not rejected")
 
@@ -336,7 +336,7 @@ def _verify_grid(header: fits.Header, frame: Frame) -> None:
     sky = WCS(header, naxis=2).wcs_pix2world(corners, 0)
     offset = float(np.abs(frame.wcs.wcs_world2pix(sky, 0) - corners).max())
     if not offset < 1e-3:
-        raise ToolFailed(f"AstroDrizzle's grid is {offset:.4f} pixel off the one asked for")
+        raise ToolFailed(f"AstroDrizzle's grid is {offset:.4f} pixel off the requested one")
 
 
 def _checked(

@@ -424,7 +424,7 @@ def _numbers(text: str, where: str) -> tuple[int, float]:
     match = _RANGE.fullmatch(text)
     if not match:
         raise BadConfiguration(
-            f"{text!r} is no number of exposures",
+            f"{text!r} is not a number of exposures",
             where=where,
             next_step='Write "1", "2-6" or "7+"',
         )
@@ -438,7 +438,7 @@ def _numbers(text: str, where: str) -> tuple[int, float]:
 def _read(name: str, given: Any, where: str) -> Value:
     if name in OWNED:
         raise BadConfiguration(
-            f"{name} is not to be set here", where=where, next_step=f"Instead: {OWNED[name]}"
+            f"{name} cannot be set here", where=where, next_step=f"Instead: {OWNED[name]}"
         )
     known = specification()
     if name not in known:

@@ -177,7 +177,7 @@ def drizzle(
     Raises
     ------
     UnusableInput
-        If no exposure reaches into the frame, one has no good pixel, or its WCS cannot be read.
+        If no exposure overlaps the frame, one has no good pixel, or its WCS cannot be read.
     MissingProduct
         If an exposure is not there.
     ToolFailed
@@ -262,7 +262,7 @@ def _inside(request: DrizzleRequest) -> tuple[list[Path], tuple[str, ...]]:
         for needed in dict.fromkeys((path, quality_file(path))):
             if not needed.is_file():
                 raise MissingProduct(
-                    "the exposure to be drizzled is not there",
+                    "the exposure to be drizzled is missing",
                     where=needed,
                     next_step="Run the alignment of its visit again",
                 )
@@ -272,7 +272,7 @@ def _inside(request: DrizzleRequest) -> tuple[list[Path], tuple[str, ...]]:
             left_out.append(path.name)
     if not inside:
         raise UnusableInput(
-            f"none of its {len(request.exposures)} exposures reaches into the frame",
+            f"none of its {len(request.exposures)} exposures overlaps the frame",
             where=request.label,
             next_step="Check target.ra_deg, target.dec_deg and drizzle.size_pix",
         )

@@ -260,15 +260,19 @@ def _stack(epoch: _Epoch, workdir: WorkDir) -> Stack:
     record = read_record(epoch.path)
     again = "Materialize drizzled_stacks again"
     if record is None:
-        raise MissingProduct("the stack has lost its record", where=epoch.path, next_step=again)
+        raise MissingProduct(
+            "the record of the stack is missing", where=epoch.path, next_step=again
+        )
     if not record.whole(workdir):
-        raise MissingProduct("the stack is not as it was made", where=epoch.path, next_step=again)
+        raise MissingProduct(
+            "the stack has changed since it was made", where=epoch.path, next_step=again
+        )
     try:
         figures = {field.name: record.facts[field.name] for field in fields(Frame)}
         frame = Frame.from_json(figures)
     except (KeyError, TypeError) as error:
         raise UnusableInput(
-            f"its record does not tell its frame: {error}", where=epoch.path, next_step=again
+            f"its record does not give its frame: {error}", where=epoch.path, next_step=again
         ) from error
     return read_stack(epoch.path, frame, epoch.detector)
 

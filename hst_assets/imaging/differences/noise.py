@@ -125,7 +125,7 @@ def noise_model(primary: fits.Header, *, where: Path | None = None) -> NoiseMode
         )
     except KeyError as error:
         raise UnusableInput(
-            f"its header does not tell the noise: {error}",
+            f"its header does not give the noise: {error}",
             where=where,
             next_step="Drizzle it again",
         ) from error

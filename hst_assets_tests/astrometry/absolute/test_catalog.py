@@ -128,7 +128,7 @@ def test_a_relative_path_is_from_the_work_directory(field, mine):
 
 
 def test_a_table_that_is_not_there_is_an_error(field):
-    with pytest.raises(BadConfiguration, match="the catalogue is not there"):
+    with pytest.raises(BadConfiguration, match="the catalogue does not exist"):
         field.make(source="elsewhere.csv")
 
 

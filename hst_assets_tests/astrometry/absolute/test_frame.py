@@ -168,7 +168,7 @@ def test_where_the_catalogue_fails_the_frame_is_the_anchors_and_tweakreg_goes_on
     made = make_reference(copied, settings_for("catalog", "tweakreg", catalog=catalog))
     tie = made.facts["tie"]
     assert not tie["absolute"]
-    assert "could not be brought onto mine.csv" in tie["reason"]
+    assert "could not be aligned to mine.csv" in tie["reason"]
     settings = settings_for("catalog", "tweakreg", catalog=catalog)
     make_aligned_visit(copied, absolute.visit, settings)
     table = read_alignment(copied.visit_alignment(absolute.visit))
@@ -183,7 +183,7 @@ def test_the_catalogue_alone_then_fails_with_the_reason(absolute, copied, tmp_pa
     table = read_alignment(copied.visit_alignment(absolute.visit))
     others = [row for row in table if row["method"] != "anchor"]
     assert {row["status"] for row in others} == {"FAIL"}
-    assert all("passed over: the frame is not absolute" in row["reason"] for row in others)
+    assert all("not used: the frame is not absolute" in row["reason"] for row in others)
 
 
 def test_tweakreg_on_an_absolute_frame_is_on_the_sky_too(absolute, copied, tmp_path):

@@ -102,7 +102,7 @@ def test_no_service_answering_is_transient_and_names_each_fault(services, tmp_pa
         service.faults = [fault] * 9
     with pytest.raises(TransientFailure) as caught:
         ask(services, tmp_path, timeout_s=1.5)
-    expected = ("is no table", "status 400 Bad Request", "did not answer in time")
+    expected = ("is not a table", "status 400 Bad Request", "did not answer in time")
     for service, words in zip(services, expected, strict=True):
         assert re.search(f"{re.escape(service.url)}: [^;]*{words}", str(caught.value))
     assert not list(tmp_path.iterdir())

@@ -90,5 +90,5 @@ def test_an_unknown_ending_is_refused(tmp_path):
 
 
 def test_a_table_that_is_not_there_is_said_so(tmp_path):
-    with pytest.raises(BadConfiguration, match="is not there"):
+    with pytest.raises(BadConfiguration, match="does not exist"):
         read_user_catalog(tmp_path / "mine.csv")

@@ -97,7 +97,7 @@ def test_a_header_value_is_a_name_or_none(value, name):
      "iref$x idc.fits", "iref$x_idc.fits[1]"],
 )  # fmt: skip
 def test_what_is_no_name_of_a_file_is_refused(value):
-    with pytest.raises(UnusableInput, match="names no reference file"):
+    with pytest.raises(UnusableInput, match="does not name a reference file"):
         reference_name(value)
 
 
@@ -215,7 +215,7 @@ def test_what_crds_does_not_have_is_missing_and_asked_for_once(workdir, crds, tm
 
 def test_what_is_not_the_file_is_refused_and_not_kept(workdir, crds):
     crds.faults = ["short"]
-    with pytest.raises(UnusableInput, match="was refused"):
+    with pytest.raises(UnusableInput, match="was rejected"):
         library(workdir, crds).find(NAME, "IDCTAB", "iref")
     assert crds.requests == [NAME]
     assert not list(workdir.reference_files.glob("*.fits"))

@@ -186,14 +186,14 @@ def test_the_catalogue_is_passed_over_on_a_frame_that_is_not_absolute(answers):
     answers.says = {"tweakreg": [outcome("tweakreg", "FAIL", reason="3 matches")]}
     (result,) = answers.align("catalog", "tweakreg", absolute=False)
     assert [name for name, *_ in answers.called] == ["tweakreg"]
-    assert result.reason == ("catalog: passed over: the frame is not absolute; tweakreg: 3 matches")
+    assert result.reason == ("catalog: not used: the frame is not absolute; tweakreg: 3 matches")
     assert len(result.tries) == 1  # what was passed over was not tried
 
 
 def test_the_catalogue_alone_on_such_a_frame_is_a_failure_with_the_archives_wcs(answers):
     (result,) = answers.align("catalog", absolute=False)
     assert (result.status, result.method) == ("FAIL", "catalog")
-    assert result.reason == "passed over: the frame is not absolute"
+    assert result.reason == "not used: the frame is not absolute"
     assert result.files[0].read_bytes() == answers.raws[0].read_bytes()
 
 

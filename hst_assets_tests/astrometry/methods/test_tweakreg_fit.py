@@ -16,7 +16,7 @@ def test_the_row_of_the_exposure_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "left no shift file"),
+        (None, "no shift file"),
         ("a_flt.fits  nan nan  nan nan  0.0 0.0\n", "too few matches"),
         ("a_flt.fits  1.0 2.0\n", "too few matches"),
         ("b_flt.fits  1.0 2.0  0.0 1.0  0.1 0.1\n", "does not name the exposure"),

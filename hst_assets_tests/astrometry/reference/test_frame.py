@@ -43,11 +43,11 @@ def test_a_reference_on_the_absolute_catalogue_names_it(tied):
 
 def test_another_absolute_catalogue_than_the_references_is_not_aligned_to(tied):
     made(tied, tied.absolute_catalog, table="of now")
-    with pytest.raises(MissingProduct, match="not the one that the reference was brought onto"):
+    with pytest.raises(MissingProduct, match="not the one to which the reference was aligned"):
         read_reference(tied)
 
 
 def test_an_absolute_catalogue_that_was_not_finished_is_not_aligned_to(tied):
     tied.record(tied.absolute_catalog).unlink()
-    with pytest.raises(MissingProduct, match="not the one that the reference was brought onto"):
+    with pytest.raises(MissingProduct, match="not the one to which the reference was aligned"):
         read_reference(tied)

@@ -250,7 +250,7 @@ def test_the_size_of_a_box_that_is_not_asked_for_does_not_matter(target):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("iaaa09a9q", "no exposure of sn1 in raw/"),
+        ("iaaa09a9q", "not an exposure of sn1 in raw/"),
         ("iaaa01a2q", "its filter is F814W, that of the reference F606W"),
     ],
 )

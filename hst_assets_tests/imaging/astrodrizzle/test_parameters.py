@@ -183,7 +183,7 @@ def test_one_exposure_is_not_compared_with_itself() -> None:
         ({"all": {"combine_grow": -1}}, "combine_grow must be at least 0"),
         ({"all": {"static_sig": 0.0}}, "static_sig must be above 0"),
         ({"all": {"skywidth": -0.1}}, "skywidth must be above 0"),
-        ({"all": {"few": {"driz_cr_grow": 2}}}, "'few' is no number of exposures"),
+        ({"all": {"few": {"driz_cr_grow": 2}}}, "'few' is not a number of exposures"),
         ({"all": {"5-2": {"driz_cr_grow": 2}}}, "holds for no number"),
         ({"all": {"0": {"driz_cr_grow": 2}}}, "holds for no number"),
         # What is wrong in a table is told even where it is not in force.
@@ -202,7 +202,7 @@ def test_good_bits_may_be_written_as_drizzlepac_reads_them(bits: object) -> None
 
 @pytest.mark.parametrize("name", OWNED)
 def test_what_is_not_the_users_is_refused_with_the_reason(name: str) -> None:
-    with pytest.raises(BadConfiguration, match=f"{name} is not to be set here") as caught:
+    with pytest.raises(BadConfiguration, match=f"{name} cannot be set here") as caught:
         of({"all": {name: 1}})
     assert caught.value.next_step == f"Instead: {OWNED[name]}"
 
@@ -243,13 +243,13 @@ def test_tables_in_the_settings_win_over_the_file(workdir: WorkDir) -> None:
 
 def test_a_file_that_is_not_there_is_told(workdir: WorkDir) -> None:
     (workdir.base / "pars.toml").unlink()
-    with pytest.raises(BadConfiguration, match="parameters_file is not there"):
+    with pytest.raises(BadConfiguration, match="parameters_file does not exist"):
         load_settings(workdir)
 
 
 def test_settings_that_name_a_missing_file_are_not_written(workdir: WorkDir) -> None:
     before = workdir.settings_file.read_text()
-    with pytest.raises(BadConfiguration, match="not there"):
+    with pytest.raises(BadConfiguration, match="does not exist"):
         write_settings(workdir, {"drizzle": {"parameters_file": "other.toml"}})
     assert workdir.settings_file.read_text() == before
 

@@ -302,7 +302,7 @@ def test_what_fails_costs_itself_and_is_tried_again(workdir) -> None:
     made = make_differences(workdir, settings())
     table = read_table(workdir.difference_products)
     assert list(table["status"]) == ["OK", "FAIL"]
-    assert "lost its record" in made.facts["failed"][0]
+    assert "the record of the" in made.facts["failed"][0]
     WorkDir.record(stack).write_text(note)
     make_differences(workdir, settings())
     assert list(read_table(workdir.difference_products)["status"]) == ["OK", "OK"]
@@ -339,7 +339,7 @@ def test_a_stack_that_is_spoilt_costs_only_its_difference(
         recorded_again(stack, workdir)
     made = make_differences(workdir, settings())
     assert list(read_table(workdir.difference_products)["status"]) == ["OK", "FAIL"]
-    assert (reason if told else "not as it was made") in made.facts["failed"][0]
+    assert (reason if told else "changed since it was made") in made.facts["failed"][0]
 
 
 def test_a_record_without_the_frame_costs_only_its_difference(workdir) -> None:
@@ -347,7 +347,7 @@ def test_a_record_without_the_frame_costs_only_its_difference(workdir) -> None:
     note = WorkDir.record(stack)
     note.write_text(note.read_text().replace('"crpix1"', '"crpix_1"'))
     made = make_differences(workdir, settings())
-    assert "does not tell its frame" in made.facts["failed"][0]
+    assert "does not give its frame" in made.facts["failed"][0]
 
 
 def test_what_stood_under_the_name_of_a_failure_is_taken_away(workdir) -> None:

@@ -1,0 +1,61 @@
+"""Names of Dagster that are not part of its public interface, and why each is needed.
+
+Dagster may move or change them in any release. All private imports are here, so that an upgrade
+breaks in one place; pyproject.toml admits one minor version at a time.
+
+``DagsterAssetCheckFailedError``
+    The error with which Dagster fails a step whose blocking check did not pass. Its name tells
+    such a step from one whose own body failed; `dagster` exports no public counterpart.
+``StepFailureData``
+    The type of ``DagsterEvent.step_failure_data``. The attribute is public, its type is not.
+``InstigatorType``, ``SensorInstigatorData``
+    Select the sensors among ``DagsterInstance.all_instigator_state`` and hold a sensor's cursor.
+    One sensor waits for what another has announced in its cursor, and Dagster gives a sensor no
+    public way to read another's.
+``InMemoryJob``, ``execute_run``
+    Execute a run that was made before, in this process. ``JobDefinition.execute_in_process`` makes
+    the run itself, one that belongs to no code location and that the UI passes over.
+``LoadableTargetOrigin``, ``ManagedGrpcPythonEnvCodeLocationOrigin``, ``RemoteJobOrigin``,
+``RemoteRepositoryOrigin``, ``SINGLETON_REPOSITORY_NAME``
+    The code location of a run, by which the UI attributes it, as webserver and daemon write it.
+``CODE_VERSION_TAG``, ``DATA_VERSION_TAG``, ``DEFAULT_DATA_VERSION``, ``get_input_data_version_tag``
+    Tags of a materialization by which Dagster judges what is stale: a product is recorded anew if
+    they would be others.
+"""
+
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
+    get_input_data_version_tag,
+)
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.execution.api import execute_run
+from dagster._core.execution.plan.objects import StepFailureData
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+__all__ = [
+    "CODE_VERSION_TAG",
+    "DATA_VERSION_TAG",
+    "DEFAULT_DATA_VERSION",
+    "SINGLETON_REPOSITORY_NAME",
+    "DagsterAssetCheckFailedError",
+    "InMemoryJob",
+    "InstigatorType",
+    "LoadableTargetOrigin",
+    "ManagedGrpcPythonEnvCodeLocationOrigin",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
+    "SensorInstigatorData",
+    "StepFailureData",
+    "execute_run",
+    "get_input_data_version_tag",
+]
