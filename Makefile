@@ -24,7 +24,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$$python -m venv --clear $(VENV)
 	@# uv, itself from the lock, installs in a sixth of pip's time; pip does it where uv cannot.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.lock)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock \
+	@$(BIN)/uv pip install --no-config --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock \
 	  || $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@# Without bytecode every process parses drizzlepac again: 18 s instead of 5 s.
@@ -101,7 +101,7 @@ probe: $(INSTALLED)
 	@$(BIN)/uv pip compile --quiet --upgrade --no-header --resolution $(RESOLUTION) \
 	  --python $(BIN)/python --extra jhat pyproject.toml --output-file build/$(RESOLUTION)/all.txt
 	@$(BIN)/uv venv --quiet --python $(BIN)/python build/$(RESOLUTION)/venv
-	@$(BIN)/uv pip install --quiet --python build/$(RESOLUTION)/venv/bin/python \
+	@$(BIN)/uv pip install --no-config --quiet --python build/$(RESOLUTION)/venv/bin/python \
 	  --requirements build/$(RESOLUTION)/all.txt hypothesis pytest pytest-timeout pytest-xdist --editable .
 	@grep -E '^[a-z]' build/$(RESOLUTION)/all.txt | paste -sd ' '
 	@build/$(RESOLUTION)/venv/bin/python -m pytest -n 0 -q $(PROBE)

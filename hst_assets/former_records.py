@@ -8,6 +8,10 @@ products downstream, headers and Dagster know it.
 Two changes of the drizzling's code had left its version at "3": the gains of WFPC2's chips, and the
 header cards from which the noise is reckoned. Both can be seen in the header of a product. One that
 has them is of version "4"; one that has not stays "3", and is made again.
+
+The gate's probability of so many stars by chance was wrong where more than 745 were expected, and
+so refused fits in crowded fields. An alignment in which no try came so far is of version "4" as it
+is.
 """
 
 from __future__ import annotations
@@ -263,6 +267,10 @@ _DETECTOR_OF_FILE = {
     ("u", "c0m"): "wfpc2",
 }
 _DRIZZLED = "drizzled_image"
+_EXPOSURE = "aligned_exposure"
+_REFERENCE = "reference_image"
+#: Above this the former sum over the Poisson distribution ran out of floating-point numbers.
+_MOST_EXPECTED = 745.0
 _NOISE_CARDS = ("RDNOISE", "DARKCUR", "SKYMEAN", "D001DEXP", "D001ISCL")
 #: GAIN of WFPC2's products while the chips' gains were counted wrongly.
 _GAINS_OF_A_MODE = (7.06, 14.1)
@@ -310,17 +318,14 @@ def translated(content: _Json, product: Path) -> _Json:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of format 1: {error!r}") from error
     digest = content["digest"]
-    if _version_of_drizzling(recipe) == "3" and entry["code"].get(_DRIZZLED) == "3":
+    if any(entry["code"].get(name) == "3" for name in (_DRIZZLED, _EXPOSURE, _REFERENCE)):
         digest = digest_of(entry)  # that of the record stands for what today's code makes
     return {**content, "format": 2, "digest": digest, "recipe": entry, "settings": in_force}
 
 
-def _version_of_drizzling(recipe: Mapping[str, Any]) -> str | None:
-    """The version of the drizzling's code in a recipe of format 1; None where it has no part."""
-    if recipe["stage"] == _DRIZZLED:
-        return str(recipe["code_version"])
-    version = recipe["settings"].get("drizzle_code_version")
-    return None if version is None else str(version)
+def _version_of_alignment(version: str, *, may_be_wrong: bool) -> str:
+    """Version "4" for what "3" aligned as today's code does."""
+    return "4" if version == "3" and not may_be_wrong else version
 
 
 def _without(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Json:
@@ -393,7 +398,10 @@ def _alignment_of(old: _Json) -> _Json:
 
 
 def _aligned_exposure(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _Json:
-    del facts
+    expected = [each.get("n_held_out_chance") or 0.0 for each in facts.get("tries", [])]
+    entry["code"][_EXPOSURE] = _version_of_alignment(
+        entry["code"][_EXPOSURE], may_be_wrong=max(expected, default=0.0) > _MOST_EXPECTED
+    )
     old = dict(entry["settings"])
     detector = _detector_of_file(product.name)
     names: tuple[str, ...] = _OF_ALIGNMENT
@@ -412,6 +420,10 @@ def _aligned_exposures(entry: _Json, product: Path, facts: Mapping[str, Any]) ->
 
 
 def _reference_image(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _Json:
+    reasons = " ".join(map(str, dict(facts.get("left_out") or {}).values()))
+    entry["code"][_REFERENCE] = _version_of_alignment(
+        entry["code"][_REFERENCE], may_be_wrong="by chance" in reasons
+    )
     old = dict(entry["settings"])
     if facts["band"] == "user":
         sections = _alignment_of(old)

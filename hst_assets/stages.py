@@ -90,13 +90,14 @@ STAGES: dict[str, Stage] = {
     "absolute_catalog": Stage(
         "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
     ),
+    # 4: the gate's probability of chance in crowded fields, for exposures as well.
     "reference_image": Stage(
-        "3",
+        "4",
         ("hst_assets.astrometry.reference.image:make_reference",),
         figures=(*_OF_ALIGNMENT, "drizzle_good_bits", "drizzle_scale_arcsec"),
     ),
     "aligned_exposure": Stage(
-        "3",
+        "4",
         (
             "hst_assets.astrometry.alignment:_job",
             "hst_assets.astrometry.alignment:_batch",

@@ -203,6 +203,22 @@ def test_what_lacks_a_card_that_differences_need_is_made_again(unpacked, card):
     assert set(reasons.values()) == {()}
 
 
+@pytest.mark.parametrize(("expected", "made_again"), [(700.0, False), (800.0, True)])
+def test_an_alignment_that_chance_was_reckoned_wrongly_for_is_made_again(
+    unpacked, expected, made_again
+):
+    workdir = unpacked("demo-sn")
+    path = copies(workdir)[0]
+    note = WorkDir.record(path)
+    content = json.loads(note.read_bytes())
+    content["facts"]["tries"][0]["n_held_out_chance"] = expected
+    note.write_text(json.dumps(content))
+    jobs = jobs_of(workdir)
+    found = {name: why_make(recipe, name, workdir) for name, recipe in jobs.items()}
+    assert found.pop(path) == (("code of aligned_exposure (3 → 4)",) if made_again else ())
+    assert set(found.values()) == {()}
+
+
 def altered(path, change):
     """Change a product's header, and let its record have it so."""
     with fits.open(path, mode="update") as hdus:
