@@ -82,6 +82,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         "epoch_drizzles": 1,
         "drizzled_stacks": 1,
         "epoch_differences": 1,
+        "colour_images": 1,
     }
     assert {name: counts[name] for name in own_chain} == own_chain
     # Gathers see all visits through their mapping; they are tiny, and the other targets' return
@@ -90,6 +91,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
     # What really executed: the reference is sticky, so that not even it was made again.
     assert sorted(complete.ran) == [
         ("aligned_exposures", "sn2/iaaa03"),
+        ("colour_images", "sn2"),
         ("drizzled_stacks", "sn2"),
         ("epoch_differences", "sn2"),
         ("epoch_drizzles", "sn2/iaaa03"),
