@@ -353,6 +353,8 @@ class AssetTable:
             ),
             ("only a target gathers visits", bool(row.gathers) and row.by_visit),
             ("only a visit has the version of its target", bool(row.scatters) and not row.by_visit),
+            ("it gathers what is no file of a visit", not self._has_file(row.gathers, "visit")),
+            ("it scatters what is no file of a target", not self._has_file(row.scatters, "target")),
             (
                 "it is redone by an unknown kind of work",
                 not {kind.name for kind in self.redo_kinds} >= set(row.redo),
@@ -361,6 +363,10 @@ class AssetTable:
         ):
             if found:
                 raise BadConfiguration(problem, where=f"asset {row.name}")
+
+    def _has_file(self, name: str | None, per: str) -> bool:
+        """Whether an upstream asset, if there is one, is a file of these partitions."""
+        return name not in self or (self[name].per == per and bool(self[name].path))
 
 
 def _in_order(names: Iterable[str], after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
