@@ -9,8 +9,9 @@ Two changes of the drizzling's code had left its version at "3": the gains of WF
 header cards from which the noise is reckoned. Both can be seen in the header of a product. One that
 has them is of version "4"; one that has not stays "3", and is made again.
 
-The gate's probability of so many stars by chance was wrong where more than 745 were expected, and so
-refused fits in crowded fields. An alignment in which no try came so far is of version "4" as it is.
+The gate's probability of so many stars by chance was wrong where more than 745 were expected, and
+fits in crowded fields were refused. An alignment in which no try came so far is of version "4" as
+it is.
 """
 
 from __future__ import annotations

@@ -95,9 +95,11 @@ class AssetRow:
         How the path is printed where it is not the same for every target.
     make : str
         ``module:function`` that makes the product, imported when it runs. Called with the work
-        directory, then the visit, or the visits where it gathers, then the settings, and ``redo``.
+        directory, then the visit, or the visits where it gathers, then the settings, and ``redo``;
+        its record has the digests of what it is made from among the recipe's inputs.
     body : str
-        ``module:function`` from the row to an asset written by hand, where `make` does not do.
+        ``module:function`` from the row to an asset written by hand, where `make` does not do. Its
+        configuration is `Redo`, but for the archive's, which takes none.
     stages : tuple of str
         The stages of provenance whose code decides the product.
     after : tuple of str
