@@ -10,6 +10,7 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import _failures, run_target
 from hst_assets.settings import write_settings
+from hst_assets.workdir import WorkDir
 
 VISIT_ASSETS = ["raw_exposures", "exposure_table", "aligned_exposures", "epoch_drizzles"]
 TARGET_ASSETS = [
@@ -86,6 +87,23 @@ def test_a_broken_visit_costs_itself(campaign, defs, instance, target):
     assert any("epoch_drizzles: not made" in text for text in broken.failures)
     assert outcomes["visit_images", "sn1/iaaa02"].made[-1] == "epoch_drizzles"
     assert "drizzled_stacks" in outcomes["target_stacks", "sn1"].made
+
+
+@pytest.mark.parametrize(
+    ("asset", "gather"),
+    [("exposure_table", "target_exposures"), ("aligned_exposures", "target_alignment")],
+)
+def test_a_visit_whose_rerun_failed_half_way_costs_itself(
+    campaign, defs, instance, target, asset, gather
+):
+    """The old file is there then, but no record."""
+    list(run_target(defs, instance, target))
+    campaign.broken.add((asset, "sn1/iaaa01"))
+    WorkDir.record(campaign.table.product_path(target.root, asset, "sn1/iaaa01")).unlink()
+    outcomes = {(o.level, o.partition): o for o in run_target(defs, instance, target)}
+    made = {name for outcome in outcomes.values() for name in outcome.made}
+    assert gather in made
+    assert not any(outcomes[key].failures for key in outcomes if key[1] == "sn1")
 
 
 def test_a_gate_that_lets_nothing_through_blocks_the_drizzle(campaign, defs, instance, target):
