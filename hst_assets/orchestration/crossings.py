@@ -32,8 +32,8 @@ def available_visits(
     """
     asset = row.name
     believed = context.instance.get_materialized_partitions(dg.AssetKey(asset))
-    visits = []
-    missing = []
+    visits: list[str] = []
+    missing: list[str] = []
     for key in visits_of(context.instance, workdir.target):
         path = row.product(workdir, key.visit)
         if path.is_file():

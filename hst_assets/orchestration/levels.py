@@ -368,7 +368,9 @@ class AssetTable:
 
     def _has_file(self, name: str | None, per: str) -> bool:
         """Whether an upstream asset, if there is one, is a file of these partitions."""
-        return name not in self or (self[name].per == per and bool(self[name].path))
+        if name is None or name not in self:
+            return True  # an unknown one is told by itself
+        return self[name].per == per and bool(self[name].path)
 
 
 def _in_order(names: Iterable[str], after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
