@@ -34,7 +34,7 @@ from hst_assets.imaging.differences.noise import aperture_factor
 from hst_assets.imaging.differences.subtraction import Flag
 from hst_assets.imaging.drizzling import make_stacks
 from hst_assets.products.columns import read_table
-from hst_assets.provenance import sha256_of_file
+from hst_assets.provenance import Recipe, Result, make, sha256_of_file
 from hst_assets.settings import load_settings
 from hst_assets.simulate.campaign import CampaignPlan, simulate_campaign
 from hst_assets.simulate.plans import DEMO_MJD, small_plan
@@ -94,7 +94,9 @@ def _align_as_is(workdir: WorkDir, visit: str) -> None:
     for name in ("rootname", "file", "used"):
         alignment[name] = table[name]
     alignment["digest"] = [sha256_of_file(workdir.aligned(str(name))) for name in table["file"]]
-    alignment.write(workdir.visit_alignment(visit), format="ascii.ecsv", overwrite=True)
+    path = workdir.visit_alignment(visit)
+    alignment.write(path, format="ascii.ecsv", overwrite=True)
+    make(Recipe("aligned_exposures"), path, workdir, lambda: Result((path,)), redo=True)
 
 
 def measured(path: Path, truth: CampaignTruth) -> list[float]:

@@ -1,4 +1,4 @@
-"""Kill the demo's walk at random moments, start it again, compare with an undisturbed run.
+"""Kill the demo's run at random moments, start it again, compare with an undisturbed run.
 
     python benchmarks/kill_and_resume.py --kills 20 [--plan small|demo] [--seed 1]
 

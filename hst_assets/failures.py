@@ -17,6 +17,7 @@ __all__ = [
     "NoOverlap",
     "NothingFound",
     "OutOfMemory",
+    "TimedOut",
     "ToolFailed",
     "TransientFailure",
     "UnusableInput",
@@ -119,8 +120,12 @@ class OutOfMemory(HstAssetsError):
     """A tool was killed, probably because memory ran out."""
 
 
+class TimedOut(HstAssetsError):
+    """An external tool did not end within its time limit; the next run tries it again."""
+
+
 class ToolFailed(HstAssetsError):
-    """An external tool crashed, hung, or left no valid product."""
+    """An external tool crashed or left no valid product."""
 
 
 _BY_NAME: dict[str, type[HstAssetsError]] = {
@@ -136,6 +141,7 @@ _BY_NAME: dict[str, type[HstAssetsError]] = {
         MissingTool,
         BadConfiguration,
         OutOfMemory,
+        TimedOut,
         ToolFailed,
     )
 }

@@ -479,7 +479,7 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
             _write_reply(
                 scratch,
                 _error(
-                    "ToolFailed",
+                    "TimedOut",
                     f"stopped after {timeout_s:.0f} s",
                     next_step="Raise machine.tool_timeout_s, or the tool's own in "
                     "machine.tool_timeouts_s, if the data really need more time",

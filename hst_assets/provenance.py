@@ -24,7 +24,14 @@ from hst_assets.detectors import Detector
 from hst_assets.digests import digest_of, sha256_of_file
 from hst_assets.failures import MissingProduct
 from hst_assets.former_records import is_former, translated
-from hst_assets.reasons import FIRST, REDO, reasons_to_remake, shared_reasons, shortened
+from hst_assets.reasons import (
+    FIRST,
+    REDO,
+    is_of_input,
+    reasons_to_remake,
+    shared_reasons,
+    shortened,
+)
 from hst_assets.stages import code_versions, figures_read_by
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -368,13 +375,9 @@ def reasons_of_parts(parts: Mapping[str, Sequence[str]], own: Sequence[str]) -> 
     mine = [
         reason
         for reason in own
-        if reason not in (*of_parts, REDO) and not _is_of_input(reason) and not _is_of_file(reason)
+        if reason not in (*of_parts, REDO) and not is_of_input(reason) and not _is_of_file(reason)
     ]
     return (*of_parts, *mine)
-
-
-def _is_of_input(reason: str) -> bool:
-    return reason.startswith(("input ", "new input ")) or reason.endswith(" more inputs changed")
 
 
 def _is_of_file(reason: str) -> bool:

@@ -12,6 +12,7 @@ __all__ = [
     "REDO",
     "RETRIED",
     "flat",
+    "is_of_input",
     "reasons_to_remake",
     "shared_reasons",
     "shortened",
@@ -166,7 +167,7 @@ def shared_reasons(parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     parts : mapping
         Reasons by the name of the product, of those that were made now.
     """
-    changed = {reason for reasons in parts.values() for reason in reasons if _is_of_input(reason)}
+    changed = {reason for reasons in parts.values() for reason in reasons if is_of_input(reason)}
     many = len(changed) > _NAMED
     holders: dict[str, list[str]] = {}
     for name, reasons in parts.items():
@@ -187,8 +188,9 @@ def shared_reasons(parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return (*told[:_NAMED], f"{len(told) - _NAMED} more reasons")
 
 
-def _is_of_input(reason: str) -> bool:
-    return reason.startswith("input ") or reason.endswith(" more inputs changed")
+def is_of_input(reason: str) -> bool:
+    """Whether a reason is an input that changed, came or went."""
+    return reason.startswith(("input ", "new input ")) or reason.endswith(" more inputs changed")
 
 
 def shortened(reasons: Sequence[str]) -> str:

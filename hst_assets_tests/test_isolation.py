@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hst_assets import isolation
-from hst_assets.failures import OutOfMemory, ToolFailed, UnusableInput
+from hst_assets.failures import OutOfMemory, TimedOut, ToolFailed, UnusableInput
 from hst_assets.isolation import Call, run_isolated, run_many_isolated
 
 TASKS = "isolated_tasks"
@@ -83,7 +83,7 @@ def test_a_task_that_does_not_exist_is_a_failure(call):
 
 
 def test_the_watchdog_stops_a_hanging_task_and_its_children(call, tmp_path):
-    with pytest.raises(ToolFailed, match="stopped after 1 s"):
+    with pytest.raises(TimedOut, match="stopped after 1 s"):
         call("hangs", timeout_s=1, pid_file="pids")
     for pid in (tmp_path / "pids").read_text().split():
         assert _gone(int(pid))

@@ -87,4 +87,6 @@ def test_very_many_different_reasons_are_counted():
 def test_many_changed_inputs_of_many_products_are_one_reason():
     parts = {str(number): ("setting y 1 → 2", f"input x{number} changed") for number in range(4)}
     assert shared_reasons(parts) == ("setting y 1 → 2", "inputs changed")
+    new = {str(number): (f"new input x{number}",) for number in range(4)}
+    assert shared_reasons(new) == ("inputs changed",)
     assert shared_reasons({"a": ("input reference changed",)}) == ("input reference changed",)

@@ -1,4 +1,4 @@
-"""What moves while a walk runs: the level at work, and the bytes that are being fetched.
+"""What moves while a target is run: the level at work, and the bytes that are being fetched.
 
 On a terminal two lines that are redrawn; elsewhere plain lines, at most one every few seconds.
 """
@@ -85,7 +85,7 @@ def _in_words(state: Fetching) -> str:
 
 @contextmanager
 def display(console: Console) -> Iterator[Display]:
-    """A display for the time of a walk, as `console` can show it."""
+    """A display for the time of a run, as `console` can show it."""
     if not console.is_terminal:
         yield Display(console)
         return

@@ -65,7 +65,7 @@ def materialize_target(
         At the end, if anything was not made or not fetched.
     """
     workdir.existing()
-    walked = run_and_report(
+    summary = run_and_report(
         workdir, assets=assets or (), visits=visits or (), redo=redo, offline=offline
     )
-    raise_for(walked, workdir)
+    raise_for(summary, workdir)

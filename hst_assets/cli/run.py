@@ -146,7 +146,7 @@ def _run(
     assets: list[str],
     token: Token | None,
 ) -> None:
-    """Bring in what lies here, walk the levels, and say what was delivered."""
+    """Bring in what lies here, run the levels, and say what was delivered."""
     from hst_assets.exposures.raw import raw_ledger
 
     before = {(file.name, file.sha256) for file in raw_ledger(workdir)}
@@ -165,7 +165,7 @@ def _run(
             _show_archive(workdir)
         return not outcome.failures or bool(raw_ledger(workdir))
 
-    walked = run_and_report(
+    summary = run_and_report(
         workdir,
         assets=_with_downloads(assets) if sources.download else assets,
         redo=again,
@@ -174,11 +174,11 @@ def _run(
         look=go_on,
     )
     new = [file for file in raw_ledger(workdir) if (file.name, file.sha256) not in before]
-    _summarize(workdir, walked, len(new), sum(file.size for file in new))
+    _summarize(workdir, summary, len(new), sum(file.size for file in new))
     if sources.download:
         _tell_not_asked(workdir)
         _tell_lacking(workdir)
-    raise_for(walked, workdir)
+    raise_for(summary, workdir)
 
 
 def _with_downloads(assets: list[str]) -> list[str]:
@@ -222,17 +222,17 @@ def _show_archive(workdir: WorkDir) -> None:
         show_listing(listing, outstanding(workdir, listing))
 
 
-def _summarize(workdir: WorkDir, walked: RunSummary, n_new: int, size: int) -> None:
+def _summarize(workdir: WorkDir, summary: RunSummary, n_new: int, size: int) -> None:
     """The query, and its results."""
     from hst_assets.exposures.raw import raw_ledger
 
     files = raw_ledger(workdir)
     visits = {file.visit for file in files}
-    asked = "archive queried; " if walked.archive_asked else ""
+    asked = "archive queried; " if summary.archive_asked else ""
     lines = [
         f"query: {describe(load_settings(workdir))}",
         f"raw/: {len(files)} files of {len(visits)} visits, {n_new} new ({decimal(size)})",
-        f"{asked}assets: {walked.n_made} made, {walked.n_unchanged} up to date",
+        f"{asked}assets: {summary.n_made} made, {summary.n_unchanged} up to date",
         f"products: {workdir.drizzle}",
     ]
     for line in lines:

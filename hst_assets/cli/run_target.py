@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["RunSummary", "raise_for", "run_and_report"]
 
 _LISTING = "archive_exposures"
-#: Failures that a walk passes on as they are, if there was no other.
+#: Failures that are passed on as they are, if there was no other.
 _OWN_EXIT_CODE = (NothingFound, TransientFailure, AccessRefused)
 
 
 @dataclass
 class RunSummary:
-    """The result of a walk.
+    """What became of a target's levels.
 
     Attributes
     ----------
@@ -97,9 +97,9 @@ def run_and_report(
     token : Token, optional
         Of the archive; it is handed on in memory alone.
     look : callable, optional
-        Sees each outcome after it was printed; false ends the walk.
+        Sees each outcome after it was printed; false ends it.
     """
-    walked = RunSummary()
+    summary = RunSummary()
     console = output()
     with opened_instance() as instance, display(console) as shown:
         from hst_assets.orchestration.build import build_defs
@@ -117,14 +117,14 @@ def run_and_report(
             offline=offline,
             started=lambda level, key: shown.working(f"{level.job} {key}"),
         ):
-            walked.add(outcome)
+            summary.add(outcome)
             _tell(console, outcome)
             if not look(outcome):
                 break
-    return walked
+    return summary
 
 
-def raise_for(walked: RunSummary, workdir: WorkDir) -> None:
+def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
     """Raise one failure for everything that was not made or not fetched.
 
     Raises
@@ -134,37 +134,37 @@ def raise_for(walked: RunSummary, workdir: WorkDir) -> None:
         its own (nothing found, unreachable, refused), else, and where something was delivered in
         part, a general one.
     """
-    if not walked.failures and not walked.undelivered:
-        if NothingFound.__name__ in walked.kinds:
+    if not summary.failures and not summary.undelivered:
+        if NothingFound.__name__ in summary.kinds:
             raise NothingFound("no exposures in the archive match the query", where=workdir.target)
         return
-    if walked.misconfigured:
+    if summary.misconfigured:
         next_step = "fix the settings, then rerun"
-    elif AccessRefused.__name__ in walked.kinds:
+    elif AccessRefused.__name__ in summary.kinds:
         next_step = "the data need a token with access to them (MAST_API_TOKEN)"
     else:
         next_step = "rerun the same command to make what is missing"
-    raise _shared_kind(walked)(
-        _count(walked),
+    raise _shared_kind(summary)(
+        _count(summary),
         where=workdir.target,
         next_step=f"The logs are in {workdir.logs}; {next_step}",
     )
 
 
-def _shared_kind(walked: RunSummary) -> type[HstAssetsError]:
+def _shared_kind(summary: RunSummary) -> type[HstAssetsError]:
     for kind in _OWN_EXIT_CODE:
-        if walked.kinds == {kind.__name__} and not walked.undelivered:
+        if summary.kinds == {kind.__name__} and not summary.undelivered:
             return kind
     return ToolFailed
 
 
-def _count(walked: RunSummary) -> str:
+def _count(summary: RunSummary) -> str:
     parts = []
-    if walked.failures:
-        n = len(walked.failures)
+    if summary.failures:
+        n = len(summary.failures)
         parts.append(f"{n} step failed" if n == 1 else f"{n} steps failed")
-    if walked.undelivered:
-        n = len(walked.undelivered)
+    if summary.undelivered:
+        n = len(summary.undelivered)
         parts.append(f"{n} visit is incomplete" if n == 1 else f"{n} visits are incomplete")
     return ", ".join(parts)
 

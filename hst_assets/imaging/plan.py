@@ -26,7 +26,7 @@ from hst_assets.imaging.astrodrizzle.run import TOOLS
 from hst_assets.imaging.cosmic_rays import MOST_HELPED, MOST_OTHERS
 from hst_assets.imaging.frames import Outline, covering_frame
 from hst_assets.products.columns import read_table
-from hst_assets.provenance import Recipe
+from hst_assets.provenance import Recipe, read_record
 from hst_assets.settings import DrizzleSettings, Settings
 from hst_assets.workdir import WorkDir
 
@@ -121,7 +121,7 @@ def aligned_exposures(
     digests: dict[str, str] = {}
     for visit in visits:
         path = workdir.visit_alignment(visit)
-        if not path.is_file():
+        if read_record(path) is None or not path.is_file():
             if len(visits) == 1:
                 raise MissingProduct(
                     f"visit {visit} is not aligned", where=path, next_step="Align it first"

@@ -7,6 +7,7 @@ import dagster as dg
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.partitions import visits_of
+from hst_assets.provenance import read_record
 from hst_assets.workdir import WorkDir
 
 __all__ = ["available_visits", "move_pointers"]
@@ -17,10 +18,10 @@ _DATA_VERSION_TAG = "dagster/data_version"
 def available_visits(
     context: dg.AssetExecutionContext, workdir: WorkDir, row: AssetRow
 ) -> list[str]:
-    """The target's registered visits for which the asset of `row` stands on disk.
+    """The target's registered visits for which the asset of `row` is there, with its record.
 
-    A visit that was never materialized (its run failed, or is still to come) is left out with a
-    warning: a bad visit costs itself, not its target.
+    A visit that was never materialized (its run failed, or is still to come), or whose rerun failed
+    half way, is left out with a warning: a bad visit costs itself, not its target.
 
     Raises
     ------
@@ -31,12 +32,13 @@ def available_visits(
     """
     asset = row.name
     believed = context.instance.get_materialized_partitions(dg.AssetKey(asset))
-    visits = []
-    missing = []
+    visits: list[str] = []
+    missing: list[str] = []
     for key in visits_of(context.instance, workdir.target):
         path = row.product(workdir, key.visit)
         if path.is_file():
-            visits.append(key.visit)
+            # A file without a record is what a failed rerun left.
+            (visits if read_record(path) else missing).append(key.visit)
         elif str(key) in believed:
             raise MissingProduct(
                 f"{asset} of {key} was materialized, but its file is gone",

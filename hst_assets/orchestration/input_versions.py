@@ -1,7 +1,7 @@
-"""What each level would work on, and the version of what it would consume.
+"""What each level would work on, and the version of its inputs.
 
-Read from the records on disk alone, so that sensors, schedules and tests agree. What a level
-consumes follows from the rows of its assets. A version is a digest over that and the target's
+Read from the records on disk alone, so that sensors, schedules and tests agree. What the inputs of
+a level are follows from the rows of its assets. A version is a digest over them and the target's
 settings files; a partition whose version has not changed has nothing new to do.
 """
 
@@ -41,10 +41,10 @@ def input_versions(workdir: WorkDir, level: Level, table: AssetTable) -> dict[st
     found = {visit: inputs.of_level(level, visit) for visit in visits}
     return {
         str(VisitKey(workdir.target, visit)) if visit else workdir.target: digest_of(
-            [settings, consumed]
+            [settings, digests]
         )
-        for visit, consumed in found.items()
-        if consumed is not None
+        for visit, digests in found.items()
+        if digests is not None
     }
 
 
@@ -75,31 +75,35 @@ class _Inputs:
     def of_level(self, level: Level, visit: str | None) -> dict[str, object] | None:
         """Digests of what a level's assets are made from, outside the level; None if one lacks.
 
-        Where a level gathers visits, what others have gathered of them counts only by being up to
-        date: it follows from the same visits, and changes before they have come so far.
+        Where a level gathers visits, what others have gathered upstream of these visits' assets
+        counts only by being up to date: it follows from the same visits, and changes before they
+        have come so far.
         """
-        consumed = {
+        digests = {
             name: digest
             for asset in level.assets
             for name, digest in self._of_row(self._table[asset], visit)
             if name not in level.assets
         }
-        if not all(consumed.values()) or not self._gathers_agree(level):
+        if not all(digests.values()) or not self._gathers_agree(level):
             return None
-        if any(self._table[name].gathers for name in level.assets):
-            return {
-                name: digest
-                for name, digest in consumed.items()
-                if name not in self._table or not self._table[name].gathers
-            }
-        return consumed
+        return {name: each for name, each in digests.items() if not self._follows(name, level)}
+
+    def _follows(self, name: str, level: Level) -> bool:
+        """Whether an input is a gather upstream of the visits' assets that the level gathers."""
+        before = self._table[name].gathers if name in self._table else None
+        own = {self._table[asset].gathers for asset in level.assets}
+        return before is not None and not own.isdisjoint({before, *self._table.downstream(before)})
 
     def _of_row(self, row: AssetRow, visit: str | None) -> Iterator[tuple[str, object]]:
         if row.source == "raw" and visit:
             yield "raw", self.raw[visit]
         for upstream in row.after:
-            if upstream in self._table.with_file:
-                yield upstream, self._digest(upstream, visit)
+            # A pointer has the version of what it hands on.
+            is_file = upstream in self._table.with_file
+            name = upstream if is_file else self._table[upstream].scatters
+            if name:
+                yield name, self._digest(name, visit)
         if row.scatters:
             yield row.scatters, self._digest(row.scatters, None)
         if row.gathers:
@@ -133,9 +137,9 @@ class _Inputs:
         if not row.gathers:
             return True
         record = read_record(self._path(row.name, None))
-        gathered = record.recipe["inputs"] if record else {}
+        gathered = set(record.recipe["inputs"].values()) if record else set()
         return all(
-            gathered.get(visit) == digest
+            digest in gathered
             for visit, digest in self._of_visits(row.gathers).items()
             if visit in visits
         )

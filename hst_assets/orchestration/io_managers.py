@@ -3,7 +3,8 @@
 The tools write files, so an asset hands over the path of a product that is there already; the IO
 manager makes sure that it is the right path and that the file is whole. On loading, a product that
 Dagster believes in but that is gone from disk is an error that names the file. Assets get the path;
-who asks for another type (``defs.load_asset_value``) gets the content of a table.
+who asks for another type (``defs.load_asset_value``) gets the content of a table; who asks for
+several partitions, as an asset of a user's own over all visits does, gets a dict of them by key.
 
 No science and no layout belongs here: the layout is `hst_assets.workdir.WorkDir`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 
@@ -54,18 +55,28 @@ class WorkDirIOManager(dg.IOManager):
         leave_unrecorded(context)
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The product's path, or the content of a table where another type is asked for."""
+        """The product's path, or the content of a table where another type is asked for.
+
+        Of several partitions (or none), a dict from partition key to that.
+        """
+        asked = context.dagster_type.typing_type
+        wants_path = Path in (asked, *get_args(asked))
+        asset = context.asset_key.path[-1]
         with as_dagster_failure():
-            (key,) = context.asset_partition_keys
-            asset = context.asset_key.path[-1]
-            source = self._table.product_path(self._root.path, asset, key)
-            workdir = WorkDir(self._root.path, key.partition("/")[0])
-            if not source.is_file():
-                _refuse_other_root(context, workdir)
-            _require_whole(source)
-            _require_recorded_files(source, workdir)
-            wants_path = context.dagster_type.typing_type is Path
-            return source if wants_path else _READERS.get(source.suffix, Path)(source)
+            loaded = {
+                key: self._loaded(context, asset, key, wants_path=wants_path)
+                for key in context.asset_partition_keys
+            }
+        return next(iter(loaded.values())) if len(loaded) == 1 else loaded
+
+    def _loaded(self, context: dg.InputContext, asset: str, key: str, *, wants_path: bool) -> Any:
+        source = self._table.product_path(self._root.path, asset, key)
+        workdir = WorkDir(self._root.path, key.partition("/")[0])
+        if not source.is_file():
+            _refuse_other_root(context, workdir)
+        _require_whole(source)
+        _require_recorded_files(source, workdir)
+        return source if wants_path else _READERS.get(source.suffix, Path)(source)
 
 
 def _read_ecsv(path: Path) -> Any:

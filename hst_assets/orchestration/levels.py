@@ -95,9 +95,11 @@ class AssetRow:
         How the path is printed where it is not the same for every target.
     make : str
         ``module:function`` that makes the product, imported when it runs. Called with the work
-        directory, then the visit, or the visits where it gathers, then the settings, and ``redo``.
+        directory, then the visit, or the visits where it gathers, then the settings, and ``redo``;
+        its record has the digests of what it is made from among the recipe's inputs.
     body : str
-        ``module:function`` from the row to an asset written by hand, where `make` does not do.
+        ``module:function`` from the row to an asset written by hand, where `make` does not do. Its
+        configuration is `Redo`, but for the archive's, which takes none.
     stages : tuple of str
         The stages of provenance whose code decides the product.
     after : tuple of str
@@ -353,6 +355,8 @@ class AssetTable:
             ),
             ("only a target gathers visits", bool(row.gathers) and row.by_visit),
             ("only a visit has the version of its target", bool(row.scatters) and not row.by_visit),
+            ("it gathers what is no file of a visit", not self._has_file(row.gathers, "visit")),
+            ("it scatters what is no file of a target", not self._has_file(row.scatters, "target")),
             (
                 "it is redone by an unknown kind of work",
                 not {kind.name for kind in self.redo_kinds} >= set(row.redo),
@@ -361,6 +365,12 @@ class AssetTable:
         ):
             if found:
                 raise BadConfiguration(problem, where=f"asset {row.name}")
+
+    def _has_file(self, name: str | None, per: str) -> bool:
+        """Whether an upstream asset, if there is one, is a file of these partitions."""
+        if name is None or name not in self:
+            return True  # an unknown one is told by itself
+        return self[name].per == per and bool(self[name].path)
 
 
 def _in_order(names: Iterable[str], after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ class HstRoot(dg.ConfigurableResource):
 
 
 def is_attended(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run is part of a walk: someone waits for it, and is told of failures at once."""
+    """Whether the run is one of `run_target`: someone waits for it, and sees failures at once."""
     return PROCESS_TAG in context.run.tags
 
 

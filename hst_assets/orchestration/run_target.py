@@ -190,7 +190,7 @@ class _Failed:
 
 @dataclass
 class _Plan:
-    """Which partitions a walk takes; `offline` once the archive is not to be asked any more."""
+    """Which partitions are run; `offline` once the archive is not to be asked any more."""
 
     workdir: WorkDir
     visits: frozenset[str]

@@ -1,6 +1,6 @@
 """Runs of the instance: which are in flight, and which died with their process.
 
-A walk (``hst-assets materialize``) runs in the user's process and says so in a tag; everything
+``hst-assets run`` and ``materialize`` run in the user's process and say so in a tag; everything
 else is started by the daemon, the web UI or Dagster's own commands.
 """
 
@@ -35,7 +35,7 @@ UNFINISHED = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 )
-#: Host and process of a run that a walk does in its own process.
+#: Host and process of a run that `run_target` does in its own process.
 PROCESS_TAG = "hst_assets/process"
 _PARTITION_TAG = "dagster/partition"
 

@@ -3,10 +3,10 @@
 One sensor a level behind raw/. A target's level waits while runs of the levels before it are in
 flight for that target, or the sensor on new data is about to request more of them, so that fifty
 visits arriving together give one target run, not fifty. A level that is not downstream of what
-failed or is at work goes on. The run key is the partition with the
-version of its inputs: the same inputs never ask twice.
+failed or is at work goes on. The run key is the partition with the version of its inputs: the same
+inputs never ask twice.
 
-No decision about the sky belongs here; what is pending is read by `orchestration.pending`.
+No decision about the sky belongs here; inputs are read by `orchestration.input_versions`.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 The settings of a target are files; Dagster knows it by its partitions. Retiring a target changes a
 setting only: its products, partitions and history stay, sensors and schedules pass it over, and
-it can be walked by hand. Adding it again takes that back.
+it can be run by hand. Adding it again takes that back.
 """
 
 from __future__ import annotations

@@ -290,7 +290,8 @@ def _sources(
     """Products that stand already, by the digests of what is due."""
     if batch.links is None:
         return {}
-    sources = {record.digest: path for path, record in standing.items()}
+    again = {planned.path for planned in due}  # what is made with others is no source meanwhile
+    sources = {record.digest: path for path, record in standing.items() if path not in again}
     recipes = {planned.recipe.digest: planned.recipe for planned in due}
     own = {planned.path for planned in batch.planned}
     for path in sorted(set(batch.links.elsewhere) - own):

@@ -17,7 +17,7 @@ from hst_assets.exposures.table import (
     make_visit_table,
 )
 from hst_assets.products.columns import read_table
-from hst_assets.provenance import sha256_of_file
+from hst_assets.provenance import Recipe, Result, make, sha256_of_file
 from hst_assets.settings import MachineSettings, Settings, load_settings
 from hst_assets.simulate.campaign import CampaignPlan
 from hst_assets.simulate.plans import DEMO_MJD, small_plan
@@ -82,7 +82,9 @@ def align_as_is(workdir: WorkDir, visit: str, *, leave_out: tuple[str, ...] = ()
     alignment["method"] = "tweakreg"
     alignment["reason"] = ""
     alignment["digest"] = [sha256_of_file(workdir.aligned(str(name))) for name in table["file"]]
-    alignment.write(workdir.visit_alignment(visit), format="ascii.ecsv", overwrite=True)
+    path = workdir.visit_alignment(visit)
+    alignment.write(path, format="ascii.ecsv", overwrite=True)
+    make(Recipe("aligned_exposures"), path, workdir, lambda: Result((path,)), redo=True)
 
 
 @pytest.fixture

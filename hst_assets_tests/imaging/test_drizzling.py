@@ -15,6 +15,7 @@ from hst_assets.failures import (
     HstAssetsError,
     MissingProduct,
     OutOfMemory,
+    TimedOut,
     ToolFailed,
     UnusableInput,
 )
@@ -515,7 +516,9 @@ def test_what_stood_under_the_name_of_a_failure_is_taken_away(workdir, settings,
     assert names(workdir.workspace) == {"isim02.wfc3_uvis.f606w.drc.fits"}
 
 
-@pytest.mark.parametrize(("kind", "again"), [(OutOfMemory, True), (ToolFailed, False)])
+@pytest.mark.parametrize(
+    ("kind", "again"), [(OutOfMemory, True), (TimedOut, True), (ToolFailed, False)]
+)
 def test_only_failures_that_may_go_away_are_tried_again(
     workdir, settings, drizzler, kind, again
 ) -> None:
@@ -558,14 +561,22 @@ def test_a_visit_whose_exposures_are_all_refused_has_no_products_left(
     assert not make_visit_drizzles(workdir, "isim01", settings).ran
 
 
-def test_a_visit_that_is_not_aligned_says_so(workdir, settings, drizzler) -> None:
-    workdir.visit_alignment("isim01").unlink()
+#: A rerun that fails half way leaves the table, but not its record.
+LOST = pytest.mark.parametrize("lost", [lambda path: path, WorkDir.record], ids=["table", "record"])
+
+
+@LOST
+def test_a_visit_that_is_not_aligned_says_so(workdir, settings, drizzler, lost) -> None:
+    lost(workdir.visit_alignment("isim01")).unlink()
     with pytest.raises(MissingProduct, match="not aligned"):
         make_visit_drizzles(workdir, "isim01", settings)
 
 
-def test_a_visit_that_is_not_aligned_is_left_out_of_stacks(workdir, settings, drizzler) -> None:
-    workdir.visit_alignment("isim01").unlink()
+@LOST
+def test_a_visit_that_is_not_aligned_is_left_out_of_stacks(
+    workdir, settings, drizzler, lost
+) -> None:
+    lost(workdir.visit_alignment("isim01")).unlink()
     make_stacks(workdir, settings)
     assert "wfc3_uvis.f606w.ut150707_0001.drc.fits" not in names(workdir.drizzle)
     assert "wfc3_uvis.f606w.ut150816_0002.drc.fits" in names(workdir.drizzle)

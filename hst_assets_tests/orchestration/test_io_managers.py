@@ -76,6 +76,33 @@ def test_a_notebook_gets_a_table_by_its_asset(campaign, defs, instance):
     assert back["exptime"].unit == u.s
 
 
+def test_a_users_asset_over_all_visits_gets_them_by_partition(campaign, defs, instance):
+    register(instance, "sn1", ["iaaa01", "iaaa02"])
+    workdir = campaign.workdir("sn1").create()
+    tables = {f"sn1/{visit}": workdir.visit_exposures(visit) for visit in ("iaaa01", "iaaa02")}
+    for path in tables.values():
+        table().write(path, format="ascii.ecsv")
+
+    over_all = {"exposure_table": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())}
+
+    @dg.asset(ins=over_all, io_manager_key="elsewhere")
+    def paths(exposure_table: dict[str, Path]) -> dict[str, Path]:
+        return exposure_table
+
+    @dg.asset(ins=over_all, io_manager_key="elsewhere")
+    def n_rows(exposure_table) -> int:
+        return sum(map(len, exposure_table.values()))
+
+    manager = WorkDirIOManager(HstRoot(root=str(workdir.root)), ASSETS)
+    result = dg.materialize(
+        [paths, n_rows, dg.AssetSpec("exposure_table", partitions_def=hst_visit)],
+        instance=instance,
+        resources={"io_manager": manager, "elsewhere": dg.InMemoryIOManager()},
+    )
+    assert result.output_for_node("paths") == tables
+    assert result.output_for_node("n_rows") == 4
+
+
 def test_a_standing_product_is_accepted_and_handed_on_by_path(workdir, manager):
     product = workdir.visit_alignment("iaaa01")
     product.write_text("stands")

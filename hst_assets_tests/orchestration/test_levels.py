@@ -11,6 +11,7 @@ REDO = (RedoKind(name="work", help="Work again."),)
 
 def row(name, per="target", job="job", **more):
     more.setdefault("make", "os.path:join")
+    more.setdefault("path", "base")
     return AssetRow(name=name, per=per, job=job, group="g", description="It is.", **more)
 
 
@@ -75,6 +76,18 @@ def test_the_last_of_a_level_are_those_no_other_is_made_from():
         ),
         ([row("a", per="visit", gathers="a")], "only a target gathers visits"),
         ([row("a", scatters="a")], "only a visit has the version of its target"),
+        (
+            [row("a"), row("b", job="j", gathers="a")],
+            "it gathers what is no file of a visit",
+        ),
+        (
+            [row("a", per="visit", path=""), row("b", job="j", gathers="a")],
+            "it gathers what is no file of a visit",
+        ),
+        (
+            [row("a", per="visit"), row("b", per="visit", job="j", scatters="a")],
+            "it scatters what is no file of a target",
+        ),
         ([row("a", redo=("play",))], "redone by an unknown kind of work"),
         ([row("a", path="nowhere")], "its path is none of the work directory"),
         ([row("a", after=("b",)), row("b", after=("a",))], "assets are made from each other"),

@@ -7,19 +7,14 @@ import pytest
 from dagster import DagsterRunStatus
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import _failures, run_target
 from hst_assets.settings import write_settings
+from hst_assets.workdir import WorkDir
 
-VISIT_ASSETS = ["raw_exposures", "exposure_table", "aligned_exposures", "epoch_drizzles"]
-TARGET_ASSETS = [
-    "target_exposures",
-    "reference_image",
-    "target_alignment",
-    "drizzled_stacks",
-    "epoch_differences",
-    "colour_images",
-]
+#: What is made of a target that is not looked for in the archive.
+MADE = [row for row in ASSETS if row.path and row.source != "archive"]
 
 
 @pytest.fixture
@@ -47,7 +42,7 @@ def test_all_levels_run_in_order(campaign, defs, instance, target):
         ("target_pictures", "sn1"),
     ]
     assert not any(o.failures for o in outcomes)
-    assert len(campaign.ran) == 2 * len(VISIT_ASSETS) + len(TARGET_ASSETS)
+    assert len(campaign.ran) == sum(2 if row.by_visit else 1 for row in MADE)
 
 
 def test_a_second_walk_executes_nothing(campaign, defs, instance, target):
@@ -88,6 +83,23 @@ def test_a_broken_visit_costs_itself(campaign, defs, instance, target):
     assert "drizzled_stacks" in outcomes["target_stacks", "sn1"].made
 
 
+@pytest.mark.parametrize(
+    ("asset", "gather"),
+    [("exposure_table", "target_exposures"), ("aligned_exposures", "target_alignment")],
+)
+def test_a_visit_whose_rerun_failed_half_way_costs_itself(
+    campaign, defs, instance, target, asset, gather
+):
+    """The old file is there then, but no record."""
+    list(run_target(defs, instance, target))
+    campaign.broken.add((asset, "sn1/iaaa01"))
+    WorkDir.record(campaign.table.product_path(target.root, asset, "sn1/iaaa01")).unlink()
+    outcomes = {(o.level, o.partition): o for o in run_target(defs, instance, target)}
+    made = {name for outcome in outcomes.values() for name in outcome.made}
+    assert gather in made
+    assert not any(outcomes[key].failures for key in outcomes if key[1] == "sn1")
+
+
 def test_a_gate_that_lets_nothing_through_blocks_the_drizzle(campaign, defs, instance, target):
     campaign.facts |= {"n_used": 0, "n_fail": 2}
     outcomes = {(o.level, o.partition): o for o in run_target(defs, instance, target)}
@@ -122,7 +134,7 @@ def test_a_gate_that_lets_nothing_through_blocks_the_drizzle(campaign, defs, ins
                 "colour_images",
             },
         ),
-        (Redo(clobber=True), {*VISIT_ASSETS, *TARGET_ASSETS}),
+        (Redo(clobber=True), {row.name for row in MADE}),
     ],
 )
 def test_redo_remakes_what_the_guide_says(campaign, defs, instance, target, redo, remade):

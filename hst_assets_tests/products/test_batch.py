@@ -252,6 +252,27 @@ def test_links_fail_as_the_one_that_was_made(workdir, writer) -> None:
     assert [type(outcome) for outcome in outcomes] == [ToolFailed, ToolFailed]
 
 
+def test_what_is_made_again_with_another_is_no_link_to_itself(workdir, writer) -> None:
+    planned = [Text(workdir.drizzle / name, name, "visit") for name in ("a", "b")]
+    batch = batch_of(planned, writer, links=Links(files_of), together=lambda text: text.visit)
+    make_missing(batch, workdir)
+    planned[1].path.unlink()
+    outcomes = make_missing(batch, workdir)
+    assert writer.asked == ["a", "b", "a", "b"]
+    assert all(isinstance(outcome, Made) for outcome in outcomes)
+
+
+def test_a_link_that_lost_its_record_is_linked_anew(workdir, writer) -> None:
+    planned = texts(workdir, a="same", b="same")
+    batch = batch_of(planned, writer, links=Links(files_of))
+    make_missing(batch, workdir)
+    WorkDir.record(planned[1].path).unlink()
+    make_missing(batch, workdir)
+    assert writer.asked == ["a"]
+    assert planned[0].path.samefile(planned[1].path)
+    assert not list(workdir.drizzle.glob(".part*"))
+
+
 # ----------------------------------------------------------------------------------- failures
 
 

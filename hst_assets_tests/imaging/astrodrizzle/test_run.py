@@ -19,6 +19,7 @@ from hst_assets.failures import (
     HstAssetsError,
     MissingProduct,
     OutOfMemory,
+    TimedOut,
     ToolFailed,
     UnusableInput,
 )
@@ -529,7 +530,7 @@ def test_a_truncated_exposure_is_a_stated_failure(campaign: CampaignTruth, tmp_p
 
 @pytest.mark.parametrize(
     ("task", "failure", "said"),
-    [("hangs", ToolFailed, "stopped after 1 s"), ("is_killed", OutOfMemory, "was killed")],
+    [("hangs", TimedOut, "stopped after 1 s"), ("is_killed", OutOfMemory, "was killed")],
 )
 def test_a_child_that_is_killed_leaves_nothing_under_a_final_name(
     campaign: CampaignTruth,

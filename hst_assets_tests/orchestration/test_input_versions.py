@@ -1,0 +1,127 @@
+"""Versions of a level's inputs, for rows that the table does not have yet."""
+
+import pytest
+
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.input_versions import input_versions
+from hst_assets.orchestration.levels import AssetRow
+from hst_assets.orchestration.run_target import run_target
+from hst_assets.provenance import Recipe, Result, make
+from hst_assets.workdir import WorkDir
+
+
+def new(name, per, job, **more):
+    return AssetRow(
+        name=name, per=per, job=job, group="g", description="New.", path=name, make="new", **more
+    )
+
+
+ROWS = (
+    # Behind two pointers, one of them made in another level.
+    AssetRow(
+        name="visit_catalog",
+        per="visit",
+        job="visit_photometry",
+        group="g",
+        description="New.",
+        scatters="drizzled_stacks",
+    ),
+    new(
+        "star_fluxes",
+        "visit",
+        "visit_photometry",
+        after=("visit_catalog", "visit_reference", "aligned_exposures"),
+    ),
+    # Two gathers in one level, and a product behind the gather of other visits' assets.
+    new("all_fluxes", "target", "target_photometry", gathers="star_fluxes"),
+    new("flux_frames", "target", "target_photometry", gathers="exposure_table"),
+    new("sky_levels", "visit", "visit_sky", after=("raw_exposures",)),
+    new("sky_model", "target", "target_sky", gathers="sky_levels", after=("target_alignment",)),
+)
+
+
+@pytest.fixture
+def campaign(campaign, monkeypatch):
+    for row in ROWS:
+        found = (
+            (lambda workdir, visit, name=row.name: workdir.workspace / f"{visit}_{name}.txt")
+            if row.by_visit
+            else property(lambda workdir, name=row.name: workdir.workspace / f"{name}.txt")
+        )
+        if row.path:
+            monkeypatch.setattr(WorkDir, row.name, found, raising=False)
+    campaign.table = ASSETS.plus(ROWS)
+    for visit in ("iaaa01", "iaaa02"):
+        campaign.add_exposure("sn1", visit)
+    return campaign
+
+
+@pytest.fixture
+def workdir(campaign, defs, instance):
+    """Where everything was made once."""
+    found = campaign.workdir("sn1")
+    results = list(run_target(defs, instance, found, table=campaign.table))
+    assert not any(result.failures or result.skipped for result in results)
+    return found
+
+
+@pytest.fixture
+def versions(campaign, workdir):
+    def of(job):
+        return input_versions(workdir, campaign.table.level_named(job), campaign.table)
+
+    return of
+
+
+def replaced(campaign, workdir, asset, partition="sn1", **inputs):
+    """A product that others wrote, of another recipe."""
+    path = campaign.table.product_path(workdir.root, asset, partition)
+    made = make(Recipe(asset, "2", inputs), path, workdir, lambda: Result((path,)))
+    assert made.ran
+
+
+def test_all_that_stands_has_versions(campaign, versions):
+    for level in campaign.table.levels_from_raw:
+        assert len(versions(level.job)) == (2 if level.by_visit else 1), level.job
+
+
+@pytest.mark.parametrize("scattered", ["drizzled_stacks", "reference_image"])
+def test_what_a_pointer_hands_on_counts_wherever_the_pointer_is_made(
+    campaign, workdir, versions, scattered
+):
+    before = versions("visit_photometry")
+    replaced(campaign, workdir, scattered)
+    after = versions("visit_photometry")
+    assert all(before[key] != after[key] for key in before)
+
+
+def test_a_gather_of_other_visits_assets_counts(campaign, workdir, versions):
+    before = versions("target_sky")
+    aligned = {
+        visit: campaign.digest(workdir, "aligned_exposures", f"sn1/{visit}")
+        for visit in ("iaaa01", "iaaa02")
+    }
+    replaced(campaign, workdir, "target_alignment", **aligned)
+    assert versions("target_sky") != before
+
+
+def test_a_gather_upstream_of_what_is_gathered_counts_by_being_up_to_date(
+    campaign, workdir, versions
+):
+    before = versions("target_stacks")
+    tables = {
+        f"table of {visit}": campaign.digest(workdir, "exposure_table", f"sn1/{visit}")
+        for visit in ("iaaa01", "iaaa02")
+    }
+    replaced(campaign, workdir, "target_exposures", **tables)
+    assert versions("target_stacks") == before
+    replaced(campaign, workdir, "exposure_table", "sn1/iaaa02")
+    assert versions("target_stacks") == {}
+
+
+def test_either_of_two_gathers_of_a_level_counts(campaign, workdir, versions):
+    before = versions("target_photometry")
+    replaced(campaign, workdir, "star_fluxes", "sn1/iaaa02")
+    between = versions("target_photometry")
+    replaced(campaign, workdir, "exposure_table", "sn1/iaaa01")
+    assert len({*before.values(), *between.values(), *versions("target_photometry").values()}) == 3
