@@ -327,7 +327,7 @@ def test_tries_come_to_an_end(mast):
 
 def test_a_product_list_without_any_product_is_no_answer(mast):
     mast.inject("caom.products", "empty", times=None)
-    with pytest.raises(TransientFailure, match="no product at all"):
+    with pytest.raises(TransientFailure, match="lists no products for"):
         query_archive(settings_of(mast))
 
 

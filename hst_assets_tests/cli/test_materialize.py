@@ -99,7 +99,7 @@ def test_from_raw_exposures_to_stacks_and_again(cli, root, small_campaign):
 
 
 def _listed(line, verb):
-    _, found, rest = line.partition(f"{verb} ")
+    _, found, rest = line.partition(f"{verb}: ")
     return rest.split(";")[0].split(",") if found else []
 
 

@@ -374,4 +374,4 @@ def test_sensors_alone_carry_new_exposures_to_differences(archive, daemon, campa
     assert workdir.difference_products.is_file()
     assert campaign.ran.count(("raw_exposures", "sn1/jaaa01")) == 1
     assert daemon.tick_archive() == []
-    assert [daemon.tick(level.job) for level in ASSETS.levels_from_raw] == [[]] * 4
+    assert not any(daemon.tick(level.job) for level in ASSETS.levels_from_raw)

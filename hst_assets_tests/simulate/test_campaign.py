@@ -135,7 +135,7 @@ def test_exposures_follow_each_other_in_time_and_are_dithered():
         ({"filters": ()}, "needs filters"),
         ({"detector_key": "nicmos"}, "no detector 'nicmos'"),
         ({"exptime_s": 0.0}, "needs filters, exposures and time"),
-        ({"subarray": Subarray(1000, 0, 100, 100)}, "no part of"),
+        ({"subarray": Subarray(1000, 0, 100, 100)}, "not a part of"),
     ],
 )
 def test_a_visit_that_cannot_be_simulated_is_refused_before_anything_is_written(

@@ -46,7 +46,7 @@ def fit_to_catalog(
     paired, partner = matching.nearest(image + offset, reference, tolerance)
     if len(paired) < how.min_objects:
         raise UnusableInput(
-            f"{len(paired)} stars agree on an offset, {how.min_objects} needed", where=name
+            f"{len(paired)} stars agree on an offset (minimum {how.min_objects})", where=name
         )
     matrix, shift, used = matching.fit_linear(
         image[paired], reference[partner], how.fit_geometry, name=name
