@@ -70,6 +70,7 @@ class _Inputs:
     def __init__(self, workdir: WorkDir, table: AssetTable) -> None:
         self._workdir = workdir
         self._table = table
+        self._digests: dict[Path, str | None] = {}
         self.raw = raw_visits(workdir)
 
     def of_level(self, level: Level, visit: str | None) -> dict[str, object] | None:
@@ -110,8 +111,12 @@ class _Inputs:
             yield row.gathers, self._of_visits(row.gathers)
 
     def _digest(self, asset: str, visit: str | None) -> str | None:
-        record = read_record(self._path(asset, visit))
-        return record.digest if record else None
+        """What the record says, read once: the target's are inputs of each of its visits."""
+        path = self._path(asset, visit)
+        if path not in self._digests:
+            record = read_record(path)
+            self._digests[path] = record.digest if record else None
+        return self._digests[path]
 
     def _path(self, asset: str, visit: str | None) -> Path:
         row = self._table[asset]
