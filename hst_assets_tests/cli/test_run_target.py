@@ -58,7 +58,7 @@ def test_without_the_archive_nothing_was_asked():
 
 
 def test_nothing_failed_nothing_raised(tmp_path):
-    raise_for(RunSummary(n_made=3, n_unchanged=2), WorkDir(tmp_path, "sn1"))
+    assert raise_for(RunSummary(n_made=3, n_unchanged=2), WorkDir(tmp_path, "sn1")) is None
 
 
 def test_what_was_refused_is_not_promised_to_the_same_command(tmp_path):

@@ -74,6 +74,7 @@ def test_a_link_to_the_root_is_the_same_root(defs, instance, target, tmp_path):
     list(run_target(defs, instance, target, assets=["raw_exposures"]))
     (tmp_path / "link").symlink_to(target.root)
     claim(instance, WorkDir(tmp_path / "link", "sn1"))
+    assert root_of(instance, "sn1").resolve() == target.root.resolve()
 
 
 def test_a_target_that_was_only_registered_belongs_to_nobody_yet(instance, target):
