@@ -1,8 +1,10 @@
 """Planes of a chip that are not what they seem: empty ones, and constant ones without data.
 
+Of several chips one may have failed, and hold nothing: the others are used.
+
 An extension whose pixels all have one value may have a header alone, with the size in NPIX1 and
 NPIX2 and the value in PIXVALUE (ISR ACS 2002-01, "constant-valued data"). Neither AstroDrizzle nor
-TweakReg reads that, so working copies have it written out.
+TweakReg reads that, so copies that are worked on have it written out.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from numpy.typing import NDArray
 
 from hst_assets.failures import UnusableInput
 
-__all__ = ["chips_with_data", "constant_plane", "image_like", "is_empty", "plane_shape"]
+__all__ = ["chips_with_data", "constant_plane", "is_empty", "plane_shape", "repair_planes"]
 
 #: Largest side that a header without data may announce.
 _LARGEST_SIDE_PIX = 8192
+#: DQ bit of a bad detector pixel, on every detector: among no detector's good bits.
+_BAD_PIXEL = 4
+_QUALITY = ("DQ", "SDQ", "SCI")
 _KINDS = {"DQ": np.int16, "SDQ": np.int16, "ERR": np.float32}
 
 
@@ -81,7 +86,8 @@ def is_empty(hdu: Any) -> bool:
     if len(shape) != 2 or 0 in shape:
         return True
     middle = shape[0] // 2
-    return not (_has_value(hdu.section[middle : middle + 1, :]) or _has_value(hdu.section[:, :]))
+    pixels = hdu.data if hdu.fileinfo() is None else hdu.section
+    return not (_has_value(pixels[middle : middle + 1, :]) or _has_value(pixels[:, :]))
 
 
 def _has_value(pixels: NDArray[Any]) -> bool:
@@ -108,7 +114,52 @@ def chips_with_data(hdus: Sequence[Any]) -> list[Any]:
     return [hdu for hdu in science if not is_empty(hdu)] or science
 
 
-def image_like(hdu: Any, data: NDArray[Any]) -> fits.ImageHDU:
+def repair_planes(hdus: fits.HDUList, quality: fits.HDUList) -> bool:
+    """Write out constant planes, and flag all pixels of a chip that holds nothing.
+
+    Parameters
+    ----------
+    hdus : HDUList
+        An exposure; changed.
+    quality : HDUList
+        What has its DQ planes: the same, or WFPC2's c1m; changed.
+
+    Returns
+    -------
+    bool
+        Whether anything was to be done.
+
+    Raises
+    ------
+    UnusableInput
+        If a header that stands for a plane makes no sense.
+    """
+    lists = [hdus] if quality is hdus else [hdus, quality]
+    # All of them: each is to be repaired.
+    written = [_write_out(each) for each in lists]
+    science = [hdu for hdu in hdus if hdu.name == "SCI"]
+    filled = chips_with_data(science)
+    names = ("DQ",) if quality is hdus else _QUALITY
+    dead = [hdu.ver for hdu in science if hdu not in filled]
+    for plane in quality:
+        if plane.name in names and plane.ver in dead and plane.data is not None:
+            plane.data |= plane.data.dtype.type(_BAD_PIXEL)
+    return any(written) or bool(dead)
+
+
+def _write_out(hdus: fits.HDUList) -> bool:
+    changed = False
+    for index, hdu in enumerate(hdus):
+        if index == 0 or hdu.name not in _KINDS or hdu.header.get("NAXIS") != 0:
+            continue
+        plane = constant_plane(hdu)
+        if plane is not None:
+            hdus[index] = _image_like(hdu, plane)
+            changed = True
+    return changed
+
+
+def _image_like(hdu: Any, data: NDArray[Any]) -> fits.ImageHDU:
     """An extension with the header of a constant one, and its pixels."""
     header = hdu.header.copy()
     for keyword in ("NPIX1", "NPIX2", "PIXVALUE"):

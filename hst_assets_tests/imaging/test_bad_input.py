@@ -151,8 +151,7 @@ def outcomes(
     return dict(zip(requests, made, strict=True))
 
 
-@pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize(
+UNUSABLE = pytest.mark.parametrize(
     ("name", "said"),
     [
         ("not_a_number", "it has no good pixel"),
@@ -168,10 +167,13 @@ def outcomes(
         ("empty_file", "cannot be read"),
     ],
 )
+
+
+@UNUSABLE
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(
-    outcomes: dict[tuple[str, int], Outcome], name: str, said: str, n: int
+    outcomes: dict[tuple[str, int], Outcome], name: str, said: str
 ) -> None:
-    failure = outcomes[name, n]
+    failure = outcomes[name, 1]
     assert isinstance(failure, UnusableInput), failure
     assert said in str(failure)
     assert f"{name}/isim01a0q_flc.fits" in str(failure)
@@ -181,6 +183,23 @@ def report(outcomes: dict[tuple[str, int], Outcome], name: str, n: int) -> Drizz
     outcome = outcomes[name, n]
     assert isinstance(outcome, DrizzleReport), outcome
     return outcome
+
+
+@UNUSABLE
+def test_a_file_that_cannot_be_used_is_left_out_by_name_and_the_rest_is_drizzled(
+    outcomes: dict[tuple[str, int], Outcome], name: str, said: str
+) -> None:
+    found = report(outcomes, name, 3)
+    assert found.failed == ("isim01a0q_flc.fits",)
+    assert found.inputs == ("isim01a1q", "isim01a2q")
+    assert found.exptime_s == 600.0
+    # Two exposures compared with each other alone keep some cosmic rays, and lose some of a star.
+    assert found.flux_ratio == pytest.approx(1.0, abs=0.04)
+    # Never a silent OK.
+    (lost, alone) = found.problems
+    assert lost.startswith("left out: isim01a0q_flc.fits (")
+    assert said in lost
+    assert alone.startswith("the frame holds 2 of 3 exposures: cosmic rays")
 
 
 @pytest.mark.parametrize("n", [1, 3])
