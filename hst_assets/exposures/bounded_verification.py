@@ -31,7 +31,13 @@ from hst_assets.exposures.verification import verify_exposure
 from hst_assets.failures import HstAssetsError, TransientFailure, UnusableInput, failure_named
 from hst_assets.isolation import die_with_parent
 
-__all__ = ["MEMORY_BYTES", "Verified", "begin_verification", "cpu_allowance_s"]
+__all__ = [
+    "MEMORY_BYTES",
+    "Verified",
+    "begin_verification",
+    "cpu_allowance_s",
+    "process_of_this_thread",
+]
 
 #: What a file may take beyond what Python and astropy take themselves. The largest exposures, of
 #: 170 MB, take 400 MB: they are mapped, and read once.
@@ -126,6 +132,11 @@ def begin_verification(path: Path, dq_path: Path | None = None) -> Callable[[], 
     return answer
 
 
+def process_of_this_thread() -> int | None:
+    """Id of the process that verifies for this thread, for those who watch it; None without."""
+    return None if _KEPT.child is None else _KEPT.child.pid
+
+
 def _child_with(path: Path, dq_path: Path | None) -> _Child:
     """The thread's child, or a new one, at work on a file."""
     child = _KEPT.child
@@ -168,6 +179,11 @@ class _Child:
         )
         self._started = False
         self.end = weakref.finalize(self, _end_child, self._process, self._owner)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def is_ready(self) -> bool:
         """Whether it can be given a file: alive, of this process, with nothing to be said."""
@@ -268,6 +284,7 @@ def _serve(parent: int) -> NoReturn:
     die_with_parent(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _warm_up()
+    gc.freeze()  # what was imported is no garbage, and need not be looked through for each file
     at_start = _address_space_bytes()
     if at_start:
         resource.setrlimit(resource.RLIMIT_AS, (at_start + MEMORY_BYTES,) * 2)

@@ -20,6 +20,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.failures import MissingProduct, OutOfMemory, TimedOut, ToolFailed, UnusableInput
 from hst_assets.isolation import run_many_isolated
 from hst_assets.products.batch import make_missing
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, standing_record
 from hst_assets.settings import AlignmentSettings, GateSettings, ReferenceSettings, Settings
 from hst_assets.simulate.truth import true_offset

@@ -115,6 +115,28 @@ def no_exposure_time(hdus: fits.HDUList) -> None:
     hdus[0].header["EXPTIME"] = 0.0
 
 
+def constant(hdus: fits.HDUList, name: str, value: float) -> None:
+    """A plane that only its header stands for."""
+    ny, nx = hdus[name].data.shape
+    hdus[name].data = None
+    hdus[name].header.update({"NPIX1": nx, "NPIX2": ny, "PIXVALUE": value})
+
+
+@spoiler
+def quality_of_one_value(hdus: fits.HDUList) -> None:
+    constant(hdus, "DQ", 0)
+
+
+@spoiler
+def errors_of_one_value(hdus: fits.HDUList) -> None:
+    constant(hdus, "ERR", 12.5)
+
+
+@spoiler
+def quality_of_one_bad_value(hdus: fits.HDUList) -> None:
+    constant(hdus, "DQ", 4)
+
+
 def spoilt(name: str, source: Path, folder: Path) -> Path:
     folder.mkdir(parents=True)
     path = folder / source.name
@@ -156,6 +178,7 @@ UNUSABLE = pytest.mark.parametrize(
     [
         ("not_a_number", "it has no good pixel"),
         ("all_flagged", "it has no good pixel"),
+        ("quality_of_one_bad_value", "it has no good pixel"),
         ("saturated", "it has no good pixel"),
         ("no_science", "no SCI extension"),
         ("no_quality", "no data-quality plane for SCI,1"),
@@ -203,7 +226,10 @@ def test_a_file_that_cannot_be_used_is_left_out_by_name_and_the_rest_is_drizzled
 
 
 @pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize("name", ["nothing", "no_errors", "no_idcscale"])
+@pytest.mark.parametrize(
+    "name",
+    ["nothing", "no_errors", "no_idcscale", "quality_of_one_value", "errors_of_one_value"],
+)
 def test_what_drizzling_does_not_need_is_not_missed(
     outcomes: dict[tuple[str, int], Outcome], name: str, n: int
 ) -> None:
