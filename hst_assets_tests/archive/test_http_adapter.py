@@ -17,7 +17,7 @@ MEGABYTE = 1_000_000
 class Packed(LoopbackHandler):
     """Answers with as many megabytes of zeros as the path says, gzip-compressed."""
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802
         body = gzip.compress(bytes(int(self.path[1:]) * MEGABYTE))
         self.send_response(200)
         self.send_header("Content-Encoding", "gzip")
