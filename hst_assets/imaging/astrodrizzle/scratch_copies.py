@@ -130,8 +130,9 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
     """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
 
     It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
-    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. Alternate
-    WCSs and the history of the calibration take half of its time and reach no product.
+    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. A MDRIZSKY
+    of the archive's own drizzling it takes for the sky of this run where it measures none.
+    Alternate WCSs and the history of the calibration take half of its time and reach no product.
     """
     for keyword in ("NPOLFILE", "D2IMFILE"):
         if not str(hdus[0].header.get(keyword, "")).strip():
@@ -144,6 +145,7 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
                 nominal_area_arcsec2(hdu.header, WCS(hdu.header, hdus))
             )
         if hdu.name in {"PRIMARY", "SCI", "DQ"}:
+            hdu.header.remove("MDRIZSKY", ignore_missing=True, remove_all=True)
             _drop_ballast(hdu.header)
 
 

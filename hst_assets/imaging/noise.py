@@ -1,14 +1,15 @@
 """The noise of a drizzled image, pixel by pixel, from its header, weights and context.
 
-A product's pixel holds the mean rate of the native pixels dropped on it. With source ``S``, sky
-``B`` and dark current ``D`` in electrons per second and product pixel, read noise ``r`` of each of
-``n`` exposures of together ``T`` seconds, and ``a`` the area of a product's pixel over that of a
-native one, its variance in (electrons per second) squared is ::
+A product's pixel holds the mean rate of the native pixels dropped on it. An exposure ``i`` of
+``t_i`` seconds leaves in an empty native pixel the variance ``v_i`` in electrons squared: its sky,
+dark current, subtracted post-flash and read noise squared (`background_variance_e2`). With source
+``S`` in electrons per second and product pixel, and ``a`` the area of a product's pixel over that
+of a native one, the variance of the pixel in (electrons per second) squared is ::
 
-    ERR**2 = (S + B + D) / t + a * (n / T) * r**2 / t
+    ERR**2 = S / t + a * (sum of v_i / sum of t_i) / t
 
-where ``t`` is the exposure time that reached the pixel. With ``EXP`` weights that is ``WHT / a``;
-with others the time of the exposures whose bits are set in ``CTX``.
+where the sums are over the exposures whose bits are set in ``CTX``, and ``t`` is the exposure time
+that reached the pixel. With ``EXP`` weights that is ``WHT / a``; with others the sum of ``t_i``.
 
 This is the error that adds up in quadrature: neighbouring pixels share native pixels, so that
 their scatter is smaller than ``ERR`` by the ratio of `correlation_ratio`, and that of a sum over a
@@ -19,7 +20,9 @@ Hook 2002, PASP 114, 144, section 7).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ __all__ = [
     "Exposed",
     "NoiseModel",
     "aperture_factor",
+    "background_variance_e2",
     "correlation_ratio",
     "drop_ratio",
     "error_plane",
@@ -40,12 +44,21 @@ __all__ = [
 ]
 
 Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 #: A pixel this many times above the noise of the background tells its own photons; fainter ones
 #: are taken from the mean of 3 x 3, which hardly follows the noise.
 _SOURCE_SIGMA = 3.0
+#: So much of the background's variance is there even where its light seems to be missing.
+_LEAST_OF_BACKGROUND = 0.5
 #: Kernels for whose drops Casertano's formula holds, and the one without any overlap.
 _SQUARE_DROPS = ("square", "turbo")
+#: Bits of a plane of the context.
+_BITS = 32
+#: An exposure counts from so much of its pixel's weight on, and its weight can be told from the
+#: longest one's if its time is so large a share.
+_HALF_A_PIXEL = 0.5
+_LEAST_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -56,18 +69,17 @@ class NoiseModel:
     ----------
     gain_e : float
         Electrons in one count of SCI.
-    read_noise_e : float
-        Of one exposure, in electrons.
-    dark_e_per_s : float
-        In a native pixel.
+    read_noise_e, dark_e_per_s, post_flash_e : float
+        Means over the exposures: read noise of one, dark current and subtracted post-flash of a
+        native pixel.
     sky_per_s : float
-        Sky that was subtracted, in counts per second and native pixel.
+        Sky that was subtracted, in counts per second and native pixel, over all the time.
     scale_arcsec, pixfrac : float
         The product's pixel, and the drop over the native pixel.
     kernel, weight_type : str
         As in `DrizzleSettings`.
-    exptimes_s, native_scales_arcsec : tuple of float
-        Of the chip behind each bit of CTX.
+    exptimes_s, native_scales_arcsec, variances_e2 : tuple of float
+        Of the chip behind each bit of CTX; the last is `background_variance_e2`.
     exptime_s : float
         Of all exposures together.
     rate : bool
@@ -77,6 +89,7 @@ class NoiseModel:
     gain_e: float
     read_noise_e: float
     dark_e_per_s: float
+    post_flash_e: float
     sky_per_s: float
     scale_arcsec: float
     pixfrac: float
@@ -84,6 +97,7 @@ class NoiseModel:
     weight_type: str
     exptimes_s: tuple[float, ...]
     native_scales_arcsec: tuple[float, ...]
+    variances_e2: tuple[float, ...]
     exptime_s: float
     rate: bool
 
@@ -96,6 +110,22 @@ class NoiseModel:
     def drop_ratio(self) -> float:
         """Side of the drop over that of the product's pixel."""
         return drop_ratio(self.pixfrac, self.scale_arcsec, self.native_scale_arcsec)
+
+
+def background_variance_e2(
+    *, sky_e: float, dark_e: float, post_flash_e: float, read_noise_e: float
+) -> float:
+    """Variance of an empty native pixel of one exposure, in electrons squared.
+
+    Parameters
+    ----------
+    sky_e, dark_e, post_flash_e : float
+        Electrons of the whole exposure; what calibration subtracted leaves its noise.
+    read_noise_e : float
+        Of one read of the pixel.
+    """
+    light_e = max(sky_e, 0.0) + max(dark_e, 0.0) + max(post_flash_e, 0.0)
+    return light_e + read_noise_e**2
 
 
 def noise_model(primary: fits.Header, *, where: Path | None = None) -> NoiseModel:
@@ -113,6 +143,7 @@ def noise_model(primary: fits.Header, *, where: Path | None = None) -> NoiseMode
             gain_e=float(primary["GAIN"]),
             read_noise_e=float(primary["RDNOISE"]),
             dark_e_per_s=float(primary["DARKCUR"]),
+            post_flash_e=float(primary["POSTFLSH"]),
             sky_per_s=float(primary["SKYMEAN"]),
             scale_arcsec=float(primary["D_SCALE"]),
             pixfrac=float(primary["D_PIXFRC"]),
@@ -120,6 +151,7 @@ def noise_model(primary: fits.Header, *, where: Path | None = None) -> NoiseMode
             weight_type=str(primary["D_WTTYPE"]),
             exptimes_s=tuple(float(primary[f"D{bit:03d}DEXP"]) for bit in bits),
             native_scales_arcsec=tuple(float(primary[f"D{bit:03d}ISCL"]) for bit in bits),
+            variances_e2=tuple(float(primary[f"D{bit:03d}BVAR"]) for bit in bits),
             exptime_s=float(primary["EXPTIME"]),
             rate=str(primary["D_UNITS"]) == "cps",
         )
@@ -144,16 +176,19 @@ class Exposed:
         Effective exposure time.
     number : ndarray
         Chips that reached it.
-    reads_per_s : ndarray
-        Their number over their exposure time: each was read once.
+    variance_e2_per_s : ndarray
+        Background variance of their native pixels over their exposure time.
     area : ndarray
         Area of the product's pixel over that of the native pixels that fell on it.
+    alone : ndarray of bool
+        Where one exposure alone counts: no other reached, or with less than half of a pixel.
     """
 
     time_s: Image
     number: Image
-    reads_per_s: Image
+    variance_e2_per_s: Image
     area: Image
+    alone: Mask
 
 
 def exposed(model: NoiseModel, wht: Image, ctx: NDArray[np.int32]) -> Exposed:
@@ -168,30 +203,93 @@ def exposed(model: NoiseModel, wht: Image, ctx: NDArray[np.int32]) -> Exposed:
     ctx : ndarray (ny, nx) or (n, ny, nx)
         Context: one bit a chip, 32 chips a plane.
     """
-    planes = ctx if ctx.ndim == 3 else ctx[None]
-    time, number, scales = (np.zeros(wht.shape, np.float32) for _ in range(3))
-    for index, (exptime, native) in enumerate(
-        zip(model.exptimes_s, model.native_scales_arcsec, strict=True)
-    ):
-        plane, bit = divmod(index, 32)
-        if plane < len(planes):
-            # Bit 32 is the sign of a 32-bit integer.
-            hit = (planes[plane].astype(np.uint32) >> np.uint32(bit)) & np.uint32(1) > 0
-            time[hit] += exptime
-            number[hit] += 1.0
-            scales[hit] += native
-    reached = (number > 0) & (wht > 0)
-    many = np.maximum(number, 1.0)
-    area = np.where(reached, (model.scale_arcsec * many / np.maximum(scales, 1e-9)) ** 2, 0.0)
-    effective = time
+    found = _sums(model, ctx if ctx.ndim == 3 else ctx[None])
+    reached = (found.number > 0) & (wht > 0)
+    native = found.scales / np.maximum(found.number, 1.0)
+    area: Image = np.zeros(native.shape, np.float32)
+    np.divide(np.float32(model.scale_arcsec), native, out=area, where=reached)
+    area *= area
+    effective = np.where(reached, found.time, np.float32(0.0))
     if model.weight_type == "EXP":
-        effective = np.where(reached, wht / np.where(area > 0, area, 1.0), 0.0)
+        np.divide(wht, area, out=effective, where=reached)
+    variance: Image = np.zeros(native.shape, np.float32)
+    np.divide(found.variance, found.time, out=variance, where=reached)
     return Exposed(
-        time_s=np.where(reached, effective, 0.0).astype(np.float32),
-        number=np.where(reached, number, 0.0).astype(np.float32),
-        reads_per_s=np.where(reached, number / np.maximum(time, 1e-9), 0.0).astype(np.float32),
-        area=area.astype(np.float32),
+        time_s=effective,
+        number=np.where(reached, found.number, np.float32(0.0)),
+        variance_e2_per_s=variance,
+        area=area,
+        alone=reached & _is_alone(found, effective),
     )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Over the chips that reached each pixel: sums, and the two longest exposure times."""
+
+    time: Image
+    number: Image
+    scales: Image
+    variance: Image
+    longest: Image
+    second: Image
+
+
+def _sums(model: NoiseModel, planes: NDArray[np.int32]) -> _Sums:
+    """The sums over the bits of the context, by tables of its bytes: eight chips at a time."""
+    shape = planes.shape[-2:]
+    sums = _Sums(*(np.zeros(shape, np.float32) for _ in range(6)))
+    ones = (1.0,) * len(model.exptimes_s)
+    for first in range(0, len(model.exptimes_s), 8):
+        plane, bit = divmod(first, _BITS)
+        if plane >= len(planes):
+            break
+        # Bit 32 is the sign of a 32-bit integer.
+        byte = ((planes[plane].view(np.uint32) >> np.uint32(bit)) & np.uint32(255)).astype(np.uint8)
+        chips = slice(first, first + 8)
+        times = model.exptimes_s[chips]
+        for total, values in (
+            (sums.time, times),
+            (sums.number, ones[chips]),
+            (sums.scales, model.native_scales_arcsec[chips]),
+            (sums.variance, model.variances_e2[chips]),
+        ):
+            np.add(total, _table(values, sum)[byte], out=total)
+        longest, second = (_table(times, partial(_nth, n))[byte] for n in (1, 2))
+        lesser = np.minimum(sums.longest, longest)
+        np.maximum(sums.longest, longest, out=sums.longest)
+        for each in (second, lesser):
+            np.maximum(sums.second, each, out=sums.second)
+    return sums
+
+
+def _table(
+    values: Sequence[float], combined: Callable[[Sequence[float]], float]
+) -> NDArray[np.float32]:
+    """For each byte, what the values of its bits give together."""
+    return np.array(
+        [combined([v for bit, v in enumerate(values) if byte >> bit & 1]) for byte in range(256)],
+        np.float32,
+    )
+
+
+def _nth(n: int, values: Sequence[float]) -> float:
+    """The n-th largest; 0 where there are fewer."""
+    return sorted(values)[-n] if len(values) >= n else 0.0
+
+
+def _is_alone(found: _Sums, effective: Image) -> Mask:
+    """Whether the longest exposure has hardly another one beside it, judged by the weight.
+
+    At the border of an exposure, and beside its bad pixels, its drops only touch a pixel: their bit
+    is set, but no cosmic ray of the other exposure is seen by comparison with so little. Times too
+    unequal cannot be told apart by a weight that distortion changes by some per cent; there the
+    bits decide.
+    """
+    told_apart = found.second > _LEAST_SHARE * found.longest
+    touched = effective < found.longest + _HALF_A_PIXEL * found.second
+    alone: Mask = (found.number == 1) | (told_apart & touched)
+    return alone
 
 
 def error_plane(rate: Image, reached: Exposed, model: NoiseModel) -> Image:
@@ -206,21 +304,18 @@ def error_plane(rate: Image, reached: Exposed, model: NoiseModel) -> Image:
     model : NoiseModel
         Of the product.
     """
-    time, area = reached.time_s, reached.area
-    covered = time > 0
-    seconds = np.where(covered, time, 1.0)
-    native_area = float(np.mean(np.square(model.native_scales_arcsec)))
-    sky = model.gain_e * model.sky_per_s * model.scale_arcsec**2 / native_area
-    background = sky + model.dark_e_per_s * area
-    reads = area * reached.reads_per_s * model.read_noise_e**2
-    quiet = np.sqrt((np.maximum(background, 0.0) + reads) / seconds)
-    electrons = _source_e_per_s(rate * model.gain_e, quiet, covered)
-    photons = np.maximum(electrons + background, 0.0)
-    error = np.sqrt((photons + reads) / seconds) / model.gain_e
+    covered = reached.time_s > 0
+    seconds = np.where(covered, reached.time_s, np.float32(1.0))
+    background = reached.area * reached.variance_e2_per_s
+    quiet = np.sqrt(background / seconds)
+    electrons = _source_e_per_s(rate * np.float32(model.gain_e), quiet, covered)
+    # Below zero by chance as often as above; but no light takes the noise of the reads away.
+    variance = np.maximum(electrons + background, _LEAST_OF_BACKGROUND * background)
+    error = np.sqrt(variance / seconds) / np.float32(model.gain_e)
     return np.where(covered, error, np.nan).astype(np.float32)
 
 
-def _source_e_per_s(electrons: Image, quiet: Image, covered: NDArray[np.bool_]) -> Image:
+def _source_e_per_s(electrons: Image, quiet: Image, covered: Mask) -> Image:
     """Light above the subtracted sky, without following the noise where there is little."""
     from scipy.ndimage import uniform_filter
 

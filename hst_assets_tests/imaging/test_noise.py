@@ -9,8 +9,9 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.differences.noise import (
+from hst_assets.imaging.noise import (
     aperture_factor,
+    background_variance_e2,
     correlation_ratio,
     drop_ratio,
     error_plane,
@@ -18,6 +19,7 @@ from hst_assets.imaging.differences.noise import (
     noise_model,
 )
 from hst_assets_tests.imaging.synthetic_stacks import (
+    BACKGROUND_E2,
     DARK_E_PER_S,
     EXPTIME_S,
     READ_NOISE_E,
@@ -56,13 +58,15 @@ def test_a_pixel_that_one_exposure_saw_was_read_once() -> None:
 
 
 def test_a_short_exposure_has_its_own_read_noise() -> None:
-    header = primary_header(D001DEXP=20.0, EXPTIME=20.0 + EXPTIME_S)
+    variance_e2 = (SKY_PER_S + DARK_E_PER_S) * 20.0 + READ_NOISE_E**2
+    header = primary_header(D001DEXP=20.0, D001BVAR=variance_e2, EXPTIME=20.0 + EXPTIME_S)
     expected = math.sqrt((SKY_PER_S + DARK_E_PER_S) * 20.0 + READ_NOISE_E**2) / 20.0
     assert error_of(header, 0.0, 20.0, ctx=1) == pytest.approx(expected, rel=1e-5)
 
 
 def test_dn_have_the_noise_of_their_electrons() -> None:
-    header = primary_header(GAIN=7.0)
+    one = (7.0 * SKY_PER_S + DARK_E_PER_S) * EXPTIME_S + READ_NOISE_E**2
+    header = primary_header(GAIN=7.0, D001BVAR=one, D002BVAR=one)
     total = 2 * EXPTIME_S
     variance_e = (7.0 * SKY_PER_S + DARK_E_PER_S) * total + 2 * READ_NOISE_E**2
     expected = math.sqrt(variance_e) / total / 7.0
@@ -85,6 +89,43 @@ def test_other_weights_than_times_leave_the_time_to_the_context() -> None:
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_each_exposure_brings_its_own_background() -> None:
+    """Two of unlike sky and flash: their variances add up, whichever was longer."""
+    header = primary_header(D001DEXP=100.0, D001BVAR=20.0, D002DEXP=700.0, D002BVAR=95.0)
+    header["EXPTIME"] = 800.0
+    expected = math.sqrt(20.0 + 95.0) / 800.0
+    assert error_of(header, 0.0, 800.0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_empty_native_pixel_has_the_noise_of_all_that_was_subtracted() -> None:
+    found = background_variance_e2(sky_e=5.0, dark_e=0.5, post_flash_e=12.0, read_noise_e=3.0)
+    assert found == pytest.approx(5.0 + 0.5 + 12.0 + 9.0)
+
+
+@pytest.mark.parametrize(
+    ("times", "weight", "alone"),
+    [
+        ((400.0, 400.0), 800.0, False),
+        ((400.0, 400.0), 620.0, False),
+        ((400.0, 400.0), 440.0, True),  # the border of one: both bits, the weight of one
+        ((400.0, 100.0), 500.0, False),
+        ((400.0, 100.0), 430.0, True),
+        ((400.0, 10.0), 404.0, False),  # distortion changes the weight by more than the short one
+    ],
+)
+def test_an_exposure_that_only_touches_a_pixel_does_not_count(
+    times: tuple[float, float], weight: float, alone: bool
+) -> None:
+    header = primary_header(D001DEXP=times[0], D002DEXP=times[1], EXPTIME=sum(times))
+    one_pixel = np.ones((1, 1))
+    reached = exposed(
+        noise_model(header),
+        (weight * one_pixel).astype(np.float32),
+        (3 * one_pixel).astype(np.int32),
+    )
+    assert bool(reached.alone[0, 0]) is alone
+
+
 def test_nothing_reached_no_error() -> None:
     assert math.isnan(error_of(primary_header(), 0.0, 0.0, ctx=0))
 
@@ -97,8 +138,8 @@ def test_the_last_bit_and_the_next_plane_count() -> None:
     ctx[1, 0, 1] = 1  # the 33rd chip
     ctx[0, 0, 2] = -1  # all 32 of the first plane
     reached = exposed(model, np.full((1, 3), EXPTIME_S, np.float32), ctx)
-    number = reached.reads_per_s * np.array([1, 1, 32]) * EXPTIME_S
-    assert number.ravel().tolist() == pytest.approx([1, 1, 32])
+    assert reached.number.ravel().tolist() == [1, 1, 32]
+    assert reached.variance_e2_per_s.ravel() == pytest.approx(BACKGROUND_E2 / EXPTIME_S)
 
 
 def test_a_header_that_does_not_tell_its_noise_is_refused() -> None:
