@@ -12,6 +12,7 @@ from hst_assets.failures import UnusableInput
 from hst_assets.imaging.noise import (
     aperture_factor,
     background_variance_e2,
+    circular_aperture_factor,
     correlation_ratio,
     drop_ratio,
     error_plane,
@@ -186,6 +187,38 @@ def test_the_ratio_is_that_of_drops_laid_by_hand(ratio: float) -> None:
 def test_the_factor_of_an_aperture_is_that_of_drops_laid_by_hand(side: int) -> None:
     found = aperture_factor(0.8, side**2)
     assert found == pytest.approx(scatter_of_blocks(0.8, side), rel=0.02)
+
+
+def scatter_of_circle(ratio: float, radius: float) -> float:
+    """The same for a circle that counts the pixels it cuts by their share, drops laid by hand."""
+    from photutils.aperture import CircularAperture
+
+    rng = np.random.default_rng(2)
+    half = ratio / 2.0
+    found = []
+    for centre in rng.uniform(12.0, 13.0, (8, 2)):
+        weights = CircularAperture(centre, radius).to_mask(method="exact").to_image((25, 25))
+        side = 2 * radius + 4
+        x, y = rng.uniform(12.5 - side / 2, 12.5 + side / 2, (2, 60_000))
+        inside = np.zeros(x.shape)
+        for columns in (np.rint(x).astype(int) + step for step in (-1, 0, 1)):
+            across = np.minimum(x + half, columns + 0.5) - np.maximum(x - half, columns - 0.5)
+            for rows in (np.rint(y).astype(int) + step for step in (-1, 0, 1)):
+                up = np.minimum(y + half, rows + 0.5) - np.maximum(y - half, rows - 0.5)
+                inside += weights[rows, columns] * np.clip(across, 0, None) * np.clip(up, 0, None)
+        found.append(np.mean((inside / ratio**2) ** 2) * side**2 / weights.sum())
+    return math.sqrt(np.mean(found))
+
+
+@pytest.mark.parametrize(("ratio", "radius"), [(0.8, 2.0), (0.8, 5.0), (1.7, 3.0)])
+def test_the_factor_of_a_circle_is_that_of_drops_laid_by_hand(ratio: float, radius: float) -> None:
+    found = circular_aperture_factor(ratio, radius)
+    assert found == pytest.approx(scatter_of_circle(ratio, radius), rel=0.01)
+
+
+def test_a_wide_circle_needs_no_factor_and_other_drops_have_none() -> None:
+    assert circular_aperture_factor(0.8, 40.0) == pytest.approx(1.0, abs=0.01)
+    assert circular_aperture_factor(0.8, 5.0, "lanczos3") is None
 
 
 def test_the_published_values() -> None:
