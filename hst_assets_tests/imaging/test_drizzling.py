@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from hst_assets.failures import (
+    DiskFull,
     HstAssetsError,
     MissingProduct,
+    NoReply,
     OutOfMemory,
     TimedOut,
     ToolFailed,
@@ -30,6 +33,7 @@ from hst_assets.provenance import read_record
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.imaging.conftest import VISITS, align_as_is
+from hst_assets_tests.small_disk import run_with_own_mounts
 
 pytestmark = pytest.mark.xdist_group("imaging")  # shares the simulated campaign
 
@@ -517,7 +521,8 @@ def test_what_stood_under_the_name_of_a_failure_is_taken_away(workdir, settings,
 
 
 @pytest.mark.parametrize(
-    ("kind", "again"), [(OutOfMemory, True), (TimedOut, True), (ToolFailed, False)]
+    ("kind", "again"),
+    [(DiskFull, True), (NoReply, True), (OutOfMemory, True), (TimedOut, True), (ToolFailed, False)],
 )
 def test_only_failures_that_may_go_away_are_tried_again(
     workdir, settings, drizzler, kind, again
@@ -668,3 +673,13 @@ def test_visits_and_stacks_for_real(workdir, settings) -> None:
     assert {path: path.read_bytes() for path in workdir.raw.glob("*.fits")} == before
     shutil.rmtree(workdir.base / ".hst123_runfiles")  # holds nothing that is needed
     assert not make_visit_drizzles(workdir, "isim01", settings).ran
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_is_no_verdict_on_the_stacks(workdir, tmp_path) -> None:
+    program = "hst_assets_tests.imaging.drizzle_on_full_disk"
+    told = json.loads(run_with_own_mounts(program, workdir.root, tmp_path / "disk"))
+    assert told["full"].startswith("DiskFull: ")
+    assert "the disk is full" in told["full"]
+    assert not told["indexed"]
+    assert (told["ran"], told["failed"], told["n_products"]) == (True, [], 5)
