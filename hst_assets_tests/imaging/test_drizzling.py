@@ -53,6 +53,7 @@ class Drizzler:
         self.helpers: dict[str, list[str]] = {}
         self.failing: dict[str, HstAssetsError] = {}
         self.bad_fraction = 0.01
+        self.stars: tuple[float | None, int] = (1.002, 12)
 
     def __call__(
         self, requests: Sequence[DrizzleRequest], *, workdir: WorkDir, machine: MachineSettings
@@ -76,8 +77,8 @@ class Drizzler:
             cosmic_ray_fraction=None,
             bad_fraction=self.bad_fraction,
             weight_max=300.0,
-            flux_ratio=None,
-            n_flux_stars=0,
+            flux_ratio=self.stars[0],
+            n_flux_stars=self.stars[1],
             complaints=(),
             problems=(),
             seconds=1.0,
@@ -148,7 +149,7 @@ def test_the_index_tells_about_each_product(workdir, settings, drizzler) -> None
     assert whole["exptime"].to_value("s") == 1200.0
     assert whole["scale"].to_value("arcsec") == 0.04
     assert (whole["ra"].to_value("deg"), whole["dec"].to_value("deg")) == (150.1, 2.2)
-    assert np.isnan(whole["flux_ratio"])
+    assert whole["flux_ratio"] == 1.002
     assert set(table["status"]) == {"OK"}
     assert sorted(set(table["epoch"])) == [0, 1, 2, 3]
     assert whole["digest"] == read_record(workdir.absolute(whole["file"])).digest
@@ -497,6 +498,29 @@ def test_a_run_that_ended_between_two_products_goes_on(
     drizzler.forget()
     assert make_visit_drizzles(workdir, "isim02", settings).facts["n_products"] == 2
     assert drizzler.asked == []
+
+
+# ------------------------------------------------------------------- nothing to compare
+
+
+def test_star_fluxes_that_could_not_be_compared_are_no_ok(workdir, settings, drizzler) -> None:
+    drizzler.stars = (None, 2)
+    made = make_visit_drizzles(workdir, "isim01", settings)
+    table = read_table(workdir.visit_products("isim01"))
+    assert list(table["status"]) == ["UNCHECKED"]
+    said = "star fluxes: 2 stars can be compared, 3 are needed"
+    assert list(table["not_checked"]) == [said]
+    assert made.facts["not_checked"] == [f"isim01.wfc3_uvis.f606w.drc.fits: {said}"]
+    assert made.facts["problems"] == []
+
+
+def test_a_problem_is_said_before_what_was_not_checked(workdir, settings, drizzler) -> None:
+    drizzler.stars = (None, 0)
+    drizzler.bad_fraction = 0.9
+    make_visit_drizzles(workdir, "isim01", settings)
+    (row,) = read_table(workdir.visit_products("isim01"))
+    assert row["status"] == "PROBLEM"
+    assert row["not_checked"]
 
 
 # --------------------------------------------------------------------------------- failures
