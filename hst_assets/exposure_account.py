@@ -1,4 +1,4 @@
-"""What became of a target's exposures: used, or left out and why; and what each product has of them.
+"""What became of a target's exposures: used, or left out and why; what each product has of them.
 
 It is read from the tables on disk, so that the end of a run, the checks in the web UI and a
 notebook say the same. Nothing is decided here.
@@ -183,9 +183,7 @@ def _exposures(workdir: WorkDir) -> Iterator[_Exposure]:
     tables = [_table(workdir.target_exposures)]
     known = {str(visit) for visit in tables[0]["visit"]} if tables[0] else set()
     tables += [
-        _table(workdir.visit_exposures(visit))
-        for visit in visits_in(workdir)
-        if visit not in known
+        _table(workdir.visit_exposures(visit)) for visit in visits_in(workdir) if visit not in known
     ]
     for row in (row for table in tables if table for row in table):
         yield _Exposure(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hst_assets.cli.terminal import errors, output
 from hst_assets.exposure_account import Account, ProductCount, account_of, by_reason
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import HstAssetsError
 from hst_assets.workdir import WorkDir
 
 __all__ = ["show_account"]
@@ -23,7 +23,7 @@ def show_account(workdir: WorkDir) -> None:
     """Print the exposures that were left out, by reason, and the products with their counts."""
     try:
         account = account_of(workdir)
-    except MissingProduct as error:
+    except HstAssetsError as error:
         errors().print(f"[yellow]note[/yellow] no account: {escape(error.brief)}", highlight=False)
         return
     console = output()

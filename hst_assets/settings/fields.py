@@ -6,6 +6,7 @@ import ast
 import functools
 import inspect
 import itertools
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,7 +101,7 @@ def _docstrings(section: type[Section]) -> dict[str, str]:
 
 
 def _docstrings_of_class(section: type) -> Iterator[tuple[str, str]]:
-    (definition,) = ast.parse(inspect.cleandoc(inspect.getsource(section))).body
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
     assert isinstance(definition, ast.ClassDef)
     for field, below in itertools.pairwise(definition.body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):

@@ -7,17 +7,29 @@ from typing import Any
 
 import pytest
 
+from hst_assets.exposure_account import Account, LeftOut, ProductCount
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.checks import Check, Finding
-from hst_assets.provenance import Made, Record
+from hst_assets.provenance import FileStamp, Made, Record
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
 
-def judged(asset: str, name: str, facts: dict[str, Any], tmp_path: Path) -> Finding:
+def judged(
+    asset: str,
+    name: str,
+    facts: dict[str, Any],
+    tmp_path: Path,
+    outputs: dict[str, FileStamp] | None = None,
+) -> Finding:
     (check,) = (check for check in ASSETS[asset].checks if check.name == name)
     record = Record(
-        digest="0", recipe={}, outputs={}, facts=facts, created="2026-11-21", hst_assets="0"
+        digest="0",
+        recipe={},
+        outputs=outputs or {},
+        facts=facts,
+        created="2026-11-21",
+        hst_assets="0",
     )
     return check.find(Made(record, ran=True), WorkDir(tmp_path, "sn1").create())
 
@@ -167,3 +179,28 @@ def test_a_check_that_is_called_blocking_blocks(tmp_path: Path) -> None:
         digest="0", recipe={}, outputs={}, facts={}, created="2026-11-21", hst_assets="0"
     )
     assert mild.find(Made(record, ran=True), WorkDir(tmp_path, "sn1")).severity == "ERROR"
+
+
+# ------------------------------------------------------- exposures that a product is made of
+
+
+@pytest.mark.parametrize(
+    ("reason", "known", "passes"),
+    [
+        ("FAIL: 3 matches (3 stars, RMS 0.31 and 0.52 px)", True, False),
+        ("by hand: trailed", True, True),
+        ("in use, but not yet in the product", False, False),
+    ],
+)
+def test_a_stack_of_one_of_two_exposures_is_told(
+    reason: str, known: bool, passes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = LeftOut("jaaa01a1q", "alignment", reason, "", is_wanted=passes)
+    product = ProductCount("a.drc.fits", 1, 2, "OK", "", frozenset({"jaaa01a1q"}), of_visit=False)
+    account = Account(2, 1, (lacking,) if known else (), (product,))
+    monkeypatch.setattr("hst_assets.exposure_account.account_of", lambda _workdir: account)
+    stamp = FileStamp(sha256="0", size=1, mtime_ns=1)
+    outputs = {"drizzle/a.drc.fits": stamp}
+    found = judged("drizzled_stacks", "all_exposures_combined", {}, tmp_path, outputs)
+    assert found.text == f"a.drc.fits: 1 of 2 exposures; jaaa01a1q: {reason}"
+    assert (found.passed, found.severity) == (passes, "WARN")
