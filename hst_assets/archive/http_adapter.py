@@ -84,8 +84,8 @@ class PatientAdapter(HTTPAdapter):
                 size += len(chunk)
                 if size > MOST_REPLY_BYTES:
                     raise UnusableInput(
-                        f"the reply unpacks to more than {MOST_REPLY_BYTES // 1_000_000} MB: no "
-                        "listing is that long",
+                        f"the reply unpacks to more than {MOST_REPLY_BYTES // 1_000_000} MB: "
+                        "no listing is that long",
                         where=where,
                         next_step="Check the address in the settings, or narrow the query",
                     )

@@ -15,7 +15,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.working_copy import make_working_copy
-from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
+from hst_assets.failures import HstAssetsError, MachineFailure, ToolFailed, UnusableInput
 
 __all__ = [
     "AlignmentResult",
@@ -146,7 +146,8 @@ def without_crashed(results: Sequence[AlignmentResult]) -> list[AlignmentResult]
 def joint_failure(failures: Mapping[str, HstAssetsError], *, where: str) -> HstAssetsError:
     """One failure for those of several exposures (by rootname), to be raised for all of them."""
     kinds = {type(failure) for failure in failures.values()}
-    kind = kinds.pop() if len(kinds) == 1 else ToolFailed
+    shared = MachineFailure if all(issubclass(k, MachineFailure) for k in kinds) else ToolFailed
+    kind = kinds.pop() if len(kinds) == 1 else shared
     each = "; ".join(
         f"{rootname}: {failure.what}" for rootname, failure in sorted(failures.items())
     )
