@@ -109,9 +109,10 @@ STAGES: dict[str, Stage] = {
     # 4: which exposures did not pass, with their numbers, and which define the frame, are facts.
     "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 4: WFPC2's gains, and the cards that differences need, which "3" was not raised for.
+    # 5: errors and flags of the pixels (ERR, DQ), the noise of each exposure in the header, with
+    # post-flash and the sky by exposure time, and no sky of an earlier pipeline.
     "drizzled_image": Stage(
-        "4",
+        "5",
         (
             "hst_assets.imaging.astrodrizzle.run:drizzle_many",
             "hst_assets.imaging.drizzling:_drizzle",
@@ -124,8 +125,9 @@ STAGES: dict[str, Stage] = {
     # was lost cost, which "3" kept as final, are tried again.
     "epoch_drizzles": Stage("4", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
     "drizzled_stacks": Stage("4", ("hst_assets.imaging.drizzling:make_stacks",)),
+    # 2: the errors and flags are those of the stacks.
     "difference_image": Stage(
-        "1",
+        "2",
         (
             "hst_assets.imaging.differences.batch:_subtracted",
             "hst_assets.imaging.differences.batch:_pairs",

@@ -166,7 +166,7 @@ def test_a_setting_that_changed_meanwhile_is_told_with_its_value_before(unpacked
     settings = load_settings(workdir)
     drizzle = settings.drizzle.model_copy(update={"pixfrac": 1.0})
     reasons = planned(workdir, settings.model_copy(update={"drizzle": drizzle}))
-    expected = ("setting drizzle.parameters.final_pixfrac 0.8 → 1.0",)
+    expected = ("setting drizzle.pixfrac 0.8 → 1.0",)
     assert len(reasons) == 7
     assert set(reasons.values()) == {expected}
 
