@@ -72,6 +72,7 @@ class Drizzler:
             product=str(request.output),
             inputs=tuple(path.name.split("_")[0] for path in request.exposures),
             left_out=(),
+            failed=(),
             exptime_s=300.0 * len(request.exposures),
             sky_per_s=0.04,
             cosmic_ray_fraction=None,
