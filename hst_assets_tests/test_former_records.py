@@ -57,7 +57,14 @@ ARCHIVE = Path(__file__).with_name("former_work_directories.tar.xz")
 TARGETS = ["demo-sn", "pc", "hrc", "ir", "wfc", "own"]
 #: The versions of stages when records of that format were taken over. What has been raised since is
 #: made again, whatever the format of its record.
-_TAKEN_OVER_AT = {"drizzled_image": "4", "difference_image": "1"}
+_TAKEN_OVER_AT = {
+    "aligned_exposures": "3",
+    "difference_image": "1",
+    "drizzled_image": "4",
+    "drizzled_stacks": "3",
+    "epoch_differences": "1",
+    "epoch_drizzles": "3",
+}
 #: Figures of detectors that have changed since; the same holds for them.
 _FIGURES_THEN = {"wfc3_uvis": {"drizzle_good_bits": 96}}
 _USERS_FILES = {"image": "my_reference.fits", "table": "my_stars.csv"}
