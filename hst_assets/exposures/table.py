@@ -43,14 +43,19 @@ _LISTED_REFUSALS = 12
 # ------------------------------------------------------------------------------ the manifest
 
 
-def make_raw_manifest(workdir: WorkDir, visit: str, *, redo: bool = False) -> Made:
+def make_raw_manifest(
+    workdir: WorkDir, visit: str, settings: Settings | None = None, *, redo: bool = False
+) -> Made:
     """Write down which verified files a visit has: ``workspace/<visit>_raw.ecsv``.
+
+    Nothing of the settings changes it; it takes them as all that makes assets does.
 
     Raises
     ------
     MissingProduct
         If there is none, or one is gone or changed.
     """
+    del settings
     files = check_raw(workdir, visit)
     product = workdir.raw_manifest(visit)
     recipe = Recipe(stage="raw_exposures", inputs={file.name: file.sha256 for file in files})

@@ -135,6 +135,8 @@ def make_reference(
         lambda: _build(workdir, settings, choice, added, corrections, recipe, product),
         redo=redo or choose_afresh,
     )
+    if workdir.looked_at:
+        return made
     _keep_note(workdir, made, settings)
     remove_stale(workdir, workdir.base.glob("*.ref_*.drc.fits"), [product], stage=STAGE)
     return made
