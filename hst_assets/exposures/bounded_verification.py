@@ -47,6 +47,7 @@ _BYTES_PER_CPU_S = 20e6
 #: A disk that answers nothing for so long is no property of the file.
 _PATIENCE_S = 600.0
 _START_S = 120.0
+_PIPE_BYTES = 65536
 #: A child that has kept so much of what it read is replaced.
 _MOST_KEPT_BYTES = 200_000_000
 #: Signals by which a file kills its reader; all others come from outside.
@@ -178,6 +179,7 @@ class _Child:
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         self._started = False
+        self._came = b""
         self.end = weakref.finalize(self, _end_child, self._process, self._owner)
 
     @property
@@ -216,15 +218,23 @@ class _Child:
         return reply
 
     def _line(self, patience_s: float) -> bytes | None:
-        """A line of it; None if it ended, or is silent for too long."""
+        """A line of it; None if it ended, or is silent for too long.
+
+        Lines may come together: what follows the first is kept, for no sign will come of it.
+        """
         stream = self._process.stdout
         assert stream is not None
         with selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
-            if not selector.select(patience_s):
-                return None
-        line = stream.readline()  # written in one go
-        return line if line.endswith(b"\n") else None
+            while b"\n" not in self._came:
+                if not selector.select(patience_s):
+                    return None
+                part = os.read(stream.fileno(), _PIPE_BYTES)
+                if not part:
+                    return None
+                self._came += part
+        line, _, self._came = self._came.partition(b"\n")
+        return line
 
     def _ended(self, path: Path) -> HstAssetsError:
         """What it means that there is no answer."""

@@ -1,6 +1,10 @@
+import array
+import fcntl
 import os
 import signal
 import struct
+import termios
+import time
 
 import numpy as np
 import pytest
@@ -53,6 +57,25 @@ def test_one_child_serves_many_files(exposure_file):
         verify(exposure_file("acs_hrc", primary={"FILTER1": "G800L"}))
     verify(exposure_file("wfc3_ir"))
     assert child_pid() == first
+
+
+def test_an_answer_is_heard_that_comes_together_with_the_first_word(exposure_file):
+    """The caller has other things to do meanwhile: both lines wait in the pipe then."""
+    bounded_verification._KEPT.child = None
+    answer = begin_verification(exposure_file())
+    waiting = bounded_verification._KEPT.child._process.stdout.fileno()
+    deadline = time.monotonic() + 60.0
+    while pending_bytes(waiting) < 300 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    begun = time.monotonic()
+    assert answer().rootname == "jddd04ghq"
+    assert time.monotonic() - begun < 10.0  # not after all the patience there is
+
+
+def pending_bytes(descriptor):
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    return count[0]
 
 
 def test_a_child_that_died_in_between_is_replaced(exposure_file):
