@@ -106,7 +106,8 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_ALIGNMENT,
     ),
-    "aligned_exposures": Stage("3", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
+    # 4: which exposures did not pass, with their numbers, and which define the frame, are facts.
+    "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
     # 5: errors and flags of the pixels (ERR, DQ), the noise of each exposure in the header, with
     # post-flash and the sky by exposure time, and no sky of an earlier pipeline.
@@ -120,8 +121,10 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DRIZZLING,
     ),
-    "epoch_drizzles": Stage("3", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
-    "drizzled_stacks": Stage("3", ("hst_assets.imaging.drizzling:make_stacks",)),
+    # 4 of both: what could not be compared has a column; bands that a full disk or a process that
+    # was lost cost, which "3" kept as final, are tried again.
+    "epoch_drizzles": Stage("4", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
+    "drizzled_stacks": Stage("4", ("hst_assets.imaging.drizzling:make_stacks",)),
     # 2: the errors and flags are those of the stacks.
     "difference_image": Stage(
         "2",
@@ -131,7 +134,7 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DIFFERENCES,
     ),
-    # 2: the floor of the stars' errors.
+    # 2: what could not be compared has a column; the floor of the stars' errors.
     "epoch_differences": Stage("2", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),

@@ -57,7 +57,14 @@ ARCHIVE = Path(__file__).with_name("former_work_directories.tar.xz")
 TARGETS = ["demo-sn", "pc", "hrc", "ir", "wfc", "own"]
 #: The versions of stages when records of that format were taken over. What has been raised since is
 #: made again, whatever the format of its record.
-_TAKEN_OVER_AT = {"drizzled_image": "4", "difference_image": "1"}
+_TAKEN_OVER_AT = {
+    "aligned_exposures": "3",
+    "difference_image": "1",
+    "drizzled_image": "4",
+    "drizzled_stacks": "3",
+    "epoch_differences": "1",
+    "epoch_drizzles": "3",
+}
 #: Figures of detectors that have changed since; the same holds for them.
 _FIGURES_THEN = {"wfc3_uvis": {"drizzle_good_bits": 96}}
 _USERS_FILES = {"image": "my_reference.fits", "table": "my_stars.csv"}
@@ -180,7 +187,7 @@ def test_a_setting_that_changed_meanwhile_is_told_with_its_value_before(unpacked
     settings = load_settings(workdir)
     drizzle = settings.drizzle.model_copy(update={"pixfrac": 1.0})
     reasons = planned(workdir, settings.model_copy(update={"drizzle": drizzle}))
-    expected = ("setting drizzle.parameters.final_pixfrac 0.8 → 1.0",)
+    expected = ("setting drizzle.pixfrac 0.8 → 1.0",)
     assert len(reasons) == 7
     assert set(reasons.values()) == {expected}
 

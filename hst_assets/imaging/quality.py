@@ -34,6 +34,7 @@ __all__ = [
     "footprint_mask",
     "judge",
     "lost_star_problems",
+    "not_compared",
     "weight_problems",
 ]
 
@@ -132,6 +133,21 @@ def cosmic_ray_problems(fraction: float) -> list[str]:
     if fraction <= _MOST_COSMIC_RAYS:
         return []
     return [f"{fraction:.0%} of the pixels were rejected as cosmic rays"]
+
+
+def not_compared(ratio: float | None, n_stars: int) -> list[str]:
+    """Which of a product's checks had nothing to compare, in words.
+
+    Parameters
+    ----------
+    ratio : float or None
+        Star fluxes on the product over those on the exposures.
+    n_stars : int
+        Stars that could be compared.
+    """
+    if ratio is not None:
+        return []
+    return [f"star fluxes: {n_stars} stars can be compared, {FEWEST_STARS} are needed"]
 
 
 def footprint_mask(frame: Frame, outlines: Sequence[Outline]) -> Mask:

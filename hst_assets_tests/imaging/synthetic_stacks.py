@@ -144,6 +144,7 @@ def write_stack(
         "status": "OK",
         "reason": "",
         "problems": "",
+        "not_checked": "",
         "same_as": "",
         "digest": recipe.digest,
         "log": "",

@@ -19,6 +19,7 @@ from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.detectors import Detector
 from hst_assets.exposures.dq_files import quality_file
+from hst_assets.exposures.planes import repair_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.cosmic_rays import science_and_quality
@@ -103,6 +104,7 @@ def _scratch_copy(
         planes = kept
         if quality is not None:
             planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
+        repair_planes(kept, planes)
         product_cards.read_input(source)  # no tool says what is wrong with its times
         _prepare_headers(kept, detector)
         if settings.weight_type == "IVM":
