@@ -134,7 +134,7 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DIFFERENCES,
     ),
-    # 2: what could not be compared has a column.
+    # 2: what could not be compared has a column; the floor of the stars' errors.
     "epoch_differences": Stage("2", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),

@@ -56,7 +56,7 @@ def request(name: str, workdir: WorkDir) -> DrizzleRequest:
         ra_deg=ra,
         dec_deg=dec,
         scale_arcsec=detector.drizzle_scale_arcsec,
-        about="minimal" if name in SETTINGS else "target",
+        about="minimal" if detector.key == "wfc3_uvis" else "target",
     )
     output = workdir.drizzle / f"{name}.drc.fits"
     return DrizzleRequest(

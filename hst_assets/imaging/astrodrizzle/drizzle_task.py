@@ -388,6 +388,7 @@ def _checked(
     )
     rate = sci if settings.units == "cps" else sci / np.float32(exptime)
     flux = product_quality.flux_ratio(rate, wht, frame, chips, detector=detector)
+    complaints += product_quality.cosmic_ray_problems(flagged)
     complaints += product_quality.lost_star_problems(flux, wht, frame, chips, detector=detector)
     return {
         "inputs": [item.rootname for item in inputs],
@@ -427,6 +428,7 @@ def _native_chips(
                         good=good,
                         wcs=wcs,
                         nominal_area_arcsec2=nominal_area_arcsec2(sci.header, wcs),
+                        rootname=item.rootname,
                     )
                 )
     return chips, round(n_flagged / max(n_pixels, 1), 6)

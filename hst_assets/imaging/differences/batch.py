@@ -288,6 +288,7 @@ def _flat(figures: Figures) -> dict[str, Any]:
         "offset_y_pix": y,
         "offset_error_pix": stars.offset_error_pix,
         "flux_ratio": stars.flux_ratio,
+        "star_floor": stars.flux_floor,
         "n_stars": stars.n_stars,
     }
 
@@ -375,6 +376,7 @@ DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
         "offset_error", "float64", "Its standard error on an axis", u.pix, "offset_error_pix"
     ),
     ColumnSpec("flux_ratio", "float64", "Fluxes of stars over those on the template"),
+    ColumnSpec("star_floor", "float64", "Relative error of a star's flux beyond ERR"),
     ColumnSpec(
         "flagged", "float64", "Share of covered pixels that are flagged", key="flagged_fraction"
     ),

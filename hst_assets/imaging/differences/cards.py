@@ -175,4 +175,5 @@ def _found(difference: Difference) -> Iterable[Card]:
     yield "REGDY", y, "stars: epoch minus template (pixel)"
     yield "REGERR", stars.offset_error_pix, "its error on an axis (pixel)"
     yield "FLUXRAT", stars.flux_ratio, "stars: epoch over template"
+    yield "STARFLR", stars.flux_floor, "relative error of a star beyond ERR"
     yield "NREGSTAR", stars.n_stars, "stars compared"

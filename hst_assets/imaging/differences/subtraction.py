@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import IntFlag
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,14 @@ from numpy.typing import NDArray
 from hst_assets.detectors import Detector
 from hst_assets.failures import NoOverlap, UnusableInput
 from hst_assets.imaging.frames import Frame, opened
-from hst_assets.imaging.noise import NoiseModel, correlation_ratio, noise_model
+from hst_assets.imaging.noise import (
+    NoiseModel,
+    circular_aperture_factor,
+    correlation_ratio,
+    noise_model,
+)
 from hst_assets.imaging.product_flags import ProductFlag
-from hst_assets.imaging.star_photometry import StarComparison, compare_stars
+from hst_assets.imaging.star_photometry import StarComparison, SumError, compare_stars
 from hst_assets.medians import median_error
 
 __all__ = ["FLAGS", "Difference", "Figures", "Flag", "Stack", "read_stack", "subtract"]
@@ -213,6 +219,14 @@ def subtract(epoch: Stack, template: Stack) -> Difference:
         both,
         scale_arcsec=template.frame.scale_arcsec,
         detector=template.detector,
+        error=SumError(
+            error,
+            partial(
+                circular_aperture_factor,
+                template.model.drop_ratio,
+                kernel=template.model.kernel,
+            ),
+        ),
     )
     flags = _flags(epoch, template, error, stars)
     pulls = _sampled(data[quiet] / error[quiet])
