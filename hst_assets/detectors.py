@@ -8,7 +8,7 @@ drizzle bits, scales and tolerances are those of the hst123 study of each detect
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
@@ -45,6 +45,10 @@ class Detector:
         Suffix of its calibrated exposures: flc, flt or c0m.
     pixel_scale_arcsec : float
         Nominal scale of a native pixel.
+    flat_scales_arcsec : tuple of float
+        Of each chip, by its number (CCDCHIP; DETECTOR of WFPC2) from 1: side of the pixel to
+        which flat field and zero point refer, that of the undistorted plane (SCALE of the IDCTAB,
+        IDCSCALE of headers). Of ACS/HRC it is 11 % smaller in area than the pixels are.
     drizzle_scale_arcsec : float
         Scale of drizzled products unless set otherwise.
     full_shape : tuple of int
@@ -91,6 +95,7 @@ class Detector:
     detector: str
     suffix: str
     pixel_scale_arcsec: float
+    flat_scales_arcsec: tuple[float, ...]
     drizzle_scale_arcsec: float
     full_shape: tuple[int, int]
     n_chips: int
@@ -134,6 +139,11 @@ class Detector:
         """Primary-header keywords of the filter wheels."""
         return _FILTER_KEYWORDS[self.instrument]
 
+    def optical_elements(self, elements: Iterable[str]) -> list[str]:
+        """The elements in the wheels, clears left out."""
+        names = [name.strip().upper() for name in elements]
+        return [name for name in names if not _CLEAR.fullmatch(name)]
+
     def filter_of(self, elements: Iterable[str]) -> str:
         """The filter's name from the elements in all wheels, clears left out.
 
@@ -145,8 +155,7 @@ class Detector:
         UnusableInput
             If an element is not an imaging filter of this detector, or there is none at all.
         """
-        names = [name.strip().upper() for name in elements]
-        names = [name for name in names if not _CLEAR.fullmatch(name)]
+        names = self.optical_elements(elements)
         for name in names:
             if not self.images_with(name):
                 raise UnusableInput(
@@ -155,6 +164,13 @@ class Detector:
         if not names:
             raise UnusableInput(f"no filter in the wheels of {self.instrument}/{self.detector}")
         return "-".join(sorted(set(names)))
+
+    def flat_scale_arcsec(self, header: Mapping[str, Any]) -> float:
+        """Of the chip whose SCI header this is (see `flat_scales_arcsec`)."""
+        number = header.get("DETECTOR" if self.has_separate_dq else "CCDCHIP")
+        if isinstance(number, int) and 1 <= number <= self.n_chips:
+            return self.flat_scales_arcsec[number - 1]
+        return self.flat_scales_arcsec[-1]
 
     def figures(self, names: Iterable[str]) -> dict[str, Any]:
         """Some of this row's figures as JSON, for the recipe of a stage that reads them.
@@ -243,6 +259,7 @@ DETECTORS: dict[str, Detector] = {
             detector="UVIS",
             suffix="flc",
             pixel_scale_arcsec=0.03962,
+            flat_scales_arcsec=(0.03962, 0.03962),
             drizzle_scale_arcsec=0.04,
             full_shape=(2051, 4096),
             n_chips=2,
@@ -270,6 +287,7 @@ DETECTORS: dict[str, Detector] = {
             detector="IR",
             suffix="flt",
             pixel_scale_arcsec=0.12825,
+            flat_scales_arcsec=(0.12825,),
             drizzle_scale_arcsec=0.128,
             full_shape=(1014, 1014),
             n_chips=1,
@@ -296,6 +314,7 @@ DETECTORS: dict[str, Detector] = {
             detector="WFC",
             suffix="flc",
             pixel_scale_arcsec=0.05,
+            flat_scales_arcsec=(0.05, 0.05),
             drizzle_scale_arcsec=0.05,
             full_shape=(2048, 4096),
             n_chips=2,
@@ -323,6 +342,7 @@ DETECTORS: dict[str, Detector] = {
             detector="HRC",
             suffix="flt",
             pixel_scale_arcsec=0.027,
+            flat_scales_arcsec=(0.025,),
             drizzle_scale_arcsec=0.025,
             full_shape=(1024, 1024),
             n_chips=1,
@@ -350,6 +370,7 @@ DETECTORS: dict[str, Detector] = {
             detector="WFPC2",
             suffix="c0m",
             pixel_scale_arcsec=0.0996,
+            flat_scales_arcsec=(0.045532, 0.09959, 0.09957, 0.099618),
             drizzle_scale_arcsec=0.046,
             full_shape=(800, 800),
             n_chips=4,

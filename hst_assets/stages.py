@@ -40,6 +40,7 @@ _OF_ALIGNMENT = (
     "dq_bad",
     "dq_cosmic_ray",
     "dq_saturated",
+    "flat_scales_arcsec",
     "full_shape",
     "fwhm_pix",
     "gain_e_per_dn",
@@ -57,6 +58,7 @@ _OF_DRIZZLING = (
     "driz_cr_snr",
     "drizzle_good_bits",
     "drizzle_scale_arcsec",
+    "flat_scales_arcsec",
     "full_shape",
     "fwhm_pix",
     "gain_e_per_dn",
@@ -81,8 +83,9 @@ _OF_DIFFERENCES = (
 #: Every stage by the name that its records carry.
 STAGES: dict[str, Stage] = {
     "raw_exposures": Stage("1", ("hst_assets.exposures.table:make_raw_manifest",)),
+    # 2: zero points are those of the exposure's own filter, calibrations are compared.
     "exposure_table": Stage(
-        "1",
+        "2",
         ("hst_assets.exposures.table:make_visit_table",),
         figures=("full_shape", "n_chips", "pixel_scale_arcsec"),
     ),
@@ -90,14 +93,15 @@ STAGES: dict[str, Stage] = {
     "absolute_catalog": Stage(
         "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
     ),
-    # 4: the gate's probability of chance in crowded fields, for exposures as well.
+    # 5: the detector's own scale where a header has no IDCSCALE.
     "reference_image": Stage(
-        "4",
+        "5",
         ("hst_assets.astrometry.reference.image:make_reference",),
         figures=(*_OF_ALIGNMENT, "drizzle_good_bits", "drizzle_scale_arcsec"),
     ),
+    # 5: the detector's own scale where a header has no IDCSCALE.
     "aligned_exposure": Stage(
-        "4",
+        "5",
         (
             "hst_assets.astrometry.alignment:_job",
             "hst_assets.astrometry.alignment:_batch",
@@ -106,9 +110,9 @@ STAGES: dict[str, Stage] = {
     ),
     "aligned_exposures": Stage("3", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 4: WFPC2's gains, and the cards that differences need, which "3" was not raised for.
+    # 5: one zero point or none, scaled within a calibration only; the detector's own flat scale.
     "drizzled_image": Stage(
-        "4",
+        "5",
         (
             "hst_assets.imaging.astrodrizzle.run:drizzle_many",
             "hst_assets.imaging.drizzling:_drizzle",
@@ -119,15 +123,16 @@ STAGES: dict[str, Stage] = {
     ),
     "epoch_drizzles": Stage("3", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
     "drizzled_stacks": Stage("3", ("hst_assets.imaging.drizzling:make_stacks",)),
+    # 2: epochs without comparable zero points are not scaled, and it is said.
     "difference_image": Stage(
-        "1",
+        "2",
         (
             "hst_assets.imaging.differences.batch:_subtracted",
             "hst_assets.imaging.differences.batch:_pairs",
         ),
         figures=_OF_DIFFERENCES,
     ),
-    "epoch_differences": Stage("1", ("hst_assets.imaging.differences.batch:make_differences",)),
+    "epoch_differences": Stage("2", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
 }

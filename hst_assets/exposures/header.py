@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,9 @@ from astropy.time import Time
 
 from hst_assets.detectors import Detector, detector_for
 from hst_assets.exposures import footprint
+from hst_assets.exposures.keywords import number as _number
+from hst_assets.exposures.keywords import text as _text
+from hst_assets.exposures.photometry import Calibration, Photometry, calibration_of, photometry_of
 from hst_assets.exposures.raw import suffix_of
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
@@ -65,8 +68,8 @@ class Chip:
         Position angle of its y axis, degrees East of North.
     wcsname : str
         Name of the WCS solution; empty where none is named.
-    photflam, photplam : float
-        Inverse sensitivity (erg/cm2/A per BUNIT/s) and pivot wavelength (A); NaN where missing.
+    photometry : Photometry
+        Its inverse sensitivity and pivot wavelength, and whether they are those of its filter.
     """
 
     extver: int
@@ -75,18 +78,17 @@ class Chip:
     polygon: footprint.Array
     pa_deg: float
     wcsname: str
-    photflam: float
-    photplam: float
+    photometry: Photometry
 
     @property
     def zp_ab(self) -> float:
-        """AB zero point; NaN where the header has no photometric calibration."""
-        return ab_zero_point(self.photflam, self.photplam)
+        """AB zero point; NaN where the header has none, or that of another filter."""
+        return ab_zero_point(self.photometry.flam, self.photometry.plam)
 
     @property
     def zp_st(self) -> float:
-        """ST zero point; NaN where the header has no photometric calibration."""
-        return st_zero_point(self.photflam)
+        """ST zero point; NaN where the header has none, or that of another filter."""
+        return st_zero_point(self.photometry.flam)
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Exposure:
     target_name: str
     ra_target_deg: float
     dec_target_deg: float
+    calibration: Calibration
     notes: tuple[str, ...]
     chips: tuple[Chip, ...]
 
@@ -228,39 +231,13 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         target_name=_text(primary, "TARGNAME", ""),
         ra_target_deg=ra_target,
         dec_target_deg=dec_target,
-        notes=_notes(primary),
+        calibration=calibration_of(primary),
+        notes=(*_notes(primary), *_photometric_notes(chips)),
         chips=chips,
     )
 
 
 # ------------------------------------------------------------------------- single keywords
-
-
-_ABSENT = object()
-
-
-def _text(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> str:
-    value = header.get(keyword)
-    if value is None or isinstance(value, fits.card.Undefined):
-        if default is _ABSENT:
-            raise UnusableInput(f"keyword {keyword} is missing")
-        return str(default)
-    if not isinstance(value, str):
-        raise UnusableInput(f"keyword {keyword} is {value!r}, not text")
-    if default is _ABSENT and not value.strip():
-        raise UnusableInput(f"keyword {keyword} is empty")
-    return value.strip()
-
-
-def _number(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> float:
-    value = header.get(keyword)
-    if value is None or isinstance(value, fits.card.Undefined):
-        if default is _ABSENT:
-            raise UnusableInput(f"keyword {keyword} is missing")
-        return float(default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UnusableInput(f"keyword {keyword} is {value!r}, not a number")
-    return float(value)
 
 
 def _flag(header: Mapping[str, Any], keyword: str) -> bool:
@@ -331,6 +308,18 @@ def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _photometric_notes(chips: Sequence[Chip]) -> tuple[str, ...]:
+    """What is wrong with the zero points, each thing once; it takes none of the pixels' worth."""
+    faults = dict.fromkeys(chip.photometry.fault for chip in chips if chip.photometry.fault)
+    unchecked = dict.fromkeys(
+        chip.photometry.unchecked for chip in chips if chip.photometry.unchecked
+    )
+    return (
+        *(f"no zero point: {fault}" for fault in faults),
+        *(f"zero point not checked: {reason}" for reason in unchecked),
+    )
+
+
 # -------------------------------------------------------------------------- time and place
 
 
@@ -345,10 +334,9 @@ def exposure_times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
     exptime_s = _number(primary, "EXPTIME")
     if exptime_s < 0:
         raise UnusableInput(f"keyword EXPTIME is {exptime_s}, below 0")
-    start = _number(primary, "EXPSTART", math.nan)
-    if math.isnan(start):
-        start = _start_of_dates(primary)
-    end = _number(primary, "EXPEND", start + exptime_s / 86400.0)
+    # A date of 0 is one that was never written.
+    start = _number(primary, "EXPSTART", 0.0) or _start_of_dates(primary)
+    end = _number(primary, "EXPEND", 0.0) or start + exptime_s / 86400.0
     if end < start:
         raise UnusableInput(f"it ends (EXPEND {end}) before it starts (MJD {start})")
     return start, end, exptime_s
@@ -386,15 +374,8 @@ def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: De
         polygon=footprint.chip_polygon(pixel_to_sky, shape),
         pa_deg=footprint.position_angle_deg(pixel_to_sky, shape),
         wcsname=_text(header, "WCSNAME", ""),
-        photflam=_photometric(header, primary, "PHOTFLAM"),
-        photplam=_photometric(header, primary, "PHOTPLAM"),
+        photometry=photometry_of(header, primary, detector),
     )
-
-
-def _photometric(header: Mapping[str, Any], primary: Mapping[str, Any], keyword: str) -> float:
-    """A calibration keyword of the chip, or of the whole exposure; NaN where neither has it."""
-    value = _number(header, keyword, math.nan)
-    return value if value > 0 else _number(primary, keyword, math.nan)
 
 
 def _chip_shape(header: Mapping[str, Any], detector: Detector, label: str) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from hst_assets.exposures.overrides import (
     read_overrides,
     refuse_unknown,
 )
+from hst_assets.exposures.photometry import odd_ones_out
 from hst_assets.exposures.raw import RawFile, check_raw, exposure_key, raw_ledger
 from hst_assets.exposures.selection import reasons_to_refuse
 from hst_assets.failures import MissingProduct, UnusableInput
@@ -142,6 +143,7 @@ def _visit_rows(
     workdir: WorkDir, files: QTable, settings: Settings, overrides: Mapping[str, Override]
 ) -> list[dict[str, Any]]:
     companions = {row["rootname"]: row["file"] for row in files if row["suffix"] == "c1m"}
+    exposures: dict[str, Exposure] = {}
     rows = []
     for row in files:
         if row["suffix"] == "c1m":
@@ -149,6 +151,7 @@ def _visit_rows(
         dq_file = str(companions.get(row["rootname"], ""))
         dq_path = workdir.raw / dq_file if dq_file else None
         exposure = read_exposure(workdir.raw / str(row["file"]), dq_path)
+        exposures[exposure.rootname] = exposure
         override = overrides.get(exposure_key(exposure.rootname))
         rows.append(
             {
@@ -158,7 +161,17 @@ def _visit_rows(
                 "sha256": str(row["sha256"]),
             }
         )
+    _note_calibrations(rows, exposures)
     return sorted(rows, key=lambda row: (row["mjd_start"], row["rootname"]))
+
+
+def _note_calibrations(rows: Sequence[dict[str, Any]], exposures: Mapping[str, Exposure]) -> None:
+    """Note which of a detector's exposures were calibrated otherwise than most of them."""
+    for key in {row["detector_key"] for row in rows}:
+        members = [row for row in rows if row["detector_key"] == key]
+        notes = odd_ones_out([exposures[row["rootname"]].calibration for row in members])
+        for row, note in zip(members, notes, strict=True):
+            row["note"] = "; ".join(filter(None, (row["note"], note)))
 
 
 def _header_row(exposure: Exposure, target: TargetSettings) -> dict[str, Any]:

@@ -48,8 +48,9 @@ def test_times_are_those_of_the_header(exposure_file):
     )
 
 
-def test_without_expstart_the_dates_tell_the_time(exposure_file):
-    primary = {"EXPSTART": None, "EXPEND": None, "EXPTIME": 864.0}
+@pytest.mark.parametrize("missing", [None, 0.0, 0, "", "N/A"])
+def test_without_expstart_the_dates_tell_the_time(exposure_file, missing):
+    primary = {"EXPSTART": missing, "EXPEND": missing, "EXPTIME": 864.0}
     exposure = read_exposure(exposure_file(primary=primary))
     assert exposure.mjd_start == pytest.approx(59000.25, abs=1e-9)  # 2020-05-31 06:00
     assert exposure.mjd_end == pytest.approx(59000.26, abs=1e-9)

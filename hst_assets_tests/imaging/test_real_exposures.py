@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
+from hst_assets.exposures.dq_files import quality_file
 from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle_many
 from hst_assets.imaging.frames import covering_frame, exposure_outlines, shared_tangent_point
 from hst_assets.settings import DrizzleSettings, MachineSettings
@@ -32,13 +34,35 @@ PRODUCTS = {
     "ibxy01z8q": ("wfc3_ir_gj1214/ibxy01z8q_flt.fits", "wfc3_ir"),
     "ibxy07p9q": ("wfc3_ir_gj1214/ibxy07p9q_flt.fits", "wfc3_ir"),
     "hrc": ("acs_hrc_47tuc/j8bt06*_flt.fits", "acs_hrc"),
+    "hrc without IDCSCALE": ("acs_hrc_47tuc/j8bt06*_flt.fits", "acs_hrc"),
+    "wfpc2 of another IDCSCALE": ("wfpc2_omegacen/*_c0m.fits", "wfpc2"),
+    "hrc F555W": ("acs_hrc_47tuc/j8bt05njq_flt.fits", "acs_hrc"),
 }
+#: What IDCSCALE is multiplied by before; None: it is removed.
+SCALES = {"hrc without IDCSCALE": None, "wfpc2 of another IDCSCALE": 1.06}
 Drizzled = Callable[[str], tuple[DrizzleReport, fits.HDUList]]
+
+
+def rescaled(source: Path, folder: Path, factor: float | None) -> Path:
+    """A copy with another IDCSCALE, or with none."""
+    folder.mkdir(exist_ok=True)
+    with fits.open(source, memmap=False) as hdus:
+        for header in [hdu.header for hdu in hdus if hdu.name == "SCI"]:
+            own = header.pop("IDCSCALE")
+            if factor is not None:
+                header["IDCSCALE"] = factor * own
+        hdus.writeto(folder / source.name, output_verify="silentfix")
+    quality = quality_file(source)
+    if quality != source:
+        shutil.copyfile(quality, folder / quality.name)
+    return folder / source.name
 
 
 def request(name: str, workdir: WorkDir) -> DrizzleRequest:
     pattern, key = PRODUCTS[name]
     exposures, detector = sorted(REAL.glob(pattern)), DETECTORS[key]
+    if name in SCALES:
+        exposures = [rescaled(path, workdir.root / name, SCALES[name]) for path in exposures]
     outlines = [exposure_outlines(path) for path in exposures]
     ra, dec = shared_tangent_point([outline for chips in outlines for outline in chips])
     frame = covering_frame(
@@ -100,3 +124,33 @@ def test_two_hrc_exposures(drizzled: Drizzled) -> None:
     assert hdus[0].header["EXPTIME"] == 120.0
     assert report.bad_fraction < 0.05
     assert report.complaints == ()
+
+
+def test_without_idcscale_the_flux_is_that_of_the_detectors_own(drizzled: Drizzled) -> None:
+    """The CD matrix would make it 11 % less."""
+    report, hdus = drizzled("hrc without IDCSCALE")
+    _, own = drizzled("hrc")
+    assert report.complaints == ()
+    stars = own["SCI"].data > 5.0
+    ratio = np.median(hdus["SCI"].data[stars] / own["SCI"].data[stars])
+    assert ratio == pytest.approx(1.0, abs=1e-4)
+
+
+def test_another_scale_than_the_detectors_is_found_by_the_check_of_the_flux(
+    drizzled: Drizzled,
+) -> None:
+    """It does not use the IDCSCALE that the product was made with."""
+    report, _ = drizzled("wfpc2 of another IDCSCALE")
+    assert report.flux_ratio == pytest.approx(1.06**-2, abs=0.02)
+    assert any("times their flux" in problem for problem in report.problems)
+
+
+def test_a_product_of_an_exposure_with_another_filters_photmode_has_no_zero_point(
+    drizzled: Drizzled,
+) -> None:
+    report, hdus = drizzled("hrc F555W")
+    (problem,) = report.complaints
+    assert "no zero point: j8bt05njq: PHOTMODE is ACS HRC F606W, the filter F555W" in problem
+    for name in ("PRIMARY", "SCI"):
+        assert not {"ZPAB", "ZPST", "PHOTFLAM", "PHOTPLAM", "PHOTMODE"} & set(hdus[name].header)
+    assert "PHOTMODE is ACS HRC F606W" in hdus[0].header["ZPNOTE"]
