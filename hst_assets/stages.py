@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hst_assets.failures import BadConfiguration
+
 __all__ = ["STAGES", "Stage", "code_version_of", "code_versions", "figures_read_by"]
 
 
@@ -139,8 +141,21 @@ STAGES: dict[str, Stage] = {
 
 
 def code_versions(stages: Iterable[str]) -> dict[str, str]:
-    """The version of each stage's code, by its name."""
-    return {name: STAGES[name].version for name in stages}
+    """The version of each stage's code, by its name.
+
+    Raises
+    ------
+    BadConfiguration
+        If a name is not in `STAGES`.
+    """
+    names = list(stages)
+    if unknown := sorted(set(names) - set(STAGES)):
+        raise BadConfiguration(
+            f"unknown stage {', '.join(unknown)}",
+            where="hst_assets/stages.py",
+            next_step="Give it a row in STAGES, with its version and entry points",
+        )
+    return {name: STAGES[name].version for name in names}
 
 
 def figures_read_by(stages: Iterable[str]) -> list[str]:
