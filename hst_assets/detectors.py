@@ -20,10 +20,15 @@ __all__ = [
     "Detector",
     "detector_for",
     "detector_of_file",
+    "is_among",
+    "is_ramp",
     "is_wide",
+    "without_wavelength",
 ]
 
 _CLEAR = re.compile(r"CLEAR\w*|N/A|")
+_RAMP = re.compile(r"FR\d+[A-Z]?\d*")
+_AT_WAVELENGTH = re.compile(r"(FR\d+[A-Z]?\d*)-\d+")
 _FILTER_KEYWORDS = {
     "ACS": ("FILTER1", "FILTER2"),
     "WFC3": ("FILTER",),
@@ -88,6 +93,8 @@ class Detector:
         Imaging filters by exact name.
     filter_patterns : tuple of str
         Regular expressions for families: ramps, quads, polarizers.
+    chip_patterns : tuple of str
+        Those whose passband or polarizer is another one before each chip.
     """
 
     key: str
@@ -116,6 +123,7 @@ class Detector:
     driz_cr_scale: tuple[float, float]
     filters: frozenset[str]
     filter_patterns: tuple[str, ...] = ()
+    chip_patterns: tuple[str, ...] = ()
 
     @property
     def is_infrared(self) -> bool:
@@ -144,11 +152,19 @@ class Detector:
         names = [name.strip().upper() for name in elements]
         return [name for name in names if not _CLEAR.fullmatch(name)]
 
-    def filter_of(self, elements: Iterable[str]) -> str:
-        """The filter's name from the elements in all wheels, clears left out.
+    def filter_of(self, elements: Iterable[str], wavelength: float = 0.0) -> str:
+        """The name of the passband from the elements in all wheels, clears left out.
 
         Two crossed elements are joined with a hyphen in alphabetical order, the broad-band one
-        first where the other is a polarizer: ``F606W-POL0V``.
+        first where the other is a polarizer: ``F606W-POL0V``. A ramp has another passband at each
+        wavelength, which is part of the name: ``FR656N-6710``.
+
+        Parameters
+        ----------
+        elements : iterable of str
+            As the headers name them.
+        wavelength : float, optional
+            Of a ramp, in Angstrom (LRFWAVE); 0 where it is not known.
 
         Raises
         ------
@@ -163,6 +179,8 @@ class Detector:
                 )
         if not names:
             raise UnusableInput(f"no filter in the wheels of {self.instrument}/{self.detector}")
+        if wavelength > 0:
+            names = [f"{name}-{wavelength:.0f}" if is_ramp(name) else name for name in names]
         return "-".join(sorted(set(names)))
 
     def flat_scale_arcsec(self, header: Mapping[str, Any]) -> float:
@@ -201,6 +219,26 @@ class Detector:
     def band(self, filter_name: str) -> str:
         """``<inst>_<det>.<filter>`` in lower case: names products of this detector and filter."""
         return f"{self.key}.{filter_name.lower()}"
+
+
+def is_ramp(element: str) -> bool:
+    """Whether an optical element is a ramp, whose passband depends on LRFWAVE."""
+    return bool(_RAMP.fullmatch(element.strip().upper()))
+
+
+def is_among(filter_name: str, wanted: Iterable[str]) -> bool:
+    """Whether a filter is one of those wanted; a ramp is by its own name at all wavelengths.
+
+    A ramp of which the wavelength is not known is among those of any.
+    """
+    name = filter_name.upper()
+    families = {name, without_wavelength(name)}
+    return any(each in families or without_wavelength(each) == name for each in wanted)
+
+
+def without_wavelength(filter_name: str) -> str:
+    """A filter's name without the wavelength of a ramp: ``FR656N`` of ``FR656N-6710``."""
+    return _AT_WAVELENGTH.sub(r"\1", filter_name.upper())
 
 
 def is_wide(filter_name: str) -> bool:
@@ -243,11 +281,16 @@ _WFPC2_FILTERS = _names(
     F390N F410M F437N F439W F450W F467M F469N F487N F502N F547M F555W F569W F588N F606W F622W
     F631N F656N F658N F673N F675W F702W F785LP F791W F814W F850LP F953N F1042M"""
 )
-_WFPC2_FAMILIES = (
-    r"FR(?:418|533|680|868)[NP]?\d*",
+#: Elements with another passband, or another polarizer, before each chip.
+_WFPC2_QUADS = (
     r"FQUVN(?:33)?",
     r"FQCH4N?(?:W\d)?(?:[NP]?\d+)?",
     r"POLQ(?:[NP]\d+)?",
+)
+_WFPC2_FAMILIES = (
+    r"F160[AB]N15",
+    r"FR(?:418|533|680|868)[NP]?\d*",
+    *_WFPC2_QUADS,
 )
 
 DETECTORS: dict[str, Detector] = {
@@ -391,6 +434,7 @@ DETECTORS: dict[str, Detector] = {
             driz_cr_scale=(2.0, 1.5),
             filters=_WFPC2_FILTERS,
             filter_patterns=_WFPC2_FAMILIES,
+            chip_patterns=_WFPC2_QUADS,
         ),
     )
 }

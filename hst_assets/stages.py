@@ -85,7 +85,8 @@ _OF_DIFFERENCES = (
 #: Every stage by the name that its records carry.
 STAGES: dict[str, Stage] = {
     "raw_exposures": Stage("1", ("hst_assets.exposures.table:make_raw_manifest",)),
-    # 2: zero points are those of the exposure's own filter, calibrations are compared.
+    # 2: zero points are those of the exposure's own filter, calibrations are compared; passbands of
+    # ramps and quads, units, charge.
     "exposure_table": Stage(
         "2",
         ("hst_assets.exposures.table:make_visit_table",),
@@ -112,7 +113,8 @@ STAGES: dict[str, Stage] = {
     ),
     "aligned_exposures": Stage("3", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 5: one zero point or none, scaled within a calibration only; the detector's own flat scale.
+    # 5: one zero point or none, scaled within a calibration only; the detector's own flat scale;
+    # quadrants of quad filters.
     "drizzled_image": Stage(
         "5",
         (

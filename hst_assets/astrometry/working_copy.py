@@ -16,12 +16,16 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.detectors import detector_for
+from hst_assets.exposures.alternate_wcs import free_letters
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.keywords import number, text
 from hst_assets.failures import UnusableInput
 
 __all__ = ["WorkingCopy", "make_working_copy"]
 
+#: Solutions that an alignment may file away in a working copy: the hierarchical method's, and that
+#: of each of several methods.
+_FREE_LETTERS = 4
 _BLANK = frozenset({"", "N/A", "NONE", "INDEF"})
 
 
@@ -76,6 +80,7 @@ def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
         _check_whole(path, source)
     _settle_corrections(copy.science)
     _give_scale(copy.science)
+    _make_room(copy.science)
     return copy
 
 
@@ -122,6 +127,12 @@ def _give_scale(path: Path) -> None:
                 detector = detector_for(text(primary, "INSTRUME"), text(primary, "DETECTOR", ""))
                 scale = detector.flat_scale_arcsec(header)
                 header["IDCSCALE"] = (scale, "arcsec, the detector's own")
+
+
+def _make_room(path: Path) -> None:
+    """Free letters for the solutions that tools file away before they write theirs."""
+    with fits.open(path, mode="update", memmap=False) as hdus:
+        free_letters([hdu.header for hdu in hdus if hdu.name == "SCI"], _FREE_LETTERS)
 
 
 def _blank(value: object, *, explicit: bool = False) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 from astropy.io import fits
 from astropy.time import Time
 
-from hst_assets.detectors import Detector, detector_for
+from hst_assets.detectors import Detector, detector_for, is_ramp
 from hst_assets.exposures import footprint
-from hst_assets.exposures.keywords import number as _number
+from hst_assets.exposures.charge import charge_injection, transfer_note
+from hst_assets.exposures.keywords import number
 from hst_assets.exposures.keywords import text as _text
 from hst_assets.exposures.photometry import Calibration, Photometry, calibration_of, photometry_of
+from hst_assets.exposures.quadrants import columns_behind
 from hst_assets.exposures.raw import suffix_of
+from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
 from hst_assets.sky_geometry import pixel_scale_arcsec
@@ -64,6 +68,9 @@ class Chip:
         (ny, nx).
     polygon : ndarray, shape (n, 2)
         RA and Dec in degrees of its outline, distortion included.
+    passband_polygon : ndarray, shape (n, 2), or None
+        Outline of the part that lies behind the exposure's own filter: all of it, but for quad
+        filters; None where no part does.
     pa_deg : float
         Position angle of its y axis, degrees East of North.
     wcsname : str
@@ -76,6 +83,7 @@ class Chip:
     number: int
     shape: tuple[int, int]
     polygon: footprint.Array
+    passband_polygon: footprint.Array | None
     pa_deg: float
     wcsname: str
     photometry: Photometry
@@ -111,6 +119,8 @@ class Exposure:
     ra_target_deg: float
     dec_target_deg: float
     calibration: Calibration
+    charge_injection: str
+    faults: tuple[str, ...]
     notes: tuple[str, ...]
     chips: tuple[Chip, ...]
 
@@ -133,6 +143,12 @@ class Exposure:
     def polygons(self) -> list[footprint.Array]:
         """Outline of each chip, in file order."""
         return [chip.polygon for chip in self.chips]
+
+    @property
+    def passband_polygons(self) -> list[footprint.Array]:
+        """Outlines of what lies behind the exposure's own filter, chip by chip."""
+        found = (chip.passband_polygon for chip in self.chips)
+        return [polygon for polygon in found if polygon is not None]
 
     @property
     def field_centre_deg(self) -> tuple[float, float]:
@@ -222,7 +238,7 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         suffix=suffix,
         detector=detector,
         subarray=_is_subarray(primary, chips, detector),
-        filter=detector.filter_of(elements),
+        filter=detector.filter_of(elements, number(primary, "LRFWAVE", 0.0)),
         filter_elements=elements,
         exptime_s=exptime_s,
         mjd_start=mjd_start,
@@ -232,7 +248,17 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         ra_target_deg=ra_target,
         dec_target_deg=dec_target,
         calibration=calibration_of(primary),
-        notes=(*_notes(primary), *_photometric_notes(chips)),
+        charge_injection=charge_injection(primary),
+        faults=_faults(primary, science, chips, detector),
+        notes=tuple(
+            note
+            for note in (
+                *_notes(primary),
+                *_photometric_notes(chips),
+                transfer_note(primary, detector),
+            )
+            if note
+        ),
         chips=chips,
     )
 
@@ -308,6 +334,23 @@ def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _faults(
+    primary: Mapping[str, Any], science: Sequence[Any], chips: Sequence[Chip], detector: Detector
+) -> tuple[str, ...]:
+    """What would make the numbers of a whole, readable exposure wrong, whatever the settings."""
+    faults = list(dict.fromkeys(unit_fault(hdu.header, detector) for hdu in science))
+    if "EARTH-CALIB" in _text(primary, "TARGNAME", "").upper():
+        faults.append(f"it is an image of the Earth: TARGNAME is {primary['TARGNAME']}")
+    for element in detector.optical_elements(_filter_elements(primary, detector)):
+        if is_ramp(element) and not number(primary, "LRFWAVE", 0.0) > 0:
+            faults.append(f"LRFWAVE is missing: the passband of {element} is not known")
+        if any(re.fullmatch(pattern, element) for pattern in detector.chip_patterns):
+            faults.append(f"{element} is another filter or polarizer before each chip")
+    if all(chip.passband_polygon is None for chip in chips):
+        faults.append(f"no pixel was read behind {primary['FILTER']}: it covers another quadrant")
+    return tuple(fault for fault in faults if fault)
+
+
 def _photometric_notes(chips: Sequence[Chip]) -> tuple[str, ...]:
     """What is wrong with the zero points, each thing once; it takes none of the pixels' worth."""
     faults = dict.fromkeys(chip.photometry.fault for chip in chips if chip.photometry.fault)
@@ -331,12 +374,12 @@ def exposure_times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
     UnusableInput
         If a keyword is missing or makes no sense.
     """
-    exptime_s = _number(primary, "EXPTIME")
+    exptime_s = number(primary, "EXPTIME")
     if exptime_s < 0:
         raise UnusableInput(f"keyword EXPTIME is {exptime_s}, below 0")
     # A date of 0 is one that was never written.
-    start = _number(primary, "EXPSTART", 0.0) or _start_of_dates(primary)
-    end = _number(primary, "EXPEND", 0.0) or start + exptime_s / 86400.0
+    start = number(primary, "EXPSTART", 0.0) or _start_of_dates(primary)
+    end = number(primary, "EXPEND", 0.0) or start + exptime_s / 86400.0
     if end < start:
         raise UnusableInput(f"it ends (EXPEND {end}) before it starts (MJD {start})")
     return start, end, exptime_s
@@ -352,7 +395,7 @@ def _start_of_dates(primary: Mapping[str, Any]) -> float:
 
 def _target(primary: Mapping[str, Any], chips: tuple[Chip, ...]) -> tuple[float, float]:
     centre = footprint.field_centre([chip.polygon for chip in chips])
-    return _number(primary, "RA_TARG", centre[0]), _number(primary, "DEC_TARG", centre[1])
+    return number(primary, "RA_TARG", centre[0]), number(primary, "DEC_TARG", centre[1])
 
 
 def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: Detector) -> Chip:
@@ -366,12 +409,18 @@ def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: De
         return ra, dec
 
     _check_scale(wcs, detector, label)
-    number = header.get(_CHIP_KEYWORD[detector.instrument], 1)
+    chip = header.get(_CHIP_KEYWORD[detector.instrument], 1)
+    first, end = columns_behind(primary, header, shape[1])
     return Chip(
         extver=int(hdu.ver),
-        number=number if isinstance(number, int) and 1 <= number <= detector.n_chips else 1,
+        number=chip if isinstance(chip, int) and 1 <= chip <= detector.n_chips else 1,
         shape=shape,
         polygon=footprint.chip_polygon(pixel_to_sky, shape),
+        passband_polygon=(
+            footprint.chip_polygon(lambda x, y: pixel_to_sky(x + first, y), (shape[0], end - first))
+            if end > first
+            else None
+        ),
         pa_deg=footprint.position_angle_deg(pixel_to_sky, shape),
         wcsname=_text(header, "WCSNAME", ""),
         photometry=photometry_of(header, primary, detector),
@@ -401,7 +450,7 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
 
     for keyword in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
         try:
-            _number(header, keyword)
+            number(header, keyword)
         except UnusableInput as error:
             raise UnusableInput(f"{label}: {error.what}") from error
     if abs(header["CRVAL1"]) > 360.0 or abs(header["CRVAL2"]) > 90.0:

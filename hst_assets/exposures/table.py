@@ -177,8 +177,9 @@ def _note_calibrations(rows: Sequence[dict[str, Any]], exposures: Mapping[str, E
 def _header_row(exposure: Exposure, target: TargetSettings) -> dict[str, Any]:
     ra, dec = exposure.field_centre_deg
     depth = np.nan
-    if target.ra_deg is not None and target.dec_deg is not None:
-        depth = signed_distance_arcsec(exposure.polygons, target.ra_deg, target.dec_deg)
+    behind = exposure.passband_polygons
+    if target.ra_deg is not None and target.dec_deg is not None and behind:
+        depth = signed_distance_arcsec(behind, target.ra_deg, target.dec_deg)
     return {
         "file": exposure.name,
         "rootname": exposure.rootname,

@@ -56,6 +56,7 @@ def _primary(key: str, rootname: str) -> fits.PrimaryHDU:
             "RA_TARG": RA,
             "DEC_TARG": DEC,
             "FGSLOCK": "FINE",
+            "PCTECORR": "COMPLETE" if detector.suffix == "flc" else "OMIT",
             **FILTER_CARDS[key],
         }
     )

@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.time import Time
 
 from hst_assets.detectors import WFPC2_READ_MODES, Detector
+from hst_assets.exposures.charge import transfer_state
 from hst_assets.exposures.header import exposure_times
 from hst_assets.exposures.keywords import is_missing, keyword_of
 from hst_assets.exposures.keywords import number as number_of
@@ -24,6 +25,7 @@ from hst_assets.settings import DrizzleSettings
 
 __all__ = [
     "PHOTOMETRY",
+    "RAW_EXTVER",
     "Input",
     "filter_of",
     "plane_header",
@@ -55,6 +57,8 @@ _NOT_INHERITED = {
     "TIME-OBS",
 }
 _MOST_INPUT_CARDS = 999
+#: EXTVER that a chip has in raw/, where a copy without the other chip gives it another.
+RAW_EXTVER = "RAWEXTV"
 #: Cards of the zero point.
 PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
 
@@ -122,7 +126,8 @@ def read_input(path: Path) -> Input:
 
 def filter_of(primary: fits.Header, detector: Detector) -> str:
     """The filter's name from an exposure's primary header."""
-    return detector.filter_of(str(primary.get(key, "")) for key in detector.filter_keywords)
+    wheels = [str(primary.get(key, "")) for key in detector.filter_keywords]
+    return detector.filter_of(wheels, number_of(primary, "LRFWAVE", 0.0))
 
 
 def product_headers(
@@ -165,7 +170,7 @@ def product_headers(
         primary[key] = (value, comment)
     primary["BUNIT"] = (_units(detector, settings), "units of SCI")
     _describe_inputs(primary, inputs)
-    _describe_calibration(primary, inputs)
+    _describe_calibration(primary, inputs, detector)
     _describe_context(primary, inputs, detector)
     _describe_noise(primary, inputs, detector, sky_per_s)
     if gain_e is not None:
@@ -238,11 +243,18 @@ def _describe_inputs(primary: fits.Header, inputs: Sequence[Input]) -> None:
         primary[f"INPUT{number:03d}"] = (item.rootname, f"{item.exptime_s:g} s")
 
 
-def _describe_calibration(primary: fits.Header, inputs: Sequence[Input]) -> None:
-    """Software and tables of the calibration, where the exposures do not agree on them.
+def _describe_calibration(
+    primary: fits.Header, inputs: Sequence[Input], detector: Detector
+) -> None:
+    """Losses of charge, and software and tables where the exposures do not agree on them.
 
     Where they agree, they are among the cards that all of them have.
     """
+    states = {transfer_state(item.primary, detector) for item in inputs}
+    if states != {""}:
+        state = states.pop() if len(states) == 1 else MIXED
+        done = "corrected" if state == "COMPLETE" else "not corrected in all exposures"
+        primary["PCTECORR"] = (state, f"CTE losses are {done}")
     for keyword, comment in (
         ("CAL_VER", "versions of the calibration software"),
         ("IMPHTTAB", "tables of the zero points"),
@@ -259,7 +271,8 @@ def _describe_context(primary: fits.Header, inputs: Sequence[Input], detector: D
     chips = [(item, chip) for item in inputs for chip in item.chips]
     for number, (item, chip) in enumerate(chips[:_MOST_INPUT_CARDS], start=1):
         scale = number_of(chip, "IDCSCALE", 0.0) or detector.flat_scale_arcsec(chip)
-        primary[f"D{number:03d}DATA"] = f"{item.rootname}[sci,{chip.get('EXTVER', 1)}]"
+        extver = chip.get(RAW_EXTVER, chip.get("EXTVER", 1))
+        primary[f"D{number:03d}DATA"] = f"{item.rootname}[sci,{extver}]"
         primary[f"D{number:03d}DEXP"] = (item.exptime_s, "exposure time (s)")
         primary[f"D{number:03d}ISCL"] = (round(float(scale), 6), "native pixel (arcsec)")
 

@@ -6,6 +6,7 @@ as their headers give a PHOTFLAM that is theirs and comparable.
 
 * PHOTFLAM by two tables differs by the tables, too. Exposures that were calibrated with another
   table are not scaled by it; only what FLUXCORR did to UVIS2 (its PHTRATIO) is brought to one.
+* Chips whose PHOTPLAM differ saw different passbands: they are not scaled to each other.
 * A chip without PHOTFLAM, or with that of another filter, keeps its counts, and the product has no
   zero point, unless the user gives one (``drizzle.photometry``).
 
@@ -38,6 +39,8 @@ __all__ = ["FluxScale", "flux_scale"]
 
 #: Factors nearer to 1 are rounding.
 _TOLERANCE = 1e-5
+#: Pivot wavelengths of one filter differ by less between chips and tables (F200LP: 0.02).
+_SAME_PASSBAND = 0.03
 _UVIS2 = 2
 _GIVEN = "drizzle.photometry"
 
@@ -123,6 +126,8 @@ def flux_scale(
     if not known:
         return FluxScale({}, {}, None, _without_zero_point(faults))
     reference = known[0]
+    if apart := _different_passbands(known):
+        return FluxScale({}, {}, None, (*_without_zero_point(faults), apart))
     factors = {chip.key: _factor(chip, reference, chips) for chip in known}
     problems = [*_without_zero_point(faults), *_of_other_tables(known, reference)]
     return FluxScale(
@@ -204,6 +209,14 @@ def _of_other_tables(chips: Sequence[_Chip], reference: _Chip) -> list[str]:
         "not scaled to each other (download them again, to have one calibration)"
         for table, names in odd.items()
     ]
+
+
+def _different_passbands(chips: Sequence[_Chip]) -> str:
+    """Whether chips saw light of different wavelengths: no factor makes one flux of those."""
+    pivots = sorted(chip.photometry.plam for chip in chips)
+    if pivots[-1] / pivots[0] - 1.0 <= _SAME_PASSBAND:
+        return ""
+    return f"no zero point: chips of different passbands (PHOTPLAM {pivots[0]:g} to {pivots[-1]:g})"
 
 
 def _by_exposure(pairs: Any) -> dict[str, str]:

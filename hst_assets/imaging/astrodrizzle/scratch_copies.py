@@ -5,7 +5,6 @@ Only child processes import this; the current directory is the call's own scratc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,12 @@ from numpy.typing import NDArray
 from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.detectors import Detector
+from hst_assets.exposures.alternate_wcs import drop_alternates
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.keywords import is_missing
 from hst_assets.exposures.keywords import number as number_of
+from hst_assets.exposures.quadrants import columns_behind, is_quad
+from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.astrodrizzle.flux_scale import FluxScale
@@ -38,11 +40,6 @@ _NO_FLAT = "no_flat.fits"
 _NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
 #: Errors for ERR; times of the infrared detector's pixels for IVM.
 _NEEDED_BY_WEIGHTS = {"ERR", "TIME"}
-#: Keywords of alternate WCSs: those of the primary one with a letter at the end.
-_ALTERNATE_WCS = re.compile(
-    r"(WCSNAME|WCSAXES|CRPIX[12]|CRVAL[12]|CTYPE[12]|CUNIT[12]|CD[12]_[12]|RADESYS|LATPOLE|LONPOLE"
-    r"|RESTFRQ|RESTWAV|MJDREF|EQUINOX|CRDER[12]|NMATCH|RMS_(RA|DEC)|FITNAME|SIPNAME|NPOLNAME)[A-Z]"
-)
 
 
 def scratch_copies(
@@ -102,17 +99,19 @@ def _scratch_copy(
         if quality is not None:
             planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
         product_cards.read_input(source)  # no tool says what is wrong with its times
-        _prepare_headers(kept, detector)
+        _prepare_headers(kept, detector, source)
         if settings.weight_type == "IVM":
             _resolve_flat(kept[0].header, detector, source)
-        _mask_not_finite(kept, planes, detector, source)
         scale.apply(kept, source.name)
+        if is_quad(kept[0].header):
+            _keep_quadrant(kept, source)
+        _mask_not_finite(kept, planes, detector, source)
         kept.writeto(source.name, output_verify="silentfix")
         if quality is not None:
             planes.writeto(quality.name, output_verify="silentfix")
 
 
-def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
+def _prepare_headers(hdus: fits.HDUList, detector: Detector, source: Path) -> None:
     """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
 
     It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
@@ -124,7 +123,13 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
         if is_missing(hdus[0].header.get(keyword)):
             hdus[0].header[keyword] = "N/A"
     for hdu in hdus:
-        if hdu.name == "SCI" and not str(hdu.header.get("BUNIT", "")).strip():
+        if hdu.name == "SCI":
+            if fault := unit_fault(hdu.header, detector):
+                raise UnusableInput(
+                    fault,
+                    where=source,
+                    next_step="Use the archive's calibrated file, or leave the exposure out",
+                )
             hdu.header["BUNIT"] = detector.science_units
         if hdu.name == "SCI" and not number_of(hdu.header, "IDCSCALE", 0.0) > 0:
             hdu.header["IDCSCALE"] = detector.flat_scale_arcsec(hdu.header)
@@ -159,8 +164,33 @@ def _resolve_flat(primary: fits.Header, detector: Detector, source: Path) -> Non
 def _drop_ballast(header: fits.Header) -> None:
     for key in ("HISTORY", "COMMENT", "", "CHECKSUM", "DATASUM"):
         header.remove(key, ignore_missing=True, remove_all=True)
-    for key in [key for key in header if _ALTERNATE_WCS.fullmatch(key)]:
-        header.remove(key, ignore_missing=True, remove_all=True)
+    drop_alternates(header)
+
+
+def _keep_quadrant(hdus: fits.HDUList, source: Path) -> None:
+    """Leave of an exposure through a quad filter what lies behind this one of the four.
+
+    The chip without any of it goes; what remains of the other is numbered from 1, as tools expect.
+    """
+    primary = hdus[0].header
+    behind = {
+        hdu.ver: columns_behind(primary, hdu.header, hdu.data.shape[1])
+        for hdu in hdus
+        if hdu.name == "SCI" and hdu.data is not None
+    }
+    chips = [extver for extver, (first, end) in behind.items() if end > first]
+    if not chips:
+        raise UnusableInput(f"no pixel was read behind {primary['FILTER']}", where=source)
+    for hdu in [hdu for hdu in hdus if hdu.name in {"SCI", "ERR", "DQ"}]:
+        if hdu.ver not in chips:
+            hdus.remove(hdu)
+            continue
+        if hdu.name == "DQ" and hdu.data is not None:
+            first, end = behind[hdu.ver]
+            hdu.data[:, :first] |= _BAD_PIXEL
+            hdu.data[:, end:] |= _BAD_PIXEL
+        hdu.header[product_cards.RAW_EXTVER] = hdu.ver
+        hdu.ver = chips.index(hdu.ver) + 1
 
 
 def _mask_not_finite(

@@ -164,6 +164,29 @@ def test_calibrations_that_differ_are_told() -> None:
     assert headers_of(one, ONE)["PRIMARY"]["IMPHTTAB"] == "MIXED"
 
 
+@pytest.mark.parametrize(
+    ("key", "switches", "state"),
+    [
+        ("wfc3_uvis", ("COMPLETE", "COMPLETE"), "COMPLETE"),
+        ("wfc3_uvis", ("COMPLETE", "OMIT"), "MIXED"),
+        ("wfc3_uvis", ("", ""), "UNKNOWN"),
+        ("acs_hrc", ("COMPLETE", "COMPLETE"), "OMIT"),
+        ("wfc3_ir", ("OMIT", "OMIT"), None),
+    ],
+)
+def test_corrected_losses_of_charge_are_told(key: str, switches: tuple, state: str | None) -> None:
+    filters = {"FILTER": "F110W" if key == "wfc3_ir" else "F606W", "FILTER1": "F606W"}
+    inputs = [
+        exposure(f"iaaa01a{number}q", 100.0, 57000.0, PCTECORR=switch, **filters)
+        for number, switch in enumerate(switches)
+    ]
+    primary = headers_of(*inputs, detector=DETECTORS[key])["PRIMARY"]
+    if state is None:
+        assert "CTE losses" not in primary.comments["PCTECORR"]
+    else:
+        assert primary["PCTECORR"] == state
+
+
 def test_the_noise_is_told_from_the_headers() -> None:
     """Only the amplifiers that were read count; the dark current is per second."""
     amplifiers = {"CCDAMP": "AC", "READNSEA": 3.0, "READNSEB": 9.0, "READNSEC": 3.2}
