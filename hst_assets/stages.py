@@ -113,10 +113,10 @@ STAGES: dict[str, Stage] = {
     ),
     "aligned_exposures": Stage("3", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 5: one zero point or none, scaled within a calibration only; the detector's own flat scale;
+    # 6: one zero point or none, scaled within a calibration only; the detector's own flat scale;
     # quadrants of quad filters.
     "drizzled_image": Stage(
-        "5",
+        "6",
         (
             "hst_assets.imaging.astrodrizzle.run:drizzle_many",
             "hst_assets.imaging.drizzling:_drizzle",
@@ -127,9 +127,9 @@ STAGES: dict[str, Stage] = {
     ),
     "epoch_drizzles": Stage("3", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
     "drizzled_stacks": Stage("3", ("hst_assets.imaging.drizzling:make_stacks",)),
-    # 2: epochs without comparable zero points are not scaled, and it is said.
+    # 3: epochs without comparable zero points are not scaled, and it is said.
     "difference_image": Stage(
-        "2",
+        "3",
         (
             "hst_assets.imaging.differences.batch:_subtracted",
             "hst_assets.imaging.differences.batch:_pairs",

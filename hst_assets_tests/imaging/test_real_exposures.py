@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.stats import mad_std
+from astropy.wcs import WCS
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.dq_files import quality_file
@@ -37,7 +39,9 @@ PRODUCTS = {
     "hrc without IDCSCALE": ("acs_hrc_47tuc/j8bt06*_flt.fits", "acs_hrc"),
     "wfpc2 of another IDCSCALE": ("wfpc2_omegacen/*_c0m.fits", "wfpc2"),
     "hrc F555W": ("acs_hrc_47tuc/j8bt05njq_flt.fits", "acs_hrc"),
+    "kept sky": ("wfc3_uvis_2013fy27/idsj02a[xy]q_flc.fits", "wfc3_uvis"),
 }
+SETTINGS = {"kept sky": DrizzleSettings(sky_sub=False)}
 #: What IDCSCALE is multiplied by before; None: it is removed.
 SCALES = {"hrc without IDCSCALE": None, "wfpc2 of another IDCSCALE": 1.06}
 Drizzled = Callable[[str], tuple[DrizzleReport, fits.HDUList]]
@@ -66,10 +70,16 @@ def request(name: str, workdir: WorkDir) -> DrizzleRequest:
     outlines = [exposure_outlines(path) for path in exposures]
     ra, dec = shared_tangent_point([outline for chips in outlines for outline in chips])
     frame = covering_frame(
-        outlines, ra_deg=ra, dec_deg=dec, scale_arcsec=detector.drizzle_scale_arcsec
+        outlines,
+        ra_deg=ra,
+        dec_deg=dec,
+        scale_arcsec=detector.drizzle_scale_arcsec,
+        about="minimal" if name in SETTINGS else "target",
     )
     output = workdir.drizzle / f"{name}.drc.fits"
-    return DrizzleRequest(exposures, output, detector, frame, DrizzleSettings(), name)
+    return DrizzleRequest(
+        exposures, output, detector, frame, SETTINGS.get(name, DrizzleSettings()), name
+    )
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +164,48 @@ def test_a_product_of_an_exposure_with_another_filters_photmode_has_no_zero_poin
     for name in ("PRIMARY", "SCI"):
         assert not {"ZPAB", "ZPST", "PHOTFLAM", "PHOTPLAM", "PHOTMODE"} & set(hdus[name].header)
     assert "PHOTMODE is ACS HRC F606W" in hdus[0].header["ZPNOTE"]
+
+
+def test_a_sky_of_the_archives_drizzling_is_not_this_runs(drizzled: Drizzled) -> None:
+    """The exposures' MDRIZSKY is 20 electrons, and nothing was subtracted here."""
+    assert fits.getheader(next(REAL.glob("wfc3_uvis*/idsj02axq*")), 1)["MDRIZSKY"] > 19
+    report, hdus = drizzled("kept sky")
+    assert report.sky_per_s == 0.0
+    assert hdus[0].header["SKYMEAN"] == 0.0
+    assert "MDRIZSKY" not in hdus[0].header
+    read_noise_and_dark = 3.08**2 + 0.28280312 * 1.56
+    assert hdus[0].header["D001BVAR"] == pytest.approx(read_noise_and_dark, abs=0.01)
+    assert np.nanmedian(hdus["SCI"].data) * 200.0 == pytest.approx(20.0, abs=4.0)
+
+
+def test_empty_sky_of_eight_exposures_scatters_as_its_errors_say(drizzled: Drizzled) -> None:
+    """To 10 %; the field has faint galaxies, and moved between exposures."""
+    _, hdus = drizzled("uvis")
+    sci, error = hdus["SCI"].data, hdus["ERR"].data
+    many = (hdus["DQ"].data == 0) & (hdus["WHT"].data > 0.8 * 1600.0)
+    pulls = sci[many] / error[many] * hdus[0].header["NOISCORR"]
+    assert many.sum() > 10_000
+    assert mad_std(pulls) == pytest.approx(1.0, abs=0.1)
+    # In the unit of SCI, and NaN where there is no weight.
+    assert hdus["ERR"].header["BUNIT"] == "ELECTRONS/S"
+    assert np.array_equal(np.isfinite(error), hdus["WHT"].data > 0)
+
+
+def test_saturated_pixels_of_wfpc2_are_flagged_in_the_stack(drizzled: Drizzled) -> None:
+    """Bit 8 is drizzled, with values of 3500 DN and less: each has its place flagged."""
+    _, hdus = drizzled("wfpc2")
+    flagged = (hdus["DQ"].data & 4) > 0
+    product = WCS(hdus["SCI"].header)
+    exposure = next(REAL.glob("wfpc2*/*_c0m.fits"))
+    quality = Path(str(exposure).replace("c0m", "c1m"))
+    n_saturated = 0
+    with fits.open(exposure) as native, fits.open(quality) as flags:
+        for chip in (1, 2, 3, 4):
+            y, x = np.nonzero(flags[chip].data & 8)
+            sky = WCS(native["SCI", chip].header, naxis=2).all_pix2world(x, y, 0)
+            columns, rows = np.rint(product.all_world2pix(*sky, 0)).astype(int)
+            n_saturated += len(x)
+            assert flagged[rows, columns].all(), chip
+    assert n_saturated > 100
+    assert hdus["WHT"].data[flagged].max() > 0
+    assert flagged.sum() < 30 * n_saturated  # a native pixel of a wide chip is five across

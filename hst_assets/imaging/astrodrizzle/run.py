@@ -49,7 +49,7 @@ TOOLS = (
 
 _TASK = "hst_assets.imaging.astrodrizzle.drizzle_task:combine"
 #: Images of a product's size that a child holds beside the separate ones, and its own size.
-_PLANES_OF_A_PRODUCT = 12
+_PLANES_OF_A_PRODUCT = 14
 _BYTES_OF_A_CHILD = 400_000_000
 
 CardValue = str | int | float | bool
@@ -171,8 +171,8 @@ def drizzle(
     Returns
     -------
     DrizzleReport
-        The product stands under `output`: a FITS file with SCI, WHT and CTX; its preview lies
-        beside it. Its `problems` tell which checks failed.
+        The product stands under `output`: a FITS file with SCI, WHT, CTX, ERR and DQ; its preview
+        lies beside it. Its `problems` tell which checks failed.
 
     Raises
     ------

@@ -40,6 +40,9 @@ _NO_FLAT = "no_flat.fits"
 _NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
 #: Errors for ERR; times of the infrared detector's pixels for IVM.
 _NEEDED_BY_WEIGHTS = {"ERR", "TIME"}
+#: A sky of the archive's own drizzling is taken for this run's where that measures none; with
+#: MTFLAG exposures are laid on each other as they followed a moving target, whatever their WCS.
+_MISLEADING = ("MDRIZSKY", "MTFLAG")
 
 
 def scratch_copies(
@@ -116,8 +119,8 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector, source: Path) -> No
 
     It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
     for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails, and with
-    another one it scales the fluxes. Alternate
-    WCSs and the history of the calibration take half of its time and reach no product.
+    another one it scales the fluxes. What it would be misled by is dropped (`_MISLEADING`).
+    Alternate WCSs and the history of the calibration take half of its time and reach no product.
     """
     for keyword in ("NPOLFILE", "D2IMFILE"):
         if is_missing(hdus[0].header.get(keyword)):
@@ -134,6 +137,8 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector, source: Path) -> No
         if hdu.name == "SCI" and not number_of(hdu.header, "IDCSCALE", 0.0) > 0:
             hdu.header["IDCSCALE"] = detector.flat_scale_arcsec(hdu.header)
         if hdu.name in {"PRIMARY", "SCI", "DQ"}:
+            for keyword in _MISLEADING:
+                hdu.header.remove(keyword, ignore_missing=True, remove_all=True)
             _drop_ballast(hdu.header)
 
 

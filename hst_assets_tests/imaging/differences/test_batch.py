@@ -323,7 +323,7 @@ def without_card(stack: Path) -> None:
 
 def without_plane(stack: Path) -> None:
     with fits.open(stack, mode="update") as hdus:
-        del hdus["CTX"]
+        del hdus["ERR"]
 
 
 @pytest.mark.parametrize(
