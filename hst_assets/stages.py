@@ -38,6 +38,7 @@ class Stage:
 
 
 _OF_ALIGNMENT = (
+    "chip_patterns",
     "clean_cosmic_rays",
     "dq_bad",
     "dq_cosmic_ray",
@@ -50,10 +51,13 @@ _OF_ALIGNMENT = (
     "match_tolerance_pix",
     "n_chips",
     "pixel_scale_arcsec",
+    "rate_units",
     "read_noise_e",
     "saturation_e",
+    "science_units",
 )
 _OF_DRIZZLING = (
+    "chip_patterns",
     "clean_cosmic_rays",
     "dq_saturated",
     "driz_cr_scale",
@@ -90,7 +94,14 @@ STAGES: dict[str, Stage] = {
     "exposure_table": Stage(
         "2",
         ("hst_assets.exposures.table:make_visit_table",),
-        figures=("full_shape", "n_chips", "pixel_scale_arcsec"),
+        figures=(
+            "chip_patterns",
+            "full_shape",
+            "n_chips",
+            "pixel_scale_arcsec",
+            "rate_units",
+            "science_units",
+        ),
     ),
     "target_exposures": Stage("1", ("hst_assets.exposures.table:make_target_table",)),
     "absolute_catalog": Stage(

@@ -20,7 +20,7 @@ _SPELLINGS = {
     "ELECTRONS": frozenset({"ELECTRONS", "ELECTRON", "E-", "E"}),
     "COUNTS": frozenset({"COUNTS", "COUNT", "DN", "ADU"}),
 }
-_PER_SECOND = re.compile(r"\s*(?:/\s*S(?:EC(?:OND)?)?|S-1|S\*\*-1|S\^-1)")
+_PER_SECOND = re.compile(r"\s*(?:/\s*S(?:EC|ECOND)?|S-1|S\*\*-1|S\^-1)")
 
 
 def unit_fault(science: Mapping[str, Any], detector: Detector) -> str:
