@@ -122,7 +122,8 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_ALIGNMENT,
     ),
-    "aligned_exposures": Stage("3", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
+    # 4: which exposures did not pass, with their numbers, and which define the frame, are facts.
+    "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
     # 6: one zero point or none, scaled within a calibration only; the detector's own flat scale;
     # quadrants of quad filters.
@@ -136,8 +137,10 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DRIZZLING,
     ),
-    "epoch_drizzles": Stage("3", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
-    "drizzled_stacks": Stage("3", ("hst_assets.imaging.drizzling:make_stacks",)),
+    # 4 of both: what could not be compared has a column; bands that a full disk or a process that
+    # was lost cost, which "3" kept as final, are tried again.
+    "epoch_drizzles": Stage("4", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
+    "drizzled_stacks": Stage("4", ("hst_assets.imaging.drizzling:make_stacks",)),
     # 3: epochs without comparable zero points are not scaled, and it is said.
     "difference_image": Stage(
         "3",
@@ -147,7 +150,8 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DIFFERENCES,
     ),
-    "epoch_differences": Stage("2", ("hst_assets.imaging.differences.batch:make_differences",)),
+    # 3: what could not be compared has a column; epochs without one zero point are a problem.
+    "epoch_differences": Stage("3", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
 }

@@ -7,6 +7,7 @@ the WCS it came with, bit for bit, and is left out of products unless
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,9 @@ from astropy.table import Column, QTable, vstack
 from hst_assets.astrometry.alignment_result import (
     AlignmentResult,
     ExposureToAlign,
+    failed_on_few,
     joint_failure,
+    left_out,
     untouched,
 )
 from hst_assets.astrometry.alignment_table import (
@@ -53,6 +56,8 @@ from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
 
 __all__ = ["make_aligned_visit", "make_target_alignment"]
+
+logger = logging.getLogger(__name__)
 
 
 STAGE = "aligned_exposures"
@@ -98,8 +103,12 @@ def make_aligned_visit(
     ------
     MissingProduct
         If the reference or the exposure table is not there.
-    ToolFailed, OutOfMemory
-        If the tool gave no answer on an exposure (it crashed, took too long, had no memory).
+    ToolFailed
+        If the tool fails on every exposure. One that it fails on while it answers on others is
+        left out, with its reason in the table.
+    TimedOut, OutOfMemory
+        If it took too long, or had no memory: nothing is concluded from that, and it is tried
+        again.
     TransientFailure
         If a reference file that an exposure needs could not be fetched. That, too, is no
         property of the exposure and is not recorded; the others are done and kept, and the next
@@ -132,10 +141,9 @@ def make_aligned_visit(
             for job, outcome in zip(jobs, outcomes, strict=True)
             if isinstance(outcome, HstAssetsError)
         }
-        if failures:
+        if failures and not failed_on_few(failures, len(jobs)):
             raise joint_failure(failures, where=f"visit {visit}")
-        made = [outcome for outcome in outcomes if isinstance(outcome, Made)]
-        return _write_visit(workdir, visit, settings, jobs, made)
+        return _write_visit(workdir, visit, settings, jobs, outcomes)
 
     return make_indexed(batch, recipe, workdir.visit_alignment(visit), workdir, write, redo=redo)
 
@@ -332,7 +340,11 @@ def _publish(
     for path in workdir.star_lists(job.target.rootname):
         path.unlink()  # of an earlier run
     published += [publish(path, workdir.star_list(path.name)) for path in outcome.star_lists]
-    facts = {
+    return Result(tuple(published), _facts(job, outcome))
+
+
+def _facts(job: _Job, outcome: AlignmentResult) -> dict[str, Any]:
+    return {
         "rootname": job.target.rootname,
         "status": outcome.status,
         "method": outcome.method,
@@ -342,20 +354,28 @@ def _publish(
         "numbers": None if outcome.numbers is None else outcome.numbers.as_json(),
         "tries": list(outcome.tries),
     }
-    return Result(tuple(published), facts)
 
 
 # ----------------------------------------------------------------------------------- tables
 
 
 def _write_visit(
-    workdir: WorkDir, visit: str, settings: Settings, jobs: Sequence[_Job], made: Sequence[Made]
+    workdir: WorkDir,
+    visit: str,
+    settings: Settings,
+    jobs: Sequence[_Job],
+    outcomes: Sequence[Made | HstAssetsError],
 ) -> Result:
     keep = settings.alignment.on_failure == "keep_a_priori"
-    rows = [
-        alignment_row(each.facts, file=job.target.raw.name, digest=each.digest, keep=keep)
-        for job, each in zip(jobs, made, strict=True)
-    ]
+    rows = []
+    for job, each in zip(jobs, outcomes, strict=True):
+        if isinstance(each, Made):
+            facts, digest = each.facts, each.digest
+        else:
+            facts, digest = _facts(job, left_out(each)), job.recipe.digest
+            logger.warning("%s: %s", job.target.rootname, facts["reason"])
+        rows.append(alignment_row(facts, file=job.target.raw.name, digest=digest, keep=keep))
+    made = [each for each in outcomes if isinstance(each, Made)]
     table = alignment_table(rows)
     product = workdir.visit_alignment(visit)
     write_table(table, product)

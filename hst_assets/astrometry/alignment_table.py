@@ -10,6 +10,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
+from hst_assets.astrometry.cards import ANCHOR
 from hst_assets.products.columns import ColumnSpec, build_table, no_numbers, read_table
 
 __all__ = [
@@ -155,6 +156,7 @@ def alignment_summary(table: QTable) -> dict[str, Any]:
     """How many exposures came to what, and the median of their RMS on the worse axis."""
     status = np.asarray(table["status"], dtype=str)
     rms = np.maximum(table["rms_x"].to_value(u.pix), table["rms_y"].to_value(u.pix))
+    method = np.asarray(table["method"], dtype=str)
     good = np.isin(status, ["PASS", "COMPROMISED"]) & np.isfinite(rms)
     return {
         "n_exposures": len(table),
@@ -163,8 +165,19 @@ def alignment_summary(table: QTable) -> dict[str, Any]:
         "n_compromised": int(np.count_nonzero(status == "COMPROMISED")),
         "n_fail": int(np.count_nonzero(status == "FAIL")),
         "n_skipped": int(np.count_nonzero(status == "SKIPPED")),
+        "n_anchor": int(np.count_nonzero((status == "PASS") & (method == ANCHOR))),
+        "not_passed": [_told(row) for row in table[np.isin(status, ["COMPROMISED", "FAIL"])]],
         "median_rms_pix": round(float(np.median(rms[good])), 4) if good.any() else None,
     }
+
+
+def _told(row: Any) -> str:
+    """An exposure that did not pass: its rootname, the reason and the numbers of its fit."""
+    text = f"{row['rootname']} {row['status']}: {row['reason']}"
+    if not row["n_matches"]:
+        return text
+    x, y = (float(row[name].to_value(u.pix)) for name in ("rms_x", "rms_y"))
+    return f"{text} ({row['n_matches']} stars, RMS {x:.2f} and {y:.2f} px)"
 
 
 def first_look(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +18,20 @@ from typing import TYPE_CHECKING, Any
 from astropy.io import fits
 from astropy.time import Time
 
-from hst_assets.detectors import Detector, detector_for, is_ramp
+from hst_assets.detectors import Detector, detector_for
 from hst_assets.exposures import footprint
 from hst_assets.exposures.charge import charge_injection, transfer_note
+from hst_assets.exposures.faults import faults_of
 from hst_assets.exposures.keywords import number
 from hst_assets.exposures.keywords import text as _text
+from hst_assets.exposures.limits import refuse_other_times, refuse_unbounded_wcs, sky_position
 from hst_assets.exposures.photometry import Calibration, Photometry, calibration_of, photometry_of
+from hst_assets.exposures.planes import chips_with_data
 from hst_assets.exposures.quadrants import columns_behind
 from hst_assets.exposures.raw import suffix_of
-from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
-from hst_assets.sky_geometry import pixel_scale_arcsec
+from hst_assets.sky_geometry import pixel_scale_arcsec, separation_deg
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -229,7 +230,8 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
     mjd_start, mjd_end, exptime_s = exposure_times(primary)
     rootname = _text(primary, "ROOTNAME").lower()
     _visit(rootname)
-    chips = tuple(_chip(hdu, hdus, primary, detector) for hdu in science)
+    filled = chips_with_data(science)
+    chips = tuple(_chip(hdu, hdus, primary, detector) for hdu in filled)
     ra_target, dec_target = _target(primary, chips)
     return Exposure(
         path=path,
@@ -237,7 +239,7 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         rootname=rootname,
         suffix=suffix,
         detector=detector,
-        subarray=_is_subarray(primary, chips, detector),
+        subarray=_is_subarray(primary, chips, len(science), detector),
         filter=detector.filter_of(elements, number(primary, "LRFWAVE", 0.0)),
         filter_elements=elements,
         exptime_s=exptime_s,
@@ -249,11 +251,17 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         dec_target_deg=dec_target,
         calibration=calibration_of(primary),
         charge_injection=charge_injection(primary),
-        faults=_faults(primary, science, chips, detector),
+        faults=faults_of(
+            primary,
+            [hdu.header for hdu in filled],
+            detector,
+            behind=any(chip.passband_polygon is not None for chip in chips),
+        ),
         notes=tuple(
             note
             for note in (
                 *_notes(primary),
+                *_notes_of_empty(science, filled),
                 *_photometric_notes(chips),
                 transfer_note(primary, detector),
             )
@@ -314,10 +322,12 @@ def _filter_elements(primary: Mapping[str, Any], detector: Detector) -> tuple[st
     return tuple(element for element in wheels if element)
 
 
-def _is_subarray(primary: Mapping[str, Any], chips: tuple[Chip, ...], detector: Detector) -> bool:
+def _is_subarray(
+    primary: Mapping[str, Any], chips: tuple[Chip, ...], n_science: int, detector: Detector
+) -> bool:
     if any(chip.shape != detector.full_shape for chip in chips):
         return True
-    return _flag(primary, "SUBARRAY") or len(chips) < detector.n_chips
+    return _flag(primary, "SUBARRAY") or n_science < detector.n_chips
 
 
 def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
@@ -334,23 +344,6 @@ def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _faults(
-    primary: Mapping[str, Any], science: Sequence[Any], chips: Sequence[Chip], detector: Detector
-) -> tuple[str, ...]:
-    """What would make the numbers of a whole, readable exposure wrong, whatever the settings."""
-    faults = list(dict.fromkeys(unit_fault(hdu.header, detector) for hdu in science))
-    if "EARTH-CALIB" in _text(primary, "TARGNAME", "").upper():
-        faults.append(f"it is an image of the Earth: TARGNAME is {primary['TARGNAME']}")
-    for element in detector.optical_elements(_filter_elements(primary, detector)):
-        if is_ramp(element) and not number(primary, "LRFWAVE", 0.0) > 0:
-            faults.append(f"LRFWAVE is missing: the passband of {element} is not known")
-        if any(re.fullmatch(pattern, element) for pattern in detector.chip_patterns):
-            faults.append(f"{element} is another filter or polarizer before each chip")
-    if all(chip.passband_polygon is None for chip in chips):
-        faults.append(f"no pixel was read behind {primary['FILTER']}: it covers another quadrant")
-    return tuple(fault for fault in faults if fault)
-
-
 def _photometric_notes(chips: Sequence[Chip]) -> tuple[str, ...]:
     """What is wrong with the zero points, each thing once; it takes none of the pixels' worth."""
     faults = dict.fromkeys(chip.photometry.fault for chip in chips if chip.photometry.fault)
@@ -361,6 +354,11 @@ def _photometric_notes(chips: Sequence[Chip]) -> tuple[str, ...]:
         *(f"no zero point: {fault}" for fault in faults),
         *(f"zero point not checked: {reason}" for reason in unchecked),
     )
+
+
+def _notes_of_empty(science: Sequence[Any], filled: Sequence[Any]) -> list[str]:
+    empty = [str(hdu.ver) for hdu in science if hdu not in filled]
+    return [f"SCI,{extver} holds nothing: not used" for extver in empty]
 
 
 # -------------------------------------------------------------------------- time and place
@@ -382,6 +380,7 @@ def exposure_times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
     end = number(primary, "EXPEND", 0.0) or start + exptime_s / 86400.0
     if end < start:
         raise UnusableInput(f"it ends (EXPEND {end}) before it starts (MJD {start})")
+    refuse_other_times(start, end, exptime_s)
     return start, end, exptime_s
 
 
@@ -395,7 +394,9 @@ def _start_of_dates(primary: Mapping[str, Any]) -> float:
 
 def _target(primary: Mapping[str, Any], chips: tuple[Chip, ...]) -> tuple[float, float]:
     centre = footprint.field_centre([chip.polygon for chip in chips])
-    return number(primary, "RA_TARG", centre[0]), number(primary, "DEC_TARG", centre[1])
+    keywords = ("RA_TARG", "DEC_TARG")
+    ra, dec = (number(primary, keyword, own) for keyword, own in zip(keywords, centre, strict=True))
+    return sky_position(ra, dec, keywords)
 
 
 def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: Detector) -> Chip:
@@ -409,13 +410,15 @@ def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: De
         return ra, dec
 
     _check_scale(wcs, detector, label)
+    polygon = footprint.chip_polygon(pixel_to_sky, shape)
+    _check_extent(polygon, shape, detector, label)
     chip = header.get(_CHIP_KEYWORD[detector.instrument], 1)
     first, end = columns_behind(primary, header, shape[1])
     return Chip(
         extver=int(hdu.ver),
         number=chip if isinstance(chip, int) and 1 <= chip <= detector.n_chips else 1,
         shape=shape,
-        polygon=footprint.chip_polygon(pixel_to_sky, shape),
+        polygon=polygon,
         passband_polygon=(
             footprint.chip_polygon(lambda x, y: pixel_to_sky(x + first, y), (shape[0], end - first))
             if end > first
@@ -448,11 +451,12 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
     from astropy.wcs import WCS
     from astropy.wcs.wcs import FITSFixedWarning
 
-    for keyword in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
-        try:
+    try:
+        for keyword in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
             number(header, keyword)
-        except UnusableInput as error:
-            raise UnusableInput(f"{label}: {error.what}") from error
+        refuse_unbounded_wcs(header)
+    except UnusableInput as error:
+        raise UnusableInput(f"{label}: {error.what}") from error
     if abs(header["CRVAL1"]) > 360.0 or abs(header["CRVAL2"]) > 90.0:
         raise UnusableInput(
             f"{label}: its WCS is not on the sky: CRVAL is {header['CRVAL1']}, {header['CRVAL2']}"
@@ -481,4 +485,18 @@ def _check_scale(wcs: WCS, detector: Detector, label: str) -> None:
         raise UnusableInput(
             f"{label}: its WCS has pixels of {scale_arcsec:.4g} arcsec; those of "
             f"{detector.instrument}/{detector.detector} are {detector.pixel_scale_arcsec} arcsec"
+        )
+
+
+def _check_extent(
+    polygon: footprint.Array, shape: tuple[int, int], detector: Detector, label: str
+) -> None:
+    """A reference pixel or a distortion from nowhere leaves the scale as it is, not the outline."""
+    extent_arcsec = 3600.0 * float(separation_deg(polygon, polygon[0]).max())
+    nominal_arcsec = math.hypot(*shape) * detector.pixel_scale_arcsec
+    if not 1.0 / _SCALE_FACTOR < extent_arcsec / nominal_arcsec < _SCALE_FACTOR:
+        raise UnusableInput(
+            f"{label}: its WCS makes the chip {extent_arcsec:.4g} arcsec large; "
+            f"{shape[1]} x {shape[0]} pixels of {detector.instrument}/{detector.detector} are "
+            f"{nominal_arcsec:.4g} arcsec from corner to corner"
         )

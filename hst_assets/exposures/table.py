@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +34,9 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["make_raw_manifest", "make_target_table", "make_visit_table"]
 
+logger = logging.getLogger(__name__)
+
+_NOTHING: dict[str, Any] = {"str": "", "bool": False, "int64": 0, "float64": math.nan}
 #: At most so many refusals are listed in a step's facts; the table has them all.
 _LISTED_REFUSALS = 12
 
@@ -150,7 +155,11 @@ def _visit_rows(
             continue
         dq_file = str(companions.get(row["rootname"], ""))
         dq_path = workdir.raw / dq_file if dq_file else None
-        exposure = read_exposure(workdir.raw / str(row["file"]), dq_path)
+        try:
+            exposure = read_exposure(workdir.raw / str(row["file"]), dq_path)
+        except UnusableInput as error:
+            rows.append({**_unreadable_row(row, error), "dq_file": dq_file})
+            continue
         exposures[exposure.rootname] = exposure
         override = overrides.get(exposure_key(exposure.rootname))
         rows.append(
@@ -162,12 +171,28 @@ def _visit_rows(
             }
         )
     _note_calibrations(rows, exposures)
-    return sorted(rows, key=lambda row: (row["mjd_start"], row["rootname"]))
+    return sorted(
+        rows, key=lambda row: (math.isnan(row["mjd_start"]), row["mjd_start"], row["rootname"])
+    )
+
+
+def _unreadable_row(row: Any, error: UnusableInput) -> dict[str, Any]:
+    """An exposure whose headers are good for nothing costs itself, whoever let it in."""
+    logger.warning("%s is left out: %s", row["file"], error.what)
+    return {
+        **{spec.name: _NOTHING[spec.dtype] for spec in EXPOSURE_COLUMNS},
+        "file": str(row["file"]),
+        "rootname": str(row["rootname"]),
+        "visit": str(row["visit"]),
+        "epoch": NO_EPOCH,
+        "reason": f"its headers cannot be used: {error.what}",
+        "sha256": str(row["sha256"]),
+    }
 
 
 def _note_calibrations(rows: Sequence[dict[str, Any]], exposures: Mapping[str, Exposure]) -> None:
     """Note which of a detector's exposures were calibrated otherwise than most of them."""
-    for key in {row["detector_key"] for row in rows}:
+    for key in {exposure.detector.key for exposure in exposures.values()}:
         members = [row for row in rows if row["detector_key"] == key]
         notes = odd_ones_out([exposures[row["rootname"]].calibration for row in members])
         for row, note in zip(members, notes, strict=True):

@@ -22,7 +22,7 @@ from hst_assets.orchestration.dagster_private import (
 )
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
-from hst_assets.orchestration.metadata import MADE_NOW
+from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
@@ -53,6 +53,10 @@ class LevelResult:
         The assets of those steps.
     warnings : tuple of str
         Checks that did not pass: ``asset: what was found``.
+    errors : tuple of str
+        Those among the warnings that are failures of the run: a product is missing.
+    unchecked : tuple of str
+        Those among the warnings that had nothing to compare.
     skipped : mapping
         Assets that were not tried, and the failed asset upstream of each.
     undelivered : tuple of str
@@ -72,6 +76,8 @@ class LevelResult:
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     undelivered: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
     reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
     run_id: str = field(default="", compare=False)
@@ -329,7 +335,6 @@ def _level_result(
     observed = (e.asset_observation_data for e in result.get_asset_observation_events())
     unchanged += [data.asset_observation.asset_key.path[-1] for data in observed]
     remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    warnings = [f"{check.asset_key.path[-1]}: {check.description}" for check in remarks]
     if any(_was_interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt
     failures = dict(_failures(result))
@@ -343,15 +348,26 @@ def _level_result(
         reasons=reasons,
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         not_made=frozenset(failures),
-        warnings=tuple(warnings),
-        undelivered=tuple(
-            text
-            for check, text in zip(remarks, warnings, strict=True)
-            if check.check_name == _DELIVERY_CHECK
-        ),
+        warnings=_those(remarks, lambda _check: True),
+        undelivered=_those(remarks, lambda check: check.check_name == _DELIVERY_CHECK),
+        errors=_those(remarks, _is_error),
+        unchecked=_those(remarks, lambda check: OUTCOME in check.metadata),
         kinds=frozenset(_kinds(result, remarks)),
         run_id=result.run_id,
     )
+
+
+def _those(
+    remarks: Sequence[dg.AssetCheckEvaluation], wanted: Callable[[dg.AssetCheckEvaluation], bool]
+) -> tuple[str, ...]:
+    """What the checks say of which something holds."""
+    found = [check for check in remarks if wanted(check)]
+    return tuple(f"{check.asset_key.path[-1]}: {check.description}" for check in found)
+
+
+def _is_error(check: dg.AssetCheckEvaluation) -> bool:
+    is_delivery = check.check_name == _DELIVERY_CHECK
+    return check.severity == dg.AssetCheckSeverity.ERROR and not is_delivery
 
 
 def _failures(result: dg.JobExecutionResult) -> Iterator[tuple[str, str]]:

@@ -25,12 +25,15 @@ from typing import Generic, Protocol, TypeVar
 from hst_assets.failures import (
     BadConfiguration,
     HstAssetsError,
+    MachineFailure,
     MissingProduct,
+    NoReply,
     ToolFailed,
     TransientFailure,
     UnusableInput,
     failure_named,
 )
+from hst_assets.machine_failures import machine_failure
 from hst_assets.provenance import (
     Made,
     Recipe,
@@ -119,7 +122,8 @@ class Batch(Generic[P]):
     keeps : tuple of type
         Failures that say nothing of the product: what stood before stays, with its record.
     final : tuple of type
-        Failures that come of the inputs: they are not tried again until a recipe changes.
+        Failures that come of the inputs: they are not tried again until a recipe changes. A
+        `MachineFailure` never is one: the next run tries again.
     """
 
     stage: str
@@ -210,7 +214,8 @@ def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
     if record is None:
         return False  # it is written anew for its own sake
     failures = record.facts.get("failures", {})
-    if any(not issubclass(failure_named(kind), batch.final) for kind in failures.values()):
+    kinds = [failure_named(kind) for kind in failures.values()]
+    if any(issubclass(k, MachineFailure) or not issubclass(k, batch.final) for k in kinds):
         return True
     # Files of the index are looked at with it.
     known = {*failures, *record.outputs}
@@ -328,7 +333,7 @@ def _settled(
             return make(planned.recipe, planned.path, workdir, step, reasons=reasons)
         except HstAssetsError as failure:
             error = failure
-        except OSError as failure:
+        except (OSError, MemoryError) as failure:
             error = _named(failure, planned.path)
     assert isinstance(error, HstAssetsError)
     if not isinstance(error, batch.keeps):
@@ -337,12 +342,15 @@ def _settled(
 
 
 def _not_left(path: Path) -> HstAssetsError:
-    return ToolFailed("it was to be made with others, and was not among them", where=path.name)
+    return NoReply("it was to be made with others, and was not among them", where=path.name)
 
 
-def _named(error: OSError, path: Path) -> HstAssetsError:
+def _named(error: OSError | MemoryError, path: Path) -> HstAssetsError:
     """An error of the disk, or of a reader of files that found no whole one, in our vocabulary."""
-    if error.errno is None or isinstance(error, FileNotFoundError):
+    machine = machine_failure(error, where=path.name, folder=path.parent)
+    if machine is not None:
+        return machine
+    if getattr(error, "errno", None) is None or isinstance(error, FileNotFoundError):
         return MissingProduct(str(error), where=path.name)
     return TransientFailure(str(error), where=path.name)
 

@@ -47,6 +47,9 @@ SCALES = {"hrc without IDCSCALE": None, "wfpc2 of another IDCSCALE": 1.06}
 Drizzled = Callable[[str], tuple[DrizzleReport, fits.HDUList]]
 
 
+DEAD_CHIP = 3
+
+
 def rescaled(source: Path, folder: Path, factor: float | None) -> Path:
     """A copy with another IDCSCALE, or with none."""
     folder.mkdir(exist_ok=True)
@@ -63,10 +66,12 @@ def rescaled(source: Path, folder: Path, factor: float | None) -> Path:
 
 
 def request(name: str, workdir: WorkDir) -> DrizzleRequest:
-    pattern, key = PRODUCTS[name]
+    pattern, key = PRODUCTS[name.removesuffix("_without_a_chip")]
     exposures, detector = sorted(REAL.glob(pattern)), DETECTORS[key]
     if name in SCALES:
         exposures = [rescaled(path, workdir.root / name, SCALES[name]) for path in exposures]
+    if name.endswith("_without_a_chip"):
+        exposures = [without_a_chip(path, workdir.workspace) for path in exposures]
     outlines = [exposure_outlines(path) for path in exposures]
     ra, dec = shared_tangent_point([outline for chips in outlines for outline in chips])
     frame = covering_frame(
@@ -82,13 +87,39 @@ def request(name: str, workdir: WorkDir) -> DrizzleRequest:
     )
 
 
+def frame_pixel(exposure: fits.HDUList, extver: int, product: fits.Header) -> tuple[int, int]:
+    """The pixel of a product that holds the middle of a chip (0-based)."""
+    chip = WCS(exposure["SCI", extver].header, exposure)
+    sky = chip.all_pix2world([[400, 400]], 0)
+    x, y = WCS(product).wcs_world2pix(sky, 0)[0]
+    return round(float(x)), round(float(y))
+
+
+def frame_pixel_of(
+    one: fits.HDUList, other: fits.HDUList, pixel: tuple[int, int]
+) -> tuple[int, int]:
+    """The pixel of one product at the same place of the grid as that of another."""
+    dx, dy = (one["SCI"].header[key] - other["SCI"].header[key] for key in ("CRPIX1", "CRPIX2"))
+    return pixel[0] + round(dx), pixel[1] + round(dy)
+
+
+def without_a_chip(source: Path, folder: Path) -> Path:
+    """A copy of a WFPC2 exposure, one of its chips zero everywhere."""
+    for path in (source, quality_file(source)):
+        copy = folder / path.name
+        copy.write_bytes(path.read_bytes())
+    with fits.open(folder / source.name, mode="update") as hdus:
+        hdus["SCI", DEAD_CHIP].data[:] = 0
+    return folder / source.name
+
+
 @pytest.fixture(scope="module")
 def drizzled(tmp_path_factory: pytest.TempPathFactory) -> Drizzled:
     """All products in one go, so that drizzlepac is imported once."""
     workdir = WorkDir(tmp_path_factory.mktemp("real"), "real").create()
-    requests = {name: request(name, workdir) for name in PRODUCTS}
+    requests = {name: request(name, workdir) for name in (*PRODUCTS, "wfpc2_without_a_chip")}
     reports = drizzle_many(list(requests.values()), workdir=workdir, machine=MachineSettings())
-    outcomes = dict(zip(PRODUCTS, reports, strict=True))
+    outcomes = dict(zip(requests, reports, strict=True))
 
     def of(name: str) -> tuple[DrizzleReport, fits.HDUList]:
         report = outcomes[name]
@@ -117,6 +148,31 @@ def test_a_wfpc2_exposure_with_its_quality_file(drizzled: Drizzled) -> None:
     assert report.flux_ratio == pytest.approx(1.0, abs=0.02)
     assert hdus["SCI"].header["BUNIT"] == "COUNTS/S"
     assert report.problems == ()
+
+
+def test_the_other_chips_of_a_wfpc2_exposure_with_a_dead_one(drizzled: Drizzled) -> None:
+    """Nothing is drizzled where the dead chip was; the others are what they are with it."""
+    report, hdus = drizzled("wfpc2_without_a_chip")
+    whole, with_all = drizzled("wfpc2")
+    assert report.inputs == whole.inputs
+    # Of the footprint of three chips: the fourth, a third as large as they, is not counted. Their
+    # vignetted borders to it are seen by no other chip now.
+    assert report.bad_fraction < whole.bad_fraction + 0.1
+    assert report.flux_ratio == pytest.approx(whole.flux_ratio, abs=0.01)
+    with fits.open(REAL / PRODUCTS["wfpc2"][0].replace("*", "u40x010hm")) as exposure:
+        places = {
+            extver: frame_pixel(exposure, extver, hdus["SCI"].header) for extver in (1, 2, 3, 4)
+        }
+    for extver, (x, y) in places.items():
+        covered = float(np.mean(hdus["WHT"].data[y - 20 : y + 20, x - 20 : x + 20] > 0))
+        assert covered == 0 if extver == DEAD_CHIP else covered > 0.9
+    x, y = frame_pixel_of(with_all, hdus, places[2])
+    ours = hdus["SCI"].data[
+        places[2][1] - 20 : places[2][1] + 20, places[2][0] - 20 : places[2][0] + 20
+    ]
+    theirs = with_all["SCI"].data[y - 20 : y + 20, x - 20 : x + 20]
+    # The sky of the exposure is the lowest of its chips: it may differ by a constant.
+    np.testing.assert_allclose(ours - np.median(ours), theirs - np.median(theirs), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ibxy01z8q", "ibxy07p9q"])

@@ -183,7 +183,23 @@ def test_a_difference_that_is_not_sane_is_a_remark(
     campaign.facts |= facts
     last = stacks(run_target(defs, instance, target))
     assert "epoch_differences" in last.made
+    assert any("no record" in text for text in last.errors) is ("failed" in facts)
     assert any(text.startswith("epoch_differences") and warning in text for text in last.warnings)
+
+
+def test_a_band_that_the_machine_cost_is_a_failure_of_the_run(campaign, defs, instance, target):
+    campaign.facts |= {"failed": ["f606w: no room"], "failures": {"f606w": "DiskFull"}}
+    last = stacks(run_target(defs, instance, target))
+    assert "drizzled_stacks" in last.made
+    assert "drizzled_stacks: f606w: no room" in last.errors
+    assert last.kinds == {"DiskFull"}
+
+
+def test_what_had_nothing_to_compare_is_no_failure(campaign, defs, instance, target):
+    campaign.facts |= {"not_checked": ["a.drc.fits: star fluxes"]}
+    last = stacks(run_target(defs, instance, target))
+    assert "drizzled_stacks: not checked: a.drc.fits: star fluxes" in last.unchecked
+    assert last.errors == ()
 
 
 def test_epochs_that_share_no_pixel_are_no_remark(campaign, defs, instance, target):

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from hst_assets.failures import (
+    DiskFull,
     HstAssetsError,
     MissingProduct,
     NoOverlap,
+    NoReply,
     OutOfMemory,
     ToolFailed,
     TransientFailure,
@@ -191,7 +193,7 @@ def test_a_product_that_was_not_among_those_made_has_failed(workdir, writer) -> 
 
     made, lost = make_missing(Batch(STAGE, planned, run), workdir)
     assert isinstance(made, Made)
-    assert isinstance(lost, ToolFailed)
+    assert isinstance(lost, NoReply)
     assert lost.brief.startswith("b: ")
 
 
@@ -305,7 +307,9 @@ def test_what_stood_stays_where_a_failure_says_nothing_of_it(workdir, writer) ->
     ("error", "kind"),
     [
         (UnusableInput("no stars"), UnusableInput),
-        (OSError(errno.ENOSPC, "No space left on device"), TransientFailure),
+        (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), TransientFailure),
+        (MemoryError("Unable to allocate 9 GiB"), OutOfMemory),
         (FileNotFoundError(errno.ENOENT, "No such file", "x.fits"), MissingProduct),
         (OSError("Empty or corrupt FITS file"), MissingProduct),
     ],

@@ -14,6 +14,7 @@ from hst_assets.astrometry.alignment_result import (
     ExposureToAlign,
     joint_failure,
     untouched,
+    without_crashed,
 )
 from hst_assets.astrometry.cards import ANCHOR
 from hst_assets.astrometry.distortion.update import Correction, correct
@@ -118,7 +119,8 @@ def relative_alignment(
     UnusableInput
         If none of the chosen exposures can be read.
     ToolFailed, OutOfMemory, TransientFailure
-        If the tool or a service gave no answer.
+        If the tool or a service gave no answer. An exposure that the tool fails on while it
+        answers on others is left out.
     """
     chosen = {**choice.exposures, **added}
     exposures, refused = correct(
@@ -165,6 +167,7 @@ def relative_alignment(
     others = [each for each in exposures if each != anchor and each.raw.name not in unreadable]
     onto = Onto(catalogue, *_absolute_of(members.tie, workdir))
     results = _aligned_or_skipped(others, onto, workdir, settings, scratch)
+    results = without_crashed(results)
     pairs = list(zip(others, results, strict=True))
     _raise_failures(workdir, {exposure.rootname: result for exposure, result in pairs})
     for exposure, result in pairs:

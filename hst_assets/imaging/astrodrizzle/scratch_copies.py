@@ -19,6 +19,7 @@ from hst_assets.exposures.alternate_wcs import drop_alternates
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.exposures.keywords import is_missing
 from hst_assets.exposures.keywords import number as number_of
+from hst_assets.exposures.planes import repair_planes
 from hst_assets.exposures.quadrants import columns_behind, is_quad
 from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import UnusableInput
@@ -101,6 +102,7 @@ def _scratch_copy(
         planes = kept
         if quality is not None:
             planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
+        repair_planes(kept, planes)
         product_cards.read_input(source)  # no tool says what is wrong with its times
         _prepare_headers(kept, detector, source)
         if settings.weight_type == "IVM":
