@@ -220,7 +220,7 @@ def test_no_task_reads_a_variable_when_it_is_imported_that_only_calls_read(tmp_p
         type(os.environ).__getitem__ = note
         for module in sys.argv[1:]:
             importlib.import_module(module)
-        print(json.dumps(sorted(read)))
+        print(json.dumps(sorted(map(os.fsdecode, read))))  # os.environb has bytes
     """)
     ended = subprocess.run(
         [sys.executable, "-c", program, *modules, "hst_assets.simulate.campaign"],

@@ -17,6 +17,7 @@ from hst_assets.failures import (
     AccessRefused,
     HstAssetsError,
     MachineFailure,
+    MissingProduct,
     NothingFound,
     ToolFailed,
     TransientFailure,
@@ -152,6 +153,8 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
         next_step = "the data need a token with access to them (MAST_API_TOKEN)"
     elif _is_machines(summary):
         next_step = "the machine failed, not the data: mend that, then rerun the same command"
+    elif summary.kinds == {MissingProduct.__name__}:
+        next_step = "make or restore what is named as missing, then rerun the same command"
     else:
         next_step = "rerun the same command to make what is missing"
     raise _shared_kind(summary)(

@@ -23,6 +23,7 @@ from hst_assets.exposures.overrides import (
     read_overrides,
     refuse_unknown,
 )
+from hst_assets.exposures.photometry import odd_ones_out
 from hst_assets.exposures.raw import RawFile, check_raw, exposure_key, raw_ledger
 from hst_assets.exposures.selection import reasons_to_refuse
 from hst_assets.failures import MissingProduct, UnusableInput
@@ -43,14 +44,19 @@ _LISTED_REFUSALS = 12
 # ------------------------------------------------------------------------------ the manifest
 
 
-def make_raw_manifest(workdir: WorkDir, visit: str, *, redo: bool = False) -> Made:
+def make_raw_manifest(
+    workdir: WorkDir, visit: str, settings: Settings | None = None, *, redo: bool = False
+) -> Made:
     """Write down which verified files a visit has: ``workspace/<visit>_raw.ecsv``.
+
+    Nothing of the settings changes it; it takes them as all that makes assets does.
 
     Raises
     ------
     MissingProduct
         If there is none, or one is gone or changed.
     """
+    del settings
     files = check_raw(workdir, visit)
     product = workdir.raw_manifest(visit)
     recipe = Recipe(stage="raw_exposures", inputs={file.name: file.sha256 for file in files})
@@ -147,6 +153,7 @@ def _visit_rows(
     workdir: WorkDir, files: QTable, settings: Settings, overrides: Mapping[str, Override]
 ) -> list[dict[str, Any]]:
     companions = {row["rootname"]: row["file"] for row in files if row["suffix"] == "c1m"}
+    exposures: dict[str, Exposure] = {}
     rows = []
     for row in files:
         if row["suffix"] == "c1m":
@@ -158,6 +165,7 @@ def _visit_rows(
         except UnusableInput as error:
             rows.append({**_unreadable_row(row, error), "dq_file": dq_file})
             continue
+        exposures[exposure.rootname] = exposure
         override = overrides.get(exposure_key(exposure.rootname))
         rows.append(
             {
@@ -167,6 +175,7 @@ def _visit_rows(
                 "sha256": str(row["sha256"]),
             }
         )
+    _note_calibrations(rows, exposures)
     return sorted(
         rows, key=lambda row: (math.isnan(row["mjd_start"]), row["mjd_start"], row["rootname"])
     )
@@ -186,11 +195,21 @@ def _unreadable_row(row: Any, error: UnusableInput) -> dict[str, Any]:
     }
 
 
+def _note_calibrations(rows: Sequence[dict[str, Any]], exposures: Mapping[str, Exposure]) -> None:
+    """Note which of a detector's exposures were calibrated otherwise than most of them."""
+    for key in {exposure.detector.key for exposure in exposures.values()}:
+        members = [row for row in rows if row["detector_key"] == key]
+        notes = odd_ones_out([exposures[row["rootname"]].calibration for row in members])
+        for row, note in zip(members, notes, strict=True):
+            row["note"] = "; ".join(filter(None, (row["note"], note)))
+
+
 def _header_row(exposure: Exposure, target: TargetSettings) -> dict[str, Any]:
     ra, dec = exposure.field_centre_deg
     depth = np.nan
-    if target.ra_deg is not None and target.dec_deg is not None:
-        depth = signed_distance_arcsec(exposure.polygons, target.ra_deg, target.dec_deg)
+    behind = exposure.passband_polygons
+    if target.ra_deg is not None and target.dec_deg is not None and behind:
+        depth = signed_distance_arcsec(behind, target.ra_deg, target.dec_deg)
     return {
         "file": exposure.name,
         "rootname": exposure.rootname,

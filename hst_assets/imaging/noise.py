@@ -311,21 +311,32 @@ def error_plane(rate: Image, reached: Exposed, model: NoiseModel) -> Image:
     quiet = np.sqrt(background / seconds)
     electrons = _source_e_per_s(rate * np.float32(model.gain_e), quiet, covered)
     # Below zero by chance as often as above; but no light takes the noise of the reads away.
-    variance = np.maximum(electrons + background, _LEAST_OF_BACKGROUND * background)
+    least = np.float32(_LEAST_OF_BACKGROUND) * background
+    variance = np.maximum(electrons + background, least)
     error = np.sqrt(variance / seconds) / np.float32(model.gain_e)
     return np.where(covered, error, np.nan).astype(np.float32)
 
 
 def _source_e_per_s(electrons: Image, quiet: Image, covered: Mask) -> Image:
     """Light above the subtracted sky, without following the noise where there is little."""
-    from scipy.ndimage import uniform_filter
-
     usable = covered & np.isfinite(electrons)
-    filled = np.where(usable, electrons, 0.0).astype(np.float32)
-    share = uniform_filter(usable.astype(np.float32), 3)
-    smooth = uniform_filter(filled, 3) / np.maximum(share, 1.0 / 18.0)
-    chosen: Image = np.where(filled > _SOURCE_SIGMA * quiet, filled, smooth)
+    filled = np.where(usable, electrons, np.float32(0.0))
+    number = _sums_of_nine(usable.astype(np.float32))
+    smooth = _sums_of_nine(filled)
+    np.divide(smooth, number, out=smooth, where=number > 0)
+    chosen: Image = np.where(filled > np.float32(_SOURCE_SIGMA) * quiet, filled, smooth)
     return chosen
+
+
+def _sums_of_nine(image: Image) -> Image:
+    """Over 3 x 3 pixels, as far as they are on the image."""
+    rows = image.copy()
+    rows[1:] += image[:-1]
+    rows[:-1] += image[1:]
+    both = rows.copy()
+    both[:, 1:] += rows[:, :-1]
+    both[:, :-1] += rows[:, 1:]
+    return both
 
 
 # ------------------------------------------------------------------------------- correlation

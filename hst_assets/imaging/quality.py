@@ -29,6 +29,7 @@ __all__ = [
     "Chip",
     "Flux",
     "bad_fraction",
+    "cosmic_ray_problems",
     "flux_ratio",
     "footprint_mask",
     "judge",
@@ -46,6 +47,12 @@ _MANY_STARS = 10
 #: star alike to this factor, and a cosmic ray does not come back.
 _MAX_CHIPS, _PEAKS_A_CHIP = 8, 100
 _ALIKE = 1.5
+#: Share of the pixels that cosmic rays may have hit.
+_MOST_COSMIC_RAYS = 0.15
+#: Stars of an exposure that tell whether it shows what the product does, and the factor by which
+#: their fluxes differ where it does not.
+_FEWEST_OF_AN_EXPOSURE = 5
+_STRANGE = 2.0
 #: Drizzle's weights are exposure time times the overlap, which rounding and distortion change.
 _WEIGHT_TOLERANCE = 1.15
 
@@ -63,13 +70,17 @@ class Chip:
     wcs : `~astropy.wcs.WCS`
         With distortion.
     nominal_area_arcsec2 : float
-        Area of the pixel that the flat field's photometric scale refers to (IDCSCALE squared).
+        Area of the pixel that the flat field's photometric scale refers to (see
+        `hst_assets.detectors.Detector.flat_scales_arcsec`), squared.
+    rootname : str, optional
+        Of its exposure.
     """
 
     rate: Image
     good: Mask
     wcs: WCS
     nominal_area_arcsec2: float
+    rootname: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,11 +95,15 @@ class Flux:
         Robust standard deviation of the stars' ratios.
     n_stars : int
         Stars compared.
+    strangers : tuple of str
+        Exposures on which most stars have less than half or more than twice the flux that they
+        have on the product: they are not where their WCS says, or show something else.
     """
 
     ratio: float | None
     scatter: float | None
     n_stars: int
+    strangers: tuple[str, ...] = ()
 
 
 def judge(bad: float, ratio: float | None, settings: DrizzleSettings) -> list[str]:
@@ -109,6 +124,16 @@ def judge(bad: float, ratio: float | None, settings: DrizzleSettings) -> list[st
     if ratio is not None and abs(ratio - 1.0) > settings.max_flux_error:
         problems.append(f"stars have {ratio:.3f} times their flux on the exposures")
     return problems
+
+
+def cosmic_ray_problems(fraction: float) -> list[str]:
+    """What is wrong if so large a share of the pixels was rejected as cosmic rays.
+
+    Half an hour's exposure has up to 5 %; more is an exposure that does not fit the others.
+    """
+    if fraction <= _MOST_COSMIC_RAYS:
+        return []
+    return [f"{fraction:.0%} of the pixels were rejected as cosmic rays"]
 
 
 def not_compared(ratio: float | None, n_stars: int) -> list[str]:
@@ -234,27 +259,54 @@ def flux_ratio(
     aperture = Aperture.for_stars(detector)
     usable = (wht > 0) & np.isfinite(rate)
     ratios = []
+    shown: list[list[tuple[str, float]]] = []
     for x, y in isolated_stars(rate, usable, aperture, frame.scale_arcsec)[:MAX_STARS]:
         on_product = aperture_flux(rate, usable, (x, y), aperture, frame.scale_arcsec)
         ra, dec = frame.wcs.wcs_pix2world(x, y, 0)
-        on_exposures = [
-            flux
-            for chip in chips
-            if (flux := _flux_on_chip(chip, float(ra), float(dec), aperture)) and flux > 0
-        ]
+        on_chips = [(chip, _flux_on_chip(chip, float(ra), float(dec), aperture)) for chip in chips]
+        on_exposures = [flux for _, flux in on_chips if flux and flux > 0]
+        if on_product is not None:
+            shown.append([(chip.rootname, f / on_product) for chip, f in on_chips if f is not None])
         if on_product is not None and on_exposures:
             ratios.append(on_product / sorted(on_exposures)[(len(on_exposures) - 1) // 2])
     if len(ratios) < FEWEST_STARS:
         return Flux(None, None, len(ratios))
     median = float(np.median(ratios))
     scatter = 1.4826 * float(np.median(np.abs(np.array(ratios) - median)))
-    return Flux(median, scatter, len(ratios))
+    return Flux(median, scatter, len(ratios), _strangers(shown))
+
+
+def _strangers(shown: Sequence[Sequence[tuple[str, float]]]) -> tuple[str, ...]:
+    """The exposures whose stars are not those of the product.
+
+    Only stars count that two other exposures show as the product does: what else stands out on it
+    may be a cosmic ray of one.
+
+    Parameters
+    ----------
+    shown : sequence
+        Of each star, rootnames and their fluxes over that on the product.
+    """
+    ratios: dict[str, list[float]] = {}
+    for star in shown:
+        alike = {rootname for rootname, ratio in star if 1.0 / _ALIKE < ratio < _ALIKE}
+        for rootname, ratio in star:
+            if len(alike - {rootname}) >= 2:
+                ratios.setdefault(rootname, []).append(ratio)
+    return tuple(
+        rootname
+        for rootname, found in sorted(ratios.items())
+        if len(found) >= _FEWEST_OF_AN_EXPOSURE
+        and not 1.0 / _STRANGE < float(np.median(found)) < _STRANGE
+    )
 
 
 def lost_star_problems(
     flux: Flux, wht: Image, frame: Frame, chips: Sequence[Chip], *, detector: Detector
 ) -> list[str]:
-    """What is wrong with a product that has too few stars for `flux_ratio`.
+    """What is wrong with a product's stars beyond their median flux.
+
+    An exposure may not agree with the others, or the product have too few stars for `flux_ratio`.
 
     Fields without stars are no fault. A star is known by two exposures that show it alike, for
     most of the isolated peaks of one are cosmic rays; a single exposure tells nothing.
@@ -267,7 +319,10 @@ def lost_star_problems(
         As for `flux_ratio`.
     """
     if flux.ratio is not None:
-        return []
+        return [
+            f"{rootname} shows other fluxes than the product at most of its stars"
+            for rootname in flux.strangers
+        ]
     n_stars = 0
     for chip in chips[:_MAX_CHIPS]:
         n_stars = max(n_stars, _confirmed_stars(chip, wht, frame, chips, detector))

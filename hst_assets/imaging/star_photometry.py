@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.nddata import overlap_slices
@@ -18,6 +20,7 @@ __all__ = [
     "MAX_STARS",
     "Aperture",
     "StarComparison",
+    "SumError",
     "aperture_flux",
     "compare_stars",
     "isolated_stars",
@@ -40,6 +43,8 @@ _MAX_PEAKS = 2000
 _FEWEST_AROUND = 20
 MAX_STARS = 60
 FEWEST_STARS = 3
+#: So many stars tell how much more they scatter than their errors.
+_FEWEST_FOR_FLOOR = 8
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,9 @@ class StarComparison:
         Robust standard deviation of the stars' ratios.
     n_stars : int
         Stars compared.
+    flux_floor : float or None
+        What the ratios scatter by beyond the errors of their pixels, relative to the flux: drops at
+        other sub-pixel positions change an undersampled star. None with fewer than 8 stars.
     """
 
     offset_pix: tuple[float, float] | None
@@ -156,10 +164,41 @@ class StarComparison:
     flux_ratio: float | None
     flux_scatter: float | None
     n_stars: int
+    flux_floor: float | None = None
+
+
+@dataclass(frozen=True)
+class SumError:
+    """Error of the difference of two sums over a circle.
+
+    Attributes
+    ----------
+    of_pixels : ndarray (ny, nx)
+        One-sigma errors that add up in quadrature.
+    factor : callable
+        What their sum over a circle is multiplied by, from its radius in pixels.
+    """
+
+    of_pixels: Image
+    factor: Callable[[float], float | None]
+
+    def at(self, position: tuple[float, float], radius_pix: float) -> float:
+        """Over a circle about (x, y), 0-based pixels."""
+        from photutils.aperture import CircularAperture
+
+        circle = CircularAperture(position, radius_pix).to_mask("exact")
+        variance = float(np.sum(circle.get_values(self.of_pixels**2)))
+        return math.sqrt(variance) * (self.factor(radius_pix) or 1.0)
 
 
 def compare_stars(
-    first: Image, second: Image, usable: Mask, *, scale_arcsec: float, detector: Detector
+    first: Image,
+    second: Image,
+    usable: Mask,
+    *,
+    scale_arcsec: float,
+    detector: Detector,
+    error: SumError | None = None,
 ) -> StarComparison:
     """Where the isolated bright stars of one image are on another, and how bright.
 
@@ -174,10 +213,12 @@ def compare_stars(
         Side of a pixel.
     detector : Detector
         Gives the width of a star.
+    error : SumError, optional
+        Of second minus first; without it no floor is measured.
     """
     aperture = Aperture.for_stars(detector)
     core = aperture.radius / _APERTURE_FWHM / scale_arcsec
-    offsets, ratios = [], []
+    offsets, ratios, places = [], [], []
     lower = np.fmin(first, second)
     for x, y in isolated_stars(lower, usable, aperture, scale_arcsec)[:MAX_STARS]:
         fluxes = [
@@ -190,6 +231,7 @@ def compare_stars(
         here, there = (_centroid(image, usable, *start, core) for image in (first, second))
         offsets.append((there[0] - here[0], there[1] - here[1]))
         ratios.append(fluxes[1] / fluxes[0])
+        places.append((x, y))
     if len(ratios) < FEWEST_STARS:
         return StarComparison(None, None, None, None, len(ratios))
     moved, scatter = _median_and_scatter(np.array(offsets))
@@ -200,7 +242,52 @@ def compare_stars(
         flux_ratio=float(ratio[0]),
         flux_scatter=float(spread[0]),
         n_stars=len(ratios),
+        flux_floor=None
+        if error is None
+        else _flux_floor(first, second, usable, places, aperture, scale_arcsec, error),
     )
+
+
+def _flux_floor(
+    first: Image,
+    second: Image,
+    usable: Mask,
+    places: Sequence[tuple[float, float]],
+    aperture: Aperture,
+    scale: float,
+    error: SumError,
+) -> float | None:
+    """The larger of the floors in the aperture of the comparison, and in one of half its radius."""
+    floors = []
+    for radius in (aperture.radius, aperture.radius / 2.0):
+        smaller = replace(aperture, radius=radius)
+        ratios, errors = [], []
+        for place in places:
+            before, after = (
+                aperture_flux(image, usable, place, smaller, scale) for image in (first, second)
+            )
+            if before is not None and after is not None and before > 0:
+                ratios.append(after / before)
+                errors.append(error.at(place, radius / scale) / before)
+        if len(ratios) >= _FEWEST_FOR_FLOOR:
+            floors.append(_excess(np.array(ratios), np.array(errors)))
+    return max(floors) if floors else None
+
+
+def _excess(ratios: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
+    """What, added to the errors in quadrature, makes the ratios scatter as the errors say."""
+    off = np.abs(ratios - np.median(ratios))
+
+    def scatter(floor: float) -> float:
+        return 1.4826 * float(np.median(off / np.hypot(errors, floor)))
+
+    low, high = 0.0, 10.0 * float(np.max(off)) + 1e-9
+    if scatter(low) <= 1.0:
+        return 0.0
+    for _ in range(50):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if scatter(middle) > 1.0 else (low, middle)
+    return high
 
 
 def _median_and_scatter(

@@ -51,6 +51,7 @@ ASSETS = AssetTable(
             "each file. Of an archive target, what MAST has of the visit and raw/ lacks is fetched "
             "first.",
             path="raw_manifest",
+            make="hst_assets.exposures.table:make_raw_manifest",
             body="hst_assets.orchestration.assets.raw:raw_exposures",
             stages=("raw_exposures",),
             source="raw",
@@ -98,7 +99,9 @@ ASSETS = AssetTable(
             "or the user's.",
             path="reference_product",
             file="<inst>_<det>.<filter>.ref_<epoch>.drc.fits",
+            make="hst_assets.astrometry.reference.image:make_reference",
             body="hst_assets.orchestration.assets.reference:reference_image",
+            sticky=True,
             stages=("reference_image", "drizzled_image", "absolute_catalog"),
             after=("target_exposures",),
             redo=("astrometry", "astrodrizzle"),

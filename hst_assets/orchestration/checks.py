@@ -26,6 +26,7 @@ from hst_assets.workdir import WorkDir
 
 #: Each check is an event in Dagster's database: at most so many things are named.
 _NAMED = 12
+_FORMER = "the record is of an earlier version, which does not say what was compared"
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,9 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
         return not_checked("no exposure is in use")
     if facts.get("n_skipped", 0):
         return not_checked(f"the archive's WCS is taken as it is: {text}")
-    if facts.get("n_anchor", 0):
+    if facts.get("n_anchor") is None:
+        return not_checked(_FORMER)
+    if facts["n_anchor"]:
         defines = "defines the frame: there is nothing to compare it with"
         return not_checked(f"{facts['n_anchor']} of {facts['n_exposures']} exposures {defines}")
     return Finding(passed=True, text=text)
@@ -223,8 +226,7 @@ def _sane(made: Made, well: str) -> Finding:
     problems: list[Any] = made.facts.get("problems", [])
     if problems:
         return Finding(passed=False, text=_listed(problems))
-    unknown = "the record is of an earlier version, which does not say what was compared"
-    lacking: list[Any] = made.facts.get("not_checked", [unknown])
+    lacking: list[Any] = made.facts.get("not_checked", [_FORMER])
     return not_checked(_listed(lacking)) if lacking else Finding(passed=True, text=well)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from hst_assets.failures import BadConfiguration
+from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import (
@@ -23,6 +23,7 @@ from hst_assets.orchestration.dagster_private import (
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
+from hst_assets.orchestration.never_made import never_made
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
@@ -32,7 +33,7 @@ from hst_assets.orchestration.unchanged import restate_run
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["LevelResult", "run_target"]
+__all__ = ["LevelResult", "refuse_unknown", "run_target"]
 
 _DELIVERY_CHECK = "all_delivered"
 
@@ -139,7 +140,7 @@ def run_target(
     plan = _Plan.of(instance, workdir, visits, table, offline=offline)
     bury_dead_runs(instance)
     known = {row.name for row in table}
-    _refuse_unknown("asset", set(assets) - known, known)
+    refuse_unknown("asset", set(assets) - known, known)
     failed = _Failed(table)
     for level in table.levels:
         selected = [asset for asset in level.assets if not assets or asset in assets]
@@ -150,7 +151,11 @@ def run_target(
         for partition in plan.partitions(instance, level):
             skipped = failed.upstream_of(selected, partition)
             due = [asset for asset in selected if asset not in skipped]
-            if due:
+            blocked = never_made(table, workdir, due, partition) if assets else {}
+            if blocked:
+                result = _blocked(level, partition, due, blocked)
+                result = replace(result, skipped=skipped)
+            elif due:
                 started(level, partition)
                 config = plan.config(redo)
                 result = _run(definitions, instance, level, due, partition, config, table)
@@ -163,6 +168,28 @@ def run_target(
                 plan.offline |= bool(result.failures)
         if level == table.archive_level and not plan.keys(instance, table.raw_level):
             return  # neither the archive nor raw/ has anything
+
+
+def _blocked(
+    level: Level, partition: str, assets: Sequence[str], blocked: Mapping[str, Sequence[str]]
+) -> LevelResult:
+    """What is not tried, because what it is made from was not chosen and was never made."""
+    missing = list(dict.fromkeys(name for names in blocked.values() for name in names))
+    choice = ",".join((*missing, *assets))
+    failures = [
+        f"{asset}: never made: {', '.join(names)}: choose them too (--select {choice}), or all by "
+        "leaving --select out"
+        for asset, names in blocked.items()
+    ]
+    skipped = [asset for asset in assets if asset not in blocked]
+    failures += [f"{asset}: not made, because others were not" for asset in skipped]
+    return LevelResult(
+        level.job,
+        partition,
+        failures=tuple(failures),
+        not_made=frozenset(assets),
+        kinds=frozenset({MissingProduct.__name__}),
+    )
 
 
 class _Failed:
@@ -250,7 +277,7 @@ class _Plan:
     def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
         """Raise if a visit that is wanted does not exist."""
         known = {key.visit for key in self.keys(instance, self.table.raw_level)}
-        _refuse_unknown("visit", set(self.visits) - known, known)
+        refuse_unknown("visit", set(self.visits) - known, known)
 
     def _held(self, level: Level, registered: set[str]) -> set[str]:
         from hst_assets.archive.listing import read_listing
@@ -267,7 +294,8 @@ class _Plan:
         return {**(redo or Redo()).model_dump(), "offline": self.offline}
 
 
-def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+def refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+    """Raise `BadConfiguration` if there are names of what does not exist; say which do."""
     if unknown:
         raise BadConfiguration(
             f"no {what} {', '.join(sorted(unknown))}",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,8 +40,10 @@ from hst_assets.provenance import (
     Recipe,
     Record,
     Result,
+    WouldBeMade,
     make,
     read_record,
+    reasons_of_parts,
     standing_record,
     why_make,
 )
@@ -74,6 +77,9 @@ class Planned(Protocol):
 
 
 P = TypeVar("P", bound=Planned)
+
+#: What was recorded as the tool's failure before the machine's failures had a class.
+_FORMERLY_FINAL = re.compile("left no reply|and no (reply|answer)|No space left on device")
 
 #: Brings the files of a product under their final names and tells what it turned out to be.
 Step = Callable[[], Result]
@@ -182,6 +188,11 @@ def make_indexed(
     Made
         Of the index. Nothing is run if it is of this recipe and whole, and every product stands or
         could not be made of these inputs.
+
+    Raises
+    ------
+    WouldBeMade
+        Instead, if the work directory is only looked at.
     """
 
     def run() -> Result:
@@ -205,7 +216,29 @@ def make_indexed(
     why = why_make(recipe, index, workdir, redo=redo)
     if not why and _is_incomplete(batch, index, workdir):
         why = (RETRIED,)
+    if why and workdir.looked_at:
+        raise _would_be_made(batch, recipe, index, workdir, why, redo=redo)
     return make(recipe, index, workdir, run, reasons=why)
+
+
+def _would_be_made(
+    batch: Batch[P],
+    recipe: Recipe,
+    index: Path,
+    workdir: WorkDir,
+    why: Sequence[str],
+    *,
+    redo: bool,
+) -> WouldBeMade:
+    """Why an index would be made, by the products that would be."""
+    parts = {
+        each.path.name: why_make(each.recipe, each.path, workdir, redo=redo)
+        for each in batch.planned
+    }
+    reasons = reasons_of_parts({name: each for name, each in parts.items() if each}, why)
+    record = read_record(index)
+    is_new = record is None or record.digest != recipe.known_in(workdir).digest or RETRIED in why
+    return WouldBeMade(recipe.stage, reasons, is_new=is_new)
 
 
 def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
@@ -216,6 +249,8 @@ def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
     failures = record.facts.get("failures", {})
     kinds = [failure_named(kind) for kind in failures.values()]
     if any(issubclass(k, MachineFailure) or not issubclass(k, batch.final) for k in kinds):
+        return True
+    if any(_FORMERLY_FINAL.search(str(text)) for text in record.facts.get("failed", ())):
         return True
     # Files of the index are looked at with it.
     known = {*failures, *record.outputs}

@@ -65,7 +65,9 @@ SENSORS: dict[str, Sensor] = {
 _HIT_LENGTH_PIX = 5.0
 _HIT_MEDIAN_E = 140.0
 _HIT_SPREAD = 0.9
-_HOT_RESIDUAL_E_PER_S = 0.15
+#: What the dark image leaves of a hot pixel; real WFC3/UVIS exposures of 200 s: 2 electrons
+#: (docs/reference/detectors.md).
+_HOT_RESIDUAL_E_PER_S = 0.01
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,6 +111,11 @@ def no_idcscale(hdus: fits.HDUList) -> None:
 
 
 @spoiler
+def other_units(hdus: fits.HDUList) -> None:
+    hdus["SCI"].header["BUNIT"] = "ELECTRONS/S"
+
+
+@spoiler
 def no_exposure_time(hdus: fits.HDUList) -> None:
     hdus[0].header["EXPTIME"] = 0.0
 
@@ -186,6 +191,7 @@ UNUSABLE = pytest.mark.parametrize(
         ("empty_science", "its SCI extension holds no image"),
         ("no_wcs", "its WCS cannot be read"),
         ("no_exposure_time", "EXPTIME is 0.0"),
+        ("other_units", "BUNIT is ELECTRONS/S, not ELECTRONS"),
         ("cut_short", "truncated"),
         ("empty_file", "cannot be read"),
     ],
@@ -261,14 +267,23 @@ def test_an_exposure_that_points_elsewhere_is_left_out_and_named(
     assert with_others.exptime_s == 600.0
 
 
-@pytest.mark.parametrize("name", ["beside_the_other", "all_cosmic_rays"])
-def test_what_is_made_of_exposures_that_disagree_is_said_to_be_poor(
-    outcomes: dict[tuple[str, int], Outcome], name: str
+def test_an_exposure_full_of_cosmic_rays_is_noticed(
+    outcomes: dict[tuple[str, int], Outcome],
 ) -> None:
-    """Drizzling cannot tell; the comparison with the exposures can."""
-    found = report(outcomes, name, 3)
+    """Its pixels are rejected, so that the product's stars have their flux."""
+    found = report(outcomes, "all_cosmic_rays", 3)
     assert len(found.inputs) == 3
-    assert "times their flux on the exposures" in found.problems[0]
+    assert found.problems == ("31% of the pixels were rejected as cosmic rays",)
+    assert found.flux_ratio == pytest.approx(1.0, abs=0.03)
+
+
+def test_an_exposure_beside_the_others_does_not_harm_their_stars(
+    outcomes: dict[tuple[str, int], Outcome],
+) -> None:
+    """It hardly overlaps with them: nothing shows that it is not where its WCS says."""
+    found = report(outcomes, "beside_the_other", 3)
+    assert len(found.inputs) == 3
+    assert found.flux_ratio == pytest.approx(1.0, abs=0.02)
 
 
 def test_no_product_and_no_scratch_is_left_of_a_failure(

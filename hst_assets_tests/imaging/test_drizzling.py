@@ -168,8 +168,9 @@ def test_what_an_astronomer_looks_at_first_is_in_the_facts(workdir, settings, dr
         "exptime_s": 300.0,
         "scale_arcsec": 0.04,
         "sky": 0.04,
-        "flux_ratio": None,
+        "flux_ratio": 1.002,
         "problems": "90.0% of the footprint has no weight",
+        "not_checked": "",
     }
 
 

@@ -269,6 +269,47 @@ def test_empty_apertures_scatter_as_their_errors_say(
     assert mad_std(pulls) == pytest.approx(1.0, abs=0.1)
 
 
+def star_pulls(field: Field, radius: float, floor: float) -> np.ndarray:
+    """Of the constant stars on the difference, in a circle."""
+    difference = field.difference
+    template, _, _, _ = field.planes(0)
+    x, y = difference.frame.wcs.all_world2pix(*field.places(), 0)
+    ny, nx = difference.data.shape
+    inside = (x > 12) & (x < nx - 13) & (y > 12) & (y < ny - 13)
+    places = np.column_stack([x, y])[inside]
+    on_template = np.column_stack(field.frame.wcs.all_world2pix(*field.places(), 0))[inside]
+
+    def total(image: np.ndarray, at: np.ndarray) -> np.ndarray:
+        return np.array(aperture_photometry(image, CircularAperture(at, radius))["aperture_sum"])
+
+    area = np.pi * radius**2
+    whole = total(np.isfinite(difference.error).astype(float), places) > 0.999 * area
+    change = total(np.nan_to_num(difference.data), places)[whole]
+    error = np.sqrt(total(np.nan_to_num(difference.error) ** 2, places))[whole]
+    error *= circular_aperture_factor(difference.figures.drop_ratio, radius)
+    flux = total(np.nan_to_num(template), on_template)[whole]
+    return change / np.hypot(error, floor * flux)
+
+
+@pytest.mark.parametrize("radius", [2.0, 3.0, 4.0])
+def test_undersampled_stars_scatter_as_errors_and_floor_say(
+    fields: Callable[[str], Field], radius: float
+) -> None:
+    """Without the floor they are far off: the test can fail. Twenty stars fix it to 20 %."""
+    field = fields("wfc3_ir")
+    floor = field.difference.figures.stars.flux_floor
+    assert 0.005 < floor < 0.05
+    bare, floored = star_pulls(field, radius, 0.0), star_pulls(field, radius, floor)
+    assert len(floored) >= 15
+    assert mad_std(bare) > 1.5
+    assert mad_std(floored) < 1.3
+    assert np.abs(floored).max() < 4
+
+
+def test_well_sampled_stars_need_little_of_a_floor(fields: Callable[[str], Field]) -> None:
+    assert fields("wfc3_uvis").difference.figures.stars.flux_floor < 0.02
+
+
 def test_cosmic_rays_at_an_exposures_border_are_flagged(fields: Callable[[str], Field]) -> None:
     """Where the other exposure only touches a pixel, nothing shows that it is struck."""
     field = fields("struck")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.imaging.quality import (
     Chip,
     bad_fraction,
+    cosmic_ray_problems,
     flux_ratio,
     footprint_mask,
     judge,
@@ -98,6 +101,34 @@ def test_a_cosmic_ray_on_one_exposure_does_not_matter() -> None:
     exposures = [chip(stars()), chip(struck), chip(stars())]
     flux = flux_ratio(stars(), weights(), FRAME, exposures, detector=UVIS)
     assert flux.ratio == pytest.approx(1.0, abs=0.003)
+
+
+def exposures_named(*rates: np.ndarray) -> list[Chip]:
+    return [replace(chip(rate), rootname=f"ia{n}") for n, rate in enumerate(rates)]
+
+
+def problems_at_stars(*rates: np.ndarray) -> list[str]:
+    exposures = exposures_named(*rates)
+    flux = flux_ratio(stars(), weights(), FRAME, exposures, detector=UVIS)
+    return lost_star_problems(flux, weights(), FRAME, exposures, detector=UVIS)
+
+
+def test_an_exposure_that_is_not_where_its_wcs_says_is_named() -> None:
+    moved = np.roll(stars(), 14, axis=1)
+    assert problems_at_stars(stars(), moved, stars()) == [
+        "ia1 shows other fluxes than the product at most of its stars"
+    ]
+    assert problems_at_stars(stars(), stars(), stars(0.8)) == []
+
+
+def test_of_two_exposures_none_is_called_wrong() -> None:
+    """One confirms too little: what it does not show may be a cosmic ray."""
+    assert problems_at_stars(stars(), np.roll(stars(), 14, axis=1)) == []
+
+
+@pytest.mark.parametrize(("fraction", "n_problems"), [(0.0, 0), (0.05, 0), (0.31, 1)])
+def test_so_many_cosmic_rays_there_are_not(fraction: float, n_problems: int) -> None:
+    assert len(cosmic_ray_problems(fraction)) == n_problems
 
 
 def test_too_few_stars_give_no_ratio() -> None:

@@ -85,6 +85,7 @@ ALL_PASS = {"n_exposures": 2, "n_used": 2, "n_pass": 2}
         ),
         ("aligned_exposures", "alignment_gate", {"n_exposures": 0, "n_used": 0}, "is in use"),
         ("aligned_exposures", "alignment_gate", {**ALL_PASS, "n_skipped": 1}, "skip_tweakreg"),
+        ("aligned_exposures", "alignment_gate", ALL_PASS, "of an earlier version"),
         (
             "aligned_exposures",
             "alignment_gate",

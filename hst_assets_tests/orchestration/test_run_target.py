@@ -58,6 +58,27 @@ def test_a_selection_runs_only_that(campaign, defs, instance, target):
     assert campaign.ran == [("raw_exposures", "sn1/iaaa02")]
 
 
+def test_a_choice_names_what_is_in_its_way(campaign, defs, instance, target):
+    (outcome,) = run_target(defs, instance, target, assets=["drizzled_stacks"])
+    (failure,) = outcome.failures
+    upstream = (
+        "raw_exposures, exposure_table, target_exposures, reference_image, aligned_exposures, "
+        "target_alignment"
+    )
+    assert failure.startswith(f"drizzled_stacks: never made: {upstream}: ")
+    chosen = failure.partition("--select ")[2].partition(")")[0].split(",")
+    assert (outcome.kinds, campaign.ran) == ({"MissingProduct"}, [])
+    outcomes = list(run_target(defs, instance, target, assets=chosen))
+    assert not any(outcome.failures for outcome in outcomes)
+    assert ("drizzled_stacks", "sn1") in campaign.ran
+
+
+def test_what_was_made_before_is_in_no_choices_way(campaign, defs, instance, target):
+    list(run_target(defs, instance, target))
+    (outcome,) = run_target(defs, instance, target, assets=["drizzled_stacks"])
+    assert outcome.unchanged == ("drizzled_stacks",)
+
+
 def test_an_unknown_asset_is_refused_with_the_known_ones(defs, instance, target):
     with pytest.raises(BadConfiguration, match=r"no asset drizle\. Known: aligned_exposures"):
         list(run_target(defs, instance, target, assets=["drizle"]))

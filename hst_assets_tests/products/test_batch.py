@@ -325,6 +325,20 @@ def test_a_step_that_fails_costs_its_product(workdir, writer, error, kind) -> No
 # -------------------------------------------------------------------------------------- index
 
 
+@pytest.mark.parametrize(
+    "said", ["x: combine left no reply", "x: exited with status 1 and no reply"]
+)
+def test_what_was_once_taken_for_the_tools_failure_is_tried_again(workdir, writer, said) -> None:
+    batch = batch_of(texts(workdir, a="one", b="two"), writer)
+    writer.failing["a"] = ToolFailed(said)
+    made = indexed(workdir, batch)
+    record = made.record.model_copy(update={"facts": {**made.facts, "failed": [f"a: {said}"]}})
+    WorkDir.record(workdir.base / "index").write_text(record.model_dump_json())
+    writer.failing.clear()
+    assert indexed(workdir, batch).ran
+    assert names(workdir) == {"a", "b"}
+
+
 def indexed(workdir: WorkDir, batch: Batch[Text], *, redo: bool = False) -> Made:
     index = workdir.base / "index"
     digests = {text.path.name: text.recipe.digest for text in batch.planned}

@@ -113,7 +113,7 @@ def make_reference(
         inputs |= correction.inputs
     inputs |= absolute_input(workdir, settings)
     detector = DETECTORS[choice.detector_key]
-    drizzled = decisive_settings(detector, len(exposures), settings)
+    drizzled = decisive_settings(detector, len(exposures), settings, band=choice.band)
     drizzled["drizzle"] |= _masked_and_added(settings, added)
     recipe = Recipe(
         stage=STAGE,
@@ -121,7 +121,7 @@ def make_reference(
         settings={**_how_aligned(settings, choice), **drizzled},
         defaults={
             **default_alignment(),
-            **decisive_settings(detector, len(exposures), Settings()),
+            **decisive_settings(detector, len(exposures), Settings(), band=choice.band),
         },
         detectors=(detector,),
         tools=tuple(sorted({*alignment_tools(settings), *DRIZZLE_TOOLS})),
@@ -135,6 +135,8 @@ def make_reference(
         lambda: _build(workdir, settings, choice, added, corrections, recipe, product),
         redo=redo or choose_afresh,
     )
+    if workdir.looked_at:
+        return made
     _keep_note(workdir, made, settings)
     remove_stale(workdir, workdir.base.glob("*.ref_*.drc.fits"), [product], stage=STAGE)
     return made

@@ -288,6 +288,7 @@ def _flat(figures: Figures) -> dict[str, Any]:
         "offset_y_pix": y,
         "offset_error_pix": stars.offset_error_pix,
         "flux_ratio": stars.flux_ratio,
+        "star_floor": stars.flux_floor,
         "n_stars": stars.n_stars,
     }
 
@@ -312,7 +313,7 @@ def _write(path: Path, difference: Difference, headers: Mapping[str, fits.Header
 
 def judge_difference(facts: Mapping[str, Any], *, max_flux_error: float) -> list[str]:
     """What is beyond the limits of a difference's figures, in words."""
-    problems = []
+    problems = [facts["not_scaled"]] if facts.get("not_scaled") else []
     ratio = facts["noise_ratio"]
     if ratio is not None and not NOISE_RATIO_LIMITS[0] <= ratio <= NOISE_RATIO_LIMITS[1]:
         problems.append(f"empty pixels scatter {ratio:.2f} times as much as their errors predict")
@@ -375,6 +376,7 @@ DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
         "offset_error", "float64", "Its standard error on an axis", u.pix, "offset_error_pix"
     ),
     ColumnSpec("flux_ratio", "float64", "Fluxes of stars over those on the template"),
+    ColumnSpec("star_floor", "float64", "Relative error of a star's flux beyond ERR"),
     ColumnSpec(
         "flagged", "float64", "Share of covered pixels that are flagged", key="flagged_fraction"
     ),

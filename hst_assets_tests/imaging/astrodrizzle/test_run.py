@@ -275,8 +275,9 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_product_is_whole_and_legal(products: Products) -> None:
     with fits.open(products.path("cps"), checksum=True) as hdus:
         hdus.verify("exception")
-        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "WHT", "CTX"]
-        assert [hdu.data.dtype.name for hdu in hdus[1:]] == ["float32", "float32", "int32"]
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "WHT", "CTX", "ERR", "DQ"]
+        types = ["float32", "float32", "int32", "float32", "int16"]
+        assert [hdu.data.dtype.name for hdu in hdus[1:]] == types
         assert hdus["SCI"].data.shape == products.frame.shape
 
 
