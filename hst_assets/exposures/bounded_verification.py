@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import resource
 import selectors
@@ -42,7 +43,7 @@ __all__ = [
 #: What a file may take beyond what Python and astropy take themselves. The largest exposures, of
 #: 170 MB, take 400 MB: they are mapped, and read once.
 MEMORY_BYTES = 850_000_000
-_CPU_S = 4.0
+_CPU_S = 2.0
 _BYTES_PER_CPU_S = 20e6
 #: A disk that answers nothing for so long is no property of the file.
 _PATIENCE_S = 600.0
@@ -332,7 +333,7 @@ def _allow_cpu(*paths: Path | None) -> None:
         with suppress(OSError):
             size += path.stat().st_size if path is not None else 0
     used = time.process_time()
-    soft = int(used + cpu_allowance_s(size)) + 1
+    soft = math.ceil(used + cpu_allowance_s(size))
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
