@@ -8,7 +8,7 @@ drizzle bits, scales and tolerances are those of the hst123 study of each detect
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
@@ -20,10 +20,15 @@ __all__ = [
     "Detector",
     "detector_for",
     "detector_of_file",
+    "is_among",
+    "is_ramp",
     "is_wide",
+    "without_wavelength",
 ]
 
 _CLEAR = re.compile(r"CLEAR\w*|N/A|")
+_RAMP = re.compile(r"FR\d+[A-Z]?\d*")
+_AT_WAVELENGTH = re.compile(r"(FR\d+[A-Z]?\d*)-\d+")
 _FILTER_KEYWORDS = {
     "ACS": ("FILTER1", "FILTER2"),
     "WFC3": ("FILTER",),
@@ -45,6 +50,10 @@ class Detector:
         Suffix of its calibrated exposures: flc, flt or c0m.
     pixel_scale_arcsec : float
         Nominal scale of a native pixel.
+    flat_scales_arcsec : tuple of float
+        Of each chip, by its number (CCDCHIP; DETECTOR of WFPC2) from 1: side of the pixel to
+        which flat field and zero point refer, that of the undistorted plane (SCALE of the IDCTAB,
+        IDCSCALE of headers). Of ACS/HRC it is 11 % smaller in area than the pixels are.
     drizzle_scale_arcsec : float
         Scale of drizzled products unless set otherwise.
     full_shape : tuple of int
@@ -84,6 +93,8 @@ class Detector:
         Imaging filters by exact name.
     filter_patterns : tuple of str
         Regular expressions for families: ramps, quads, polarizers.
+    chip_patterns : tuple of str
+        Those whose passband or polarizer is another one before each chip.
     """
 
     key: str
@@ -91,6 +102,7 @@ class Detector:
     detector: str
     suffix: str
     pixel_scale_arcsec: float
+    flat_scales_arcsec: tuple[float, ...]
     drizzle_scale_arcsec: float
     full_shape: tuple[int, int]
     n_chips: int
@@ -111,6 +123,7 @@ class Detector:
     driz_cr_scale: tuple[float, float]
     filters: frozenset[str]
     filter_patterns: tuple[str, ...] = ()
+    chip_patterns: tuple[str, ...] = ()
 
     @property
     def is_infrared(self) -> bool:
@@ -134,19 +147,31 @@ class Detector:
         """Primary-header keywords of the filter wheels."""
         return _FILTER_KEYWORDS[self.instrument]
 
-    def filter_of(self, elements: Iterable[str]) -> str:
-        """The filter's name from the elements in all wheels, clears left out.
+    def optical_elements(self, elements: Iterable[str]) -> list[str]:
+        """The elements in the wheels, clears left out."""
+        names = [name.strip().upper() for name in elements]
+        return [name for name in names if not _CLEAR.fullmatch(name)]
+
+    def filter_of(self, elements: Iterable[str], wavelength: float = 0.0) -> str:
+        """The name of the passband from the elements in all wheels, clears left out.
 
         Two crossed elements are joined with a hyphen in alphabetical order, the broad-band one
-        first where the other is a polarizer: ``F606W-POL0V``.
+        first where the other is a polarizer: ``F606W-POL0V``. A ramp has another passband at each
+        wavelength, which is part of the name: ``FR656N-6710``.
+
+        Parameters
+        ----------
+        elements : iterable of str
+            As the headers name them.
+        wavelength : float, optional
+            Of a ramp, in Angstrom (LRFWAVE); 0 where it is not known.
 
         Raises
         ------
         UnusableInput
             If an element is not an imaging filter of this detector, or there is none at all.
         """
-        names = [name.strip().upper() for name in elements]
-        names = [name for name in names if not _CLEAR.fullmatch(name)]
+        names = self.optical_elements(elements)
         for name in names:
             if not self.images_with(name):
                 raise UnusableInput(
@@ -154,7 +179,16 @@ class Detector:
                 )
         if not names:
             raise UnusableInput(f"no filter in the wheels of {self.instrument}/{self.detector}")
+        if wavelength > 0:
+            names = [f"{name}-{wavelength:.0f}" if is_ramp(name) else name for name in names]
         return "-".join(sorted(set(names)))
+
+    def flat_scale_arcsec(self, header: Mapping[str, Any]) -> float:
+        """Of the chip whose SCI header this is (see `flat_scales_arcsec`)."""
+        number = header.get("DETECTOR" if self.has_separate_dq else "CCDCHIP")
+        if isinstance(number, int) and 1 <= number <= self.n_chips:
+            return self.flat_scales_arcsec[number - 1]
+        return self.flat_scales_arcsec[-1]
 
     def figures(self, names: Iterable[str]) -> dict[str, Any]:
         """Some of this row's figures as JSON, for the recipe of a stage that reads them.
@@ -185,6 +219,26 @@ class Detector:
     def band(self, filter_name: str) -> str:
         """``<inst>_<det>.<filter>`` in lower case: names products of this detector and filter."""
         return f"{self.key}.{filter_name.lower()}"
+
+
+def is_ramp(element: str) -> bool:
+    """Whether an optical element is a ramp, whose passband depends on LRFWAVE."""
+    return bool(_RAMP.fullmatch(element.strip().upper()))
+
+
+def is_among(filter_name: str, wanted: Iterable[str]) -> bool:
+    """Whether a filter is one of those wanted; a ramp is by its own name at all wavelengths.
+
+    A ramp of which the wavelength is not known is among those of any.
+    """
+    name = filter_name.upper()
+    families = {name, without_wavelength(name)}
+    return any(each in families or without_wavelength(each) == name for each in wanted)
+
+
+def without_wavelength(filter_name: str) -> str:
+    """A filter's name without the wavelength of a ramp: ``FR656N`` of ``FR656N-6710``."""
+    return _AT_WAVELENGTH.sub(r"\1", filter_name.upper())
 
 
 def is_wide(filter_name: str) -> bool:
@@ -227,11 +281,16 @@ _WFPC2_FILTERS = _names(
     F390N F410M F437N F439W F450W F467M F469N F487N F502N F547M F555W F569W F588N F606W F622W
     F631N F656N F658N F673N F675W F702W F785LP F791W F814W F850LP F953N F1042M"""
 )
-_WFPC2_FAMILIES = (
-    r"FR(?:418|533|680|868)[NP]?\d*",
+#: Elements with another passband, or another polarizer, before each chip.
+_WFPC2_QUADS = (
     r"FQUVN(?:33)?",
     r"FQCH4N?(?:W\d)?(?:[NP]?\d+)?",
     r"POLQ(?:[NP]\d+)?",
+)
+_WFPC2_FAMILIES = (
+    r"F160[AB]N15",
+    r"FR(?:418|533|680|868)[NP]?\d*",
+    *_WFPC2_QUADS,
 )
 
 DETECTORS: dict[str, Detector] = {
@@ -243,6 +302,7 @@ DETECTORS: dict[str, Detector] = {
             detector="UVIS",
             suffix="flc",
             pixel_scale_arcsec=0.03962,
+            flat_scales_arcsec=(0.03962, 0.03962),
             drizzle_scale_arcsec=0.04,
             full_shape=(2051, 4096),
             n_chips=2,
@@ -270,6 +330,7 @@ DETECTORS: dict[str, Detector] = {
             detector="IR",
             suffix="flt",
             pixel_scale_arcsec=0.12825,
+            flat_scales_arcsec=(0.12825,),
             drizzle_scale_arcsec=0.128,
             full_shape=(1014, 1014),
             n_chips=1,
@@ -296,6 +357,7 @@ DETECTORS: dict[str, Detector] = {
             detector="WFC",
             suffix="flc",
             pixel_scale_arcsec=0.05,
+            flat_scales_arcsec=(0.05, 0.05),
             drizzle_scale_arcsec=0.05,
             full_shape=(2048, 4096),
             n_chips=2,
@@ -323,6 +385,7 @@ DETECTORS: dict[str, Detector] = {
             detector="HRC",
             suffix="flt",
             pixel_scale_arcsec=0.027,
+            flat_scales_arcsec=(0.025,),
             drizzle_scale_arcsec=0.025,
             full_shape=(1024, 1024),
             n_chips=1,
@@ -350,6 +413,7 @@ DETECTORS: dict[str, Detector] = {
             detector="WFPC2",
             suffix="c0m",
             pixel_scale_arcsec=0.0996,
+            flat_scales_arcsec=(0.045532, 0.09959, 0.09957, 0.099618),
             drizzle_scale_arcsec=0.046,
             full_shape=(800, 800),
             n_chips=4,
@@ -370,6 +434,7 @@ DETECTORS: dict[str, Detector] = {
             driz_cr_scale=(2.0, 1.5),
             filters=_WFPC2_FILTERS,
             filter_patterns=_WFPC2_FAMILIES,
+            chip_patterns=_WFPC2_QUADS,
         ),
     )
 }

@@ -69,7 +69,7 @@ class ProductCount:
         Exposures combined; and those that raw/ has of its band (of its visit, where it is a
         visit's; of an epoch, those that are selected).
     status, reason : str
-        As its index has them.
+        As its index has them; of one that did not fail, its problems and what was not checked.
     lacking : frozenset of str
         Rootnames of those that are not in it.
     of_visit : bool
@@ -274,11 +274,18 @@ def _counted(
         n_exposures=len(combined),
         n_available=len(available),
         status=str(row["status"]),
-        reason=str(row["reason"]),
+        reason=_said(row),
         lacking=lacking,
         of_visit=bool(visit),
     )
     return product, [] if record is None else _dropped(facts)
+
+
+def _said(row: Any) -> str:
+    """Why a product failed, what is wrong with it, or what could not be checked."""
+    columns = [name for name in ("reason", "problems", "not_checked") if name in row.colnames]
+    texts = [f"{name.replace('_', ' ')}: {row[name]}" for name in columns[1:] if row[name]]
+    return str(row["reason"]) or "; ".join(texts)
 
 
 def _dropped(facts: dict[str, Any]) -> list[LeftOut]:

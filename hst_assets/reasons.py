@@ -32,6 +32,8 @@ _MAX_VALUE = 40
 #: For many products of many inputs.
 _INPUTS = "inputs changed"
 _ABSENT = object()
+#: Where a recipe has the user's decisions on single exposures.
+_OVERRIDES = "overrides"
 #: AstroDrizzle's parameters in the recipes, by the settings that name them.
 _SETTING_BEHIND = {
     "drizzle.parameters.skysub": "drizzle.sky_sub",
@@ -131,7 +133,10 @@ def _settings(
     in_force_now: Mapping[str, Any],
 ) -> list[str]:
     told = []
-    for key, _, _ in _changes(before, now):
+    for key, old, new in _changes(before, now):
+        if key == _OVERRIDES:
+            told += _overrides(old, new)
+            continue
         # What a recipe leaves out because it is the default was in force all the same.
         old_text = _text(before.get(key, in_force_before.get(key, _ABSENT)))
         new_text = _text(now.get(key, in_force_now.get(key, _ABSENT)))
@@ -141,6 +146,19 @@ def _settings(
             f"setting {name} {old_text} → {new_text}" if short else f"setting {name} changed"
         )
     return told
+
+
+def _overrides(before: Any, now: Any) -> list[str]:
+    """Decisions by hand that came, went or changed: ``[rootname, use, reason]`` each."""
+    old, new = (
+        {row[0]: "used" if row[1] else "rejected" for row in rows} if rows is not _ABSENT else {}
+        for rows in (before, now)
+    )
+    told = []
+    for name, was, becomes in _changes(old, new):
+        words = ["not decided" if each is _ABSENT else each for each in (was, becomes)]
+        told.append(f"override of {name}: {words[0]} → {words[1]}")
+    return told or ["overrides: reasons changed"]
 
 
 def _inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -38,10 +38,12 @@ class Stage:
 
 
 _OF_ALIGNMENT = (
+    "chip_patterns",
     "clean_cosmic_rays",
     "dq_bad",
     "dq_cosmic_ray",
     "dq_saturated",
+    "flat_scales_arcsec",
     "full_shape",
     "fwhm_pix",
     "gain_e_per_dn",
@@ -49,16 +51,20 @@ _OF_ALIGNMENT = (
     "match_tolerance_pix",
     "n_chips",
     "pixel_scale_arcsec",
+    "rate_units",
     "read_noise_e",
     "saturation_e",
+    "science_units",
 )
 _OF_DRIZZLING = (
+    "chip_patterns",
     "clean_cosmic_rays",
     "dq_saturated",
     "driz_cr_scale",
     "driz_cr_snr",
     "drizzle_good_bits",
     "drizzle_scale_arcsec",
+    "flat_scales_arcsec",
     "full_shape",
     "fwhm_pix",
     "gain_e_per_dn",
@@ -83,23 +89,33 @@ _OF_DIFFERENCES = (
 #: Every stage by the name that its records carry.
 STAGES: dict[str, Stage] = {
     "raw_exposures": Stage("1", ("hst_assets.exposures.table:make_raw_manifest",)),
+    # 2: zero points are those of the exposure's own filter, calibrations are compared; passbands of
+    # ramps and quads, units, charge.
     "exposure_table": Stage(
-        "1",
+        "2",
         ("hst_assets.exposures.table:make_visit_table",),
-        figures=("full_shape", "n_chips", "pixel_scale_arcsec"),
+        figures=(
+            "chip_patterns",
+            "full_shape",
+            "n_chips",
+            "pixel_scale_arcsec",
+            "rate_units",
+            "science_units",
+        ),
     ),
     "target_exposures": Stage("1", ("hst_assets.exposures.table:make_target_table",)),
     "absolute_catalog": Stage(
         "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
     ),
-    # 4: the gate's probability of chance in crowded fields, for exposures as well.
+    # 5: the detector's own scale where a header has no IDCSCALE.
     "reference_image": Stage(
-        "4",
+        "5",
         ("hst_assets.astrometry.reference.image:make_reference",),
         figures=(*_OF_ALIGNMENT, "drizzle_good_bits", "drizzle_scale_arcsec"),
     ),
+    # 5: the detector's own scale where a header has no IDCSCALE.
     "aligned_exposure": Stage(
-        "4",
+        "5",
         (
             "hst_assets.astrometry.alignment:_job",
             "hst_assets.astrometry.alignment:_batch",
@@ -109,10 +125,10 @@ STAGES: dict[str, Stage] = {
     # 4: which exposures did not pass, with their numbers, and which define the frame, are facts.
     "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 5: errors and flags of the pixels (ERR, DQ), the noise of each exposure in the header, with
-    # post-flash and the sky by exposure time, and no sky of an earlier pipeline.
+    # 6: one zero point or none, scaled within a calibration only; the detector's own flat scale;
+    # quadrants of quad filters.
     "drizzled_image": Stage(
-        "5",
+        "6",
         (
             "hst_assets.imaging.astrodrizzle.run:drizzle_many",
             "hst_assets.imaging.drizzling:_drizzle",
@@ -125,17 +141,18 @@ STAGES: dict[str, Stage] = {
     # was lost cost, which "3" kept as final, are tried again.
     "epoch_drizzles": Stage("4", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
     "drizzled_stacks": Stage("4", ("hst_assets.imaging.drizzling:make_stacks",)),
-    # 2: the errors and flags are those of the stacks.
+    # 3: epochs without comparable zero points are not scaled, and it is said.
     "difference_image": Stage(
-        "2",
+        "3",
         (
             "hst_assets.imaging.differences.batch:_subtracted",
             "hst_assets.imaging.differences.batch:_pairs",
         ),
         figures=_OF_DIFFERENCES,
     ),
-    # 2: what could not be compared has a column; the floor of the stars' errors.
-    "epoch_differences": Stage("2", ("hst_assets.imaging.differences.batch:make_differences",)),
+    # 3: what could not be compared has a column; the floor of the stars' errors; epochs without
+    # one zero point are a problem.
+    "epoch_differences": Stage("3", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
 }

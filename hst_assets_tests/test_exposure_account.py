@@ -56,7 +56,7 @@ def stack(workdir, inputs, *, epoch=0, status="OK", reason="", **facts):
     if file:
         recorded(workdir, path, inputs=list(inputs), **facts)
     row = {"band": ["acs_wfc.f606w"], "epoch": [epoch], "file": [file]}
-    row |= {"status": [status], "reason": [reason]}
+    row |= {"status": [status], "reason": [reason], "not_checked": [facts.get("unknown", "")]}
     recorded(workdir, workdir.stack_products, QTable(row))
 
 
@@ -121,6 +121,14 @@ def test_a_band_that_failed_has_no_exposures_and_its_reason(workdir):
     (product,) = account_of(workdir).products
     assert product.counted == "acs_wfc.f606w: 0 of 2 exposures"
     assert (product.status, product.reason) == ("FAIL", "the disk is full")
+
+
+def test_what_was_not_checked_is_told_with_the_count(workdir):
+    names = exposures(workdir, ["", ""])
+    alignment(workdir, names)
+    stack(workdir, names, status="UNCHECKED", unknown="star fluxes: 2 stars")
+    (product,) = account_of(workdir).products
+    assert product.reason == "not checked: star fluxes: 2 stars"
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,14 @@ def test_a_detectors_figure_concerns_its_own_products_only(monkeypatch, stage):
 def test_a_figure_that_a_stage_does_not_read_is_not_in_its_recipe():
     recipe = Recipe("exposure_table", detectors=(DETECTORS["wfpc2"],)).as_json()
     assert recipe["detectors"] == {
-        "wfpc2": {"full_shape": [800, 800], "n_chips": 4, "pixel_scale_arcsec": 0.0996}
+        "wfpc2": {
+            "chip_patterns": list(DETECTORS["wfpc2"].chip_patterns),
+            "full_shape": [800, 800],
+            "n_chips": 4,
+            "pixel_scale_arcsec": 0.0996,
+            "rate_units": False,
+            "science_units": "COUNTS",
+        }
     }
 
 

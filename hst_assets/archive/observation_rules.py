@@ -18,7 +18,7 @@ from typing import Any
 
 from hst_assets.archive.footprints import Region, parse_region
 from hst_assets.archive.services import Row
-from hst_assets.detectors import DETECTORS, Detector, detector_for, is_wide
+from hst_assets.detectors import DETECTORS, Detector, detector_for, is_among, is_wide
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import Settings
 
@@ -251,7 +251,7 @@ def _filter(observation: Observation, wanted: Wanted) -> str:
         name = observation.filter_name
     except UnusableInput as error:
         return error.what
-    if name and selection.only_filter and name not in selection.only_filter:
+    if name and selection.only_filter and not is_among(name, selection.only_filter):
         return f"{name} is not among {', '.join(selection.only_filter)} (only_filter)"
     if name and selection.only_wide and not is_wide(name):
         return f"{name} is not wide (only_wide)"

@@ -6,7 +6,6 @@ exposure from the archive carries its distortion (SIP, NPOL, D2IM) in the file, 
 
 from __future__ import annotations
 
-import math
 import shutil
 import stat
 import warnings
@@ -17,12 +16,18 @@ from pathlib import Path
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
+from hst_assets.detectors import detector_for
+from hst_assets.exposures.alternate_wcs import free_letters
 from hst_assets.exposures.dq_files import quality_file
+from hst_assets.exposures.keywords import number, text
 from hst_assets.exposures.planes import repair_planes
 from hst_assets.failures import UnusableInput
 
 __all__ = ["WorkingCopy", "make_working_copy"]
 
+#: Solutions that an alignment may file away in a working copy: the hierarchical method's, and that
+#: of each of several methods.
+_FREE_LETTERS = 4
 _BLANK = frozenset({"", "N/A", "NONE", "INDEF"})
 
 
@@ -78,6 +83,7 @@ def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
     _repair(copy)
     _settle_corrections(copy.science)
     _give_scale(copy.science)
+    _make_room(copy.science)
     return copy
 
 
@@ -128,15 +134,23 @@ def _settle_corrections(path: Path) -> None:
 def _give_scale(path: Path) -> None:
     """Write the IDCSCALE that stwcs needs where a plane has SIP terms and no scale of them.
 
-    It is the scale of the plane on which a tool undistorts the chips; the size of a pixel by the
-    CD matrix is within 0.5 % of the tables' own.
+    It is the scale of the plane on which a tool undistorts the chips, and to which the fluxes of
+    their pixels refer: the detector's own, for which the CD matrix is no substitute (of ACS/HRC
+    it is 6 % off).
     """
     with fits.open(path, mode="update", memmap=False) as hdus:
+        primary = hdus[0].header
         for header in [hdu.header for hdu in hdus if hdu.name == "SCI"]:
-            if "A_ORDER" in header and "CD1_1" in header and "IDCSCALE" not in header:
-                cd = [header.get(f"CD{i}_{j}", 0.0) for i, j in ((1, 1), (2, 2), (1, 2), (2, 1))]
-                area = abs(cd[0] * cd[1] - cd[2] * cd[3])
-                header["IDCSCALE"] = (3600 * math.sqrt(area), "arcsec, of the CD matrix")
+            if "A_ORDER" in header and not number(header, "IDCSCALE", 0.0) > 0:
+                detector = detector_for(text(primary, "INSTRUME"), text(primary, "DETECTOR", ""))
+                scale = detector.flat_scale_arcsec(header)
+                header["IDCSCALE"] = (scale, "arcsec, the detector's own")
+
+
+def _make_room(path: Path) -> None:
+    """Free letters for the solutions that tools file away before they write theirs."""
+    with fits.open(path, mode="update", memmap=False) as hdus:
+        free_letters([hdu.header for hdu in hdus if hdu.name == "SCI"], _FREE_LETTERS)
 
 
 def _blank(value: object, *, explicit: bool = False) -> bool:

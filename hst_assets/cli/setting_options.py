@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hst_assets.cli.option_groups import Command, option, with_options
-from hst_assets.detectors import DETECTORS
+from hst_assets.detectors import DETECTORS, without_wavelength
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import Settings
 
@@ -40,7 +40,10 @@ def _small(text: str) -> list[str]:
 def _filters(text: str) -> list[str]:
     """Names of filters, each of which some detector carries."""
     names = _capitals(text)
-    strange = [name for name in names if not any(d.images_with(name) for d in DETECTORS.values())]
+    known = DETECTORS.values()
+    strange = [
+        name for name in names if not any(d.images_with(without_wavelength(name)) for d in known)
+    ]
     if strange or not names:
         raise BadConfiguration(
             f"no detector has an imaging filter {', '.join(strange) or repr(text)}",

@@ -53,7 +53,11 @@ EXPOSURE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("detector_key", "str", "Key in the registry of detectors"),
     ColumnSpec("subarray", "bool", "Whether less than the full detector was read"),
     ColumnSpec("n_chips", "int64", "Number of SCI extensions"),
-    ColumnSpec("filter", "str", "Filter; crossed elements are joined with a hyphen"),
+    ColumnSpec(
+        "filter",
+        "str",
+        "Filter; crossed elements, and the wavelength (Angstrom) of a ramp, follow a hyphen",
+    ),
     ColumnSpec("filter_elements", "str", "Element in each filter wheel, including clears"),
     ColumnSpec("exptime", "float64", "Exposure time", u.s),
     ColumnSpec("mjd_start", "float64", "Start, MJD UTC", u.day),
@@ -66,7 +70,8 @@ EXPOSURE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec(
         "target_depth",
         "float64",
-        "Distance of the target inside the footprint; negative: outside; NaN: no position",
+        "Distance of the target inside the footprint (of a quad filter: its quadrant); negative: "
+        "outside; NaN: no position",
         u.arcsec,
     ),
     ColumnSpec("footprint", "str", "Outline of each chip on the sky: POLYGON ICRS ra dec ..."),

@@ -20,8 +20,14 @@ from astropy.time import Time
 
 from hst_assets.detectors import Detector, detector_for
 from hst_assets.exposures import footprint
+from hst_assets.exposures.charge import charge_injection, transfer_note
+from hst_assets.exposures.faults import faults_of
+from hst_assets.exposures.keywords import number
+from hst_assets.exposures.keywords import text as _text
 from hst_assets.exposures.limits import refuse_other_times, refuse_unbounded_wcs, sky_position
+from hst_assets.exposures.photometry import Calibration, Photometry, calibration_of, photometry_of
 from hst_assets.exposures.planes import chips_with_data
+from hst_assets.exposures.quadrants import columns_behind
 from hst_assets.exposures.raw import suffix_of
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
@@ -63,32 +69,35 @@ class Chip:
         (ny, nx).
     polygon : ndarray, shape (n, 2)
         RA and Dec in degrees of its outline, distortion included.
+    passband_polygon : ndarray, shape (n, 2), or None
+        Outline of the part that lies behind the exposure's own filter: all of it, but for quad
+        filters; None where no part does.
     pa_deg : float
         Position angle of its y axis, degrees East of North.
     wcsname : str
         Name of the WCS solution; empty where none is named.
-    photflam, photplam : float
-        Inverse sensitivity (erg/cm2/A per BUNIT/s) and pivot wavelength (A); NaN where missing.
+    photometry : Photometry
+        Its inverse sensitivity and pivot wavelength, and whether they are those of its filter.
     """
 
     extver: int
     number: int
     shape: tuple[int, int]
     polygon: footprint.Array
+    passband_polygon: footprint.Array | None
     pa_deg: float
     wcsname: str
-    photflam: float
-    photplam: float
+    photometry: Photometry
 
     @property
     def zp_ab(self) -> float:
-        """AB zero point; NaN where the header has no photometric calibration."""
-        return ab_zero_point(self.photflam, self.photplam)
+        """AB zero point; NaN where the header has none, or that of another filter."""
+        return ab_zero_point(self.photometry.flam, self.photometry.plam)
 
     @property
     def zp_st(self) -> float:
-        """ST zero point; NaN where the header has no photometric calibration."""
-        return st_zero_point(self.photflam)
+        """ST zero point; NaN where the header has none, or that of another filter."""
+        return st_zero_point(self.photometry.flam)
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,9 @@ class Exposure:
     target_name: str
     ra_target_deg: float
     dec_target_deg: float
+    calibration: Calibration
+    charge_injection: str
+    faults: tuple[str, ...]
     notes: tuple[str, ...]
     chips: tuple[Chip, ...]
 
@@ -132,6 +144,12 @@ class Exposure:
     def polygons(self) -> list[footprint.Array]:
         """Outline of each chip, in file order."""
         return [chip.polygon for chip in self.chips]
+
+    @property
+    def passband_polygons(self) -> list[footprint.Array]:
+        """Outlines of what lies behind the exposure's own filter, chip by chip."""
+        found = (chip.passband_polygon for chip in self.chips)
+        return [polygon for polygon in found if polygon is not None]
 
     @property
     def field_centre_deg(self) -> tuple[float, float]:
@@ -222,7 +240,7 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         suffix=suffix,
         detector=detector,
         subarray=_is_subarray(primary, chips, len(science), detector),
-        filter=detector.filter_of(elements),
+        filter=detector.filter_of(elements, number(primary, "LRFWAVE", 0.0)),
         filter_elements=elements,
         exptime_s=exptime_s,
         mjd_start=mjd_start,
@@ -231,39 +249,29 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         target_name=_text(primary, "TARGNAME", ""),
         ra_target_deg=ra_target,
         dec_target_deg=dec_target,
-        notes=(*_notes(primary), *_notes_of_empty(science, filled)),
+        calibration=calibration_of(primary),
+        charge_injection=charge_injection(primary),
+        faults=faults_of(
+            primary,
+            [hdu.header for hdu in filled],
+            detector,
+            behind=any(chip.passband_polygon is not None for chip in chips),
+        ),
+        notes=tuple(
+            note
+            for note in (
+                *_notes(primary),
+                *_notes_of_empty(science, filled),
+                *_photometric_notes(chips),
+                transfer_note(primary, detector),
+            )
+            if note
+        ),
         chips=chips,
     )
 
 
 # ------------------------------------------------------------------------- single keywords
-
-
-_ABSENT = object()
-
-
-def _text(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> str:
-    value = header.get(keyword)
-    if value is None or isinstance(value, fits.card.Undefined):
-        if default is _ABSENT:
-            raise UnusableInput(f"keyword {keyword} is missing")
-        return str(default)
-    if not isinstance(value, str):
-        raise UnusableInput(f"keyword {keyword} is {value!r}, not text")
-    if default is _ABSENT and not value.strip():
-        raise UnusableInput(f"keyword {keyword} is empty")
-    return value.strip()
-
-
-def _number(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> float:
-    value = header.get(keyword)
-    if value is None or isinstance(value, fits.card.Undefined):
-        if default is _ABSENT:
-            raise UnusableInput(f"keyword {keyword} is missing")
-        return float(default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UnusableInput(f"keyword {keyword} is {value!r}, not a number")
-    return float(value)
 
 
 def _flag(header: Mapping[str, Any], keyword: str) -> bool:
@@ -336,6 +344,18 @@ def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _photometric_notes(chips: Sequence[Chip]) -> tuple[str, ...]:
+    """What is wrong with the zero points, each thing once; it takes none of the pixels' worth."""
+    faults = dict.fromkeys(chip.photometry.fault for chip in chips if chip.photometry.fault)
+    unchecked = dict.fromkeys(
+        chip.photometry.unchecked for chip in chips if chip.photometry.unchecked
+    )
+    return (
+        *(f"no zero point: {fault}" for fault in faults),
+        *(f"zero point not checked: {reason}" for reason in unchecked),
+    )
+
+
 def _notes_of_empty(science: Sequence[Any], filled: Sequence[Any]) -> list[str]:
     empty = [str(hdu.ver) for hdu in science if hdu not in filled]
     return [f"SCI,{extver} holds nothing: not used" for extver in empty]
@@ -352,13 +372,12 @@ def exposure_times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
     UnusableInput
         If a keyword is missing or makes no sense.
     """
-    exptime_s = _number(primary, "EXPTIME")
+    exptime_s = number(primary, "EXPTIME")
     if exptime_s < 0:
         raise UnusableInput(f"keyword EXPTIME is {exptime_s}, below 0")
-    start = _number(primary, "EXPSTART", math.nan)
-    if math.isnan(start):
-        start = _start_of_dates(primary)
-    end = _number(primary, "EXPEND", start + exptime_s / 86400.0)
+    # A date of 0 is one that was never written.
+    start = number(primary, "EXPSTART", 0.0) or _start_of_dates(primary)
+    end = number(primary, "EXPEND", 0.0) or start + exptime_s / 86400.0
     if end < start:
         raise UnusableInput(f"it ends (EXPEND {end}) before it starts (MJD {start})")
     refuse_other_times(start, end, exptime_s)
@@ -376,9 +395,7 @@ def _start_of_dates(primary: Mapping[str, Any]) -> float:
 def _target(primary: Mapping[str, Any], chips: tuple[Chip, ...]) -> tuple[float, float]:
     centre = footprint.field_centre([chip.polygon for chip in chips])
     keywords = ("RA_TARG", "DEC_TARG")
-    ra, dec = (
-        _number(primary, keyword, own) for keyword, own in zip(keywords, centre, strict=True)
-    )
+    ra, dec = (number(primary, keyword, own) for keyword, own in zip(keywords, centre, strict=True))
     return sky_position(ra, dec, keywords)
 
 
@@ -395,23 +412,22 @@ def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: De
     _check_scale(wcs, detector, label)
     polygon = footprint.chip_polygon(pixel_to_sky, shape)
     _check_extent(polygon, shape, detector, label)
-    number = header.get(_CHIP_KEYWORD[detector.instrument], 1)
+    chip = header.get(_CHIP_KEYWORD[detector.instrument], 1)
+    first, end = columns_behind(primary, header, shape[1])
     return Chip(
         extver=int(hdu.ver),
-        number=number if isinstance(number, int) and 1 <= number <= detector.n_chips else 1,
+        number=chip if isinstance(chip, int) and 1 <= chip <= detector.n_chips else 1,
         shape=shape,
         polygon=polygon,
+        passband_polygon=(
+            footprint.chip_polygon(lambda x, y: pixel_to_sky(x + first, y), (shape[0], end - first))
+            if end > first
+            else None
+        ),
         pa_deg=footprint.position_angle_deg(pixel_to_sky, shape),
         wcsname=_text(header, "WCSNAME", ""),
-        photflam=_photometric(header, primary, "PHOTFLAM"),
-        photplam=_photometric(header, primary, "PHOTPLAM"),
+        photometry=photometry_of(header, primary, detector),
     )
-
-
-def _photometric(header: Mapping[str, Any], primary: Mapping[str, Any], keyword: str) -> float:
-    """A calibration keyword of the chip, or of the whole exposure; NaN where neither has it."""
-    value = _number(header, keyword, math.nan)
-    return value if value > 0 else _number(primary, keyword, math.nan)
 
 
 def _chip_shape(header: Mapping[str, Any], detector: Detector, label: str) -> tuple[int, int]:
@@ -437,7 +453,7 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
 
     try:
         for keyword in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
-            _number(header, keyword)
+            number(header, keyword)
         refuse_unbounded_wcs(header)
     except UnusableInput as error:
         raise UnusableInput(f"{label}: {error.what}") from error

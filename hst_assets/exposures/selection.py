@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from astropy.time import Time
 
-from hst_assets.detectors import is_wide
+from hst_assets.detectors import is_among, is_wide
 from hst_assets.exposures.footprint import signed_distance_arcsec
 from hst_assets.exposures.header import Exposure
+from hst_assets.exposures.quadrants import QUADRANTS
 from hst_assets.settings import SelectionSettings, TargetSettings
 
 __all__ = ["RULES", "reasons_to_refuse"]
@@ -41,6 +42,19 @@ def _quality(exposure: Exposure, selection: SelectionSettings, _: TargetSettings
     return f"EXPFLAG is {flag}, not NORMAL"
 
 
+def _fault(exposure: Exposure, _: SelectionSettings, __: TargetSettings) -> str:
+    return "; ".join(exposure.faults)
+
+
+def _charge_injection(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    if selection.keep_charge_injection or not exposure.charge_injection:
+        return ""
+    return (
+        f"charge was injected (CHINJECT is {exposure.charge_injection}; "
+        "keep_charge_injection is off)"
+    )
+
+
 def _exposure_time(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
     if exposure.exptime_s <= 0:
         # keep_short keeps short exposures; this one has no light, and no rate can be made of it.
@@ -66,7 +80,7 @@ def _before(exposure: Exposure, selection: SelectionSettings, _: TargetSettings)
 
 
 def _only_filter(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
-    if not selection.only_filter or exposure.filter in selection.only_filter:
+    if not selection.only_filter or is_among(exposure.filter, selection.only_filter):
         return ""
     return f"filter {exposure.filter} is not among {', '.join(selection.only_filter)} (only_filter)"
 
@@ -80,19 +94,25 @@ def _only_wide(exposure: Exposure, selection: SelectionSettings, _: TargetSettin
 def _footprint(exposure: Exposure, selection: SelectionSettings, target: TargetSettings) -> str:
     if target.ra_deg is None or target.dec_deg is None:
         return ""
-    depth_arcsec = signed_distance_arcsec(exposure.polygons, target.ra_deg, target.dec_deg)
+    if not exposure.passband_polygons:
+        return ""  # which is a fault of its own
+    depth_arcsec = signed_distance_arcsec(exposure.passband_polygons, target.ra_deg, target.dec_deg)
     if depth_arcsec >= -selection.footprint_margin_arcsec:
         return ""
     side = "outside" if depth_arcsec < 0 else "inside"
+    quad = exposure.detector.key == "wfc3_uvis" and exposure.filter in QUADRANTS
+    what = f"quadrant of {exposure.filter}" if quad else "footprint"
     return (
-        f"the target is {_angle(abs(depth_arcsec))} {side} the footprint "
+        f"the target is {_angle(abs(depth_arcsec))} {side} the {what} "
         f"(footprint_margin_arcsec is {selection.footprint_margin_arcsec:g})"
     )
 
 
 #: The rules in the order in which they are applied and their reasons are listed.
 RULES: tuple[Rule, ...] = (
+    _fault,
     _quality,
+    _charge_injection,
     _exposure_time,
     _after,
     _before,

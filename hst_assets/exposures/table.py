@@ -23,6 +23,7 @@ from hst_assets.exposures.overrides import (
     read_overrides,
     refuse_unknown,
 )
+from hst_assets.exposures.photometry import odd_ones_out
 from hst_assets.exposures.raw import RawFile, check_raw, exposure_key, raw_ledger
 from hst_assets.exposures.selection import reasons_to_refuse
 from hst_assets.failures import MissingProduct, UnusableInput
@@ -152,6 +153,7 @@ def _visit_rows(
     workdir: WorkDir, files: QTable, settings: Settings, overrides: Mapping[str, Override]
 ) -> list[dict[str, Any]]:
     companions = {row["rootname"]: row["file"] for row in files if row["suffix"] == "c1m"}
+    exposures: dict[str, Exposure] = {}
     rows = []
     for row in files:
         if row["suffix"] == "c1m":
@@ -163,6 +165,7 @@ def _visit_rows(
         except UnusableInput as error:
             rows.append({**_unreadable_row(row, error), "dq_file": dq_file})
             continue
+        exposures[exposure.rootname] = exposure
         override = overrides.get(exposure_key(exposure.rootname))
         rows.append(
             {
@@ -172,6 +175,7 @@ def _visit_rows(
                 "sha256": str(row["sha256"]),
             }
         )
+    _note_calibrations(rows, exposures)
     return sorted(
         rows, key=lambda row: (math.isnan(row["mjd_start"]), row["mjd_start"], row["rootname"])
     )
@@ -191,11 +195,21 @@ def _unreadable_row(row: Any, error: UnusableInput) -> dict[str, Any]:
     }
 
 
+def _note_calibrations(rows: Sequence[dict[str, Any]], exposures: Mapping[str, Exposure]) -> None:
+    """Note which of a detector's exposures were calibrated otherwise than most of them."""
+    for key in {exposure.detector.key for exposure in exposures.values()}:
+        members = [row for row in rows if row["detector_key"] == key]
+        notes = odd_ones_out([exposures[row["rootname"]].calibration for row in members])
+        for row, note in zip(members, notes, strict=True):
+            row["note"] = "; ".join(filter(None, (row["note"], note)))
+
+
 def _header_row(exposure: Exposure, target: TargetSettings) -> dict[str, Any]:
     ra, dec = exposure.field_centre_deg
     depth = np.nan
-    if target.ra_deg is not None and target.dec_deg is not None:
-        depth = signed_distance_arcsec(exposure.polygons, target.ra_deg, target.dec_deg)
+    behind = exposure.passband_polygons
+    if target.ra_deg is not None and target.dec_deg is not None and behind:
+        depth = signed_distance_arcsec(behind, target.ra_deg, target.dec_deg)
     return {
         "file": exposure.name,
         "rootname": exposure.rootname,

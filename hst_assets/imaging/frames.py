@@ -22,6 +22,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
 from hst_assets.exposures.planes import chips_with_data
+from hst_assets.exposures.quadrants import columns_behind
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import Settings
 from hst_assets.sky_geometry import TangentPlane, direction_of, unit_vectors
@@ -155,6 +156,8 @@ class Frame:
 def exposure_outlines(path: Path) -> list[Outline]:
     """The outline of each chip of an exposure through its full WCS (SIP and look-up tables).
 
+    Of an exposure through a quad filter of WFC3/UVIS, the outline of the quadrant behind it.
+
     Parameters
     ----------
     path : `~pathlib.Path`
@@ -176,7 +179,11 @@ def exposure_outlines(path: Path) -> list[Outline]:
         chips = chips_with_data(hdus)
         if not chips:
             raise UnusableInput("no SCI extension", where=path)
-        return [_chip_outline(hdu.header, hdus, path) for hdu in chips]
+        outlines = [_chip_outline(hdu.header, hdus, path) for hdu in chips]
+    found = [outline for outline in outlines if outline is not None]
+    if not found:
+        raise UnusableInput("no pixel of it lies behind its filter", where=path)
+    return found
 
 
 @contextmanager
@@ -202,7 +209,7 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
         yield hdus
 
 
-def _chip_outline(header: fits.Header, hdus: fits.HDUList, path: Path) -> Outline:
+def _chip_outline(header: fits.Header, hdus: fits.HDUList, path: Path) -> Outline | None:
     if header.get("NAXIS") != 2:
         raise UnusableInput("its SCI extension holds no image", where=path)
     try:
@@ -211,8 +218,11 @@ def _chip_outline(header: fits.Header, hdus: fits.HDUList, path: Path) -> Outlin
         raise UnusableInput(f"its WCS cannot be read: {error}", where=path) from error
     if not wcs.has_celestial:
         raise UnusableInput("it has no celestial WCS", where=path)
-    nx, ny = header["NAXIS1"], header["NAXIS2"]
-    x, y = _edge(nx, ny)
+    first, end = columns_behind(hdus[0].header, header, header["NAXIS1"])
+    if first == end:
+        return None
+    x, y = _edge(end - first, header["NAXIS2"])
+    x = x + first
     sky = np.column_stack(wcs.all_pix2world(x, y, 0)).astype(float)
     if not np.all(np.isfinite(sky)):
         raise UnusableInput("its WCS gives no finite coordinates", where=path)

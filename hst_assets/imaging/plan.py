@@ -170,7 +170,8 @@ def _product(
     epoch: int = 0,
 ) -> Product:
     detector = DETECTORS[exposures[0].detector_key]
-    decisive = decisive_settings(detector, len(exposures), settings)
+    band = exposures[0].band
+    decisive = decisive_settings(detector, len(exposures), settings, band=band)
     if settings.drizzle.no_rotation:
         decisive["drizzle"]["orientation_deg"] = orientation_deg
     others = () if settings.drizzle.no_mask else others_of(exposures, pool)
@@ -181,13 +182,11 @@ def _product(
             **{f"other:{other.rootname}": other.digest for other in others},
         },
         settings=decisive,
-        defaults=decisive_settings(detector, len(exposures), Settings()),
+        defaults=decisive_settings(detector, len(exposures), Settings(), band=band),
         detectors=(detector,),
         tools=TOOLS,
     ).known_in(workdir)
-    return Product(
-        path, exposures[0].band, epoch, tuple(exposures), recipe, label, orientation_deg, others
-    )
+    return Product(path, band, epoch, tuple(exposures), recipe, label, orientation_deg, others)
 
 
 def others_of(
@@ -244,7 +243,9 @@ def _overlap(outlines: Sequence[Outline], others: Sequence[Outline]) -> bool:
     return frame.touches(others)
 
 
-def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) -> dict[str, Any]:
+def decisive_settings(
+    detector: Detector, n_exposures: int, settings: Settings, *, band: str
+) -> dict[str, Any]:
     """What of the settings decides a drizzled image, by section, for its recipe.
 
     The parameters in force, not the settings behind them: spelling out a default, or what only
@@ -262,6 +263,7 @@ def decisive_settings(detector: Detector, n_exposures: int, settings: Settings) 
         "no_rotation": choices.no_rotation,
         "object_name": choices.object_name,
         "fix_zero_point": choices.fix_zero_point,
+        "photometry": choices.photometry.get(band),
     }
     return {"drizzle": drizzle, "target": settings.target.as_recipe()}
 

@@ -70,7 +70,8 @@ class Chip:
     wcs : `~astropy.wcs.WCS`
         With distortion.
     nominal_area_arcsec2 : float
-        Area of the pixel that the flat field's photometric scale refers to (IDCSCALE squared).
+        Area of the pixel that the flat field's photometric scale refers to (see
+        `hst_assets.detectors.Detector.flat_scales_arcsec`), squared.
     rootname : str, optional
         Of its exposure.
     """

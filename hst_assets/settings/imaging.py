@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from hst_assets.settings.fields import Names, Section, UserPath
+from hst_assets.detectors import DETECTORS
+from hst_assets.settings.fields import Names, Positive, Section, UserPath
 from hst_assets.sky_position import parse_position
 
 __all__ = ["DifferenceSettings", "DrizzleSettings"]
@@ -42,6 +43,13 @@ class DrizzleSettings(Section):
     """Do not use other exposures to reject cosmic rays in products of one or two exposures."""
     fix_zero_point: Annotated[float, Field(ge=-50, le=100)] | None = None
     """Rescale products to this AB zero point, mag."""
+    photometry: dict[str, tuple[Positive, Positive]] = Field(default={})
+    """PHOTFLAM and PHOTPLAM by band, for exposures whose header has none or those of another
+    filter.
+
+    Such as ``"acs_hrc.f555w" = [3.0e-19, 5356.0]`` in ``[drizzle.photometry]``. Without them a
+    product of such exposures has no zero point.
+    """
     engine: Literal["direct", "astrodrizzle"] = "direct"
     """What drives drizzlepac's C code: this project (direct: several cores, in memory) or
     AstroDrizzle.
@@ -96,6 +104,15 @@ class DrizzleSettings(Section):
     def _a_position(cls, value: str | None) -> str | None:
         if value is not None:
             parse_position(value)
+        return value
+
+    @field_validator("photometry")
+    @classmethod
+    def _by_band(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            detector_key, _, filter_name = name.partition(".")
+            if detector_key not in DETECTORS or not filter_name or name != name.lower():
+                raise ValueError(f"not a band, such as acs_hrc.f555w: {name!r}")
         return value
 
     @field_validator("object_name")

@@ -55,7 +55,10 @@ class SelectionSettings(Section):
     after: Moment | None = None
     """Use only exposures that start at or after this date (ISO 8601, UTC)."""
     only_filter: Names = ()
-    """Use only these filters (case does not matter); empty: all."""
+    """Use only these filters (case does not matter); empty: all.
+
+    A ramp is named with its wavelength in Angstrom (FR656N-6710), or without for all of them.
+    """
     only_wide: bool = False
     """Use only wide filters: names that end in X, W or LP."""
     min_exptime_s: NotNegative = 15.0
@@ -66,6 +69,8 @@ class SelectionSettings(Section):
     """Keep exposures whose EXPFLAG is INDETERMINATE."""
     keep_tdf_down: bool = False
     """Keep exposures whose EXPFLAG contains TDF-DOWN."""
+    keep_charge_injection: bool = False
+    """Keep exposures of WFC3/UVIS with injected charge (CHINJECT is not NONE)."""
     footprint_margin_arcsec: float = 0.0
     """Largest distance of the target outside an exposure's footprint, arcsec.
 

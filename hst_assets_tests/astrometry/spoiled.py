@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 
 import numpy as np
@@ -162,6 +163,17 @@ def moving_target(hdus, rng):
 def no_idcscale(hdus, rng):
     for hdu in hdus:
         hdu.header.remove("IDCSCALE", ignore_missing=True)
+
+
+@spoiler
+def all_letters(hdus, rng):
+    """Earlier tools left a solution under each of the 26 letters."""
+    for header in [hdu.header for hdu in hdus if hdu.name == "SCI"]:
+        own = {key.removesuffix("O"): header[key] for key in header if key.endswith("O")}
+        own.pop("", None)
+        for letter in string.ascii_uppercase:
+            header.update({f"{key}{letter}": value for key, value in own.items()})
+            header[f"WCSNAME{letter}"] = f"OPUS_{letter}"
 
 
 @spoiler

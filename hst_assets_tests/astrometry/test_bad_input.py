@@ -48,6 +48,7 @@ ENDS = {
     "trailed": "a moving target was followed",
     "moving_target": None,
     "no_idcscale": None,
+    "all_letters": None,
     "no_idctab": None,
     "idctab_not_there": None,
     "cut_short": "not a complete FITS file",

@@ -75,17 +75,25 @@ def test_a_file_that_was_cut_short_is_refused(folders, left):
     assert caught.value.where == str(source)
 
 
-def test_distortion_without_a_scale_gets_that_of_its_pixels(folders):
+@pytest.mark.parametrize(
+    ("cards", "chip", "scale"),
+    [
+        ({"INSTRUME": "WFC3", "DETECTOR": "UVIS"}, {"CCDCHIP": 2}, 0.03962),
+        ({"INSTRUME": "ACS", "DETECTOR": "HRC"}, {"CCDCHIP": 1}, 0.025),
+        ({"INSTRUME": "WFPC2"}, {"DETECTOR": 1}, 0.045532),
+        ({"INSTRUME": "WFPC2"}, {"DETECTOR": 4, "IDCSCALE": "N/A"}, 0.099618),
+    ],
+)
+def test_distortion_without_a_scale_gets_that_of_the_detector(folders, cards, chip, scale):
+    """By the IDCTAB of each; the pixels of the CD matrix have other ones."""
     raw, scratch = folders
-    source = write(raw / "i_flc.fits")
+    source = write(raw / "i_flc.fits", **cards)
     source.chmod(0o644)
     with fits.open(source, mode="update") as hdus:
-        hdus["SCI"].header.update(
-            {"A_ORDER": 4, "CD1_1": 8.8e-6, "CD1_2": 6.6e-6, "CD2_1": 6.6e-6, "CD2_2": -8.8e-6}
-        )
+        hdus["SCI"].header.update({"A_ORDER": 4, "CD1_1": 7e-6, "CD2_2": -7e-6, **chip})
     header = fits.getheader(make_working_copy(source, scratch).science, "SCI")
-    assert header["IDCSCALE"] == pytest.approx(0.0396)
-    assert "IDCSCALE" not in fits.getheader(source, "SCI")
+    assert header["IDCSCALE"] == scale
+    assert fits.getheader(source, "SCI").get("IDCSCALE") != scale
 
 
 def test_planes_that_only_headers_stand_for_are_written_out(folders):

@@ -53,7 +53,8 @@ def test_a_decision_by_hand_is_named(cli, root, small_campaign):
         "rootname use reason\nisim01a0q False trailed\n"
     )
     lines = cli("status", "sn1").out.splitlines()
-    assert any("exposure_table" in line and "stale: setting overrides" in line for line in lines)
+    named = "stale: override of isim01a0q: not decided → rejected"
+    assert any("exposure_table" in line and named in line for line in lines)
 
 
 def test_an_unknown_asset_of_a_dry_run_is_refused(cli, small_campaign):

@@ -56,6 +56,7 @@ def _primary(key: str, rootname: str) -> fits.PrimaryHDU:
             "RA_TARG": RA,
             "DEC_TARG": DEC,
             "FGSLOCK": "FINE",
+            "PCTECORR": "COMPLETE" if detector.suffix == "flc" else "OMIT",
             **FILTER_CARDS[key],
         }
     )
@@ -106,6 +107,14 @@ def _chip_hdus(key, extver, shape, centre, science) -> list[fits.ImageHDU]:
     return hdus
 
 
+def _photmode(key: str, primary: fits.Header) -> str:
+    """As the archive's headers name the passband of an exposure."""
+    detector = DETECTORS[key]
+    wheels = (str(primary.get(keyword, "")) for keyword in detector.filter_keywords)
+    elements = [name for name in wheels if not name.startswith("CLEAR")]
+    return " ".join([detector.instrument, detector.detector, *elements])
+
+
 def write_exposure(
     folder: Path,
     key: str = "acs_hrc",
@@ -130,7 +139,8 @@ def write_exposure(
     hdus = fits.HDUList([_primary(key, rootname)])
     _change(hdus[0].header, primary)
     for extver in range(1, n_chips + 1):
-        hdus.extend(_chip_hdus(key, extver, shape, centre, science))
+        cards = {"PHOTMODE": _photmode(key, hdus[0].header), **(science or {})}
+        hdus.extend(_chip_hdus(key, extver, shape, centre, cards))
     hdus[0].header["NEXTEND"] = len(hdus) - 1
     if edit:
         edit(hdus)

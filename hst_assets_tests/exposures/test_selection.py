@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hst_assets.exposures.header import read_exposure
@@ -42,6 +43,60 @@ def test_doubtful_flags_are_refused_unless_kept(exposure, flag, setting):
     doubtful = replace(exposure, expflag=flag)
     assert reasons(doubtful) == [f"EXPFLAG is {flag} ({setting} is off)"]
     assert reasons(doubtful, **{setting: True}) == []
+
+
+def test_a_fault_is_refused_whatever_the_settings(exposure):
+    poor = replace(exposure, faults=("BUNIT is COUNTS/S, not ELECTRONS", "another"))
+    kept = {"keep_indt": True, "keep_short": True, "keep_charge_injection": True}
+    assert reasons(poor, **kept) == ["BUNIT is COUNTS/S, not ELECTRONS; another"]
+
+
+@pytest.mark.parametrize("kind", ["CONT", "LINE17"])
+def test_injected_charge_is_refused_unless_kept(exposure_file, kind):
+    exposure = read_exposure(exposure_file("wfc3_uvis", primary={"CHINJECT": kind}))
+    (reason,) = reasons(exposure)
+    assert reason == f"charge was injected (CHINJECT is {kind}; keep_charge_injection is off)"
+    assert reasons(exposure, keep_charge_injection=True) == []
+
+
+@pytest.mark.parametrize("kind", ["NONE", "", "N/A", None])
+def test_without_injected_charge_an_exposure_is_used(exposure_file, kind):
+    exposure = read_exposure(exposure_file("wfc3_uvis", primary={"CHINJECT": kind}))
+    assert reasons(exposure) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "used"),
+    [("FR656N-6710", True), ("FR656N", True), ("fr656n", True), ("FR656N-6560", False)],
+)
+def test_a_ramp_is_chosen_with_its_wavelength_or_with_all(exposure_file, wanted, used):
+    primary = {"FILTER1": "FR656N", "LRFWAVE": 6710.0}
+    exposure = read_exposure(exposure_file("acs_wfc", primary=primary))
+    assert (reasons(exposure, only_filter=(wanted,)) == []) is used
+
+
+@pytest.mark.parametrize(
+    ("name", "east_arcsec", "said"),
+    [
+        ("FQ672N", 20.0, "outside the quadrant of FQ672N"),
+        ("FQ575N", 20.0, ""),
+        ("FQ672N", -20.0, ""),
+        ("FQ575N", -20.0, "outside the quadrant of FQ575N"),
+        ("F606W", 20.0, ""),
+    ],
+)
+def test_a_target_in_another_quadrant_was_not_observed(
+    exposure_file, field_position, name, east_arcsec, said
+):
+    """UVIS2, 40 rows that straddle both halves: C is left (east here), D is right."""
+    science = {"CCDCHIP": 2, "LTV1": -(2048.0 - 1000.0)}
+    path = exposure_file("wfc3_uvis", shape=(40, 2000), primary={"FILTER": name}, science=science)
+    ra, dec = field_position
+    target = TargetSettings(ra_deg=ra + east_arcsec / 3600 / np.cos(np.radians(dec)), dec_deg=dec)
+    exposure = read_exposure(path)
+    found = reasons(exposure, target, footprint_margin_arcsec=0.0)
+    assert (said in found[0]) if said else found == []
+    assert len(exposure.polygons) == 1  # of the whole chip, for the alignment
 
 
 @pytest.mark.parametrize("flag", ["INTERRUPTED", "EXTENDED", "NO DATA", "UNCERTAIN"])

@@ -49,6 +49,15 @@ def campaign_plan(*, cosmic_rays: bool = True) -> CampaignPlan:
 
 
 @pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real exposures beside the checkout."""
+    folder = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "real"
+    if not folder.is_dir():
+        pytest.skip(f"no real exposures at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def campaign(simulated: SimulatedOnce) -> CampaignTruth:
     return simulated(campaign_plan())
 

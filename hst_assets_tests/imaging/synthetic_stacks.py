@@ -44,6 +44,7 @@ def primary_header(n_exposures: int = 2, **cards: object) -> fits.Header:
             "MJD-AVG": 57000.0,
             "DATE-OBS": "2014-12-09",
             "PHOTFLAM": 1.1e-19,
+            "IMPHTTAB": "iref$51c1638pi_imp.fits",
             "PHOTPLAM": 5889.0,
             "ZPAB": 26.1,
             "BUNIT": "ELECTRONS/S",

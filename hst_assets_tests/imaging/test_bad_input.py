@@ -111,6 +111,11 @@ def no_idcscale(hdus: fits.HDUList) -> None:
 
 
 @spoiler
+def other_units(hdus: fits.HDUList) -> None:
+    hdus["SCI"].header["BUNIT"] = "ELECTRONS/S"
+
+
+@spoiler
 def no_exposure_time(hdus: fits.HDUList) -> None:
     hdus[0].header["EXPTIME"] = 0.0
 
@@ -186,6 +191,7 @@ UNUSABLE = pytest.mark.parametrize(
         ("empty_science", "its SCI extension holds no image"),
         ("no_wcs", "its WCS cannot be read"),
         ("no_exposure_time", "EXPTIME is 0.0"),
+        ("other_units", "BUNIT is ELECTRONS/S, not ELECTRONS"),
         ("cut_short", "truncated"),
         ("empty_file", "cannot be read"),
     ],

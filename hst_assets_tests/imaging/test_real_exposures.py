@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,18 +36,40 @@ PRODUCTS = {
     "ibxy01z8q": ("wfc3_ir_gj1214/ibxy01z8q_flt.fits", "wfc3_ir"),
     "ibxy07p9q": ("wfc3_ir_gj1214/ibxy07p9q_flt.fits", "wfc3_ir"),
     "hrc": ("acs_hrc_47tuc/j8bt06*_flt.fits", "acs_hrc"),
+    "hrc without IDCSCALE": ("acs_hrc_47tuc/j8bt06*_flt.fits", "acs_hrc"),
+    "wfpc2 of another IDCSCALE": ("wfpc2_omegacen/*_c0m.fits", "wfpc2"),
+    "hrc F555W": ("acs_hrc_47tuc/j8bt05njq_flt.fits", "acs_hrc"),
     "kept sky": ("wfc3_uvis_2013fy27/idsj02a[xy]q_flc.fits", "wfc3_uvis"),
 }
 SETTINGS = {"kept sky": DrizzleSettings(sky_sub=False)}
+#: What IDCSCALE is multiplied by before; None: it is removed.
+SCALES = {"hrc without IDCSCALE": None, "wfpc2 of another IDCSCALE": 1.06}
 Drizzled = Callable[[str], tuple[DrizzleReport, fits.HDUList]]
 
 
 DEAD_CHIP = 3
 
 
+def rescaled(source: Path, folder: Path, factor: float | None) -> Path:
+    """A copy with another IDCSCALE, or with none."""
+    folder.mkdir(exist_ok=True)
+    with fits.open(source, memmap=False) as hdus:
+        for header in [hdu.header for hdu in hdus if hdu.name == "SCI"]:
+            own = header.pop("IDCSCALE")
+            if factor is not None:
+                header["IDCSCALE"] = factor * own
+        hdus.writeto(folder / source.name, output_verify="silentfix")
+    quality = quality_file(source)
+    if quality != source:
+        shutil.copyfile(quality, folder / quality.name)
+    return folder / source.name
+
+
 def request(name: str, workdir: WorkDir) -> DrizzleRequest:
     pattern, key = PRODUCTS[name.removesuffix("_without_a_chip")]
     exposures, detector = sorted(REAL.glob(pattern)), DETECTORS[key]
+    if name in SCALES:
+        exposures = [rescaled(path, workdir.root / name, SCALES[name]) for path in exposures]
     if name.endswith("_without_a_chip"):
         exposures = [without_a_chip(path, workdir.workspace) for path in exposures]
     outlines = [exposure_outlines(path) for path in exposures]
@@ -167,6 +190,36 @@ def test_two_hrc_exposures(drizzled: Drizzled) -> None:
     assert hdus[0].header["EXPTIME"] == 120.0
     assert report.bad_fraction < 0.05
     assert report.complaints == ()
+
+
+def test_without_idcscale_the_flux_is_that_of_the_detectors_own(drizzled: Drizzled) -> None:
+    """The CD matrix would make it 11 % less."""
+    report, hdus = drizzled("hrc without IDCSCALE")
+    _, own = drizzled("hrc")
+    assert report.complaints == ()
+    stars = own["SCI"].data > 5.0
+    ratio = np.median(hdus["SCI"].data[stars] / own["SCI"].data[stars])
+    assert ratio == pytest.approx(1.0, abs=1e-4)
+
+
+def test_another_scale_than_the_detectors_is_found_by_the_check_of_the_flux(
+    drizzled: Drizzled,
+) -> None:
+    """It does not use the IDCSCALE that the product was made with."""
+    report, _ = drizzled("wfpc2 of another IDCSCALE")
+    assert report.flux_ratio == pytest.approx(1.06**-2, abs=0.02)
+    assert any("times their flux" in problem for problem in report.problems)
+
+
+def test_a_product_of_an_exposure_with_another_filters_photmode_has_no_zero_point(
+    drizzled: Drizzled,
+) -> None:
+    report, hdus = drizzled("hrc F555W")
+    (problem,) = report.complaints
+    assert "no zero point: j8bt05njq: PHOTMODE is ACS HRC F606W, the filter F555W" in problem
+    for name in ("PRIMARY", "SCI"):
+        assert not {"ZPAB", "ZPST", "PHOTFLAM", "PHOTPLAM", "PHOTMODE"} & set(hdus[name].header)
+    assert "PHOTMODE is ACS HRC F606W" in hdus[0].header["ZPNOTE"]
 
 
 def test_a_sky_of_the_archives_drizzling_is_not_this_runs(drizzled: Drizzled) -> None:

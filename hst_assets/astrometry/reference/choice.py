@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
-from hst_assets.detectors import DETECTORS, is_wide
+from hst_assets.detectors import DETECTORS, is_among, is_wide
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import DrizzleSettings, ReferenceSettings, Settings
 from hst_assets.workdir import WorkDir
@@ -114,7 +114,8 @@ def _allowed(used: QTable, options: ReferenceSettings) -> QTable:
     filters = np.char.upper(np.asarray(used["filter"], dtype=str))
     keep = np.ones(len(used), dtype=bool)
     if options.filter:
-        keep &= np.isin(filters, [name.strip().upper() for name in options.filter])
+        wanted = [name.strip().upper() for name in options.filter]
+        keep &= np.array([is_among(str(name), wanted) for name in filters], dtype=bool)
     if options.instrument:
         keep &= np.char.find(keys, options.instrument.strip().lower()) >= 0
     if not keep.any():

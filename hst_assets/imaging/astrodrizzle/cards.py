@@ -13,6 +13,11 @@ from astropy.io import fits
 from astropy.time import Time
 
 from hst_assets.detectors import Detector
+from hst_assets.exposures.charge import transfer_state
+from hst_assets.exposures.header import exposure_times
+from hst_assets.exposures.keywords import keyword_of
+from hst_assets.exposures.keywords import number as number_of
+from hst_assets.exposures.photometry import MIXED
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.astrodrizzle.noise_cards import describe_noise
 from hst_assets.imaging.frames import Frame
@@ -21,7 +26,15 @@ from hst_assets.imaging.product_flags import PRODUCT_FLAGS
 from hst_assets.provenance import tool_version
 from hst_assets.settings import DrizzleSettings
 
-__all__ = ["Input", "filter_of", "plane_header", "product_headers", "read_input", "science_keyword"]
+__all__ = [
+    "PHOTOMETRY",
+    "RAW_EXTVER",
+    "Input",
+    "filter_of",
+    "plane_header",
+    "product_headers",
+    "read_input",
+]
 
 #: Cards of an exposure that say nothing about a product, beyond those written here.
 _NOT_INHERITED = {
@@ -47,7 +60,10 @@ _NOT_INHERITED = {
     "TIME-OBS",
 }
 _MOST_INPUT_CARDS = 999
-_PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
+#: EXTVER that a chip has in raw/, where a copy without the other chip gives it another.
+RAW_EXTVER = "RAWEXTV"
+#: Cards of the zero point.
+PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
 
 
 @dataclass(frozen=True)
@@ -80,11 +96,6 @@ class Input:
     chips: tuple[fits.Header, ...] = ()
 
 
-def science_keyword(science: fits.Header, primary: fits.Header, keyword: str) -> Any:
-    """A keyword's value in the extension, or else in the primary header, or None."""
-    return science.get(keyword, primary.get(keyword))
-
-
 def read_input(path: Path) -> Input:
     """Read the headers of an exposure.
 
@@ -99,11 +110,11 @@ def read_input(path: Path) -> Input:
     if not chips:
         raise UnusableInput("no SCI extension", where=path)
     try:
-        exptime, start = float(primary["EXPTIME"]), float(primary["EXPSTART"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnusableInput(f"its header lacks a usable {error}", where=path) from error
-    if not (exptime > 0 and math.isfinite(start)):
-        raise UnusableInput(f"EXPTIME is {exptime}, EXPSTART {start}", where=path)
+        start, end, exptime = exposure_times(primary)
+    except UnusableInput as error:
+        raise UnusableInput(error.what, where=path) from error
+    if not exptime > 0:
+        raise UnusableInput(f"EXPTIME is {exptime}", where=path)
     return Input(
         file=path.name,
         rootname=str(primary.get("ROOTNAME", path.name.split("_")[0])).strip().lower(),
@@ -111,14 +122,15 @@ def read_input(path: Path) -> Input:
         science=chips[0],
         exptime_s=exptime,
         start_mjd=start,
-        end_mjd=float(primary.get("EXPEND", start + exptime / 86400.0)),
+        end_mjd=end,
         chips=chips,
     )
 
 
 def filter_of(primary: fits.Header, detector: Detector) -> str:
     """The filter's name from an exposure's primary header."""
-    return detector.filter_of(str(primary.get(key, "")) for key in detector.filter_keywords)
+    wheels = [str(primary.get(key, "")) for key in detector.filter_keywords]
+    return detector.filter_of(wheels, number_of(primary, "LRFWAVE", 0.0))
 
 
 def product_headers(
@@ -161,6 +173,7 @@ def product_headers(
         primary[key] = (value, comment)
     primary["BUNIT"] = (_units(detector, settings), "units of SCI")
     _describe_inputs(primary, inputs)
+    _describe_calibration(primary, inputs, detector)
     _describe_context(primary, inputs, detector)
     describe_noise(primary, inputs, detector, skies or {}, gain_e=gain_e)
     _describe_method(primary, parameters, frame)
@@ -212,7 +225,7 @@ def _shared_cards(headers: Sequence[fits.Header]) -> fits.Header:
 
 
 def _shared_or(inputs: Sequence[Input], keyword: str, otherwise: str) -> str:
-    values = {str(science_keyword(item.science, item.primary, keyword)) for item in inputs}
+    values = {str(keyword_of(item.science, item.primary, keyword)) for item in inputs}
     return values.pop() if len(values) == 1 else otherwise
 
 
@@ -238,12 +251,36 @@ def _describe_inputs(primary: fits.Header, inputs: Sequence[Input]) -> None:
         primary[f"INPUT{number:03d}"] = (item.rootname, f"{item.exptime_s:g} s")
 
 
+def _describe_calibration(
+    primary: fits.Header, inputs: Sequence[Input], detector: Detector
+) -> None:
+    """Losses of charge, and software and tables where the exposures do not agree on them.
+
+    Where they agree, they are among the cards that all of them have.
+    """
+    states = {transfer_state(item.primary, detector) for item in inputs}
+    if states != {""}:
+        state = states.pop() if len(states) == 1 else MIXED
+        done = "corrected" if state == "COMPLETE" else "not corrected in all exposures"
+        primary["PCTECORR"] = (state, f"CTE losses are {done}")
+    for keyword, comment in (
+        ("CAL_VER", "versions of the calibration software"),
+        ("IMPHTTAB", "tables of the zero points"),
+        ("GRAPHTAB", "tables of the zero points"),
+        ("COMPTAB", "tables of the zero points"),
+    ):
+        values = {str(item.primary.get(keyword, "")).strip() for item in inputs}
+        if len(values) > 1:
+            primary[keyword] = (MIXED, comment)
+
+
 def _describe_context(primary: fits.Header, inputs: Sequence[Input], detector: Detector) -> None:
     """Which chip is which bit of CTX, by the keywords of AstroDrizzle."""
     chips = [(item, chip) for item in inputs for chip in item.chips or (item.science,)]
     for number, (item, chip) in enumerate(chips[:_MOST_INPUT_CARDS], start=1):
-        scale = chip.get("IDCSCALE") or detector.pixel_scale_arcsec
-        primary[f"D{number:03d}DATA"] = f"{item.rootname}[sci,{chip.get('EXTVER', 1)}]"
+        scale = number_of(chip, "IDCSCALE", 0.0) or detector.flat_scale_arcsec(chip)
+        extver = chip.get(RAW_EXTVER, chip.get("EXTVER", 1))
+        primary[f"D{number:03d}DATA"] = f"{item.rootname}[sci,{extver}]"
         primary[f"D{number:03d}DEXP"] = (item.exptime_s, "exposure time (s)")
         primary[f"D{number:03d}ISCL"] = (round(float(scale), 6), "native pixel (arcsec)")
 
@@ -317,8 +354,8 @@ def _photometry(inputs: Sequence[Input], settings: DrizzleSettings) -> dict[str,
     """
     first = inputs[0]
     found: dict[str, tuple[Any, str]] = {}
-    for key in _PHOTOMETRY:
-        value = science_keyword(first.science, first.primary, key)
+    for key in PHOTOMETRY:
+        value = keyword_of(first.science, first.primary, key)
         if value is not None and value != "":
             comment = {"PHOTFLAM": "erg/cm2/A/s for 1 unit of SCI per second"}.get(key, "")
             found[key] = (value, comment)

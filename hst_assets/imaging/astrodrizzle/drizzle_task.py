@@ -30,11 +30,11 @@ from hst_assets.imaging import quality as product_quality
 from hst_assets.imaging import wfpc2_gain
 from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.astrodrizzle.error_planes import with_errors
+from hst_assets.imaging.astrodrizzle.flux_scale import FluxScale, flux_scale
 from hst_assets.imaging.astrodrizzle.noise_cards import flash_problems, mean_sky
 from hst_assets.imaging.astrodrizzle.parameters import engine_of
 from hst_assets.imaging.astrodrizzle.scratch_copies import (
     good_pixels,
-    nominal_area_arcsec2,
     scratch_copies,
 )
 from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
@@ -120,15 +120,16 @@ def combine(
     warnings.simplefilter("ignore", FITSFixedWarning)
     detector, target = DETECTORS[detector_key], Frame.from_json(frame)
     choices = DrizzleSettings.model_validate(settings)
-    copies = scratch_copies(exposures, companions, detector, choices, cores)
+    scale = flux_scale([Path(path) for path in exposures], detector, choices.photometry)
+    copies = scratch_copies(exposures, companions, detector, choices, scale, cores)
     unread = flag_cosmic_rays(copies, others, detector) if others else []
     if box is not None:
         parameters, unread_in_box = _boxed(copies, BoxMask.from_json(box), detector, parameters)
         unread += unread_in_box
-    gain = _gain(copies, detector)
+    gain = _gain(scale, detector)
     with wfpc2_gain.in_force(gain):
         planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
-    complaints += unread
+    complaints += [*unread, *scale.problems]
     if parameters["final_wht_type"] != choices.weight_type:
         complaints.append("exposures of this detector have no errors: weighted by time")
     if parameters["final_kernel"] == "lanczos3":
@@ -146,7 +147,7 @@ def combine(
         frame=target,
         settings=choices,
         parameters=parameters,
-        extra={**cards, "D_CRHELP": [len(others), "other exposures that told cosmic rays"]},
+        extra={**cards, **_notes(scale, others)},
         skies=skies,
         gain_e=gain,
     )
@@ -182,6 +183,16 @@ def combine(
     }
 
 
+def _notes(scale: FluxScale, others: Sequence[Any]) -> dict[str, list[Any]]:
+    """Cards about how the product came about."""
+    notes: dict[str, list[Any]] = {
+        "D_CRHELP": [len(others), "other exposures that told cosmic rays"]
+    }
+    if scale.note:
+        notes["ZPNOTE"] = [scale.note, ""]
+    return notes
+
+
 def _tidy(kept: set[str]) -> None:
     """Free the disk now: the folders of a batch are only removed when all of it is done."""
     for path in Path().iterdir():
@@ -189,16 +200,14 @@ def _tidy(kept: set[str]) -> None:
             path.unlink()
 
 
-def _gain(copies: Sequence[Path], detector: Detector) -> float | None:
-    """Electrons in one DN of the WFPC2 chip whose PHOTFLAM `scratch_copies` gave to all."""
-    if not detector.has_separate_dq:
+def _gain(scale: FluxScale, detector: Detector) -> float | None:
+    """Electrons in one DN of the WFPC2 chip to which all were scaled."""
+    if not detector.has_separate_dq or scale.reference is None:
         return None
-    for item in map(product_cards.read_input, copies):
-        for chip in item.chips:
-            photflam = product_cards.science_keyword(chip, item.primary, "PHOTFLAM")
-            if isinstance(photflam, float) and photflam > 0:
-                return wfpc2_gain.gain_of(chip, item.primary)
-    return None
+    name, extver = scale.reference
+    item = product_cards.read_input(Path(name))
+    (chip,) = (chip for chip in item.chips if int(chip.get("EXTVER", 1)) == extver)
+    return wfpc2_gain.gain_of(chip, item.primary)
 
 
 class _Complaints(logging.Handler):
@@ -427,7 +436,8 @@ def _native_chips(
                         rate=(sci.data / seconds).astype(np.float32),
                         good=good,
                         wcs=wcs,
-                        nominal_area_arcsec2=nominal_area_arcsec2(sci.header, wcs),
+                        # The registry's, not IDCSCALE, by which the product was made.
+                        nominal_area_arcsec2=detector.flat_scale_arcsec(sci.header) ** 2,
                         rootname=item.rootname,
                     )
                 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from astropy.io import fits
 
 from hst_assets.detectors import WFPC2_READ_MODES, Detector
+from hst_assets.exposures.keywords import is_missing
 from hst_assets.imaging.noise import background_variance_e2
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _read_mode(primary: fits.Header, detector: Detector) -> tuple[float, float]:
     registry's figure.
     """
     if detector.has_separate_dq:
-        nominal = float(primary.get("ATODGAIN") or detector.gain_e_per_dn)
+        nominal = _number(primary, "ATODGAIN") or detector.gain_e_per_dn
         return min(WFPC2_READ_MODES.items(), key=lambda mode: abs(mode[0] - nominal))[1]
     measured = _of_amplifiers(primary, "READNSE")
     if detector.is_infrared or not measured:
@@ -181,7 +182,8 @@ def _read_mode(primary: fits.Header, detector: Detector) -> tuple[float, float]:
 
 def _of_amplifiers(primary: fits.Header, keyword: str) -> list[float]:
     """The keyword's values for the amplifiers that were read; 0 says that there is none."""
-    amplifiers = str(primary.get("CCDAMP", "ABCD")).strip()
+    read = primary.get("CCDAMP")
+    amplifiers = "ABCD" if is_missing(read) else str(read).strip()
     found = [_number(primary, f"{keyword}{amplifier}") for amplifier in amplifiers]
     return [value for value in found if value > 0]
 

@@ -5,30 +5,32 @@ Only child processes import this; the current directory is the call's own scratc
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.detectors import Detector
+from hst_assets.exposures.alternate_wcs import drop_alternates
 from hst_assets.exposures.dq_files import quality_file
+from hst_assets.exposures.keywords import is_missing
+from hst_assets.exposures.keywords import number as number_of
 from hst_assets.exposures.planes import repair_planes
+from hst_assets.exposures.quadrants import columns_behind, is_quad
+from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.astrodrizzle import cards as product_cards
+from hst_assets.imaging.astrodrizzle.flux_scale import FluxScale
 from hst_assets.imaging.cosmic_rays import science_and_quality
 from hst_assets.imaging.forked import in_children
 from hst_assets.imaging.frames import opened
 from hst_assets.settings import DrizzleSettings
-from hst_assets.sky_geometry import pixel_scale_arcsec
 
-__all__ = ["good_pixels", "nominal_area_arcsec2", "scratch_copies"]
+__all__ = ["good_pixels", "scratch_copies"]
 
 #: DQ bit set on the scratch copy where SCI is not finite: "bad detector pixel" on every detector,
 #: among no detector's good bits.
@@ -39,15 +41,9 @@ _NO_FLAT = "no_flat.fits"
 _NEEDED = {"PRIMARY", "SCI", "DQ", "WCSDVARR", "D2IMARR"}
 #: Errors for ERR; times of the infrared detector's pixels for IVM.
 _NEEDED_BY_WEIGHTS = {"ERR", "TIME"}
-#: Keywords of alternate WCSs: those of the primary one with a letter at the end.
-_ALTERNATE_WCS = re.compile(
-    r"(WCSNAME|WCSAXES|CRPIX[12]|CRVAL[12]|CTYPE[12]|CUNIT[12]|CD[12]_[12]|RADESYS|LATPOLE|LONPOLE"
-    r"|RESTFRQ|RESTWAV|MJDREF|EQUINOX|CRDER[12]|NMATCH|RMS_(RA|DEC)|FITNAME|SIPNAME|NPOLNAME)[A-Z]"
-)
 #: A sky of the archive's own drizzling is taken for this run's where that measures none; with
 #: MTFLAG exposures are laid on each other as they followed a moving target, whatever their WCS.
 _MISLEADING = ("MDRIZSKY", "MTFLAG")
-_PHOTFLAM_TOLERANCE = 1e-5
 
 
 def scratch_copies(
@@ -55,6 +51,7 @@ def scratch_copies(
     companions: Sequence[str],
     detector: Detector,
     settings: DrizzleSettings,
+    scale: FluxScale,
     cores: int,
 ) -> list[Path]:
     """Copies in the current directory: what AstroDrizzle needs, without what it chokes on.
@@ -67,6 +64,8 @@ def scratch_copies(
         Of all of them.
     settings : DrizzleSettings
         Has the type of the weights, which decides what is needed.
+    scale : FluxScale
+        What the chips are multiplied by.
     cores : int
         Processes at a time.
 
@@ -83,8 +82,7 @@ def scratch_copies(
     """
     companion = {Path(path).name: Path(path) for path in companions}
     pairs = [(source, companion.get(quality_file(source).name)) for source in map(Path, exposures)]
-    reference = _reference_photflam([source for source, _ in pairs])
-    copy = partial(_scratch_copy, detector=detector, settings=settings, reference=reference)
+    copy = partial(_scratch_copy, detector=detector, settings=settings, scale=scale)
     in_children([partial(copy, source, quality) for source, quality in pairs], cores)
     return [Path(source.name) for source, _ in pairs]
 
@@ -95,7 +93,7 @@ def _scratch_copy(
     *,
     detector: Detector,
     settings: DrizzleSettings,
-    reference: float | None,
+    scale: FluxScale,
 ) -> None:
     """Copy an exposure, with its DQ file if that is another one."""
     needed = _NEEDED if settings.weight_type == "EXP" else _NEEDED | _NEEDED_BY_WEIGHTS
@@ -106,49 +104,40 @@ def _scratch_copy(
             planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
         repair_planes(kept, planes)
         product_cards.read_input(source)  # no tool says what is wrong with its times
-        _prepare_headers(kept, detector)
+        _prepare_headers(kept, detector, source)
         if settings.weight_type == "IVM":
             _resolve_flat(kept[0].header, detector, source)
+        scale.apply(kept, source.name)
+        if is_quad(kept[0].header):
+            _keep_quadrant(kept, source)
         _mask_not_finite(kept, planes, detector, source)
-        _equalise(kept, reference)
         kept.writeto(source.name, output_verify="silentfix")
         if quality is not None:
             planes.writeto(quality.name, output_verify="silentfix")
 
 
-def _reference_photflam(exposures: Sequence[Path]) -> float | None:
-    """PHOTFLAM of the first chip that has one."""
-    for source in exposures:
-        with opened(source) as hdus:
-            for hdu in hdus:
-                if hdu.name == "SCI" and (photflam := _photflam(hdu.header, hdus[0].header)):
-                    return photflam
-    return None
-
-
-def _photflam(header: fits.Header, primary: fits.Header) -> float | None:
-    photflam = product_cards.science_keyword(header, primary, "PHOTFLAM")
-    return photflam if isinstance(photflam, float) and photflam > 0 else None
-
-
-def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
+def _prepare_headers(hdus: fits.HDUList, detector: Detector, source: Path) -> None:
     """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
 
     It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
-    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. What it
-    would be misled by is dropped (`_MISLEADING`). Alternate WCSs and the history of the
-    calibration take half of its time and reach no product.
+    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails, and with
+    another one it scales the fluxes. What it would be misled by is dropped (`_MISLEADING`).
+    Alternate WCSs and the history of the calibration take half of its time and reach no product.
     """
     for keyword in ("NPOLFILE", "D2IMFILE"):
-        if not str(hdus[0].header.get(keyword, "")).strip():
+        if is_missing(hdus[0].header.get(keyword)):
             hdus[0].header[keyword] = "N/A"
     for hdu in hdus:
-        if hdu.name == "SCI" and not str(hdu.header.get("BUNIT", "")).strip():
+        if hdu.name == "SCI":
+            if fault := unit_fault(hdu.header, detector):
+                raise UnusableInput(
+                    fault,
+                    where=source,
+                    next_step="Use the archive's calibrated file, or leave the exposure out",
+                )
             hdu.header["BUNIT"] = detector.science_units
-        if hdu.name == "SCI" and "IDCSCALE" not in hdu.header and "CD1_1" in hdu.header:
-            hdu.header["IDCSCALE"] = math.sqrt(
-                nominal_area_arcsec2(hdu.header, WCS(hdu.header, hdus))
-            )
+        if hdu.name == "SCI" and not number_of(hdu.header, "IDCSCALE", 0.0) > 0:
+            hdu.header["IDCSCALE"] = detector.flat_scale_arcsec(hdu.header)
         if hdu.name in {"PRIMARY", "SCI", "DQ"}:
             for keyword in _MISLEADING:
                 hdu.header.remove(keyword, ignore_missing=True, remove_all=True)
@@ -182,8 +171,33 @@ def _resolve_flat(primary: fits.Header, detector: Detector, source: Path) -> Non
 def _drop_ballast(header: fits.Header) -> None:
     for key in ("HISTORY", "COMMENT", "", "CHECKSUM", "DATASUM"):
         header.remove(key, ignore_missing=True, remove_all=True)
-    for key in [key for key in header if _ALTERNATE_WCS.fullmatch(key)]:
-        header.remove(key, ignore_missing=True, remove_all=True)
+    drop_alternates(header)
+
+
+def _keep_quadrant(hdus: fits.HDUList, source: Path) -> None:
+    """Leave of an exposure through a quad filter what lies behind this one of the four.
+
+    The chip without any of it goes; what remains of the other is numbered from 1, as tools expect.
+    """
+    primary = hdus[0].header
+    behind = {
+        hdu.ver: columns_behind(primary, hdu.header, hdu.data.shape[1])
+        for hdu in hdus
+        if hdu.name == "SCI" and hdu.data is not None
+    }
+    chips = [extver for extver, (first, end) in behind.items() if end > first]
+    if not chips:
+        raise UnusableInput(f"no pixel was read behind {primary['FILTER']}", where=source)
+    for hdu in [hdu for hdu in hdus if hdu.name in {"SCI", "ERR", "DQ"}]:
+        if hdu.ver not in chips:
+            hdus.remove(hdu)
+            continue
+        if hdu.name == "DQ" and hdu.data is not None:
+            first, end = behind[hdu.ver]
+            hdu.data[:, :first] |= _BAD_PIXEL
+            hdu.data[:, end:] |= _BAD_PIXEL
+        hdu.header[product_cards.RAW_EXTVER] = hdu.ver
+        hdu.ver = chips.index(hdu.ver) + 1
 
 
 def _mask_not_finite(
@@ -210,33 +224,7 @@ def _mask_not_finite(
         )
 
 
-def _equalise(hdus: fits.HDUList, reference: float | None) -> None:
-    """Scale the chips of an exposure to a PHOTFLAM.
-
-    Without this a star would be fainter on the chips, or in the years, of lower sensitivity, and
-    one zero point would not hold for the product.
-    """
-    for hdu in hdus:
-        if hdu.name != "SCI":
-            continue
-        photflam = _photflam(hdu.header, hdus[0].header)
-        if photflam is None or reference is None:
-            continue
-        ratio = photflam / reference
-        if abs(ratio - 1.0) > _PHOTFLAM_TOLERANCE:
-            hdu.data = (hdu.data * ratio).astype(np.float32)
-            hdu.header["PHOTFLAM"] = reference
-
-
 def good_pixels(dq: NDArray[np.integer], detector: Detector) -> NDArray[np.bool_]:
     """Pixels without a flag, but for those that are drizzled all the same."""
     good: NDArray[np.bool_] = (dq & ~np.int64(detector.drizzle_good_bits)) == 0
     return good
-
-
-def nominal_area_arcsec2(header: fits.Header, wcs: WCS) -> float:
-    """Area of the pixel that the flat field refers to (IDCSCALE squared)."""
-    scale = header.get("IDCSCALE")
-    if isinstance(scale, float) and scale > 0:
-        return scale**2
-    return pixel_scale_arcsec(wcs) ** 2

@@ -313,7 +313,7 @@ def _write(path: Path, difference: Difference, headers: Mapping[str, fits.Header
 
 def judge_difference(facts: Mapping[str, Any], *, max_flux_error: float) -> list[str]:
     """What is beyond the limits of a difference's figures, in words."""
-    problems = []
+    problems = [facts["not_scaled"]] if facts.get("not_scaled") else []
     ratio = facts["noise_ratio"]
     if ratio is not None and not NOISE_RATIO_LIMITS[0] <= ratio <= NOISE_RATIO_LIMITS[1]:
         problems.append(f"empty pixels scatter {ratio:.2f} times as much as their errors predict")

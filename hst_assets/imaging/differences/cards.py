@@ -165,6 +165,7 @@ def _found(difference: Difference) -> Iterable[Card]:
     figures, stars = difference.figures, difference.figures.stars
     x, y = stars.offset_pix or (None, None)
     yield "DIFSCALE", figures.scale, "factor of the epoch (PHOTFLAM)"
+    yield "DIFNOTE", figures.not_scaled or None, ""
     yield "SKYDIFF", figures.residual_sky, "epoch's sky - template's, taken off SCI"
     yield "SKYDERR", figures.residual_sky_error, "its error"
     yield "DROPRAT", round(figures.drop_ratio, 6), "side of drop over pixel"

@@ -19,6 +19,7 @@ from astropy.stats import mad_std, sigma_clip
 from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
+from hst_assets.exposures.photometry import calibration_of
 from hst_assets.failures import NoOverlap, UnusableInput
 from hst_assets.imaging.frames import Frame, opened
 from hst_assets.imaging.noise import (
@@ -114,7 +115,8 @@ class Figures:
     n_pixels : int
         Pixels covered by both images.
     scale : float
-        Factor that brought the epoch onto the template's zero point (ratio of PHOTFLAM).
+        Factor that brought the epoch onto the template's zero point (ratio of PHOTFLAM); 1 where
+        their PHOTFLAM cannot be compared.
     residual_sky, residual_sky_error : float or None
         Median difference of empty pixels, which was subtracted, and its error (counts/s).
     noise_ratio : float or None
@@ -130,6 +132,8 @@ class Figures:
         Of empty pixels (counts/s).
     flagged_fraction : float
         Share of the covered pixels that are flagged.
+    not_scaled : str
+        Why the epoch could not be brought onto the template's zero point; empty if it was.
     """
 
     n_pixels: int
@@ -142,6 +146,7 @@ class Figures:
     stars: StarComparison
     median_error: float
     flagged_fraction: float
+    not_scaled: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +210,7 @@ def subtract(epoch: Stack, template: Stack) -> Difference:
     """
     epoch, template = _overlap(epoch, template)
     both = epoch.covered & template.covered
-    scale = _photflam(epoch) / _photflam(template)
+    scale, not_scaled = _scale(epoch.primary, template.primary)
     data = epoch.rate * np.float32(scale) - template.rate
     error = np.hypot(epoch.error * np.float32(scale), template.error)
     quiet = _empty(epoch, template) & both
@@ -242,6 +247,7 @@ def subtract(epoch: Stack, template: Stack) -> Difference:
         stars=stars,
         median_error=float(np.median(error[quiet if enough else both])),
         flagged_fraction=float(np.count_nonzero((flags > 0) & both) / np.count_nonzero(both)),
+        not_scaled=not_scaled,
     )
     return Difference(data, error, flags, template.frame, figures)
 
@@ -293,10 +299,30 @@ def _cut(stack: Stack, left: int, bottom: int, right: int, top: int) -> Stack:
     )
 
 
-def _photflam(stack: Stack) -> float:
-    """PHOTFLAM, or 1 where there is none: then both lack it."""
-    value = stack.primary.get("PHOTFLAM")
-    return float(value) if isinstance(value, int | float) and value > 0 else 1.0
+#: PHOTFLAM nearer to each other are rounding.
+_SAME_PHOTFLAM = 1e-5
+
+
+def _scale(epoch: fits.Header, template: fits.Header) -> tuple[float, str]:
+    """What brings the epoch onto the template's zero point, or 1 and why nothing does.
+
+    A ratio of PHOTFLAM tells how the sensitivity changed only where both come from one table:
+    tables differ by their absolute calibration too.
+    """
+    flams = {"epoch": _photflam(epoch), "template": _photflam(template)}
+    without = [f"the {what}" for what, flam in flams.items() if flam is None]
+    if flams["epoch"] is None or flams["template"] is None:
+        return 1.0, f"not scaled to one zero point: {' and '.join(without)} has none"
+    ratio = flams["epoch"] / flams["template"]
+    one, other = calibration_of(epoch), calibration_of(template)
+    if abs(ratio - 1.0) > _SAME_PHOTFLAM and not one.agrees_with(other):
+        return 1.0, f"not scaled to one zero point: the epoch's is of {one}, the template's {other}"
+    return ratio, ""
+
+
+def _photflam(primary: fits.Header) -> float | None:
+    value = primary.get("PHOTFLAM")
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _empty(epoch: Stack, template: Stack) -> Mask:

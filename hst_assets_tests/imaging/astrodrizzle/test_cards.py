@@ -152,8 +152,39 @@ def test_the_chip_behind_each_bit_of_the_context_is_named() -> None:
     assert [primary[f"D{n:03d}ISCL"] for n in (1, 2, 3)] == [
         0.0396,
         0.0455,
-        UVIS.pixel_scale_arcsec,
+        UVIS.flat_scales_arcsec[0],
     ]
+
+
+def test_calibrations_that_differ_are_told() -> None:
+    one = exposure("iaaa01a1q", 100.0, 57000.0, CAL_VER="3.7.1", IMPHTTAB="iref$a_imp.fits")
+    two = exposure("iaaa01a2q", 100.0, 57000.1, CAL_VER="3.3", IMPHTTAB="iref$a_imp.fits")
+    primary = headers_of(one, two)["PRIMARY"]
+    assert (primary["CAL_VER"], primary["IMPHTTAB"]) == ("MIXED", "iref$a_imp.fits")
+    assert headers_of(one, ONE)["PRIMARY"]["IMPHTTAB"] == "MIXED"
+
+
+@pytest.mark.parametrize(
+    ("key", "switches", "state"),
+    [
+        ("wfc3_uvis", ("COMPLETE", "COMPLETE"), "COMPLETE"),
+        ("wfc3_uvis", ("COMPLETE", "OMIT"), "MIXED"),
+        ("wfc3_uvis", ("", ""), "UNKNOWN"),
+        ("acs_hrc", ("COMPLETE", "COMPLETE"), "OMIT"),
+        ("wfc3_ir", ("OMIT", "OMIT"), None),
+    ],
+)
+def test_corrected_losses_of_charge_are_told(key: str, switches: tuple, state: str | None) -> None:
+    filters = {"FILTER": "F110W" if key == "wfc3_ir" else "F606W", "FILTER1": "F606W"}
+    inputs = [
+        exposure(f"iaaa01a{number}q", 100.0, 57000.0, PCTECORR=switch, **filters)
+        for number, switch in enumerate(switches)
+    ]
+    primary = headers_of(*inputs, detector=DETECTORS[key])["PRIMARY"]
+    if state is None:
+        assert "CTE losses" not in primary.comments["PCTECORR"]
+    else:
+        assert primary["PCTECORR"] == state
 
 
 def test_the_noise_is_told_from_the_headers() -> None:
@@ -218,6 +249,17 @@ def test_the_headers_are_legal_fits() -> None:
         hdus.append(fits.ImageHDU(header=headers[name], name=name))
     hdus.verify("exception")
     assert hdus[0].header["RECIPE"] == "a" * 64
+
+
+def test_a_start_of_zero_is_that_of_the_dates(tmp_path) -> None:
+    """Half a day after the start of MJD 57000."""
+    path = tmp_path / "iaaa01a1q_flc.fits"
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(name="SCI")])
+    times = {"EXPTIME": 864.0, "EXPSTART": 0.0, "DATE-OBS": "2014-12-09", "TIME-OBS": "12:00:00"}
+    hdus[0].header.update(times)
+    hdus.writeto(path)
+    found = read_input(path)
+    assert (found.start_mjd, found.end_mjd) == pytest.approx((57000.5, 57000.51), abs=1e-8)
 
 
 def test_an_exposure_without_time_is_refused(tmp_path) -> None:

@@ -86,6 +86,32 @@ def test_the_epoch_is_brought_onto_the_templates_zero_point(tmp_path) -> None:
     assert found.figures.stars.flux_ratio == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("epoch", "template", "said"),
+    [
+        ({"PHOTFLAM": 0.0}, {}, "the epoch has none"),
+        ({}, {"PHOTFLAM": 0.0}, "the template has none"),
+        ({"PHOTFLAM": "N/A"}, {"PHOTFLAM": 0.0}, "the epoch and the template has none"),
+        (
+            {"PHOTFLAM": 1.027 * 1.1e-19, "IMPHTTAB": "iref$1681905hi_imp.fits"},
+            {},
+            "the epoch's is of 1681905hi_imp.fits, the template's 51c1638pi_imp.fits",
+        ),
+        ({"PHOTFLAM": 1.2e-19, "IMPHTTAB": "MIXED"}, {}, "the epoch's is of MIXED"),
+    ],
+)
+def test_zero_points_that_cannot_be_compared_scale_nothing(
+    tmp_path, epoch: dict, template: dict, said: str
+) -> None:
+    """The stars are the same in both, and stay so; what was not done is said."""
+    one = stack(tmp_path, seed=1, header=primary_header(**epoch))
+    two = stack(tmp_path, seed=2, header=primary_header(**template))
+    found = subtract(one, two).figures
+    assert found.scale == 1.0
+    assert said in found.not_scaled
+    assert found.stars.flux_ratio == pytest.approx(1.0, abs=0.01)
+
+
 def test_counts_become_rates(tmp_path) -> None:
     header = primary_header(D_UNITS="counts")
     path = tmp_path / "counts.fits"
