@@ -81,8 +81,9 @@ _OF_DIFFERENCES = (
 #: Every stage by the name that its records carry.
 STAGES: dict[str, Stage] = {
     "raw_exposures": Stage("1", ("hst_assets.exposures.table:make_raw_manifest",)),
+    # 2: QUALITY is looked at, and guiding has its columns.
     "exposure_table": Stage(
-        "1",
+        "2",
         ("hst_assets.exposures.table:make_visit_table",),
         figures=("full_shape", "n_chips", "pixel_scale_arcsec"),
     ),

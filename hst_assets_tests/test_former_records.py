@@ -46,6 +46,7 @@ from hst_assets.provenance import (
 )
 from hst_assets.settings import load_settings
 from hst_assets.settings.fields import Section
+from hst_assets.stages import STAGES
 from hst_assets.workdir import WorkDir
 
 ARCHIVE = Path(__file__).with_name("former_work_directories.tar.xz")
@@ -54,8 +55,17 @@ ARCHIVE = Path(__file__).with_name("former_work_directories.tar.xz")
 #: wfc: seven exposures of ACS/WFC, not aligned, with parameters of the user's. own: an image and a
 #: catalogue of the user's own.
 TARGETS = ["demo-sn", "pc", "hrc", "ir", "wfc", "own"]
+#: The versions of stages when records of that format were taken over. What has been raised since is
+#: made again, whatever the format of its record.
+_TAKEN_OVER_AT = {"exposure_table": "1"}
 _USERS_FILES = {"image": "my_reference.fits", "table": "my_stars.csv"}
 _FACTS = re.compile(rb"#= (\d+) (\d+) (\w+)\n([0-9a-f]{64})  (\S+)")
+
+
+@pytest.fixture(autouse=True)
+def stages_of_that_time(monkeypatch):
+    for name, version in _TAKEN_OVER_AT.items():
+        monkeypatch.setitem(STAGES, name, replace(STAGES[name], version=version))
 
 
 @pytest.fixture

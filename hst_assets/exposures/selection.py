@@ -41,6 +41,20 @@ def _quality(exposure: Exposure, selection: SelectionSettings, _: TargetSettings
     return f"EXPFLAG is {flag}, not NORMAL"
 
 
+def _remark(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    """Failures of guiding that leave EXPFLAG at NORMAL are told by QUALITY alone."""
+    words = exposure.quality.upper().replace("_", "-")
+    off = []
+    if "GSFAIL" in words and not selection.keep_gsfail:
+        off.append("keep_gsfail")
+    if "TDF-DOWN" in words and not selection.keep_tdf_down:
+        off.append("keep_tdf_down")
+    if not off:
+        return ""
+    verb = "is" if len(off) == 1 else "are"
+    return f"QUALITY is {exposure.quality} ({', '.join(off)} {verb} off)"
+
+
 def _exposure_time(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
     if selection.keep_short or exposure.exptime_s >= selection.min_exptime_s:
         return ""
@@ -90,6 +104,7 @@ def _footprint(exposure: Exposure, selection: SelectionSettings, target: TargetS
 #: The rules in the order in which they are applied and their reasons are listed.
 RULES: tuple[Rule, ...] = (
     _quality,
+    _remark,
     _exposure_time,
     _after,
     _before,
