@@ -49,6 +49,7 @@ _OF_ALIGNMENT = (
     "pixel_scale_arcsec",
     "read_noise_e",
     "saturation_e",
+    "widest_star_pix",
 )
 _OF_DRIZZLING = (
     "clean_cosmic_rays",
@@ -91,22 +92,23 @@ STAGES: dict[str, Stage] = {
     "absolute_catalog": Stage(
         "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
     ),
-    # 4: the gate's probability of chance in crowded fields, for exposures as well.
+    # 5: the shapes of stars are judged, here and of exposures.
     "reference_image": Stage(
-        "4",
+        "5",
         ("hst_assets.astrometry.reference.image:make_reference",),
         figures=(*_OF_ALIGNMENT, "drizzle_good_bits", "drizzle_scale_arcsec"),
     ),
     "aligned_exposure": Stage(
-        "4",
+        "5",
         (
             "hst_assets.astrometry.alignment:_job",
             "hst_assets.astrometry.alignment:_batch",
         ),
         figures=_OF_ALIGNMENT,
     ),
-    "aligned_exposures": Stage("3", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
-    "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
+    # 4: columns of shapes, and exposures left out by them.
+    "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
+    "target_alignment": Stage("4", ("hst_assets.astrometry.alignment:make_target_alignment",)),
     # 4: WFPC2's gains, and the cards that differences need, which "3" was not raised for.
     "drizzled_image": Stage(
         "4",

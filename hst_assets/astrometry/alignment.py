@@ -28,6 +28,7 @@ from hst_assets.astrometry.alignment_table import (
     alignment_table,
     first_look,
     read_alignment,
+    shapes_of_facts,
 )
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.distortion.update import Correction, correct, plan_corrections
@@ -43,6 +44,7 @@ from hst_assets.astrometry.recipes import (
     raw_inputs,
 )
 from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
+from hst_assets.astrometry.shape_limits import wider_than_others
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError, MissingProduct
@@ -68,6 +70,7 @@ class _Job:
     recipe: Recipe
     path: Path
     correction: Correction
+    band: str
     together: frozenset[str]
 
 
@@ -117,7 +120,10 @@ def make_aligned_visit(
     recipe = Recipe(
         stage=STAGE,
         inputs={job.target.raw.name: job.recipe.digest for job in jobs},
-        settings={"alignment": {"on_failure": settings.alignment.on_failure}},
+        settings={
+            "alignment": {"on_failure": settings.alignment.on_failure},
+            "gate": {"max_fwhm_ratio": settings.gate.max_fwhm_ratio},
+        },
         defaults=default_alignment(),
     )
     not_in_use = table["file"][~np.asarray(table["used"], dtype=bool)]
@@ -171,6 +177,7 @@ def _job(
         inputs["reference"] = frame.digest
         how = decisive_alignment(settings, str(row["detector_key"]))
         del how["alignment"]["on_failure"]
+        del how["gate"]["max_fwhm_ratio"]  # likewise: it compares the exposures of a visit
         if settings.alignment.hierarchical:
             uses = (hierarchical.DRIZZLE_STAGE,)
             tools += hierarchical.TOOLS
@@ -184,7 +191,8 @@ def _job(
         uses=uses,
     ).known_in(workdir)
     target = ExposureToAlign(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
-    return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
+    band = DETECTORS[target.detector_key].band(str(row["filter"]))
+    return _Job(target, recipe, workdir.aligned(name), corrections[name], band, frozenset(together))
 
 
 def _batch(
@@ -285,8 +293,11 @@ def _alone(
         )
         return outcome
     verdict = judge_anchor(frame.n_stars, frame.n_failed, settings.gate)
+    if frame.anchor_shapes is not None:
+        verdict = verdict.doubted(frame.anchor_shapes.doubts)
     reason = "; ".join(("defines the frame: the reference is made from it alone", *verdict.reasons))
-    return untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
+    result = untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
+    return replace(result, shapes=frame.anchor_shapes)
 
 
 def _unless_anchor(
@@ -297,6 +308,7 @@ def _unless_anchor(
     Not so an absolute frame, which its own WCS is not on.
     """
     failed = outcome.status == "FAIL" and outcome.files and outcome.failure is None
+    failed = failed and not outcome.is_misshapen
     if target.raw.name != frame.anchor or not failed or frame.absolute is not None:
         return outcome
     reason = f"defines the frame: its own WCS is the reference's; a fit failed: {outcome.reason}"
@@ -340,6 +352,7 @@ def _publish(
         "usable": bool(outcome.files),
         "distortion": job.correction.note,
         "numbers": None if outcome.numbers is None else outcome.numbers.as_json(),
+        "shapes": None if outcome.shapes is None else outcome.shapes.as_json(),
         "tries": list(outcome.tries),
     }
     return Result(tuple(published), facts)
@@ -352,8 +365,15 @@ def _write_visit(
     workdir: WorkDir, visit: str, settings: Settings, jobs: Sequence[_Job], made: Sequence[Made]
 ) -> Result:
     keep = settings.alignment.on_failure == "keep_a_priori"
+    wide = _wide(jobs, made, settings)
     rows = [
-        alignment_row(each.facts, file=job.target.raw.name, digest=each.digest, keep=keep)
+        alignment_row(
+            each.facts,
+            file=job.target.raw.name,
+            digest=each.digest,
+            keep=keep,
+            wide=wide[job.target.rootname],
+        )
         for job, each in zip(jobs, made, strict=True)
     ]
     table = alignment_table(rows)
@@ -362,12 +382,35 @@ def _write_visit(
     facts = {
         **alignment_summary(table),
         "shifts": first_look(rows),
+        "unusual_stars": [
+            f"{row['rootname']}: {row['star_shapes']}"
+            for row in rows
+            if row["star_shapes"] != "good"
+        ],
         "tries": {
             str(each.facts["rootname"]): each.facts["tries"] for each in made if each.facts["tries"]
         },
         "log": workdir.relative(workdir.log(STAGE, f"{visit}*")),
     }
     return Result((product,), facts)
+
+
+def _wide(jobs: Sequence[_Job], made: Sequence[Made], settings: Settings) -> dict[str, str]:
+    """By rootname, why the stars are wide beside those of the visit's others in the band."""
+    shapes = {
+        job.target.rootname: shapes_of_facts(each.facts)
+        for job, each in zip(jobs, made, strict=True)
+    }
+    found = {}
+    for job in jobs:
+        name = job.target.rootname
+        beside = [
+            shapes[other.target.rootname]
+            for other in jobs
+            if other.band == job.band and other is not job
+        ]
+        found[name] = wider_than_others(shapes[name], beside, settings.gate)
+    return found
 
 
 # ----------------------------------------------------------------------------------- target

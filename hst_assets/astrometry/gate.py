@@ -128,6 +128,13 @@ class Verdict:
         """Whether the fit may be written."""
         return self.status != "FAIL"
 
+    def doubted(self, doubts: tuple[str, ...]) -> Verdict:
+        """The same with further reasons not to PASS."""
+        if not doubts:
+            return self
+        status: Status = "COMPROMISED" if self.status == "PASS" else self.status
+        return Verdict(status, (*self.reasons, *doubts))
+
     @property
     def reason(self) -> str:
         """The reasons in one line."""

@@ -127,6 +127,18 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(passed=not bad, text=text)
 
 
+def _star_shapes(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    bad = facts.get("n_shapes_bad", 0) + facts.get("n_shapes_doubtful", 0)
+    unchecked = facts.get("n_shapes_not_checked", 0)
+    text = f"{facts.get('n_shapes_good', 0)} good, {bad} not, {unchecked} not checked"
+    unusual: list[str] = facts.get("unusual_stars", [])
+    text = "; ".join([text, *unusual[:_NAMED]])
+    if unchecked and unchecked == facts["n_exposures"]:
+        text = f"not checked: {text}"
+    return Finding(passed=not bad, text=text)
+
+
 def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     left_out = made.facts.get("n_left_out", 0)
     return Finding(
@@ -235,6 +247,11 @@ ALIGNMENT_GATE = Check(
     "Each exposure is on the reference frame, by cross-validation.",
     _aligned,
     blocking=True,
+)
+STAR_SHAPES = Check(
+    "star_shapes",
+    "The stars of each exposure are single, round and as wide as those of the visit's others.",
+    _star_shapes,
 )
 ALL_PRODUCTS_MADE = Check(
     "all_products_made", "Every band that should have a product has one.", _all_made

@@ -25,10 +25,12 @@ from hst_assets.astrometry.exposure_field import (
     likely_cause,
     read_field,
     star_fwhm_pix,
+    star_shapes,
 )
 from hst_assets.astrometry.gate import FitNumbers, Verdict, judge
 from hst_assets.astrometry.measurement import measure
 from hst_assets.astrometry.methods.fit import Fit, FitTool
+from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detection import sources
 from hst_assets.detectors import DETECTORS
@@ -59,6 +61,7 @@ def align_copy(
     catalogue: Path,
     how: AlignmentSettings,
     limits: GateSettings,
+    of_stars: bool = True,
 ) -> dict[str, Any]:
     """Align a working copy to a catalogue of sky positions, in the current directory.
 
@@ -74,15 +77,22 @@ def align_copy(
         ECSV with columns ra, dec (deg), brightest first.
     how, limits : AlignmentSettings, GateSettings
         The settings' sections.
+    of_stars : bool, optional
+        Whether the shapes of its stars are judged: not those of a drizzled image, whose pixels are
+        not the detector's.
 
     Returns
     -------
     answer : dict
         ``files`` (the copy's files, aligned if the verdict is not FAIL, else with the WCS they
         came with), ``status``, ``reason``, ``numbers``, ``tries``, ``matches`` (ECSV of the
-        star residuals, or None) and ``star_lists`` (if they are to be kept).
+        star residuals, or None), ``star_lists`` (if they are to be kept) and ``shapes`` (see
+        `hst_assets.astrometry.shape_limits.ShapeVerdict`, or None).
     """
     field = read_field(copy, DETECTORS[detector], rootname, catalogue, how)
+    shapes = star_shapes(field, how, limits) if of_stars else None
+    if shapes is not None and shapes.is_bad:
+        return _misshapen(copy, shapes)
     first = _first_threshold(field, how)
     tries: list[_Try] = []
     for rung in range(how.max_tries):
@@ -90,6 +100,7 @@ def align_copy(
         if tries[-1].verdict.status == "PASS":
             break
     best = _best(tries)
+    verdict = best.verdict if shapes is None else best.verdict.doubted(shapes.doubts)
     if best.verdict.believed and best.aligned is not None:
         best.aligned.replace(copy.science)
     lists: list[Path] = []
@@ -97,12 +108,27 @@ def align_copy(
         lists = write_star_lists(best.stars, rootname, Path.cwd())
     return {
         "files": [str(path.absolute()) for path in copy.files],
-        "status": best.verdict.status,
-        "reason": _reason(best.verdict, field),
+        "status": verdict.status,
+        "reason": _reason(verdict, field),
         "numbers": None if best.numbers is None else best.numbers.as_json(),
         "tries": [attempt.as_json() for attempt in tries],
         "matches": None if best.matches is None else str(best.matches.absolute()),
         "star_lists": [str(path) for path in lists],
+        "shapes": None if shapes is None else shapes.as_json(),
+    }
+
+
+def _misshapen(copy: WorkingCopy, shapes: ShapeVerdict) -> dict[str, Any]:
+    """The answer on an exposure whose stars are trailed or double: no WCS makes it usable."""
+    return {
+        "files": [str(path.absolute()) for path in copy.files],
+        "status": "FAIL",
+        "reason": f"{shapes.text}; no fit was tried",
+        "numbers": None,
+        "tries": [],
+        "matches": None,
+        "star_lists": [],
+        "shapes": shapes.as_json(),
     }
 
 
@@ -115,6 +141,7 @@ def align_requested(
     catalogue: str,
     alignment: Mapping[str, Any],
     gate: Mapping[str, Any],
+    of_stars: bool = True,
 ) -> dict[str, Any]:
     """`align_copy` in the words of a call to a child process: plain text and mappings.
 
@@ -130,6 +157,8 @@ def align_requested(
         ECSV with columns ra, dec (deg), brightest first.
     alignment, gate : mapping
         The settings' sections.
+    of_stars : bool, optional
+        Whether the shapes of its stars are judged.
     """
     return align_copy(
         copy,
@@ -139,6 +168,7 @@ def align_requested(
         catalogue=Path(catalogue),
         how=AlignmentSettings.model_validate(alignment),
         limits=GateSettings.model_validate(gate),
+        of_stars=of_stars,
     )
 
 
