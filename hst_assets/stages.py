@@ -92,7 +92,7 @@ STAGES: dict[str, Stage] = {
     "absolute_catalog": Stage(
         "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
     ),
-    # 5: the shapes of stars are judged, here and of exposures.
+    # 5: the shapes of stars are judged, and wrong pairs stay out of fits; of exposures as well.
     "reference_image": Stage(
         "5",
         ("hst_assets.astrometry.reference.image:make_reference",),
