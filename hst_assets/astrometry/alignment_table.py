@@ -88,7 +88,7 @@ ALIGNMENT_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec(
         "tilt",
         "float64",
-        "What rotation or scale left in the pairs would move the stars by",
+        "What rotation, scale or skew left in the pairs would move the stars by",
         u.pix,
     ),
     ColumnSpec(

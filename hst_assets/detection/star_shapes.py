@@ -27,8 +27,11 @@ __all__ = ["FEWEST_STARS", "StarShapes", "measure_shapes"]
 
 #: Shapes of fewer stars are not judged.
 FEWEST_STARS = 10
-#: The brightest so many are measured, of the brightest so many peaks of a plane.
+#: So many of a plane are measured, of the most significant so many peaks: of all brightnesses
+#: alike, for the brightest may have bled without a flag.
 _MOST_STARS, _MOST_PEAKS = 100, 4000
+#: Peaks above this share of the full well are left out, flagged or not.
+_UNSATURATED = 0.7
 #: A peak stands so many standard deviations above the sky, is the highest within so many pixels,
 #: and has no neighbour within so many that has more than such a share of its flux.
 _LEAST_SIGMA, _PEAK_PIX, _ALONE_PIX, _NEIGHBOUR_SHARE = 15.0, 3, 8, 0.1
@@ -125,10 +128,8 @@ def measure_shapes(
         for plane, ready in zip(planes, prepared, strict=True)
         if ready is not None and _has_scale_of(plane.wcs, detector)
     ]
-    flux = np.concatenate([np.zeros(0), *(each[0] for each in found)])
-    moments = np.concatenate([np.zeros((0, 2, 2)), *(each[1] for each in found)])
-    brightest = np.argsort(-flux, kind="stable")[:_MOST_STARS]
-    return _common_shape(moments[brightest])
+    moments = np.concatenate([np.zeros((0, 2, 2)), *found])
+    return _common_shape(moments)
 
 
 def _has_scale_of(wcs: WCS, detector: Detector) -> bool:
@@ -139,35 +140,42 @@ def _has_scale_of(wcs: WCS, detector: Detector) -> bool:
 # ------------------------------------------------------------------------------ single stars
 
 
-def _moments_on_sky(
-    plane: Plane, ready: Prepared, detector: Detector, fwhm_pix: float
-) -> tuple[Floats, Floats]:
-    """Flux and second moments, shape (n, 2, 2), of the stars of a plane that stand alone.
+def _moments_on_sky(plane: Plane, ready: Prepared, detector: Detector, fwhm_pix: float) -> Floats:
+    """Second moments, shape (n, 2, 2), of stars of a plane that stand alone.
 
     Moments are in squares of the detector's nominal pixel, along the directions of x and y to the
     west and north.
     """
-    x, y, flux = _brightest_stars(ready, *_alone(ready), fwhm_pix)
+    x, y = _some_stars(ready, *_alone(ready, _highest_peak(detector)), fwhm_pix)
     if len(x) == 0:
-        return flux, np.zeros((0, 2, 2))
+        return np.zeros((0, 2, 2))
     # The centre under this very window: `windowed_centroids` takes 0.425 FWHM for sigma.
     centre = windowed_centroids(ready.flux, x, y, fwhm_pix=_WINDOW_PIX / 0.425)
     native = _deconvolved(_windowed_moments(ready.flux, centre))
     jacobian = _jacobian(plane.wcs, centre, detector.pixel_scale_arcsec)
-    return flux, jacobian @ native @ np.swapaxes(jacobian, 1, 2)
+    return np.asarray(jacobian @ native @ np.swapaxes(jacobian, 1, 2))
 
 
-def _brightest_stars(
+def _highest_peak(detector: Detector) -> float:
+    """Above this, in the unit of the SCI plane, a pixel may have bled; WFC3/IR's do not."""
+    if not detector.clean_cosmic_rays:
+        return math.inf
+    return _UNSATURATED * detector.saturation_e / detector.gain_e_per_dn
+
+
+def _some_stars(
     ready: Prepared, x: Floats, y: Floats, flux: Floats, fwhm_pix: float
-) -> tuple[Floats, Floats, Floats]:
-    """The brightest `_MOST_STARS` that are no cosmic rays; as they were where there are none."""
+) -> tuple[Floats, Floats]:
+    """At most `_MOST_STARS` of the sources, of all brightnesses, that are no cosmic rays."""
     order = np.argsort(-flux, kind="stable")
     if ready.struck is None or ready.detector is None:
-        kept = order[:_MOST_STARS]
-        return x[kept], y[kept], flux[kept]
+        kept = order[_spread(len(order), _MOST_STARS)]
+        return x[kept], y[kept]
     kept = order[:0]
-    for start in range(0, len(order), 2 * _MOST_STARS):
-        some = order[start : start + 2 * _MOST_STARS]
+    # Parts of all brightnesses alike, until there are enough.
+    n_parts = max(1, math.ceil(len(order) / (2 * _MOST_STARS)))
+    for part in range(n_parts):
+        some = order[part::n_parts]
         star = survives_cleaning(
             ready.struck, ready.ignored, ready.detector,
             x[some], y[some], flux[some], radius=fwhm_pix,
@@ -175,17 +183,22 @@ def _brightest_stars(
         kept = np.append(kept, some[star])
         if len(kept) >= _MOST_STARS:
             break
-    kept = kept[:_MOST_STARS]
-    return x[kept], y[kept], flux[kept]
+    kept = kept[_spread(len(kept), _MOST_STARS)]
+    return x[kept], y[kept]
 
 
-def _alone(ready: Prepared) -> tuple[Floats, Floats, Floats]:
+def _spread(n: int, most: int) -> NDArray[np.intp]:
+    """Indices of at most so many of n, evenly."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.intp)) if n else np.arange(0)
+
+
+def _alone(ready: Prepared, highest: float) -> tuple[Floats, Floats, Floats]:
     """Position and flux of peaks with clean cores and without neighbours."""
     x, y = _peaks(ready)
     flux = aperture_sums(ready.flux, x, y, radius=float(_PEAK_PIX))
     height = ready.flux[y.astype(np.intp), x.astype(np.intp)]
     clean = core_is_clean(x, y, ready.spoilt) & (flux > 0)
-    clean &= height < _MOST_IN_PEAK * flux
+    clean &= (height < _MOST_IN_PEAK * flux) & (height < highest)
     keep = np.flatnonzero(clean & _without_neighbours(x, y, flux))
     return x[keep], y[keep], flux[keep]
 

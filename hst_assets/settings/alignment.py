@@ -103,6 +103,12 @@ class AlignmentSettings(Section):
     fit_geometry: Literal["shift", "rshift", "rscale", "general"] = "rshift"
     """What the fit may change: shift; shift and rotation (rshift); these and scale (rscale); or
     each axis independently (general)."""
+    six_terms: Literal["if_needed", "never"] = "if_needed"
+    """Whether a fit of fewer terms may be replaced by one of all six linear terms (general).
+
+    `if_needed`: where the fit of six terms predicts held-out stars significantly better, moves
+    stars by 0.05 pixel or more, and passes the gate as well as the other.
+    """
     max_tries: Annotated[int, Field(ge=1)] = 4
     """Maximum number of tries for an exposure; each further try lowers the threshold and widens the
     search."""

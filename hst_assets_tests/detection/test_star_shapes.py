@@ -157,8 +157,10 @@ def real_shapes(path, detector, *, double=None):
     ("name", "key", "fwhm_pix"),
     [
         # As they were measured: the limits of the gate stand between these and the doubled ones.
-        ("acs_hrc_47tuc/j8bt06nyq_flt.fits", "acs_hrc", 2.52),
-        ("acs_hrc_47tuc/j8bt05njq_flt.fits", "acs_hrc", 2.60),
+        ("acs_hrc_47tuc/j8bt06nyq_flt.fits", "acs_hrc", 2.47),
+        ("acs_hrc_47tuc/j8bt05njq_flt.fits", "acs_hrc", 2.57),
+        # Its bright stars have bled, and no pixel is flagged so.
+        ("acs_hrc_47tuc/j8bt06o6q_flt.fits", "acs_hrc", 2.54),
         ("wfpc2_omegacen/u40x010hm_c0m.fits", "wfpc2", 1.75),
     ],
 )
