@@ -85,7 +85,9 @@ lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock
 
 # Some fast tests that touch each library, in an environment of its own without this one's lock.
 PROBE := hst_assets_tests/settings hst_assets_tests/exposures hst_assets_tests/astrometry/test_gate.py \
-  hst_assets_tests/orchestration/test_definitions.py hst_assets_tests/test_isolation.py
+  hst_assets_tests/orchestration/test_definitions.py hst_assets_tests/orchestration/test_unchanged.py \
+  hst_assets_tests/orchestration/test_run_target.py hst_assets_tests/orchestration/test_web_server.py \
+  hst_assets_tests/test_isolation.py
 
 .PHONY: oldest
 oldest: $(INSTALLED) ## Try the oldest dependencies that pyproject.toml allows

@@ -30,9 +30,9 @@ from hst_assets.exposures.table import (
     make_visit_table,
 )
 from hst_assets.imaging.differences.batch import make_differences
-from hst_assets.imaging.differences.noise import aperture_factor
 from hst_assets.imaging.differences.subtraction import Flag
 from hst_assets.imaging.drizzling import make_stacks
+from hst_assets.imaging.noise import circular_aperture_factor
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe, Result, make, sha256_of_file
 from hst_assets.settings import load_settings
@@ -149,7 +149,7 @@ def _apertures(
         for image in (data, error**2, empty.astype(float))
     )
     whole = shares > 0.999 * apertures.area
-    factor = aperture_factor(drop_ratio, apertures.area) or 1.0
+    factor = circular_aperture_factor(drop_ratio, radius) or 1.0
     return float(mad_std(sums[whole] / np.sqrt(variances[whole]) / factor))
 
 

@@ -1,7 +1,8 @@
 """The vocabulary of failures: errors that say what went wrong, where, and what to do next.
 
 The class decides what an orchestrator may do about it: only `TransientFailure` is worth
-another try by itself; the others need other data, another setting or another machine.
+another try by itself; the others need other data, another setting or another machine. A
+`MachineFailure` says nothing of the data: it is never kept as a verdict on them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Sequence
 __all__ = [
     "AccessRefused",
     "BadConfiguration",
+    "DiskFull",
     "HstAssetsError",
+    "MachineFailure",
     "MissingProduct",
     "MissingTool",
     "NoOverlap",
+    "NoReply",
     "NothingFound",
     "OutOfMemory",
     "TimedOut",
@@ -116,12 +120,24 @@ class BadConfiguration(HstAssetsError):
     """A setting, a key or an option is unknown, out of range or contradicts another."""
 
 
-class OutOfMemory(HstAssetsError):
-    """A tool was killed, probably because memory ran out."""
+class MachineFailure(HstAssetsError):
+    """The machine failed and not the data; no verdict is kept, and the next run tries again."""
 
 
-class TimedOut(HstAssetsError):
+class DiskFull(MachineFailure):
+    """The disk, or the user's share of it, is full."""
+
+
+class OutOfMemory(MachineFailure):
+    """Memory ran out, or a tool was killed, probably because it did."""
+
+
+class TimedOut(MachineFailure):
     """An external tool did not end within its time limit; the next run tries it again."""
+
+
+class NoReply(MachineFailure):
+    """A tool's process ended without a reply: it was stopped from outside, or crashed."""
 
 
 class ToolFailed(HstAssetsError):
@@ -140,8 +156,11 @@ _BY_NAME: dict[str, type[HstAssetsError]] = {
         MissingProduct,
         MissingTool,
         BadConfiguration,
+        MachineFailure,
+        DiskFull,
         OutOfMemory,
         TimedOut,
+        NoReply,
         ToolFailed,
     )
 }

@@ -34,7 +34,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hst_assets.failures import HstAssetsError, ToolFailed, failure_named
+from hst_assets.failures import DiskFull, HstAssetsError, NoReply, failure_named
+from hst_assets.machine_failures import DISK_STEP, MEMORY_STEP, is_disk_full, machine_failure
 
 __all__ = ["Call", "die_with_parent", "run_isolated", "run_many_isolated"]
 
@@ -44,6 +45,9 @@ _REPLY_NAME = "reply.json"
 _POLL_S = 0.02
 #: How often a caller looks whether its nursery is still alive.
 _LOOK_S = 0.5
+_AGAIN = "See its log, then rerun"
+#: With it a call ends that cannot write its reply.
+_NO_ROOM_STATUS = 74
 
 #: What every child is told: a dead service stalls stwcs for 60-120 s a try, and the libraries'
 #: own threads fight over the cores that the calls of a batch already share.
@@ -102,9 +106,10 @@ def run_isolated(
     HstAssetsError
         The class the task raised, if it is of the project's vocabulary.
     ToolFailed
-        If it raised anything else, died, hung, or left no reply; with its last lines.
-    OutOfMemory
-        If the kernel killed it, or it raised `MemoryError`.
+        If it raised anything else; with its last lines.
+    MachineFailure
+        If the disk was full (`DiskFull`), the kernel killed it or it had no memory
+        (`OutOfMemory`), it hung (`TimedOut`), or died or left no reply (`NoReply`).
     """
     (outcome,) = run_many_isolated(
         task,
@@ -194,9 +199,11 @@ def _outcome(task: str, call: Call, log_start: int) -> Any:
     try:
         reply = json.loads((call.scratch / _REPLY_NAME).read_text())
     except FileNotFoundError:
-        return ToolFailed(
-            f"{task} left no reply",
+        full = is_disk_full(call.scratch)
+        return (DiskFull if full else NoReply)(
+            f"{task} left no reply" + (": the disk is full" if full else ""),
             where=call.log_path,
+            next_step=DISK_STEP if full else _AGAIN,
             log_tail=_tail(call.log_path, log_start),
         )
     if "value" in reply:
@@ -391,7 +398,12 @@ def _error(kind: str, what: str, *, next_step: str | None = None) -> dict[str, A
     return {"error": {"kind": kind, "ours": False, "what": what, "next_step": next_step}}
 
 
-def _error_of(error: BaseException) -> dict[str, Any]:
+def _error_of(error: BaseException, scratch: Path) -> dict[str, Any]:
+    """What a task raised; the machine's own failure where that is behind it, whatever it said."""
+    machine = machine_failure(error, folder=scratch)
+    if machine is not None and machine is not error:
+        text = machine.what if machine.where is None else f"{machine.where}: {machine.what}"
+        return _error(type(machine).__name__, text, next_step=machine.next_step)
     if isinstance(error, HstAssetsError):
         return {
             "error": {
@@ -403,8 +415,6 @@ def _error_of(error: BaseException) -> dict[str, Any]:
                 "log_tail": error.log_tail,
             }
         }
-    if isinstance(error, MemoryError):
-        return _error("OutOfMemory", "out of memory")
     return _error("ToolFailed", f"raised {type(error).__name__}: {error}")
 
 
@@ -451,9 +461,10 @@ def _run_batch(request: Mapping[str, Any], private: Sequence[int]) -> None:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except Exception as error:  # noqa: BLE001 - every call must learn why it could not run
-        traceback.print_exc()
+        _print_traceback()
         for call in calls:
-            _write_reply(Path(call["scratch"]), _error_of(error))
+            scratch = Path(call["scratch"])
+            _reply_for(scratch, _error_of(error, scratch))
         return
     gc.freeze()  # collections in the children shall not copy what was imported
     waiting = deque(calls)
@@ -476,7 +487,7 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
             _kill_session(pid)
             os.kill(pid, signal.SIGKILL)  # just forked, it may not lead its session yet
             os.waitpid(pid, 0)
-            _write_reply(
+            _reply_for(
                 scratch,
                 _error(
                     "TimedOut",
@@ -490,14 +501,28 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
         else:
             _kill_session(pid)  # whatever the tool spawned must not outlive it
             if not (scratch / _REPLY_NAME).is_file():
-                _write_reply(scratch, _death(os.waitstatus_to_exitcode(status)))
+                _reply_for(scratch, _death(os.waitstatus_to_exitcode(status)))
         del running[pid]
+
+
+def _reply_for(scratch: Path, reply: Mapping[str, Any]) -> None:
+    """Reply in a call's place; where the disk has no room for it, the caller will see that."""
+    with suppress(OSError):
+        _write_reply(scratch, reply)
+
+
+def _print_traceback() -> None:
+    with suppress(OSError):  # a log on a full disk
+        traceback.print_exc()
 
 
 def _death(code: int) -> dict[str, Any]:
     if code == -signal.SIGKILL:
-        return _error("OutOfMemory", "was killed (probably out of memory)")
-    return _error("ToolFailed", f"exited with status {code} and no reply")
+        what = "was killed (probably out of memory)"
+        return _error("OutOfMemory", what, next_step=MEMORY_STEP)
+    if code == _NO_ROOM_STATUS:
+        return _error("DiskFull", "the disk is full: there is no room for the reply")
+    return _error("NoReply", f"exited with status {code} and no reply", next_step=_AGAIN)
 
 
 def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]) -> int:
@@ -517,18 +542,28 @@ def _run_call(function: Any, task: str, call: dict[str, Any], nursery: int) -> N
     _redirect(call["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 1, 2)
     os.chdir(call["scratch"])
     started = time.monotonic()
-    sys.stdout.write(f"--- {task} in {Path(call['scratch']).name}\n")
+    scratch = Path(call["scratch"])
+    _say(f"--- {task} in {scratch.name}\n")
     try:
         reply: dict[str, Any] = {"value": function(**call["arguments"])}
         json.dumps(reply)
     except BaseException as error:  # noqa: BLE001 - a tool's SystemExit is a failure as well
-        traceback.print_exc()
-        reply = _error_of(error)
-    sys.stdout.write(f"--- ended after {time.monotonic() - started:.1f} s\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    _write_reply(Path(call["scratch"]), reply)
+        _print_traceback()
+        reply = _error_of(error, scratch)
+    _say(f"--- ended after {time.monotonic() - started:.1f} s\n")
+    try:
+        _write_reply(scratch, reply)
+    except OSError:
+        os._exit(_NO_ROOM_STATUS)
     os._exit(0)
+
+
+def _say(text: str) -> None:
+    """Write to the call's log, as far as there is room on the disk."""
+    with suppress(OSError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

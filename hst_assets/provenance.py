@@ -41,6 +41,7 @@ __all__ = [
     "Recipe",
     "Record",
     "Result",
+    "WouldBeMade",
     "digest_of",
     "former_digests",
     "make",
@@ -261,6 +262,26 @@ class Made:
         return shortened(self.reasons) if self.ran else ""
 
 
+class WouldBeMade(Exception):
+    """The answer of a work directory that is only looked at: a product would be made, and why.
+
+    Attributes
+    ----------
+    stage : str
+        Of the product.
+    reasons : tuple of str
+        Why it would be made.
+    is_new : bool
+        Whether it would be another version than the one that is there.
+    """
+
+    def __init__(self, stage: str, reasons: Sequence[str], *, is_new: bool) -> None:
+        self.stage = stage
+        self.reasons = tuple(reasons)
+        self.is_new = is_new
+        super().__init__(f"{stage} would be made: {shortened(self.reasons)}")
+
+
 def read_record(product: Path) -> Record | None:
     """The record beside `product`; None where there is none or it cannot be read.
 
@@ -345,6 +366,8 @@ def make(
     ------
     MissingProduct
         If `run` names an output that is not there.
+    WouldBeMade
+        Instead of running, if the work directory is only looked at.
     """
     recipe = recipe.known_in(workdir)
     why = why_make(recipe, product, workdir, redo=redo) if reasons is None else tuple(reasons)
@@ -352,6 +375,10 @@ def make(
         standing = read_record(product)
         if standing is not None:
             return Made(standing, ran=False)
+    if workdir.looked_at:
+        record = read_record(product)
+        is_new = record is None or record.digest != recipe.digest
+        raise WouldBeMade(recipe.stage, why, is_new=is_new)
     WorkDir.record(product).unlink(missing_ok=True)
     result = run()
     why = reasons_of_parts(result.parts, why)
@@ -428,6 +455,8 @@ def former_digests(workdir: WorkDir) -> Mapping[str, str]:
     try:
         status = ledger.stat()
     except FileNotFoundError:
+        if workdir.looked_at:
+            return _former(workdir)[0]
         _adopt(workdir)
         status = ledger.stat()
     return _read_former_digests(ledger, status.st_mtime_ns, status.st_size)
@@ -452,28 +481,37 @@ def _adopt(workdir: WorkDir) -> None:
     with workdir.lock("records"):
         if workdir.former_digests.is_file():
             return  # another process was faster
-        records = {product: read_record(product) for product in _recorded_products(workdir)}
-        former = {product: _written_digest(product) for product, each in records.items() if each}
-        # A digest that also stands for what cannot be known to be right is kept by nothing.
-        doubtful = {
-            former[product]
-            for product, each in records.items()
-            if each and each.digest != former[product]
-        }
-        digests = {}
-        for product, record in records.items():
-            if record is None:
-                continue
-            current = digest_of(record.recipe)
-            digest = current if former[product] in doubtful else record.digest
-            if digest != current:
-                digests[current] = digest
-            if digest != former[product] or is_former(_content(product)):
-                _write_record(record.model_copy(update={"digest": digest}), product)
+        digests, renewed = _former(workdir)
+        for product, record in renewed.items():
+            _write_record(record, product)
         if digests:
             logger.info("%s: %d records of the former format are adopted", workdir, len(digests))
         with write_atomically(workdir.former_digests) as part:
             part.write_text(json.dumps({"format": FORMAT, "digests": digests}, indent=1))
+
+
+def _former(workdir: WorkDir) -> tuple[dict[str, str], dict[Path, Record]]:
+    """The digests that former records keep, and the records that are to be written anew."""
+    records = {product: read_record(product) for product in _recorded_products(workdir)}
+    former = {product: _written_digest(product) for product, each in records.items() if each}
+    # A digest that also stands for what cannot be known to be right is kept by nothing.
+    doubtful = {
+        former[product]
+        for product, each in records.items()
+        if each and each.digest != former[product]
+    }
+    digests: dict[str, str] = {}
+    renewed: dict[Path, Record] = {}
+    for product, record in records.items():
+        if record is None:
+            continue
+        current = digest_of(record.recipe)
+        digest = current if former[product] in doubtful else record.digest
+        if digest != current:
+            digests[current] = digest
+        if digest != former[product] or is_former(_content(product)):
+            renewed[product] = record.model_copy(update={"digest": digest})
+    return digests, renewed
 
 
 def _content(product: Path) -> Any:

@@ -32,6 +32,15 @@ _MAX_VALUE = 40
 #: For many products of many inputs.
 _INPUTS = "inputs changed"
 _ABSENT = object()
+#: AstroDrizzle's parameters in the recipes, by the settings that name them.
+_SETTING_BEHIND = {
+    "drizzle.parameters.skysub": "drizzle.sky_sub",
+    "drizzle.parameters.combine_type": "drizzle.combine_type",
+    "drizzle.parameters.final_kernel": "drizzle.kernel",
+    "drizzle.parameters.final_pixfrac": "drizzle.pixfrac",
+    "drizzle.parameters.final_units": "drizzle.units",
+    "drizzle.parameters.final_wht_type": "drizzle.weight_type",
+}
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -127,7 +136,10 @@ def _settings(
         old_text = _text(before.get(key, in_force_before.get(key, _ABSENT)))
         new_text = _text(now.get(key, in_force_now.get(key, _ABSENT)))
         short = max(len(old_text), len(new_text)) <= _MAX_VALUE
-        told.append(f"setting {key} {old_text} → {new_text}" if short else f"setting {key} changed")
+        name = _SETTING_BEHIND.get(key, key)
+        told.append(
+            f"setting {name} {old_text} → {new_text}" if short else f"setting {name} changed"
+        )
     return told
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hst_assets.failures import BadConfiguration
+
 __all__ = ["STAGES", "Stage", "code_version_of", "code_versions", "figures_read_by"]
 
 
@@ -106,12 +108,14 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_ALIGNMENT,
     ),
-    # 4: columns of shapes, and exposures left out by them.
+    # 4: columns of shapes, and exposures left out by them; which exposures did not pass, with their
+    # numbers, and which define the frame, are facts.
     "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("4", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 4: WFPC2's gains, and the cards that differences need, which "3" was not raised for.
+    # 5: errors and flags of the pixels (ERR, DQ), the noise of each exposure in the header, with
+    # post-flash and the sky by exposure time, and no sky of an earlier pipeline.
     "drizzled_image": Stage(
-        "4",
+        "5",
         (
             "hst_assets.imaging.astrodrizzle.run:drizzle_many",
             "hst_assets.imaging.drizzling:_drizzle",
@@ -120,25 +124,42 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DRIZZLING,
     ),
-    "epoch_drizzles": Stage("3", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
-    "drizzled_stacks": Stage("3", ("hst_assets.imaging.drizzling:make_stacks",)),
+    # 4 of both: what could not be compared has a column; bands that a full disk or a process that
+    # was lost cost, which "3" kept as final, are tried again.
+    "epoch_drizzles": Stage("4", ("hst_assets.imaging.drizzling:make_visit_drizzles",)),
+    "drizzled_stacks": Stage("4", ("hst_assets.imaging.drizzling:make_stacks",)),
+    # 2: the errors and flags are those of the stacks.
     "difference_image": Stage(
-        "1",
+        "2",
         (
             "hst_assets.imaging.differences.batch:_subtracted",
             "hst_assets.imaging.differences.batch:_pairs",
         ),
         figures=_OF_DIFFERENCES,
     ),
-    "epoch_differences": Stage("1", ("hst_assets.imaging.differences.batch:make_differences",)),
+    # 2: what could not be compared has a column.
+    "epoch_differences": Stage("2", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
 }
 
 
 def code_versions(stages: Iterable[str]) -> dict[str, str]:
-    """The version of each stage's code, by its name."""
-    return {name: STAGES[name].version for name in stages}
+    """The version of each stage's code, by its name.
+
+    Raises
+    ------
+    BadConfiguration
+        If a name is not in `STAGES`.
+    """
+    names = list(stages)
+    if unknown := sorted(set(names) - set(STAGES)):
+        raise BadConfiguration(
+            f"unknown stage {', '.join(unknown)}",
+            where="hst_assets/stages.py",
+            next_step="Give it a row in STAGES, with its version and entry points",
+        )
+    return {name: STAGES[name].version for name in names}
 
 
 def figures_read_by(stages: Iterable[str]) -> list[str]:

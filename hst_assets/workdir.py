@@ -74,10 +74,13 @@ class WorkDir:
         The folder of work directories.
     target : str
         The target's name, which is its folder's name.
+    looked_at : bool
+        Nothing is made in it: what would be is told instead (`hst_assets.provenance.WouldBeMade`).
     """
 
     root: Path
     target: str
+    looked_at: bool = False
 
     def __post_init__(self) -> None:
         validate_target(self.target)

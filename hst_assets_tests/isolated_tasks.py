@@ -2,10 +2,13 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 from hst_assets.failures import UnusableInput
 
@@ -50,6 +53,33 @@ def leaves_by_exit():
 
 def segfaults():
     ctypes.string_at(0)
+
+
+def fills_the_disk(how):
+    _room_for(4096)
+    try:
+        if how == "by numpy":
+            np.zeros(10_000).tofile("big")
+        else:
+            Path("big").write_bytes(bytes(10_000))
+    except OSError as error:
+        if how == "in a tool's own words":
+            raise RuntimeError("the drizzled image is empty") from error
+        raise
+
+
+def leaves_no_room():
+    _room_for(0)
+
+
+def _room_for(n_bytes):
+    """Let no file grow beyond a size: the kernel refuses as it does on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+
+
+def wants_too_much():
+    np.zeros(1 << 60, np.uint8)
 
 
 def hangs(pid_file):

@@ -58,13 +58,21 @@ TARGETS = ["demo-sn", "pc", "hrc", "ir", "wfc", "own"]
 #: The versions of stages when records of that format were taken over. What has been raised since is
 #: made again, whatever the format of its record.
 _TAKEN_OVER_AT = {
-    "exposure_table": "1",
-    "reference_image": "4",
     "aligned_exposure": "4",
     "aligned_exposures": "3",
+    "difference_image": "1",
+    "drizzled_image": "4",
+    "drizzled_stacks": "3",
+    "epoch_differences": "1",
+    "epoch_drizzles": "3",
+    "exposure_table": "1",
+    "reference_image": "4",
     "target_alignment": "3",
 }
+#: Figures of detectors that are read since.
 _FIGURES_SINCE = {"widest_star_pix"}
+#: Figures of detectors that have changed since; the same holds for them.
+_FIGURES_THEN = {"wfc3_uvis": {"drizzle_good_bits": 96}}
 _USERS_FILES = {"image": "my_reference.fits", "table": "my_stars.csv"}
 _FACTS = re.compile(rb"#= (\d+) (\d+) (\w+)\n([0-9a-f]{64})  (\S+)")
 
@@ -74,6 +82,8 @@ def stages_of_that_time(monkeypatch):
     for name, version in _TAKEN_OVER_AT.items():
         figures = tuple(each for each in STAGES[name].figures if each not in _FIGURES_SINCE)
         monkeypatch.setitem(STAGES, name, replace(STAGES[name], version=version, figures=figures))
+    for key, then in _FIGURES_THEN.items():
+        monkeypatch.setitem(DETECTORS, key, replace(DETECTORS[key], **then))
 
 
 @pytest.fixture
@@ -184,7 +194,7 @@ def test_a_setting_that_changed_meanwhile_is_told_with_its_value_before(unpacked
     settings = load_settings(workdir)
     drizzle = settings.drizzle.model_copy(update={"pixfrac": 1.0})
     reasons = planned(workdir, settings.model_copy(update={"drizzle": drizzle}))
-    expected = ("setting drizzle.parameters.final_pixfrac 0.8 → 1.0",)
+    expected = ("setting drizzle.pixfrac 0.8 → 1.0",)
     assert len(reasons) == 7
     assert set(reasons.values()) == {expected}
 

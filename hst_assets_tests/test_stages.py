@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hst_assets.detectors import Detector
+from hst_assets.failures import BadConfiguration
 from hst_assets.settings import Settings
 from hst_assets.stages import STAGES, code_version_of, figures_read_by
 from hst_assets_tests import fingerprints
@@ -56,6 +57,12 @@ def test_the_tools_of_children_and_methods_are_reached(found):
     assert ("hst_assets.imaging.astrodrizzle.drizzle_task", "combine") in (
         found["drizzled_image"].symbols
     )
+
+
+def test_an_unknown_stage_of_a_row_is_named():
+    with pytest.raises(BadConfiguration, match="unknown stage no_such_stage") as raised:
+        code_version_of("drizzled_image", "no_such_stage")
+    assert "STAGES" in raised.value.next_step
 
 
 def test_a_code_version_names_each_stage():

@@ -20,6 +20,7 @@ Each directive renders one registry of the package as a table:
 ``commands COMMAND``     arguments and options of one command of ``hst-assets``
 ``failures``             the classes of failures
 ``flags``                the bits of the DQ plane of differences
+``product_flags``        the bits of the DQ plane of drizzled images
 ======================== ======================================================================
 """
 
@@ -421,6 +422,14 @@ def flags() -> list[str]:
     return table(("bit", "name", "meaning"), rows)
 
 
+def product_flags() -> list[str]:
+    """The bits of the DQ plane of drizzled images."""
+    from hst_assets.imaging.product_flags import PRODUCT_FLAGS
+
+    rows = [(str(int(flag)), f"`{flag.name}`", text) for flag, text in PRODUCT_FLAGS.items()]
+    return table(("bit", "name", "meaning"), rows)
+
+
 # ------------------------------------------------------------------------------- directives
 
 
@@ -469,6 +478,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         (commands, 1),
         (failures, 0),
         (flags, 0),
+        (product_flags, 0),
     ):
         app.add_directive(render.__name__, _directive(render, n_arguments))
     # What the code holds is no file that Sphinx watches: these pages are read anew each time.

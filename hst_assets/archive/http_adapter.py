@@ -15,8 +15,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError as ConnectionFailure
 
-from hst_assets.failures import AccessRefused, TransientFailure
-from hst_assets.transfer import may_pass, seconds_asked
+from hst_assets.failures import AccessRefused, TransientFailure, UnusableInput
+from hst_assets.transfer import MOST_REPLY_BYTES, may_pass, seconds_asked
 
 __all__ = ["PATIENCE", "PatientAdapter", "refuse_status"]
 
@@ -54,12 +54,14 @@ class PatientAdapter(HTTPAdapter):
             If there is no connection, or no whole reply in time, or the service is out of order.
         AccessRefused
             If the service rejects the request (HTTP 4xx).
+        UnusableInput
+            If the reply is larger than any that is wanted.
         """
         where = (request.url or "").partition("?")[0]
         options |= {"stream": True, "timeout": self._timeout_s}
         try:
             response: requests.Response = super().send(request, **options)
-            body = self._whole(response)
+            body = self._whole(response, where)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
             raise
         except (requests.RequestException, ConnectionFailure, OSError) as error:
@@ -69,15 +71,24 @@ class PatientAdapter(HTTPAdapter):
         response.raw = io.BytesIO(body)
         return response
 
-    def _whole(self, response: requests.Response) -> bytes:
-        """The body, unpacked; in time or not at all."""
+    def _whole(self, response: requests.Response, where: str) -> bytes:
+        """The body, unpacked; in time and of a bounded size, or not at all."""
         deadline = time.monotonic() + PATIENCE * self._timeout_s
         chunks = []
+        size = 0
         try:
             # Whatever has come is taken at once: a chunk that must be full would wait for ever on
             # a service that sends a byte now and then.
             while chunk := response.raw.read1(_CHUNK, decode_content=True):
                 chunks.append(chunk)
+                size += len(chunk)
+                if size > MOST_REPLY_BYTES:
+                    raise UnusableInput(
+                        f"the reply unpacks to more than {MOST_REPLY_BYTES // 1_000_000} MB: "
+                        "no listing is that long",
+                        where=where,
+                        next_step="Check the address in the settings, or narrow the query",
+                    )
                 if time.monotonic() > deadline:
                     raise TimeoutError("the reply is too slow")
         except BaseException:

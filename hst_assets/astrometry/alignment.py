@@ -7,6 +7,7 @@ the WCS it came with, bit for bit, and is left out of products unless
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,9 @@ from astropy.table import Column, QTable, vstack
 from hst_assets.astrometry.alignment_result import (
     AlignmentResult,
     ExposureToAlign,
+    failed_on_few,
     joint_failure,
+    left_out,
     untouched,
 )
 from hst_assets.astrometry.alignment_table import (
@@ -29,6 +32,7 @@ from hst_assets.astrometry.alignment_table import (
     first_look,
     read_alignment,
     shapes_of_facts,
+    unusual_stars,
 )
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.distortion.update import Correction, correct, plan_corrections
@@ -44,7 +48,7 @@ from hst_assets.astrometry.recipes import (
     raw_inputs,
 )
 from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
-from hst_assets.astrometry.shape_limits import wider_than_others
+from hst_assets.astrometry.shape_limits import wide_in_their_bands
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError, MissingProduct
@@ -55,6 +59,8 @@ from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
 
 __all__ = ["make_aligned_visit", "make_target_alignment"]
+
+logger = logging.getLogger(__name__)
 
 
 STAGE = "aligned_exposures"
@@ -101,8 +107,12 @@ def make_aligned_visit(
     ------
     MissingProduct
         If the reference or the exposure table is not there.
-    ToolFailed, OutOfMemory
-        If the tool gave no answer on an exposure (it crashed, took too long, had no memory).
+    ToolFailed
+        If the tool fails on every exposure. One that it fails on while it answers on others is
+        left out, with its reason in the table.
+    TimedOut, OutOfMemory
+        If it took too long, or had no memory: nothing is concluded from that, and it is tried
+        again.
     TransientFailure
         If a reference file that an exposure needs could not be fetched. That, too, is no
         property of the exposure and is not recorded; the others are done and kept, and the next
@@ -138,10 +148,9 @@ def make_aligned_visit(
             for job, outcome in zip(jobs, outcomes, strict=True)
             if isinstance(outcome, HstAssetsError)
         }
-        if failures:
+        if failures and not failed_on_few(failures, len(jobs)):
             raise joint_failure(failures, where=f"visit {visit}")
-        made = [outcome for outcome in outcomes if isinstance(outcome, Made)]
-        return _write_visit(workdir, visit, settings, jobs, made)
+        return _write_visit(workdir, visit, settings, jobs, outcomes)
 
     return make_indexed(batch, recipe, workdir.visit_alignment(visit), workdir, write, redo=redo)
 
@@ -344,7 +353,11 @@ def _publish(
     for path in workdir.star_lists(job.target.rootname):
         path.unlink()  # of an earlier run
     published += [publish(path, workdir.star_list(path.name)) for path in outcome.star_lists]
-    facts = {
+    return Result(tuple(published), _facts(job, outcome))
+
+
+def _facts(job: _Job, outcome: AlignmentResult) -> dict[str, Any]:
+    return {
         "rootname": job.target.rootname,
         "status": outcome.status,
         "method": outcome.method,
@@ -355,62 +368,48 @@ def _publish(
         "shapes": None if outcome.shapes is None else outcome.shapes.as_json(),
         "tries": list(outcome.tries),
     }
-    return Result(tuple(published), facts)
 
 
 # ----------------------------------------------------------------------------------- tables
 
 
 def _write_visit(
-    workdir: WorkDir, visit: str, settings: Settings, jobs: Sequence[_Job], made: Sequence[Made]
+    workdir: WorkDir,
+    visit: str,
+    settings: Settings,
+    jobs: Sequence[_Job],
+    outcomes: Sequence[Made | HstAssetsError],
 ) -> Result:
     keep = settings.alignment.on_failure == "keep_a_priori"
-    wide = _wide(jobs, made, settings)
+    told = []
+    for job, each in zip(jobs, outcomes, strict=True):
+        if isinstance(each, Made):
+            told.append((job, each.facts, each.digest))
+        else:
+            told.append((job, _facts(job, left_out(each)), job.recipe.digest))
+            logger.warning("%s: %s", job.target.rootname, told[-1][1]["reason"])
+    wide = wide_in_their_bands(
+        {job.target.rootname: (job.band, shapes_of_facts(facts)) for job, facts, _ in told},
+        settings.gate,
+    )
     rows = [
-        alignment_row(
-            each.facts,
-            file=job.target.raw.name,
-            digest=each.digest,
-            keep=keep,
-            wide=wide[job.target.rootname],
-        )
-        for job, each in zip(jobs, made, strict=True)
+        alignment_row(facts, file=job.target.raw.name, digest=digest, keep=keep, wide=why)
+        for (job, facts, digest), why in zip(told, wide.values(), strict=True)
     ]
+    made = [each for each in outcomes if isinstance(each, Made)]
     table = alignment_table(rows)
     product = workdir.visit_alignment(visit)
     write_table(table, product)
     facts = {
         **alignment_summary(table),
         "shifts": first_look(rows),
-        "unusual_stars": [
-            f"{row['rootname']}: {row['star_shapes']}"
-            for row in rows
-            if row["star_shapes"] != "good"
-        ],
+        "unusual_stars": unusual_stars(rows),
         "tries": {
             str(each.facts["rootname"]): each.facts["tries"] for each in made if each.facts["tries"]
         },
         "log": workdir.relative(workdir.log(STAGE, f"{visit}*")),
     }
     return Result((product,), facts)
-
-
-def _wide(jobs: Sequence[_Job], made: Sequence[Made], settings: Settings) -> dict[str, str]:
-    """By rootname, why the stars are wide beside those of the visit's others in the band."""
-    shapes = {
-        job.target.rootname: shapes_of_facts(each.facts)
-        for job, each in zip(jobs, made, strict=True)
-    }
-    found = {}
-    for job in jobs:
-        name = job.target.rootname
-        beside = [
-            shapes[other.target.rootname]
-            for other in jobs
-            if other.band == job.band and other is not job
-        ]
-        found[name] = wider_than_others(shapes[name], beside, settings.gate)
-    return found
 
 
 # ----------------------------------------------------------------------------------- target

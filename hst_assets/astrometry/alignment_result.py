@@ -16,14 +16,17 @@ from astropy.utils.exceptions import AstropyUserWarning
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.astrometry.working_copy import make_working_copy
-from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
+from hst_assets.failures import HstAssetsError, MachineFailure, ToolFailed, UnusableInput
 
 __all__ = [
     "AlignmentResult",
     "ExposureToAlign",
+    "failed_on_few",
     "joint_failure",
+    "left_out",
     "star_list_name",
     "untouched",
+    "without_crashed",
     "write_star_lists",
 ]
 
@@ -122,10 +125,38 @@ def untouched(
     return AlignmentResult(files, status, method, reason=reason)
 
 
+def failed_on_few(failures: Mapping[str, HstAssetsError], n_exposures: int) -> bool:
+    """Whether failures are those of a tool on single exposures, while it answers on others.
+
+    Such an exposure costs itself. What a tool cannot do on any is a fault of the tool; time,
+    memory, disk and services are the machine's: from these nothing may be concluded.
+    """
+    of_tool = all(type(failure) is ToolFailed for failure in failures.values())
+    return of_tool and len(failures) < n_exposures
+
+
+def left_out(failure: HstAssetsError) -> AlignmentResult:
+    """The result on an exposure that a tool failed on, while others could be done."""
+    reason = f"left out: the alignment tool failed on it: {failure.what}"
+    return AlignmentResult((), "FAIL", "none", reason=reason)
+
+
+def without_crashed(results: Sequence[AlignmentResult]) -> list[AlignmentResult]:
+    """The results, in which exposures that a tool failed on are left out, if it answers on others.
+
+    Where all failed, or one for another reason, they are returned as they are.
+    """
+    failures = {str(n): r.failure for n, r in enumerate(results) if r.failure is not None}
+    if not failures or not failed_on_few(failures, len(results)):
+        return list(results)
+    return [result if result.failure is None else left_out(result.failure) for result in results]
+
+
 def joint_failure(failures: Mapping[str, HstAssetsError], *, where: str) -> HstAssetsError:
     """One failure for those of several exposures (by rootname), to be raised for all of them."""
     kinds = {type(failure) for failure in failures.values()}
-    kind = kinds.pop() if len(kinds) == 1 else ToolFailed
+    shared = MachineFailure if all(issubclass(k, MachineFailure) for k in kinds) else ToolFailed
+    kind = kinds.pop() if len(kinds) == 1 else shared
     each = "; ".join(
         f"{rootname}: {failure.what}" for rootname, failure in sorted(failures.items())
     )

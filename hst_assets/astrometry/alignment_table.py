@@ -11,6 +11,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
+from hst_assets.astrometry.cards import ANCHOR
 from hst_assets.astrometry.shape_limits import NOT_CHECKED, ShapeVerdict, not_checked
 from hst_assets.products.columns import ColumnSpec, build_table, no_numbers, read_table
 
@@ -22,6 +23,7 @@ __all__ = [
     "first_look",
     "read_alignment",
     "shapes_of_facts",
+    "unusual_stars",
 ]
 
 ALIGNMENT_COLUMNS: tuple[ColumnSpec, ...] = (
@@ -186,6 +188,7 @@ def alignment_summary(table: QTable) -> dict[str, Any]:
     """How many exposures came to what, and the median of their RMS on the worse axis."""
     status = np.asarray(table["status"], dtype=str)
     rms = np.maximum(table["rms_x"].to_value(u.pix), table["rms_y"].to_value(u.pix))
+    method = np.asarray(table["method"], dtype=str)
     good = np.isin(status, ["PASS", "COMPROMISED"]) & np.isfinite(rms)
     return {
         "n_exposures": len(table),
@@ -194,6 +197,8 @@ def alignment_summary(table: QTable) -> dict[str, Any]:
         "n_compromised": int(np.count_nonzero(status == "COMPROMISED")),
         "n_fail": int(np.count_nonzero(status == "FAIL")),
         "n_skipped": int(np.count_nonzero(status == "SKIPPED")),
+        "n_anchor": int(np.count_nonzero((status == "PASS") & (method == ANCHOR))),
+        "not_passed": [_told(row) for row in table[np.isin(status, ["COMPROMISED", "FAIL"])]],
         **_counted_shapes(np.asarray(table["star_shapes"], dtype=str)),
         "median_rms_pix": round(float(np.median(rms[good])), 4) if good.any() else None,
     }
@@ -206,6 +211,22 @@ def _counted_shapes(said: Iterable[str]) -> dict[str, int]:
         f"n_shapes_{state.replace(' ', '_')}": states.count(state)
         for state in ("good", "doubtful", "bad", NOT_CHECKED)
     }
+
+
+def _told(row: Any) -> str:
+    """An exposure that did not pass: its rootname, the reason and the numbers of its fit."""
+    text = f"{row['rootname']} {row['status']}: {row['reason']}"
+    if not row["n_matches"]:
+        return text
+    x, y = (float(row[name].to_value(u.pix)) for name in ("rms_x", "rms_y"))
+    return f"{text} ({row['n_matches']} stars, RMS {x:.2f} and {y:.2f} px)"
+
+
+def unusual_stars(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What is said of the stars of each exposure that are not good."""
+    return [
+        f"{row['rootname']}: {row['star_shapes']}" for row in rows if row["star_shapes"] != "good"
+    ]
 
 
 def first_look(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

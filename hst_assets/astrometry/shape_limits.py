@@ -17,7 +17,14 @@ from hst_assets.detection.star_shapes import StarShapes
 from hst_assets.detectors import Detector
 from hst_assets.settings import GateSettings
 
-__all__ = ["NOT_CHECKED", "ShapeVerdict", "judge_shapes", "not_checked", "wider_than_others"]
+__all__ = [
+    "NOT_CHECKED",
+    "ShapeVerdict",
+    "judge_shapes",
+    "not_checked",
+    "wide_in_their_bands",
+    "wider_than_others",
+]
 
 #: How the text of a verdict begins where nothing could be compared.
 NOT_CHECKED: Literal["not checked"] = "not checked"
@@ -137,3 +144,34 @@ def wider_than_others(
         f"the filter: FWHM {shapes.fwhm_pix:.2f} px, theirs {usual:.2f} (gate.max_fwhm_ratio is "
         f"{limits.max_fwhm_ratio:g})"
     )
+
+
+def wide_in_their_bands(
+    verdicts: Mapping[str, tuple[str, ShapeVerdict]], limits: GateSettings
+) -> dict[str, str]:
+    """Why the stars of exposures are too wide beside those of the others in their band.
+
+    Parameters
+    ----------
+    verdicts : mapping
+        ``{rootname: (band, verdict)}`` of the exposures of a visit.
+    limits : GateSettings
+        ``max_fwhm_ratio``.
+
+    Returns
+    -------
+    dict
+        ``{rootname: why}``; empty texts of those that are not.
+    """
+    return {
+        name: wider_than_others(
+            own,
+            [
+                each
+                for other, (in_band, each) in verdicts.items()
+                if in_band == band and other != name
+            ],
+            limits,
+        )
+        for name, (band, own) in verdicts.items()
+    }

@@ -10,6 +10,7 @@ import math
 import shutil
 import stat
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.exposures.dq_files import quality_file
+from hst_assets.exposures.planes import repair_planes
 from hst_assets.failures import UnusableInput
 
 __all__ = ["WorkingCopy", "make_working_copy"]
@@ -73,6 +75,7 @@ def make_working_copy(raw: Path, folder: Path) -> WorkingCopy:
         shutil.copyfile(source, path)
         path.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
         _check_whole(path, source)
+    _repair(copy)
     _settle_corrections(copy.science)
     _give_scale(copy.science)
     return copy
@@ -90,6 +93,21 @@ def _check_whole(path: Path, source: Path) -> None:
             if getattr(error, "errno", None) is not None:
                 raise  # the disk's word, not that of the FITS reader
             raise UnusableInput(f"not a complete FITS file: {error}", where=source) from error
+
+
+def _repair(copy: WorkingCopy) -> None:
+    """Write out planes that only a header stands for, and flag chips that hold nothing."""
+    with ExitStack() as stack:
+        hdus = stack.enter_context(fits.open(copy.science, memmap=False))
+        quality = hdus
+        if copy.quality != copy.science:
+            quality = stack.enter_context(fits.open(copy.quality, memmap=False))
+        if not repair_planes(hdus, quality):
+            return
+        for path, each in {copy.quality: quality, copy.science: hdus}.items():
+            part = path.with_name(f"{path.name}.part")
+            each.writeto(part, output_verify="silentfix", overwrite=True)
+            part.replace(path)
 
 
 def _settle_corrections(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import signal
 import sys
@@ -20,6 +19,7 @@ from hst_assets.failures import (
     NothingFound,
     TransientFailure,
 )
+from hst_assets.machine_failures import machine_failure
 
 __all__ = ["application", "run"]
 
@@ -33,8 +33,6 @@ _EXIT_CODES: dict[type[HstAssetsError], int] = {
     TransientFailure: 4,
     AccessRefused: 5,
 }
-#: Failures to write that are the machine's state and no fault of the program.
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 application = typer.Typer(
     name="hst-assets",
@@ -67,10 +65,11 @@ def run() -> None:
     except HstAssetsError as error:
         _tell(error)
         sys.exit(_EXIT_CODES.get(type(error), EXIT_FAILED))
-    except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+    except Exception as error:  # raised again, unless the machine is at fault
+        machine = machine_failure(error)
+        if machine is None:
             raise
-        _tell(HstAssetsError(error.strerror or str(error), where=error.filename))
+        _tell(machine)
         sys.exit(EXIT_FAILED)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:

@@ -19,7 +19,10 @@ from hst_assets.workdir import WorkDir
 if TYPE_CHECKING:
     from hst_assets.exposures.ingest import IngestReport, Mode
 
-__all__ = ["ingest_command", "ingest_into"]
+__all__ = ["ingest_command", "ingest_into", "show"]
+
+#: So many rootnames are named in a note.
+_MOST_LISTED = 4
 
 
 def ingest_command(
@@ -107,6 +110,46 @@ def show(report: IngestReport) -> None:
             f"[yellow]rejected[/yellow] {escape(str(refused.path))}: {escape(refused.reason)}",
             highlight=False,
         )
+    for note in (_note_of_fields(report), _note_of_others(report)):
+        if note:
+            errors().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+
+
+def _note_of_fields(report: IngestReport) -> str:
+    """That no position is known, where exposures of several fields came without one."""
+    if not report.fields:
+        return ""
+    from hst_assets.exposures.target_position import spread_deg
+
+    n_exposures = sum(len(members) for members in report.fields)
+    apart = _angle(spread_deg([members[0] for members in report.fields]))
+    listed = ", ".join(
+        f"{len(members)} like {members[0].rootname}" for members in report.fields[:_MOST_LISTED]
+    )
+    more = ", ..." if len(report.fields) > _MOST_LISTED else ""
+    return (
+        f"the {n_exposures} exposures are of {len(report.fields)} fields, up to {apart} apart "
+        f"({listed}{more}): no target position was set. Set one (--ra and --dec, or RA and DEC of "
+        "'hst-assets run'); for further fields, make further targets"
+    )
+
+
+def _note_of_others(report: IngestReport) -> str:
+    """How many exposures are of another field than the target."""
+    others = report.elsewhere
+    if not others:
+        return ""
+    names = ", ".join(other.rootname for other in others[:_MOST_LISTED])
+    more = ", ..." if len(others) > _MOST_LISTED else ""
+    return (
+        f"{len(others)} of {len(report.verified)} exposures are of another field: the target is "
+        f"up to {_angle(others[0].distance_deg)} off ({names}{more}). Selection rejects them; if "
+        "the target is not where it should be, give its RA and DEC"
+    )
+
+
+def _angle(degrees: float) -> str:
+    return f"{degrees:.2f} deg" if degrees >= 1.0 else f"{degrees * 60.0:.2f} arcmin"
 
 
 def _show_position(workdir: WorkDir) -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hst_assets.cli.clean import clean_target
 from hst_assets.cli.option_groups import takes_redo
 from hst_assets.cli.run_target import raise_for, run_and_report
-from hst_assets.cli.terminal import RootOption, TargetArgument, root_or_default, split_names
+from hst_assets.cli.terminal import (
+    RootOption,
+    TargetArgument,
+    output,
+    root_or_default,
+    split_names,
+)
+from hst_assets.reasons import shortened
+from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["materialize_command", "materialize_target"]
+if TYPE_CHECKING:
+    from hst_assets.orchestration.forecast import Forecast
+
+__all__ = ["materialize_command", "materialize_target", "tell_what_would_be_made"]
 
 
 @takes_redo
@@ -34,10 +45,17 @@ def materialize_command(
         bool,
         typer.Option("--offline", help="Do not query the archive; use the exposures in raw/."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what would be made, and why; change nothing."),
+    ] = False,
     root: RootOption = None,
 ) -> None:
     """Materialize the assets of a target; products that are up to date are not remade."""
     workdir = WorkDir(root_or_default(root), target)
+    if dry_run:
+        tell_what_would_be_made(workdir, split_names(select), split_names(visit), redo)
+        return
     materialize_target(
         workdir,
         assets=split_names(select),
@@ -69,3 +87,50 @@ def materialize_target(
         workdir, assets=assets or (), visits=visits or (), redo=redo, offline=offline
     )
     raise_for(summary, workdir)
+
+
+def tell_what_would_be_made(
+    workdir: WorkDir, assets: list[str], visits: list[str], redo: dict[str, bool]
+) -> None:
+    """Print a line for each product that would be made, with the reason; nothing is written.
+
+    Raises
+    ------
+    BadConfiguration
+        If an asset or a visit does not exist.
+    """
+    from hst_assets.exposures.raw import visits_in
+    from hst_assets.orchestration.asset_table import ASSETS
+    from hst_assets.orchestration.forecast import forecast
+    from hst_assets.orchestration.resources import Redo
+    from hst_assets.orchestration.run_target import refuse_unknown
+
+    names, held = {row.name for row in ASSETS}, set(visits_in(workdir.existing()))
+    refuse_unknown("asset", set(assets) - names, names)
+    refuse_unknown("visit", set(visits) - held, held)
+    ordered = Redo(**redo)
+    found = list(
+        forecast(
+            workdir,
+            ASSETS,
+            assets=assets,
+            visits=visits,
+            redone=lambda row: ordered.again(*row.redo),
+        )
+    )
+    console = output()
+    for each in found:
+        if each.state != "up to date":
+            line = f"{each.partition:<24} {_verb(each)} {each.asset}: {shortened(each.reasons)}"
+            console.print(line, highlight=False, markup=False)
+    n_made = sum(each.is_made for each in found)
+    n_current = sum(each.state == "up to date" for each in found)
+    console.print(f"{n_made} would be made, {n_current} are up to date", highlight=False)
+    if load_settings(workdir).archive.query:
+        console.print("the archive was not queried: what it has new is not among these")
+
+
+def _verb(found: Forecast) -> str:
+    if found.state == "unknown":
+        return "cannot tell of"
+    return "would make" if found.is_made else "may make"

@@ -150,10 +150,11 @@ def _run(
     from hst_assets.exposures.raw import raw_ledger
 
     before = {(file.name, file.sha256) for file in raw_ledger(workdir)}
+    _adopt(workdir)
     _ingest(workdir, sources)
     if not sources.download and not raw_ledger(workdir):
         raise NothingFound(
-            "no exposures found",
+            "no usable exposures found",
             where=workdir.raw,
             next_step="Give --download, or --raw-dir or --archive with exposures",
         )
@@ -184,6 +185,18 @@ def _run(
 def _with_downloads(assets: list[str]) -> list[str]:
     """A choice of assets, with those that ask and fetch: ``--download`` is a wish of its own."""
     return ["archive_exposures", "raw_exposures", *assets] if assets else []
+
+
+def _adopt(workdir: WorkDir) -> None:
+    """Verify files of raw/ that nobody has verified, in place: hst123's, or put there by hand."""
+    from hst_assets.exposures.raw import raw_ledger
+    from hst_assets.exposures.sources import fits_files_in
+
+    verified = {file.name for file in raw_ledger(workdir)}
+    found = [path for path in fits_files_in(workdir.raw) if path.name not in verified]
+    if found:
+        output().print(f"{workdir.raw}: {len(found)} files that are not verified yet")
+        show(ingest_into(workdir, found))
 
 
 def _ingest(workdir: WorkDir, sources: _Sources) -> None:

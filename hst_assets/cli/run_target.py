@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from hst_assets.cli.account import show_account
 from hst_assets.cli.deployment import opened_instance
 from hst_assets.cli.live import display
 from hst_assets.cli.terminal import errors, output
 from hst_assets.failures import (
     AccessRefused,
     HstAssetsError,
+    MachineFailure,
+    MissingProduct,
     NothingFound,
     ToolFailed,
     TransientFailure,
+    failure_named,
 )
 from hst_assets.workdir import WorkDir
 
@@ -44,6 +48,8 @@ class RunSummary:
         Whether the archive was queried and answered.
     failures : list of str
         Steps that failed, in words.
+    errors : list of str
+        Checks that failed as errors: products that are missing.
     kinds : set of str
         Names of the failures' classes.
     undelivered : list of str
@@ -56,6 +62,7 @@ class RunSummary:
     n_unchanged: int = 0
     archive_asked: bool = False
     failures: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
     undelivered: list[str] = field(default_factory=list)
     misconfigured: bool = False
@@ -67,6 +74,7 @@ class RunSummary:
         self.n_made += len(outcome.made) - asked
         self.n_unchanged += len(outcome.unchanged)
         self.failures += outcome.failures
+        self.errors += outcome.errors
         self.kinds |= outcome.kinds
         self.undelivered += outcome.undelivered
         self.misconfigured |= outcome.misconfigured
@@ -82,7 +90,7 @@ def run_and_report(
     token: Token | None = None,
     look: Callable[[LevelResult], bool] = lambda _outcome: True,
 ) -> RunSummary:
-    """Process a target and print a line for each level and partition.
+    """Process a target; print a line for each level and partition, and the account of it all.
 
     Parameters
     ----------
@@ -121,6 +129,7 @@ def run_and_report(
             _tell(console, outcome)
             if not look(outcome):
                 break
+    show_account(workdir)
     return summary
 
 
@@ -131,10 +140,10 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
     ------
     HstAssetsError
         If anything was not: of the class that all failures share where that has an exit code of
-        its own (nothing found, unreachable, refused), else, and where something was delivered in
-        part, a general one.
+        its own (nothing found, unreachable, refused) or is the machine's, else, and where something
+        was delivered in part, a general one.
     """
-    if not summary.failures and not summary.undelivered:
+    if not (summary.failures or summary.errors or summary.undelivered):
         if NothingFound.__name__ in summary.kinds:
             raise NothingFound("no exposures in the archive match the query", where=workdir.target)
         return
@@ -142,6 +151,10 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
         next_step = "fix the settings, then rerun"
     elif AccessRefused.__name__ in summary.kinds:
         next_step = "the data need a token with access to them (MAST_API_TOKEN)"
+    elif _is_machines(summary):
+        next_step = "the machine failed, not the data: mend that, then rerun the same command"
+    elif summary.kinds == {MissingProduct.__name__}:
+        next_step = "make or restore what is named as missing, then rerun the same command"
     else:
         next_step = "rerun the same command to make what is missing"
     raise _shared_kind(summary)(
@@ -155,7 +168,16 @@ def _shared_kind(summary: RunSummary) -> type[HstAssetsError]:
     for kind in _OWN_EXIT_CODE:
         if summary.kinds == {kind.__name__} and not summary.undelivered:
             return kind
-    return ToolFailed
+    if not _is_machines(summary):
+        return ToolFailed
+    kinds = {failure_named(name) for name in summary.kinds}
+    return kinds.pop() if len(kinds) == 1 else MachineFailure
+
+
+def _is_machines(summary: RunSummary) -> bool:
+    """Whether all that failed, failed because of the machine."""
+    kinds = [failure_named(name) for name in summary.kinds]
+    return bool(kinds) and all(issubclass(kind, MachineFailure) for kind in kinds)
 
 
 def _count(summary: RunSummary) -> str:
@@ -163,6 +185,9 @@ def _count(summary: RunSummary) -> str:
     if summary.failures:
         n = len(summary.failures)
         parts.append(f"{n} step failed" if n == 1 else f"{n} steps failed")
+    if summary.errors:
+        n = len(summary.errors)
+        parts.append(f"{n} asset is incomplete" if n == 1 else f"{n} assets are incomplete")
     if summary.undelivered:
         n = len(summary.undelivered)
         parts.append(f"{n} visit is incomplete" if n == 1 else f"{n} visits are incomplete")
@@ -194,4 +219,7 @@ def _tell(console: Console, outcome: LevelResult) -> None:
     for text in outcome.failures:
         errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)
     for text in outcome.warnings:
-        errors().print(f"  [yellow]note[/yellow] {escape(text)}", highlight=False)
+        tag = "[red]failed[/red]" if text in outcome.errors else "[yellow]note[/yellow]"
+        # What was not checked says so itself.
+        tag = "[yellow]check[/yellow]" if text in outcome.unchecked else tag
+        errors().print(f"  {tag} {escape(text)}", highlight=False)

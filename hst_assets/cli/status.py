@@ -1,4 +1,4 @@
-"""``hst-assets status``: which products of each target are made and valid."""
+"""``hst-assets status``: which products of each target are up to date, and why the others not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hst_assets.cli.terminal import RootOption, output, root_or_default
+from hst_assets.reasons import shortened
 from hst_assets.workdir import WorkDir, targets_in
 
 __all__ = ["status_command"]
@@ -18,7 +19,7 @@ def status_command(
     target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
     root: RootOption = None,
 ) -> None:
-    """Show the products of each target by visit: valid, invalid or missing."""
+    """Show the products of each target: up to date, stale (and why), invalid or missing."""
     folder = root_or_default(root)
     names = [target] if target else targets_in(folder)
     if not names:
@@ -28,22 +29,16 @@ def status_command(
 
 
 def _table(workdir: WorkDir) -> Table:
-    from hst_assets.exposures.raw import visits_in
     from hst_assets.orchestration.asset_table import ASSETS
-    from hst_assets.provenance import read_record
+    from hst_assets.orchestration.forecast import forecast
 
     table = Table(title=escape(workdir.target), title_justify="left")
     for column in ("partition", "asset", "made at", "status"):
         table.add_column(column)
-    visits = visits_in(workdir)
     # What the archive has is shown by 'hst-assets archive'; a pointer has no file.
-    shown = [row for row in ASSETS if row.path and row.source != "archive"]
-    for row in shown:
-        for visit in visits if row.by_visit else [None]:
-            record = read_record(row.product(workdir, visit))
-            key = f"{workdir.target}/{visit}" if visit else workdir.target
-            status = "missing" if record is None else "valid"
-            if record is not None and not record.whole(workdir):
-                status = "invalid: a file was changed or is missing"
-            table.add_row(key, row.name, record.created if record else "", status)
+    for found in forecast(workdir, ASSETS):
+        told: str = found.state
+        if found.reasons and found.state != "missing":
+            told = f"{found.state}: {shortened(found.reasons)}"
+        table.add_row(found.partition, found.asset, found.created, escape(told))
     return table

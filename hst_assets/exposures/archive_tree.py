@@ -16,8 +16,9 @@ import numpy as np
 from astropy.io import fits
 
 from hst_assets.detectors import Detector
-from hst_assets.exposures.ingest import fits_files_in
+from hst_assets.exposures.limits import LARGEST_BYTES
 from hst_assets.exposures.raw import suffix_of
+from hst_assets.exposures.sources import fits_files_in, is_packed, unpacked_name
 from hst_assets.exposures.verification import EXPOSURE_SUFFIXES
 from hst_assets.failures import BadConfiguration
 from hst_assets.sky_geometry import separation_deg
@@ -75,7 +76,7 @@ def exposures_near(
     near = [
         path
         for path in fits_files_in(archive)
-        if suffix_of(path.name) in EXPOSURE_SUFFIXES
+        if suffix_of(unpacked_name(path)) in EXPOSURE_SUFFIXES
         and _may_hold(path.parent.name, ra_deg, dec_deg, radius_deg)
         and _is_near(path, ra_deg, dec_deg, radius_deg)
     ]
@@ -95,21 +96,37 @@ def _may_hold(folder: str, ra_deg: float, dec_deg: float, radius_deg: float) -> 
 
 
 def _is_near(path: Path, ra_deg: float, dec_deg: float, radius_deg: float) -> bool:
-    try:
-        positions = _positions(path)
-    except (OSError, fits.VerifyError, ValueError, TypeError, IndexError):
+    """Whether an exposure is near the target; where that cannot be told, ingest has to say why."""
+    if _is_odd(path):
         return True
-    if not positions:
+    try:
+        positions = np.array(_positions(path))
+    except Exception:  # noqa: BLE001 - no header is trusted yet: it may make astropy raise anything
+        return True
+    if not np.all(np.isfinite(positions)) or np.any(np.abs(positions) > 360.0):
+        return True
+    if not len(positions):
         return True
     return bool(np.any(separation_deg(positions, (ra_deg, dec_deg)) <= radius_deg))
 
 
+def _is_odd(path: Path) -> bool:
+    """Whether a file is none that headers are read from here: no file, packed, or too large."""
+    try:
+        return not path.is_file() or is_packed(path) or path.stat().st_size > LARGEST_BYTES
+    except OSError:
+        return True
+
+
 def _positions(path: Path) -> list[tuple[float, float]]:
+    """RA and Dec of the target and of each chip's reference pixel; only headers are read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
             path.open("rb") as handle,
-            fits.open(handle, memmap=False, lazy_load_hdus=True) as hdus,
+            fits.open(
+                handle, memmap=False, lazy_load_hdus=True, disable_image_compression=True
+            ) as hdus,
         ):
             headers = [(hdus[0].header, "RA_TARG", "DEC_TARG")]
             headers += [(hdu.header, "CRVAL1", "CRVAL2") for hdu in hdus[1:] if hdu.name == "SCI"]

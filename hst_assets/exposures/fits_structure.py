@@ -36,8 +36,20 @@ _LONGEST_HEADER_BLOCKS = 4000
 _ALL_ONES = 0xFFFFFFFF
 #: Keywords as they stand in a card, eight characters each.
 _WORDS = frozenset(
-    b"BITPIX  PCOUNT  GCOUNT  GROUPS  DATASUM CHECKSUMNEXTEND ROOTNAMEEXTNAME EXTVER  "[at : at + 8]
-    for at in range(0, 80, 8)
+    word.ljust(8)
+    for word in (
+        b"BITPIX",
+        b"PCOUNT",
+        b"GCOUNT",
+        b"GROUPS",
+        b"DATASUM",
+        b"CHECKSUM",
+        b"NEXTEND",
+        b"ROOTNAME",
+        b"EXTNAME",
+        b"EXTVER",
+        b"ZIMAGE",
+    )
 )
 _STRING = re.compile(r"\s*'((?:[^']|'')*)'")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,12 @@ from astropy.time import Time
 
 from hst_assets.detectors import Detector, detector_for
 from hst_assets.exposures import footprint
+from hst_assets.exposures.limits import refuse_other_times, refuse_unbounded_wcs, sky_position
+from hst_assets.exposures.planes import chips_with_data
 from hst_assets.exposures.raw import suffix_of
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
-from hst_assets.sky_geometry import pixel_scale_arcsec
+from hst_assets.sky_geometry import pixel_scale_arcsec, separation_deg
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -212,7 +214,8 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
     mjd_start, mjd_end, exptime_s = exposure_times(primary)
     rootname = _text(primary, "ROOTNAME").lower()
     _visit(rootname)
-    chips = tuple(_chip(hdu, hdus, primary, detector) for hdu in science)
+    filled = chips_with_data(science)
+    chips = tuple(_chip(hdu, hdus, primary, detector) for hdu in filled)
     ra_target, dec_target = _target(primary, chips)
     return Exposure(
         path=path,
@@ -220,7 +223,7 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         rootname=rootname,
         suffix=suffix,
         detector=detector,
-        subarray=_is_subarray(primary, chips, detector),
+        subarray=_is_subarray(primary, chips, len(science), detector),
         filter=detector.filter_of(elements),
         filter_elements=elements,
         exptime_s=exptime_s,
@@ -232,7 +235,7 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         target_name=_text(primary, "TARGNAME", ""),
         ra_target_deg=ra_target,
         dec_target_deg=dec_target,
-        notes=_notes(primary),
+        notes=(*_notes(primary), *_notes_of_empty(science, filled)),
         chips=chips,
     )
 
@@ -315,10 +318,12 @@ def _filter_elements(primary: Mapping[str, Any], detector: Detector) -> tuple[st
     return tuple(element for element in wheels if element)
 
 
-def _is_subarray(primary: Mapping[str, Any], chips: tuple[Chip, ...], detector: Detector) -> bool:
+def _is_subarray(
+    primary: Mapping[str, Any], chips: tuple[Chip, ...], n_science: int, detector: Detector
+) -> bool:
     if any(chip.shape != detector.full_shape for chip in chips):
         return True
-    return _flag(primary, "SUBARRAY") or len(chips) < detector.n_chips
+    return _flag(primary, "SUBARRAY") or n_science < detector.n_chips
 
 
 def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
@@ -342,6 +347,11 @@ def _quality(primary: Mapping[str, Any]) -> str:
     return "" if remark.upper() in {"OK", "N/A"} else remark
 
 
+def _notes_of_empty(science: Sequence[Any], filled: Sequence[Any]) -> list[str]:
+    empty = [str(hdu.ver) for hdu in science if hdu not in filled]
+    return [f"SCI,{extver} holds nothing: not used" for extver in empty]
+
+
 # -------------------------------------------------------------------------- time and place
 
 
@@ -362,6 +372,7 @@ def exposure_times(primary: Mapping[str, Any]) -> tuple[float, float, float]:
     end = _number(primary, "EXPEND", start + exptime_s / 86400.0)
     if end < start:
         raise UnusableInput(f"it ends (EXPEND {end}) before it starts (MJD {start})")
+    refuse_other_times(start, end, exptime_s)
     return start, end, exptime_s
 
 
@@ -375,7 +386,11 @@ def _start_of_dates(primary: Mapping[str, Any]) -> float:
 
 def _target(primary: Mapping[str, Any], chips: tuple[Chip, ...]) -> tuple[float, float]:
     centre = footprint.field_centre([chip.polygon for chip in chips])
-    return _number(primary, "RA_TARG", centre[0]), _number(primary, "DEC_TARG", centre[1])
+    keywords = ("RA_TARG", "DEC_TARG")
+    ra, dec = (
+        _number(primary, keyword, own) for keyword, own in zip(keywords, centre, strict=True)
+    )
+    return sky_position(ra, dec, keywords)
 
 
 def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: Detector) -> Chip:
@@ -389,12 +404,14 @@ def _chip(hdu: Any, hdus: fits.HDUList, primary: Mapping[str, Any], detector: De
         return ra, dec
 
     _check_scale(wcs, detector, label)
+    polygon = footprint.chip_polygon(pixel_to_sky, shape)
+    _check_extent(polygon, shape, detector, label)
     number = header.get(_CHIP_KEYWORD[detector.instrument], 1)
     return Chip(
         extver=int(hdu.ver),
         number=number if isinstance(number, int) and 1 <= number <= detector.n_chips else 1,
         shape=shape,
-        polygon=footprint.chip_polygon(pixel_to_sky, shape),
+        polygon=polygon,
         pa_deg=footprint.position_angle_deg(pixel_to_sky, shape),
         wcsname=_text(header, "WCSNAME", ""),
         photflam=_photometric(header, primary, "PHOTFLAM"),
@@ -429,11 +446,12 @@ def _wcs(header: fits.Header, hdus: fits.HDUList, label: str) -> WCS:
     from astropy.wcs import WCS
     from astropy.wcs.wcs import FITSFixedWarning
 
-    for keyword in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
-        try:
+    try:
+        for keyword in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
             _number(header, keyword)
-        except UnusableInput as error:
-            raise UnusableInput(f"{label}: {error.what}") from error
+        refuse_unbounded_wcs(header)
+    except UnusableInput as error:
+        raise UnusableInput(f"{label}: {error.what}") from error
     if abs(header["CRVAL1"]) > 360.0 or abs(header["CRVAL2"]) > 90.0:
         raise UnusableInput(
             f"{label}: its WCS is not on the sky: CRVAL is {header['CRVAL1']}, {header['CRVAL2']}"
@@ -462,4 +480,18 @@ def _check_scale(wcs: WCS, detector: Detector, label: str) -> None:
         raise UnusableInput(
             f"{label}: its WCS has pixels of {scale_arcsec:.4g} arcsec; those of "
             f"{detector.instrument}/{detector.detector} are {detector.pixel_scale_arcsec} arcsec"
+        )
+
+
+def _check_extent(
+    polygon: footprint.Array, shape: tuple[int, int], detector: Detector, label: str
+) -> None:
+    """A reference pixel or a distortion from nowhere leaves the scale as it is, not the outline."""
+    extent_arcsec = 3600.0 * float(separation_deg(polygon, polygon[0]).max())
+    nominal_arcsec = math.hypot(*shape) * detector.pixel_scale_arcsec
+    if not 1.0 / _SCALE_FACTOR < extent_arcsec / nominal_arcsec < _SCALE_FACTOR:
+        raise UnusableInput(
+            f"{label}: its WCS makes the chip {extent_arcsec:.4g} arcsec large; "
+            f"{shape[1]} x {shape[0]} pixels of {detector.instrument}/{detector.detector} are "
+            f"{nominal_arcsec:.4g} arcsec from corner to corner"
         )

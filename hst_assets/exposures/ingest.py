@@ -1,8 +1,9 @@
 """Bring exposures into raw/: verified, under lock, read-only, written down in the ledger.
 
 Every file goes the same way: its name and bytes are looked at; it is copied (or linked) into the
-work directory's staging folder; *the staged copy* is verified whole; it is made read-only; one
-rename gives it its name in raw/; the ledger is replaced. A killed ingest leaves raw/ and the
+work directory's staging folder (and unpacked, if it is gzip-compressed); *the staged copy* is
+verified whole, in a process of its own; it is made read-only; one rename gives it its name in raw/;
+the ledger is replaced. A killed ingest leaves raw/ and the
 ledger whole, and the next one clears its staging folder.
 
 One refused file never stops the rest. Sources are never changed, except that a hard link shares
@@ -12,21 +13,16 @@ its permissions with its source.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-import numpy as np
-
-from hst_assets.exposures.dq_files import quality_file
-from hst_assets.exposures.header import Exposure
+from hst_assets.exposures.bounded_verification import Verified, begin_verification
 from hst_assets.exposures.raw import (
-    COMPANION_SUFFIX,
     LEDGER_LOCK,
     RawFile,
     exposure_key,
@@ -34,21 +30,25 @@ from hst_assets.exposures.raw import (
     suffix_of,
     write_ledger,
 )
-from hst_assets.exposures.verification import named_rootname, verify_exposure
-from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.exposures.sources import Mode, Unit, bring, is_packed, units_of, unpacked_name
+from hst_assets.exposures.target_position import (
+    Elsewhere,
+    elsewhere,
+    fields_of,
+    median_position,
+    spread_deg,
+)
+from hst_assets.failures import BadConfiguration, TransientFailure, UnusableInput
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import TargetSettings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, publish
 
-__all__ = ["IngestReport", "Mode", "Refused", "fits_files_in", "ingest"]
+__all__ = ["IngestReport", "Mode", "Refused", "ingest"]
 
 logger = logging.getLogger(__name__)
 
-Mode = Literal["copy", "symlink", "hardlink"]
-
 _READ_ONLY = 0o444
 _STAGING_PREFIX = "ingest."
-_ROOTNAME_LENGTH = 9
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,13 @@ class IngestReport:
         Left where they were, each with its reason.
     unchanged : list of RawFile
         Already in raw/ with the same bytes.
+    verified : list of Verified
+        The exposures among them that were read; those whose bytes are known are not read again.
+    elsewhere : list of Elsewhere
+        Of these, the exposures of another field than the target's, the farthest first.
+    fields : list of list of Verified
+        The exposures by field, where they are of several and none is the target's: no position
+        is known, and none was set.
     visits : list of str
         Visits of the accepted and unchanged files, sorted.
     """
@@ -96,23 +103,14 @@ class IngestReport:
     accepted: list[RawFile] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     unchanged: list[RawFile] = field(default_factory=list)
+    verified: list[Verified] = field(default_factory=list)
+    elsewhere: list[Elsewhere] = field(default_factory=list)
+    fields: list[list[Verified]] = field(default_factory=list)
 
     @property
     def visits(self) -> list[str]:
         """Visits of the accepted and unchanged files, sorted."""
         return sorted({file.visit for file in (*self.accepted, *self.unchanged)})
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """What is taken or refused together: one file, or a c0m with its c1m."""
-
-    path: Path
-    companion: Path | None = None
-
-    @property
-    def paths(self) -> list[Path]:
-        return [self.path] if self.companion is None else [self.path, self.companion]
 
 
 def ingest(
@@ -138,7 +136,7 @@ def ingest(
         How files come into raw/. A linked file is as safe as its source is.
     ra_deg, dec_deg : float, optional
         The target's position (ICRS). By default what target.toml says, and where it says
-        nothing the median of RA_TARG and DEC_TARG of the files in hand.
+        nothing the median of RA_TARG and DEC_TARG of the files in hand, if they are of one field.
     replace : bool, optional
         Let a file with other bytes take the place of one of the same exposure.
 
@@ -157,16 +155,22 @@ def ingest(
             f"unknown ingest mode {mode!r}", next_step=f"Use one of {', '.join(get_args(Mode))}"
         )
     position = _position(ra_deg, dec_deg)
-    units, report = _units([Path(source) for source in sources], workdir)
+    units, odd = units_of([Path(source) for source in sources], workdir)
+    report = IngestReport(refused=[Refused(path, reason) for path, reason in odd])
     workdir.create()
     with workdir.lock(LEDGER_LOCK), _staging_folder(workdir) as staging:
-        job = _Ingest(workdir, staging, mode, replace, report)
+        known = load_settings(workdir).target.position()
+        # Without a position, and for a new one, the headers of all files are wanted.
+        skip_known = known["ra_deg"] is not None and position in (None, known)
+        job = _Ingest(workdir, staging, mode, replace, report, skip_known)
         for unit in units:
             job.take(unit)
         if report.accepted or report.unchanged:  # a call that takes nothing changes nothing
-            _set_position(workdir, position, job.exposures)
+            _settle_position(workdir, position, report)
     for refused in report.refused:
         logger.warning("refused %s: %s", refused.path, refused.reason)
+    for other in report.elsewhere:
+        logger.warning("%s is of another field: %.4g deg off", other.rootname, other.distance_deg)
     return report
 
 
@@ -183,99 +187,27 @@ def _position(ra_deg: float | None, dec_deg: float | None) -> dict[str, float] |
     return target.position()
 
 
-def _set_position(
-    workdir: WorkDir, position: dict[str, float] | None, exposures: Sequence[Exposure]
+def _settle_position(
+    workdir: WorkDir, position: dict[str, float] | None, report: IngestReport
 ) -> None:
-    """Write target.toml: the given position, or if none is known yet, the median."""
-    if position is None and load_settings(workdir).target.ra_deg is None and exposures:
-        position = _median_position(exposures)
+    """Write target.toml: the given position, or if none is known yet, the median of one field."""
+    if position is None and load_settings(workdir).target.ra_deg is None and report.verified:
+        fields = fields_of(report.verified)
+        if len(fields) > 1:
+            report.fields.extend(fields)
+            apart = spread_deg([members[0] for members in fields])
+            logger.warning("no target position: %d fields, %.4g deg apart", len(fields), apart)
+            return
+        position = median_position(report.verified)
         logger.info("target position from headers: RA %(ra_deg).6f Dec %(dec_deg).6f", position)
     if position is not None:
         write_settings(workdir, {"target": position})
+    target = load_settings(workdir).target
+    if target.ra_deg is not None and target.dec_deg is not None:
+        report.elsewhere.extend(elsewhere(report.verified, target.ra_deg, target.dec_deg))
 
 
-def _median_position(exposures: Sequence[Exposure]) -> dict[str, float]:
-    ra = np.array([exposure.ra_target_deg for exposure in exposures])
-    dec = np.array([exposure.dec_target_deg for exposure in exposures])
-    # Measured from the first, so that RA 0 is nothing special.
-    offset = (ra - ra[0] + 180.0) % 360.0 - 180.0
-    median = float((ra[0] + np.median(offset)) % 360.0)
-    return {"ra_deg": 0.0 if median >= 360.0 else median, "dec_deg": float(np.median(dec))}
-
-
-# ------------------------------------------------------------------------ finding the files
-
-
-def fits_files_in(folder: Path) -> list[Path]:
-    """The FITS files below a folder, sorted; hidden files and folders are passed over."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in {".fits", ".fit"} or path.name.lower().endswith(".fits.gz")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not path.is_dir()
-    )
-
-
-def _units(sources: Sequence[Path], workdir: WorkDir) -> tuple[list[_Unit], IngestReport]:
-    """Files in the order they are taken, companions put beside their c0m."""
-    paths = _files(sources, workdir)
-    report = IngestReport()
-    companions = {path.absolute() for path in paths if suffix_of(path.name) == COMPANION_SUFFIX}
-    by_name = {path.name.lower(): path for path in sorted(companions, reverse=True)}
-    units = []
-    for path in paths:
-        suffix = suffix_of(path.name)
-        if suffix == "c0m":
-            companion = _companion(path, by_name, workdir)
-            companions.discard(companion.absolute())
-            units.append(_Unit(path, companion))
-        elif suffix != COMPANION_SUFFIX:
-            units.append(_Unit(path))
-    used = {unit.companion.name.lower() for unit in units if unit.companion}
-    for path in sorted(companions):
-        reason = (
-            "a second copy of a data-quality companion"
-            if path.name.lower() in used
-            else "a data-quality companion without its _c0m.fits"
-        )
-        report.refused.append(Refused(path, reason))
-    return units, report
-
-
-def _companion(path: Path, by_name: dict[str, Path], workdir: WorkDir) -> Path:
-    """The c1m of a c0m: beside it, else of the right name among the sources, else in raw/."""
-    beside = quality_file(path)
-    if beside.is_file():
-        return beside
-    kept = workdir.raw / beside.name.lower()
-    return by_name.get(beside.name.lower(), kept if kept.is_file() else beside)
-
-
-def _files(sources: Sequence[Path], workdir: WorkDir) -> list[Path]:
-    """All files of all sources, once each; archive names before those of HAP products."""
-    found: dict[Path, None] = {}
-    for source in sources:
-        if source.is_dir():
-            for path in fits_files_in(source):
-                if _is_foreign(path, workdir):
-                    found.setdefault(path)
-        elif source.exists() or source.is_symlink():
-            found.setdefault(source)
-        else:
-            raise BadConfiguration("no such file or folder", where=source)
-    return sorted(found, key=lambda path: (_is_hap(path.name), str(path)))
-
-
-def _is_foreign(path: Path, workdir: WorkDir) -> bool:
-    """Whether a file found in a folder is not one of the target's own products."""
-    absolute = path.absolute()
-    return not absolute.is_relative_to(workdir.base) or absolute.parent == workdir.raw
-
-
-def _is_hap(name: str) -> bool:
-    named = named_rootname(name)
-    return named is None or len(named) < _ROOTNAME_LENGTH
+# -------------------------------------------------------------------------------- staging
 
 
 @contextmanager
@@ -303,6 +235,7 @@ class _Ingest:
         mode: Mode,
         replace: bool,  # noqa: FBT001
         report: IngestReport,
+        skip_known: bool,  # noqa: FBT001
     ) -> None:
         self._workdir = workdir
         self._staging = staging
@@ -311,32 +244,33 @@ class _Ingest:
         self._report = report
         self._ledger = {file.key: file for file in raw_ledger(workdir)}
         self._taken: dict[str, Path] = {}
-        # Without a position of the target, the headers of all files are wanted for one.
-        self._skip_known = load_settings(workdir).target.ra_deg is not None
-        self.exposures: list[Exposure] = []
+        self._skip_known = skip_known
 
-    def take(self, unit: _Unit) -> None:
+    def take(self, unit: Unit) -> None:
         """Accept or refuse one unit, and write down which."""
         try:
             self._take(unit)
         except UnusableInput as error:
             in_the_way = isinstance(error, _InTheWay)
             self._report.refused.append(Refused(unit.path, error.what, in_the_way=in_the_way))
-        except OSError as error:
-            reason = f"cannot be brought into raw/: {error.strerror or error}"
+        except (OSError, TransientFailure) as error:
+            why = error.what if isinstance(error, TransientFailure) else error.strerror or error
+            reason = f"cannot be brought into raw/: {why}"
             self._report.refused.append(Refused(unit.path, reason, by_machine=True))
 
-    def _take(self, unit: _Unit) -> None:
+    def _take(self, unit: Unit) -> None:
         if self._is_known(unit):
             return
         staged = self._stage(unit)
-        exposure = verify_exposure(*staged)
+        verdict = begin_verification(*staged)
+        sums = [sha256_of_file(path) for path in staged]  # meanwhile
+        exposure = verdict()
         files = [
-            self._entry(path, exposure, source)
-            for path, source in zip(staged, unit.paths, strict=True)
+            self._entry(path, exposure, source, sha256)
+            for path, source, sha256 in zip(staged, unit.paths, sums, strict=True)
         ]
         self._refuse_duplicate(unit, exposure.rootname, files)
-        self.exposures.append(exposure)
+        self._report.verified.append(exposure)
         if all(self._stands(file) for file in files):
             self._report.unchanged.extend(self._ledger[file.key] for file in files)
         else:
@@ -351,7 +285,7 @@ class _Ingest:
         self._report.accepted.extend(self._ledger[file.key] for file in files)
         logger.info("verified raw/%s", files[0].name)
 
-    def _is_known(self, unit: _Unit) -> bool:
+    def _is_known(self, unit: Unit) -> bool:
         """Settle a unit whose very bytes stand in raw/ without copying and verifying it again."""
         if not self._skip_known:
             return False
@@ -378,34 +312,25 @@ class _Ingest:
         sha256 = sha256_of_file(path)
         return next((file for file in alike if file.sha256 == sha256), None)
 
-    def _stage(self, unit: _Unit) -> list[Path]:
+    def _stage(self, unit: Unit) -> list[Path]:
         """Copies or links in the staging folder; what lies in raw/ already stays where it is."""
-        if all(self._in_raw(path) for path in unit.paths):
+        if all(self._in_raw(path) and not is_packed(path) for path in unit.paths):
             return unit.paths
-        return [self._bring(path) for path in unit.paths if path.is_file() or path == unit.path]
+        return [
+            bring(path, self._staging, self._mode)
+            for path in unit.paths
+            if path.is_file() or path == unit.path
+        ]
 
     def _in_raw(self, path: Path) -> bool:
         return path.absolute().parent == self._workdir.raw
 
-    def _bring(self, source: Path) -> Path:
-        staged = self._staging / source.name
-        staged.unlink(missing_ok=True)
-        if not source.is_file():
-            raise UnusableInput("not a file that can be read", where=source)
-        if self._mode == "symlink":
-            staged.symlink_to(source.resolve())
-        elif self._mode == "hardlink":
-            os.link(source.resolve(), staged)
-        else:
-            shutil.copyfile(source, staged)
-        return staged
-
-    def _entry(self, staged: Path, exposure: Exposure, source: Path) -> RawFile:
+    def _entry(self, staged: Path, exposure: Verified, source: Path, sha256: str) -> RawFile:
         """The ledger entry of a verified file. An exposure known already keeps its name."""
         suffix = str(suffix_of(staged.name))
         known = self._ledger.get((exposure_key(exposure.rootname), suffix))
         if self._in_raw(source):
-            name = source.name
+            name = unpacked_name(source)
         else:
             name = known.name if known else f"{exposure.rootname}_{suffix}.fits"
         if not name.isprintable():
@@ -418,10 +343,10 @@ class _Ingest:
             suffix=suffix,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
-            sha256=sha256_of_file(staged),
+            sha256=sha256,
         )
 
-    def _refuse_duplicate(self, unit: _Unit, rootname: str, files: Sequence[RawFile]) -> None:
+    def _refuse_duplicate(self, unit: Unit, rootname: str, files: Sequence[RawFile]) -> None:
         taken = self._taken.get(exposure_key(rootname))
         if taken is not None:
             known = self._ledger[files[0].key]
@@ -439,7 +364,7 @@ class _Ingest:
                 )
             self._refuse_overwriting(file, unit)
 
-    def _refuse_overwriting(self, file: RawFile, unit: _Unit) -> None:
+    def _refuse_overwriting(self, file: RawFile, unit: Unit) -> None:
         """Whatever lies in raw/ under this name without being in the ledger is not ours."""
         path = self._workdir.raw / file.name
         if file.key in self._ledger or self._in_raw(unit.path) or not path.exists():

@@ -56,6 +56,9 @@ def _remark(exposure: Exposure, selection: SelectionSettings, _: TargetSettings)
 
 
 def _exposure_time(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    if exposure.exptime_s <= 0:
+        # keep_short keeps short exposures; this one has no light, and no rate can be made of it.
+        return "exposed 0 s: it has no light to use"
     if selection.keep_short or exposure.exptime_s >= selection.min_exptime_s:
         return ""
     return (

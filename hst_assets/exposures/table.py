@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +33,9 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["make_raw_manifest", "make_target_table", "make_visit_table"]
 
+logger = logging.getLogger(__name__)
+
+_NOTHING: dict[str, Any] = {"str": "", "bool": False, "int64": 0, "float64": math.nan}
 #: At most so many refusals are listed in a step's facts; the table has them all.
 _LISTED_REFUSALS = 12
 
@@ -38,14 +43,19 @@ _LISTED_REFUSALS = 12
 # ------------------------------------------------------------------------------ the manifest
 
 
-def make_raw_manifest(workdir: WorkDir, visit: str, *, redo: bool = False) -> Made:
+def make_raw_manifest(
+    workdir: WorkDir, visit: str, settings: Settings | None = None, *, redo: bool = False
+) -> Made:
     """Write down which verified files a visit has: ``workspace/<visit>_raw.ecsv``.
+
+    Nothing of the settings changes it; it takes them as all that makes assets does.
 
     Raises
     ------
     MissingProduct
         If there is none, or one is gone or changed.
     """
+    del settings
     files = check_raw(workdir, visit)
     product = workdir.raw_manifest(visit)
     recipe = Recipe(stage="raw_exposures", inputs={file.name: file.sha256 for file in files})
@@ -148,7 +158,11 @@ def _visit_rows(
             continue
         dq_file = str(companions.get(row["rootname"], ""))
         dq_path = workdir.raw / dq_file if dq_file else None
-        exposure = read_exposure(workdir.raw / str(row["file"]), dq_path)
+        try:
+            exposure = read_exposure(workdir.raw / str(row["file"]), dq_path)
+        except UnusableInput as error:
+            rows.append({**_unreadable_row(row, error), "dq_file": dq_file})
+            continue
         override = overrides.get(exposure_key(exposure.rootname))
         rows.append(
             {
@@ -158,7 +172,23 @@ def _visit_rows(
                 "sha256": str(row["sha256"]),
             }
         )
-    return sorted(rows, key=lambda row: (row["mjd_start"], row["rootname"]))
+    return sorted(
+        rows, key=lambda row: (math.isnan(row["mjd_start"]), row["mjd_start"], row["rootname"])
+    )
+
+
+def _unreadable_row(row: Any, error: UnusableInput) -> dict[str, Any]:
+    """An exposure whose headers are good for nothing costs itself, whoever let it in."""
+    logger.warning("%s is left out: %s", row["file"], error.what)
+    return {
+        **{spec.name: _NOTHING[spec.dtype] for spec in EXPOSURE_COLUMNS},
+        "file": str(row["file"]),
+        "rootname": str(row["rootname"]),
+        "visit": str(row["visit"]),
+        "epoch": NO_EPOCH,
+        "reason": f"its headers cannot be used: {error.what}",
+        "sha256": str(row["sha256"]),
+    }
 
 
 def _header_row(exposure: Exposure, target: TargetSettings) -> dict[str, Any]:

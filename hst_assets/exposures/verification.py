@@ -1,24 +1,29 @@
 """Is this file a whole, usable exposure? Every HDU is opened and its data really read.
 
+Whatever goes wrong is a reason to refuse this file, and no other. What bounds the time and memory
+that it may take is in `hst_assets.exposures.bounded_verification`.
+
 What is looked at, in this order; the first fault is the reason for refusal:
 
 1. the name tells a calibrated exposure (``_flt``, ``_flc``, ``_c0m``; ``_c1m`` as companion),
    and the detector wants that kind;
-2. the file is not empty, is FITS, and is as long as its headers say;
+2. the file is not empty, not larger than any exposure, is FITS, and is as long as its headers say;
 3. DATASUM and CHECKSUM hold wherever they stand;
-4. every extension can be read, and there are as many as NEXTEND says;
+4. no image is tile-compressed, every extension can be read, and there are as many as NEXTEND says;
 5. all keywords that the pipeline needs are there and of the right type, instrument, mode and
    filter are supported, and the WCS works (see `hst_assets.exposures.header`);
 6. every chip has ERR and DQ planes of its size (WFPC2: in the companion);
-7. the science data are not all zero or NaN.
+7. the science data are not all zero or NaN; of several chips one may be, and is not used then.
 """
 
 from __future__ import annotations
 
+import errno
 import re
-import struct
 import warnings
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +32,10 @@ from astropy.io import fits
 
 from hst_assets.exposures.fits_structure import fits_structure
 from hst_assets.exposures.header import Exposure, exposure_from_hdus
+from hst_assets.exposures.limits import refuse_size
+from hst_assets.exposures.planes import chips_with_data, plane_shape
 from hst_assets.exposures.raw import COMPANION_SUFFIX, suffix_of
-from hst_assets.failures import UnusableInput
+from hst_assets.failures import HstAssetsError, TransientFailure, UnusableInput
 
 __all__ = ["EXPOSURE_SUFFIXES", "named_rootname", "verify_exposure"]
 
@@ -37,6 +44,19 @@ EXPOSURE_SUFFIXES = frozenset({"flt", "flc", "c0m"})
 _ROOTNAME_IN_NAME = re.compile(r"(?:.*_)?([a-z][a-z0-9]{7,8})_[a-z0-9]{3}\.fits", re.IGNORECASE)
 _SMALLEST_SIDE_PIX = 32
 _FITS_START = b"SIMPLE  ="
+#: What a disk or a process out of descriptors says; it says nothing of the file.
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
+)
 
 
 def named_rootname(name: str) -> str | None:
@@ -59,10 +79,36 @@ def verify_exposure(path: Path, dq_path: Path | None = None) -> Exposure:
     ------
     UnusableInput
         With the precise reason why it cannot be used.
+    TransientFailure
+        If the machine could not read it.
     """
+    with _refusing(path):
+        return _verified(path, dq_path)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Whatever is raised is said of the file, or of the machine."""
+    try:
+        yield
+    except HstAssetsError:
+        raise
+    except MemoryError as error:
+        raise UnusableInput(f"corrupt: it needs too much memory ({error})", where=path) from error
+    except OSError as error:
+        if error.errno in _OF_THE_MACHINE:
+            raise TransientFailure(f"cannot be read: {error.strerror}", where=path) from error
+        raise UnusableInput(f"corrupt FITS: {error}", where=path) from error
+    except Exception as error:
+        # Headers that contradict themselves make astropy and wcslib raise almost anything.
+        raise UnusableInput(f"corrupt FITS: {type(error).__name__}: {error}", where=path) from error
+
+
+def _verified(path: Path, dq_path: Path | None) -> Exposure:
     suffix = _wanted_suffix(path)
     _check_container(path)
-    exposure = _read_whole(path, lambda hdus: _check_science(hdus, path))
+    exposure: Exposure
+    exposure, shapes = _read_whole(path, lambda hdus: _check_science(hdus, path))
     if exposure.suffix != exposure.detector.suffix:
         raise UnusableInput(
             f"wrong kind of product: {exposure.detector.instrument}/{exposure.detector.detector} "
@@ -71,25 +117,30 @@ def verify_exposure(path: Path, dq_path: Path | None = None) -> Exposure:
         )
     _check_name(path, exposure.rootname)
     if exposure.detector.has_separate_dq:
-        _verify_companion(exposure, path, dq_path)
-    return _with_companion(exposure, dq_path)
-
-
-def _with_companion(exposure: Exposure, dq_path: Path | None) -> Exposure:
-    from dataclasses import replace
-
-    return replace(exposure, dq_path=dq_path) if exposure.detector.has_separate_dq else exposure
+        _verify_companion(exposure, shapes, path, dq_path)
+        return replace(exposure, dq_path=dq_path)
+    return exposure
 
 
 def _wanted_suffix(path: Path) -> str:
     suffix = suffix_of(path.name)
     if suffix in EXPOSURE_SUFFIXES:
         return str(suffix)
+    if path.name.lower().endswith(".fz"):
+        raise _compressed(path, "it is")
     kind = f"a _{suffix} product" if suffix else "its name has no product suffix"
     raise UnusableInput(
         f"not a calibrated exposure: {kind}",
         where=path,
         next_step="Use _flc, _flt, or _c0m with _c1m",
+    )
+
+
+def _compressed(path: Path, what: str) -> UnusableInput:
+    return UnusableInput(
+        f"{what} tile-compressed (fpack): neither alignment nor drizzling reads that",
+        where=path,
+        next_step="Unpack it with 'funpack', and ingest the result",
     )
 
 
@@ -110,9 +161,12 @@ def _check_container(path: Path) -> None:
         with path.open("rb") as handle:
             start = handle.read(len(_FITS_START))
     except OSError as error:
+        if error.errno in _OF_THE_MACHINE:
+            raise
         raise UnusableInput(f"cannot be read: {error.strerror}", where=path) from error
     if size == 0:
         raise UnusableInput("empty file (0 bytes)", where=path)
+    refuse_size(size)
     if start != _FITS_START:
         raise UnusableInput(f"not a FITS file{_looks_like(start)}", where=path)
 
@@ -127,22 +181,20 @@ def _looks_like(start: bytes) -> str:
 
 def _read_whole(path: Path, check: Any) -> Any:
     """Check a file as a container, open every HDU, and return ``check(hdus)``."""
-    fits_structure(path)
-    try:
-        with warnings.catch_warnings(record=True):
-            warnings.simplefilter("always")  # each fault is found below, by itself
-            # By handle: astropy leaves files open that it fails to open by name.
-            with (
-                path.open("rb") as handle,
-                fits.open(handle, memmap=False, lazy_load_hdus=False) as hdus,
-            ):
-                _read_data(hdus, path)
-                return check(hdus)
-    except (OSError, EOFError, fits.VerifyError, struct.error, zlib.error) as error:
-        raise UnusableInput(f"corrupt FITS: {error}", where=path) from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
-        # What astropy raises over headers that contradict themselves.
-        raise UnusableInput(f"corrupt FITS: {type(error).__name__}: {error}", where=path) from error
+    for index, hdu in enumerate(fits_structure(path).hdus):
+        if hdu.words.get("ZIMAGE") == "T":
+            raise _compressed(path, f"its HDU {index} is")
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")  # each fault is found below, by itself
+        # By handle: astropy leaves files open that it fails to open by name.
+        with (
+            path.open("rb") as handle,
+            fits.open(
+                handle, memmap=False, lazy_load_hdus=False, disable_image_compression=True
+            ) as hdus,
+        ):
+            _read_data(hdus, path)
+            return check(hdus)
 
 
 def _read_data(hdus: fits.HDUList, path: Path) -> None:
@@ -152,7 +204,9 @@ def _read_data(hdus: fits.HDUList, path: Path) -> None:
             if isinstance(hdu, fits.BinTableHDU) and data is not None:
                 for name in data.names:
                     data.field(name)
-        except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             raise UnusableInput(
                 f"corrupt: the data of {_label(hdu, index)} cannot be read: {error}", where=path
             ) from error
@@ -165,19 +219,22 @@ def _label(hdu: Any, index: int) -> str:
 # ------------------------------------------------------------------------- science and DQ
 
 
-def _check_science(hdus: fits.HDUList, path: Path) -> Exposure:
+def _check_science(hdus: fits.HDUList, path: Path) -> tuple[Exposure, list[tuple[int, ...]]]:
+    """The exposure, and the shapes of all its chips, those that hold nothing among them."""
     exposure = exposure_from_hdus(hdus, path)
-    if len(exposure.chips) < exposure.detector.n_chips and _says_full(hdus[0].header):
+    science = [hdu for hdu in hdus if hdu.name == "SCI"]
+    if len(science) < exposure.detector.n_chips and _says_full(hdus[0].header):
         raise UnusableInput(
-            f"{len(exposure.chips)} of the {exposure.detector.n_chips} chips of a full frame",
-            where=path,
+            f"{len(science)} of the {exposure.detector.n_chips} chips of a full frame", where=path
         )
-    for chip in exposure.chips:
-        _check_chip_data(hdus["SCI", chip.extver], path)
-        if not exposure.detector.has_separate_dq:
+    for hdu in chips_with_data(hdus):
+        _check_chip_data(hdu, path)
+    shapes = [plane_shape(hdu) for hdu in science]
+    if not exposure.detector.has_separate_dq:
+        for hdu, shape in zip(science, shapes, strict=True):
             for plane in ("ERR", "DQ"):
-                _check_plane(hdus, (plane, chip.extver), chip.shape, path)
-    return exposure
+                _check_plane(hdus, (plane, hdu.ver), shape, path)
+    return exposure, shapes
 
 
 def _says_full(primary: fits.Header) -> bool:
@@ -203,24 +260,19 @@ def _check_chip_data(hdu: Any, path: Path) -> None:
 
 
 def _check_plane(
-    hdus: fits.HDUList, key: tuple[str, int], shape: tuple[int, int], path: Path
+    hdus: fits.HDUList, key: tuple[str, int], shape: tuple[int, ...], path: Path
 ) -> None:
     label = f"{key[0]},{key[1]}"
     if key not in hdus:
         raise UnusableInput(f"{label} is missing", where=path)
-    found = _plane_shape(hdus[key])
+    found = plane_shape(hdus[key])
     if found != shape:
         raise UnusableInput(f"{label} has shape {found}, SCI,{key[1]} {shape}", where=path)
 
 
-def _plane_shape(hdu: Any) -> tuple[int, ...]:
-    """Shape of an image, also of a constant one that only its header holds (PIXVALUE)."""
-    if hdu.data is None and "NPIX1" in hdu.header and "NPIX2" in hdu.header:
-        return int(hdu.header["NPIX2"]), int(hdu.header["NPIX1"])
-    return () if hdu.data is None else tuple(hdu.data.shape)
-
-
-def _verify_companion(exposure: Exposure, path: Path, dq_path: Path | None) -> None:
+def _verify_companion(
+    exposure: Exposure, shapes: list[tuple[int, ...]], path: Path, dq_path: Path | None
+) -> None:
     if dq_path is None or not dq_path.is_file():
         raise UnusableInput(
             f"its data-quality companion _{COMPANION_SUFFIX}.fits is missing",
@@ -228,24 +280,26 @@ def _verify_companion(exposure: Exposure, path: Path, dq_path: Path | None) -> N
             next_step="Give both files",
         )
     try:
-        _check_container(dq_path)
-        _read_whole(dq_path, lambda hdus: _check_companion(hdus, exposure, dq_path))
+        with _refusing(dq_path):
+            _check_container(dq_path)
+            _read_whole(dq_path, lambda hdus: _check_companion(hdus, exposure, shapes, dq_path))
     except UnusableInput as error:
         raise UnusableInput(
             f"its data-quality companion {dq_path.name} cannot be used: {error.what}", where=path
         ) from error
 
 
-def _check_companion(hdus: fits.HDUList, exposure: Exposure, dq_path: Path) -> None:
+def _check_companion(
+    hdus: fits.HDUList, exposure: Exposure, wanted: list[tuple[int, ...]], dq_path: Path
+) -> None:
     rootname = str(hdus[0].header.get("ROOTNAME", "")).strip().lower()
     if rootname != exposure.rootname:
         raise UnusableInput(
             f"its ROOTNAME is {rootname!r}, not {exposure.rootname!r}", where=dq_path
         )
-    wanted = [chip.shape for chip in exposure.chips]
     # Lookup tables of the WCS may stand behind the planes.
     planes = [hdu for hdu in hdus[1:] if isinstance(hdu, fits.ImageHDU)][: len(wanted)]
-    shapes = [_plane_shape(hdu) for hdu in planes]
+    shapes = [plane_shape(hdu) for hdu in planes]
     if shapes != wanted:
         raise UnusableInput(f"its planes have shapes {shapes}, the chips {wanted}", where=dq_path)
     if any(hdu.data is not None and hdu.data.dtype.kind not in "iu" for hdu in planes):

@@ -9,7 +9,7 @@ one pixel grid, so that they are laid on each other by whole pixels.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def _pictures(workdir: WorkDir, settings: Settings) -> list[_Picture]:
             bands.setdefault(detector_key, {})[filter_name] = stack
     pictures = []
     for detector_key, stacks in sorted(bands.items()):
-        names = _chosen(list(stacks))
+        names = _chosen(_wavelengths({name: stack for name, (stack, _) in stacks.items()}))
         if not names:
             continue
         recipe = Recipe(
@@ -157,21 +157,27 @@ def _pictures(workdir: WorkDir, settings: Settings) -> list[_Picture]:
     return pictures
 
 
-def _chosen(filters: Sequence[str]) -> list[str]:
+def _chosen(wavelengths: Mapping[str, float]) -> list[str]:
     """Two or three filters from blue to red; none of fewer than two."""
-    ordered = sorted(filters, key=lambda name: (_wavelength(name), name))
+    ordered = sorted(wavelengths, key=lambda name: (wavelengths[name], name))
     if len(ordered) < 2:
         return []
     blue, *between, red = ordered
-    middle = (_wavelength(blue) + _wavelength(red)) / 2
-    nearest = sorted(between, key=lambda name: abs(_wavelength(name) - middle))[:1]
+    middle = (wavelengths[blue] + wavelengths[red]) / 2
+    nearest = sorted(between, key=lambda name: abs(wavelengths[name] - middle))[:1]
     return [blue, *nearest, red]
 
 
-def _wavelength(filter_name: str) -> int:
-    """The number in a filter's name; within one detector it grows with the wavelength."""
-    number = re.search(r"\d+", filter_name)
-    return int(number[0]) if number else 0
+def _wavelengths(stacks: Mapping[str, Path]) -> dict[str, float]:
+    """The pivot wavelength of each filter; where one is not known, the numbers in their names.
+
+    The number of a long-pass filter is where it begins: F350LP is redder than F438W.
+    """
+    pivots = {name: fits.getheader(path).get("PHOTPLAM", 0.0) for name, path in stacks.items()}
+    if all(isinstance(pivot, float) and pivot > 0 for pivot in pivots.values()):
+        return pivots
+    numbers = {name: re.search(r"\d+", name) for name in stacks}
+    return {name: float(number[0]) if number else 0.0 for name, number in numbers.items()}
 
 
 # ------------------------------------------------------------------------------ the picture

@@ -10,7 +10,7 @@ import astropy.units as u
 
 from hst_assets.failures import HstAssetsError
 from hst_assets.imaging.plan import Product
-from hst_assets.imaging.quality import judge
+from hst_assets.imaging.quality import judge, not_compared
 from hst_assets.products.columns import ColumnSpec, no_numbers
 from hst_assets.provenance import Made
 from hst_assets.settings import DrizzleSettings
@@ -47,9 +47,15 @@ DRIZZLE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("bad_fraction", "float64", "Share of the footprint without weight or value"),
     ColumnSpec("flux_ratio", "float64", "Star fluxes on the product over those on the exposures"),
     ColumnSpec("n_stars", "float64", "Stars that this ratio is from", key="n_flux_stars"),
-    ColumnSpec("status", "str", "OK, PROBLEM (a check failed; the product stands) or FAIL"),
+    ColumnSpec(
+        "status",
+        "str",
+        "OK, UNCHECKED (no check failed, one had nothing to compare), PROBLEM (a check failed; the "
+        "product stands) or FAIL",
+    ),
     ColumnSpec("reason", "str", "Why it failed"),
     ColumnSpec("problems", "str", "Which checks failed"),
+    ColumnSpec("not_checked", "str", "Which checks had nothing to compare, and why"),
     ColumnSpec("same_as", "str", "Product of the same exposures, of which this one is a link"),
     ColumnSpec("digest", "str", "Digest of the recipe"),
     ColumnSpec(
@@ -75,6 +81,7 @@ def row_of(
         "n_exposures": len(product.exposures),
         "digest": product.recipe.digest,
         "problems": "",
+        "not_checked": "",
         "same_as": "",
         "log": workdir.relative(log) if log.is_file() else "",
     }
@@ -82,13 +89,15 @@ def row_of(
         return {**row, "reason": outcome.brief}
     facts = outcome.facts
     problems = [*facts["complaints"], *judge(facts["bad_fraction"], facts["flux_ratio"], choices)]
+    lacking = not_compared(facts["flux_ratio"], facts["n_flux_stars"])
     return {
         **row,
         **{name: facts.get(name) for name in no_numbers(DRIZZLE_COLUMNS)},
         "n_exposures": len(facts["inputs"]),
         "file": workdir.relative(product.path),
-        "status": "PROBLEM" if problems else "OK",
+        "status": "PROBLEM" if problems else "UNCHECKED" if lacking else "OK",
         "problems": "; ".join(problems),
+        "not_checked": "; ".join(lacking),
         "same_as": facts.get("same_as", ""),
     }
 
@@ -116,6 +125,7 @@ def facts_of(
                 "sky": row["sky_per_s"],
                 "flux_ratio": row["flux_ratio"],
                 "problems": row["problems"],
+                "not_checked": row["not_checked"],
             }
             for row in rows
             if row["status"] != "FAIL"
@@ -123,6 +133,9 @@ def facts_of(
         "failed": [f"{_title(row)}: {row['reason']}" for row in failed],
         "problems": [
             f"{Path(row['file']).name}: {row['problems']}" for row in rows if row["problems"]
+        ],
+        "not_checked": [
+            f"{Path(row['file']).name}: {row['not_checked']}" for row in rows if row["not_checked"]
         ],
         "previews": [workdir.relative(path) for path in previews],
         **({"log": logs[0]} if logs else {}),

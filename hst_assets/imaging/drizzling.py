@@ -17,7 +17,7 @@ import numpy as np
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle_many
 from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS, facts_of, row_of
-from hst_assets.imaging.frames import Frame, exposure_outlines, frame_of_target
+from hst_assets.imaging.frames import Frame, Outline, exposure_outlines, frame_of_target
 from hst_assets.imaging.plan import (
     STAGE,
     AlignedExposure,
@@ -267,11 +267,25 @@ def _request(product: Product, workdir: WorkDir, settings: Settings) -> DrizzleR
 
 def _frame(product: Product, paths: Sequence[Path], settings: Settings) -> Frame:
     return frame_of_target(
-        [outline for path in paths for outline in exposure_outlines(path)],
+        _outlines(paths),
         settings,
         scale_arcsec=scale_of(product.detector, settings.drizzle),
         orientation_deg=product.orientation_deg,
     )
+
+
+def _outlines(paths: Sequence[Path]) -> list[Outline]:
+    """Of all exposures that can be read: the others are left out when it comes to drizzling."""
+    outlines: list[Outline] = []
+    failures: list[UnusableInput] = []
+    for path in paths:
+        try:
+            outlines += exposure_outlines(path)
+        except UnusableInput as error:
+            failures.append(error)
+    if failures and not outlines:
+        raise failures[0]
+    return outlines
 
 
 def _figures(report: DrizzleReport, request: DrizzleRequest) -> dict[str, Any]:

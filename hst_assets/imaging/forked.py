@@ -17,6 +17,7 @@ import logging
 import math
 import mmap
 import os
+import signal
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,8 +30,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from hst_assets.failures import HstAssetsError, OutOfMemory, ToolFailed
+from hst_assets.failures import HstAssetsError, NoReply, OutOfMemory, ToolFailed
 from hst_assets.isolation import die_with_parent
+from hst_assets.machine_failures import MEMORY_STEP, machine_failure
 
 __all__ = ["in_children", "row_blocks", "shared_array"]
 
@@ -80,8 +82,9 @@ def in_children(tasks: Sequence[Callable[[], _T]], cores: int) -> list[_T]:
         The first failure: of the project's vocabulary if the task raised such a one.
     ToolFailed
         If it raised anything else.
-    OutOfMemory
-        If a process was killed.
+    MachineFailure
+        If the machine was at fault: a process was killed (`OutOfMemory`), ended without an answer
+        (`NoReply`), or met a full disk (`DiskFull`).
     """
     if cores == 1 or len(tasks) <= 1:
         return [task() for task in tasks]
@@ -125,11 +128,11 @@ def _answer(answering: Connection, process: ForkProcess) -> tuple[Any, list[_War
     except EOFError:
         process.join()
         code = process.exitcode or 0
-        if code < 0:
-            raise OutOfMemory(f"a process of the product was killed by signal {-code}") from None
-        raise ToolFailed(
-            f"a process of the product ended with status {code} and no answer"
-        ) from None
+        if code == -signal.SIGKILL:
+            raise OutOfMemory(
+                f"a process of the product was killed by signal {-code}", next_step=MEMORY_STEP
+            ) from None
+        raise NoReply(f"a process of the product ended with status {code} and no answer") from None
     process.join()
     answering.close()
     if kind == "error":
@@ -164,10 +167,10 @@ def _work(task: Callable[[], Any], writing: Connection, parent: int) -> None:
     try:
         answer: tuple[str, Any] = ("value", task())
     except HstAssetsError as error:
-        answer = ("error", error)
-    except MemoryError:
-        answer = ("error", OutOfMemory("out of memory"))
+        answer = ("error", machine_failure(error) or error)
     except Exception as error:  # noqa: BLE001 - it is raised again in the parent
-        traceback.print_exc()
-        answer = ("error", ToolFailed(f"{type(error).__name__}: {error}"))
+        with suppress(OSError):  # a log on a full disk
+            traceback.print_exc()
+        said = ToolFailed(f"{type(error).__name__}: {error}")
+        answer = ("error", machine_failure(error) or said)
     writing.send((*answer, warnings.heard))

@@ -21,6 +21,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
+from hst_assets.exposures.planes import chips_with_data
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import Settings
 from hst_assets.sky_geometry import TangentPlane, direction_of, unit_vectors
@@ -157,7 +158,8 @@ def exposure_outlines(path: Path) -> list[Outline]:
     Parameters
     ----------
     path : `~pathlib.Path`
-        A calibrated exposure: every extension called SCI is a chip.
+        A calibrated exposure: every extension called SCI is a chip. Of several chips, those that
+        hold nothing are left out.
 
     Returns
     -------
@@ -171,7 +173,7 @@ def exposure_outlines(path: Path) -> list[Outline]:
     """
     with opened(path) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
-        chips = [hdu for hdu in hdus if hdu.name == "SCI"]
+        chips = chips_with_data(hdus)
         if not chips:
             raise UnusableInput("no SCI extension", where=path)
         return [_chip_outline(hdu.header, hdus, path) for hdu in chips]

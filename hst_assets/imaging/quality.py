@@ -33,6 +33,7 @@ __all__ = [
     "footprint_mask",
     "judge",
     "lost_star_problems",
+    "not_compared",
     "weight_problems",
 ]
 
@@ -108,6 +109,21 @@ def judge(bad: float, ratio: float | None, settings: DrizzleSettings) -> list[st
     if ratio is not None and abs(ratio - 1.0) > settings.max_flux_error:
         problems.append(f"stars have {ratio:.3f} times their flux on the exposures")
     return problems
+
+
+def not_compared(ratio: float | None, n_stars: int) -> list[str]:
+    """Which of a product's checks had nothing to compare, in words.
+
+    Parameters
+    ----------
+    ratio : float or None
+        Star fluxes on the product over those on the exposures.
+    n_stars : int
+        Stars that could be compared.
+    """
+    if ratio is not None:
+        return []
+    return [f"star fluxes: {n_stars} stars can be compared, {FEWEST_STARS} are needed"]
 
 
 def footprint_mask(frame: Frame, outlines: Sequence[Outline]) -> Mask:

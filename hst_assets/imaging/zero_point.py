@@ -36,8 +36,8 @@ def rescale(
     planes : mapping
         SCI, WHT and CTX.
     headers : mapping
-        Of PRIMARY and the planes; PRIMARY and SCI are changed: ZPAB, ZPST, PHOTFLAM, PHOTFNU,
-        GAIN, SKYMEAN and BUNIT follow the scale, FIXZPT and FIXSCALE tell it.
+        Of PRIMARY and the planes; PRIMARY, SCI and the unit of ERR are changed: ZPAB, ZPST,
+        PHOTFLAM, PHOTFNU, GAIN, SKYMEAN and BUNIT follow the scale, FIXZPT and FIXSCALE tell it.
     zero_point : float
         AB magnitude of one unit of SCI.
     weight_type : str
@@ -72,6 +72,8 @@ def rescale(
         header["FIXZPT"] = (zero_point, "AB zero point that SCI was scaled to")
         header["FIXSCALE"] = (scale, "SCI over what was drizzled")
         header["BUNIT"] = ("COUNTS/S" if per_second else "COUNTS", "see FIXZPT")
+    if "ERR" in headers:
+        headers["ERR"]["BUNIT"] = headers["SCI"]["BUNIT"]
     scaled = {**planes, "SCI": (planes["SCI"] * scale).astype(np.float32)}
     if weight_type != "EXP":
         scaled["WHT"] = (planes["WHT"] / scale**2).astype(np.float32)

@@ -23,7 +23,7 @@ from hst_assets.orchestration.archive_cursor import (
 )
 from hst_assets.orchestration.archive_report import listing_digest
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.dagster_private import InstigatorType, SensorInstigatorData
+from hst_assets.orchestration.dagster_private import running_sensor_cursors
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
 from hst_assets.orchestration.targets import archive_targets
@@ -218,12 +218,6 @@ def _standing(workdir: WorkDir, listing: Listing) -> frozenset[str]:
 def awaited_targets(instance: dg.DagsterInstance) -> set[str]:
     """Targets with visits that the running sensor will request in its next ticks."""
     awaited: set[str] = set()
-    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
-        data = state.instigator_data
-        if (
-            state.instigator_name == ARCHIVE_SENSOR
-            and state.is_running
-            and isinstance(data, SensorInstigatorData)
-        ):
-            awaited |= ArchiveCursor.parse(data.cursor).awaited(time.time())
+    for cursor in running_sensor_cursors(instance, ARCHIVE_SENSOR):
+        awaited |= ArchiveCursor.parse(cursor).awaited(time.time())
     return awaited

@@ -1,32 +1,62 @@
 """Asset checks: what must hold of a product, judged from the facts its step reported.
 
 Each check runs inside the step that made the product, so it costs no step of its own. A blocking
-check that fails with ERROR stops what stands downstream in the same run; WARN is for caveats that
-a user should see and that cost only single exposures or bands.
+check that does not pass stops what is downstream in the same run. Of the others, an ERROR is a
+failure of the run (a product is missing); WARN is for caveats that a user should see and that cost
+only single exposures or bands, and for what could not be compared: it says *not checked*, and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from hst_assets.failures import MissingProduct, NothingFound
+from hst_assets.failures import (
+    MachineFailure,
+    MissingProduct,
+    NoOverlap,
+    NothingFound,
+    ToolFailed,
+    failure_named,
+)
 from hst_assets.provenance import Made
+from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 #: Each check is an event in Dagster's database: at most so many things are named.
 _NAMED = 12
+_FORMER = "the record is of an earlier version, which does not say what was compared"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; `kind` is the failure's class where there is one, for machines."""
+    """What a check found.
+
+    Attributes
+    ----------
+    passed : bool
+        Whether the condition holds. What could not be compared does not pass.
+    text : str
+        In words, with the exposures and numbers concerned.
+    severity : {"WARN", "ERROR"}
+        Of one that did not pass.
+    kind : str
+        The failure's class where there is one, for machines.
+    checked : bool
+        False if there was nothing to compare: that is neither an OK nor a problem.
+    """
 
     passed: bool
     text: str
     severity: Literal["WARN", "ERROR"] = "WARN"
     kind: str = ""
+    checked: bool = True
+
+
+def not_checked(why: str) -> Finding:
+    """The finding of a check that could not compare, and why."""
+    return Finding(passed=False, text=f"not checked: {why}", checked=False)
 
 
 @dataclass(frozen=True)
@@ -40,13 +70,19 @@ class Check:
     judge : callable
         Takes the product and its work directory; returns a `Finding`.
     blocking : bool
-        Whether an ERROR stops what is downstream in the run.
+        Whether it stops what is downstream in the run when it does not pass; it then always
+        is an ERROR.
     """
 
     name: str
     description: str
     judge: Callable[[Made, WorkDir], Finding]
     blocking: bool = False
+
+    def find(self, made: Made, workdir: WorkDir) -> Finding:
+        """Judge a product; a check that is called blocking blocks."""
+        finding = self.judge(made, workdir)
+        return replace(finding, severity="ERROR") if self.blocking else finding
 
 
 # ----------------------------------------------------------------------- the judges
@@ -63,20 +99,27 @@ def _something_found(made: Made, _workdir: WorkDir) -> Finding:
 
 def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts["cross_checked"]:
-        return Finding(
-            passed=False, text="not checked: not checked: the second catalogue did not answer"
-        )
+        return not_checked("the second catalogue did not answer")
     differences: list[Any] = made.facts["discrepancies"]
-    text = "; ".join(map(str, differences[:_NAMED])) or "both catalogues agree"
-    more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
-    return Finding(passed=not differences, text=text + more)
+    text = _listed(differences) or "both catalogues agree"
+    return Finding(passed=not differences, text=text)
 
 
-def _all_delivered(made: Made, _workdir: WorkDir) -> Finding:
-    missing: list[Any] = made.facts.get("undelivered", [])
+def _listed(texts: Sequence[Any]) -> str:
+    """The first of many texts, and how many more there are."""
+    more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    return "; ".join(map(str, texts[:_NAMED])) + more
+
+
+def _all_delivered(made: Made, workdir: WorkDir) -> Finding:
+    if "undelivered" not in made.facts:
+        if load_settings(workdir).archive.query:
+            return not_checked("the archive was not queried (offline)")
+        return Finding(passed=True, text="does not apply: the archive is not queried")
+    missing: list[Any] = made.facts["undelivered"]
     return Finding(
         passed=not missing,
-        text="; ".join(map(str, missing)) or "no file of the archive is missing",
+        text=_listed(missing) or "no file of the archive is missing",
         severity="ERROR",
     )
 
@@ -107,13 +150,25 @@ def _untouched(workdir: WorkDir, visits: Iterable[str | None]) -> Finding:
 
 def _some_used(made: Made, _workdir: WorkDir) -> Finding:
     used, total = made.facts["n_used"], made.facts["n_exposures"]
-    return Finding(passed=used > 0, text=f"{used} of {total} exposures are used")
+    refusals: list[Any] = made.facts.get("refusals", [])
+    text = f"{used} of {total} exposures are used"
+    if refusals:
+        text += f"; left out: {_listed(refusals)}"
+    return Finding(passed=used > 0, text=text)
 
 
-def _aligned(made: Made, _workdir: WorkDir) -> Finding:
-    facts = made.facts
-    text = ", ".join(
-        f"{facts.get(key, 0)} {word}"
+def _some_aligned(made: Made, _workdir: WorkDir) -> Finding:
+    used, total = made.facts["n_used"], made.facts["n_exposures"]
+    if total and not used:
+        text = f"no exposure may be drizzled: {_verdicts(made)}"
+        return Finding(passed=False, text=text, severity="ERROR")
+    return Finding(passed=True, text=f"{used} of {total} exposures may be drizzled")
+
+
+def _verdicts(made: Made) -> str:
+    """How many exposures came to what, and what is said of those that did not pass."""
+    counts = ", ".join(
+        f"{made.facts.get(key, 0)} {word}"
         for key, word in (
             ("n_pass", "passed"),
             ("n_compromised", "compromised"),
@@ -121,10 +176,25 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
             ("n_skipped", "skipped (alignment.skip_tweakreg)"),
         )
     )
-    if facts["n_exposures"] and not facts["n_used"]:
-        return Finding(passed=False, text=f"no exposure may be drizzled: {text}", severity="ERROR")
-    bad = facts.get("n_fail", 0) + facts.get("n_compromised", 0)
-    return Finding(passed=not bad, text=text)
+    listed = _listed(made.facts.get("not_passed", []))
+    return f"{counts}; {listed}" if listed else counts
+
+
+def _aligned(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    text = _verdicts(made)
+    if facts.get("n_fail", 0) + facts.get("n_compromised", 0):
+        return Finding(passed=False, text=text)
+    if not facts["n_exposures"]:
+        return not_checked("no exposure is in use")
+    if facts.get("n_skipped", 0):
+        return not_checked(f"the archive's WCS is taken as it is: {text}")
+    if facts.get("n_anchor") is None:
+        return not_checked(_FORMER)
+    if facts["n_anchor"]:
+        defines = "defines the frame: there is nothing to compare it with"
+        return not_checked(f"{facts['n_anchor']} of {facts['n_exposures']} exposures {defines}")
+    return Finding(passed=True, text=text)
 
 
 def _star_shapes(made: Made, _workdir: WorkDir) -> Finding:
@@ -140,28 +210,44 @@ def _star_shapes(made: Made, _workdir: WorkDir) -> Finding:
 
 
 def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
-    left_out = made.facts.get("n_left_out", 0)
-    return Finding(
-        passed=not left_out,
-        text=f"{left_out} of {made.facts.get('n_exposures', 0)} exposures of the reference "
-        "could not be aligned to each other"
-        if left_out
-        else "all exposures of the reference agree",
-    )
+    facts = made.facts
+    if facts.get("band") == "user":
+        return not_checked("the user's image is taken as it is")
+    left_out = facts.get("left_out") or {}
+    if left_out:
+        reasons = _listed([f"{name}: {reason}" for name, reason in left_out.items()])
+        text = f"{len(left_out)} of {facts['n_exposures']} exposures of the reference are not in it"
+        return Finding(passed=False, text=f"{text}: {reasons}")
+    if facts.get("kept_a_priori"):
+        return not_checked(
+            f"the archive's WCS is taken as it is of {_listed(facts['kept_a_priori'])}"
+        )
+    if facts.get("n_exposures", 0) < 2:
+        return not_checked("the reference is made of one exposure")
+    return Finding(passed=True, text="all exposures of the reference agree")
 
 
 def _reference_sane(made: Made, _workdir: WorkDir) -> Finding:
+    if made.facts.get("band") == "user":
+        return not_checked("the user's image is taken as it is")
+    return _sane(made, "no problem was found when it was drizzled")
+
+
+def _sane(made: Made, well: str) -> Finding:
+    """Problems first; then what could not be compared; only then is all well."""
     problems: list[Any] = made.facts.get("problems", [])
-    return Finding(
-        passed=not problems,
-        text="; ".join(map(str, problems)) or "no problem was found when it was drizzled",
-    )
+    if problems:
+        return Finding(passed=False, text=_listed(problems))
+    lacking: list[Any] = made.facts.get("not_checked", [_FORMER])
+    return not_checked(_listed(lacking)) if lacking else Finding(passed=True, text=well)
 
 
 def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
     tie: dict[str, Any] | None = made.facts.get("tie")
     if tie is None:
-        return Finding(passed=True, text="no method aligns to an absolute catalogue")
+        return Finding(
+            passed=True, text="does not apply: no method aligns to an absolute catalogue"
+        )
     if tie["absolute"]:
         return Finding(passed=True, text=f"on the frame of {tie['catalogue']}: {tie['reason']}")
     return Finding(
@@ -170,38 +256,68 @@ def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
 
 
 def _all_made(made: Made, _workdir: WorkDir) -> Finding:
+    n = made.facts.get("n_products", 0)
+    return _none_failed(made, str(made.facts.get("note") or f"{n} products up to date"))
+
+
+def _none_failed(made: Made, well: str) -> Finding:
+    """Whether every product of an index was made; else why not, with the class they share."""
     failed: list[Any] = made.facts.get("failed", [])
+    kinds = {failure_named(kind) for kind in made.facts.get("failures", {}).values()}
+    kinds -= {NoOverlap}
+    shared = next(iter(kinds)) if len(kinds) == 1 else ToolFailed
+    if len(kinds) > 1 and all(issubclass(kind, MachineFailure) for kind in kinds):
+        shared = MachineFailure
     return Finding(
         passed=not failed,
-        text="; ".join(map(str, failed))
-        or str(made.facts.get("note") or f"{made.facts.get('n_products', 0)} products up to date"),
+        text=_listed(failed) or well,
         severity="ERROR",
+        kind=shared.__name__ if failed else "",
+    )
+
+
+def _all_combined(made: Made, workdir: WorkDir) -> Finding:
+    """Whether each product has all exposures of its band, of which none was left out by hand."""
+    from hst_assets.exposure_account import account_of
+
+    account = account_of(workdir)
+    own = {workdir.absolute(name).name for name in made.record.outputs}
+    products = [product for product in account.products if product.name in own]
+    if not products:
+        return Finding(passed=True, text="does not apply: there is no product")
+    short = [product for product in products if product.n_exposures < product.n_available]
+    text = _listed([product.counted for product in short or products])
+    if not short:
+        return Finding(passed=True, text=text)
+    concerned = {name for product in short for name in product.lacking}
+    left_out = [each for each in account.left_out if each.rootname in concerned]
+    unexplained = concerned - {each.rootname for each in left_out}
+    told = [f"{each.rootname}: {each.reason}" for each in left_out]
+    told += [f"{name}: in use, but not yet in the product" for name in sorted(unexplained)]
+    return Finding(
+        passed=not unexplained and all(each.is_wanted for each in left_out),
+        text=f"{text}; {_listed(told)}",
     )
 
 
 def _products_sane(made: Made, _workdir: WorkDir) -> Finding:
-    problems: list[Any] = made.facts.get("problems", [])
-    return Finding(
-        passed=not problems,
-        text="; ".join(map(str, problems)) or "weights, coverage and star fluxes are as expected",
-    )
+    if not made.facts.get("n_products", 0) and made.facts.get("note"):
+        return not_checked(str(made.facts["note"]))
+    return _sane(made, "weights, coverage and star fluxes are as expected")
 
 
 def _all_subtracted(made: Made, _workdir: WorkDir) -> Finding:
-    failed = made.facts.get("failed", [])
     apart = made.facts.get("without_overlap", [])
     text = f"{made.facts.get('n_differences', 0)} differences up to date"
     if apart:
-        text += f"; no common pixels: {'; '.join(map(str, apart))}"
-    return Finding(passed=not failed, text="; ".join(map(str, failed)) or text, severity="ERROR")
+        text += f"; no common pixels: {_listed(apart)}"
+    return _none_failed(made, text)
 
 
 def _differences_sane(made: Made, _workdir: WorkDir) -> Finding:
-    problems: list[Any] = made.facts.get("problems", [])
-    return Finding(
-        passed=not problems,
-        text="; ".join(map(str, problems)) or "noise, sky, registration and fluxes agree",
-    )
+    if not made.facts.get("n_differences", 1):
+        return Finding(passed=True, text="does not apply: there is no difference")
+    return _sane(made, "noise, sky, registration and fluxes agree")
 
 
 RAW_UNTOUCHED = Check(
@@ -242,11 +358,21 @@ ABSOLUTE_FRAME = Check(
     "If the method catalog is used, the frame is the catalogue's.",
     _frame_as_asked,
 )
+SOME_ALIGNED = Check(
+    "some_exposures_aligned",
+    "At least one exposure of the visit may be drizzled.",
+    _some_aligned,
+    blocking=True,
+)
 ALIGNMENT_GATE = Check(
     "alignment_gate",
     "Each exposure is on the reference frame, by cross-validation.",
     _aligned,
-    blocking=True,
+)
+ALL_COMBINED = Check(
+    "all_exposures_combined",
+    "Each product is made of all exposures of its band, but for those that the user leaves out.",
+    _all_combined,
 )
 STAR_SHAPES = Check(
     "star_shapes",

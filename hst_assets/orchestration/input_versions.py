@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hst_assets.exposures.raw import raw_ledger
+from hst_assets.failures import MachineFailure, failure_named
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
-from hst_assets.provenance import digest_of, read_record, sha256_of_file
+from hst_assets.provenance import Record, digest_of, read_record, sha256_of_file
 from hst_assets.workdir import WorkDir
 
 __all__ = ["input_versions", "lacks_product", "raw_visits"]
@@ -49,19 +50,38 @@ def input_versions(workdir: WorkDir, level: Level, table: AssetTable) -> dict[st
 
 
 def lacks_product(workdir: WorkDir, level: Level, partition: str, table: AssetTable) -> bool:
-    """Whether one of the level's last products is not there."""
-    last = table.last_of(level)
-    paths = [
-        table.product_path(workdir.root, asset, partition)
-        for asset in last
+    """Whether one of the level's last products is not there, or the machine failed on a part."""
+    paths = {
+        asset: table.product_path(workdir.root, asset, partition)
+        for asset in level.assets
         if asset in table.with_file
-    ]
-    return not all(path.is_file() for path in paths)
+    }
+    lacking = any(asset in paths and not paths[asset].is_file() for asset in table.last_of(level))
+    return lacking or any(_is_left_by_machine(path) for path in paths.values())
+
+
+def _is_left_by_machine(product: Path) -> bool:
+    """Whether an index lacks products because of the machine: the next run may make them."""
+    record = read_record(product)
+    kinds = _failures(record).values() if record else ()
+    return any(issubclass(failure_named(kind), MachineFailure) for kind in kinds)
+
+
+def _failures(record: Record) -> dict[str, str]:
+    """Products that an index lists and that could not be made, with the class of the failure."""
+    failures: dict[str, str] = record.facts.get("failures") or {}
+    return failures
 
 
 def _settings_version(workdir: WorkDir) -> dict[str, str]:
     paths = (workdir.root_settings_file, workdir.settings_file, workdir.overrides)
     return {path.name: sha256_of_file(path) for path in paths if path.is_file()}
+
+
+def _version(record: Record) -> str:
+    """The digest; of an index that lacks products, another one than when it is complete."""
+    failures = _failures(record)
+    return digest_of([record.digest, failures]) if failures else record.digest
 
 
 class _Inputs:
@@ -115,7 +135,7 @@ class _Inputs:
         path = self._path(asset, visit)
         if path not in self._digests:
             record = read_record(path)
-            self._digests[path] = record.digest if record else None
+            self._digests[path] = _version(record) if record else None
         return self._digests[path]
 
     def _path(self, asset: str, visit: str | None) -> Path:

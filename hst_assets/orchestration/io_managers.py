@@ -2,7 +2,7 @@
 
 The tools write files, so an asset hands over the path of a product that is there already; the IO
 manager makes sure that it is the right path and that the file is whole. On loading, a product that
-Dagster believes in but that is gone from disk is an error that names the file. Assets get the path;
+was never made, or was and is gone from disk, is an error that says which. Assets get the path;
 who asks for another type (``defs.load_asset_value``) gets the content of a table; who asks for
 several partitions, as an asset of a user's own over all visits does, gets a dict of them by key.
 
@@ -50,7 +50,7 @@ class WorkDirIOManager(dg.IOManager):
             destination = self._table.product_path(self._root.path, asset, context.partition_key)
             if obj != destination:
                 raise MissingProduct(f"{asset} belongs at {destination}", where=obj)
-            _require_whole(destination)
+            _require_whole(destination, otherwise="the step did not leave this product")
         context.add_output_metadata({"path": dg.MetadataValue.path(destination)})
         leave_unrecorded(context)
 
@@ -74,6 +74,7 @@ class WorkDirIOManager(dg.IOManager):
         workdir = WorkDir(self._root.path, key.partition("/")[0])
         if not source.is_file():
             _refuse_other_root(context, workdir)
+            _refuse_never_made(asset, key, source)
         _require_whole(source)
         _require_recorded_files(source, workdir)
         return source if wants_path else _READERS.get(source.suffix, Path)(source)
@@ -114,10 +115,25 @@ def _refuse_other_root(context: dg.InputContext, workdir: WorkDir) -> None:
     refuse_other_root(instance, workdir)
 
 
-def _require_whole(path: Path) -> None:
+def _refuse_never_made(asset: str, key: str, path: Path) -> None:
+    """A file that is not there may never have been: then it has no record."""
+    if not WorkDir.record(path).is_file():
+        target, _, visit = key.partition("/")
+        of_visit = f" --visit {visit}" if visit else ""
+        raise MissingProduct(
+            f"never made: make {asset} first",
+            where=key,
+            next_step=f"Run 'hst-assets materialize {target} --select {asset}{of_visit}', or "
+            "without --select, which makes all that is missing",
+        )
+
+
+def _require_whole(
+    path: Path, *, otherwise: str = "this product was materialized, but the file is gone"
+) -> None:
     if not path.is_file() or path.stat().st_size == 0:
         raise MissingProduct(
-            "this product was materialized, but the file is gone",
+            otherwise,
             where=path,
             next_step="Materialize it again; everything before it that stands is kept",
         )

@@ -11,6 +11,7 @@ import dagster as dg
 
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
 from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
@@ -54,8 +55,9 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
                 active = [key for key in failed if targets_of([key]) <= targets]
                 yield _result(row.name, FAILED_CHECK, active)
         if delivered_spec.key in wanted:
-            missing = _undelivered(hst_root, context)
-            yield _result(listing, DELIVERED_CHECK, missing, dg.AssetCheckSeverity.WARN)
+            missing, unknown = _undelivered(hst_root, context)
+            severity = dg.AssetCheckSeverity.WARN
+            yield _result(listing, DELIVERED_CHECK, missing, severity, unknown=unknown)
 
     return left_failed
 
@@ -67,18 +69,26 @@ def _failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
     return sorted(key for key, value in status.items() if value == dg.AssetPartitionStatus.FAILED)
 
 
-def _undelivered(hst_root: HstRoot, context: dg.AssetCheckExecutionContext) -> list[str]:
+def _undelivered(
+    hst_root: HstRoot, context: dg.AssetCheckExecutionContext
+) -> tuple[list[str], list[str]]:
+    """Visits that lack files, and targets of which that cannot be told: they have no listing."""
     from hst_assets.archive.listing import read_listing
     from hst_assets.archive.sync import outstanding
 
-    missing = []
+    missing: list[str] = []
+    unknown: list[str] = []
     for target in archive_targets(hst_root.path, context.log.warning):
         workdir = hst_root.workdir(target)
+        unknown.append(target)
         with costing_itself(target, context.log.warning):
             listing = read_listing(workdir)
-            visits = outstanding(workdir, listing) if listing else {}
+            if listing is None:
+                continue
+            visits = outstanding(workdir, listing)
             missing += [f"{target}/{visit} ({len(found)} files)" for visit, found in visits.items()]
-    return missing
+            unknown.remove(target)
+    return missing, unknown
 
 
 def _result(
@@ -86,13 +96,27 @@ def _result(
     check: str,
     wanting: Sequence[str],
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    *,
+    unknown: Sequence[str] = (),
 ) -> dg.AssetCheckResult:
-    more = f" and {len(wanting) - _NAMED} more" if len(wanting) > _NAMED else ""
+    """What is wanting; or else of what it could not be told."""
+    told = [_named(wanting)] if wanting else []
+    told += (
+        [f"not checked: no listing, or none that can be read: {_named(unknown)}"] if unknown else []
+    )
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=check,
-        passed=not wanting,
+        passed=not told,
         severity=severity,
-        description=", ".join(wanting[:_NAMED]) + more if wanting else "none",
-        metadata={"count": len(wanting)},
+        description="; ".join(told) or "none",
+        metadata={
+            "count": len(wanting),
+            **({OUTCOME: NOT_CHECKED} if unknown and not wanting else {}),
+        },
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -17,13 +17,26 @@ import dagster as dg
 from hst_assets.provenance import Made
 from hst_assets.workdir import WorkDir
 
-__all__ = ["EXECUTED", "MADE_NOW", "MAX_INLINE_BYTES", "MAX_ROWS", "UNCHANGED", "describe"]
+__all__ = [
+    "EXECUTED",
+    "MADE_NOW",
+    "MAX_INLINE_BYTES",
+    "MAX_ROWS",
+    "NOT_CHECKED",
+    "OUTCOME",
+    "UNCHANGED",
+    "describe",
+]
 
 #: Whether a step made its product, or found it unchanged.
 EXECUTED = "executed"
 UNCHANGED = "up to date, not remade"
 #: How it begins for what was made, before the reasons.
 MADE_NOW = "made now"
+
+#: Of a check that could not compare: for Dagster, which knows only passed or not, a warning.
+OUTCOME = "outcome"
+NOT_CHECKED = "not checked"
 
 MAX_INLINE_BYTES = 50_000
 MAX_ROWS = 10

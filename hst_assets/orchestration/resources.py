@@ -16,6 +16,7 @@ from pydantic import Field, create_model
 
 from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.identifiers import VisitKey
+from hst_assets.machine_failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.runs import PROCESS_TAG
 from hst_assets.orchestration.target_roots import claim
@@ -192,19 +193,28 @@ def as_dagster_failure(tries: dg.RetryPolicy | None = None, n_before: int = 0) -
     try:
         yield
     except HstAssetsError as error:
-        metadata = {
+        if tries and n_before < tries.max_retries and isinstance(error, TransientFailure):
+            raise dg.RetryRequested(
+                tries.max_retries, tries.calculate_delay(n_before + 1)
+            ) from error
+        raise _told(error) from error
+    except (OSError, MemoryError) as error:
+        machine = machine_failure(error)
+        if machine is None:
+            raise
+        raise _told(machine) from error
+
+
+def _told(error: HstAssetsError) -> dg.Failure:
+    """A failure as Dagster shows it."""
+    return dg.Failure(
+        description=f"{type(error).__name__}: {error}",
+        metadata={
             "kind": type(error).__name__,
             "what": error.what,
             "where": error.where or "",
             "next_step": error.next_step or "",
             "log_tail": "\n".join(error.log_tail),
-        }
-        if tries and n_before < tries.max_retries and isinstance(error, TransientFailure):
-            raise dg.RetryRequested(
-                tries.max_retries, tries.calculate_delay(n_before + 1)
-            ) from error
-        raise dg.Failure(
-            description=f"{type(error).__name__}: {error}",
-            metadata=metadata,
-            allow_retries=isinstance(error, TransientFailure),
-        ) from error
+        },
+        allow_retries=isinstance(error, TransientFailure),
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from hst_assets.failures import BadConfiguration
+from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import (
@@ -22,7 +22,8 @@ from hst_assets.orchestration.dagster_private import (
 )
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
-from hst_assets.orchestration.metadata import MADE_NOW
+from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
+from hst_assets.orchestration.never_made import never_made
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
@@ -32,7 +33,7 @@ from hst_assets.orchestration.unchanged import restate_run
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["LevelResult", "run_target"]
+__all__ = ["LevelResult", "refuse_unknown", "run_target"]
 
 _DELIVERY_CHECK = "all_delivered"
 
@@ -53,6 +54,10 @@ class LevelResult:
         The assets of those steps.
     warnings : tuple of str
         Checks that did not pass: ``asset: what was found``.
+    errors : tuple of str
+        Those among the warnings that are failures of the run: a product is missing.
+    unchecked : tuple of str
+        Those among the warnings that had nothing to compare.
     skipped : mapping
         Assets that were not tried, and the failed asset upstream of each.
     undelivered : tuple of str
@@ -72,6 +77,8 @@ class LevelResult:
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     undelivered: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
     reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
     run_id: str = field(default="", compare=False)
@@ -133,7 +140,7 @@ def run_target(
     plan = _Plan.of(instance, workdir, visits, table, offline=offline)
     bury_dead_runs(instance)
     known = {row.name for row in table}
-    _refuse_unknown("asset", set(assets) - known, known)
+    refuse_unknown("asset", set(assets) - known, known)
     failed = _Failed(table)
     for level in table.levels:
         selected = [asset for asset in level.assets if not assets or asset in assets]
@@ -144,7 +151,11 @@ def run_target(
         for partition in plan.partitions(instance, level):
             skipped = failed.upstream_of(selected, partition)
             due = [asset for asset in selected if asset not in skipped]
-            if due:
+            blocked = never_made(table, workdir, due, partition) if assets else {}
+            if blocked:
+                result = _blocked(level, partition, due, blocked)
+                result = replace(result, skipped=skipped)
+            elif due:
                 started(level, partition)
                 config = plan.config(redo)
                 result = _run(definitions, instance, level, due, partition, config, table)
@@ -157,6 +168,28 @@ def run_target(
                 plan.offline |= bool(result.failures)
         if level == table.archive_level and not plan.keys(instance, table.raw_level):
             return  # neither the archive nor raw/ has anything
+
+
+def _blocked(
+    level: Level, partition: str, assets: Sequence[str], blocked: Mapping[str, Sequence[str]]
+) -> LevelResult:
+    """What is not tried, because what it is made from was not chosen and was never made."""
+    missing = list(dict.fromkeys(name for names in blocked.values() for name in names))
+    choice = ",".join((*missing, *assets))
+    failures = [
+        f"{asset}: never made: {', '.join(names)}: choose them too (--select {choice}), or all by "
+        "leaving --select out"
+        for asset, names in blocked.items()
+    ]
+    skipped = [asset for asset in assets if asset not in blocked]
+    failures += [f"{asset}: not made, because others were not" for asset in skipped]
+    return LevelResult(
+        level.job,
+        partition,
+        failures=tuple(failures),
+        not_made=frozenset(assets),
+        kinds=frozenset({MissingProduct.__name__}),
+    )
 
 
 class _Failed:
@@ -244,7 +277,7 @@ class _Plan:
     def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
         """Raise if a visit that is wanted does not exist."""
         known = {key.visit for key in self.keys(instance, self.table.raw_level)}
-        _refuse_unknown("visit", set(self.visits) - known, known)
+        refuse_unknown("visit", set(self.visits) - known, known)
 
     def _held(self, level: Level, registered: set[str]) -> set[str]:
         from hst_assets.archive.listing import read_listing
@@ -261,7 +294,8 @@ class _Plan:
         return {**(redo or Redo()).model_dump(), "offline": self.offline}
 
 
-def _refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+def refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+    """Raise `BadConfiguration` if there are names of what does not exist; say which do."""
     if unknown:
         raise BadConfiguration(
             f"no {what} {', '.join(sorted(unknown))}",
@@ -329,7 +363,6 @@ def _level_result(
     observed = (e.asset_observation_data for e in result.get_asset_observation_events())
     unchanged += [data.asset_observation.asset_key.path[-1] for data in observed]
     remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    warnings = [f"{check.asset_key.path[-1]}: {check.description}" for check in remarks]
     if any(_was_interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt
     failures = dict(_failures(result))
@@ -343,15 +376,26 @@ def _level_result(
         reasons=reasons,
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         not_made=frozenset(failures),
-        warnings=tuple(warnings),
-        undelivered=tuple(
-            text
-            for check, text in zip(remarks, warnings, strict=True)
-            if check.check_name == _DELIVERY_CHECK
-        ),
+        warnings=_those(remarks, lambda _check: True),
+        undelivered=_those(remarks, lambda check: check.check_name == _DELIVERY_CHECK),
+        errors=_those(remarks, _is_error),
+        unchecked=_those(remarks, lambda check: OUTCOME in check.metadata),
         kinds=frozenset(_kinds(result, remarks)),
         run_id=result.run_id,
     )
+
+
+def _those(
+    remarks: Sequence[dg.AssetCheckEvaluation], wanted: Callable[[dg.AssetCheckEvaluation], bool]
+) -> tuple[str, ...]:
+    """What the checks say of which something holds."""
+    found = [check for check in remarks if wanted(check)]
+    return tuple(f"{check.asset_key.path[-1]}: {check.description}" for check in found)
+
+
+def _is_error(check: dg.AssetCheckEvaluation) -> bool:
+    is_delivery = check.check_name == _DELIVERY_CHECK
+    return check.severity == dg.AssetCheckSeverity.ERROR and not is_delivery
 
 
 def _failures(result: dg.JobExecutionResult) -> Iterator[tuple[str, str]]:

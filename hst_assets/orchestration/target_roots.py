@@ -35,8 +35,10 @@ def claim(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
         If the target has a work directory under another root.
     """
     refuse_other_root(instance, workdir)
-    if _remembered(instance, workdir.target) != str(workdir.root):
-        instance.daemon_cursor_storage.set_cursor_values({_KEY + workdir.target: str(workdir.root)})
+    # Not by the link that it was reached by: that may be turned elsewhere.
+    root = str(workdir.root.resolve())
+    if _remembered(instance, workdir.target) != root:
+        instance.daemon_cursor_storage.set_cursor_values({_KEY + workdir.target: root})
 
 
 def refuse_other_root(instance: dg.DagsterInstance, workdir: WorkDir) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,19 +26,24 @@ from typing import Generic, Protocol, TypeVar
 from hst_assets.failures import (
     BadConfiguration,
     HstAssetsError,
+    MachineFailure,
     MissingProduct,
+    NoReply,
     ToolFailed,
     TransientFailure,
     UnusableInput,
     failure_named,
 )
+from hst_assets.machine_failures import machine_failure
 from hst_assets.provenance import (
     Made,
     Recipe,
     Record,
     Result,
+    WouldBeMade,
     make,
     read_record,
+    reasons_of_parts,
     standing_record,
     why_make,
 )
@@ -71,6 +77,9 @@ class Planned(Protocol):
 
 
 P = TypeVar("P", bound=Planned)
+
+#: What was recorded as the tool's failure before the machine's failures had a class.
+_FORMERLY_FINAL = re.compile("left no reply|and no (reply|answer)|No space left on device")
 
 #: Brings the files of a product under their final names and tells what it turned out to be.
 Step = Callable[[], Result]
@@ -119,7 +128,8 @@ class Batch(Generic[P]):
     keeps : tuple of type
         Failures that say nothing of the product: what stood before stays, with its record.
     final : tuple of type
-        Failures that come of the inputs: they are not tried again until a recipe changes.
+        Failures that come of the inputs: they are not tried again until a recipe changes. A
+        `MachineFailure` never is one: the next run tries again.
     """
 
     stage: str
@@ -178,6 +188,11 @@ def make_indexed(
     Made
         Of the index. Nothing is run if it is of this recipe and whole, and every product stands or
         could not be made of these inputs.
+
+    Raises
+    ------
+    WouldBeMade
+        Instead, if the work directory is only looked at.
     """
 
     def run() -> Result:
@@ -201,7 +216,29 @@ def make_indexed(
     why = why_make(recipe, index, workdir, redo=redo)
     if not why and _is_incomplete(batch, index, workdir):
         why = (RETRIED,)
+    if why and workdir.looked_at:
+        raise _would_be_made(batch, recipe, index, workdir, why, redo=redo)
     return make(recipe, index, workdir, run, reasons=why)
+
+
+def _would_be_made(
+    batch: Batch[P],
+    recipe: Recipe,
+    index: Path,
+    workdir: WorkDir,
+    why: Sequence[str],
+    *,
+    redo: bool,
+) -> WouldBeMade:
+    """Why an index would be made, by the products that would be."""
+    parts = {
+        each.path.name: why_make(each.recipe, each.path, workdir, redo=redo)
+        for each in batch.planned
+    }
+    reasons = reasons_of_parts({name: each for name, each in parts.items() if each}, why)
+    record = read_record(index)
+    is_new = record is None or record.digest != recipe.known_in(workdir).digest or RETRIED in why
+    return WouldBeMade(recipe.stage, reasons, is_new=is_new)
 
 
 def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
@@ -210,7 +247,10 @@ def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
     if record is None:
         return False  # it is written anew for its own sake
     failures = record.facts.get("failures", {})
-    if any(not issubclass(failure_named(kind), batch.final) for kind in failures.values()):
+    kinds = [failure_named(kind) for kind in failures.values()]
+    if any(issubclass(k, MachineFailure) or not issubclass(k, batch.final) for k in kinds):
+        return True
+    if any(_FORMERLY_FINAL.search(str(text)) for text in record.facts.get("failed", ())):
         return True
     # Files of the index are looked at with it.
     known = {*failures, *record.outputs}
@@ -328,7 +368,7 @@ def _settled(
             return make(planned.recipe, planned.path, workdir, step, reasons=reasons)
         except HstAssetsError as failure:
             error = failure
-        except OSError as failure:
+        except (OSError, MemoryError) as failure:
             error = _named(failure, planned.path)
     assert isinstance(error, HstAssetsError)
     if not isinstance(error, batch.keeps):
@@ -337,12 +377,15 @@ def _settled(
 
 
 def _not_left(path: Path) -> HstAssetsError:
-    return ToolFailed("it was to be made with others, and was not among them", where=path.name)
+    return NoReply("it was to be made with others, and was not among them", where=path.name)
 
 
-def _named(error: OSError, path: Path) -> HstAssetsError:
+def _named(error: OSError | MemoryError, path: Path) -> HstAssetsError:
     """An error of the disk, or of a reader of files that found no whole one, in our vocabulary."""
-    if error.errno is None or isinstance(error, FileNotFoundError):
+    machine = machine_failure(error, where=path.name, folder=path.parent)
+    if machine is not None:
+        return machine
+    if getattr(error, "errno", None) is None or isinstance(error, FileNotFoundError):
         return MissingProduct(str(error), where=path.name)
     return TransientFailure(str(error), where=path.name)
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,21 +68,43 @@ class Section(BaseModel):
     says and in the others what only the documentation adds.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     @classmethod
     def meaning(cls, key: str) -> str:
         """What the setting `key` means, in one line of text."""
-        return " ".join((cls.model_fields[key].description or "").split())
+        return " ".join(_docstrings(cls).get(key, "").split())
 
     @classmethod
     def summary(cls, key: str) -> str:
         """The first paragraph of the meaning of `key`, without the marks of code."""
-        first, _, _ = (cls.model_fields[key].description or "").partition("\n\n")
+        first, _, _ = _docstrings(cls).get(key, "").partition("\n\n")
         return " ".join(first.replace("`", "").split())
 
     def as_recipe(self) -> dict[str, Any]:
         """The section as JSON, for a recipe."""
         return self.model_dump(mode="json")
+
+
+@functools.cache
+def _docstrings(section: type[Section]) -> dict[str, str]:
+    """The docstring below each field of a section, its own and inherited ones.
+
+    They are read when somebody wants one: pydantic's ``use_attribute_docstrings`` reads them at
+    each import of the settings, 50 ms of each process that never prints a help.
+    """
+    found: dict[str, str] = {}
+    for base in reversed(section.__mro__):
+        if issubclass(base, Section) and base is not Section:
+            found.update(_docstrings_of_class(base))
+    return found
+
+
+def _docstrings_of_class(section: type) -> Iterator[tuple[str, str]]:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(definition, ast.ClassDef)
+    for field, below in itertools.pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match below:
+                case ast.Expr(ast.Constant(str() as text)):
+                    yield field.target.id, inspect.cleandoc(text)

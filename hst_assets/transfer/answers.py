@@ -20,8 +20,18 @@ from hst_assets.failures import (
 if TYPE_CHECKING:
     from requests import Response
 
-__all__ = ["failure_of", "length_of", "may_pass", "refuse", "seconds_asked", "shown"]
+__all__ = [
+    "MOST_REPLY_BYTES",
+    "failure_of",
+    "length_of",
+    "may_pass",
+    "refuse",
+    "seconds_asked",
+    "shown",
+]
 
+#: A listing of 5000 observations, unpacked, has 15 MB; a few megabytes of gzip can be gigabytes.
+MOST_REPLY_BYTES = 256_000_000
 #: A service may ask for this much patience between tries, seconds.
 _LONGEST_RETRY_AFTER_S = 120.0
 #: More digits than any length has, and fewer than `int` refuses.

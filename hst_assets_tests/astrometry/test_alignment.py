@@ -17,7 +17,7 @@ from hst_assets.astrometry.reference import stars as reference_stars
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
-from hst_assets.failures import MissingProduct, OutOfMemory, ToolFailed, UnusableInput
+from hst_assets.failures import MissingProduct, OutOfMemory, TimedOut, ToolFailed, UnusableInput
 from hst_assets.isolation import run_many_isolated
 from hst_assets.products.batch import make_missing
 from hst_assets.products.columns import read_table
@@ -174,16 +174,16 @@ def failing_for(name, failure):
     return run
 
 
-def test_a_failure_of_the_tool_is_not_recorded_and_tried_again(campaign, copied, monkeypatch):
+def test_a_time_out_is_not_recorded_and_tried_again(campaign, copied, monkeypatch):
     visit = campaign.visits[1]
     bad, good = (str(n) for n in read_alignment(copied.visit_alignment(visit))["file"])
     copied.record(copied.aligned(bad)).unlink()
     copied.record(copied.aligned(good)).unlink()
-    failure = ToolFailed("align: stopped after 9 s", where="a.log", log_tail=["Traceback"])
+    failure = TimedOut("align: stopped after 9 s", where="a.log", log_tail=["Traceback"])
     with monkeypatch.context() as patch:
         patch.setattr(registry, "run_many_isolated", failing_for(bad, failure))
         with pytest.raises(
-            ToolFailed, match=r"1 exposures: the alignment tool failed .*stopped after 9 s\)"
+            TimedOut, match=r"1 exposures: the alignment tool failed .*stopped after 9 s\)"
         ):
             make_aligned_visit(copied, visit, campaign.settings)
     assert read_record(copied.aligned(bad)) is None
@@ -194,6 +194,36 @@ def test_a_failure_of_the_tool_is_not_recorded_and_tried_again(campaign, copied,
     assert make_aligned_visit(copied, visit, campaign.settings).facts["n_pass"] == 2
     assert copied.aligned(good).stat().st_mtime_ns == stamp
     assert not make_aligned_visit(copied, visit, campaign.settings).ran
+
+
+def test_an_exposure_that_crashes_the_tool_is_left_out_by_name(campaign, copied, monkeypatch):
+    """Until something changes: the same tool crashes on the same exposure again."""
+    visit = campaign.visits[1]
+    bad, good = (str(n) for n in read_alignment(copied.visit_alignment(visit))["file"])
+    for name in (bad, good):
+        copied.record(copied.aligned(name)).unlink()
+    failure = ToolFailed("align: exited with status -11 and no reply")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "run_many_isolated", failing_for(bad, failure))
+        made = make_aligned_visit(copied, visit, campaign.settings)
+        assert not make_aligned_visit(copied, visit, campaign.settings).ran
+    assert (made.facts["n_pass"], made.facts["n_fail"], made.facts["n_used"]) == (1, 1, 1)
+    rows = {str(row["file"]): row for row in read_alignment(copied.visit_alignment(visit))}
+    assert not rows[bad]["used"]
+    assert rows[bad]["reason"].startswith("left out: the alignment tool failed on it: align: exit")
+    assert read_record(copied.aligned(bad)) is None
+
+
+def test_a_tool_that_fails_on_all_exposures_is_a_failure(campaign, copied, monkeypatch):
+    def broken(task, calls, **options):
+        return [ToolFailed("exited with status 1") for _ in calls]
+
+    visit = campaign.visits[1]
+    for name in read_alignment(copied.visit_alignment(visit))["file"]:
+        copied.record(copied.aligned(str(name))).unlink()
+    monkeypatch.setattr(registry, "run_many_isolated", broken)
+    with pytest.raises(ToolFailed, match="2 exposures: the alignment tool failed"):
+        make_aligned_visit(copied, visit, campaign.settings)
 
 
 def test_an_exposure_with_too_few_stars_is_recorded_as_it_is(campaign, copied, monkeypatch):
@@ -212,8 +242,8 @@ def test_a_failure_of_the_tool_makes_no_reference(campaign, copied, monkeypatch)
     product = read_reference(copied).image
     note = json.loads(copied.reference_choice.read_text())
     other = next(name for name in note["choice"]["exposures"] if name != note["anchor"])
-    monkeypatch.setattr(registry, "run_many_isolated", failing_for(other, ToolFailed("it hung")))
-    with pytest.raises(ToolFailed, match="it hung"):
+    monkeypatch.setattr(registry, "run_many_isolated", failing_for(other, TimedOut("it hung")))
+    with pytest.raises(TimedOut, match="it hung"):
         make_reference(copied, campaign.settings, redo=True)
     assert read_record(product) is None
     with pytest.raises(MissingProduct, match="was not finished"):

@@ -86,3 +86,20 @@ def test_distortion_without_a_scale_gets_that_of_its_pixels(folders):
     header = fits.getheader(make_working_copy(source, scratch).science, "SCI")
     assert header["IDCSCALE"] == pytest.approx(0.0396)
     assert "IDCSCALE" not in fits.getheader(source, "SCI")
+
+
+def test_planes_that_only_headers_stand_for_are_written_out(folders):
+    raw, scratch = folders
+    source = write(raw / "jaaa01aaq_flt.fits")
+    source.chmod(0o644)
+    with fits.open(source, mode="append") as hdus:
+        quality = fits.ImageHDU(name="DQ", ver=1)
+        quality.header.update({"NPIX1": 4, "NPIX2": 4, "PIXVALUE": 0})
+        hdus.append(quality)
+    before = source.read_bytes()
+    copy = make_working_copy(source, scratch)
+    with fits.open(copy.quality) as hdus:
+        assert hdus["DQ", 1].data.shape == (4, 4)
+        assert not hdus["DQ", 1].data.any()
+    assert source.read_bytes() == before
+    assert [path.name for path in scratch.iterdir()] == [source.name]

@@ -3,7 +3,9 @@ import pytest
 
 from hst_assets.orchestration.partitions import TARGET, VISIT
 from hst_assets.settings import load_settings
+from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
 
 
 def test_a_folder_is_ingested_and_registered(cli, root, small_campaign):
@@ -115,3 +117,32 @@ def test_the_position_in_force_is_told(cli, root, small_campaign):
     folder = small_campaign.exposure_folder
     result = cli("ingest", folder, "--target", "sn1", "--ra", "150.1", "--dec", "2.2")
     assert "target position: RA 150.100000 Dec 2.200000 deg (ICRS)" in result.out
+
+
+def test_a_position_far_from_the_exposures_is_said(cli, root, small_campaign):
+    plan = small_plan("wfc3_uvis")
+    result = cli(
+        *("ingest", small_campaign.exposure_folder, "--target", "sn1"),
+        *("--ra", str(plan.ra_deg), "--dec", str(plan.dec_deg - 77.0)),
+    )
+    assert result.code == 0
+    assert "2 of 2 exposures are of another field: the target is up to 77." in result.err
+    assert "Selection rejects them" in result.err
+
+
+def test_a_position_in_the_field_is_not_worth_a_word(cli, root, small_campaign):
+    result = cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    assert "another field" not in result.err
+
+
+def test_fields_far_apart_want_a_position(cli, root, tmp_path):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for rootname, ra_deg in (("jddd04a0q", 150.1), ("jddd05a0q", 250.1)):
+        for name, content in tiny_exposure(rootname, "acs_hrc", ra_deg, 2.2).items():
+            (folder / name).write_bytes(content)
+    result = cli("ingest", folder, "--target", "sn1")
+    assert result.code == 0
+    assert "the 2 exposures are of 2 fields, up to 99." in result.err  # 100 deg times cos Dec
+    assert "no target position was set" in result.err
+    assert load_settings(WorkDir(root, "sn1")).target.ra_deg is None

@@ -102,7 +102,7 @@ def test_from_exposures_to_tables_to_a_code_location(installed, small_campaign):
     assert "new Dagster instance" not in made.stderr  # it is told once
 
     status = installed.run("hst-assets", "status", COLUMNS="200")
-    assert status.stdout.count(" valid ") == 3
+    assert status.stdout.count(" up to date ") == 3
 
     home = installed.run("hst-assets", "home")
     assert home.stdout.strip() == str(installed.state)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from hst_assets.cli.absent_options import ABSENT_OPTIONS
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.settings import load_settings
+from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
 
 PLACE = ("10:00:24.0", "+02:12:00")
@@ -313,6 +315,32 @@ def test_exposures_of_a_folder_are_ingested_first(cli, root, mast, tmp_path):
     )
     assert result.code == 0, result.err
     assert raw_names(root, "sn2") == FILES
+
+
+def test_files_of_a_work_directory_are_verified_and_used_in_place(cli, root, small_campaign):
+    """What every user of hst123 tries first: a folder whose raw/ is full of files."""
+    plan = small_plan("wfc3_uvis")
+    raw = root / "old" / "raw"
+    shutil.copytree(small_campaign.exposure_folder, raw)
+    (raw / "iaaa09aaq_flc.fits").write_text("not FITS")
+    inodes = {path.name: path.stat().st_ino for path in raw.glob("*_flc.fits")}
+    words = (str(plan.ra_deg), str(plan.dec_deg), "--work-dir", root / "old")
+    result = cli("run", *words, "--select", "raw_exposures,exposure_table")
+    assert result.code == 0, result.err
+    assert "3 files that are not verified yet" in result.out
+    assert "2 files ingested, 0 already present, 1 rejected" in result.out
+    assert raw_names(root, "old") == {path.name for path in small_campaign.exposure_files}
+    assert {path.name: path.stat().st_ino for path in raw.glob("*_flc.fits")} == inodes
+
+
+def test_a_work_directory_without_a_usable_file_says_so(cli, root, mast):
+    raw = root / "old" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "iaaa09aaq_flc.fits").write_text("not FITS")
+    result = cli("run", *PLACE, "--work-dir", root / "old")
+    assert result.code == 3
+    assert "iaaa09aaq_flc.fits: not a FITS file" in result.err
+    assert "no usable exposures found" in result.err
 
 
 @pytest.mark.slow

@@ -4,7 +4,15 @@ import pytest
 from rich.console import Console
 
 from hst_assets.cli.run_target import RunSummary, _tell, raise_for
-from hst_assets.failures import AccessRefused, NothingFound, ToolFailed, TransientFailure
+from hst_assets.failures import (
+    AccessRefused,
+    DiskFull,
+    MachineFailure,
+    NothingFound,
+    TimedOut,
+    ToolFailed,
+    TransientFailure,
+)
 from hst_assets.orchestration.run_target import LevelResult
 from hst_assets.workdir import WorkDir
 
@@ -19,6 +27,11 @@ from hst_assets.workdir import WorkDir
         (RunSummary(failures=["a"], kinds={"AccessRefused", "TransientFailure"}), ToolFailed),
         (RunSummary(failures=["a"], kinds={"AccessRefused"}, undelivered=["v"]), ToolFailed),
         (RunSummary(undelivered=["raw_exposures: 1 file lacks"]), ToolFailed),
+        (RunSummary(errors=["drizzled_stacks: a band"]), ToolFailed),
+        (RunSummary(errors=["drizzled_stacks: a band"], kinds={"TimedOut"}), TimedOut),
+        (RunSummary(failures=["a: x"], kinds={"DiskFull"}), DiskFull),
+        (RunSummary(failures=["a: x"], kinds={"DiskFull", "NoReply"}), MachineFailure),
+        (RunSummary(failures=["a: x"], kinds={"DiskFull", "UnusableInput"}), ToolFailed),
     ],
 )
 def test_what_all_failures_share_is_passed_on(tmp_path, walked, kind):
@@ -96,3 +109,13 @@ def test_assets_that_share_a_reason_share_a_line():
         LevelResult("visit_exposures", "x/y", made=made, reasons=dict.fromkeys(made, "a [b] c")),
     )
     assert console.export_text().splitlines()[1:] == ["  raw_exposures, exposure_table: a [b] c"]
+
+
+def test_a_missing_band_is_a_failure_and_what_was_not_checked_is_not(capsys):
+    lost, unknown = "drizzled_stacks: f606w: no room", "drizzled_stacks: not checked: 2 stars"
+    outcome = LevelResult(
+        "target_stacks", "sn1", warnings=(lost, unknown), errors=(lost,), unchecked=(unknown,)
+    )
+    _tell(Console(record=True, width=120), outcome)
+    said = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert said == [f"failed {lost}", f"check {unknown}"]

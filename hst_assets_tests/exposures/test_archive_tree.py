@@ -65,3 +65,14 @@ def test_damaged_files_are_left_for_ingest_to_refuse(tree, tmp_path):
 def test_a_missing_archive_is_an_error(tmp_path):
     with pytest.raises(BadConfiguration, match="no such archive folder"):
         exposures_near(tmp_path / "archive", 150.1, 2.2)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("RA_TARG", "1E300"), ("RA_TARG", "1E400"), ("DEC_TARG", "'N/A'")]
+)
+def test_positions_that_are_none_are_left_for_ingest_to_refuse(tree, tmp_path, keyword, value):
+    path = tree(150.1, 2.2)
+    content = path.read_bytes()
+    at = content.index(keyword.ljust(8).encode() + b"=")
+    path.write_bytes(content[:at] + f"{keyword:8}= {value}".ljust(80).encode() + content[at + 80 :])
+    assert exposures_near(tmp_path / "archive", 150.1, 2.2) == [path]

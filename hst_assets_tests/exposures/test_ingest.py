@@ -1,4 +1,6 @@
+import gzip
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -9,10 +11,12 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.exposures import ingest as ingest_module
+from hst_assets.exposures import sources as sources_module
 from hst_assets.exposures.dq_files import quality_file
-from hst_assets.exposures.ingest import fits_files_in, ingest
+from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.raw import check_raw, raw_ledger
-from hst_assets.failures import BadConfiguration
+from hst_assets.exposures.sources import fits_files_in
+from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.settings import load_settings
 
 
@@ -275,7 +279,7 @@ def test_damage_in_one_file_never_stops_the_rest(exposure_file, workdir, tmp_pat
         "ueee05ijm_c0m.fits": "companion _c1m.fits is missing",
         "page_flt.fits": "web page",
         "jddd04ghq_drz.fits": "a _drz product",
-        "x_flt.fits.gz": "its name has no product suffix",
+        "x_flt.fits.gz": "corrupt gzip",
         "ueee05zzm_c1m.fits": "without its _c0m.fits",
     }
     assert set(told) == set(expected)
@@ -409,9 +413,14 @@ def test_concurrent_ingests_lose_nothing(exposure_file, workdir, tmp_path):
 
 _CHILD_TO_KILL = """
 import sys
+from contextlib import suppress
 from pathlib import Path
+from hst_assets.exposures.bounded_verification import begin_verification
 from hst_assets.exposures.ingest import ingest
+from hst_assets.failures import UnusableInput
 from hst_assets.workdir import WorkDir
+with suppress(UnusableInput):
+    begin_verification(Path("nothing_flt.fits"))()  # its process is there from now on
 print("ready", flush=True)
 ingest([Path(sys.argv[1])], WorkDir(Path(sys.argv[2]), sys.argv[3]))
 """
@@ -536,3 +545,176 @@ def test_nothing_asks_who_runs_it(exposure_file, workdir):
     here = os.getcwd()  # noqa: PTH109
     ingest([exposure_file()], workdir)
     assert os.getcwd() == here  # noqa: PTH109
+
+
+def test_exposures_of_several_fields_set_no_position(exposure_file, workdir):
+    exposure_file(rootname="jddd04a0q")
+    path = exposure_file(
+        rootname="jddd05a0q", centre=(250.1, 2.2), primary={"RA_TARG": 250.1, "DEC_TARG": 2.2}
+    )
+    report = ingest([path.parent], workdir)
+    assert len(report.accepted) == 2
+    assert [len(field) for field in report.fields] == [1, 1]
+    assert load_settings(workdir).target.ra_deg is None
+
+
+def test_exposures_far_off_a_position_are_counted(exposure_file, workdir):
+    report = ingest([exposure_file()], workdir, ra_deg=227.1, dec_deg=2.2)
+    (other,) = report.elsewhere
+    assert other.rootname == "jddd04ghq"
+    assert other.distance_deg == pytest.approx(76.95, abs=0.1)  # 77 deg times cos 2.2 deg
+
+
+def test_a_new_position_is_compared_with_files_that_are_known(exposure_file, workdir):
+    path = exposure_file()
+    assert ingest([path], workdir, ra_deg=150.1, dec_deg=2.2).elsewhere == []
+    report = ingest([path], workdir, ra_deg=227.1, dec_deg=2.2)
+    assert [other.rootname for other in report.elsewhere] == ["jddd04ghq"]
+    assert names(report.unchanged) == [path.name]
+
+
+# ------------------------------------------------------------------------- the trust boundary
+
+
+def _card(path, keyword, value, ext=0):
+    """Write a card as it stands, also one that astropy would not write."""
+    content = path.read_bytes()
+    with fits.open(path) as hdus:
+        start, stop = hdus[ext].fileinfo()["hdrLoc"], hdus[ext].fileinfo()["datLoc"]
+    header = content[start:stop]
+    at = header.index(keyword.ljust(8).encode())
+    card = f"{keyword:8}= {value}".ljust(80).encode()
+    path.write_bytes(content[: start + at] + card + content[start + at + 80 :])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "ext", "reason"),
+    [
+        ("EXPSTART", "1E300", 0, "before it starts .MJD 1e.300"),
+        ("EXPEND", "1E300", 0, "outside Hubble's life"),
+        ("EXPTIME", "1E300", 0, "EXPTIME is 1e.300 s, longer than a day"),
+        ("DEC_TARG", "1E300", 0, "RA_TARG and DEC_TARG are not on the sky: 150.1, 1e.300"),
+        ("EXTVER", "-1E400", 1, "corrupt"),
+        ("CRPIX1", "1E300", 1, "SCI,1: its WCS makes the chip .* arcsec large"),
+    ],
+)
+def test_one_file_with_an_impossible_value_costs_itself(
+    exposure_file, workdir, keyword, value, ext, reason
+):
+    good = exposure_file("wfc3_ir")
+    bad = _card(exposure_file("acs_hrc"), keyword, value, ext)
+    report = ingest([good.parent], workdir)
+    assert names(report.accepted) == [good.name]
+    assert re.search(reason, reasons(report)[bad.name])
+    assert load_settings(workdir).target.dec_deg == pytest.approx(2.2)
+
+
+def _compressed(hdus):
+    hdus["ERR", 1] = fits.CompImageHDU(hdus["ERR", 1].data, name="ERR")
+
+
+@pytest.mark.parametrize("damage", ["none", "ZTILE1", "tile"])
+def test_compressed_planes_are_refused_and_never_unpacked(exposure_file, workdir, damage):
+    path = exposure_file(edit=_compressed)
+    if damage == "ZTILE1":
+        _card(path, "ZTILE1", "0", ext=2)
+    if damage == "tile":
+        content = bytearray(path.read_bytes())
+        with fits.open(path, disable_image_compression=True) as hdus:
+            start = hdus[2].fileinfo()["datLoc"]
+        content[start : start + 2000] = bytes(2000)
+        path.write_bytes(content)
+    report = ingest([path], workdir)
+    assert "its HDU 2 is tile-compressed (fpack)" in reasons(report)[path.name]
+
+
+def test_a_failure_of_the_machine_is_no_verdict(exposure_file, workdir, monkeypatch):
+    def died(*_):
+        raise TransientFailure("its verification was killed by signal 9")
+
+    monkeypatch.setattr(ingest_module, "begin_verification", lambda *_: died)
+    path = exposure_file()
+    (refused,) = ingest([path], workdir).refused
+    assert refused.by_machine
+    monkeypatch.undo()
+    assert names(ingest([path], workdir).accepted) == [path.name]
+
+
+# ------------------------------------------------------------------------------ packed files
+
+
+def _packed(path):
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+@pytest.mark.parametrize("mode", ["copy", "symlink", "hardlink"])
+def test_a_packed_exposure_is_unpacked(exposure_file, workdir, mode):
+    path = exposure_file()
+    content = path.read_bytes()
+    packed = _packed(path)
+    report = ingest([packed.parent], workdir, mode=mode)
+    assert raw_bytes(workdir) == {path.name: content}
+    assert packed.is_file()
+    again = ingest([packed], workdir, mode=mode)
+    assert (names(again.unchanged), again.accepted) == (names(report.accepted), [])
+
+
+@pytest.mark.parametrize("which", ["both", "exposure", "companion"])
+def test_a_packed_pair_comes_together(exposure_file, workdir, which):
+    path = exposure_file("wfpc2", n_chips=4)
+    if which != "exposure":
+        _packed(quality_file(path))
+    if which != "companion":
+        _packed(path)
+    report = ingest([path.parent], workdir)
+    assert report.refused == []
+    assert names(report.accepted) == ["ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"]
+
+
+def test_a_packed_file_of_raw_is_adopted(exposure_file, workdir):
+    path = exposure_file(folder=workdir.raw)
+    packed = _packed(path)
+    assert names(ingest([packed], workdir).accepted) == [path.name]
+
+
+def test_a_packed_copy_of_a_file_is_a_duplicate(exposure_file, workdir):
+    path = exposure_file()
+    content = path.read_bytes()
+    packed = _packed(path)
+    path.write_bytes(content)
+    report = ingest([path.parent], workdir)
+    assert names(report.accepted) == [path.name]
+    assert reasons(report)[packed.name].endswith("identical bytes")
+
+
+def test_a_packed_file_that_was_cut_short_is_refused(exposure_file, workdir):
+    packed = _packed(exposure_file())
+    packed.write_bytes(packed.read_bytes()[:-20])
+    assert "corrupt gzip" in reasons(ingest([packed], workdir))[packed.name]
+
+
+def test_a_file_that_unpacks_to_more_than_any_exposure_is_refused(
+    exposure_file, workdir, monkeypatch
+):
+    packed = _packed(exposure_file())
+    monkeypatch.setattr(sources_module, "LARGEST_BYTES", 10_000)
+    assert "unpacks to more than" in reasons(ingest([packed], workdir))[packed.name]
+    assert list(workdir.staging.iterdir()) == []
+
+
+def test_a_file_larger_than_any_exposure_is_not_even_copied(exposure_file, workdir, monkeypatch):
+    path = exposure_file()
+    os.truncate(path, 500_000_000)  # sparse
+    monkeypatch.setattr(ingest_module.shutil, "copyfile", None)  # calling it would fail
+    assert "it has 500 MB" in reasons(ingest([path], workdir))[path.name]
+
+
+def test_fpack_files_are_named_as_such(exposure_file, workdir):
+    path = exposure_file()
+    packed = path.rename(path.with_name(f"{path.name}.fz"))
+    told = reasons(ingest([packed.parent], workdir))[packed.name]
+    assert told.startswith("it is tile-compressed (fpack)")

@@ -90,7 +90,8 @@ def test_other_flags_are_always_refused(exposure, flag):
         (14.9, {}, True),
         (0.5, {"keep_short": True}, False),
         (99.0, {"min_exptime_s": 100.0}, True),
-        (0.0, {"min_exptime_s": 0.0}, False),
+        (0.0, {"min_exptime_s": 0.0}, True),
+        (0.0, {"keep_short": True}, True),
     ],
 )
 def test_short_exposures_are_refused(exposure, exptime, settings, refused):

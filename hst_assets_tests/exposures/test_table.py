@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hst_assets.exposures import header, table
 from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS
 from hst_assets.exposures.footprint import parse_footprint
 from hst_assets.exposures.ingest import ingest
-from hst_assets.exposures.raw import visits_in
+from hst_assets.exposures.raw import raw_ledger, visits_in, write_ledger
 from hst_assets.exposures.table import (
     make_raw_manifest,
     make_target_table,
@@ -378,3 +380,23 @@ def test_no_step_touches_raw(campaign):
     make_all(campaign)
     make_all(campaign, write_settings(campaign, {"selection": {"keep_short": True}}))
     assert state() == before
+
+
+def test_an_exposure_whose_headers_are_good_for_nothing_costs_itself(campaign):
+    """Such as one that was let in before dates were bounded."""
+    path = campaign.raw / "jaaa01abq_flt.fits"
+    path.chmod(0o644)
+    fits.setval(path, "EXPSTART", value=1e300)
+    now = {"sha256": sha256_of_file(path), "size": path.stat().st_size}
+    ledger = [
+        replace(file, mtime_ns=path.stat().st_mtime_ns, **now) if file.name == path.name else file
+        for file in raw_ledger(campaign)
+    ]
+    write_ledger(campaign, ledger)
+    make_all(campaign)
+    found = rows(campaign.target_exposures)
+    assert found["jaaa01aaq"]["used"]
+    bad = found["jaaa01abq"]
+    assert (bad["used"], bad["epoch"]) == (False, -1)
+    assert "its headers cannot be used: it ends (EXPEND" in bad["reason"]
+    assert np.isnan(bad["mjd_start"].value)

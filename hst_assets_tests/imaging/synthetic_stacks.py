@@ -9,18 +9,23 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from hst_assets.detectors import DETECTORS
+from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
 from hst_assets.imaging.frames import Frame
+from hst_assets.imaging.noise import error_plane, exposed, noise_model
 from hst_assets.imaging.plan import STAGE
+from hst_assets.imaging.product_flags import product_flags
 from hst_assets.products.columns import build_table, no_numbers, write_table
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
 
+UVIS = DETECTORS["wfc3_uvis"]
 BAND = "wfc3_uvis.f606w"
 FRAME = Frame(150.1, 2.2, 0.03962, 220, 200, 110, 100)
 SKY_PER_S, READ_NOISE_E, DARK_E_PER_S = 0.05, 3.0, 0.002
 EXPTIME_S = 400.0
+#: Variance of an empty pixel of one exposure, electrons squared.
+BACKGROUND_E2 = (SKY_PER_S + DARK_E_PER_S) * EXPTIME_S + READ_NOISE_E**2
 #: Constant stars: east and north of the tangent point in pixels, counts per second.
 STARS = [(x, y, 60.0) for x in (-70, -35, 0, 35, 70) for y in (-60, 0, 60)]
 
@@ -45,6 +50,7 @@ def primary_header(n_exposures: int = 2, **cards: object) -> fits.Header:
             "GAIN": 1.0,
             "RDNOISE": READ_NOISE_E,
             "DARKCUR": DARK_E_PER_S,
+            "POSTFLSH": 0.0,
             "SKYMEAN": SKY_PER_S,
             "D_SCALE": FRAME.scale_arcsec,
             "D_PIXFRC": 1.0,
@@ -57,6 +63,7 @@ def primary_header(n_exposures: int = 2, **cards: object) -> fits.Header:
     for number in range(1, n_exposures + 1):
         header[f"D{number:03d}DEXP"] = EXPTIME_S
         header[f"D{number:03d}ISCL"] = FRAME.scale_arcsec
+        header[f"D{number:03d}BVAR"] = BACKGROUND_E2
     header.update(cards)
     return header
 
@@ -69,7 +76,7 @@ def planes(
     sky_left: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """SCI, WHT and CTX: every pixel saw all exposures, and shares none of them."""
+    """SCI, WHT and CTX, with ERR and DQ: every pixel saw all exposures, and shares none."""
     rng = np.random.default_rng(seed)
     exptime, number = float(header["EXPTIME"]), int(header["NINPUT"])
     rows, columns = np.indices(frame.shape)
@@ -82,11 +89,26 @@ def planes(
     electrons = rng.poisson((light + background) * exptime).astype(float)
     electrons += rng.normal(0.0, READ_NOISE_E * np.sqrt(number), frame.shape)
     sci = electrons / exptime - background + sky_left
-    return {
-        "SCI": sci.astype(np.float32),
-        "WHT": np.full(frame.shape, exptime, np.float32),
-        "CTX": np.full(frame.shape, 2**number - 1, np.int32),
-    }
+    return with_errors(
+        header,
+        {
+            "SCI": sci.astype(np.float32),
+            "WHT": np.full(frame.shape, exptime, np.float32),
+            "CTX": np.full(frame.shape, 2**number - 1, np.int32),
+        },
+    )
+
+
+def with_errors(
+    header: fits.Header, made: dict[str, Any], detector: Detector = UVIS
+) -> dict[str, Any]:
+    """The planes with the ERR and DQ that the drizzling would give them."""
+    model = noise_model(header)
+    seconds = np.float32(1.0 if model.rate else model.exptime_s)
+    reached = exposed(model, made["WHT"], made["CTX"])
+    rate = made["SCI"] / seconds
+    error = error_plane(rate, reached, model) * seconds
+    return {**made, "ERR": error, "DQ": product_flags(rate, reached, model, detector)}
 
 
 def write_stack(
@@ -122,6 +144,7 @@ def write_stack(
         "status": "OK",
         "reason": "",
         "problems": "",
+        "not_checked": "",
         "same_as": "",
         "digest": recipe.digest,
         "log": "",
@@ -135,6 +158,3 @@ def write_stacks(workdir: WorkDir, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write the index of stacks."""
     write_table(build_table(DRIZZLE_COLUMNS, rows), workdir.stack_products)
     return workdir.stack_products
-
-
-UVIS = DETECTORS["wfc3_uvis"]

@@ -28,7 +28,9 @@ def workdir(tmp_path: Path) -> WorkDir:
     return WorkDir(tmp_path, "sn1").create()
 
 
-def stack(workdir: WorkDir, band: str, *, star: float, frame: Frame = FRAME) -> dict[str, Any]:
+def stack(
+    workdir: WorkDir, band: str, *, star: float, frame: Frame = FRAME, pivot: float | None = None
+) -> dict[str, Any]:
     """A stack of noise with a star at one place of the sky; its row of the index."""
     rng = np.random.default_rng(sum(map(ord, band)))
     data = rng.normal(3.0, 0.01, frame.shape).astype(np.float32)
@@ -40,7 +42,7 @@ def stack(workdir: WorkDir, band: str, *, star: float, frame: Frame = FRAME) -> 
     header = frame.wcs.to_header()
     fits.HDUList(
         [
-            fits.PrimaryHDU(),
+            fits.PrimaryHDU(header=fits.Header({"PHOTPLAM": pivot} if pivot else {})),
             fits.ImageHDU(data, header, name="SCI"),
             fits.ImageHDU(weight, header, name="WHT"),
         ]
@@ -73,6 +75,18 @@ def test_a_star_of_the_reddest_filter_is_red(workdir: WorkDir) -> None:
     red, green, blue = picture(workdir)[STAR[1], STAR[0]]
     assert red > 150
     assert max(green, blue) < 60
+
+
+def test_long_pass_filters_are_ordered_by_their_pivot_wavelength(workdir: WorkDir) -> None:
+    # WFC3 instrument handbook, table 6.2.
+    pivots = {"f350lp": 5846.0, "f438w": 4326.0, "f600lp": 7468.0, "f775w": 7648.0}
+    rows = [
+        stack(workdir, f"wfc3_uvis.{name}", star=0.0, pivot=pivot) for name, pivot in pivots.items()
+    ]
+    listed(workdir, rows)
+    make_colour_images(workdir, Settings())
+    (row,) = read_table(workdir.colour_images)
+    assert (row["blue"], row["green"], row["red"]) == ("f438w", "f350lp", "f775w")
 
 
 def test_stacks_are_laid_on_each_other_by_the_sky(workdir: WorkDir) -> None:

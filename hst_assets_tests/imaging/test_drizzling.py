@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from hst_assets.failures import (
+    DiskFull,
     HstAssetsError,
     MissingProduct,
+    NoReply,
     OutOfMemory,
     TimedOut,
     ToolFailed,
@@ -30,6 +33,7 @@ from hst_assets.provenance import read_record
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.imaging.conftest import VISITS, align_as_is
+from hst_assets_tests.small_disk import run_with_own_mounts
 
 pytestmark = pytest.mark.xdist_group("imaging")  # shares the simulated campaign
 
@@ -49,6 +53,7 @@ class Drizzler:
         self.helpers: dict[str, list[str]] = {}
         self.failing: dict[str, HstAssetsError] = {}
         self.bad_fraction = 0.01
+        self.stars: tuple[float | None, int] = (1.002, 12)
 
     def __call__(
         self, requests: Sequence[DrizzleRequest], *, workdir: WorkDir, machine: MachineSettings
@@ -67,13 +72,14 @@ class Drizzler:
             product=str(request.output),
             inputs=tuple(path.name.split("_")[0] for path in request.exposures),
             left_out=(),
+            failed=(),
             exptime_s=300.0 * len(request.exposures),
             sky_per_s=0.04,
             cosmic_ray_fraction=None,
             bad_fraction=self.bad_fraction,
             weight_max=300.0,
-            flux_ratio=None,
-            n_flux_stars=0,
+            flux_ratio=self.stars[0],
+            n_flux_stars=self.stars[1],
             complaints=(),
             problems=(),
             seconds=1.0,
@@ -144,7 +150,7 @@ def test_the_index_tells_about_each_product(workdir, settings, drizzler) -> None
     assert whole["exptime"].to_value("s") == 1200.0
     assert whole["scale"].to_value("arcsec") == 0.04
     assert (whole["ra"].to_value("deg"), whole["dec"].to_value("deg")) == (150.1, 2.2)
-    assert np.isnan(whole["flux_ratio"])
+    assert whole["flux_ratio"] == 1.002
     assert set(table["status"]) == {"OK"}
     assert sorted(set(table["epoch"])) == [0, 1, 2, 3]
     assert whole["digest"] == read_record(workdir.absolute(whole["file"])).digest
@@ -162,8 +168,9 @@ def test_what_an_astronomer_looks_at_first_is_in_the_facts(workdir, settings, dr
         "exptime_s": 300.0,
         "scale_arcsec": 0.04,
         "sky": 0.04,
-        "flux_ratio": None,
+        "flux_ratio": 1.002,
         "problems": "90.0% of the footprint has no weight",
+        "not_checked": "",
     }
 
 
@@ -495,6 +502,29 @@ def test_a_run_that_ended_between_two_products_goes_on(
     assert drizzler.asked == []
 
 
+# ------------------------------------------------------------------- nothing to compare
+
+
+def test_star_fluxes_that_could_not_be_compared_are_no_ok(workdir, settings, drizzler) -> None:
+    drizzler.stars = (None, 2)
+    made = make_visit_drizzles(workdir, "isim01", settings)
+    table = read_table(workdir.visit_products("isim01"))
+    assert list(table["status"]) == ["UNCHECKED"]
+    said = "star fluxes: 2 stars can be compared, 3 are needed"
+    assert list(table["not_checked"]) == [said]
+    assert made.facts["not_checked"] == [f"isim01.wfc3_uvis.f606w.drc.fits: {said}"]
+    assert made.facts["problems"] == []
+
+
+def test_a_problem_is_said_before_what_was_not_checked(workdir, settings, drizzler) -> None:
+    drizzler.stars = (None, 0)
+    drizzler.bad_fraction = 0.9
+    make_visit_drizzles(workdir, "isim01", settings)
+    (row,) = read_table(workdir.visit_products("isim01"))
+    assert row["status"] == "PROBLEM"
+    assert row["not_checked"]
+
+
 # --------------------------------------------------------------------------------- failures
 
 
@@ -517,7 +547,8 @@ def test_what_stood_under_the_name_of_a_failure_is_taken_away(workdir, settings,
 
 
 @pytest.mark.parametrize(
-    ("kind", "again"), [(OutOfMemory, True), (TimedOut, True), (ToolFailed, False)]
+    ("kind", "again"),
+    [(DiskFull, True), (NoReply, True), (OutOfMemory, True), (TimedOut, True), (ToolFailed, False)],
 )
 def test_only_failures_that_may_go_away_are_tried_again(
     workdir, settings, drizzler, kind, again
@@ -668,3 +699,13 @@ def test_visits_and_stacks_for_real(workdir, settings) -> None:
     assert {path: path.read_bytes() for path in workdir.raw.glob("*.fits")} == before
     shutil.rmtree(workdir.base / ".hst123_runfiles")  # holds nothing that is needed
     assert not make_visit_drizzles(workdir, "isim01", settings).ran
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_is_no_verdict_on_the_stacks(workdir, tmp_path) -> None:
+    program = "hst_assets_tests.imaging.drizzle_on_full_disk"
+    told = json.loads(run_with_own_mounts(program, workdir.root, tmp_path / "disk"))
+    assert told["full"].startswith("DiskFull: ")
+    assert "the disk is full" in told["full"]
+    assert not told["indexed"]
+    assert (told["ran"], told["failed"], told["n_products"]) == (True, [], 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hst_assets.failures import OutOfMemory, ToolFailed, UnusableInput
+from hst_assets.failures import DiskFull, NoReply, OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.imaging.forked import in_children, row_blocks, shared_array
 
 CORES = [1, 2, 3]
@@ -89,8 +90,19 @@ def test_a_child_that_leaves_without_an_answer_is_a_failure() -> None:
     def leave() -> None:
         os._exit(3)
 
-    with pytest.raises(ToolFailed, match="status 3"):
+    with pytest.raises(NoReply, match="status 3"):
         in_children([partial(answer, 1), leave], 2)
+
+
+def test_a_full_disk_is_named_whatever_was_raised_from_it() -> None:
+    def write() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", "x.fits")
+        except OSError as error:
+            raise ValueError("the image could not be saved") from error
+
+    with pytest.raises(DiskFull, match=r"x\.fits: the disk is full"):
+        in_children([partial(answer, 1), write], 2)
 
 
 def test_a_failure_ends_the_others() -> None:

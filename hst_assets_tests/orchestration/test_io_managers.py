@@ -120,11 +120,33 @@ def test_a_product_in_the_wrong_place_is_refused(workdir, manager, tmp_path):
 
 def test_claiming_a_product_that_is_not_there_is_refused(workdir, manager):
     path = workdir.visit_alignment("iaaa01")
-    with pytest.raises(dg.Failure, match="file is gone"):
+    with pytest.raises(dg.Failure, match="did not leave this product"):
         manager.handle_output(saving("aligned_exposures", VISIT), path)
 
 
+@pytest.mark.parametrize(
+    ("asset", "partition", "command"),
+    [
+        ("raw_exposures", VISIT, "--select raw_exposures --visit iaaa01'"),
+        ("target_exposures", VISIT.partition("/")[0], "--select target_exposures'"),
+    ],
+)
+def test_what_was_never_made_is_not_said_to_be_gone(workdir, manager, asset, partition, command):
+    with pytest.raises(dg.Failure, match=f"never made: make {asset} first") as raised:
+        manager.load_input(loading(asset, partition, Path))
+    assert command in raised.value.description
+    assert "gone" not in raised.value.description
+
+
 def test_loading_a_materialization_whose_file_is_gone_names_the_file(workdir, manager):
+    path = workdir.visit_exposures("iaaa01")
+
+    def run():
+        path.write_text("table")
+        return Result((path,))
+
+    make(Recipe("exposure_table", "1", {}), path, workdir, run)
+    path.unlink()
     with pytest.raises(dg.Failure, match=r"iaaa01_exposures\.ecsv: .*file is gone"):
         manager.load_input(loading("exposure_table", VISIT, Path))
 

@@ -58,6 +58,27 @@ def test_a_selection_runs_only_that(campaign, defs, instance, target):
     assert campaign.ran == [("raw_exposures", "sn1/iaaa02")]
 
 
+def test_a_choice_names_what_is_in_its_way(campaign, defs, instance, target):
+    (outcome,) = run_target(defs, instance, target, assets=["drizzled_stacks"])
+    (failure,) = outcome.failures
+    upstream = (
+        "raw_exposures, exposure_table, target_exposures, reference_image, aligned_exposures, "
+        "target_alignment"
+    )
+    assert failure.startswith(f"drizzled_stacks: never made: {upstream}: ")
+    chosen = failure.partition("--select ")[2].partition(")")[0].split(",")
+    assert (outcome.kinds, campaign.ran) == ({"MissingProduct"}, [])
+    outcomes = list(run_target(defs, instance, target, assets=chosen))
+    assert not any(outcome.failures for outcome in outcomes)
+    assert ("drizzled_stacks", "sn1") in campaign.ran
+
+
+def test_what_was_made_before_is_in_no_choices_way(campaign, defs, instance, target):
+    list(run_target(defs, instance, target))
+    (outcome,) = run_target(defs, instance, target, assets=["drizzled_stacks"])
+    assert outcome.unchanged == ("drizzled_stacks",)
+
+
 def test_an_unknown_asset_is_refused_with_the_known_ones(defs, instance, target):
     with pytest.raises(BadConfiguration, match=r"no asset drizle\. Known: aligned_exposures"):
         list(run_target(defs, instance, target, assets=["drizle"]))
@@ -183,7 +204,23 @@ def test_a_difference_that_is_not_sane_is_a_remark(
     campaign.facts |= facts
     last = stacks(run_target(defs, instance, target))
     assert "epoch_differences" in last.made
+    assert any("no record" in text for text in last.errors) is ("failed" in facts)
     assert any(text.startswith("epoch_differences") and warning in text for text in last.warnings)
+
+
+def test_a_band_that_the_machine_cost_is_a_failure_of_the_run(campaign, defs, instance, target):
+    campaign.facts |= {"failed": ["f606w: no room"], "failures": {"f606w": "DiskFull"}}
+    last = stacks(run_target(defs, instance, target))
+    assert "drizzled_stacks" in last.made
+    assert "drizzled_stacks: f606w: no room" in last.errors
+    assert last.kinds == {"DiskFull"}
+
+
+def test_what_had_nothing_to_compare_is_no_failure(campaign, defs, instance, target):
+    campaign.facts |= {"not_checked": ["a.drc.fits: star fluxes"]}
+    last = stacks(run_target(defs, instance, target))
+    assert "drizzled_stacks: not checked: a.drc.fits: star fluxes" in last.unchecked
+    assert last.errors == ()
 
 
 def test_epochs_that_share_no_pixel_are_no_remark(campaign, defs, instance, target):

@@ -95,7 +95,14 @@ def test_a_target_that_cannot_be_read_costs_itself(archive, campaign, daemon, de
     assert daemon.night("nightly_visit_exposures") == ["sn2/jaaa02", "sn3/iaaa03"]
     assert daemon.tick("visit_exposures") == ["sn3/iaaa03"]
     found = judged(daemon, defs, "archive_exposures", "everything_delivered")
-    assert found.description == "sn2/jaaa02 (1 files)"
+    assert found.description.startswith("sn2/jaaa02 (1 files); not checked: ")
+    assert found.description.endswith(": sn1")
+
+
+def test_a_target_without_a_listing_is_not_said_to_be_delivered(archive, daemon, defs):
+    archive.add_target("sn1")
+    found = judged(daemon, defs, "archive_exposures", "everything_delivered")
+    assert (found.passed, found.metadata["outcome"].value) == (False, "not checked")
 
 
 def test_a_retired_target_is_not_swept(campaign, daemon):

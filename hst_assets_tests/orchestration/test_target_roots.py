@@ -74,7 +74,19 @@ def test_a_link_to_the_root_is_the_same_root(defs, instance, target, tmp_path):
     list(run_target(defs, instance, target, assets=["raw_exposures"]))
     (tmp_path / "link").symlink_to(target.root)
     claim(instance, WorkDir(tmp_path / "link", "sn1"))
-    assert root_of(instance, "sn1").resolve() == target.root.resolve()
+    assert root_of(instance, "sn1") == target.root.resolve()
+
+
+def test_a_link_that_is_turned_elsewhere_takes_no_target_along(instance, target, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(target.root)
+    claim(instance, WorkDir(link, "sn1"))
+    link.unlink()
+    copy = WorkDir(tmp_path / "elsewhere", "sn1")
+    shutil.copytree(target.base, copy.base)
+    link.symlink_to(copy.root)
+    with pytest.raises(BadConfiguration, match="belongs to the root"):
+        claim(instance, WorkDir(link, "sn1"))
 
 
 def test_a_target_that_was_only_registered_belongs_to_nobody_yet(instance, target):

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from hst_assets.failures import (
+    DiskFull,
     HstAssetsError,
     MissingProduct,
     NoOverlap,
+    NoReply,
     OutOfMemory,
     ToolFailed,
     TransientFailure,
@@ -191,7 +193,7 @@ def test_a_product_that_was_not_among_those_made_has_failed(workdir, writer) -> 
 
     made, lost = make_missing(Batch(STAGE, planned, run), workdir)
     assert isinstance(made, Made)
-    assert isinstance(lost, ToolFailed)
+    assert isinstance(lost, NoReply)
     assert lost.brief.startswith("b: ")
 
 
@@ -305,7 +307,9 @@ def test_what_stood_stays_where_a_failure_says_nothing_of_it(workdir, writer) ->
     ("error", "kind"),
     [
         (UnusableInput("no stars"), UnusableInput),
-        (OSError(errno.ENOSPC, "No space left on device"), TransientFailure),
+        (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), TransientFailure),
+        (MemoryError("Unable to allocate 9 GiB"), OutOfMemory),
         (FileNotFoundError(errno.ENOENT, "No such file", "x.fits"), MissingProduct),
         (OSError("Empty or corrupt FITS file"), MissingProduct),
     ],
@@ -319,6 +323,20 @@ def test_a_step_that_fails_costs_its_product(workdir, writer, error, kind) -> No
 
 
 # -------------------------------------------------------------------------------------- index
+
+
+@pytest.mark.parametrize(
+    "said", ["x: combine left no reply", "x: exited with status 1 and no reply"]
+)
+def test_what_was_once_taken_for_the_tools_failure_is_tried_again(workdir, writer, said) -> None:
+    batch = batch_of(texts(workdir, a="one", b="two"), writer)
+    writer.failing["a"] = ToolFailed(said)
+    made = indexed(workdir, batch)
+    record = made.record.model_copy(update={"facts": {**made.facts, "failed": [f"a: {said}"]}})
+    WorkDir.record(workdir.base / "index").write_text(record.model_dump_json())
+    writer.failing.clear()
+    assert indexed(workdir, batch).ran
+    assert names(workdir) == {"a", "b"}
 
 
 def indexed(workdir: WorkDir, batch: Batch[Text], *, redo: bool = False) -> Made:

@@ -25,6 +25,7 @@ from hst_assets.astrometry.absolute.stars import star_table
 from hst_assets.failures import TransientFailure
 from hst_assets.settings import CatalogSettings
 from hst_assets.sky_geometry import Cone
+from hst_assets.transfer import MOST_REPLY_BYTES
 from hst_assets.workdir import write_atomically
 
 if TYPE_CHECKING:
@@ -266,6 +267,8 @@ def _body(service: str, query: str, deadline: float, session: requests.Session) 
         # silent for long.
         while chunk := reply.raw.read1(_CHUNK_BYTES, decode_content=True):
             body += chunk
+            if len(body) > MOST_REPLY_BYTES:
+                raise _Fault(f"its answer has more than {MOST_REPLY_BYTES // 1_000_000} MB")
             if time.monotonic() > deadline:
                 raise _Fault("it did not answer in time")
     return bytes(body)

@@ -141,6 +141,7 @@ class ReferenceFiles:
         self._base = workdir.base
         self._cache = workdir.base / (settings.cache or workdir.reference_files)
         self._environment = os.environ if environment is None else environment
+        self._fetches = settings.fetch and not workdir.looked_at
         self._answers: dict[tuple[str, str, str], ReferenceFile | HstAssetsError] = {}
 
     def find(self, name: str, keyword: str, variable: str) -> ReferenceFile:
@@ -190,7 +191,7 @@ class ReferenceFiles:
         if cached.is_file() and _is_sound(cached, keyword):
             return cached
         looked.append(f"the cache ({self._cache})")
-        if not self._settings.fetch:
+        if not self._fetches:
             raise _missing(name, keyword, looked, "reference_files.fetch is false")
         with _locked(self._cache, name):
             if cached.is_file() and _is_sound(cached, keyword):

@@ -54,6 +54,7 @@ from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
 from hst_assets.imaging.frames import exposure_outlines, frame_of_target, orientation_of
 from hst_assets.imaging.plan import STAGE as DRIZZLED
 from hst_assets.imaging.plan import decisive_settings, scale_of
+from hst_assets.imaging.quality import not_compared
 from hst_assets.products.batch import remove_stale
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import (
@@ -135,6 +136,8 @@ def make_reference(
         lambda: _build(workdir, settings, choice, added, corrections, recipe, product),
         redo=redo or choose_afresh,
     )
+    if workdir.looked_at:
+        return made
     _keep_note(workdir, made, settings)
     remove_stale(workdir, workdir.base.glob("*.ref_*.drc.fits"), [product], stage=STAGE)
     return made
@@ -231,6 +234,7 @@ def _build(
         "scale_arcsec": frame.scale_arcsec,
         "sky_per_s": report.sky_per_s,
         "problems": list(report.problems),
+        "not_checked": not_compared(report.flux_ratio, report.n_flux_stars),
         "previews": [workdir.relative(path) for path in extra],
         "note": {
             "image": workdir.relative(product),

@@ -14,6 +14,7 @@ from hst_assets.astrometry.alignment_result import (
     ExposureToAlign,
     joint_failure,
     untouched,
+    without_crashed,
 )
 from hst_assets.astrometry.cards import ANCHOR
 from hst_assets.astrometry.distortion.update import Correction, correct
@@ -124,7 +125,8 @@ def relative_alignment(
     UnusableInput
         If none of the chosen exposures can be used.
     ToolFailed, OutOfMemory, TransientFailure
-        If the tool or a service gave no answer.
+        If the tool or a service gave no answer. An exposure that the tool fails on while it
+        answers on others is left out.
     """
     chosen = {**choice.exposures, **added}
     exposures, refused = correct(
@@ -206,6 +208,7 @@ class _Start:
         ]
         onto = Onto(catalogue, *_absolute_of(members.tie, self.workdir))
         results = _aligned_or_skipped(others, onto, self.workdir, self.settings, folder)
+        results = without_crashed(results)
         pairs = list(zip(others, results, strict=True))
         _raise_failures(self.workdir, {exposure.rootname: result for exposure, result in pairs})
         shapes_of = {anchor.rootname: shapes}

@@ -12,9 +12,12 @@ from typing import Any
 from astropy.io import fits
 from astropy.time import Time
 
-from hst_assets.detectors import WFPC2_READ_MODES, Detector
+from hst_assets.detectors import Detector
 from hst_assets.failures import UnusableInput
+from hst_assets.imaging.astrodrizzle.noise_cards import describe_noise
 from hst_assets.imaging.frames import Frame
+from hst_assets.imaging.noise import correlation_ratio, noise_model
+from hst_assets.imaging.product_flags import PRODUCT_FLAGS
 from hst_assets.provenance import tool_version
 from hst_assets.settings import DrizzleSettings
 
@@ -126,10 +129,10 @@ def product_headers(
     settings: DrizzleSettings,
     parameters: Mapping[str, Any],
     extra: Mapping[str, Sequence[Any]],
-    sky_per_s: float | None = None,
+    skies: Mapping[str, Mapping[int, float]] | None = None,
     gain_e: float | None = None,
 ) -> dict[str, fits.Header]:
-    """The headers of a product's HDUs: PRIMARY, SCI, WHT and CTX.
+    """The headers of a product's HDUs: PRIMARY, SCI, WHT, CTX, ERR and DQ.
 
     Nothing in them depends on when or where the product was made or how it is called, so that
     the same inputs give the same bytes.
@@ -142,8 +145,8 @@ def product_headers(
         How it was combined.
     extra : mapping
         ``{keyword: [value, comment]}`` to be added to the primary header.
-    sky_per_s : float, optional
-        Mean sky that was subtracted, in native units per second and native pixel.
+    skies : mapping, optional
+        Sky that was subtracted, in native units, by file name and EXTVER.
     gain_e : float, optional
         Electrons in one count of SCI, where the exposures' own header does not tell it.
     """
@@ -159,10 +162,9 @@ def product_headers(
     primary["BUNIT"] = (_units(detector, settings), "units of SCI")
     _describe_inputs(primary, inputs)
     _describe_context(primary, inputs, detector)
-    _describe_noise(primary, inputs, detector, sky_per_s)
-    if gain_e is not None:
-        primary["GAIN"] = gain_e
+    describe_noise(primary, inputs, detector, skies or {}, gain_e=gain_e)
     _describe_method(primary, parameters, frame)
+    _describe_correlation(primary)
     wcsname = _shared_or(inputs, "WCSNAME", "MIXED")
     primary["WCSNAME"] = (wcsname, "WCS of the exposures")
     if "HIERARCH HST123 ALIGNST" not in extra:
@@ -176,7 +178,13 @@ def product_headers(
     weight, context = plane_header(frame, wcsname), plane_header(frame, wcsname)
     weight["BUNIT"] = _weight_unit(parameters["final_wht_type"])
     context["BUNIT"] = ("UNITLESS", "bit n-1: input n (DnnnDATA)")
-    return {"PRIMARY": primary, "SCI": science, "WHT": weight, "CTX": context}
+    error, flags = plane_header(frame, wcsname), plane_header(frame, wcsname)
+    error["BUNIT"] = primary["BUNIT"]
+    flags["BUNIT"] = "UNITLESS"
+    for flag, meaning in PRODUCT_FLAGS.items():
+        flags.add_comment(f"{int(flag)} {flag.name}: {meaning}")
+    planes = {"SCI": science, "WHT": weight, "CTX": context, "ERR": error, "DQ": flags}
+    return {"PRIMARY": primary, **planes}
 
 
 def _set(header: fits.Header, key: str, value: Any, comment: str) -> None:
@@ -232,52 +240,12 @@ def _describe_inputs(primary: fits.Header, inputs: Sequence[Input]) -> None:
 
 def _describe_context(primary: fits.Header, inputs: Sequence[Input], detector: Detector) -> None:
     """Which chip is which bit of CTX, by the keywords of AstroDrizzle."""
-    chips = [(item, chip) for item in inputs for chip in item.chips]
+    chips = [(item, chip) for item in inputs for chip in item.chips or (item.science,)]
     for number, (item, chip) in enumerate(chips[:_MOST_INPUT_CARDS], start=1):
         scale = chip.get("IDCSCALE") or detector.pixel_scale_arcsec
         primary[f"D{number:03d}DATA"] = f"{item.rootname}[sci,{chip.get('EXTVER', 1)}]"
         primary[f"D{number:03d}DEXP"] = (item.exptime_s, "exposure time (s)")
         primary[f"D{number:03d}ISCL"] = (round(float(scale), 6), "native pixel (arcsec)")
-
-
-def _describe_noise(
-    primary: fits.Header, inputs: Sequence[Input], detector: Detector, sky_per_s: float | None
-) -> None:
-    """What the noise of the product can be reckoned from."""
-    modes = [_read_mode(item.primary, detector) for item in inputs]
-    squares = [mode.read_noise_e**2 for mode in modes]
-    darks = [
-        float(chip.get("MEANDARK") or 0.0) / item.exptime_s
-        for item in inputs
-        for chip in item.chips or (item.science,)
-    ]
-    primary["GAIN"] = (modes[0].gain_e, "electrons in one count of SCI")
-    primary["RDNOISE"] = (round(math.sqrt(sum(squares) / len(squares)), 4), "of one exposure (e)")
-    primary["DARKCUR"] = (round(max(sum(darks) / len(darks), 0.0), 6), "e/s in a native pixel")
-    primary["SKYMEAN"] = (sky_per_s or 0.0, "sky subtracted (count/s, native pixel)")
-
-
-@dataclass(frozen=True)
-class _ReadMode:
-    gain_e: float
-    read_noise_e: float
-
-
-def _read_mode(primary: fits.Header, detector: Detector) -> _ReadMode:
-    """Electrons in a count, and read noise of an exposure.
-
-    The keywords of WFC3/IR are for one pair of reads; what a fit to the ramp leaves of it is the
-    registry's figure.
-    """
-    if detector.has_separate_dq:
-        nominal = float(primary.get("ATODGAIN") or detector.gain_e_per_dn)
-        return _ReadMode(*min(WFPC2_READ_MODES.items(), key=lambda mode: abs(mode[0] - nominal))[1])
-    keys = [f"READNSE{amplifier}" for amplifier in str(primary.get("CCDAMP", "ABCD"))]
-    found = [float(primary.get(key) or 0.0) for key in keys]
-    measured = [value for value in found if value > 0]
-    if detector.is_infrared or not measured:
-        return _ReadMode(1.0, detector.read_noise_e)
-    return _ReadMode(1.0, sum(measured) / len(measured))
 
 
 def _weight_unit(weight_type: str) -> tuple[str, str]:
@@ -324,6 +292,15 @@ def _describe_method(primary: fits.Header, parameters: Mapping[str, Any], frame:
         ("D_SKYMET", "skymethod"),
     ):
         primary[key] = (parameters[parameter], f"AstroDrizzle {parameter}")
+
+
+def _describe_correlation(primary: fits.Header) -> None:
+    """By how much single pixels scatter less than ERR, which is meant for sums, says."""
+    model = noise_model(primary)
+    ratio = correlation_ratio(model.drop_ratio, model.kernel)
+    primary["DROPRAT"] = (round(model.drop_ratio, 6), "side of drop over pixel")
+    if ratio is not None:
+        primary["NOISCORR"] = (round(ratio, 6), "ERR over scatter of a single pixel")
 
 
 def _units(detector: Detector, settings: DrizzleSettings) -> str:

@@ -29,6 +29,8 @@ from hst_assets.failures import ToolFailed
 from hst_assets.imaging import quality as product_quality
 from hst_assets.imaging import wfpc2_gain
 from hst_assets.imaging.astrodrizzle import cards as product_cards
+from hst_assets.imaging.astrodrizzle.error_planes import with_errors
+from hst_assets.imaging.astrodrizzle.noise_cards import flash_problems, mean_sky
 from hst_assets.imaging.astrodrizzle.parameters import engine_of
 from hst_assets.imaging.astrodrizzle.scratch_copies import (
     good_pixels,
@@ -53,6 +55,9 @@ from hst_assets.settings import DrizzleSettings
 from hst_assets.sky_geometry import pixel_scale_arcsec
 
 __all__ = ["combine"]
+
+#: Sky subtracted from each chip (EXTVER) of each exposure (file name), native units.
+Skies = dict[str, dict[int, float]]
 
 _COSMIC_RAY = 4096
 _OUTPUT = "drizzled"
@@ -129,12 +134,12 @@ def combine(
     if parameters["final_kernel"] == "lanczos3":
         _blank_without_weight(planes)
     inputs = [product_cards.read_input(path) for path in copies]
+    complaints += flash_problems(inputs)
     searched = (_COSMIC_RAY if parameters["driz_cr"] else 0) | (FLAG if others else 0)
     check = partial(
         _checked,
         *(planes, copies, inputs, detector, target, choices, parameters, complaints, searched),
     )
-    sky_per_s = _mean_sky(skies, inputs, detector)
     headers = product_cards.product_headers(
         inputs,
         detector=detector,
@@ -142,7 +147,7 @@ def combine(
         settings=choices,
         parameters=parameters,
         extra={**cards, "D_CRHELP": [len(others), "other exposures that told cosmic rays"]},
-        sky_per_s=sky_per_s,
+        skies=skies,
         gain_e=gain,
     )
     final = planes
@@ -153,6 +158,15 @@ def combine(
             zero_point=choices.fix_zero_point,
             weight_type=parameters["final_wht_type"],
         )
+    final = with_errors(
+        final,
+        headers["PRIMARY"],
+        copies,
+        detector=detector,
+        frame=target,
+        good_bits=parameters["final_bits"],
+        cores=cores,
+    )
     preview = f"{name}.png"
     write = partial(_write, Path(name), final, headers, Path(preview))
     steps: list[Callable[[], Any]] = [check, write]
@@ -161,7 +175,7 @@ def combine(
         _tidy({name, preview})
     return {
         **report,
-        "sky_per_s": sky_per_s,
+        "sky_per_s": mean_sky(skies, inputs, detector),
         "product": name,
         "preview": preview,
         "seconds": round(time.monotonic() - started, 2),
@@ -232,7 +246,7 @@ def _combined(
     settings: DrizzleSettings,
     parameters: Mapping[str, Any],
     cores: int,
-) -> tuple[dict[str, NDArray[Any]], dict[str, float], list[str]]:
+) -> tuple[dict[str, NDArray[Any]], Skies, list[str]]:
     """The planes, the sky subtracted from each exposure, and complaints, by the engine in force."""
     if engine_of(settings, parameters) == "astrodrizzle":
         skies, complaints = _run(copies, frame, parameters)
@@ -245,19 +259,18 @@ def _combined(
 
 def _run(
     copies: Sequence[Path], frame: Frame, parameters: Mapping[str, Any]
-) -> tuple[dict[str, float], list[str]]:
+) -> tuple[Skies, list[str]]:
     """Call AstroDrizzle; return the sky subtracted from each exposure, and its complaints."""
-    skies: dict[str, float] = {}
+    skies: Skies = {}
     subtract = drizzlepac_sky.subtractSky
 
     def subtract_and_note(images: list[Any], *args: Any, **options: Any) -> None:
         subtract(images, *args, **options)
         for image in images:
-            levels = [
-                float(image[image.scienceExt, chip].subtractedSky or 0.0)
-                for chip in range(1, image._numchips + 1)  # noqa: SLF001 - no other way to ask
-            ]
-            skies[image._filename] = float(np.mean(levels))  # noqa: SLF001
+            skies[image._filename] = {  # noqa: SLF001 - no other way to ask
+                chip: float(image[image.scienceExt, chip].subtractedSky or 0.0)
+                for chip in range(1, image._numchips + 1)  # noqa: SLF001
+            }
 
     # The sky's level is in no file that AstroDrizzle leaves.
     drizzlepac_sky.subtractSky = subtract_and_note
@@ -417,18 +430,6 @@ def _native_chips(
                     )
                 )
     return chips, round(n_flagged / max(n_pixels, 1), 6)
-
-
-def _mean_sky(
-    skies: Mapping[str, float], inputs: Sequence[product_cards.Input], detector: Detector
-) -> float | None:
-    if not skies:
-        return None
-    rates = [
-        skies.get(item.file, 0.0) / (1.0 if detector.rate_units else item.exptime_s)
-        for item in inputs
-    ]
-    return round(float(np.mean(rates)), 6)
 
 
 def _write(

@@ -98,7 +98,7 @@ OWNED: Mapping[str, str] = {
     "coeffs": "distortion is always corrected",
     "context": "every product has its context",
     "group": "all chips are used",
-    "build": "every product is one file with SCI, WHT and CTX",
+    "build": "every product is one file with SCI, WHT, CTX, ERR and DQ",
     "crbit": "the bit is counted to check the product",
     "resetbits": "flags of cosmic rays are found anew where exposures are compared, and kept where "
     "nothing would find them again",

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hst_assets.detectors import Detector
 from hst_assets.exposures.dq_files import companion_of, quality_file
-from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, UnusableInput
 from hst_assets.free_memory import free_memory_bytes
 from hst_assets.imaging.astrodrizzle.parameters import parameters
+from hst_assets.imaging.astrodrizzle.request import CardValue, DrizzleReport, DrizzleRequest
 from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.imaging.cosmic_rays import MOST_HELPED
 from hst_assets.imaging.frames import Frame, exposure_outlines
@@ -49,108 +50,8 @@ TOOLS = (
 
 _TASK = "hst_assets.imaging.astrodrizzle.drizzle_task:combine"
 #: Images of a product's size that a child holds beside the separate ones, and its own size.
-_PLANES_OF_A_PRODUCT = 12
+_PLANES_OF_A_PRODUCT = 14
 _BYTES_OF_A_CHILD = 400_000_000
-
-CardValue = str | int | float | bool
-
-
-@dataclass(frozen=True)
-class DrizzleRequest:
-    """One product to be made.
-
-    Parameters
-    ----------
-    exposures : sequence of `~pathlib.Path`
-        Aligned exposures of one detector and filter (WFPC2: the c0m files; each has its c1m
-        beside it). They are only read.
-    output : `~pathlib.Path`
-        Final name of the product.
-    detector : Detector
-        Registry row of the exposures' detector.
-    frame : Frame
-        Pixels of the product.
-    settings : DrizzleSettings
-        How they are combined.
-    label : str
-        Names log and scratch folder.
-    cards : mapping
-        More cards for the product's primary header: ``{keyword: value}`` or
-        ``{keyword: (value, comment)}``.
-    others : sequence of `~pathlib.Path`, optional
-        Aligned exposures of the same detector, in any filter, that show which pixels of
-        `exposures` hold cosmic rays; they are not combined.
-    box : BoxMask, optional
-        What is masked in which exposure.
-    """
-
-    exposures: Sequence[Path]
-    output: Path
-    detector: Detector
-    frame: Frame
-    settings: DrizzleSettings
-    label: str
-    cards: Mapping[str, CardValue | tuple[CardValue, str]] = field(default_factory=dict)
-    others: Sequence[Path] = ()
-    box: BoxMask | None = None
-
-
-@dataclass(frozen=True)
-class DrizzleReport:
-    """What a product turned out to be.
-
-    Attributes
-    ----------
-    product : str
-        Path of the product.
-    inputs : tuple of str
-        Rootnames that were combined.
-    left_out : tuple of str
-        File names of exposures that do not reach into the frame.
-    exptime_s : float
-        Total exposure time.
-    sky_per_s : float or None
-        Mean sky that was subtracted, in native units per second and native pixel.
-    cosmic_ray_fraction : float or None
-        Share of native pixels flagged as cosmic rays; None if nothing could tell them.
-    bad_fraction : float
-        Share of the exposures' footprint that has no weight or no finite value.
-    weight_max : float
-        Largest value of the weight map.
-    flux_ratio : float or None
-        Median over stars of flux on the product over flux on the exposures.
-    n_flux_stars : int
-        How many stars that is from.
-    complaints : tuple of str
-        What AstroDrizzle gave up on without failing, and what is wrong with the weights.
-    problems : tuple of str
-        All that failed a check, in words: the complaints, and figures beyond the settings'
-        limits; empty if all is well.
-    seconds : float
-        Wall time of the child.
-    mjd_start, mjd_end : float
-        Start of the first exposure and end of the last (MJD, UTC).
-    """
-
-    product: str
-    inputs: tuple[str, ...]
-    left_out: tuple[str, ...]
-    exptime_s: float
-    sky_per_s: float | None
-    cosmic_ray_fraction: float | None
-    bad_fraction: float
-    weight_max: float
-    flux_ratio: float | None
-    n_flux_stars: int
-    complaints: tuple[str, ...]
-    problems: tuple[str, ...]
-    seconds: float
-    mjd_start: float
-    mjd_end: float
-
-    def as_json(self) -> dict[str, Any]:
-        """All figures as JSON."""
-        return asdict(self)
 
 
 def drizzle(
@@ -171,8 +72,8 @@ def drizzle(
     Returns
     -------
     DrizzleReport
-        The product stands under `output`: a FITS file with SCI, WHT and CTX; its preview lies
-        beside it. Its `problems` tell which checks failed.
+        The product stands under `output`: a FITS file with SCI, WHT, CTX, ERR and DQ; its preview
+        lies beside it. Its `problems` tell which checks failed.
 
     Raises
     ------
@@ -201,8 +102,98 @@ def drizzle_many(
     -------
     list
         In the order of `requests`: the report, or what ended that product. One that fails
-        costs only itself.
+        costs only itself. An exposure that cannot be combined costs only itself, too: the product
+        is made of the rest, and its complaints name it.
     """
+    due = dict(enumerate(requests))
+    settled: dict[int, DrizzleReport | HstAssetsError] = {}
+    while due:
+        outcomes = _each_once(list(due.values()), workdir=workdir, machine=machine)
+        again: dict[int, DrizzleRequest] = {}
+        for (index, request), outcome in zip(due.items(), outcomes, strict=True):
+            rest = _without_culprits(request, outcome, workdir=workdir, machine=machine)
+            if rest is None:
+                settled[index] = outcome
+            else:
+                again[index] = rest
+        due = again
+    return [settled[index] for index in range(len(requests))]
+
+
+#: What speaks of the exposures; all else speaks of the machine, and is no reason to leave any out.
+_OF_THE_EXPOSURES = (UnusableInput, ToolFailed)
+
+
+def _without_culprits(
+    request: DrizzleRequest,
+    outcome: DrizzleReport | HstAssetsError,
+    *,
+    workdir: WorkDir,
+    machine: MachineSettings,
+) -> DrizzleRequest | None:
+    """The request without the exposures that its failure is due to; None if there is no such.
+
+    A failure may name the exposure. Where a tool crashed, each exposure is drizzled by itself:
+    those that fail alone are the culprits, unless all of them do.
+    """
+    if not isinstance(outcome, _OF_THE_EXPOSURES) or len(request.exposures) < 2:
+        return None
+    failed = _named_culprit(request, outcome)
+    if not failed:
+        failed = _tried_alone(request, workdir=workdir, machine=machine)
+    rest = [path for path in request.exposures if path.name not in failed]
+    if not failed or not rest:
+        return None
+    for name, reason in failed.items():
+        logger.warning("%s is left out of %s: %s", name, request.label, reason)
+    return replace(request, exposures=rest, failed={**request.failed, **failed})
+
+
+def _named_culprit(request: DrizzleRequest, failure: HstAssetsError) -> dict[str, str]:
+    for path in request.exposures:
+        if failure.where in {str(name) for name in _names_of(path)}:
+            return {path.name: failure.what}
+    return {}
+
+
+def _names_of(path: Path) -> list[Path]:
+    """As a failure may have it: the exposure or its DQ file, from here or from the child."""
+    both = (path, quality_file(path))
+    return [*both, *(each.absolute() for each in both)]
+
+
+def _tried_alone(
+    request: DrizzleRequest, *, workdir: WorkDir, machine: MachineSettings
+) -> dict[str, str]:
+    """Exposures that fail by themselves, and how; none if that tells nothing."""
+    with workdir.scratch(f"alone.{request.label}") as folder:
+        probes = [
+            replace(
+                request,
+                exposures=[path],
+                output=folder / f"{number}.fits",
+                label=f"{request.label}.alone.{path.stem}",
+                settings=request.settings.model_copy(update={"keep_artifacts": False}),
+                others=(),
+                box=None,
+            )
+            for number, path in enumerate(request.exposures)
+        ]
+        outcomes = _each_once(probes, workdir=workdir, machine=machine)
+    failures = {
+        path.name: outcome
+        for path, outcome in zip(request.exposures, outcomes, strict=True)
+        if isinstance(outcome, HstAssetsError)
+    }
+    if not all(isinstance(failure, _OF_THE_EXPOSURES) for failure in failures.values()):
+        return {}
+    return {name: failure.what for name, failure in failures.items()}
+
+
+def _each_once(
+    requests: Sequence[DrizzleRequest], *, workdir: WorkDir, machine: MachineSettings
+) -> list[DrizzleReport | HstAssetsError]:
+    """Make each product as it is requested, or tell what ended it."""
     outcomes: dict[int, DrizzleReport | HstAssetsError] = {}
     calls: dict[int, tuple[Call, tuple[str, ...]]] = {}
     with ExitStack() as stack:
@@ -313,10 +304,12 @@ def _publish(
         return error
     beyond = judge(answer["bad_fraction"], answer["flux_ratio"], request.settings)
     answer["inputs"] = tuple(answer["inputs"])
-    answer["complaints"] = (*answer["complaints"], *_unhelped(request, left_out))
+    lost = [f"left out: {name} ({reason})" for name, reason in request.failed.items()]
+    answer["complaints"] = (*answer["complaints"], *lost, *_unhelped(request, left_out))
     report = DrizzleReport(
         product=str(request.output),
         left_out=left_out,
+        failed=tuple(request.failed),
         problems=(*answer["complaints"], *beyond),
         **answer,
     )
@@ -328,10 +321,11 @@ def _publish(
 def _unhelped(request: DrizzleRequest, left_out: Sequence[str]) -> list[str]:
     """Whether the frame leaves so few exposures that others would have had to tell cosmic rays."""
     n_inside = len(request.exposures) - len(left_out)
-    alone = n_inside <= MOST_HELPED < len(request.exposures)
+    n_all = len(request.exposures) + len(request.failed)
+    alone = n_inside <= MOST_HELPED < n_all
     if not (alone and request.detector.clean_cosmic_rays) or request.settings.no_mask:
         return []
-    held = f"{n_inside} of {len(request.exposures)} exposures"
+    held = f"{n_inside} of {n_all} exposures"
     return [f"the frame holds {held}: cosmic rays were not looked for with others"]
 
 

@@ -19,6 +19,7 @@ from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.detectors import Detector
 from hst_assets.exposures.dq_files import quality_file
+from hst_assets.exposures.planes import repair_planes
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.cosmic_rays import science_and_quality
@@ -43,6 +44,9 @@ _ALTERNATE_WCS = re.compile(
     r"(WCSNAME|WCSAXES|CRPIX[12]|CRVAL[12]|CTYPE[12]|CUNIT[12]|CD[12]_[12]|RADESYS|LATPOLE|LONPOLE"
     r"|RESTFRQ|RESTWAV|MJDREF|EQUINOX|CRDER[12]|NMATCH|RMS_(RA|DEC)|FITNAME|SIPNAME|NPOLNAME)[A-Z]"
 )
+#: A sky of the archive's own drizzling is taken for this run's where that measures none; with
+#: MTFLAG exposures are laid on each other as they followed a moving target, whatever their WCS.
+_MISLEADING = ("MDRIZSKY", "MTFLAG")
 _PHOTFLAM_TOLERANCE = 1e-5
 
 
@@ -100,6 +104,7 @@ def _scratch_copy(
         planes = kept
         if quality is not None:
             planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
+        repair_planes(kept, planes)
         product_cards.read_input(source)  # no tool says what is wrong with its times
         _prepare_headers(kept, detector)
         if settings.weight_type == "IVM":
@@ -130,8 +135,9 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
     """Fill in what AstroDrizzle guesses wrongly or asks for; drop what it only carries along.
 
     It asks on the terminal what to do where DGEOFILE stands without NPOLFILE, and takes counts
-    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. Alternate
-    WCSs and the history of the calibration take half of its time and reach no product.
+    for counts per second where WFPC2 files have no BUNIT; without IDCSCALE it fails. What it
+    would be misled by is dropped (`_MISLEADING`). Alternate WCSs and the history of the
+    calibration take half of its time and reach no product.
     """
     for keyword in ("NPOLFILE", "D2IMFILE"):
         if not str(hdus[0].header.get(keyword, "")).strip():
@@ -144,6 +150,8 @@ def _prepare_headers(hdus: fits.HDUList, detector: Detector) -> None:
                 nominal_area_arcsec2(hdu.header, WCS(hdu.header, hdus))
             )
         if hdu.name in {"PRIMARY", "SCI", "DQ"}:
+            for keyword in _MISLEADING:
+                hdu.header.remove(keyword, ignore_missing=True, remove_all=True)
             _drop_ballast(hdu.header)
 
 

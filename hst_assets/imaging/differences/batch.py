@@ -47,7 +47,7 @@ from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["DIFFERENCE_COLUMNS", "STAGE", "judge_difference", "make_differences"]
+__all__ = ["DIFFERENCE_COLUMNS", "STAGE", "judge_difference", "make_differences", "not_compared"]
 
 logger = logging.getLogger(__name__)
 
@@ -328,6 +328,23 @@ def judge_difference(facts: Mapping[str, Any], *, max_flux_error: float) -> list
     return problems
 
 
+def not_compared(facts: Mapping[str, Any]) -> list[str]:
+    """Which of a difference's checks had nothing to compare, in words."""
+    lacking = []
+    if facts["noise_ratio"] is None:
+        lacking.append("noise: too few empty pixels, or no formula for the kernel")
+    if facts["residual_sky"] is None:
+        lacking.append("skies: too few empty pixels")
+    stars = [
+        what
+        for what, figure in (("positions", "offset_x_pix"), ("fluxes", "flux_ratio"))
+        if facts[figure] is None
+    ]
+    if stars:
+        lacking.append(f"{' and '.join(stars)} of stars: {facts['n_stars']} can be compared")
+    return lacking
+
+
 DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("file", "str", "Difference, relative to the work directory; empty if there is none"),
     ColumnSpec("band", "str", "Detector and filter"),
@@ -364,10 +381,12 @@ DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec(
         "status",
         "str",
-        "OK, PROBLEM (a check failed; it stands), NONE (nothing to subtract) or FAIL",
+        "OK, UNCHECKED (no check failed, one had nothing to compare), PROBLEM (a check failed; it "
+        "stands), NONE (nothing to subtract) or FAIL",
     ),
     ColumnSpec("reason", "str", "Why there is none"),
     ColumnSpec("problems", "str", "Which checks failed"),
+    ColumnSpec("not_checked", "str", "Which checks had nothing to compare, and why"),
     ColumnSpec("note", "str", "Circumstances that are no fault"),
     ColumnSpec("digest", "str", "Digest of the recipe"),
 )
@@ -385,6 +404,7 @@ def _row(
         "status": "FAIL",
         "reason": "",
         "problems": "",
+        "not_checked": "",
         "note": _note(pair),
         "digest": pair.recipe.digest,
         "n_pixels": 0,
@@ -397,12 +417,14 @@ def _row(
         return {**row, "status": "NONE" if apart else "FAIL", "reason": outcome.brief}
     facts = outcome.facts
     problems = judge_difference(facts, max_flux_error=settings.drizzle.max_flux_error)
+    lacking = not_compared(facts)
     return {
         **row,
         **facts,
         "file": workdir.relative(pair.path),
-        "status": "PROBLEM" if problems else "OK",
+        "status": "PROBLEM" if problems else "UNCHECKED" if lacking else "OK",
         "problems": "; ".join(problems),
+        "not_checked": "; ".join(lacking),
     }
 
 
@@ -444,6 +466,11 @@ def _facts(
         "failed": [_told(row) for row in rows if row["status"] == "FAIL"],
         "problems": [
             f"{Path(row['file']).name}: {row['problems']}" for row in standing if row["problems"]
+        ],
+        "not_checked": [
+            f"{Path(row['file']).name}: {row['not_checked']}"
+            for row in standing
+            if row["not_checked"]
         ],
         "notes": [f"{Path(row['file']).name}: {row['note']}" for row in standing if row["note"]],
         "previews": [

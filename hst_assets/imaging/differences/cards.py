@@ -9,8 +9,8 @@ from typing import Any
 from astropy.io import fits
 
 from hst_assets.imaging.astrodrizzle.cards import plane_header
-from hst_assets.imaging.differences.noise import NoiseModel
 from hst_assets.imaging.differences.subtraction import FLAGS, Difference, Stack
+from hst_assets.imaging.noise import NoiseModel
 from hst_assets.provenance import tool_version
 
 __all__ = ["difference_headers"]
@@ -156,6 +156,7 @@ def _noise(letter: str, what: str, model: NoiseModel) -> Iterable[Card]:
     yield f"{letter}_GAIN", model.gain_e, f"{what}: electrons per count"
     yield f"{letter}_RDN", model.read_noise_e, f"{what}: read noise of an exposure (e)"
     yield f"{letter}_DARK", model.dark_e_per_s, f"{what}: dark current (e/s, native pixel)"
+    yield f"{letter}_FLASH", model.post_flash_e, f"{what}: post-flash subtracted (e, exposure)"
     yield f"{letter}_SKY", model.sky_per_s, f"{what}: sky (count/s, native pixel)"
 
 

@@ -19,14 +19,9 @@ from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
 from hst_assets.failures import NoOverlap, UnusableInput
-from hst_assets.imaging.differences.noise import (
-    NoiseModel,
-    correlation_ratio,
-    error_plane,
-    exposed,
-    noise_model,
-)
 from hst_assets.imaging.frames import Frame, opened
+from hst_assets.imaging.noise import NoiseModel, correlation_ratio, noise_model
+from hst_assets.imaging.product_flags import ProductFlag
 from hst_assets.imaging.star_photometry import StarComparison, compare_stars
 from hst_assets.medians import median_error
 
@@ -41,9 +36,9 @@ class Flag(IntFlag):
 
     NO_EPOCH = 1
     NO_TEMPLATE = 2
-    SATURATED = 4
+    SATURATED = ProductFlag.SATURATED
     STAR_CORE = 8
-    ONE_EXPOSURE = 16
+    ONE_EXPOSURE = ProductFlag.ONE_EXPOSURE
 
 
 #: What the bits mean.
@@ -52,13 +47,11 @@ FLAGS: dict[Flag, str] = {
     Flag.NO_TEMPLATE: "no weight in the template; SCI and ERR are NaN",
     Flag.SATURATED: "saturated in either image, or without weight beside it",
     Flag.STAR_CORE: "a star may leave more light than noise here",
-    Flag.ONE_EXPOSURE: "one exposure alone in either: cosmic rays stay",
+    Flag.ONE_EXPOSURE: "one exposure alone counts in either: cosmic rays may stay",
 }
 
 #: Pixels are empty sky where both images are below so many errors.
 _QUIET_SIGMA = 3.0
-#: Of the full well: brighter pixels no longer count every photon.
-_FULL = 0.9
 #: Drizzling spreads what a saturated pixel lost over so many pixels.
 _BLEEDING_PIX = 3
 #: Registration assumed where there are too few stars to measure it, and the least there is: drops
@@ -77,9 +70,9 @@ class Stack:
     rate, error : ndarray (ny, nx)
         Counts per second and their one-sigma errors; NaN where nothing reached.
     saturated : ndarray (ny, nx) of bool
-        Where a single exposure came near to full well.
+        Where an exposure was saturated, or a single one came near to full well.
     alone : ndarray (ny, nx) of bool
-        Where one exposure reached, whose cosmic rays nothing tells from sources.
+        Where one exposure alone counts, whose cosmic rays nothing tells from sources.
     frame : Frame
         Its pixels.
     model : NoiseModel
@@ -160,13 +153,13 @@ class Difference:
 
 
 def read_stack(path: Path, frame: Frame, detector: Detector) -> Stack:
-    """Read a drizzled image and work out its errors.
+    """Read a drizzled image with its errors and flags.
 
     Raises
     ------
     UnusableInput
-        If a plane cannot be read, its header does not tell noise and time, or it is not of that
-        frame.
+        If a plane cannot be read or is not of that frame, or its header does not tell noise and
+        time.
     """
     with opened(path) as hdus:
         primary = hdus[0].header.copy()
@@ -174,24 +167,19 @@ def read_stack(path: Path, frame: Frame, detector: Detector) -> Stack:
             raise UnusableInput("its header lacks MJD-AVG", where=path)
         try:
             sci = np.array(hdus["SCI"].data, dtype=np.float32)
-            wht = np.array(hdus["WHT"].data, dtype=np.float32)
-            ctx = np.array(hdus["CTX"].data, dtype=np.int32)
+            error = np.array(hdus["ERR"].data, dtype=np.float32)
+            flags = np.array(hdus["DQ"].data)
         except (KeyError, TypeError, ValueError) as failure:
             raise UnusableInput(f"a plane cannot be read: {failure}", where=path) from failure
     if sci.shape != frame.shape:
         raise UnusableInput(f"it has the shape {sci.shape}, not {frame.shape}", where=path)
     model = noise_model(primary, where=path)
-    rate = sci if model.rate else (sci / np.float32(model.exptime_s))
-    reached = exposed(model, wht, ctx)
-    error = error_plane(rate, reached, model)
-    # Native pixels of the longest exposure, were all of them as long.
-    electrons = rate * model.gain_e * max(model.exptimes_s)
-    full = electrons > _FULL * detector.saturation_e * np.maximum(reached.area, 1e-6)
+    seconds = np.float32(1.0 if model.rate else model.exptime_s)
     return Stack(
-        rate=rate,
-        error=error,
-        saturated=full & (reached.area > 0),
-        alone=(reached.number == 1) & detector.clean_cosmic_rays,
+        rate=sci / seconds,
+        error=error / seconds,
+        saturated=(flags & ProductFlag.SATURATED) > 0,
+        alone=(flags & ProductFlag.ONE_EXPOSURE) > 0,
         frame=frame,
         model=model,
         primary=primary,

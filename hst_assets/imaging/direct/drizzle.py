@@ -71,11 +71,11 @@ class Drizzled:
     planes : dict
         SCI and WHT (float32) and CTX (int32), each (ny, nx), CTX (n, ny, nx) beyond 32 chips.
     skies : dict
-        By file name, the mean over its chips of the sky that was subtracted, in native units.
+        By file name and EXTVER, the sky that was subtracted, in native units.
     """
 
     planes: dict[str, NDArray[Any]]
-    skies: dict[str, float]
+    skies: dict[str, dict[int, float]]
 
 
 def drizzle_directly(
@@ -144,11 +144,11 @@ def _initialised(
     return config, images, output
 
 
-def _skies(images: Sequence[Any]) -> dict[str, float]:
+def _skies(images: Sequence[Any]) -> dict[str, dict[int, float]]:
     return {
-        image._filename: float(
-            np.mean([float(hdu.subtractedSky or 0.0) for _, hdu in chips_of(image)])
-        )
+        image._filename: {
+            number: float(hdu.subtractedSky or 0.0) for number, hdu in chips_of(image)
+        }
         for image in images
     }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from hst_assets.orchestration.levels import AssetRow
-from hst_assets.orchestration.metadata import describe
+from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME, describe
 from hst_assets.orchestration.resources import Session, is_attended
 from hst_assets.orchestration.unchanged import is_recorded, observe
 from hst_assets.provenance import Made
@@ -55,14 +55,17 @@ def _check_results(row: AssetRow, made: Made, workdir: WorkDir) -> list[dg.Asset
     """Judge a product by all its checks."""
     results = []
     for check in row.checks:
-        finding = check.judge(made, workdir)
+        finding = check.find(made, workdir)
         results.append(
             dg.AssetCheckResult(
                 check_name=check.name,
                 passed=finding.passed,
                 severity=dg.AssetCheckSeverity(finding.severity),
                 description=finding.text,
-                metadata={"kind": finding.kind} if finding.kind else {},
+                metadata={
+                    **({"kind": finding.kind} if finding.kind else {}),
+                    **({} if finding.checked else {OUTCOME: NOT_CHECKED}),
+                },
             )
         )
     return results

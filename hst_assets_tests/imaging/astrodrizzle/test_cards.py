@@ -31,7 +31,7 @@ def exposure(rootname: str, exptime: float, start: float, **cards: object) -> In
 
 
 def headers_of(
-    *inputs: Input, extra=None, detector=UVIS, sky=None, **settings: object
+    *inputs: Input, extra=None, detector=UVIS, skies=None, **settings: object
 ) -> dict[str, fits.Header]:
     choices = DrizzleSettings(**settings)
     return product_headers(
@@ -41,7 +41,7 @@ def headers_of(
         settings=choices,
         parameters=parameters(detector, len(inputs), choices),
         extra=extra or {},
-        sky_per_s=sky,
+        skies=skies,
     )
 
 
@@ -160,10 +160,12 @@ def test_the_noise_is_told_from_the_headers() -> None:
     """Only the amplifiers that were read count; the dark current is per second."""
     amplifiers = {"CCDAMP": "AC", "READNSEA": 3.0, "READNSEB": 9.0, "READNSEC": 3.2}
     one = exposure("iaaa01a1q", 100.0, 57000.0, **amplifiers)
-    primary = headers_of(with_chips(one, {"MEANDARK": 0.2}), sky=0.04)["PRIMARY"]
+    skies = {one.file: {1: 4.0}}
+    primary = headers_of(with_chips(one, {"MEANDARK": 0.2}), skies=skies)["PRIMARY"]
     assert primary["RDNOISE"] == pytest.approx(3.1)
     assert primary["DARKCUR"] == pytest.approx(0.002)
     assert (primary["GAIN"], primary["SKYMEAN"]) == (1.0, 0.04)
+    assert primary["D001BVAR"] == pytest.approx(4.0 + 0.2 + 3.1**2)
 
 
 def test_amplifiers_without_a_figure_leave_it_to_the_registry() -> None:
@@ -198,7 +200,7 @@ def test_every_plane_has_a_unit_and_the_name_of_its_wcs(weight: str, unit: str) 
     headers = headers_of(ONE, TWO, weight_type=weight)
     assert headers["WHT"]["BUNIT"] == unit
     assert headers["CTX"]["BUNIT"] == "UNITLESS"
-    assert {headers[name]["WCSNAME"] for name in ("SCI", "WHT", "CTX")} == {"TWEAK"}
+    assert {headers[name]["WCSNAME"] for name in ("SCI", "WHT", "CTX", "ERR", "DQ")} == {"TWEAK"}
 
 
 def test_the_object_is_the_users() -> None:

@@ -142,7 +142,7 @@ def test_a_parameter_the_registry_does_not_name_reaches_astrodrizzle() -> None:
         {"driz_cr_grow": 1},
         {"driz_cr_snr": "3.5  3.0"},
         {"driz_cr_snr": [3.5, 3]},
-        {"final_bits": 96},
+        {"final_bits": 112},
         {"combine_maskpt": 0.2},
         {"static_sig": 4},  # AstroDrizzle's own default
     ],

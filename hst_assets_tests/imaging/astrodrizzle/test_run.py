@@ -98,6 +98,57 @@ def test_as_many_products_at_a_time_as_the_settings_allow(
     assert asked == [cores]
 
 
+@pytest.mark.parametrize(
+    ("alone", "left"),
+    [
+        (ToolFailed("exited with status -11 and no reply"), 2),
+        (TimedOut("stopped after 9 s"), 0),  # the machine's: nothing is concluded from it
+        (OutOfMemory("was killed"), 0),
+    ],
+)
+def test_the_exposure_that_a_tool_crashes_on_is_found_and_left_out(
+    campaign: CampaignTruth,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    alone: HstAssetsError,
+    left: int,
+) -> None:
+    exposures = campaign.science_files()[:3]
+    culprit = str(exposures[1])
+    combined: list[int] = []
+
+    def run(_task: str, calls: list, **_limits: float) -> list:
+        return [answer(call) for call in calls]
+
+    def answer(call) -> dict | HstAssetsError:
+        paths = call.arguments["exposures"]
+        if culprit in paths:
+            return ToolFailed("crashed") if len(paths) > 1 else alone
+        combined.append(len(paths))
+        for name in ("product", "preview"):
+            (call.scratch / name).write_text(name)
+        figures = dict.fromkeys(("cosmic_ray_fraction", "flux_ratio", "sky_per_s"))
+        figures |= dict.fromkeys(("exptime_s", "bad_fraction", "weight_max", "seconds"), 0.0)
+        figures |= {"mjd_start": 0.0, "mjd_end": 0.0, "n_flux_stars": 0, "complaints": ()}
+        return {**figures, "inputs": paths, "product": "product", "preview": "preview"}
+
+    monkeypatch.setattr(astrodrizzle, "run_many_isolated", run)
+    workdir = WorkDir(tmp_path, "field").create()
+    frame = small_frame(exposures)
+    request = DrizzleRequest(
+        exposures, workdir.drizzle / "a.drc.fits", UVIS, frame, DrizzleSettings(), "a"
+    )
+    (outcome,) = drizzle_many([request], workdir=workdir, machine=MACHINE)
+    if not left:
+        assert isinstance(outcome, ToolFailed)
+        assert outcome.what == "crashed"
+        return
+    assert isinstance(outcome, DrizzleReport)
+    assert combined == [1, 1, left]
+    assert outcome.failed == (exposures[1].name,)
+    assert f"left out: {exposures[1].name} ({alone.what})" in outcome.problems
+
+
 # ---------------------------------------------------------------- products, made once for all
 
 
@@ -444,13 +495,12 @@ def test_lanczos3_leaves_no_negative_weight(products: Products) -> None:
 
 
 @pytest.mark.slow
-def test_one_bad_exposure_costs_only_its_product(products: Products) -> None:
-    failure = products.reports["blank"]
-    assert isinstance(failure, UnusableInput)
-    assert "no good pixel" in str(failure)
-    assert products.exposures[0].name in str(failure)
-    made = [name for name, report in products.reports.items() if isinstance(report, DrizzleReport)]
-    assert set(made) == set(products.reports) - {"blank"}
+def test_one_bad_exposure_costs_only_itself(products: Products) -> None:
+    report = products.reports["blank"]
+    assert isinstance(report, DrizzleReport)
+    assert report.failed == (products.exposures[0].name,)
+    assert f"left out: {products.exposures[0].name} (it has no good pixel" in report.problems[0]
+    assert all(isinstance(report, DrizzleReport) for report in products.reports.values())
 
 
 @pytest.mark.slow

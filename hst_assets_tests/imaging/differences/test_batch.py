@@ -64,7 +64,7 @@ def replaced(workdir: WorkDir, epoch: int, **options: object) -> None:
         else {
             **no_numbers(DRIZZLE_COLUMNS),
             **{name: row[name] for name in ("file", "band", "status", "reason", "digest")},
-            **{name: row[name] for name in ("problems", "same_as", "log")},
+            **{name: row[name] for name in ("problems", "not_checked", "same_as", "log")},
             "epoch": int(row["epoch"]),
             "n_exposures": int(row["n_exposures"]),
             "exptime_s": row["exptime"].to_value("s"),
@@ -323,7 +323,7 @@ def without_card(stack: Path) -> None:
 
 def without_plane(stack: Path) -> None:
     with fits.open(stack, mode="update") as hdus:
-        del hdus["CTX"]
+        del hdus["ERR"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from hst_assets_tests.imaging.synthetic_stacks import (
     UVIS,
     planes,
     primary_header,
+    with_errors,
 )
 
 SHIFTED = replace(FRAME, nx=190, ny=185, crpix1=90, crpix2=95)
@@ -36,6 +37,7 @@ def stack(
     made = planes(header, frame=frame, **options)  # type: ignore[arg-type]
     if blank is not None:
         made["WHT"][blank], made["CTX"][blank] = 0, 0
+        made = with_errors(header, made)
     path = folder / f"{len(list(folder.iterdir()))}.fits"
     hdus = [fits.ImageHDU(data, name=name) for name, data in made.items()]
     fits.HDUList([fits.PrimaryHDU(header=header), *hdus]).writeto(path)
@@ -87,8 +89,9 @@ def test_the_epoch_is_brought_onto_the_templates_zero_point(tmp_path) -> None:
 def test_counts_become_rates(tmp_path) -> None:
     header = primary_header(D_UNITS="counts")
     path = tmp_path / "counts.fits"
-    made = planes(header, seed=1)
+    made = planes(primary_header(), seed=1)
     made["SCI"] *= np.float32(header["EXPTIME"])
+    made["ERR"] *= np.float32(header["EXPTIME"])
     hdus = [fits.ImageHDU(data, name=name) for name, data in made.items()]
     fits.HDUList([fits.PrimaryHDU(header=header), *hdus]).writeto(path)
     found = subtract(read_stack(path, FRAME, UVIS), stack(tmp_path, seed=2))
@@ -166,6 +169,7 @@ def test_one_exposure_alone_is_flagged_where_cosmic_rays_stay(tmp_path, detector
     made = planes(header, seed=1)
     made["CTX"][50:60] = 2
     made["WHT"][50:60] /= 2
+    made = with_errors(header, made, DETECTORS[detector])
     path = tmp_path / "partly.fits"
     hdus = [fits.ImageHDU(data, name=name) for name, data in made.items()]
     fits.HDUList([fits.PrimaryHDU(header=header), *hdus]).writeto(path)

@@ -9,8 +9,10 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.differences.noise import (
+from hst_assets.imaging.noise import (
     aperture_factor,
+    background_variance_e2,
+    circular_aperture_factor,
     correlation_ratio,
     drop_ratio,
     error_plane,
@@ -18,6 +20,7 @@ from hst_assets.imaging.differences.noise import (
     noise_model,
 )
 from hst_assets_tests.imaging.synthetic_stacks import (
+    BACKGROUND_E2,
     DARK_E_PER_S,
     EXPTIME_S,
     READ_NOISE_E,
@@ -56,13 +59,15 @@ def test_a_pixel_that_one_exposure_saw_was_read_once() -> None:
 
 
 def test_a_short_exposure_has_its_own_read_noise() -> None:
-    header = primary_header(D001DEXP=20.0, EXPTIME=20.0 + EXPTIME_S)
+    variance_e2 = (SKY_PER_S + DARK_E_PER_S) * 20.0 + READ_NOISE_E**2
+    header = primary_header(D001DEXP=20.0, D001BVAR=variance_e2, EXPTIME=20.0 + EXPTIME_S)
     expected = math.sqrt((SKY_PER_S + DARK_E_PER_S) * 20.0 + READ_NOISE_E**2) / 20.0
     assert error_of(header, 0.0, 20.0, ctx=1) == pytest.approx(expected, rel=1e-5)
 
 
 def test_dn_have_the_noise_of_their_electrons() -> None:
-    header = primary_header(GAIN=7.0)
+    one = (7.0 * SKY_PER_S + DARK_E_PER_S) * EXPTIME_S + READ_NOISE_E**2
+    header = primary_header(GAIN=7.0, D001BVAR=one, D002BVAR=one)
     total = 2 * EXPTIME_S
     variance_e = (7.0 * SKY_PER_S + DARK_E_PER_S) * total + 2 * READ_NOISE_E**2
     expected = math.sqrt(variance_e) / total / 7.0
@@ -85,6 +90,43 @@ def test_other_weights_than_times_leave_the_time_to_the_context() -> None:
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_each_exposure_brings_its_own_background() -> None:
+    """Two of unlike sky and flash: their variances add up, whichever was longer."""
+    header = primary_header(D001DEXP=100.0, D001BVAR=20.0, D002DEXP=700.0, D002BVAR=95.0)
+    header["EXPTIME"] = 800.0
+    expected = math.sqrt(20.0 + 95.0) / 800.0
+    assert error_of(header, 0.0, 800.0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_empty_native_pixel_has_the_noise_of_all_that_was_subtracted() -> None:
+    found = background_variance_e2(sky_e=5.0, dark_e=0.5, post_flash_e=12.0, read_noise_e=3.0)
+    assert found == pytest.approx(5.0 + 0.5 + 12.0 + 9.0)
+
+
+@pytest.mark.parametrize(
+    ("times", "weight", "alone"),
+    [
+        ((400.0, 400.0), 800.0, False),
+        ((400.0, 400.0), 620.0, False),
+        ((400.0, 400.0), 440.0, True),  # the border of one: both bits, the weight of one
+        ((400.0, 100.0), 500.0, False),
+        ((400.0, 100.0), 430.0, True),
+        ((400.0, 10.0), 404.0, False),  # distortion changes the weight by more than the short one
+    ],
+)
+def test_an_exposure_that_only_touches_a_pixel_does_not_count(
+    times: tuple[float, float], weight: float, alone: bool
+) -> None:
+    header = primary_header(D001DEXP=times[0], D002DEXP=times[1], EXPTIME=sum(times))
+    one_pixel = np.ones((1, 1))
+    reached = exposed(
+        noise_model(header),
+        (weight * one_pixel).astype(np.float32),
+        (3 * one_pixel).astype(np.int32),
+    )
+    assert bool(reached.alone[0, 0]) is alone
+
+
 def test_nothing_reached_no_error() -> None:
     assert math.isnan(error_of(primary_header(), 0.0, 0.0, ctx=0))
 
@@ -97,8 +139,8 @@ def test_the_last_bit_and_the_next_plane_count() -> None:
     ctx[1, 0, 1] = 1  # the 33rd chip
     ctx[0, 0, 2] = -1  # all 32 of the first plane
     reached = exposed(model, np.full((1, 3), EXPTIME_S, np.float32), ctx)
-    number = reached.reads_per_s * np.array([1, 1, 32]) * EXPTIME_S
-    assert number.ravel().tolist() == pytest.approx([1, 1, 32])
+    assert reached.number.ravel().tolist() == [1, 1, 32]
+    assert reached.variance_e2_per_s.ravel() == pytest.approx(BACKGROUND_E2 / EXPTIME_S)
 
 
 def test_a_header_that_does_not_tell_its_noise_is_refused() -> None:
@@ -145,6 +187,38 @@ def test_the_ratio_is_that_of_drops_laid_by_hand(ratio: float) -> None:
 def test_the_factor_of_an_aperture_is_that_of_drops_laid_by_hand(side: int) -> None:
     found = aperture_factor(0.8, side**2)
     assert found == pytest.approx(scatter_of_blocks(0.8, side), rel=0.02)
+
+
+def scatter_of_circle(ratio: float, radius: float) -> float:
+    """The same for a circle that counts the pixels it cuts by their share, drops laid by hand."""
+    from photutils.aperture import CircularAperture
+
+    rng = np.random.default_rng(2)
+    half = ratio / 2.0
+    found = []
+    for centre in rng.uniform(12.0, 13.0, (8, 2)):
+        weights = CircularAperture(centre, radius).to_mask(method="exact").to_image((25, 25))
+        side = 2 * radius + 4
+        x, y = rng.uniform(12.5 - side / 2, 12.5 + side / 2, (2, 60_000))
+        inside = np.zeros(x.shape)
+        for columns in (np.rint(x).astype(int) + step for step in (-1, 0, 1)):
+            across = np.minimum(x + half, columns + 0.5) - np.maximum(x - half, columns - 0.5)
+            for rows in (np.rint(y).astype(int) + step for step in (-1, 0, 1)):
+                up = np.minimum(y + half, rows + 0.5) - np.maximum(y - half, rows - 0.5)
+                inside += weights[rows, columns] * np.clip(across, 0, None) * np.clip(up, 0, None)
+        found.append(np.mean((inside / ratio**2) ** 2) * side**2 / weights.sum())
+    return math.sqrt(np.mean(found))
+
+
+@pytest.mark.parametrize(("ratio", "radius"), [(0.8, 2.0), (0.8, 5.0), (1.7, 3.0)])
+def test_the_factor_of_a_circle_is_that_of_drops_laid_by_hand(ratio: float, radius: float) -> None:
+    found = circular_aperture_factor(ratio, radius)
+    assert found == pytest.approx(scatter_of_circle(ratio, radius), rel=0.01)
+
+
+def test_a_wide_circle_needs_no_factor_and_other_drops_have_none() -> None:
+    assert circular_aperture_factor(0.8, 40.0) == pytest.approx(1.0, abs=0.01)
+    assert circular_aperture_factor(0.8, 5.0, "lanczos3") is None
 
 
 def test_the_published_values() -> None:

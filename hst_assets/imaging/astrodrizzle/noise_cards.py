@@ -1,0 +1,198 @@
+"""Cards that tell the noise of a product: gain, read noise, and what light was subtracted.
+
+Calibration takes dark current and post-flash off the image and writes their mean level to the
+header; their noise stays. The levels are not in the unit of the image everywhere: calwf3, and
+calacs before its version 8 (2012), subtract them before they multiply by the gain, so that
+MEANDARK and MEANFLSH are in DN (doDark and doFlash of hstcal).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from astropy.io import fits
+
+from hst_assets.detectors import WFPC2_READ_MODES, Detector
+from hst_assets.imaging.noise import background_variance_e2
+
+if TYPE_CHECKING:
+    from hst_assets.imaging.astrodrizzle.cards import Input
+
+__all__ = ["describe_noise", "flash_problems", "mean_sky"]
+
+#: Sky subtracted from each chip (EXTVER) of each exposure (file name), native units.
+Skies = Mapping[str, Mapping[int, float]]
+
+#: From this version on calacs works in electrons throughout.
+_CALACS_IN_ELECTRONS = 8
+_MOST_INPUT_CARDS = 999
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """What one chip of one exposure has of it; all but the first per pixel, in electrons."""
+
+    gain_e: float
+    read_noise_e: float
+    sky_e: float
+    dark_e: float
+    post_flash_e: float
+
+
+def describe_noise(
+    primary: fits.Header,
+    inputs: Sequence[Input],
+    detector: Detector,
+    skies: Skies,
+    *,
+    gain_e: float | None = None,
+) -> None:
+    """Write what the noise of a product can be reckoned from (`hst_assets.imaging.noise`).
+
+    Parameters
+    ----------
+    primary : `~astropy.io.fits.Header`
+        The product's; it is changed.
+    inputs : sequence of Input
+        What was combined.
+    detector : Detector
+        Of all of them.
+    skies : mapping
+        By file name and EXTVER, the sky that was subtracted, in native units.
+    gain_e : float, optional
+        Electrons in one count of SCI, where the exposures' own header does not tell it.
+    """
+    chips = [(item, chip) for item in inputs for chip in item.chips or (item.science,)]
+    found = [_noise_of(item, chip, detector, skies, gain_e) for item, chip in chips]
+    times = [item.exptime_s for item, _ in chips]
+    squares = [each.read_noise_e**2 for each in found]
+    darks = [each.dark_e / time for each, time in zip(found, times, strict=True)]
+    flashes = [each.post_flash_e for each in found]
+    primary["GAIN"] = (found[0].gain_e, "electrons in one count of SCI")
+    primary["RDNOISE"] = (round(math.sqrt(_mean(squares)), 4), "of one exposure (e)")
+    primary["DARKCUR"] = (round(max(_mean(darks), 0.0), 6), "e/s in a native pixel")
+    primary["POSTFLSH"] = (round(_mean(flashes), 4), "subtracted from an exposure (e)")
+    primary["SKYMEAN"] = (
+        mean_sky(skies, inputs, detector) or 0.0,
+        "sky subtracted (count/s, native pixel)",
+    )
+    for number, each in enumerate(found[:_MOST_INPUT_CARDS], start=1):
+        variance = background_variance_e2(
+            sky_e=each.sky_e,
+            dark_e=each.dark_e,
+            post_flash_e=each.post_flash_e,
+            read_noise_e=each.read_noise_e,
+        )
+        primary[f"D{number:03d}BVAR"] = (round(variance, 4), "empty native pixel (e2)")
+
+
+def mean_sky(skies: Skies, inputs: Sequence[Input], detector: Detector) -> float | None:
+    """Sky of all exposures over their whole time, in native units per second and native pixel.
+
+    It is weighted by exposure time, as the pixels are: what decides the noise of their mean.
+    None where no sky was looked at.
+    """
+    if not skies:
+        return None
+    total = sum(
+        _mean(list(skies.get(item.file, {}).values()) or [0.0])
+        * (item.exptime_s if detector.rate_units else 1.0)
+        for item in inputs
+    )
+    return round(total / sum(item.exptime_s for item in inputs), 6)
+
+
+def flash_problems(inputs: Sequence[Input]) -> list[str]:
+    """Exposures whose post-flash was subtracted, and whose header does not tell its level."""
+    unknown = [
+        item.rootname
+        for item in inputs
+        if _number(item.primary, "FLASHDUR") > 0
+        and str(item.primary.get("FLSHCORR", "")).strip().upper() == "COMPLETE"
+        and not any(_number(chip, "MEANFLSH") > 0 for chip in item.chips or (item.science,))
+    ]
+    if not unknown:
+        return []
+    return [
+        "errors lack the noise of the post-flash: no MEANFLSH in the header of "
+        + ", ".join(unknown)
+    ]
+
+
+def _noise_of(
+    item: Input, chip: fits.Header, detector: Detector, skies: Skies, gain_e: float | None
+) -> _Noise:
+    own_gain, read_noise = _read_mode(item.primary, detector)
+    gain = gain_e or own_gain
+    sky = skies.get(item.file, {}).get(int(chip.get("EXTVER", 1)), 0.0)
+    seconds = item.exptime_s if detector.rate_units else 1.0
+    subtracted = _subtracted_unit_e(item.primary, detector)
+    return _Noise(
+        gain_e=gain,
+        read_noise_e=read_noise,
+        sky_e=sky * seconds * gain,
+        dark_e=_number(chip, "MEANDARK") * subtracted,
+        post_flash_e=_post_flash_e(item.primary, chip, subtracted),
+    )
+
+
+def _post_flash_e(primary: fits.Header, chip: fits.Header, unit_e: float) -> float:
+    """Electrons of the post-flash that was subtracted from a pixel.
+
+    FLASHLVL is what the observer wished for, in electrons: it confirms the unit. Where it is 0
+    or absent nothing does, and the level is taken as it is.
+    """
+    level, wished = _number(chip, "MEANFLSH"), _number(primary, "FLASHLVL")
+    if level <= 0 or wished <= 0:
+        return max(level, 0.0)
+    return min((level, level * unit_e), key=lambda electrons: abs(math.log(electrons / wished)))
+
+
+def _subtracted_unit_e(primary: fits.Header, detector: Detector) -> float:
+    """Electrons in the unit of MEANDARK and MEANFLSH."""
+    if detector.instrument == "ACS":
+        version = re.match(r"\s*(\d+)", str(primary.get("CAL_VER", "")))
+        if version is None or int(version[1]) >= _CALACS_IN_ELECTRONS:
+            return 1.0
+    elif detector.instrument != "WFC3":
+        return 1.0
+    gains = _of_amplifiers(primary, "ATODGN")
+    return _mean(gains) if gains else 1.0
+
+
+def _read_mode(primary: fits.Header, detector: Detector) -> tuple[float, float]:
+    """Electrons in a count, and read noise of an exposure.
+
+    The keywords of WFC3/IR are for one pair of reads; what a fit to the ramp leaves of it is the
+    registry's figure.
+    """
+    if detector.has_separate_dq:
+        nominal = float(primary.get("ATODGAIN") or detector.gain_e_per_dn)
+        return min(WFPC2_READ_MODES.items(), key=lambda mode: abs(mode[0] - nominal))[1]
+    measured = _of_amplifiers(primary, "READNSE")
+    if detector.is_infrared or not measured:
+        return 1.0, detector.read_noise_e
+    return 1.0, _mean(measured)
+
+
+def _of_amplifiers(primary: fits.Header, keyword: str) -> list[float]:
+    """The keyword's values for the amplifiers that were read; 0 says that there is none."""
+    amplifiers = str(primary.get("CCDAMP", "ABCD")).strip()
+    found = [_number(primary, f"{keyword}{amplifier}") for amplifier in amplifiers]
+    return [value for value in found if value > 0]
+
+
+def _number(header: fits.Header, keyword: str) -> float:
+    """A finite number, or 0."""
+    value = header.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return 0.0
+    return float(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,436 @@
+"""The noise of a drizzled image, pixel by pixel, from its header, weights and context.
+
+A product's pixel holds the mean rate of the native pixels dropped on it. An exposure ``i`` of
+``t_i`` seconds leaves in an empty native pixel the variance ``v_i`` in electrons squared: its sky,
+dark current, subtracted post-flash and read noise squared (`background_variance_e2`). With source
+``S`` in electrons per second and product pixel, and ``a`` the area of a product's pixel over that
+of a native one, the variance of the pixel in (electrons per second) squared is ::
+
+    ERR**2 = S / t + a * (sum of v_i / sum of t_i) / t
+
+where the sums are over the exposures whose bits are set in ``CTX``, and ``t`` is the exposure time
+that reached the pixel. With ``EXP`` weights that is ``WHT / a``; with others the sum of ``t_i``.
+
+This is the error that adds up in quadrature: neighbouring pixels share native pixels, so that
+their scatter is smaller than ``ERR`` by the ratio of `correlation_ratio`, and that of a sum over a
+small aperture by `aperture_factor` (Casertano et al. 2000, AJ 120, 2747, appendix A; Fruchter &
+Hook 2002, PASP 114, 144, section 7).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from hst_assets.failures import UnusableInput
+
+__all__ = [
+    "Exposed",
+    "NoiseModel",
+    "aperture_factor",
+    "background_variance_e2",
+    "circular_aperture_factor",
+    "correlation_ratio",
+    "drop_ratio",
+    "error_plane",
+    "exposed",
+    "noise_model",
+]
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+#: A pixel this many times above the noise of the background tells its own photons; fainter ones
+#: are taken from the mean of 3 x 3, which hardly follows the noise.
+_SOURCE_SIGMA = 3.0
+#: So much of the background's variance is there even where its light seems to be missing.
+_LEAST_OF_BACKGROUND = 0.5
+#: Kernels for whose drops Casertano's formula holds, and the one without any overlap.
+_SQUARE_DROPS = ("square", "turbo")
+#: Bits of a plane of the context.
+_BITS = 32
+#: An exposure counts from so much of its pixel's weight on, and its weight can be told from the
+#: longest one's if its time is so large a share.
+_HALF_A_PIXEL = 0.5
+_LEAST_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """What of a product's header decides its noise.
+
+    Attributes
+    ----------
+    gain_e : float
+        Electrons in one count of SCI.
+    read_noise_e, dark_e_per_s, post_flash_e : float
+        Means over the exposures: read noise of one, dark current and subtracted post-flash of a
+        native pixel.
+    sky_per_s : float
+        Sky that was subtracted, in counts per second and native pixel, over all the time.
+    scale_arcsec, pixfrac : float
+        The product's pixel, and the drop over the native pixel.
+    kernel, weight_type : str
+        As in `DrizzleSettings`.
+    exptimes_s, native_scales_arcsec, variances_e2 : tuple of float
+        Of the chip behind each bit of CTX; the last is `background_variance_e2`.
+    exptime_s : float
+        Of all exposures together.
+    rate : bool
+        Whether SCI is per second, or counts of the whole exposure time.
+    """
+
+    gain_e: float
+    read_noise_e: float
+    dark_e_per_s: float
+    post_flash_e: float
+    sky_per_s: float
+    scale_arcsec: float
+    pixfrac: float
+    kernel: str
+    weight_type: str
+    exptimes_s: tuple[float, ...]
+    native_scales_arcsec: tuple[float, ...]
+    variances_e2: tuple[float, ...]
+    exptime_s: float
+    rate: bool
+
+    @property
+    def native_scale_arcsec(self) -> float:
+        """Typical native pixel: the median over chips."""
+        return float(np.median(self.native_scales_arcsec))
+
+    @property
+    def drop_ratio(self) -> float:
+        """Side of the drop over that of the product's pixel."""
+        return drop_ratio(self.pixfrac, self.scale_arcsec, self.native_scale_arcsec)
+
+
+def background_variance_e2(
+    *, sky_e: float, dark_e: float, post_flash_e: float, read_noise_e: float
+) -> float:
+    """Variance of an empty native pixel of one exposure, in electrons squared.
+
+    Parameters
+    ----------
+    sky_e, dark_e, post_flash_e : float
+        Electrons of the whole exposure; what calibration subtracted leaves its noise.
+    read_noise_e : float
+        Of one read of the pixel.
+    """
+    light_e = max(sky_e, 0.0) + max(dark_e, 0.0) + max(post_flash_e, 0.0)
+    return light_e + read_noise_e**2
+
+
+def noise_model(primary: fits.Header, *, where: Path | None = None) -> NoiseModel:
+    """Read the model from the primary header of a drizzled product.
+
+    Raises
+    ------
+    UnusableInput
+        If a card is missing.
+    """
+    try:
+        n_bits = sum(1 for key in primary if key.startswith("D") and key.endswith("DEXP"))
+        bits = range(1, n_bits + 1)
+        return NoiseModel(
+            gain_e=float(primary["GAIN"]),
+            read_noise_e=float(primary["RDNOISE"]),
+            dark_e_per_s=float(primary["DARKCUR"]),
+            post_flash_e=float(primary["POSTFLSH"]),
+            sky_per_s=float(primary["SKYMEAN"]),
+            scale_arcsec=float(primary["D_SCALE"]),
+            pixfrac=float(primary["D_PIXFRC"]),
+            kernel=str(primary["D_KERNEL"]),
+            weight_type=str(primary["D_WTTYPE"]),
+            exptimes_s=tuple(float(primary[f"D{bit:03d}DEXP"]) for bit in bits),
+            native_scales_arcsec=tuple(float(primary[f"D{bit:03d}ISCL"]) for bit in bits),
+            variances_e2=tuple(float(primary[f"D{bit:03d}BVAR"]) for bit in bits),
+            exptime_s=float(primary["EXPTIME"]),
+            rate=str(primary["D_UNITS"]) == "cps",
+        )
+    except KeyError as error:
+        raise UnusableInput(
+            f"its header does not give the noise: {error}",
+            where=where,
+            next_step="Drizzle it again",
+        ) from error
+
+
+# ------------------------------------------------------------------------ what reached a pixel
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """What reached each pixel of a product; all arrays are (ny, nx), 0 where nothing did.
+
+    Attributes
+    ----------
+    time_s : ndarray
+        Effective exposure time.
+    number : ndarray
+        Chips that reached it.
+    variance_e2_per_s : ndarray
+        Background variance of their native pixels over their exposure time.
+    area : ndarray
+        Area of the product's pixel over that of the native pixels that fell on it.
+    alone : ndarray of bool
+        Where one exposure alone counts: no other reached, or with less than half of a pixel.
+    """
+
+    time_s: Image
+    number: Image
+    variance_e2_per_s: Image
+    area: Image
+    alone: Mask
+
+
+def exposed(model: NoiseModel, wht: Image, ctx: NDArray[np.int32]) -> Exposed:
+    """Exposure time and reads of each pixel.
+
+    Parameters
+    ----------
+    model : NoiseModel
+        Of the product.
+    wht : ndarray (ny, nx)
+        Weights.
+    ctx : ndarray (ny, nx) or (n, ny, nx)
+        Context: one bit a chip, 32 chips a plane.
+    """
+    found = _sums(model, ctx if ctx.ndim == 3 else ctx[None])
+    reached = (found.number > 0) & (wht > 0)
+    native = found.scales / np.maximum(found.number, 1.0)
+    area: Image = np.zeros(native.shape, np.float32)
+    np.divide(np.float32(model.scale_arcsec), native, out=area, where=reached)
+    area *= area
+    effective = np.where(reached, found.time, np.float32(0.0))
+    if model.weight_type == "EXP":
+        np.divide(wht, area, out=effective, where=reached)
+    variance: Image = np.zeros(native.shape, np.float32)
+    np.divide(found.variance, found.time, out=variance, where=reached)
+    return Exposed(
+        time_s=effective,
+        number=np.where(reached, found.number, np.float32(0.0)),
+        variance_e2_per_s=variance,
+        area=area,
+        alone=reached & _is_alone(found, effective),
+    )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Over the chips that reached each pixel: sums, and the two longest exposure times."""
+
+    time: Image
+    number: Image
+    scales: Image
+    variance: Image
+    longest: Image
+    second: Image
+
+
+def _sums(model: NoiseModel, planes: NDArray[np.int32]) -> _Sums:
+    """The sums over the bits of the context, by tables of its bytes: eight chips at a time."""
+    shape = planes.shape[-2:]
+    sums = _Sums(*(np.zeros(shape, np.float32) for _ in range(6)))
+    ones = (1.0,) * len(model.exptimes_s)
+    for first in range(0, len(model.exptimes_s), 8):
+        plane, bit = divmod(first, _BITS)
+        if plane >= len(planes):
+            break
+        # Bit 32 is the sign of a 32-bit integer.
+        byte = ((planes[plane].view(np.uint32) >> np.uint32(bit)) & np.uint32(255)).astype(np.uint8)
+        chips = slice(first, first + 8)
+        times = model.exptimes_s[chips]
+        for total, values in (
+            (sums.time, times),
+            (sums.number, ones[chips]),
+            (sums.scales, model.native_scales_arcsec[chips]),
+            (sums.variance, model.variances_e2[chips]),
+        ):
+            np.add(total, _table(values, sum)[byte], out=total)
+        longest, second = (_table(times, partial(_nth, n))[byte] for n in (1, 2))
+        lesser = np.minimum(sums.longest, longest)
+        np.maximum(sums.longest, longest, out=sums.longest)
+        for each in (second, lesser):
+            np.maximum(sums.second, each, out=sums.second)
+    return sums
+
+
+def _table(
+    values: Sequence[float], combined: Callable[[Sequence[float]], float]
+) -> NDArray[np.float32]:
+    """For each byte, what the values of its bits give together."""
+    return np.array(
+        [combined([v for bit, v in enumerate(values) if byte >> bit & 1]) for byte in range(256)],
+        np.float32,
+    )
+
+
+def _nth(n: int, values: Sequence[float]) -> float:
+    """The n-th largest; 0 where there are fewer."""
+    return sorted(values)[-n] if len(values) >= n else 0.0
+
+
+def _is_alone(found: _Sums, effective: Image) -> Mask:
+    """Whether the longest exposure has hardly another one beside it, judged by the weight.
+
+    At the border of an exposure, and beside its bad pixels, its drops only touch a pixel: their bit
+    is set, but no cosmic ray of the other exposure is seen by comparison with so little. Times too
+    unequal cannot be told apart by a weight that distortion changes by some per cent; there the
+    bits decide.
+    """
+    told_apart = found.second > _LEAST_SHARE * found.longest
+    touched = effective < found.longest + _HALF_A_PIXEL * found.second
+    alone: Mask = (found.number == 1) | (told_apart & touched)
+    return alone
+
+
+def error_plane(rate: Image, reached: Exposed, model: NoiseModel) -> Image:
+    """One-sigma errors of a product's pixels, in counts per second, NaN where nothing reached.
+
+    Parameters
+    ----------
+    rate : ndarray (ny, nx)
+        SCI in counts per second.
+    reached : Exposed
+        What reached its pixels.
+    model : NoiseModel
+        Of the product.
+    """
+    covered = reached.time_s > 0
+    seconds = np.where(covered, reached.time_s, np.float32(1.0))
+    background = reached.area * reached.variance_e2_per_s
+    quiet = np.sqrt(background / seconds)
+    electrons = _source_e_per_s(rate * np.float32(model.gain_e), quiet, covered)
+    # Below zero by chance as often as above; but no light takes the noise of the reads away.
+    variance = np.maximum(electrons + background, _LEAST_OF_BACKGROUND * background)
+    error = np.sqrt(variance / seconds) / np.float32(model.gain_e)
+    return np.where(covered, error, np.nan).astype(np.float32)
+
+
+def _source_e_per_s(electrons: Image, quiet: Image, covered: Mask) -> Image:
+    """Light above the subtracted sky, without following the noise where there is little."""
+    from scipy.ndimage import uniform_filter
+
+    usable = covered & np.isfinite(electrons)
+    filled = np.where(usable, electrons, 0.0).astype(np.float32)
+    share = uniform_filter(usable.astype(np.float32), 3)
+    smooth = uniform_filter(filled, 3) / np.maximum(share, 1.0 / 18.0)
+    chosen: Image = np.where(filled > _SOURCE_SIGMA * quiet, filled, smooth)
+    return chosen
+
+
+# ------------------------------------------------------------------------------- correlation
+
+
+def drop_ratio(pixfrac: float, scale_arcsec: float, native_scale_arcsec: float) -> float:
+    """Side of the drop over that of the product's pixel."""
+    return pixfrac * native_scale_arcsec / scale_arcsec
+
+
+def correlation_ratio(ratio: float, kernel: str = "square") -> float | None:
+    """``R``: the error that adds up over the scatter of single pixels.
+
+    Parameters
+    ----------
+    ratio : float
+        Of drop and product pixel (`drop_ratio`).
+    kernel : str, optional
+        The drop's shape. A point shares nothing; for gaussian and lanczos3 there is no formula.
+
+    Returns
+    -------
+    float or None
+        ``1 / (1 - r/3)`` up to r = 1, ``r / (1 - 1/(3 r))`` above, for exposures at many
+        sub-pixel positions.
+    """
+    return _over_block(ratio, 1.0, kernel)
+
+
+def aperture_factor(ratio: float, n_pixels: float, kernel: str = "square") -> float | None:
+    """By what the quadratic sum of ERR over a square of so many pixels is to be multiplied.
+
+    ``1 - r / (3 sqrt(n))`` for squares wider than a drop: 1 for large ones. For a circle see
+    `circular_aperture_factor`.
+    """
+    over = _over_block(ratio, math.sqrt(n_pixels), kernel)
+    return None if over is None else 1.0 / over
+
+
+def circular_aperture_factor(
+    ratio: float, radius_pix: float, kernel: str = "square"
+) -> float | None:
+    """By what the quadratic sum of ERR over a circular aperture is to be multiplied.
+
+    The sum counts pixels that the circle cuts by their share, as photutils does, of SCI as of
+    ERR squared. Its edge is then smoother than that of a block of pixels, and the sum more
+    certain: the ratio of the variances is that of the aperture, laid on the pixels and convolved
+    with the drop, and squared, to the aperture itself, for exposures at many sub-pixel positions
+    (the argument of Casertano et al. 2000, AJ 120, 2747, appendix A, for a weighted sum).
+
+    Parameters
+    ----------
+    ratio : float
+        Of drop and product pixel (`drop_ratio`).
+    radius_pix : float
+        Of the aperture, in product pixels.
+    kernel : str, optional
+        The drop's shape.
+
+    Returns
+    -------
+    float or None
+        None where there is no formula for the kernel.
+    """
+    if kernel == "point":
+        ratio = 0.0
+    elif kernel not in _SQUARE_DROPS:
+        return None
+    from photutils.aperture import CircularAperture
+
+    found = []
+    for x, y in _PHASES:
+        weights = CircularAperture((x, y), radius_pix).to_mask(method="exact").data
+        blurred = _blurred(_blurred(weights, ratio).T, ratio)
+        found.append(float(np.sum(blurred**2)) / _FINE**2 / float(np.sum(weights)))
+    return math.sqrt(sum(found) / len(found))
+
+
+#: Steps of a pixel for the integral over an aperture, and places of its centre on the pixel.
+_FINE = 16
+_PHASES = ((0.0, 0.0), (0.25, 0.0), (0.5, 0.0), (0.25, 0.25), (0.5, 0.25), (0.5, 0.5))
+
+
+def _blurred(rows: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
+    """The mean over a drop's width about finely spaced places along each row."""
+    n = rows.shape[1]
+    margin = ratio / 2.0 + 1.0
+    places = np.arange(-margin, n + margin, 1.0 / _FINE) + 0.5 / _FINE
+    if ratio == 0:
+        pixel = np.floor(places).astype(int)
+        inside = (pixel >= 0) & (pixel < n)
+        return np.where(inside, rows[:, np.clip(pixel, 0, n - 1)], 0.0)
+    edges = np.arange(n + 1.0)
+    total = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(rows, axis=1)], axis=1)
+    high, low = places + ratio / 2.0, places - ratio / 2.0
+    means = [(np.interp(high, edges, row) - np.interp(low, edges, row)) / ratio for row in total]
+    return np.array(means)
+
+
+def _over_block(ratio: float, side_pix: float, kernel: str) -> float | None:
+    if kernel == "point":
+        return 1.0
+    if kernel not in _SQUARE_DROPS:
+        return None
+    relative = ratio / side_pix
+    if relative <= 1.0:
+        return 1.0 / (1.0 - relative / 3.0)
+    return relative / (1.0 - 1.0 / (3.0 * relative))

@@ -1,0 +1,101 @@
+"""Which errors are the machine's: a full disk, no memory, a disk that may not be written.
+
+A tool that meets a full disk says so in many ways: with the system's error, with an error of its
+own that was raised from it, or, as ``numpy.tofile`` and the FITS readers do, with a sentence
+alone. So the whole chain of an error is looked at, and then the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from hst_assets.failures import DiskFull, MachineFailure, OutOfMemory, TransientFailure
+
+__all__ = ["DISK_STEP", "MEMORY_STEP", "is_disk_full", "machine_failure"]
+
+DISK_STEP = "Free disk space, then rerun: what is finished is kept"
+MEMORY_STEP = "Lower machine.max_cores, or give the machine more memory, then rerun"
+_MACHINE_STEP = "This is the machine's, not the data's: mend it, then rerun"
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: Other refusals of the system that no file's content explains: rights, a disk that is read-only
+#: or does not answer, too many open files or processes.
+_OF_THE_SYSTEM = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EIO,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.ESTALE,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+    }
+)
+#: What SQLite and numpy.tofile say, without a number.
+_IN_WORDS = re.compile(r"database or disk is full|\d+ requested and \d+ written")
+#: Less is no room for any product, nor for the buffer of a write that failed half way, bytes.
+_NO_ROOM = 1 << 20
+
+
+def is_disk_full(folder: Path) -> bool:
+    """Whether the file system of a folder has no room left; False where it cannot be told."""
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _NO_ROOM
+
+
+def machine_failure(
+    error: BaseException, *, where: object = None, folder: Path | None = None
+) -> MachineFailure | None:
+    """The failure of the machine behind an error; None if the machine is not known to be at fault.
+
+    Parameters
+    ----------
+    error : BaseException
+        As it was raised; what it was raised from counts too.
+    where : object, optional
+        What was worked on, if the error does not name a file.
+    folder : `~pathlib.Path`, optional
+        Where files were written: if its disk is full, the error is laid to that.
+    """
+    if isinstance(error, MachineFailure):
+        return error
+    if isinstance(error, TransientFailure):
+        return None  # a service's word
+    for each in _chain(error):
+        if isinstance(each, MemoryError) or getattr(each, "errno", None) == errno.ENOMEM:
+            what = f"out of memory ({each})" if str(each) else "out of memory"
+            return OutOfMemory(what, where=where, next_step=MEMORY_STEP)
+        if getattr(each, "errno", None) in _FULL or _IN_WORDS.search(str(each)):
+            return _disk_full(each, where)
+        if isinstance(each, OSError) and each.errno in _OF_THE_SYSTEM:
+            what = each.strerror or str(each)
+            return MachineFailure(what, where=each.filename or where, next_step=_MACHINE_STEP)
+    if folder is not None and is_disk_full(folder):
+        return _disk_full(error, where)
+    return None
+
+
+def _disk_full(error: BaseException, where: object) -> DiskFull:
+    place = getattr(error, "filename", None) or where
+    said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return DiskFull(f"the disk is full ({said})", where=place, next_step=DISK_STEP)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from, or in the handling of which."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__

@@ -1,0 +1,71 @@
+import errno
+
+import pytest
+
+from hst_assets import machine_failures
+from hst_assets.failures import (
+    BadConfiguration,
+    DiskFull,
+    MachineFailure,
+    OutOfMemory,
+    TimedOut,
+    TransientFailure,
+    UnusableInput,
+)
+from hst_assets.machine_failures import is_disk_full, machine_failure
+
+
+def raised_from(cause, error):
+    """An error as it is when it was raised while another one was handled."""
+    error.__context__ = cause
+    return error
+
+
+NO_ROOM = OSError(errno.ENOSPC, "No space left on device", "x.fits")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NO_ROOM, DiskFull),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), DiskFull),
+        (OSError("4194304 requested and 1048576 written"), DiskFull),
+        (RuntimeError("(sqlite3.OperationalError) database or disk is full"), DiskFull),
+        (MemoryError(), OutOfMemory),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemory),
+        (OSError(errno.EROFS, "Read-only file system"), MachineFailure),
+        (OSError(errno.EMFILE, "Too many open files"), MachineFailure),
+        (TimedOut("stopped after 1 s"), TimedOut),
+        (raised_from(NO_ROOM, ValueError("empty image")), DiskFull),
+        (raised_from(NO_ROOM, UnusableInput("no good pixel")), DiskFull),
+    ],
+)
+def test_what_is_the_machines_is_named_as_such(error, kind):
+    assert type(machine_failure(error)) is kind
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file", "x.fits"),
+        OSError("Empty or corrupt FITS file"),
+        ValueError("no stars"),
+        UnusableInput("no good pixel"),
+        BadConfiguration("no such setting"),
+        raised_from(NO_ROOM, TransientFailure("the archive did not answer")),
+    ],
+)
+def test_what_is_not_the_machines_is_left_alone(error, tmp_path):
+    assert machine_failure(error, folder=tmp_path) is None
+
+
+def test_on_a_full_disk_no_error_is_the_datas(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine_failures, "is_disk_full", lambda folder: folder == tmp_path)
+    failure = machine_failure(UnusableInput("no good pixel"), folder=tmp_path)
+    assert type(failure) is DiskFull
+    assert "no good pixel" in failure.what
+
+
+def test_a_disk_with_room_is_not_full(tmp_path):
+    assert not is_disk_full(tmp_path)
+    assert not is_disk_full(tmp_path / "nowhere")
