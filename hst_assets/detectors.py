@@ -72,6 +72,10 @@ class Detector:
         DQ bits of saturation and of cosmic rays found by calibration or AstroDrizzle.
     fwhm_pix : float
         FWHM of a star in native pixels, for source finding.
+    widest_star_pix : float
+        Largest FWHM of good stars in any filter, native pixels, as
+        `hst_assets.detection.star_shapes` measures it: a third above simulated ones in F814W
+        (WFC3/IR: F160W), for the red halos beyond.
     match_tolerance_pix : float
         Matching tolerance of the first alignment try, in native pixels.
     read_noise_e, gain_e_per_dn : float
@@ -113,6 +117,7 @@ class Detector:
     dq_saturated: int
     dq_cosmic_ray: int
     fwhm_pix: float
+    widest_star_pix: float
     match_tolerance_pix: float
     read_noise_e: float
     gain_e_per_dn: float
@@ -313,6 +318,7 @@ DETECTORS: dict[str, Detector] = {
             dq_saturated=256,
             dq_cosmic_ray=4096 + 8192,
             fwhm_pix=2.0,
+            widest_star_pix=3.2,
             match_tolerance_pix=1.0,
             read_noise_e=3.1,
             gain_e_per_dn=1.0,
@@ -341,6 +347,7 @@ DETECTORS: dict[str, Detector] = {
             dq_saturated=256,
             dq_cosmic_ray=4096 + 8192,
             fwhm_pix=1.3,
+            widest_star_pix=2.5,
             match_tolerance_pix=1.0,
             read_noise_e=14.6,
             gain_e_per_dn=2.5,
@@ -368,6 +375,7 @@ DETECTORS: dict[str, Detector] = {
             dq_saturated=256,
             dq_cosmic_ray=4096 + 8192,
             fwhm_pix=2.0,
+            widest_star_pix=3.0,
             match_tolerance_pix=1.0,
             read_noise_e=4.4,
             gain_e_per_dn=1.0,
@@ -396,6 +404,7 @@ DETECTORS: dict[str, Detector] = {
             dq_saturated=256,
             dq_cosmic_ray=4096 + 8192,
             fwhm_pix=2.5,
+            widest_star_pix=3.8,
             match_tolerance_pix=1.0,
             read_noise_e=4.7,
             gain_e_per_dn=1.0,
@@ -424,6 +433,7 @@ DETECTORS: dict[str, Detector] = {
             dq_saturated=8,
             dq_cosmic_ray=4096 + 8192,
             fwhm_pix=1.6,
+            widest_star_pix=2.4,
             match_tolerance_pix=1.0,
             read_noise_e=5.3,
             gain_e_per_dn=7.0,

@@ -55,6 +55,7 @@ _OF_ALIGNMENT = (
     "read_noise_e",
     "saturation_e",
     "science_units",
+    "widest_star_pix",
 )
 _OF_DRIZZLING = (
     "chip_patterns",
@@ -90,7 +91,7 @@ _OF_DIFFERENCES = (
 STAGES: dict[str, Stage] = {
     "raw_exposures": Stage("1", ("hst_assets.exposures.table:make_raw_manifest",)),
     # 2: zero points are those of the exposure's own filter, calibrations are compared; passbands of
-    # ramps and quads, units, charge.
+    # ramps and quads, units, charge; QUALITY is read, guiding has its columns.
     "exposure_table": Stage(
         "2",
         ("hst_assets.exposures.table:make_visit_table",),
@@ -107,13 +108,14 @@ STAGES: dict[str, Stage] = {
     "absolute_catalog": Stage(
         "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
     ),
-    # 5: the detector's own scale where a header has no IDCSCALE.
+    # 5: the detector's own scale where a header has no IDCSCALE; the shapes of stars are judged,
+    # wrong pairs stay out of fits, six terms where the stars demand them; of exposures as well.
     "reference_image": Stage(
         "5",
         ("hst_assets.astrometry.reference.image:make_reference",),
         figures=(*_OF_ALIGNMENT, "drizzle_good_bits", "drizzle_scale_arcsec"),
     ),
-    # 5: the detector's own scale where a header has no IDCSCALE.
+    # 5: as the reference's.
     "aligned_exposure": Stage(
         "5",
         (
@@ -122,9 +124,10 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_ALIGNMENT,
     ),
-    # 4: which exposures did not pass, with their numbers, and which define the frame, are facts.
+    # 4: columns of shapes, and exposures left out by them; which exposures did not pass, with their
+    # numbers, and which define the frame, are facts.
     "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
-    "target_alignment": Stage("3", ("hst_assets.astrometry.alignment:make_target_alignment",)),
+    "target_alignment": Stage("4", ("hst_assets.astrometry.alignment:make_target_alignment",)),
     # 6: one zero point or none, scaled within a calibration only; the detector's own flat scale;
     # quadrants of quad filters.
     "drizzled_image": Stage(

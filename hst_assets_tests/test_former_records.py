@@ -67,12 +67,25 @@ _TAKEN_OVER_AT = {
     "drizzled_stacks": "3",
     "difference_image": "1",
     "epoch_differences": "1",
+    "target_alignment": "3",
 }
 #: Figures of detectors that these stages read since, which no record of that time has.
 _READ_SINCE = {
     "exposure_table": {"chip_patterns", "rate_units", "science_units"},
-    "reference_image": {"chip_patterns", "flat_scales_arcsec", "rate_units", "science_units"},
-    "aligned_exposure": {"chip_patterns", "flat_scales_arcsec", "rate_units", "science_units"},
+    "reference_image": {
+        "chip_patterns",
+        "widest_star_pix",
+        "flat_scales_arcsec",
+        "rate_units",
+        "science_units",
+    },
+    "aligned_exposure": {
+        "chip_patterns",
+        "widest_star_pix",
+        "flat_scales_arcsec",
+        "rate_units",
+        "science_units",
+    },
     "drizzled_image": {"chip_patterns", "flat_scales_arcsec"},
 }
 #: Figures of detectors that have changed since; the same holds for them.

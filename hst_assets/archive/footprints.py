@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.exposures.footprint import field_centre, signed_distance_arcsec
-from hst_assets.sky_geometry import separation_deg
+from hst_assets.sky_geometry import direction_of, separation_deg, unit_vectors
 
 __all__ = ["Region", "parse_region"]
 
@@ -24,6 +24,8 @@ _PASSED_OVER = frozenset(
 )
 _CIRCLE_NUMBERS = 3
 _FEWEST_NUMBERS = 6
+#: Points of a circle where it is taken for a polygon.
+_CIRCLE_POINTS = 36
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,19 @@ class Region:
         return max(depths)
 
     def centre(self) -> tuple[float, float]:
-        """RA and Dec of the middle, degrees."""
-        return field_centre([*self.polygons, *(np.array([[r, d]]) for r, d, _ in self.circles)])
+        """RA and Dec of the middle of their area, degrees."""
+        return field_centre([*self.polygons, *(_outline(*circle) for circle in self.circles)])
+
+
+def _outline(ra_deg: float, dec_deg: float, radius_deg: float) -> NDArray[np.float64]:
+    """Points of a circle, RA and Dec in degrees."""
+    ra, dec, radius = np.radians([ra_deg, dec_deg, radius_deg])
+    east = np.array([-np.sin(ra), np.cos(ra), 0.0])
+    north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
+    (centre,) = unit_vectors(np.array([[ra_deg, dec_deg]]))
+    angle = np.linspace(0.0, 2.0 * np.pi, _CIRCLE_POINTS, endpoint=False)[:, None]
+    ring = np.cos(radius) * centre + np.sin(radius) * (np.cos(angle) * east + np.sin(angle) * north)
+    return direction_of(ring)
 
 
 def parse_region(text: str | None) -> Region | None:

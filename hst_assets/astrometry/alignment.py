@@ -31,6 +31,8 @@ from hst_assets.astrometry.alignment_table import (
     alignment_table,
     first_look,
     read_alignment,
+    shapes_of_facts,
+    unusual_stars,
 )
 from hst_assets.astrometry.cards import ANCHOR, alignment_cards, write_cards
 from hst_assets.astrometry.distortion.update import Correction, correct, plan_corrections
@@ -46,6 +48,7 @@ from hst_assets.astrometry.recipes import (
     raw_inputs,
 )
 from hst_assets.astrometry.reference.frame import ReferenceFrame, read_reference
+from hst_assets.astrometry.shape_limits import wide_in_their_bands
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError, MissingProduct
@@ -73,6 +76,7 @@ class _Job:
     recipe: Recipe
     path: Path
     correction: Correction
+    band: str
     together: frozenset[str]
 
 
@@ -126,7 +130,10 @@ def make_aligned_visit(
     recipe = Recipe(
         stage=STAGE,
         inputs={job.target.raw.name: job.recipe.digest for job in jobs},
-        settings={"alignment": {"on_failure": settings.alignment.on_failure}},
+        settings={
+            "alignment": {"on_failure": settings.alignment.on_failure},
+            "gate": {"max_fwhm_ratio": settings.gate.max_fwhm_ratio},
+        },
         defaults=default_alignment(),
     )
     not_in_use = table["file"][~np.asarray(table["used"], dtype=bool)]
@@ -179,6 +186,7 @@ def _job(
         inputs["reference"] = frame.digest
         how = decisive_alignment(settings, str(row["detector_key"]))
         del how["alignment"]["on_failure"]
+        del how["gate"]["max_fwhm_ratio"]  # likewise: it compares the exposures of a visit
         if settings.alignment.hierarchical:
             uses = (hierarchical.DRIZZLE_STAGE,)
             tools += hierarchical.TOOLS
@@ -192,7 +200,8 @@ def _job(
         uses=uses,
     ).known_in(workdir)
     target = ExposureToAlign(workdir.raw / name, str(row["rootname"]), str(row["detector_key"]))
-    return _Job(target, recipe, workdir.aligned(name), corrections[name], frozenset(together))
+    band = DETECTORS[target.detector_key].band(str(row["filter"]))
+    return _Job(target, recipe, workdir.aligned(name), corrections[name], band, frozenset(together))
 
 
 def _batch(
@@ -293,8 +302,11 @@ def _alone(
         )
         return outcome
     verdict = judge_anchor(frame.n_stars, frame.n_failed, settings.gate)
+    if frame.anchor_shapes is not None:
+        verdict = verdict.doubted(frame.anchor_shapes.doubts)
     reason = "; ".join(("defines the frame: the reference is made from it alone", *verdict.reasons))
-    return untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
+    result = untouched(target, scratch, status=verdict.status, method=ANCHOR, reason=reason)
+    return replace(result, shapes=frame.anchor_shapes)
 
 
 def _unless_anchor(
@@ -305,6 +317,7 @@ def _unless_anchor(
     Not so an absolute frame, which its own WCS is not on.
     """
     failed = outcome.status == "FAIL" and outcome.files and outcome.failure is None
+    failed = failed and not outcome.is_misshapen
     if target.raw.name != frame.anchor or not failed or frame.absolute is not None:
         return outcome
     reason = f"defines the frame: its own WCS is the reference's; a fit failed: {outcome.reason}"
@@ -352,6 +365,7 @@ def _facts(job: _Job, outcome: AlignmentResult) -> dict[str, Any]:
         "usable": bool(outcome.files),
         "distortion": job.correction.note,
         "numbers": None if outcome.numbers is None else outcome.numbers.as_json(),
+        "shapes": None if outcome.shapes is None else outcome.shapes.as_json(),
         "tries": list(outcome.tries),
     }
 
@@ -367,14 +381,21 @@ def _write_visit(
     outcomes: Sequence[Made | HstAssetsError],
 ) -> Result:
     keep = settings.alignment.on_failure == "keep_a_priori"
-    rows = []
+    told = []
     for job, each in zip(jobs, outcomes, strict=True):
         if isinstance(each, Made):
-            facts, digest = each.facts, each.digest
+            told.append((job, each.facts, each.digest))
         else:
-            facts, digest = _facts(job, left_out(each)), job.recipe.digest
-            logger.warning("%s: %s", job.target.rootname, facts["reason"])
-        rows.append(alignment_row(facts, file=job.target.raw.name, digest=digest, keep=keep))
+            told.append((job, _facts(job, left_out(each)), job.recipe.digest))
+            logger.warning("%s: %s", job.target.rootname, told[-1][1]["reason"])
+    wide = wide_in_their_bands(
+        {job.target.rootname: (job.band, shapes_of_facts(facts)) for job, facts, _ in told},
+        settings.gate,
+    )
+    rows = [
+        alignment_row(facts, file=job.target.raw.name, digest=digest, keep=keep, wide=why)
+        for (job, facts, digest), why in zip(told, wide.values(), strict=True)
+    ]
     made = [each for each in outcomes if isinstance(each, Made)]
     table = alignment_table(rows)
     product = workdir.visit_alignment(visit)
@@ -382,6 +403,7 @@ def _write_visit(
     facts = {
         **alignment_summary(table),
         "shifts": first_look(rows),
+        "unusual_stars": unusual_stars(rows),
         "tries": {
             str(each.facts["rootname"]): each.facts["tries"] for each in made if each.facts["tries"]
         },

@@ -14,6 +14,7 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
 from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.astrometry.working_copy import make_working_copy
 from hst_assets.failures import HstAssetsError, MachineFailure, ToolFailed, UnusableInput
 
@@ -78,6 +79,8 @@ class AlignmentResult:
         Star residuals (ECSV).
     star_lists : tuple of `~pathlib.Path`
         Lists of the stars that were matched, where the settings want them kept.
+    shapes : ShapeVerdict or None
+        What is said of the shapes of its stars; None where they were not looked at.
     failure : HstAssetsError or None
         What kept the tool from an answer; then the status means nothing.
     """
@@ -90,12 +93,18 @@ class AlignmentResult:
     tries: tuple[dict[str, Any], ...] = ()
     matches: Path | None = None
     star_lists: tuple[Path, ...] = ()
+    shapes: ShapeVerdict | None = None
     failure: HstAssetsError | None = None
 
     @property
     def aligned(self) -> bool:
         """Whether the files carry a believed fit."""
         return self.status in ("PASS", "COMPROMISED")
+
+    @property
+    def is_misshapen(self) -> bool:
+        """Whether its stars are trailed or double, so that no WCS makes it usable."""
+        return self.shapes is not None and self.shapes.is_bad
 
 
 def untouched(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from astropy.table import QTable
 
 from hst_assets.astrometry.cards import ANCHOR
+from hst_assets.astrometry.shape_limits import NOT_CHECKED, ShapeVerdict, not_checked
 from hst_assets.products.columns import ColumnSpec, build_table, no_numbers, read_table
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "alignment_table",
     "first_look",
     "read_alignment",
+    "shapes_of_facts",
+    "unusual_stars",
 ]
 
 ALIGNMENT_COLUMNS: tuple[ColumnSpec, ...] = (
@@ -86,8 +90,17 @@ ALIGNMENT_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec(
         "tilt",
         "float64",
-        "What rotation or scale left in the pairs would move the stars by",
+        "What rotation, scale or skew left in the pairs would move the stars by",
         u.pix,
+    ),
+    ColumnSpec(
+        "fwhm", "float64", "FWHM of the exposure's stars, in nominal pixels", u.pix, "fwhm_pix"
+    ),
+    ColumnSpec("elongation", "float64", "Major over minor axis of its stars, on the sky"),
+    ColumnSpec(
+        "star_shapes",
+        "str",
+        "What is said of them: good, doubtful, bad or not checked, with the reason",
     ),
     ColumnSpec("tries", "int64", "Rungs of the ladder that were tried"),
     ColumnSpec(
@@ -101,24 +114,32 @@ _MOST_ROWS = 10
 
 
 def alignment_row(
-    facts: Mapping[str, Any], *, file: str, digest: str, keep: bool
+    facts: Mapping[str, Any], *, file: str, digest: str, keep: bool, wide: str = ""
 ) -> dict[str, Any]:
     """One row.
 
     Parameters
     ----------
     facts : mapping
-        Of the exposure's record: rootname, status, method, reason, usable, numbers, tries.
+        Of the exposure's record: rootname, status, method, reason, usable, numbers, shapes, tries.
     file, digest : str
         File in workspace/ and the digest of its recipe.
     keep : bool
         Whether an exposure that failed is used with the archive's WCS.
+    wide : str, optional
+        Why its stars are too wide beside those of the visit's others; then it is not used.
     """
     numbers = facts["numbers"] or {}
     status, reason = facts["status"], facts["reason"]
     used = status != "FAIL"
-    if status == "FAIL" and keep and facts["usable"]:
+    shapes = shapes_of_facts(facts)
+    said = str(shapes)
+    # No WCS makes trailed stars usable, the archive's neither.
+    if status == "FAIL" and keep and facts["usable"] and not shapes.is_bad:
         used, reason = True, f"used with the archive's WCS although: {reason}"
+    if wide and used:
+        used, said = False, f"bad: {wide}"
+        reason = "; ".join(filter(None, (wide, reason)))
     return {
         **no_numbers(ALIGNMENT_COLUMNS),
         **numbers,
@@ -130,10 +151,21 @@ def alignment_row(
         "reason": reason,
         "n_matches": numbers.get("n_matches", 0),
         "n_held_out": numbers.get("n_held_out", 0),
+        "fwhm_pix": shapes.shapes.fwhm_pix,
+        "elongation": shapes.shapes.elongation,
+        "star_shapes": said,
         "tries": len(facts["tries"]),
         "distortion": facts.get("distortion", "archive"),
         "digest": digest,
     }
+
+
+def shapes_of_facts(facts: Mapping[str, Any]) -> ShapeVerdict:
+    """What the record of an exposure says of the shapes of its stars."""
+    shapes = facts.get("shapes")
+    if shapes is not None:
+        return ShapeVerdict.from_json(shapes)
+    return not_checked("it was not aligned" if facts["status"] == "SKIPPED" else "not measured")
 
 
 def alignment_table(rows: Sequence[Mapping[str, Any]]) -> QTable:
@@ -167,7 +199,17 @@ def alignment_summary(table: QTable) -> dict[str, Any]:
         "n_skipped": int(np.count_nonzero(status == "SKIPPED")),
         "n_anchor": int(np.count_nonzero((status == "PASS") & (method == ANCHOR))),
         "not_passed": [_told(row) for row in table[np.isin(status, ["COMPROMISED", "FAIL"])]],
+        **_counted_shapes(np.asarray(table["star_shapes"], dtype=str)),
         "median_rms_pix": round(float(np.median(rms[good])), 4) if good.any() else None,
+    }
+
+
+def _counted_shapes(said: Iterable[str]) -> dict[str, int]:
+    """How many exposures have stars of good, doubtful, bad shapes, or none that were checked."""
+    states = [text.partition(":")[0] for text in said]
+    return {
+        f"n_shapes_{state.replace(' ', '_')}": states.count(state)
+        for state in ("good", "doubtful", "bad", NOT_CHECKED)
     }
 
 
@@ -178,6 +220,13 @@ def _told(row: Any) -> str:
         return text
     x, y = (float(row[name].to_value(u.pix)) for name in ("rms_x", "rms_y"))
     return f"{text} ({row['n_matches']} stars, RMS {x:.2f} and {y:.2f} px)"
+
+
+def unusual_stars(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What is said of the stars of each exposure that are not good."""
+    return [
+        f"{row['rootname']}: {row['star_shapes']}" for row in rows if row["star_shapes"] != "good"
+    ]
 
 
 def first_look(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -193,9 +242,11 @@ def _shift_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "rotation_deg": 5,
         "rms_x": 3,
         "rms_y": 3,
+        "fwhm_pix": 2,
+        "elongation": 2,
     }
     rounded = {
-        name: None if row[name] is None else round(float(row[name]), n)
+        name: None if _is_missing(row[name]) else round(float(row[name]), n)
         for name, n in digits.items()
     }
     return {
@@ -207,5 +258,12 @@ def _shift_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "rotation_deg": rounded["rotation_deg"],
         "rms_x_pix": rounded["rms_x"],
         "rms_y_pix": rounded["rms_y"],
+        "fwhm_pix": rounded["fwhm_pix"],
+        "elongation": rounded["elongation"],
+        "star_shapes": row["star_shapes"],
         "reason": row["reason"],
     }
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or not math.isfinite(value)

@@ -12,10 +12,12 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.astrometry import matching
+from hst_assets.astrometry.shape_limits import ShapeVerdict, judge_shapes, not_checked
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detection import image_planes, sources
+from hst_assets.detection.star_shapes import measure_shapes
 from hst_assets.detectors import Detector
-from hst_assets.settings import AlignmentSettings
+from hst_assets.settings import AlignmentSettings, GateSettings
 from hst_assets.sky_geometry import TangentPlane
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "likely_cause",
     "prepared_planes",
     "read_field",
+    "shapes_of_planes",
     "star_fwhm_pix",
+    "star_shapes",
 ]
 
 #: A larger share of pixels that are bad, or saturated, is worth a word. Of an exposure as the
@@ -128,6 +132,38 @@ def exposure_stars(
     )
 
 
+def star_shapes(field: Field, how: AlignmentSettings, limits: GateSettings) -> ShapeVerdict:
+    """What is said of the shapes of an exposure's stars; see `shapes_of_planes`."""
+    return shapes_of_planes(
+        field.copy, field.planes, field.prepared, field.detector, how=how, limits=limits
+    )
+
+
+def shapes_of_planes(
+    copy: WorkingCopy,
+    planes: list[image_planes.Plane],
+    prepared: list[sources.Prepared | None],
+    detector: Detector,
+    *,
+    how: AlignmentSettings,
+    limits: GateSettings,
+) -> ShapeVerdict:
+    """Measure and judge the shapes of an exposure's stars.
+
+    Not where a moving target was followed: there the stars are meant to trail.
+    """
+    if _follows_target(copy):
+        return not_checked("a moving target was followed (MTFLAG), which trails the stars")
+    fwhm_pix = star_fwhm_pix(detector, how)
+    return judge_shapes(
+        measure_shapes(planes, prepared, detector, fwhm_pix=fwhm_pix), detector, limits
+    )
+
+
+def _follows_target(copy: WorkingCopy) -> bool:
+    return str(fits.getheader(copy.science, 0).get("MTFLAG", "")).strip() in ("T", "True", "1")
+
+
 def likely_cause(field: Field) -> str:
     """What stands out about an exposure that failed, in words; empty if nothing does.
 
@@ -148,7 +184,7 @@ def likely_cause(field: Field) -> str:
     usable = [plane.data[~plane.bad] for plane in field.planes if not plane.bad.all()]
     if usable and all(np.ptp(values) == 0 for values in usable):
         found.append("all its pixels have the same value")
-    if str(fits.getheader(field.copy.science, 0).get("MTFLAG", "")).strip() in ("T", "True", "1"):
+    if _follows_target(field.copy):
         found.append("a moving target was followed (MTFLAG), which trails the stars")
     return "; ".join(found)
 

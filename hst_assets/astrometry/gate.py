@@ -63,8 +63,8 @@ class FitNumbers:
     drift : float
         How far the written fit is from those made without a part of the stars.
     tilt, tilt_error : float
-        How far the stars would be moved by the rotation and scale that the pairs still want;
-        its standard error.
+        How far the stars would be moved by the rotation, scale and skew that the pairs still
+        want; its standard error.
     contrast : float
         Pairs at the fit over the best that scrambled lists give.
     uniqueness : float
@@ -127,6 +127,13 @@ class Verdict:
     def believed(self) -> bool:
         """Whether the fit may be written."""
         return self.status != "FAIL"
+
+    def doubted(self, doubts: tuple[str, ...]) -> Verdict:
+        """The same with further reasons not to PASS."""
+        if not doubts:
+            return self
+        status: Status = "COMPROMISED" if self.status == "PASS" else self.status
+        return Verdict(status, (*self.reasons, *doubts))
 
     @property
     def reason(self) -> str:
@@ -262,7 +269,7 @@ def _held_out_agree(numbers: FitNumbers, limits: GateSettings) -> list[str]:
 
 
 def _no_tilt(numbers: FitNumbers, limits: GateSettings) -> list[str]:
-    what = "residual rotation displaces stars by"
+    what = "residual rotation, scale or skew displaces stars by"
     return _beyond(what, numbers.tilt, numbers.tilt_error, limits)
 
 

@@ -23,6 +23,7 @@ __all__ = ["MATCH_UNITS", "ONE_PLACE_PIX", "measure", "remaining_tilt"]
 #: Pairs that agree within this are at one place (pixels): what differs by more is two fits.
 ONE_PLACE_PIX = 0.5
 _FEWEST_FOR_TILT = 3
+_FEWEST_FOR_ALL = 10
 
 #: Columns of the table of matches that have a unit.
 MATCH_UNITS = {
@@ -164,21 +165,26 @@ def _numbers(
 def remaining_tilt(
     after: NDArray[np.float64], reference: NDArray[np.float64], tolerance: float
 ) -> tuple[float, float]:
-    """What rotation and scale the pairs still want, and its standard error, in pixels.
+    """What the pairs still want but a shift, and its standard error, in pixels.
 
-    As the median, over the stars of the exposure, of how far they would be moved by it.
+    As the median, over their stars, of how far these would be moved by it: by all linear terms
+    (rotation, scale, skew, and a scale of one axis alone), or by rotation and scale where there
+    are fewer than ten pairs.
     """
     a, b = matching.nearest(after, reference, tolerance)
     if len(a) < _FEWEST_FOR_TILT:
         return math.nan, math.nan
-    wanted = matching.fit_motion(after[a], reference[b], "rscale")
+    all_terms = len(a) >= _FEWEST_FOR_ALL
+    wanted = matching.fit_motion(after[a], reference[b], "general" if all_terms else "rscale")
     left = reference[b] - wanted(after[a])
-    arms = np.hypot(*(after - after[a].mean(axis=0)).T)
-    spread = float(np.sum((after[a] - after[a].mean(axis=0)) ** 2))
-    turn = float(np.hypot(wanted.matrix[0, 0] - 1, wanted.matrix[0, 1]))
-    sigma = float(np.sqrt(np.mean(left**2)))
-    arm = float(np.median(arms[a]))
-    return turn * arm, sigma * arm / math.sqrt(spread)
+    arms = after[a] - after[a].mean(axis=0)
+    tilt = float(np.median(np.hypot(*(arms @ (wanted.matrix - np.eye(2))).T)))
+    # Of the terms of one axis: sigma times the root of the leverage of the median star.
+    freedom = 1 - (3 if all_terms else 2) / len(a)
+    sigma = math.sqrt(float(np.mean(left**2)) / freedom)
+    spread = arms.T @ arms if all_terms else np.eye(2) * float(np.sum(arms**2))
+    leverage = np.sum((arms @ np.linalg.pinv(spread)) * arms, axis=1)
+    return tilt, sigma * math.sqrt(float(np.median(leverage)))
 
 
 def _to_native(

@@ -150,6 +150,7 @@ SETTING_OPTIONS: tuple[SettingOption, ...] = (
     _selection("--keep-short", "keep_short", kind=bool),
     _selection("--keep-indt", "keep_indt", kind=bool),
     _selection("--keep-tdf-down", "keep_tdf_down", kind=bool),
+    _selection("--keep-gsfail", "keep_gsfail", kind=bool),
     # The reference.
     SettingOption("--reference --ref", "reference.image", read=_absolute),
     SettingOption(

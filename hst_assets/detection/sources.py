@@ -24,6 +24,7 @@ from hst_assets.detectors import Detector
 
 __all__ = [
     "Prepared",
+    "core_is_clean",
     "exposure_sources",
     "find_sources",
     "prepare",
@@ -180,7 +181,7 @@ def _detected(
         return nothing
     x, y = np.asarray(found["xcentroid"], float), np.asarray(found["ycentroid"], float)
     flux = aperture_sums(plane.flux, x, y, radius=fwhm_pix)
-    kept = _core_is_clean(x, y, plane.spoilt) & (flux > 0)
+    kept = core_is_clean(x, y, plane.spoilt) & (flux > 0)
     kept &= np.abs(np.asarray(found["roundness2"], float)) < _ROUNDNESS2
     if plane.struck is not None and plane.detector is not None:
         kept[kept] = survives_cleaning(
@@ -228,7 +229,7 @@ def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return np.asarray(binary_dilation(mask, iterations=pixels)) if mask.any() else mask
 
 
-def _core_is_clean(
+def core_is_clean(
     x: NDArray[np.float64], y: NDArray[np.float64], spoilt: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Whether no spoilt pixel lies within `_CORE_PIX` of each position."""

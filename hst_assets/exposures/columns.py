@@ -64,6 +64,8 @@ EXPOSURE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("mjd_mid", "float64", "Middle, MJD UTC", u.day),
     ColumnSpec("mjd_end", "float64", "End, MJD UTC", u.day),
     ColumnSpec("expflag", "str", "EXPFLAG"),
+    ColumnSpec("quality", "str", "QUALITY; empty where it is OK or missing"),
+    ColumnSpec("fgslock", "str", "FGSLOCK: how the guide stars were held; empty if missing"),
     ColumnSpec("pa", "float64", "Position angle of the first chip's y axis, E of N", u.deg),
     ColumnSpec("ra", "float64", "Right ascension of the middle of the field (ICRS)", u.deg),
     ColumnSpec("dec", "float64", "Declination of the middle of the field (ICRS)", u.deg),

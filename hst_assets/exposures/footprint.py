@@ -106,10 +106,32 @@ def position_angle_deg(pixel_to_sky: PixelToSky, shape: tuple[int, int]) -> floa
 
 
 def field_centre(polygons: Sequence[Array]) -> tuple[float, float]:
-    """RA and Dec (degrees) of the middle of several polygons, each weighing the same."""
-    middle = np.sum([unit_vectors(polygon).mean(axis=0) for polygon in polygons], axis=0)
+    """RA and Dec (degrees) of the centroid of the area of several polygons.
+
+    Not that of their vertices, of which a distorted edge has more than a straight one. Polygons
+    without area, such as points, count where there are no others.
+    """
+    parts = [_area_and_moment(unit_vectors(polygon)) for polygon in polygons]
+    middle = np.sum([moment for _, moment in parts], axis=0)
+    if not any(area > 0 for area, _ in parts):
+        middle = np.sum([unit_vectors(polygon).mean(axis=0) for polygon in polygons], axis=0)
     ra_deg, dec_deg = direction_of(middle)
     return float(ra_deg), float(dec_deg)
+
+
+def _area_and_moment(vertices: Array) -> tuple[float, Array]:
+    """Area of a polygon of unit vectors, and the sum of its points over it.
+
+    By the flat triangles between its sides and the mean of its vertices, signed as they go round,
+    so that a polygon may be concave. They lie under the sphere, but this moves no direction: for
+    an outline of a degree, by less than 1e-5 of it.
+    """
+    middle = vertices.mean(axis=0)
+    after = np.roll(vertices, -1, axis=0)
+    areas = 0.5 * np.cross(vertices - middle, after - middle) @ middle
+    total = float(areas.sum())
+    centroids = (middle + vertices + after) / 3.0
+    return abs(total), np.sign(total) * areas @ centroids
 
 
 def signed_distance_arcsec(polygons: Sequence[Array], ra_deg: float, dec_deg: float) -> float:

@@ -116,6 +116,8 @@ class Exposure:
     mjd_start: float
     mjd_end: float
     expflag: str
+    quality: str
+    fgslock: str
     target_name: str
     ra_target_deg: float
     dec_target_deg: float
@@ -246,6 +248,8 @@ def _exposure(hdus: fits.HDUList, path: Path, dq_path: Path | None) -> Exposure:
         mjd_start=mjd_start,
         mjd_end=mjd_end,
         expflag=_text(primary, "EXPFLAG", "").upper(),
+        quality=_quality(primary),
+        fgslock=_text(primary, "FGSLOCK", "").upper(),
         target_name=_text(primary, "TARGNAME", ""),
         ra_target_deg=ra_target,
         dec_target_deg=dec_target,
@@ -338,9 +342,9 @@ def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
     lock = _text(primary, "FGSLOCK", "").upper()
     if lock and lock != "FINE":
         notes.append(f"guiding {lock}")
-    quality = primary.get("QUALITY")
-    if isinstance(quality, str) and quality.strip().upper() not in {"", "OK"}:
-        notes.append(f"quality comment {quality.strip()}")
+    quality = _quality(primary)
+    if quality:
+        notes.append(f"quality comment {quality}")
     return tuple(notes)
 
 
@@ -354,6 +358,13 @@ def _photometric_notes(chips: Sequence[Chip]) -> tuple[str, ...]:
         *(f"no zero point: {fault}" for fault in faults),
         *(f"zero point not checked: {reason}" for reason in unchecked),
     )
+
+
+def _quality(primary: Mapping[str, Any]) -> str:
+    """What the observatory's staff or pipeline remarked on the exposure; empty if nothing."""
+    quality = primary.get("QUALITY")
+    remark = quality.strip() if isinstance(quality, str) else ""
+    return "" if remark.upper() in {"OK", "N/A"} else remark
 
 
 def _notes_of_empty(science: Sequence[Any], filled: Sequence[Any]) -> list[str]:

@@ -55,6 +55,20 @@ def _charge_injection(exposure: Exposure, selection: SelectionSettings, _: Targe
     )
 
 
+def _remark(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
+    """Failures of guiding that leave EXPFLAG at NORMAL are told by QUALITY alone."""
+    words = exposure.quality.upper().replace("_", "-")
+    off = []
+    if "GSFAIL" in words and not selection.keep_gsfail:
+        off.append("keep_gsfail")
+    if "TDF-DOWN" in words and not selection.keep_tdf_down:
+        off.append("keep_tdf_down")
+    if not off:
+        return ""
+    verb = "is" if len(off) == 1 else "are"
+    return f"QUALITY is {exposure.quality} ({', '.join(off)} {verb} off)"
+
+
 def _exposure_time(exposure: Exposure, selection: SelectionSettings, _: TargetSettings) -> str:
     if exposure.exptime_s <= 0:
         # keep_short keeps short exposures; this one has no light, and no rate can be made of it.
@@ -112,6 +126,7 @@ def _footprint(exposure: Exposure, selection: SelectionSettings, target: TargetS
 RULES: tuple[Rule, ...] = (
     _fault,
     _quality,
+    _remark,
     _charge_injection,
     _exposure_time,
     _after,

@@ -228,6 +228,8 @@ def _header_row(exposure: Exposure, target: TargetSettings) -> dict[str, Any]:
         "mjd_mid": exposure.mjd_mid,
         "mjd_end": exposure.mjd_end,
         "expflag": exposure.expflag,
+        "quality": exposure.quality,
+        "fgslock": exposure.fgslock,
         "pa": exposure.pa_deg,
         "ra": ra,
         "dec": dec,

@@ -132,7 +132,12 @@ ASSETS = AssetTable(
             stages=("aligned_exposures", "aligned_exposure", "drizzled_image"),
             after=("visit_reference", "exposure_table"),
             redo=("astrometry",),
-            checks=(checks.SOME_ALIGNED, checks.ALIGNMENT_GATE, checks.RAW_UNTOUCHED),
+            checks=(
+                checks.SOME_ALIGNED,
+                checks.ALIGNMENT_GATE,
+                checks.STAR_SHAPES,
+                checks.RAW_UNTOUCHED,
+            ),
             kinds=frozenset({"fits", "tweakreg"}),
             resources=_HEAVY,
             cleanable={"aligned_exposure": "aligned working copies"},

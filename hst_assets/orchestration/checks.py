@@ -197,6 +197,18 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(passed=True, text=text)
 
 
+def _star_shapes(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    bad = facts.get("n_shapes_bad", 0) + facts.get("n_shapes_doubtful", 0)
+    unchecked = facts.get("n_shapes_not_checked", 0)
+    text = f"{facts.get('n_shapes_good', 0)} good, {bad} not, {unchecked} not checked"
+    unusual: list[str] = facts.get("unusual_stars", [])
+    text = "; ".join([text, *unusual[:_NAMED]])
+    if unchecked and unchecked == facts["n_exposures"]:
+        text = f"not checked: {text}"
+    return Finding(passed=not bad, text=text)
+
+
 def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     facts = made.facts
     if facts.get("band") == "user":
@@ -361,6 +373,11 @@ ALL_COMBINED = Check(
     "all_exposures_combined",
     "Each product is made of all exposures of its band, but for those that the user leaves out.",
     _all_combined,
+)
+STAR_SHAPES = Check(
+    "star_shapes",
+    "The stars of each exposure are single, round and as wide as those of the visit's others.",
+    _star_shapes,
 )
 ALL_PRODUCTS_MADE = Check(
     "all_products_made", "Every band that should have a product has one.", _all_made

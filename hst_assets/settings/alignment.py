@@ -103,6 +103,12 @@ class AlignmentSettings(Section):
     fit_geometry: Literal["shift", "rshift", "rscale", "general"] = "rshift"
     """What the fit may change: shift; shift and rotation (rshift); these and scale (rscale); or
     each axis independently (general)."""
+    six_terms: Literal["if_needed", "never"] = "if_needed"
+    """Whether a fit of fewer terms may be replaced by one of all six linear terms (general).
+
+    `if_needed`: where the fit of six terms predicts held-out stars significantly better, moves
+    stars by 0.05 pixel or more, and passes the gate as well as the other.
+    """
     max_tries: Annotated[int, Field(ge=1)] = 4
     """Maximum number of tries for an exposure; each further try lowers the threshold and widens the
     search."""
@@ -158,6 +164,18 @@ class GateSettings(Section):
     This is measured twice: against scrambled catalogues that are searched in the same way, and
     against the next-best offset of the same lists. In lists of 14 to 3000 sources, unrelated ones
     reach 1.3 and related ones start at 5.7.
+    """
+    max_elongation: Annotated[float, Field(gt=1)] = 1.2
+    """Maximum elongation of an exposure's stars: major over minor axis on the sky.
+
+    An exposure beyond it is trailed or doubled, and FAILs. Single stars of all detectors reach
+    1.12, stars doubled 70:30 at 2.5 pixels start at 1.25.
+    """
+    max_fwhm_ratio: Annotated[float, Field(gt=1)] = 1.15
+    """Maximum FWHM of an exposure's stars over the median of the others of its visit and filter.
+
+    An exposure beyond it is left out. Good exposures of a visit differ by up to 1.05; stars doubled
+    70:30 at 2.5 pixels are 1.2 to 1.4 times as wide.
     """
     compromise_factor: Annotated[float, Field(ge=1)] = 1.5
     """Factor by which a fit may exceed the soft limits (RMS, axis ratio) and still be used, as

@@ -68,7 +68,9 @@ class SelectionSettings(Section):
     keep_indt: bool = False
     """Keep exposures whose EXPFLAG is INDETERMINATE."""
     keep_tdf_down: bool = False
-    """Keep exposures whose EXPFLAG contains TDF-DOWN."""
+    """Keep exposures whose EXPFLAG or QUALITY contains TDF-DOWN."""
+    keep_gsfail: bool = False
+    """Keep exposures whose QUALITY contains GSFAIL: the guide stars were not acquired."""
     keep_charge_injection: bool = False
     """Keep exposures of WFC3/UVIS with injected charge (CHINJECT is not NONE)."""
     footprint_margin_arcsec: float = 0.0

@@ -64,6 +64,12 @@ def test_union_of_circle_and_polygon():
     assert region.depth_arcsec(80.0, 6.0) < 0
 
 
+def test_the_centre_of_a_circle_is_its_own_and_shapes_weigh_by_their_area():
+    assert parse_region("CIRCLE ICRS 10 60 0.1").centre() == pytest.approx((10.0, 60.0), abs=1e-6)
+    _, dec = parse_region("UNION ICRS (CIRCLE 10 0 0.2 CIRCLE 10 0.3 0.1)").centre()
+    assert dec == pytest.approx(0.3 / 5, abs=1e-5)  # areas 4 to 1
+
+
 def test_right_ascension_zero_is_nothing_special():
     region = parse_region("POLYGON ICRS 359.95 -0.05 0.05 -0.05 0.05 0.05 359.95 0.05")
     assert region.depth_arcsec(0.0, 0.0) == pytest.approx(HALF_SIDE, abs=SAG)

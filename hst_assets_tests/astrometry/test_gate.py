@@ -62,7 +62,7 @@ def test_a_good_fit_passes_without_a_word():
         ({"held_out_y": math.nan}, "median offset of held-out stars is nan"),
         ({"drift": 0.3}, "cross-validation fits differ by 0.30 px (limit 0.20)"),
         ({"drift": math.nan}, "differ by nan"),
-        ({"tilt": 0.25}, "residual rotation displaces stars by 0.25 px"),
+        ({"tilt": 0.25}, "residual rotation, scale or skew displaces stars by 0.25 px"),
         ({"tilt": math.nan}, "displaces stars by nan"),
         ({"uniqueness": 1.2}, "ambiguous match: 1.2 times the pairs of the next-best offset"),
         ({"uniqueness": math.nan}, "next-best offset"),

@@ -140,6 +140,22 @@ def test_the_map_is_found_and_outliers_are_left_out(geometry):
     assert image @ matrix.T + shift == pytest.approx(image @ true.T + [3.0, -2.0], abs=0.01)
 
 
+@pytest.mark.parametrize(("geometry", "n_terms"), [("rshift", 3), ("general", 6)])
+@pytest.mark.parametrize("n_stars", [20, 100])
+def test_one_wrong_pair_in_ten_does_not_pull_the_fit(geometry, n_terms, n_stars):
+    """Wrong by up to 1.5 pixel: the error is that of the good ones, 0.05 sqrt(n_terms / n)."""
+    off = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        image = rng.uniform(0, 1000, (n_stars, 2))
+        reference = image + rng.normal(0, 0.05, image.shape)
+        reference[: n_stars // 10] += rng.uniform(-1.5, 1.5, (n_stars // 10, 2))
+        matrix, shift, _ = matching.fit_linear(image, reference, geometry, name="a")
+        off.append(np.sqrt(np.mean((image @ matrix.T + shift - image) ** 2)))
+    # On one axis; 1.4 for what is not clipped or clipped in vain. It was 3 times as much.
+    assert np.median(off) < 1.4 * 0.05 * np.sqrt(n_terms / 2 / (0.9 * n_stars))
+
+
 @pytest.mark.parametrize("geometry", ["rscale", "general"])
 def test_stars_at_one_place_are_refused_by_name(geometry):
     one_place = np.full((12, 2), 100.0)

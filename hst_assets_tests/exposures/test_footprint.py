@@ -1,7 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.wcs import WCS, Sip
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +18,9 @@ from hst_assets.exposures.footprint import (
     position_angle_deg,
     signed_distance_arcsec,
 )
+from hst_assets.exposures.header import read_exposure
 from hst_assets.failures import UnusableInput
+from hst_assets.sky_geometry import unit_vectors
 
 SCALE = 0.05  # arcsec
 SHAPE = (200, 400)
@@ -149,6 +154,74 @@ def test_the_field_centre_is_the_middle(ra, dec):
     found = SkyCoord(*field_centre([polygon_at(ra, dec)]), unit="deg")
     assert found.separation(SkyCoord(ra, dec, unit="deg")) < 0.1 * SCALE * u.arcsec
     assert 0 <= field_centre([polygon_at(ra, dec)])[0] < 360
+
+
+def square(side_deg, *, extra=0):
+    """A square about (40, 0), one side of which has `extra` more points."""
+    half = side_deg / 2
+    corners = [(40 - half, -half), (40 + half, -half), (40 + half, half), (40 - half, half)]
+    more = [(40 - half + side_deg * k / (extra + 1), -half) for k in range(1, extra + 1)]
+    return np.array([corners[0], *more, *corners[1:]])
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_more_points_on_a_side_do_not_pull_the_centre(turn):
+    ra, dec = field_centre([square(0.04, extra=63)[::turn]])
+    # The mean of the vertices is 60 arcsec off.
+    assert (ra - 40) * 3600 == pytest.approx(0.0, abs=1e-3)
+    assert dec * 3600 == pytest.approx(0.0, abs=1e-3)
+
+
+def test_chips_weigh_by_their_area():
+    small = square(0.02) + np.array([0.0, 0.09])
+    _, dec = field_centre([square(0.04), small])
+    assert dec == pytest.approx(0.09 / 5, abs=1e-6)  # areas 4 to 1
+
+
+def test_the_centre_of_a_concave_outline_is_that_of_its_area():
+    # A square of 2 less its upper right quarter, about (40, 0): hundredths of a degree.
+    corners = [(-1, -1), (1, -1), (1, 0), (0, 0), (0, 1), (-1, 1)]
+    polygon = np.array(corners) * 0.01 + [40.0, 0.0]
+    expected = 40.0 - 0.01 / 6
+    assert field_centre([polygon]) == pytest.approx((expected, -0.01 / 6), abs=1e-7)
+
+
+def test_points_have_their_mean_as_the_centre():
+    points = [np.array([[10.0, 0.0]]), np.array([[12.0, 0.0]])]
+    assert field_centre(points) == pytest.approx((11.0, 0.0))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acs_hrc_47tuc/j8bt06nyq_flt.fits",
+        "wfc3_uvis_2013fy27/idsj02axq_flc.fits",
+        "wfc3_ir_gj1214/ibxy01z8q_flt.fits",
+        "wfpc2_omegacen/u40x010hm_c0m.fits",
+    ],
+)
+def test_the_centre_of_a_real_field_is_the_mean_of_its_pixels(real_data, name):
+    """By a grid of pixels through the WCS of each chip, each weighing as the pixel's area."""
+    exposure = read_exposure(real_data / name)
+    vectors, weights = [], []
+    with fits.open(real_data / name) as hdus, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for chip in exposure.chips:
+            wcs = WCS(hdus["SCI", chip.extver].header, fobj=hdus)
+            ny, nx = chip.shape
+            x, y = np.meshgrid((np.arange(60) + 0.5) * nx / 60, (np.arange(60) + 0.5) * ny / 60)
+            x, y = x.ravel() - 0.5, y.ravel() - 0.5
+            steps = [wcs.all_pix2world(x + dx, y + dy, 0) for dx, dy in ((0, 0), (1, 0), (0, 1))]
+            here, right, above = (unit_vectors(np.column_stack(step)) for step in steps)
+            area = np.linalg.norm(np.cross(right - here, above - here), axis=1)
+            vectors.append(here)
+            weights.append(area * nx * ny)
+    middle = np.average(np.vstack(vectors), axis=0, weights=np.concatenate(weights))
+    expected = SkyCoord(*middle, representation_type="cartesian")
+    found = SkyCoord(*exposure.field_centre_deg, unit="deg")
+    # The outline keeps within 0.2 pixel of the edge.
+    assert found.separation(expected) < 0.2 * exposure.detector.pixel_scale_arcsec * u.arcsec
 
 
 def test_a_wcs_without_positions_is_refused():

@@ -159,6 +159,24 @@ def test_circumstances_are_noted(exposure_file, primary, notes):
     assert read_exposure(exposure_file("wfc3_ir", primary=primary)).notes == notes
 
 
+@pytest.mark.parametrize(
+    ("primary", "lock", "quality"),
+    [
+        ({"FGSLOCK": "fine", "QUALITY": "OK"}, "FINE", ""),
+        ({"FGSLOCK": None, "QUALITY": None}, "", ""),
+        (
+            {"FGSLOCK": "FINE/GYRO", "QUALITY": " GSFAIL; DEGRADED "},
+            "FINE/GYRO",
+            "GSFAIL; DEGRADED",
+        ),
+        ({"QUALITY": "N/A"}, "FINE", ""),
+    ],
+)
+def test_guiding_is_read(exposure_file, primary, lock, quality):
+    exposure = read_exposure(exposure_file(primary=primary))
+    assert (exposure.fgslock, exposure.quality) == (lock, quality)
+
+
 def test_a_missing_expflag_is_empty(exposure_file):
     assert read_exposure(exposure_file(primary={"EXPFLAG": None})).expflag == ""
 

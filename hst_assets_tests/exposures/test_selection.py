@@ -99,6 +99,39 @@ def test_a_target_in_another_quadrant_was_not_observed(
     assert len(exposure.polygons) == 1  # of the whole chip, for the alignment
 
 
+@pytest.mark.parametrize(
+    ("remark", "setting"),
+    [
+        ("GSFAIL", "keep_gsfail"),
+        ("GSFAIL; DEGRADED", "keep_gsfail"),
+        ("gsfail: SREXCP1", "keep_gsfail"),
+        ("TDF-DOWN AT EXPSTART", "keep_tdf_down"),
+        ("TDF_DOWN", "keep_tdf_down"),
+    ],
+)
+def test_failures_of_guiding_that_only_quality_tells_are_refused_unless_kept(
+    exposure, remark, setting
+):
+    doubtful = replace(exposure, expflag="NORMAL", quality=remark)
+    assert reasons(doubtful) == [f"QUALITY is {remark} ({setting} is off)"]
+    assert reasons(doubtful, **{setting: True}) == []
+
+
+def test_both_failures_of_guiding_need_both_settings(exposure):
+    doubtful = replace(exposure, quality="GSFAIL; TDF-DOWN AT EXPSTART")
+    (reason,) = reasons(doubtful)
+    assert reason.endswith("(keep_gsfail, keep_tdf_down are off)")
+    assert reasons(doubtful, keep_gsfail=True) == [
+        "QUALITY is GSFAIL; TDF-DOWN AT EXPSTART (keep_tdf_down is off)"
+    ]
+    assert reasons(doubtful, keep_gsfail=True, keep_tdf_down=True) == []
+
+
+@pytest.mark.parametrize("remark", ["", "lock lost"])
+def test_other_remarks_on_the_quality_refuse_nothing(exposure, remark):
+    assert reasons(replace(exposure, quality=remark)) == []
+
+
 @pytest.mark.parametrize("flag", ["INTERRUPTED", "EXTENDED", "NO DATA", "UNCERTAIN"])
 def test_other_flags_are_always_refused(exposure, flag):
     found = reasons(replace(exposure, expflag=flag), keep_indt=True, keep_tdf_down=True)

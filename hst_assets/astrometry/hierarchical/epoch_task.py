@@ -68,7 +68,9 @@ def align_epoch(product: str, *, name: str, **request: Any) -> dict[str, Any]:
     """
     path = as_exposure(Path(product), Path("epoch.fits").absolute())
     before = Path(shutil.copyfile(path, path.with_name("before.fits")))
-    answer = align_requested(WorkingCopy(path, path), fit_epoch, rootname=name, **request)
+    answer = align_requested(
+        WorkingCopy(path, path), fit_epoch, rootname=name, of_stars=False, **request
+    )
     if answer["status"] != "FAIL":
         _, shift_ra, shift_dec, rotation = motion_between(before, path)
         answer |= {"before": str(before), "after": str(path), "rotation_deg": rotation}

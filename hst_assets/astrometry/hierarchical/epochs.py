@@ -336,7 +336,9 @@ def _solution(answer: Any) -> _Solution:
 
 
 def _failed(result: AlignmentResult) -> bool:
-    return result.status == "FAIL" and result.failure is None and bool(result.files)
+    """Whether its own stars did not do, so that its epoch's WCS is better than none."""
+    failed = result.status == "FAIL" and result.failure is None and bool(result.files)
+    return failed and not result.is_misshapen
 
 
 def _result(result: AlignmentResult, solution: _Solution | None, settled: Any) -> AlignmentResult:

@@ -19,18 +19,22 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from hst_assets.astrometry.alignment_result import write_star_lists
+from hst_assets.astrometry.cross_validation import parts_of
 from hst_assets.astrometry.exposure_field import (
     Field,
     exposure_stars,
     likely_cause,
     read_field,
     star_fwhm_pix,
+    star_shapes,
 )
 from hst_assets.astrometry.gate import FitNumbers, Verdict, judge
 from hst_assets.astrometry.measurement import measure
 from hst_assets.astrometry.methods.fit import Fit, FitTool
+from hst_assets.astrometry.shape_limits import ShapeVerdict
+from hst_assets.astrometry.six_terms import demand_six_terms
 from hst_assets.astrometry.working_copy import WorkingCopy
-from hst_assets.detection import sources
+from hst_assets.detection import image_planes, sources
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import AlignmentSettings, GateSettings
@@ -59,6 +63,7 @@ def align_copy(
     catalogue: Path,
     how: AlignmentSettings,
     limits: GateSettings,
+    of_stars: bool = True,
 ) -> dict[str, Any]:
     """Align a working copy to a catalogue of sky positions, in the current directory.
 
@@ -74,15 +79,22 @@ def align_copy(
         ECSV with columns ra, dec (deg), brightest first.
     how, limits : AlignmentSettings, GateSettings
         The settings' sections.
+    of_stars : bool, optional
+        Whether the shapes of its stars are judged: not those of a drizzled image, whose pixels are
+        not the detector's.
 
     Returns
     -------
     answer : dict
         ``files`` (the copy's files, aligned if the verdict is not FAIL, else with the WCS they
         came with), ``status``, ``reason``, ``numbers``, ``tries``, ``matches`` (ECSV of the
-        star residuals, or None) and ``star_lists`` (if they are to be kept).
+        star residuals, or None), ``star_lists`` (if they are to be kept) and ``shapes`` (see
+        `hst_assets.astrometry.shape_limits.ShapeVerdict`, or None).
     """
     field = read_field(copy, DETECTORS[detector], rootname, catalogue, how)
+    shapes = star_shapes(field, how, limits) if of_stars else None
+    if shapes is not None and shapes.is_bad:
+        return _misshapen(copy, shapes)
     first = _first_threshold(field, how)
     tries: list[_Try] = []
     for rung in range(how.max_tries):
@@ -90,6 +102,7 @@ def align_copy(
         if tries[-1].verdict.status == "PASS":
             break
     best = _best(tries)
+    verdict = best.verdict if shapes is None else best.verdict.doubted(shapes.doubts)
     if best.verdict.believed and best.aligned is not None:
         best.aligned.replace(copy.science)
     lists: list[Path] = []
@@ -97,12 +110,27 @@ def align_copy(
         lists = write_star_lists(best.stars, rootname, Path.cwd())
     return {
         "files": [str(path.absolute()) for path in copy.files],
-        "status": best.verdict.status,
-        "reason": _reason(best.verdict, field),
+        "status": verdict.status,
+        "reason": _reason(verdict, field),
         "numbers": None if best.numbers is None else best.numbers.as_json(),
         "tries": [attempt.as_json() for attempt in tries],
         "matches": None if best.matches is None else str(best.matches.absolute()),
         "star_lists": [str(path) for path in lists],
+        "shapes": None if shapes is None else shapes.as_json(),
+    }
+
+
+def _misshapen(copy: WorkingCopy, shapes: ShapeVerdict) -> dict[str, Any]:
+    """The answer on an exposure whose stars are trailed or double: no WCS makes it usable."""
+    return {
+        "files": [str(path.absolute()) for path in copy.files],
+        "status": "FAIL",
+        "reason": f"{shapes.text}; no fit was tried",
+        "numbers": None,
+        "tries": [],
+        "matches": None,
+        "star_lists": [],
+        "shapes": shapes.as_json(),
     }
 
 
@@ -115,6 +143,7 @@ def align_requested(
     catalogue: str,
     alignment: Mapping[str, Any],
     gate: Mapping[str, Any],
+    of_stars: bool = True,
 ) -> dict[str, Any]:
     """`align_copy` in the words of a call to a child process: plain text and mappings.
 
@@ -130,6 +159,8 @@ def align_requested(
         ECSV with columns ra, dec (deg), brightest first.
     alignment, gate : mapping
         The settings' sections.
+    of_stars : bool, optional
+        Whether the shapes of its stars are judged.
     """
     return align_copy(
         copy,
@@ -139,6 +170,7 @@ def align_requested(
         catalogue=Path(catalogue),
         how=AlignmentSettings.model_validate(alignment),
         limits=GateSettings.model_validate(gate),
+        of_stars=of_stars,
     )
 
 
@@ -164,7 +196,7 @@ def _first_threshold(field: Field, how: AlignmentSettings) -> float:
 class _Try:
     """One rung of the ladder: what was asked, what came of it."""
 
-    asked: dict[str, float | int]
+    asked: dict[str, float | int | str]
     stars: Table
     verdict: Verdict
     numbers: FitNumbers | None = None
@@ -209,7 +241,8 @@ def _attempt(
     n_reference = len(field.reference_sky)
     if field.brightest_first:  # else the first might be those of one edge
         n_reference = min(n_reference, 3 * len(stars) + 100, how.n_brightest)
-    asked: dict[str, float | int] = {
+    asked: dict[str, float | int | str] = {
+        "fit_geometry": how.fit_geometry,
         "threshold_sigma": round(threshold, 3),
         "tolerance_pix": round(tolerance, 3),
         "search_radius_pix": math.ceil(search),
@@ -230,9 +263,105 @@ def _attempt(
         )  # fmt: skip
     except UnusableInput as error:
         return _Try(asked, stars, Verdict("FAIL", (str(error.what),)))
+    attempt = _judged(
+        field,
+        stars,
+        reference_sky,
+        fit,
+        asked,
+        folder,
+        how,
+        limits,
+        tolerance=tolerance,
+        search_pix=math.ceil(search),
+    )
+    if not (
+        attempt.verdict.believed
+        and _demands_more(field, stars, reference_sky, fit, how, limits, tolerance)
+    ):
+        return attempt
+    six = folder / "six_terms"
+    six.mkdir()
+    how = how.model_copy(update={"fit_geometry": "general"})
+    try:
+        fit = _fit(
+            field,
+            tool,
+            stars,
+            reference_sky,
+            six,
+            how=how,
+            tolerance=tolerance,
+            search_pix=math.ceil(search),
+        )
+    except UnusableInput as error:
+        logger.info("%s: no fit of six terms: %s", field.rootname, error)
+        return attempt
+    asked = {**asked, "fit_geometry": "general"}
+    return _better(
+        attempt,
+        _judged(
+            field,
+            stars,
+            reference_sky,
+            fit,
+            asked,
+            six,
+            how,
+            limits,
+            tolerance=tolerance,
+            search_pix=math.ceil(search),
+        ),
+    )
+
+
+def _demands_more(
+    field: Field,
+    stars: Table,
+    reference_sky: NDArray[np.float64],
+    fit: Fit,
+    how: AlignmentSettings,
+    limits: GateSettings,
+    tolerance: float,
+) -> bool:
+    """Whether the stars demand more terms than the fit has."""
+    if how.six_terms == "never":
+        return False
+    after = field.plane.project(
+        image_planes.sky_positions(stars, image_planes.wcs_by_extver(fit.aligned))
+    )
+    part = parts_of(len(stars), limits.held_out_fraction, field.rootname)
+    reference = field.plane.project(reference_sky)
+    return demand_six_terms(after, reference, part, how.fit_geometry, tolerance=tolerance)
+
+
+def _better(attempt: _Try, six: _Try) -> _Try:
+    """The fit of six terms, if the gate says no worse of it and its held-out stars agree better."""
+    order = ("PASS", "COMPROMISED", "FAIL")
+    if six.numbers is None or attempt.numbers is None:
+        return attempt
+    no_worse = order.index(six.verdict.status) <= order.index(attempt.verdict.status)
+    agrees = six.numbers.held_out_rms < attempt.numbers.held_out_rms
+    return six if no_worse and agrees else attempt
+
+
+def _judged(
+    field: Field,
+    stars: Table,
+    reference_sky: NDArray[np.float64],
+    fit: Fit,
+    asked: dict[str, float | int | str],
+    folder: Path,
+    how: AlignmentSettings,
+    limits: GateSettings,
+    *,
+    tolerance: float,
+    search_pix: int,
+) -> _Try:
+    """What the gate says of a fit; the stars behind it are written to `folder`."""
     numbers, matches = measure(
         field, stars, reference_sky, fit, geometry=how.fit_geometry, limits=limits,
-        tolerance=tolerance, search_pix=math.ceil(search),
+        tolerance=tolerance, search_pix=search_pix,
     )  # fmt: skip
     path = folder / "matches.ecsv"
     matches.write(path, format="ascii.ecsv")

@@ -18,6 +18,7 @@ from typing import Any
 
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
 from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.failures import BadConfiguration, HstAssetsError, UnusableInput
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import Settings
@@ -171,6 +172,7 @@ def _result(exposure: ExposureToAlign, answer: Any, method: str, scratch: Path) 
         tries=tuple(answer["tries"]),
         matches=None if matches is None else Path(matches),
         star_lists=tuple(Path(path) for path in answer["star_lists"]),
+        shapes=None if answer["shapes"] is None else ShapeVerdict.from_json(answer["shapes"]),
     )
 
 

@@ -1,6 +1,7 @@
 """Which exposures make the reference.
 
-Among the exposures in use, the filters of ``reference.preferred_filters`` that are there; of these
+Exposures that were not held in fine lock, or of which QUALITY remarks something, come last. Among
+the others in use, the filters of ``reference.preferred_filters`` that are there; of these
 the detector and filter whose deepest epoch is deepest. Without a preferred filter: wide before
 narrow, then by depth. One epoch only, so that a transient or variable star cannot differ between
 the exposures that make the frame. ACS/HRC, whose field is small, is left aside where another
@@ -36,7 +37,8 @@ class ReferenceChoice:
     epoch : int
         Number of the epoch they belong to.
     exposures : dict
-        ``{file: (rootname, exptime_s)}``, deepest first: the first is the anchor.
+        ``{file: (rootname, exptime_s)}``, the best guided first, and of these the deepest: the
+        first is the anchor.
     """
 
     detector_key: str
@@ -88,7 +90,7 @@ def choose_reference(table: QTable, settings: Settings) -> ReferenceChoice:
             "no exposure is in use",
             next_step="See the column 'reason' of the exposure table, or overrides.ecsv",
         )
-    groups = _groups(_allowed(used, settings.reference))
+    groups = _groups(_best_guided(_allowed(used, settings.reference)))
     names = {group.filter for group in groups}
     preferred = [name for name in settings.reference.preferred_filters if name in names]
     if preferred:
@@ -132,22 +134,53 @@ def _allowed(used: QTable, options: ReferenceSettings) -> QTable:
     return used[keep]
 
 
+def _best_guided(rows: QTable) -> QTable:
+    """The rows without those of epochs of which another epoch has better guided exposures.
+
+    Within an epoch, all stay: what is not held in fine lock may be good, and is judged by the
+    shapes of its stars. But it is not what others are brought onto, if there is a choice.
+    """
+    keys = [(str(row["detector_key"]), str(row["filter"]), int(row["epoch"])) for row in rows]
+    best: dict[tuple[str, str, int], int] = {}
+    for key, row in zip(keys, rows, strict=True):
+        best[key] = min(best.get(key, _WORST_GUIDING), _guiding(row))
+    least = min(best.values())
+    return rows[np.array([best[key] == least for key in keys])]
+
+
+_WORST_GUIDING = 2
+
+
+def _guiding(row: Any) -> int:
+    """0 in fine lock without a remark, 1 where that is not known, 2 otherwise."""
+    # Tables of earlier versions have no such columns.
+    lock, remark = (
+        str(row[name]).strip() if name in row.colnames else "" for name in ("fgslock", "quality")
+    )
+    if remark or lock.upper() not in {"FINE", ""}:
+        return _WORST_GUIDING
+    return 0 if lock else 1
+
+
 def _groups(rows: QTable) -> list[ReferenceChoice]:
     members: dict[tuple[str, str, int], list[Any]] = {}
     for row in rows:
         key = (str(row["detector_key"]), str(row["filter"]), int(row["epoch"]))
         members.setdefault(key, []).append(row)
     return [
-        ReferenceChoice(*key, exposures={str(r["file"]): _facts_of(r) for r in _deepest_first(of)})
+        ReferenceChoice(*key, exposures={str(r["file"]): _facts_of(r) for r in _best_first(of)})
         for key, of in members.items()
     ]
 
 
-def _deepest_first(rows: list[Any]) -> list[Any]:
-    return sorted(
-        rows,
-        key=lambda r: (-r["exptime"].to_value("s"), r["mjd_start"].to_value("d"), r["file"]),
-    )
+def _best_first(rows: list[Any]) -> list[Any]:
+    """The best guided first, then the deepest, then the earliest."""
+
+    def rank(row: Any) -> tuple[int, float, float, str]:
+        depth_s, start = row["exptime"].to_value("s"), row["mjd_start"].to_value("d")
+        return _guiding(row), -depth_s, start, str(row["file"])
+
+    return sorted(rows, key=rank)
 
 
 def _facts_of(row: Any) -> tuple[str, float]:

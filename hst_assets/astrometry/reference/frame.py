@@ -14,6 +14,7 @@ from typing import Any
 from hst_assets.astrometry.absolute.catalog import make_absolute_catalog
 from hst_assets.astrometry.absolute.frame import Tie
 from hst_assets.astrometry.recipes import uses_absolute_catalog
+from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.failures import MissingProduct
 from hst_assets.former_records import FORMER_REFERENCE_SETTINGS
 from hst_assets.provenance import Recipe, digest_of, read_record, without_defaults
@@ -68,6 +69,8 @@ class ReferenceFrame:
         The absolute catalogue, where the frame is that of the catalogue.
     not_absolute : str
         Why it is not.
+    anchor_shapes : ShapeVerdict or None
+        What is said of the shapes of the anchor's stars; None where nobody looked.
     """
 
     image: Path
@@ -80,6 +83,7 @@ class ReferenceFrame:
     n_stars: int = 0
     absolute: Path | None = None
     not_absolute: str = ""
+    anchor_shapes: ShapeVerdict | None = None
 
     def is_alone(self, name: str) -> bool:
         """Whether the image is made of exposure file `name` and nothing else."""
@@ -120,7 +124,13 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
         n_stars=note.get("n_stars", 0),
         absolute=_absolute(workdir, note),
         not_absolute=_not_absolute(note),
+        anchor_shapes=_anchor_shapes(note),
     )
+
+
+def _anchor_shapes(note: dict[str, Any]) -> ShapeVerdict | None:
+    shapes = note.get("anchor_shapes")
+    return None if shapes is None else ShapeVerdict.from_json(shapes)
 
 
 def _absolute(workdir: WorkDir, note: dict[str, Any]) -> Path | None:

@@ -7,6 +7,7 @@ reference settings are the same, new exposures do not move the frame.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -239,6 +240,7 @@ def _build(
             "image": workdir.relative(product),
             "user": False,
             "anchor": members.anchor.raw.name,
+            "anchor_shapes": members.anchor_shapes.as_json(),
             "orientation_deg": orientation_deg,
             "n_members": len(members.used),
             "n_failed": members.n_failed,
@@ -339,7 +341,14 @@ def _facts(
         "n_left_out": len(members.left_out),
         "left_out": members.left_out,
         "kept_a_priori": members.kept_a_priori,
+        "star_shapes": str(members.anchor_shapes),
+        "fwhm_pix": _rounded(members.anchor_shapes.shapes.fwhm_pix),
+        "elongation": _rounded(members.anchor_shapes.shapes.elongation),
         "median_rms_pix": round(float(np.median(rms)), 4) if rms else None,
         **tie_noted(members.tie),
         "log": workdir.relative(workdir.log(STAGE, members.anchor.rootname)),
     }
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

@@ -23,6 +23,7 @@ from hst_assets.astrometry.recipes import uses_absolute_catalog
 from hst_assets.astrometry.reference.choice import ReferenceChoice
 from hst_assets.astrometry.reference.frame import STAGE
 from hst_assets.astrometry.reference.stars import catalogue_of_exposure
+from hst_assets.astrometry.shape_limits import ShapeVerdict, wider_than_others
 from hst_assets.failures import UnusableInput
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -42,6 +43,8 @@ class Members:
         The exposure that the others were brought onto.
     n_anchor_stars : int
         Stars found on it.
+    anchor_shapes : ShapeVerdict
+        What is said of their shapes.
     used : list of `~pathlib.Path`
         The aligned copies that go into the image, the anchor's first.
     kept_a_priori : list of str
@@ -56,6 +59,7 @@ class Members:
 
     anchor: ExposureToAlign
     n_anchor_stars: int
+    anchor_shapes: ShapeVerdict
     used: list[Path]
     kept_a_priori: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -97,7 +101,9 @@ def relative_alignment(
     corrections: Mapping[str, Correction],
     scratch: Path,
 ) -> Members:
-    """Bring the exposures onto the deepest one that can be read; added ones are never that.
+    """Bring the exposures onto the first that can be used; added ones are never that.
+
+    One whose stars are trailed or double, or wide beside those of the others, is not used.
 
     Parameters
     ----------
@@ -106,7 +112,7 @@ def relative_alignment(
     settings : Settings
         Sections alignment, gate, catalog, reference_files and machine.
     choice : ReferenceChoice
-        The exposures, deepest first.
+        The exposures, the best guided and deepest first.
     added : mapping
         ``{file: (rootname, exptime_s)}`` of ``drizzle.add``.
     corrections : mapping
@@ -117,7 +123,7 @@ def relative_alignment(
     Raises
     ------
     UnusableInput
-        If none of the chosen exposures can be read.
+        If none of the chosen exposures can be used.
     ToolFailed, OutOfMemory, TransientFailure
         If the tool or a service gave no answer. An exposure that the tool fails on while it
         answers on others is left out.
@@ -135,44 +141,83 @@ def relative_alignment(
         stage=STAGE,
     )
     _raise_failures(workdir, refused)
-    catalogue = scratch / "anchor.ecsv"
-    unreadable = {
+    start = _Start(workdir, settings, exposures, scratch)
+    unusable = {
         name: refused[rootname].reason
         for name, (rootname, _) in chosen.items()
         if rootname in refused
     }
     for anchor in [exposure for exposure in exposures if exposure.raw.name not in added]:
-        itself = untouched(anchor, scratch, status="SKIPPED", method="none", reason="")
-        if not itself.files:
-            unreadable[anchor.raw.name] = itself.reason
-            continue
         try:
-            # What is not the exposure's fault must not make another one the frame.
-            n_stars = catalogue_of_exposure(
-                anchor, catalogue, settings=settings, workdir=workdir, scratch=scratch
-            )
+            members = start.onto(anchor, unusable)
         except UnusableInput as error:
-            unreadable[anchor.raw.name] = error.what
+            unusable[anchor.raw.name] = error.what
             continue
-        break
-    else:
-        raise UnusableInput(
-            f"none of the {len(choice.exposures)} exposures chosen for the reference can be used: "
-            + "; ".join(sorted(set(unreadable.values()))),
-            where=choice.band,
+        wide = wider_than_others(
+            members.anchor_shapes,
+            [result.shapes for result in members.results.values()],
+            settings.gate,
         )
-    members = Members(anchor, n_stars, [itself.files[0]], left_out=unreadable)
-    if uses_absolute_catalog(settings):
-        _tie(members, catalogue, workdir, settings, scratch)
-    others = [each for each in exposures if each != anchor and each.raw.name not in unreadable]
-    onto = Onto(catalogue, *_absolute_of(members.tie, workdir))
-    results = _aligned_or_skipped(others, onto, workdir, settings, scratch)
-    results = without_crashed(results)
-    pairs = list(zip(others, results, strict=True))
-    _raise_failures(workdir, {exposure.rootname: result for exposure, result in pairs})
-    for exposure, result in pairs:
-        _admit(members, exposure, result, settings)
-    return members
+        if not wide:
+            return members
+        # Those that are narrower follow: one of them has no narrower one.
+        logger.warning("not the anchor: %s (%s)", anchor.raw.name, wide)
+        unusable[anchor.raw.name] = wide
+    raise UnusableInput(
+        f"none of the {len(choice.exposures)} exposures chosen for the reference can be used: "
+        + "; ".join(sorted(set(unusable.values()))),
+        where=choice.band,
+        next_step="Set reference.filter or reference.instrument so that others make it",
+    )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What bringing the exposures together starts from, whichever is the anchor."""
+
+    workdir: WorkDir
+    settings: Settings
+    exposures: Sequence[ExposureToAlign]
+    scratch: Path
+
+    def onto(self, anchor: ExposureToAlign, unusable: Mapping[str, str]) -> Members:
+        """Bring all that is not known to be unusable onto one of them.
+
+        Raises
+        ------
+        UnusableInput
+            If the anchor cannot be read, or its stars are trailed or double.
+        """
+        folder = self.scratch / f"{anchor.rootname}.anchor"
+        folder.mkdir()
+        itself = untouched(anchor, folder, status="SKIPPED", method="none", reason="")
+        if not itself.files:
+            raise UnusableInput(itself.reason, where=anchor.raw)
+        catalogue = self.scratch / "anchor.ecsv"
+        # What is not the exposure's fault must not make another one the frame.
+        n_stars, shapes = catalogue_of_exposure(
+            anchor, catalogue, settings=self.settings, workdir=self.workdir, scratch=folder
+        )
+        if shapes.is_bad:
+            raise UnusableInput(shapes.text, where=anchor.raw)
+        members = Members(anchor, n_stars, shapes, [itself.files[0]], left_out=dict(unusable))
+        if uses_absolute_catalog(self.settings):
+            _tie(members, catalogue, self.workdir, self.settings, folder)
+        others = [
+            each for each in self.exposures if each != anchor and each.raw.name not in unusable
+        ]
+        onto = Onto(catalogue, *_absolute_of(members.tie, self.workdir))
+        results = _aligned_or_skipped(others, onto, self.workdir, self.settings, folder)
+        results = without_crashed(results)
+        pairs = list(zip(others, results, strict=True))
+        _raise_failures(self.workdir, {exposure.rootname: result for exposure, result in pairs})
+        shapes_of = {anchor.rootname: shapes}
+        shapes_of |= {exposure.rootname: r.shapes for exposure, r in pairs if r.shapes is not None}
+        for exposure, result in pairs:
+            beside = [each for name, each in shapes_of.items() if name != exposure.rootname]
+            wide = wider_than_others(result.shapes, beside, self.settings.gate)
+            _admit(members, exposure, result, wide, self.settings)
+        return members
 
 
 def _tie(
@@ -230,9 +275,19 @@ def _aligned_or_skipped(
 
 
 def _admit(
-    members: Members, exposure: ExposureToAlign, result: AlignmentResult, settings: Settings
+    members: Members,
+    exposure: ExposureToAlign,
+    result: AlignmentResult,
+    wide: str,
+    settings: Settings,
 ) -> None:
+    """Take an exposure into the reference, or leave it out; `wide` says why its stars are so."""
     members.results[exposure.rootname] = result
+    if wide or result.is_misshapen:
+        # Kept a priori or not: it would blur the stars that everything is aligned to.
+        members.left_out[exposure.raw.name] = wide or result.reason
+        logger.warning("left out of the reference: %s (%s)", exposure.raw.name, wide)
+        return
     keep = settings.alignment.on_failure == "keep_a_priori" or result.status == "SKIPPED"
     if result.aligned:
         members.used.append(result.files[0])

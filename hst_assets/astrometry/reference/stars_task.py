@@ -10,12 +10,16 @@ import astropy.units as u
 from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
-from hst_assets.astrometry.exposure_field import exposure_stars, prepared_planes
+from hst_assets.astrometry.exposure_field import (
+    exposure_stars,
+    prepared_planes,
+    shapes_of_planes,
+)
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detection import image_planes, sources
 from hst_assets.detection.star_or_cosmic_ray import LEAST_FWHM_PIX
 from hst_assets.detectors import DETECTORS
-from hst_assets.settings import AlignmentSettings
+from hst_assets.settings import AlignmentSettings, GateSettings
 from hst_assets.sky_geometry import pixel_scale_arcsec
 
 #: The reference is found somewhat deeper than the first try, so that every rung finds partners.
@@ -39,20 +43,35 @@ def catalogue_image(image: str, output: str, *, fwhm_arcsec: float) -> int:
 
 
 def catalogue_exposure(
-    exposure: str, output: str, *, detector: str, alignment: Mapping[str, Any]
-) -> int:
-    """Write the star catalogue of one exposure by its own WCS; return the number of stars."""
+    exposure: str,
+    output: str,
+    *,
+    detector: str,
+    alignment: Mapping[str, Any],
+    gate: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the star catalogue of one exposure by its own WCS; return how many, and their shapes.
+
+    ``n_stars``, and ``shapes`` as of `hst_assets.astrometry.shape_limits.ShapeVerdict`.
+    """
     how = AlignmentSettings.model_validate(alignment)
+    limits = GateSettings.model_validate(gate)
     kind = DETECTORS[detector]
     copy = WorkingCopy.at(Path(exposure))
     planes = image_planes.exposure_planes(copy.science, copy.quality, kind)
+    prepared = prepared_planes(planes, kind, how)
+    shapes = shapes_of_planes(copy, planes, prepared, kind, how=how, limits=limits)
     table = exposure_stars(
-        prepared_planes(planes, kind, how),
+        prepared,
         kind,
         how,
         min(how.threshold_sigma, REFERENCE_THRESHOLD_SIGMA),
     )
-    return _write_catalogue(table, {plane.extver: plane.wcs for plane in planes}, Path(output))
+    wcs_of = {plane.extver: plane.wcs for plane in planes}
+    return {
+        "n_stars": _write_catalogue(table, wcs_of, Path(output)),
+        "shapes": shapes.as_json(),
+    }
 
 
 def _write_catalogue(table: Table, wcs_of: dict[int, WCS], output: Path) -> int:

@@ -11,7 +11,7 @@ from hst_assets.settings import ReferenceSettings, Settings
 
 
 def table(*rows):
-    """Rows (detector_key, filter, epoch, exptime, used) as an exposure table."""
+    """Rows (detector_key, filter, epoch, exptime, used, lock, remark) as an exposure table."""
     return QTable(
         {
             "file": [f"f{i}_flc.fits" for i in range(len(rows))],
@@ -22,6 +22,8 @@ def table(*rows):
             "exptime": [float(row[3]) for row in rows] * u.s,
             "mjd_start": np.arange(float(len(rows))) * u.day,
             "used": [row[4] if len(row) > 4 else True for row in rows],
+            "fgslock": [row[5] if len(row) > 5 else "FINE" for row in rows],
+            "quality": [row[6] if len(row) > 6 else "" for row in rows],
         }
     )
 
@@ -100,3 +102,44 @@ def test_the_deepest_exposure_is_the_anchor():
 def test_a_choice_survives_its_record():
     choice = choose_reference(table(("acs_wfc", "F606W", 1, 300)), Settings())
     assert ReferenceChoice.from_json(json.loads(json.dumps(choice.as_json()))) == choice
+
+
+def anchor(rows, **options):
+    settings = Settings(reference=ReferenceSettings(**options))
+    return next(iter(choose_reference(table(*rows), settings).exposures))
+
+
+@pytest.mark.parametrize("lock", ["GYROS", "COARSE", "FINE/GYRO", "UNKNOWN"])
+def test_an_exposure_without_fine_lock_is_no_anchor_however_deep(lock):
+    rows = [("acs_wfc", "F606W", 1, 900, True, lock), ("acs_wfc", "F606W", 1, 300)]
+    assert anchor(rows) == "f1_flc.fits"
+
+
+def test_nor_is_one_with_a_remark_on_its_quality():
+    rows = [
+        ("acs_wfc", "F606W", 1, 900, True, "FINE", "GSFAIL; DEGRADED"),
+        ("acs_wfc", "F606W", 1, 300),
+    ]
+    assert anchor(rows) == "f1_flc.fits"
+
+
+def test_an_unknown_lock_comes_after_a_fine_one_and_before_the_others():
+    rows = [
+        ("acs_wfc", "F606W", 1, 900, True, "GYROS"),
+        ("acs_wfc", "F606W", 1, 300, True, ""),
+        ("acs_wfc", "F606W", 1, 200),
+    ]
+    assert anchor(rows) == "f2_flc.fits"
+    assert anchor(rows[:2]) == "f1_flc.fits"
+
+
+def test_a_whole_epoch_without_fine_lock_comes_last_even_in_a_preferred_filter():
+    rows = [("acs_wfc", "F606W", 1, 9000, True, "GYROS"), ("acs_wfc", "F475W", 2, 300)]
+    assert chosen(rows) == ("acs_wfc", "F475W", 2)
+    assert chosen(rows, filter=("F606W",)) == ("acs_wfc", "F606W", 1)
+
+
+def test_if_none_has_fine_lock_the_deepest_makes_the_reference():
+    rows = [("acs_wfc", "F606W", 1, 100, True, "GYROS"), ("acs_wfc", "F814W", 2, 300, True, "")]
+    assert chosen([rows[0]]) == ("acs_wfc", "F606W", 1)
+    assert chosen(rows) == ("acs_wfc", "F814W", 2)

@@ -11,6 +11,7 @@ from hst_assets.astrometry.recipes import TOOLS as ALIGNMENT_TOOLS
 from hst_assets.astrometry.reference import image as reference
 from hst_assets.astrometry.reference.frame import read_note
 from hst_assets.astrometry.reference.members import Members
+from hst_assets.astrometry.shape_limits import not_checked
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.exposures.table import write_table
 from hst_assets.failures import BadConfiguration
@@ -287,7 +288,9 @@ def test_a_reference_that_is_renamed_leaves_no_other_behind(target):
 
 @pytest.mark.parametrize("reached", [True, False])
 def test_a_box_beside_every_ordinary_exposure_is_refused(monkeypatch, tmp_path, reached):
-    members = Members(None, 0, [tmp_path / "ordinary.fits", tmp_path / "added.fits"])
+    members = Members(
+        None, 0, not_checked(""), [tmp_path / "ordinary.fits", tmp_path / "added.fits"]
+    )
     box = BoxMask(150.1, 2.2, 50, filled_by=("added.fits",))
     monkeypatch.setattr(reference, "reaches", lambda path, _: reached or path.name == "added.fits")
     if reached:

@@ -1,0 +1,320 @@
+"""How wide and how round the stars of an exposure are.
+
+Stars are taken as they come: every peak that is no cosmic ray and stands alone, whatever its
+shape. The finder that alignments use (`hst_assets.detection.sources`) looks for round stars of the
+expected width; of an exposure that trails it would show the few that look good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from hst_assets.detection.centroids import windowed_centroids
+from hst_assets.detection.image_planes import Plane
+from hst_assets.detection.sources import Prepared, core_is_clean
+from hst_assets.detection.star_or_cosmic_ray import aperture_sums, survives_cleaning
+from hst_assets.detectors import Detector
+from hst_assets.sky_geometry import TangentPlane, pixel_scale_arcsec
+
+__all__ = ["FEWEST_STARS", "StarShapes", "measure_shapes"]
+
+#: Shapes of fewer stars are not judged.
+FEWEST_STARS = 10
+#: So many of a plane are measured, of the most significant so many peaks: of all brightnesses
+#: alike, for the brightest may have bled without a flag.
+_MOST_STARS, _MOST_PEAKS = 100, 4000
+#: Peaks above this share of the full well are left out, flagged or not.
+_UNSATURATED = 0.7
+#: A peak stands so many standard deviations above the sky, is the highest within so many pixels,
+#: and has no neighbour within so many that has more than such a share of its flux.
+_LEAST_SIGMA, _PEAK_PIX, _ALONE_PIX, _NEIGHBOUR_SHARE = 15.0, 3, 8, 0.1
+#: Of an undersampled star on its pixel's centre, WFC3/IR's at 1.1 micron, the peak has 0.4 of the
+#: flux within `_PEAK_PIX`. What has more is one pixel's.
+_MOST_IN_PEAK = 0.7
+#: Sigma of the Gaussian window of the moments: wide enough for a second image at 2.5 pixels, which
+#: it sees at a quarter of its weight, and narrow enough for the neighbours of crowded fields.
+_WINDOW_PIX = 1.5
+_HALF_PIX = 7
+#: What fills the window to this share of its own variance, even along its minor axis (5.4 pixels
+#: FWHM), is a galaxy or nothing at all.
+_RESOLVED = 0.7
+#: Variances are not told from each other beyond this share of the window's.
+_MOST_OF_WINDOW = 0.95
+#: Stars of one exposure agree in size within this (natural logarithm of the variance), and no
+#: smaller share of what is alone than this does.
+_AGREE, _SHARE = 0.25, 0.4
+_PARTS = 10
+_FWHM_OF_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+#: Chips whose pixels are not the detector's within this factor (WFPC2's PC) are not measured.
+_SAME_SCALE = 1.2
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StarShapes:
+    """The shape that the stars of an exposure have in common.
+
+    Attributes
+    ----------
+    n_stars : int
+        Stars measured.
+    fwhm_pix, fwhm_error_pix : float
+        Full width at half maximum of the Gaussian with their moments, geometric mean of its two
+        axes, in the detector's nominal pixels; its standard error. NaN where not measured.
+    elongation, elongation_error : float
+        Its major over its minor axis, on the sky; its standard error. NaN where not measured.
+    reason : str
+        Why they could not be measured; empty where they were.
+    """
+
+    n_stars: int = 0
+    fwhm_pix: float = math.nan
+    fwhm_error_pix: float = math.nan
+    elongation: float = math.nan
+    elongation_error: float = math.nan
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For records: NaN becomes None."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> StarShapes:
+        """The inverse of `as_json`."""
+        filled: dict[str, Any] = {
+            name: math.nan if value is None else value for name, value in values.items()
+        }
+        return cls(**filled)
+
+
+def measure_shapes(
+    planes: Sequence[Plane],
+    prepared: Sequence[Prepared | None],
+    detector: Detector,
+    *,
+    fwhm_pix: float,
+) -> StarShapes:
+    """Measure the shape that most stars of an exposure share.
+
+    Second moments of each star under a Gaussian window of 1.5 pixels, on the sky, where the point
+    spread function is round and the detector's pixels are not. Of the stars of the commonest size,
+    the median of each moment is that of the exposure: noise and neighbours, which point anywhere,
+    do not elongate it, as they do every single star.
+
+    Parameters
+    ----------
+    planes : sequence of Plane
+        The chips, with their WCS.
+    prepared : sequence of Prepared or None
+        The same after `hst_assets.detection.sources.prepare`.
+    detector : Detector
+        Whose they are.
+    fwhm_pix : float
+        FWHM of a star in native pixels, for telling stars from cosmic rays.
+    """
+    found = [
+        _moments_on_sky(plane, ready, detector, fwhm_pix)
+        for plane, ready in zip(planes, prepared, strict=True)
+        if ready is not None and _has_scale_of(plane.wcs, detector)
+    ]
+    moments = np.concatenate([np.zeros((0, 2, 2)), *found])
+    return _common_shape(moments)
+
+
+def _has_scale_of(wcs: WCS, detector: Detector) -> bool:
+    ratio = pixel_scale_arcsec(wcs) / detector.pixel_scale_arcsec
+    return 1 / _SAME_SCALE < ratio < _SAME_SCALE
+
+
+# ------------------------------------------------------------------------------ single stars
+
+
+def _moments_on_sky(plane: Plane, ready: Prepared, detector: Detector, fwhm_pix: float) -> Floats:
+    """Second moments, shape (n, 2, 2), of stars of a plane that stand alone.
+
+    Moments are in squares of the detector's nominal pixel, along the directions of x and y to the
+    west and north.
+    """
+    x, y = _some_stars(ready, *_alone(ready, _highest_peak(detector)), fwhm_pix)
+    if len(x) == 0:
+        return np.zeros((0, 2, 2))
+    # The centre under this very window: `windowed_centroids` takes 0.425 FWHM for sigma.
+    centre = windowed_centroids(ready.flux, x, y, fwhm_pix=_WINDOW_PIX / 0.425)
+    native = _deconvolved(_windowed_moments(ready.flux, centre))
+    jacobian = _jacobian(plane.wcs, centre, detector.pixel_scale_arcsec)
+    return np.asarray(jacobian @ native @ np.swapaxes(jacobian, 1, 2))
+
+
+def _highest_peak(detector: Detector) -> float:
+    """Above this, in the unit of the SCI plane, a pixel may have bled; WFC3/IR's do not."""
+    if not detector.clean_cosmic_rays:
+        return math.inf
+    return _UNSATURATED * detector.saturation_e / detector.gain_e_per_dn
+
+
+def _some_stars(
+    ready: Prepared, x: Floats, y: Floats, flux: Floats, fwhm_pix: float
+) -> tuple[Floats, Floats]:
+    """At most `_MOST_STARS` of the sources, of all brightnesses, that are no cosmic rays."""
+    order = np.argsort(-flux, kind="stable")
+    if ready.struck is None or ready.detector is None:
+        kept = order[_spread(len(order), _MOST_STARS)]
+        return x[kept], y[kept]
+    kept = order[:0]
+    # Parts of all brightnesses alike, until there are enough.
+    n_parts = max(1, math.ceil(len(order) / (2 * _MOST_STARS)))
+    for part in range(n_parts):
+        some = order[part::n_parts]
+        star = survives_cleaning(
+            ready.struck, ready.ignored, ready.detector,
+            x[some], y[some], flux[some], radius=fwhm_pix,
+        )  # fmt: skip
+        kept = np.append(kept, some[star])
+        if len(kept) >= _MOST_STARS:
+            break
+    kept = kept[_spread(len(kept), _MOST_STARS)]
+    return x[kept], y[kept]
+
+
+def _spread(n: int, most: int) -> NDArray[np.intp]:
+    """Indices of at most so many of n, evenly."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.intp)) if n else np.arange(0)
+
+
+def _alone(ready: Prepared, highest: float) -> tuple[Floats, Floats, Floats]:
+    """Position and flux of peaks with clean cores and without neighbours."""
+    x, y = _peaks(ready)
+    flux = aperture_sums(ready.flux, x, y, radius=float(_PEAK_PIX))
+    height = ready.flux[y.astype(np.intp), x.astype(np.intp)]
+    clean = core_is_clean(x, y, ready.spoilt) & (flux > 0)
+    clean &= (height < _MOST_IN_PEAK * flux) & (height < highest)
+    keep = np.flatnonzero(clean & _without_neighbours(x, y, flux))
+    return x[keep], y[keep], flux[keep]
+
+
+def _peaks(ready: Prepared) -> tuple[Floats, Floats]:
+    """Pixels that are the highest within `_PEAK_PIX`, the most significant `_MOST_PEAKS`."""
+    ny, nx = ready.flux.shape
+    bright = (ready.flux > _LEAST_SIGMA * ready.noise) & ~ready.hidden
+    bright[: _HALF_PIX + 1] = bright[ny - _HALF_PIX - 1 :] = False
+    bright[:, : _HALF_PIX + 1] = bright[:, nx - _HALF_PIX - 1 :] = False
+    y, x = np.nonzero(bright)
+    height = ready.flux[y, x]
+    highest = np.ones(len(x), dtype=bool)
+    for dy in range(-_PEAK_PIX, _PEAK_PIX + 1):
+        for dx in range(-_PEAK_PIX, _PEAK_PIX + 1):
+            highest &= ready.flux[y + dy, x + dx] <= height
+    y, x, height = y[highest], x[highest], height[highest]
+    most = np.argsort(-height / ready.noise[y, x], kind="stable")[:_MOST_PEAKS]
+    return x[most].astype(float), y[most].astype(float)
+
+
+def _without_neighbours(x: Floats, y: Floats, flux: Floats) -> NDArray[np.bool_]:
+    from scipy.spatial import cKDTree
+
+    alone = np.ones(len(x), dtype=bool)
+    if len(x) > 1:
+        tree = cKDTree(np.column_stack([x, y]))
+        first, second = tree.query_pairs(_ALONE_PIX, output_type="ndarray").T
+        for one, other in ((first, second), (second, first)):
+            alone[one[flux[other] > _NEIGHBOUR_SHARE * flux[one]]] = False
+    return alone
+
+
+def _windowed_moments(image: Floats, centre: Floats) -> Floats:
+    """Central second moments under the window, shape (n, 2, 2), in native pixels."""
+    offset = np.arange(-_HALF_PIX, _HALF_PIX + 1)
+    columns = np.rint(centre[:, 0]).astype(int)[:, None] + offset
+    rows = np.rint(centre[:, 1]).astype(int)[:, None] + offset
+    ny, nx = image.shape
+    pixels = image[rows.clip(0, ny - 1)[:, :, None], columns.clip(0, nx - 1)[:, None, :]]
+    dx = np.broadcast_to((columns - centre[:, :1])[:, None, :], pixels.shape)
+    dy = np.broadcast_to((rows - centre[:, 1:])[:, :, None], pixels.shape)
+    weight = np.maximum(pixels, 0.0) * np.exp(-0.5 * (dx**2 + dy**2) / _WINDOW_PIX**2)
+    total = weight.sum(axis=(1, 2))
+
+    def mean(values: Floats) -> Floats:
+        return np.asarray((weight * values).sum(axis=(1, 2)) / total)
+
+    mx, my = mean(dx), mean(dy)
+    xx, yy, xy = mean(dx**2) - mx**2, mean(dy**2) - my**2, mean(dx * dy) - mx * my
+    return np.stack([np.stack([xx, xy], axis=-1), np.stack([xy, yy], axis=-1)], axis=-2)
+
+
+def _deconvolved(moments: Floats) -> Floats:
+    """The moments that Gaussian stars have without the window: 1 / (1 / m - 1 / w^2) on each axis.
+
+    An axis that fills the window gets the most that can be told; what fills it on both is taken
+    out, as not finite.
+    """
+    variance, axes = np.linalg.eigh(moments)
+    share = np.clip(variance / _WINDOW_PIX**2, 1e-3, _MOST_OF_WINDOW)
+    free = _WINDOW_PIX**2 * share / (1 - share)
+    free[share[:, 0] > _RESOLVED] = np.nan
+    return np.asarray((axes * free[:, None, :]) @ np.swapaxes(axes, 1, 2))
+
+
+def _jacobian(wcs: WCS, centre: Floats, unit_arcsec: float) -> Floats:
+    """How the sky moves with the pixel, shape (n, 2, 2), in units of so many arcsec."""
+
+    def sky(dx: float, dy: float) -> Floats:
+        return np.column_stack(wcs.all_pix2world(centre[:, 0] + dx, centre[:, 1] + dy, 0))
+
+    plane = TangentPlane.about(sky(0.0, 0.0), unit_arcsec)
+    along_x = plane.project(sky(0.5, 0.0)) - plane.project(sky(-0.5, 0.0))
+    along_y = plane.project(sky(0.0, 0.5)) - plane.project(sky(0.0, -0.5))
+    return np.stack([along_x, along_y], axis=-1)
+
+
+# ------------------------------------------------------------------------------ all together
+
+
+def _common_shape(moments: Floats) -> StarShapes:
+    """The median of the moments of those that agree in size, with its error."""
+    moments = moments[np.isfinite(moments).all(axis=(1, 2))]
+    if len(moments) < FEWEST_STARS:
+        return StarShapes(
+            len(moments), reason=f"{len(moments)} stars stand alone, {FEWEST_STARS} needed"
+        )
+    alike = _of_one_size(moments)
+    if len(alike) < max(FEWEST_STARS, _SHARE * len(moments)):
+        return StarShapes(
+            len(alike),
+            reason=f"of {len(moments)} sources that stand alone, no more than {len(alike)} "
+            "have the same size",
+        )
+    parts = np.arange(len(alike)) % _PARTS
+    shape = np.array(_shape(alike))
+    # The jackknife over tenths of the stars (Efron & Tibshirani 1993, section 11.5).
+    without = np.array([_shape(alike[parts != part]) for part in range(_PARTS)])
+    error = np.sqrt((_PARTS - 1) * np.mean((without - without.mean(axis=0)) ** 2, axis=0))
+    return StarShapes(
+        len(alike), float(shape[0]), float(error[0]), float(shape[1]), float(error[1])
+    )
+
+
+def _of_one_size(moments: Floats) -> Floats:
+    """Those within `_AGREE` of the size about which there are most."""
+    size = 0.5 * np.log(np.linalg.det(moments))
+    ordered = np.sort(size)
+    many = np.searchsorted(ordered, ordered + 2 * _AGREE, side="right") - np.arange(len(ordered))
+    start = int(np.argmax(many))
+    middle = float(np.median(ordered[start : start + many[start]]))
+    return np.asarray(moments[np.abs(size - middle) <= _AGREE])
+
+
+def _shape(moments: Floats) -> tuple[float, float]:
+    """FWHM and elongation of the median moments."""
+    minor, major = np.linalg.eigvalsh(np.median(moments, axis=0))
+    return _FWHM_OF_SIGMA * float((minor * major) ** 0.25), math.sqrt(float(major / minor))
