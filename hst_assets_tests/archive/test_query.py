@@ -255,6 +255,8 @@ NOT_ASKED = [
     ),
     {"selection": {"keep_indt": True}},
     {"selection": {"keep_tdf_down": True}},
+    {"selection": {"keep_gsfail": True}},
+    {"selection": {"keep_charge_injection": True}},
 ]
 
 

@@ -16,6 +16,7 @@ from hst_assets.archive.download import fetch
 from hst_assets.archive.fetch_history import read_fetch_history
 from hst_assets.archive.sync import outstanding
 from hst_assets.exposures import ingest as ingest_module
+from hst_assets.exposures import sources as sources_module
 from hst_assets.exposures.raw import check_raw, raw_ledger
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets_tests.archive.small_archive import by_hand, failures, left_in_staging
@@ -186,7 +187,7 @@ def no_room(*args, **options):
 def test_a_full_disk_is_told(stocked, monkeypatch, place):
     with monkeypatch.context() as patch:
         if place == "ingest":
-            patch.setattr(ingest_module.os, "link", no_room)
+            patch.setattr(sources_module.os, "link", no_room)
         elif place == "ledger":
             patch.setattr(ingest_module, "write_ledger", no_room)
         else:
