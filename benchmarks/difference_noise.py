@@ -120,9 +120,9 @@ def measured(path: Path, truth: CampaignTruth, plan: CampaignPlan) -> list[float
         header, wcs = hdus[0].header, WCS(hdus["SCI"].header)
         data, error, flags = (np.array(hdus[name].data) for name in ("SCI", "ERR", "DQ"))
     counted = np.isfinite(data) & ~_cosmic_rays_that_stay(truth, plan, wcs, data.shape)
-    stars = wcs.wcs_world2pix(truth.stars["ra"], truth.stars["dec"], 0)
+    x, y = wcs.wcs_world2pix(truth.stars["ra"], truth.stars["dec"], 0)
     reach = int(np.ceil(STAR_ARCSEC / float(header["D_SCALE"])))
-    near = _around(*stars, data.shape, reach)
+    near = _around(x, y, data.shape, reach)
     pulls = data / error * header["NOISCORR"]
     empty = counted & ~near
     data, error = np.where(counted, data, 0.0), np.where(counted, error, 0.0)
@@ -144,7 +144,8 @@ def _cosmic_rays_that_stay(
         on_ccd = not DETECTORS[exposure.detector_key].is_infrared
         if on_ccd and any(exposure.rootname.startswith(visit) for visit in alone):
             for ra, dec in _hits(truth, exposure, scene):
-                hit |= _around(*wcs.wcs_world2pix(ra, dec, 0), shape, HIT_PIX)
+                x, y = wcs.wcs_world2pix(ra, dec, 0)
+                hit |= _around(x, y, shape, HIT_PIX)
     return hit
 
 
@@ -165,7 +166,8 @@ def _hits(
         for extver, chip in enumerate(rendered.chips, 1):
             rows, columns = np.nonzero(chip.readout.cosmic_rays)
             native = WCS(hdus["SCI", extver].header, fobj=hdus, naxis=2)
-            places.append(tuple(native.all_pix2world(columns, rows, 0)))
+            ra, dec = native.all_pix2world(columns, rows, 0)
+            places.append((ra, dec))
     return places
 
 
