@@ -85,9 +85,9 @@ class DrizzleSettings(Section):
 
     Such as ``"wfc3_uvis.f606w" = 0.12`` or ``iabc01a1q = 0.12`` in ``[drizzle.sky_level]``: counts
     per second and native pixel, as SKYMEAN has it (electrons; DN for WFPC2, mean over the chips). A
-    band's level is the mean over the exposures of each of its products. Exposures of the product that
-    have levels of their own count before it, and the others follow them. The differences between
-    exposures stay as measured.
+    band's level is the mean over the exposures of each of its products. Exposures of the product
+    that have levels of their own count before it, and the others follow them. The differences
+    between exposures stay as measured.
     """
     combine_type: Literal["median", "minmed", "imedian", "iminmed", "mean"] | None = None
     """How the median image is combined: median, minmed, imedian, iminmed or mean.

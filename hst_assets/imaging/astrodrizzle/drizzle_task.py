@@ -37,7 +37,7 @@ from hst_assets.imaging.astrodrizzle.scratch_copies import (
     good_pixels,
     scratch_copies,
 )
-from hst_assets.imaging.astrodrizzle.sky_levels import bring_to_levels, levels_of
+from hst_assets.imaging.astrodrizzle.sky_levels import bring_to_levels, levels_of, sky_cards
 from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
 from hst_assets.imaging.box_mask import BoxMask, mask_boxes
 from hst_assets.imaging.cosmic_rays import (
@@ -156,7 +156,7 @@ def combine(
         frame=target,
         settings=choices,
         parameters=parameters,
-        extra={**cards, **_notes(scale, others, levels)},
+        extra={**cards, **_notes(scale, others), **sky_cards(levels, len(copies))},
         skies=skies,
         gain_e=gain,
     )
@@ -192,15 +192,11 @@ def combine(
     }
 
 
-def _notes(
-    scale: FluxScale, others: Sequence[Any], levels: Mapping[str, float]
-) -> dict[str, list[Any]]:
+def _notes(scale: FluxScale, others: Sequence[Any]) -> dict[str, list[Any]]:
     """Cards about how the product came about."""
     notes: dict[str, list[Any]] = {
         "D_CRHELP": [len(others), "other exposures that told cosmic rays"]
     }
-    if levels:
-        notes["D_SKYLEV"] = [", ".join(levels)[:60], "whose sky level the user gave"]
     if scale.note:
         notes["ZPNOTE"] = [scale.note, ""]
     return notes

@@ -21,7 +21,14 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.imaging.astrodrizzle.cards import Input, filter_of
 from hst_assets.settings import DrizzleSettings
 
-__all__ = ["Skies", "bring_to_levels", "brought_to_levels", "given_levels", "levels_of"]
+__all__ = [
+    "Skies",
+    "bring_to_levels",
+    "brought_to_levels",
+    "given_levels",
+    "levels_of",
+    "sky_cards",
+]
 
 #: Sky subtracted from each chip (EXTVER) of each exposure (file name), native units.
 Skies = Mapping[str, Mapping[int, float]]
@@ -83,6 +90,16 @@ def levels_of(
         band=detector.band(filter_of(inputs[0].primary, detector)),
         rootnames=[item.rootname for item in inputs],
     )
+
+
+def sky_cards(levels: Mapping[str, float], n_exposures: int) -> dict[str, list[Any]]:
+    """The card that says whose sky's level the user gave; none where it was measured."""
+    if not levels:
+        return {}
+    (first, *_) = levels
+    of_band = "." in first
+    whose = first if of_band else f"{len(levels)} OF {n_exposures} EXPOSURES"
+    return {"D_SKYLEV": [whose, "whose sky level the user gave"]}
 
 
 def bring_to_levels(
