@@ -377,12 +377,20 @@ def _level_result(
         failures=tuple(f"{asset}: {text}" for asset, text in failures.items()),
         not_made=frozenset(failures),
         warnings=_those(remarks, lambda _check: True),
-        undelivered=_those(remarks, lambda check: check.check_name == _DELIVERY_CHECK),
+        undelivered=_those(
+            remarks,
+            lambda check: check.check_name == _DELIVERY_CHECK and not _is_unchecked(check),
+        ),
         errors=_those(remarks, _is_error),
-        unchecked=_those(remarks, lambda check: OUTCOME in check.metadata),
+        unchecked=_those(remarks, _is_unchecked),
         kinds=frozenset(_kinds(result, remarks)),
         run_id=result.run_id,
     )
+
+
+def _is_unchecked(check: dg.AssetCheckEvaluation) -> bool:
+    """Whether nothing could be compared."""
+    return OUTCOME in check.metadata
 
 
 def _those(

@@ -305,7 +305,8 @@ def a_job(workdir, rootname, together):
     target = ExposureToAlign(workdir.raw / name, rootname, "wfc3_uvis")
     recipe = Recipe("aligned_exposure", "1", {name: "1"})
     path = workdir.aligned(name)
-    return alignment._Job(target, recipe, path, None, frozenset(f"{t}_flc.fits" for t in together))
+    together = frozenset(f"{each}_flc.fits" for each in together)
+    return alignment._Job(target, recipe, path, None, "wfc3_uvis.f606w", together)
 
 
 def stand(workdir, job):

@@ -364,7 +364,8 @@ def test_a_folder_of_another_field_is_refused(cli, root, mast):
     assert result.code == 2
     assert "another field" in result.err
     assert load_settings(WorkDir(root, "sn1")).target.dec_deg == pytest.approx(2.2)
-    assert cli("run", "150.1", "2.2", "--target", "sn1", *FETCHING).code == 0
+    again = cli("run", "150.1", "2.2", "--target", "sn1", *FETCHING)
+    assert again.code == 0, again.out + again.err
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def process(detector_key: str, names: list[str]) -> dict[str, bool]:
         residplot="NoPlot",
         writecat=False,
         clean=True,
-        imagefindcfg={"threshold": 20.0, "conv_width": 2.5 if detector.is_infrared else 3.5},
+        imagefindcfg={"threshold": 10.0, "conv_width": 2.5 if detector.is_infrared else 3.5},
         searchrad=1.0,
         tolerance=2.5,
         minobj=10,

@@ -92,6 +92,7 @@ def test_the_geometry_that_was_asked_is_fitted(lone, tmp_path, geometry, turn_de
         true,
         tmp_path,
         fit_geometry=geometry,
+        six_terms="never",
         max_tries=1,
         tolerance_pix={"wfc3_uvis": 1},
     )
