@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
 from hst_assets.imaging.astrodrizzle.parameters import engine_of, parameters
 from hst_assets.imaging.astrodrizzle.run import TOOLS
+from hst_assets.imaging.astrodrizzle.sky_levels import given_levels
 from hst_assets.imaging.cosmic_rays import MOST_HELPED, MOST_OTHERS
 from hst_assets.imaging.frames import Outline, covering_frame
 from hst_assets.products.columns import read_table
@@ -171,7 +172,8 @@ def _product(
 ) -> Product:
     detector = DETECTORS[exposures[0].detector_key]
     band = exposures[0].band
-    decisive = decisive_settings(detector, len(exposures), settings, band=band)
+    rootnames = [exposure.rootname for exposure in exposures]
+    decisive = decisive_settings(detector, rootnames, settings, band=band)
     if settings.drizzle.no_rotation:
         decisive["drizzle"]["orientation_deg"] = orientation_deg
     others = () if settings.drizzle.no_mask else others_of(exposures, pool)
@@ -182,7 +184,7 @@ def _product(
             **{f"other:{other.rootname}": other.digest for other in others},
         },
         settings=decisive,
-        defaults=decisive_settings(detector, len(exposures), Settings(), band=band),
+        defaults=decisive_settings(detector, rootnames, Settings(), band=band),
         detectors=(detector,),
         tools=TOOLS,
     ).known_in(workdir)
@@ -244,7 +246,7 @@ def _overlap(outlines: Sequence[Outline], others: Sequence[Outline]) -> bool:
 
 
 def decisive_settings(
-    detector: Detector, n_exposures: int, settings: Settings, *, band: str
+    detector: Detector, rootnames: Collection[str], settings: Settings, *, band: str
 ) -> dict[str, Any]:
     """What of the settings decides a drizzled image, by section, for its recipe.
 
@@ -252,7 +254,7 @@ def decisive_settings(
     judges or keeps files, changes nothing.
     """
     choices = settings.drizzle
-    asked = parameters(detector, n_exposures, choices)
+    asked = parameters(detector, len(rootnames), choices)
     about = choices.frame if settings.target.ra_deg is not None else "minimal"
     drizzle = {
         "parameters": asked,
@@ -264,6 +266,7 @@ def decisive_settings(
         "object_name": choices.object_name,
         "fix_zero_point": choices.fix_zero_point,
         "photometry": choices.photometry.get(band),
+        "sky_level": given_levels(choices, asked, band=band, rootnames=rootnames),
     }
     return {"drizzle": drizzle, "target": settings.target.as_recipe()}
 
@@ -316,12 +319,24 @@ def products_of_visit(
     ]
 
 
+def _name_levels_without_exposures(
+    exposures: Sequence[AlignedExposure], choices: DrizzleSettings
+) -> None:
+    known = {name for exposure in exposures for name in (exposure.band, exposure.rootname)}
+    if unknown := sorted(set(choices.sky_level) - known):
+        logger.warning(
+            "drizzle.sky_level has no effect for %s: no such band or exposure is combined",
+            ", ".join(unknown),
+        )
+
+
 def stacks_of_target(
     workdir: WorkDir, exposures: Sequence[AlignedExposure], settings: Settings
 ) -> list[Product]:
     """For each detector and filter, one product for each epoch and one for all of them."""
     name = settings.drizzle.object_name
     turned = orientation_of_target(workdir, settings)
+    _name_levels_without_exposures(exposures, settings.drizzle)
     stacks = []
     for band, members in _grouped(exposures, lambda exposure: exposure.band).items():
         for epoch, sharing in _grouped(members, lambda exposure: exposure.epoch).items():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.settings.fields import Names, Positive, Section, UserPath
@@ -13,6 +13,9 @@ from hst_assets.sky_position import parse_position
 
 __all__ = ["DifferenceSettings", "DrizzleSettings"]
 
+Level = Annotated[float, Field(allow_inf_nan=False)]
+
+_ROOTNAME = re.compile(r"[a-z0-9]{9}")
 _OBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}")
 
 
@@ -76,6 +79,16 @@ class DrizzleSettings(Section):
     """Shape of the drop (final_kernel)."""
     sky_sub: bool = True
     """Subtract the sky before combining."""
+    sky_level: dict[str, Level] = Field(default={})
+    """The sky's level by band or by rootname, for fields without a piece of empty sky; what is not
+    named is measured.
+
+    Such as ``"wfc3_uvis.f606w" = 0.12`` or ``iabc01a1q = 0.12`` in ``[drizzle.sky_level]``: counts
+    per second and native pixel, as SKYMEAN has it (electrons; DN for WFPC2, mean over the chips). A
+    band's level is the mean over the exposures of each of its products. Exposures of the product
+    that have levels of their own count before it, and the others follow them. The differences
+    between exposures stay as measured.
+    """
     combine_type: Literal["median", "minmed", "imedian", "iminmed", "mean"] | None = None
     """How the median image is combined: median, minmed, imedian, iminmed or mean.
 
@@ -110,10 +123,26 @@ class DrizzleSettings(Section):
     @classmethod
     def _by_band(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
-            detector_key, _, filter_name = name.partition(".")
-            if detector_key not in DETECTORS or not filter_name or name != name.lower():
+            if not _is_band(name):
                 raise ValueError(f"not a band, such as acs_hrc.f555w: {name!r}")
         return value
+
+    @field_validator("sky_level")
+    @classmethod
+    def _by_band_or_exposure(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not (_is_band(name) or _ROOTNAME.fullmatch(name)):
+                raise ValueError(
+                    "neither a band, such as acs_hrc.f555w, nor a rootname, such as iabc01a1q: "
+                    f"{name!r}"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _levels_are_subtracted(self) -> Self:
+        if self.sky_level and not self.sky_sub:
+            raise ValueError("sky_level needs sky_sub: with sky_sub = false nothing is subtracted")
+        return self
 
     @field_validator("object_name")
     @classmethod
@@ -123,6 +152,11 @@ class DrizzleSettings(Section):
                 "a file name must be able to start with it: letters, digits, '_', '+', '-', '.'"
             )
         return value
+
+
+def _is_band(name: str) -> bool:
+    detector_key, _, filter_name = name.partition(".")
+    return detector_key in DETECTORS and bool(filter_name) and name == name.lower()
 
 
 class DifferenceSettings(Section):

@@ -407,6 +407,7 @@ def test_nothing_changed_nothing_is_done(workdir, settings, drizzler) -> None:
         ("drizzle", {"units": "counts"}),
         ("drizzle", {"kernel": "gaussian"}),
         ("drizzle", {"sky_sub": False}),
+        ("drizzle", {"sky_level": {"wfc3_uvis.f606w": 0.05}}),
         ("drizzle", {"weight_type": "IVM"}),
         ("drizzle", {"combine_type": "median"}),
         ("target", {"ra_deg": 150.1001}),
@@ -432,6 +433,7 @@ def test_a_setting_that_matters_drizzles_again(
         ("drizzle", {"parameters": {"all": {"driz_cr_grow": 1}}}),
         ("drizzle", {"parameters": {"wfc3_ir": {"driz_cr_grow": 2}}}),
         ("drizzle", {"parameters_file": Path("elsewhere.toml")}),  # not where, but what
+        ("drizzle", {"sky_level": {"wfc3_uvis.f814w": 0.05, "isim99a1q": 0.05}}),
         ("alignment", {"threshold_sigma": 5.0}),
         ("gate", {"min_matches": 5}),
     ],
@@ -443,6 +445,14 @@ def test_a_setting_that_does_not_matter_changes_nothing(
     drizzler.forget()
     assert not make_visit_drizzles(workdir, "isim01", changed(settings, section, **values)).ran
     assert drizzler.asked == []
+
+
+def test_a_sky_level_of_nothing_that_is_combined_is_named(
+    workdir, settings, drizzler, caplog
+) -> None:
+    levels = {"wfc3_uvis.f606w": 0.05, "wfc3_uvis.f999w": 0.05, "isim99a1q": 0.05}
+    make_stacks(workdir, changed(settings, sky_level=levels))
+    assert "no effect for isim99a1q, wfc3_uvis.f999w:" in caplog.text
 
 
 def test_a_limit_is_judged_anew_without_drizzling(workdir, settings, drizzler) -> None:

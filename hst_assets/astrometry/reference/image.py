@@ -114,7 +114,7 @@ def make_reference(
         inputs |= correction.inputs
     inputs |= absolute_input(workdir, settings)
     detector = DETECTORS[choice.detector_key]
-    drizzled = decisive_settings(detector, len(exposures), settings, band=choice.band)
+    drizzled = decisive_settings(detector, exposures, settings, band=choice.band)
     drizzled["drizzle"] |= _masked_and_added(settings, added)
     recipe = Recipe(
         stage=STAGE,
@@ -122,7 +122,7 @@ def make_reference(
         settings={**_how_aligned(settings, choice), **drizzled},
         defaults={
             **default_alignment(),
-            **decisive_settings(detector, len(exposures), Settings(), band=choice.band),
+            **decisive_settings(detector, exposures, Settings(), band=choice.band),
         },
         detectors=(detector,),
         tools=tuple(sorted({*alignment_tools(settings), *DRIZZLE_TOOLS})),

@@ -37,6 +37,7 @@ from hst_assets.imaging.astrodrizzle.scratch_copies import (
     good_pixels,
     scratch_copies,
 )
+from hst_assets.imaging.astrodrizzle.sky_levels import bring_to_levels, levels_of, sky_cards
 from hst_assets.imaging.box_mask import FLAG as BOX_FLAG
 from hst_assets.imaging.box_mask import BoxMask, mask_boxes
 from hst_assets.imaging.cosmic_rays import (
@@ -58,6 +59,9 @@ __all__ = ["combine"]
 
 #: Sky subtracted from each chip (EXTVER) of each exposure (file name), native units.
 Skies = dict[str, dict[int, float]]
+
+#: What changes the measured skies of drizzlepac's image objects.
+AdjustSkies = Callable[[Sequence[Any]], None]
 
 _COSMIC_RAY = 4096
 _OUTPUT = "drizzled"
@@ -127,8 +131,13 @@ def combine(
         parameters, unread_in_box = _boxed(copies, BoxMask.from_json(box), detector, parameters)
         unread += unread_in_box
     gain = _gain(scale, detector)
+    unsubtracted = [product_cards.read_input(path) for path in copies]
+    levels = levels_of(unsubtracted, choices, parameters, detector)
+    adjust: AdjustSkies | None = None
+    if levels:
+        adjust = partial(bring_to_levels, inputs=unsubtracted, detector=detector, levels=levels)
     with wfpc2_gain.in_force(gain):
-        planes, skies, complaints = _combined(copies, target, choices, parameters, cores)
+        planes, skies, complaints = _combined(copies, target, choices, parameters, cores, adjust)
     complaints += [*unread, *scale.problems]
     if parameters["final_wht_type"] != choices.weight_type:
         complaints.append("exposures of this detector have no errors: weighted by time")
@@ -147,7 +156,7 @@ def combine(
         frame=target,
         settings=choices,
         parameters=parameters,
-        extra={**cards, **_notes(scale, others)},
+        extra={**cards, **_notes(scale, others), **sky_cards(levels, len(copies))},
         skies=skies,
         gain_e=gain,
     )
@@ -255,19 +264,25 @@ def _combined(
     settings: DrizzleSettings,
     parameters: Mapping[str, Any],
     cores: int,
+    adjust_skies: AdjustSkies | None,
 ) -> tuple[dict[str, NDArray[Any]], Skies, list[str]]:
     """The planes, the sky subtracted from each exposure, and complaints, by the engine in force."""
     if engine_of(settings, parameters) == "astrodrizzle":
-        skies, complaints = _run(copies, frame, parameters)
+        skies, complaints = _run(copies, frame, parameters, adjust_skies)
         return _planes(frame), skies, complaints
     heard = _Complaints()
     logging.getLogger().addHandler(heard)
-    drizzled = drizzle_directly(copies, _grid(frame), parameters, cores=cores)
+    drizzled = drizzle_directly(
+        copies, _grid(frame), parameters, cores=cores, adjust_skies=adjust_skies
+    )
     return drizzled.planes, drizzled.skies, sorted(set(heard.heard))
 
 
 def _run(
-    copies: Sequence[Path], frame: Frame, parameters: Mapping[str, Any]
+    copies: Sequence[Path],
+    frame: Frame,
+    parameters: Mapping[str, Any],
+    adjust_skies: AdjustSkies | None,
 ) -> tuple[Skies, list[str]]:
     """Call AstroDrizzle; return the sky subtracted from each exposure, and its complaints."""
     skies: Skies = {}
@@ -275,6 +290,8 @@ def _run(
 
     def subtract_and_note(images: list[Any], *args: Any, **options: Any) -> None:
         subtract(images, *args, **options)
+        if adjust_skies is not None:
+            adjust_skies(images)
         for image in images:
             skies[image._filename] = {  # noqa: SLF001 - no other way to ask
                 chip: float(image[image.scienceExt, chip].subtractedSky or 0.0)

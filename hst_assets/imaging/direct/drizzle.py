@@ -79,7 +79,12 @@ class Drizzled:
 
 
 def drizzle_directly(
-    copies: Sequence[Path], grid: Any, parameters: Mapping[str, Any], *, cores: int
+    copies: Sequence[Path],
+    grid: Any,
+    parameters: Mapping[str, Any],
+    *,
+    cores: int,
+    adjust_skies: Callable[[Sequence[Any]], None] | None = None,
 ) -> Drizzled:
     """Combine exposures in the current directory.
 
@@ -94,6 +99,8 @@ def drizzle_directly(
         AstroDrizzle's keyword arguments.
     cores : int
         Processes at a time; the pixels do not depend on it.
+    adjust_skies : callable, optional
+        Called with drizzlepac's image objects once their skies are measured.
 
     Raises
     ------
@@ -104,6 +111,8 @@ def drizzle_directly(
     try:
         chips = read_chips(images, config, cores)
         _subtract_sky(images, chips, config, cores)
+        if adjust_skies is not None:
+            adjust_skies(images)
         median = median_image(images, chips, output.single_wcs, config, cores)
         planes = _final(chips, output.final_wcs, config, Model.of(output, median, config), cores)
         _finish(planes, chips[-1], config)

@@ -64,6 +64,10 @@ CASES = {
     "coarse": Case("wfc3_uvis", 3, {"scale_arcsec": 0.1, "pixfrac": 0.5}),
     "sky-kept": Case("wfc3_uvis", 3, {"sky_sub": False}),
     **{
+        f"sky-given-{key}": Case(key, 2, {"sky_level": {f"{key}.{name}": level}})
+        for key, name, level in (("wfc3_ir", "f110w", 0.5), ("wfpc2", "f606w", 0.02))
+    },
+    **{
         f"kernel-{kernel}": Case("wfc3_uvis", 3, {"kernel": kernel})
         for kernel in ("gaussian", "point", "turbo")
     },
