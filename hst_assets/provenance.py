@@ -240,7 +240,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Made:
-    """A product that stands: its record, whether it was made just now, and why."""
+    """An existing product: its record, whether it was made just now, and why."""
 
     record: Record
     ran: bool

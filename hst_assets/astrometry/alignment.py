@@ -88,7 +88,7 @@ def make_aligned_visit(
     Parameters
     ----------
     workdir : WorkDir
-        Of the target; its reference and the visit's exposure table must stand.
+        Of the target; its reference and the visit's exposure table must exist.
     visit : str
         Visit id.
     settings : Settings
@@ -221,7 +221,7 @@ def _align(
 ) -> Iterator[tuple[_Job, Step | HstAssetsError]]:
     """Align exposures all in one batch; of each, how it is published, or the tool's failure.
 
-    Such a failure is not recorded: what stood before stands.
+    Such a failure is not recorded: what was there before stays.
     """
     with workdir.scratch(STAGE) as scratch:
         targets, outcomes = correct(

@@ -34,7 +34,7 @@ Geometry = Literal["shift", "rshift", "rscale", "general"]
 
 #: Pairs that a fit of each geometry needs.
 _FEWEST_PAIRS: dict[Geometry, int] = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
-#: Rounds of pairing and fitting, and of clipping, after which a fit stands.
+#: Rounds of pairing and fitting, and of clipping, after which a fit is final.
 _PAIRINGS, _CLIPPINGS = 8, 3
 _CLIP_SIGMA = 3.0
 

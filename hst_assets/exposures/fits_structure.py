@@ -5,7 +5,7 @@ it takes milliseconds and may run in any thread:
 
 - the file begins as FITS does, and ends where its headers say, save padding;
 - headers hold printable ASCII only and say of what size their data are;
-- DATASUM and CHECKSUM hold wherever they stand;
+- DATASUM and CHECKSUM hold wherever there are any;
 - there are as many extensions as NEXTEND says.
 
 Pixels that changed in a file without checksums look like any others.

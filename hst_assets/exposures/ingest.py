@@ -286,7 +286,7 @@ class _Ingest:
         logger.info("verified raw/%s", files[0].name)
 
     def _is_known(self, unit: Unit) -> bool:
-        """Settle a unit whose very bytes stand in raw/ without copying and verifying it again."""
+        """Settle a unit whose very bytes are in raw/ without copying and verifying it again."""
         if not self._skip_known:
             return False
         files = [self._same_bytes(path) for path in unit.paths]

@@ -197,7 +197,7 @@ def visits_in(workdir: WorkDir) -> list[str]:
 
 
 def check_raw(workdir: WorkDir, visit: str | None = None, *, full: bool = False) -> list[RawFile]:
-    """Return the verified files of a visit (or of all) after seeing that they still stand.
+    """Return the verified files of a visit (or of all) after seeing that they are unchanged.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def make_visit_table(
 
     The table ``workspace/<visit>_exposures.ecsv`` depends on the visit's manifest, the selection
     settings, the target's position and the human overrides of this visit's exposures, and on
-    nothing else. Its rows stand in time order; epochs are not numbered yet.
+    nothing else. Its rows are in time order; epochs are not numbered yet.
 
     Raises
     ------
@@ -277,7 +277,7 @@ def make_target_table(
 ) -> Made:
     """Gather the tables of all visits and number the epochs: ``workspace/exposures.ecsv``.
 
-    Rows stand in time order. Epochs are numbered over the used exposures (see
+    Rows are in time order. Epochs are numbered over the used exposures (see
     `hst_assets.exposures.epochs`).
 
     Raises

@@ -8,7 +8,7 @@ What is looked at, in this order; the first fault is the reason for refusal:
 1. the name tells a calibrated exposure (``_flt``, ``_flc``, ``_c0m``; ``_c1m`` as companion),
    and the detector wants that kind;
 2. the file is not empty, not larger than any exposure, is FITS, and is as long as its headers say;
-3. DATASUM and CHECKSUM hold wherever they stand;
+3. DATASUM and CHECKSUM hold wherever there are any;
 4. no image is tile-compressed, every extension can be read, and there are as many as NEXTEND says;
 5. all keywords that the pipeline needs are there and of the right type, instrument, mode and
    filter are supported, and the WCS works (see `hst_assets.exposures.header`);

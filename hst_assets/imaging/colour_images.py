@@ -88,11 +88,11 @@ def make_colour_images(workdir: WorkDir, settings: Settings, *, redo: bool = Fal
     Parameters
     ----------
     workdir : WorkDir
-        The target's; its stacks must stand.
+        The target's; its stacks must exist.
     settings : Settings
         Of section drizzle the name of the object.
     redo : bool, optional
-        Make again what stands.
+        Make again what is up to date, too.
 
     Returns
     -------

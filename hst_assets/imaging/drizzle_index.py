@@ -108,7 +108,7 @@ def facts_of(
     products: Sequence[Product],
     workdir: WorkDir,
 ) -> dict[str, Any]:
-    """What is recorded and shown of all products: those that stand, and those that failed."""
+    """What is recorded and shown of all products: those that were made, and those that failed."""
     failed = [row for row in rows if row["status"] == "FAIL"]
     logs = [row["log"] for row in (*failed, *rows) if row["log"]]
     rootnames = {item.rootname for product in products for item in product.exposures}

@@ -45,19 +45,19 @@ def make_visit_drizzles(
     Parameters
     ----------
     workdir : WorkDir
-        Of the target; the visit's exposure table and alignment must stand.
+        Of the target; the visit's exposure table and alignment must exist.
     visit : str
         The visit.
     settings : Settings
         Sections drizzle, target and machine.
     redo : bool, optional
-        Drizzle again what stands.
+        Drizzle again what is up to date, too.
 
     Returns
     -------
     Made
         Product: the index ``workspace/<visit>_drizzles.ecsv``. A band that fails has a row with
-        its reason; the others stand.
+        its reason; the others are made.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def make_visit_drizzles(
         If a table is not there.
     UnusableInput
         If exposures of the visit are in use, but none may be drizzled. Where none is in use, the
-        index is empty and the products that stood are removed.
+        index is empty and earlier products are removed.
     HstAssetsError
         What ended the products, if not a single one could be made.
     """
@@ -99,11 +99,11 @@ def make_stacks(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> 
     Parameters
     ----------
     workdir : WorkDir
-        The target's; its exposure table and the alignments of its visits must stand.
+        The target's; its exposure table and the alignments of its visits must exist.
     settings : Settings
         Sections drizzle, target and machine.
     redo : bool, optional
-        Make again what stands.
+        Make again what is up to date, too.
 
     Returns
     -------

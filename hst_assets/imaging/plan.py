@@ -79,7 +79,7 @@ class AlignedExposure:
 
 @dataclass(frozen=True)
 class Product:
-    """One drizzled image that is to stand.
+    """One planned drizzled image.
 
     `epoch` is 0 for a visit's product and for the stack of all epochs; `orientation_deg` is the
     position angle of its y axis; `others` are the exposures that tell its cosmic rays from stars.

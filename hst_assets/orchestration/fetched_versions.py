@@ -1,9 +1,9 @@
-"""Which version of a visit's inputs was consumed last: what a sensor need not ask for again.
+"""Which version of a visit's inputs was fetched last: what a sensor need not ask for again.
 
 A run that fetches changes raw/ itself. Without this, the sensor on raw/ would take the change for
 news and run the visit again. `raw_exposures` therefore writes the version that it took, after
 fetching and before reading, into a tag of its materialization (or of the observation that it
-stands unchanged); the version counts as consumed once the rest of the level stands from the same
+stands unchanged); the version counts as fetched once the rest of the level is made from the same
 run.
 """
 

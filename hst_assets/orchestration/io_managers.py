@@ -135,7 +135,7 @@ def _require_whole(
         raise MissingProduct(
             otherwise,
             where=path,
-            next_step="Materialize it again; everything before it that stands is kept",
+            next_step="Materialize it again; everything before it that is up to date is kept",
         )
 
 

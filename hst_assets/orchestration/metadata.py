@@ -52,7 +52,7 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
     Parameters
     ----------
     made : Made
-        The product that stands. Of its facts, ``log`` and ``image`` are paths, ``previews`` is
+        The product. Of its facts, ``log`` and ``image`` are paths, ``previews`` is
         a list of paths of PNG files, lists of mappings are shown as tables, everything else as
         it is.
     workdir : WorkDir

@@ -47,7 +47,7 @@ class LevelResult:
     level, partition : str
         The job's name and the partition key.
     made, unchanged : tuple of str
-        Assets that were made now, and those that stood.
+        Assets that were made now, and those that were up to date.
     failures : tuple of str
         Why steps failed, in the words of the failure.
     not_made : frozenset of str

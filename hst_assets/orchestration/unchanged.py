@@ -45,7 +45,7 @@ def is_recorded(context: dg.AssetExecutionContext, version: str) -> bool:
     context : AssetExecutionContext
         Of the running asset.
     version : str
-        The data version of the product that stands.
+        The data version of the existing product.
     """
     latest = _latest_record(context.instance, context.asset_key, context.partition_key)
     materialization = latest.asset_materialization if latest else None
@@ -71,7 +71,7 @@ def _expected(context: dg.AssetExecutionContext, version: str) -> Iterator[tuple
 def observe(
     context: dg.AssetExecutionContext, tags: Mapping[str, str] | None, *, attended: bool
 ) -> dict[str, Any]:
-    """Log that the product stands unchanged. Its numbers stay those of its materialization.
+    """Log that the product is up to date. Its numbers stay those of its materialization.
 
     Unless someone looks after the run should it fail (`attended`), and of a partition that was
     left failed, the former materialization is recorded again at once.

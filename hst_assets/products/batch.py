@@ -4,8 +4,8 @@ A stage that makes several products of a kind (the drizzled images of a target, 
 its epochs, the aligned exposures of a visit) plans them first: a path and a recipe each. The rest
 is the same for all of them and lives here:
 
-- what stands by its recipe is left alone; the rest is made, equal recipes once if they may be
-  links of each other, and recorded one by one, so that a run that is killed goes on from there;
+- what is up to date by its recipe is left alone; the rest is made, equal recipes once where they may
+  be links of each other, and recorded one by one, so that a killed run goes on from there;
 - one that fails costs itself. What no longer is what its name says is taken away;
 - then the index is written, and what earlier runs made and nobody plans any more is deleted;
 - the next run tries again what may work by then, and not what failed because of its inputs.
@@ -65,11 +65,11 @@ logger = logging.getLogger(__name__)
 
 
 class Planned(Protocol):
-    """A product that is to stand: the file beside which its record lies, and its recipe."""
+    """A planned product: the file beside which its record lies, and its recipe."""
 
     @property
     def path(self) -> Path:
-        """Where it is to stand."""
+        """Its path."""
 
     @property
     def recipe(self) -> Recipe:
@@ -112,7 +112,7 @@ class Batch(Generic[P]):
     stage : str
         Stage name in the records of the products.
     planned : sequence of Planned
-        The products that are to stand.
+        The planned products.
     run : callable
         Called once with the products that are due (never with none) and gives, as each comes to
         its end, the product with its `Step`, or with the failure that ended it; one that it says
@@ -126,7 +126,7 @@ class Batch(Generic[P]):
     candidates : tuple of `~pathlib.Path`
         Files that an earlier run may have made; see `remove_stale`.
     keeps : tuple of type
-        Failures that say nothing of the product: what stood before stays, with its record.
+        Failures that say nothing of the product: what was there before stays, with its record.
     final : tuple of type
         Failures that come of the inputs: they are not tried again until a recipe changes. A
         `MachineFailure` never is one: the next run tries again.
@@ -169,7 +169,7 @@ def make_indexed(
     Parameters
     ----------
     batch : Batch
-        What is to stand.
+        What is planned.
     recipe : Recipe
         Of the index: it has the digests of the products' recipes among its inputs.
     index : `~pathlib.Path`
@@ -267,21 +267,21 @@ def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
 def make_missing(
     batch: Batch[P], workdir: WorkDir, *, redo: bool = False
 ) -> list[Made | HstAssetsError]:
-    """Make the products of a batch that do not stand.
+    """Make the products of a batch that are not up to date.
 
     Parameters
     ----------
     batch : Batch
-        What is to stand.
+        What is planned.
     workdir : WorkDir
-        Where it is to stand.
+        Its path.
     redo : bool, optional
-        Make what stands, too.
+        Make what is up to date, too.
 
     Returns
     -------
     list
-        For each planned product, in their order, what stands or why it could not be made.
+        For each planned product, in their order, the product or why it could not be made.
     """
     # Before anything is run: a run may take away the records of what it makes.
     why = {
@@ -316,7 +316,7 @@ def _standing(planned: Iterable[Planned], why: Mapping[Path, Sequence[str]]) -> 
 
 
 def _due(batch: Batch[P], standing: dict[Path, Record]) -> list[P]:
-    """What does not stand, with what is made together with it."""
+    """What is not up to date, with what is made together with it."""
     due = [planned for planned in batch.planned if planned.path not in standing]
     if batch.together is None:
         return due
@@ -327,7 +327,7 @@ def _due(batch: Batch[P], standing: dict[Path, Record]) -> list[P]:
 def _sources(
     batch: Batch[P], due: Sequence[P], standing: dict[Path, Record], workdir: WorkDir
 ) -> dict[str, Path]:
-    """Products that stand already, by the digests of what is due."""
+    """Products that are up to date, by the digests of what is due."""
     if batch.links is None:
         return {}
     again = {planned.path for planned in due}  # what is made with others is no source meanwhile
@@ -411,7 +411,7 @@ def _linked(
 def _link(
     source: Path, path: Path, files_of: Callable[[Path], Sequence[Path]], workdir: WorkDir
 ) -> Result:
-    """Give a product that stands one more name; on file systems without hard links, copy it."""
+    """Give an existing product one more name; on file systems without hard links, copy it."""
     record = read_record(source)
     if record is None:
         raise MissingProduct("the record of the product to be linked is missing", where=source)
@@ -442,7 +442,7 @@ def remove_stale(
         Where they may be. Only what a record says to be of `stage` is deleted, with all files of
         that record.
     current : iterable of `~pathlib.Path`
-        The products that are to stand. Files that their records name stay.
+        The planned products. Files that their records name stay.
     stage : str
         Stage name in the records.
     """
@@ -453,7 +453,7 @@ def remove_stale(
         record = read_record(path)
         if record is None or record.recipe.get("stage") != stage:
             continue
-        logger.info("%s is no longer to stand: removed", path.name)
+        logger.info("%s is no longer planned: removed", path.name)
         _remove(path, workdir, sparing=shared)
 
 

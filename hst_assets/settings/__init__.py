@@ -1,7 +1,7 @@
 """Science settings, one model a stage; where they are read from and how they are merged.
 
 The models' defaults hold for everyone; ``<root>/settings.toml`` changes them for every target of
-a root; ``<target>/target.toml`` for one target. Unknown keys are errors. Units stand in the names
+a root; ``<target>/target.toml`` for one target. Unknown keys are errors. Units are in the names
 or in the types.
 """
 

@@ -150,7 +150,7 @@ def test_dg_launches_the_same_assets(cli, root, small_campaign):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
-def test_an_interrupted_walk_ends_at_once_and_goes_on_later(
+def test_an_interrupted_run_ends_at_once_and_goes_on_later(
     cli, root, small_campaign, signal_number
 ):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")

@@ -45,7 +45,7 @@ def make_absolute_catalog(workdir: WorkDir, settings: Settings) -> Made:
     Parameters
     ----------
     workdir : WorkDir
-        Of the target; its exposure table must stand.
+        Of the target; its exposure table must exist.
     settings : Settings
         Sections catalog and target.
 
@@ -93,7 +93,7 @@ def make_absolute_catalog(workdir: WorkDir, settings: Settings) -> Made:
 
 
 def read_absolute_catalog(workdir: WorkDir) -> QTable:
-    """The absolute catalogue that stands.
+    """The existing absolute catalogue.
 
     Raises
     ------

@@ -91,7 +91,7 @@ class ReferenceFrame:
 
 
 def read_reference(workdir: WorkDir) -> ReferenceFrame:
-    """The reference that stands.
+    """The existing reference.
 
     Raises
     ------

@@ -79,7 +79,7 @@ def make_reference(
     Parameters
     ----------
     workdir : WorkDir
-        Of the target; its exposure table must stand.
+        Of the target; its exposure table must exist.
     settings : Settings
         Sections reference, alignment, gate, drizzle, target and machine.
     redo : bool, optional

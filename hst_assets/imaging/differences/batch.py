@@ -64,7 +64,7 @@ MAX_OFFSET_PIX = 0.2
 
 @dataclass(frozen=True)
 class _Epoch:
-    """One epoch stack that stands."""
+    """One existing epoch stack."""
 
     path: Path
     band: str
@@ -81,7 +81,7 @@ class _Epoch:
 
 @dataclass(frozen=True)
 class _Pair:
-    """One difference that is to stand."""
+    """One planned difference."""
 
     path: Path
     epoch: _Epoch
@@ -95,11 +95,11 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
     Parameters
     ----------
     workdir : WorkDir
-        The target's; its stacks must stand.
+        The target's; its stacks must exist.
     settings : Settings
         Sections difference and drizzle.
     redo : bool, optional
-        Make again what stands.
+        Make again what is up to date, too.
 
     Returns
     -------

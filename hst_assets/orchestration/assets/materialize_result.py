@@ -14,7 +14,7 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["BY_PATH", "materialize_result"]
 
-#: Assets hand their product over as the path of a file that stands.
+#: Assets hand their product over as the path of an existing file.
 BY_PATH = dg.PythonObjectDagsterType(Path, name="ProductPath")
 
 
