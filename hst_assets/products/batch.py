@@ -4,8 +4,8 @@ A stage that makes several products of a kind (the drizzled images of a target, 
 its epochs, the aligned exposures of a visit) plans them first: a path and a recipe each. The rest
 is the same for all of them and lives here:
 
-- what is up to date by its recipe is left alone; the rest is made, equal recipes once where they may
-  be links of each other, and recorded one by one, so that a killed run goes on from there;
+- what is up to date by its recipe is left alone; the rest is made, equal recipes once where they
+  may be links of each other, and recorded one by one, so that a killed run goes on from there;
 - one that fails costs itself. What no longer is what its name says is taken away;
 - then the index is written, and what earlier runs made and nobody plans any more is deleted;
 - the next run tries again what may work by then, and not what failed because of its inputs.
