@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from astropy.io import fits
@@ -14,11 +12,10 @@ from astropy.time import Time
 
 from hst_assets.detectors import Detector
 from hst_assets.exposures.charge import transfer_state
-from hst_assets.exposures.header import exposure_times
 from hst_assets.exposures.keywords import keyword_of
 from hst_assets.exposures.keywords import number as number_of
 from hst_assets.exposures.photometry import MIXED
-from hst_assets.failures import UnusableInput
+from hst_assets.imaging.astrodrizzle.input_headers import PHOTOMETRY, Input, filter_of
 from hst_assets.imaging.astrodrizzle.noise_cards import describe_noise
 from hst_assets.imaging.frames import Frame
 from hst_assets.imaging.noise import correlation_ratio, noise_model
@@ -26,15 +23,7 @@ from hst_assets.imaging.product_flags import PRODUCT_FLAGS
 from hst_assets.provenance import tool_version
 from hst_assets.settings import DrizzleSettings
 
-__all__ = [
-    "PHOTOMETRY",
-    "RAW_EXTVER",
-    "Input",
-    "filter_of",
-    "plane_header",
-    "product_headers",
-    "read_input",
-]
+__all__ = ["RAW_EXTVER", "plane_header", "product_headers"]
 
 #: Cards of an exposure that say nothing about a product, beyond those written here.
 _NOT_INHERITED = {
@@ -62,75 +51,6 @@ _NOT_INHERITED = {
 _MOST_INPUT_CARDS = 999
 #: EXTVER that a chip has in raw/, where a copy without the other chip gives it another.
 RAW_EXTVER = "RAWEXTV"
-#: Cards of the zero point.
-PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
-
-
-@dataclass(frozen=True)
-class Input:
-    """What a product's header needs to know of one exposure.
-
-    Attributes
-    ----------
-    file : str
-        File name.
-    rootname : str
-        IPPPSSOOT.
-    primary, science : `~astropy.io.fits.Header`
-        Its primary header and that of its first SCI extension.
-    exptime_s : float
-        Exposure time.
-    start_mjd, end_mjd : float
-        Start and end (UTC).
-    chips : tuple of `~astropy.io.fits.Header`
-        The headers of all its SCI extensions, in the order of the file.
-    """
-
-    file: str
-    rootname: str
-    primary: fits.Header
-    science: fits.Header
-    exptime_s: float
-    start_mjd: float
-    end_mjd: float
-    chips: tuple[fits.Header, ...] = ()
-
-
-def read_input(path: Path) -> Input:
-    """Read the headers of an exposure.
-
-    Raises
-    ------
-    UnusableInput
-        If it has no SCI extension, exposure time or start.
-    """
-    with fits.open(path) as hdus:
-        primary = hdus[0].header.copy()
-        chips = tuple(hdu.header.copy() for hdu in hdus if hdu.name == "SCI")
-    if not chips:
-        raise UnusableInput("no SCI extension", where=path)
-    try:
-        start, end, exptime = exposure_times(primary)
-    except UnusableInput as error:
-        raise UnusableInput(error.what, where=path) from error
-    if not exptime > 0:
-        raise UnusableInput(f"EXPTIME is {exptime}", where=path)
-    return Input(
-        file=path.name,
-        rootname=str(primary.get("ROOTNAME", path.name.split("_")[0])).strip().lower(),
-        primary=primary,
-        science=chips[0],
-        exptime_s=exptime,
-        start_mjd=start,
-        end_mjd=end,
-        chips=chips,
-    )
-
-
-def filter_of(primary: fits.Header, detector: Detector) -> str:
-    """The filter's name from an exposure's primary header."""
-    wheels = [str(primary.get(key, "")) for key in detector.filter_keywords]
-    return detector.filter_of(wheels, number_of(primary, "LRFWAVE", 0.0))
 
 
 def product_headers(

@@ -31,6 +31,7 @@ from hst_assets.imaging import wfpc2_gain
 from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.astrodrizzle.error_planes import with_errors
 from hst_assets.imaging.astrodrizzle.flux_scale import FluxScale, flux_scale
+from hst_assets.imaging.astrodrizzle.input_headers import Input, read_input
 from hst_assets.imaging.astrodrizzle.noise_cards import flash_problems, mean_sky
 from hst_assets.imaging.astrodrizzle.parameters import engine_of
 from hst_assets.imaging.astrodrizzle.scratch_copies import (
@@ -131,7 +132,7 @@ def combine(
         parameters, unread_in_box = _boxed(copies, BoxMask.from_json(box), detector, parameters)
         unread += unread_in_box
     gain = _gain(scale, detector)
-    unsubtracted = [product_cards.read_input(path) for path in copies]
+    unsubtracted = [read_input(path) for path in copies]
     levels = levels_of(unsubtracted, choices, parameters, detector)
     adjust: AdjustSkies | None = None
     if levels:
@@ -143,7 +144,7 @@ def combine(
         complaints.append("exposures of this detector have no errors: weighted by time")
     if parameters["final_kernel"] == "lanczos3":
         _blank_without_weight(planes)
-    inputs = [product_cards.read_input(path) for path in copies]
+    inputs = [read_input(path) for path in copies]
     complaints += flash_problems(inputs)
     searched = (_COSMIC_RAY if parameters["driz_cr"] else 0) | (FLAG if others else 0)
     check = partial(
@@ -214,7 +215,7 @@ def _gain(scale: FluxScale, detector: Detector) -> float | None:
     if not detector.has_separate_dq or scale.reference is None:
         return None
     name, extver = scale.reference
-    item = product_cards.read_input(Path(name))
+    item = read_input(Path(name))
     (chip,) = (chip for chip in item.chips if int(chip.get("EXTVER", 1)) == extver)
     return wfpc2_gain.gain_of(chip, item.primary)
 
@@ -381,7 +382,7 @@ def _verify_grid(header: fits.Header, frame: Frame) -> None:
 def _checked(
     planes: Mapping[str, NDArray[Any]],
     copies: Sequence[Path],
-    inputs: Sequence[product_cards.Input],
+    inputs: Sequence[Input],
     detector: Detector,
     frame: Frame,
     settings: DrizzleSettings,
@@ -432,7 +433,7 @@ def _checked(
 
 def _native_chips(
     copies: Sequence[Path],
-    inputs: Sequence[product_cards.Input],
+    inputs: Sequence[Input],
     detector: Detector,
     searched: int,
 ) -> tuple[list[product_quality.Chip], float]:

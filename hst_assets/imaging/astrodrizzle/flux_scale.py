@@ -32,7 +32,7 @@ from hst_assets.exposures.photometry import (
     calibration_of,
     photometry_of,
 )
-from hst_assets.imaging.astrodrizzle.cards import PHOTOMETRY, filter_of
+from hst_assets.imaging.astrodrizzle.input_headers import PHOTOMETRY, filter_of
 from hst_assets.imaging.frames import opened
 
 __all__ = ["FluxScale", "flux_scale"]

@@ -21,7 +21,7 @@ from hst_assets.exposures.keywords import is_missing
 from hst_assets.imaging.noise import background_variance_e2
 
 if TYPE_CHECKING:
-    from hst_assets.imaging.astrodrizzle.cards import Input
+    from hst_assets.imaging.astrodrizzle.input_headers import Input
 
 __all__ = ["describe_noise", "flash_problems", "mean_sky"]
 

@@ -25,6 +25,7 @@ from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.astrodrizzle import cards as product_cards
 from hst_assets.imaging.astrodrizzle.flux_scale import FluxScale
+from hst_assets.imaging.astrodrizzle.input_headers import read_input
 from hst_assets.imaging.cosmic_rays import science_and_quality
 from hst_assets.imaging.forked import in_children
 from hst_assets.imaging.frames import opened
@@ -103,7 +104,7 @@ def _scratch_copy(
         if quality is not None:
             planes = fits.HDUList([hdu.copy() for hdu in quality_hdus])
         repair_planes(kept, planes)
-        product_cards.read_input(source)  # no tool says what is wrong with its times
+        read_input(source)  # no tool says what is wrong with its times
         _prepare_headers(kept, detector, source)
         if settings.weight_type == "IVM":
             _resolve_flat(kept[0].header, detector, source)

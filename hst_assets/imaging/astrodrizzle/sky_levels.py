@@ -18,7 +18,7 @@ from astropy.io import fits
 from hst_assets.detectors import Detector
 from hst_assets.exposures.keywords import number as number_of
 from hst_assets.failures import BadConfiguration
-from hst_assets.imaging.astrodrizzle.cards import Input, filter_of
+from hst_assets.imaging.astrodrizzle.input_headers import Input, filter_of
 from hst_assets.settings import DrizzleSettings
 
 __all__ = [

@@ -8,7 +8,8 @@ from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.astrodrizzle.cards import Input, product_headers, read_input
+from hst_assets.imaging.astrodrizzle.cards import product_headers
+from hst_assets.imaging.astrodrizzle.input_headers import Input, read_input
 from hst_assets.imaging.astrodrizzle.parameters import parameters
 from hst_assets.imaging.frames import Frame
 from hst_assets.settings import DrizzleSettings

@@ -6,7 +6,7 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.imaging.astrodrizzle.cards import Input
+from hst_assets.imaging.astrodrizzle.input_headers import Input
 from hst_assets.imaging.astrodrizzle.noise_cards import describe_noise, flash_problems, mean_sky
 
 UVIS, HRC, WFC, IR = (DETECTORS[key] for key in ("wfc3_uvis", "acs_hrc", "acs_wfc", "wfc3_ir"))

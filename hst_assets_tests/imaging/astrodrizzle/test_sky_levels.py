@@ -7,7 +7,7 @@ from astropy.io import fits
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
-from hst_assets.imaging.astrodrizzle.cards import Input
+from hst_assets.imaging.astrodrizzle.input_headers import Input
 from hst_assets.imaging.astrodrizzle.noise_cards import mean_sky
 from hst_assets.imaging.astrodrizzle.parameters import parameters
 from hst_assets.imaging.astrodrizzle.sky_levels import brought_to_levels, given_levels, sky_cards
