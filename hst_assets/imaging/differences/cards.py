@@ -9,6 +9,7 @@ from typing import Any
 from astropy.io import fits
 
 from hst_assets.imaging.astrodrizzle.cards import plane_header
+from hst_assets.imaging.astrodrizzle.input_headers import PHOTOMETRY
 from hst_assets.imaging.differences.subtraction import FLAGS, Difference, Stack
 from hst_assets.imaging.noise import NoiseModel
 from hst_assets.provenance import tool_version
@@ -35,7 +36,6 @@ _SHARED = (
     "HST123 ALIGNMT",
     "HST123 ALIGNRF",
 )
-_PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
 _TIMES = {
     "DATE-OBS": "epoch: UT date of the first exposure",
     "TIME-OBS": "epoch: UT time of the first exposure",
@@ -123,7 +123,7 @@ def _shared(one: fits.Header, other: fits.Header) -> fits.Header:
 def _photometry(template: Stack) -> Iterable[Card]:
     """The template's calibration, for one count per second."""
     header = template.primary
-    for key in _PHOTOMETRY:
+    for key in PHOTOMETRY:
         if key in header:
             yield key, header[key], header.comments[key]
     exposed = 0.0 if template.model.rate else 2.5 * math.log10(template.model.exptime_s)
