@@ -98,4 +98,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while each is not None and id(each) not in seen:
         seen.add(id(each))
         yield each
-        each = each.__cause__ or each.__context__
+        # `raise ... from None` says that what was being handled is beside the point.
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)

@@ -21,6 +21,12 @@ def raised_from(cause, error):
     return error
 
 
+def raised_from_none(beside_the_point, error):
+    """The same, where `from None` says that the other one does not matter."""
+    error.__suppress_context__ = True
+    return raised_from(beside_the_point, error)
+
+
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device", "x.fits")
 
 
@@ -53,6 +59,7 @@ def test_what_is_the_machines_is_named_as_such(error, kind):
         UnusableInput("no good pixel"),
         BadConfiguration("no such setting"),
         raised_from(NO_ROOM, TransientFailure("the archive did not answer")),
+        raised_from_none(NO_ROOM, ValueError("two stars only")),
     ],
 )
 def test_what_is_not_the_machines_is_left_alone(error, tmp_path):

@@ -3,7 +3,8 @@
 A header's distortion may leave a skew, or one axis longer than the other: a real pair of ACS/HRC
 exposures of 47 Tuc differs by 4.9e-4 of its y axis, 0.14 pixel at the edge of the overlap. Shift
 and rotation cannot follow. Six terms can; but they also follow noise, so that they are taken only
-where they predict stars that had no part in them better.
+where they predict stars that had no part in them better; and the slope of a residual distortion,
+which goes another way beyond the stars, so that these must span half of the exposure.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ _LEAST_GAIN = 16.0
 #: Below this, of the star that is moved the most but for one in twenty, nothing is gained (pixels).
 _LEAST_DISPLACEMENT_PIX = 0.05
 _CLIP_SIGMA = 3.0
+#: The least share of the exposure's extent, on both axes, that the pairs span. With a residual
+#: distortion of 0.1 pixel (quadratic, 4096 pixels), six terms by stars of a quarter of the extent
+#: were taken in 41 of 100 simulated fits, and were off by 0.15 pixel over the exposure, rotation
+#: and shift by 0.06; by stars of three eighths, in 87 (0.11 and 0.05).
+_LEAST_SPAN = 0.5
 
 Points = NDArray[np.float64]
 
@@ -58,6 +64,8 @@ def demand_six_terms(
     good = _without_outliers(here, there)
     here, there, part = here[good], there[good], part[star][good]
     if len(here) < _FEWEST_PAIRS:
+        return False
+    if np.any(np.ptp(here, axis=0) < _LEAST_SPAN * np.ptp(after, axis=0)):
         return False
     six, few = (
         matching.fit_motion(here, there, "general"),

@@ -12,12 +12,12 @@ from hst_assets.cli.deployment import opened_instance, require_writable
 from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.position_argument import position_from
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
-from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.failures import BadConfiguration, MachineFailure, UnusableInput
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
-    from hst_assets.exposures.ingest import IngestReport, Mode
+    from hst_assets.exposures.ingest import IngestReport, Mode, Refused
 
 __all__ = ["ingest_command", "ingest_into", "show"]
 
@@ -60,6 +60,7 @@ def ingest_command(
     )
     show(report)
     _show_position(workdir)
+    raise_if_not_taken(report, workdir)
     if not report.accepted and not report.unchanged:
         raise UnusableInput("no usable exposures in the given sources", where=target)
 
@@ -101,18 +102,43 @@ def ingest_into(
 def show(report: IngestReport) -> None:
     """Print the result for the files, the rejected ones with their reason at the end."""
     console = output()
+    not_taken = _not_taken(report)
+    n_rejected = len(report.refused) - len(not_taken)
     console.print(
         f"{len(report.accepted)} files ingested, {len(report.unchanged)} already present, "
-        f"{len(report.refused)} rejected; visits: {', '.join(report.visits) or 'none'}"
+        f"{n_rejected} rejected{f', {len(not_taken)} not taken' if not_taken else ''}; "
+        f"visits: {', '.join(report.visits) or 'none'}"
     )
     for refused in report.refused:
+        verb = "[red]not taken[/red]" if refused.by_machine else "[yellow]rejected[/yellow]"
         errors().print(
-            f"[yellow]rejected[/yellow] {escape(str(refused.path))}: {escape(refused.reason)}",
-            highlight=False,
+            f"{verb} {escape(str(refused.path))}: {escape(refused.reason)}", highlight=False
         )
     for note in (_note_of_fields(report), _note_of_others(report)):
         if note:
             errors().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+
+
+def raise_if_not_taken(report: IngestReport, workdir: WorkDir) -> None:
+    """End with a failure if this machine, and not the files, kept files from being taken.
+
+    Raises
+    ------
+    MachineFailure
+        If a disk, permission or limit of the machine did.
+    """
+    if not_taken := _not_taken(report):
+        n = len(not_taken)
+        raise MachineFailure(
+            f"{n} file{'s were' if n > 1 else ' was'} not taken: this machine failed, and nothing "
+            "is said of the data",
+            where=workdir.raw,
+            next_step="See the reasons above, then run the same command again",
+        )
+
+
+def _not_taken(report: IngestReport) -> list[Refused]:
+    return [refused for refused in report.refused if refused.by_machine]
 
 
 def _note_of_fields(report: IngestReport) -> str:

@@ -15,7 +15,7 @@ from hst_assets.cli.archive import show_listing
 from hst_assets.cli.clean import clean_target
 from hst_assets.cli.deployment import opened_instance, require_writable
 from hst_assets.cli.env_file import introduce_folder
-from hst_assets.cli.ingest import ingest_into, show
+from hst_assets.cli.ingest import ingest_into, raise_if_not_taken, show
 from hst_assets.cli.option_groups import takes_redo
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.run_target import RunSummary, raise_for, run_and_report
@@ -196,7 +196,13 @@ def _adopt(workdir: WorkDir) -> None:
     found = [path for path in fits_files_in(workdir.raw) if path.name not in verified]
     if found:
         output().print(f"{workdir.raw}: {len(found)} files that are not verified yet")
-        show(ingest_into(workdir, found))
+        _take(workdir, found)
+
+
+def _take(workdir: WorkDir, sources: list[Path], **options: Any) -> None:
+    report = ingest_into(workdir, sources, **options)
+    show(report)
+    raise_if_not_taken(report, workdir)
 
 
 def _ingest(workdir: WorkDir, sources: _Sources) -> None:
@@ -204,14 +210,12 @@ def _ingest(workdir: WorkDir, sources: _Sources) -> None:
     place = load_settings(workdir)
     tree = place.archive.tree and workdir.base / place.archive.tree
     if sources.raw_dir is not None:
-        show(ingest_into(workdir, [sources.raw_dir]))
+        _take(workdir, [sources.raw_dir])
     if tree is None or sources.skip_copy or sources.download:
         return
     if place.target.ra_deg is None or place.target.dec_deg is None:
         raise BadConfiguration("--archive needs a position: give RA and DEC")
-    show(
-        ingest_into(workdir, [], archive=tree, position=(place.target.ra_deg, place.target.dec_deg))
-    )
+    _take(workdir, [], archive=tree, position=(place.target.ra_deg, place.target.dec_deg))
 
 
 def _show_what_would_be_fetched(workdir: WorkDir, asked: Changes) -> None:

@@ -45,6 +45,9 @@ _HALF_PIX = 7
 #: What fills the window to this share of its own variance, even along its minor axis (5.4 pixels
 #: FWHM), is a galaxy or nothing at all.
 _RESOLVED = 0.7
+#: The mean of the positive part of Gaussian noise, over that of the weight by which it is taken off
+#: again: 1 / sqrt(2 pi) over (1 + 1 / sqrt(2)) / 2.
+_LEFT_BY_NOISE = 2.0 / (math.sqrt(2.0 * math.pi) * (1.0 + math.sqrt(0.5)))
 #: Variances are not told from each other beyond this share of the window's.
 _MOST_OF_WINDOW = 0.95
 #: Stars of one exposure agree in size within this (natural logarithm of the variance), and no
@@ -151,7 +154,8 @@ def _moments_on_sky(plane: Plane, ready: Prepared, detector: Detector, fwhm_pix:
         return np.zeros((0, 2, 2))
     # The centre under this very window: `windowed_centroids` takes 0.425 FWHM for sigma.
     centre = windowed_centroids(ready.flux, x, y, fwhm_pix=_WINDOW_PIX / 0.425)
-    native = _deconvolved(_windowed_moments(ready.flux, centre))
+    noise = ready.noise[y.astype(np.intp), x.astype(np.intp)]
+    native = _deconvolved(_windowed_moments(ready.flux, centre, noise))
     jacobian = _jacobian(plane.wcs, centre, detector.pixel_scale_arcsec)
     return np.asarray(jacobian @ native @ np.swapaxes(jacobian, 1, 2))
 
@@ -232,8 +236,14 @@ def _without_neighbours(x: Floats, y: Floats, flux: Floats) -> NDArray[np.bool_]
     return alone
 
 
-def _windowed_moments(image: Floats, centre: Floats) -> Floats:
-    """Central second moments under the window, shape (n, 2, 2), in native pixels."""
+def _windowed_moments(image: Floats, centre: Floats, noise: Floats) -> Floats:
+    """Central second moments under the window, shape (n, 2, 2), in native pixels.
+
+    Negative pixels would let moments of single stars be anything, and count as none. What the noise
+    of an empty sky then leaves on the average, 0.40 of its standard deviation, would widen a star
+    of 1.3 pixel FWHM and a peak of 17 sigma to 2.1 pixel; it is taken off again where a pixel is
+    no more than noise (which leaves 4 per cent of the width at 17 sigma, simulated Gaussian stars).
+    """
     offset = np.arange(-_HALF_PIX, _HALF_PIX + 1)
     columns = np.rint(centre[:, 0]).astype(int)[:, None] + offset
     rows = np.rint(centre[:, 1]).astype(int)[:, None] + offset
@@ -241,7 +251,10 @@ def _windowed_moments(image: Floats, centre: Floats) -> Floats:
     pixels = image[rows.clip(0, ny - 1)[:, :, None], columns.clip(0, nx - 1)[:, None, :]]
     dx = np.broadcast_to((columns - centre[:, :1])[:, None, :], pixels.shape)
     dy = np.broadcast_to((rows - centre[:, 1:])[:, :, None], pixels.shape)
-    weight = np.maximum(pixels, 0.0) * np.exp(-0.5 * (dx**2 + dy**2) / _WINDOW_PIX**2)
+    light = np.maximum(pixels, 0.0)
+    sigma = noise[:, None, None]
+    light = light - _LEFT_BY_NOISE * sigma * np.exp(-0.5 * (light / sigma) ** 2)
+    weight = light * np.exp(-0.5 * (dx**2 + dy**2) / _WINDOW_PIX**2)
     total = weight.sum(axis=(1, 2))
 
     def mean(values: Floats) -> Floats:

@@ -47,6 +47,7 @@ _CPU_S = 2.0
 _BYTES_PER_CPU_S = 20e6
 #: A disk that answers nothing for so long is no property of the file.
 _PATIENCE_S = 600.0
+_MODULE = "hst_assets.exposures.bounded_verification"
 _START_S = 120.0
 _PIPE_BYTES = 65536
 #: A child that has kept so much of what it read is replaced.
@@ -171,7 +172,8 @@ class _Child:
         self._owner = os.getpid()
         self._idle = True
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "hst_assets.exposures.bounded_verification", str(self._owner)],
+            # -P: nothing is imported from the current folder, which may be one of data.
+            [sys.executable, "-P", "-m", _MODULE, str(self._owner)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -249,9 +251,13 @@ class _Child:
         self.end()
         if code == -signal.SIGXCPU:
             return UnusableInput("it takes too long to be read: no exposure does", where=path)
-        if code >= 0 or -code in _OF_THE_FILE:
-            how = f"signal {-code}" if code < 0 else f"status {code}"
-            return UnusableInput(f"corrupt: the FITS reader crashed on it ({how})", where=path)
+        if -code in _OF_THE_FILE:
+            what = f"corrupt: the FITS reader crashed on it (signal {-code})"
+            return UnusableInput(what, where=path)
+        if code >= 0:  # whatever a file does to its reader is caught: this is no word on the file
+            return TransientFailure(
+                f"the process that verifies exposures ended with status {code}", where=path
+            )
         return _Killed(
             f"its verification was killed by signal {-code} (out of memory?)", where=path
         )
@@ -298,7 +304,7 @@ def _serve(parent: int) -> NoReturn:
     gc.freeze()  # what was imported is no garbage, and need not be looked through for each file
     at_start = _address_space_bytes()
     if at_start:
-        resource.setrlimit(resource.RLIMIT_AS, (at_start + MEMORY_BYTES,) * 2)
+        _limit(resource.RLIMIT_AS, at_start + MEMORY_BYTES)
     _say(answers, {})
     for line in sys.stdin.buffer:
         path, dq_path = (None if one is None else Path(one) for one in json.loads(line))
@@ -333,8 +339,14 @@ def _allow_cpu(*paths: Path | None) -> None:
         with suppress(OSError):
             size += path.stat().st_size if path is not None else 0
     used = time.process_time()
-    soft = math.ceil(used + cpu_allowance_s(size))
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+    _limit(resource.RLIMIT_CPU, math.ceil(used + cpu_allowance_s(size)))
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set a limit of this process, within the one that it was given and must not raise."""
+    _, most = resource.getrlimit(kind)
+    within = value if most == resource.RLIM_INFINITY else min(value, most)
+    resource.setrlimit(kind, (within, most))
 
 
 def _verdict(path: Path, dq_path: Path | None) -> dict[str, Any]:

@@ -30,7 +30,15 @@ from hst_assets.exposures.raw import (
     suffix_of,
     write_ledger,
 )
-from hst_assets.exposures.sources import Mode, Unit, bring, is_packed, units_of, unpacked_name
+from hst_assets.exposures.sources import (
+    Mode,
+    Unit,
+    bring,
+    is_in_raw,
+    is_packed,
+    units_of,
+    unpacked_name,
+)
 from hst_assets.exposures.target_position import (
     Elsewhere,
     elsewhere,
@@ -257,6 +265,10 @@ class _Ingest:
             why = error.what if isinstance(error, TransientFailure) else error.strerror or error
             reason = f"cannot be brought into raw/: {why}"
             self._report.refused.append(Refused(unit.path, reason, by_machine=True))
+        finally:
+            # What was not taken would fill the disk until the end.
+            for left_over in self._staging.iterdir():
+                left_over.unlink(missing_ok=True)
 
     def _take(self, unit: Unit) -> None:
         if self._is_known(unit):
@@ -323,7 +335,7 @@ class _Ingest:
         ]
 
     def _in_raw(self, path: Path) -> bool:
-        return path.absolute().parent == self._workdir.raw
+        return is_in_raw(path, self._workdir)
 
     def _entry(self, staged: Path, exposure: Verified, source: Path, sha256: str) -> RawFile:
         """The ledger entry of a verified file. An exposure known already keeps its name."""
@@ -387,6 +399,8 @@ class _Ingest:
         if not staged.is_symlink():
             staged.chmod(_READ_ONLY)
         path = self._workdir.raw / file.name
+        if staged.is_symlink() and path.exists() and path.samefile(staged):
+            raise UnusableInput(f"a link to it would take the place of raw/{file.name} itself")
         if staged != path:
             publish(staged, path)
         status = path.stat()

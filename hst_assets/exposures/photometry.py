@@ -16,7 +16,15 @@ from typing import Any
 from hst_assets.detectors import Detector
 from hst_assets.exposures.keywords import is_missing, keyword_of, number, text
 
-__all__ = ["MIXED", "Calibration", "Photometry", "calibration_of", "odd_ones_out", "photometry_of"]
+__all__ = [
+    "MIXED",
+    "Calibration",
+    "Photometry",
+    "calibration_of",
+    "odd_ones_out",
+    "of_other_units",
+    "photometry_of",
+]
 
 #: Where a product's exposures do not agree on a keyword.
 MIXED = "MIXED"
@@ -33,6 +41,8 @@ _SPELLINGS = (
     (re.compile(r"POL\w*V"), "a visual polarizer"),
     (re.compile(r"F160[AB][WN]\w*"), "F160BW"),
 )
+#: No two tables of one detector and filter differ by this factor.
+_MOST_BETWEEN_TABLES = 1.4
 #: Angstroms by which a ramp's wavelength in PHOTMODE may differ from LRFWAVE (rounding).
 _WAVELENGTH_TOLERANCE = 1.0
 
@@ -74,7 +84,7 @@ def photometry_of(
         Whose exposure it is.
     """
     mode = keyword_of(science, primary, "PHOTMODE")
-    mode = mode.strip() if isinstance(mode, str) else ""
+    mode = mode.strip(" ,") if isinstance(mode, str) else ""
     flam = _positive(science, primary, "PHOTFLAM")
     plam = _positive(science, primary, "PHOTPLAM")
     missing = [
@@ -109,6 +119,15 @@ def _elements(mode: str) -> dict[str, str]:
         if _ELEMENT.fullmatch(name):
             found[name] = wavelength
     return found
+
+
+def of_other_units(flam: float, other: float) -> bool:
+    """Whether two PHOTFLAM differ by more than calibrations do: their counts are other units.
+
+    Those of WFPC2's gains 7 and 15 differ by a factor of 2; those of one detector and filter, from
+    table to table and over the years, by some per cent.
+    """
+    return not 1 / _MOST_BETWEEN_TABLES < flam / other < _MOST_BETWEEN_TABLES
 
 
 def _of_another(mode: str, primary: Mapping[str, Any], detector: Detector) -> str:

@@ -141,10 +141,14 @@ def _files(sources: Sequence[Path], workdir: WorkDir) -> list[Path]:
     return sorted(found, key=lambda path: (_is_hap(unpacked_name(path)), str(path)))
 
 
+def is_in_raw(path: Path, workdir: WorkDir) -> bool:
+    """Whether a file lies in the target's raw/, by whatever way its folder was reached."""
+    return path.parent.resolve() == workdir.raw.resolve()
+
+
 def _is_foreign(path: Path, workdir: WorkDir) -> bool:
     """Whether a file found in a folder is not one of the target's own products."""
-    absolute = path.absolute()
-    return not absolute.is_relative_to(workdir.base) or absolute.parent == workdir.raw
+    return not path.absolute().is_relative_to(workdir.base) or is_in_raw(path, workdir)
 
 
 def _is_hap(name: str) -> bool:

@@ -61,9 +61,11 @@ def product_flags(
     """
     flags = np.zeros(rate.shape, np.int16)
     empty = ~(np.isfinite(rate) & (reached.time_s > 0))
-    # Native pixels of the longest exposure, were all of them as long.
+    # Native pixels of the longest exposure, were all of them as long. Rates of ramps (WFC3/IR) are
+    # of the reads before a pixel was full: only the exposures' own flags tell there.
     electrons = rate * np.float32(model.gain_e * max(model.exptimes_s))
     full = (electrons > _FULL * detector.saturation_e * reached.area) & (reached.area > 0)
+    full &= not detector.rate_units
     if saturated is not None:
         full |= saturated & (empty | saturated_counts)
     flags[empty] |= ProductFlag.NO_DATA

@@ -69,3 +69,16 @@ def test_the_error_of_the_terms_left_is_that_of_their_scatter():
     tilts, errors = np.array(found).T
     # Of both axes together: 1.25 of the error of one, in the median.
     assert np.median(tilts) == pytest.approx(1.2 * np.median(errors), rel=0.25)
+
+
+@pytest.mark.parametrize(("overlap", "wanted"), [(0.3, False), (0.6, True)])
+def test_stars_of_a_corner_of_the_exposure_decide_nothing_about_the_rest(overlap, wanted):
+    """The reference holds the stars of one corner; the exposure has stars everywhere."""
+    rng = np.random.default_rng(4)
+    stars = rng.uniform(0, 4 * SIDE, (1000, 2))
+    inside = (stars < 4 * SIDE * overlap).all(axis=1)
+    middle = 4 * SIDE * overlap / 2
+    reference = (stars[inside] - middle) * [1.0, 1 + SKEW] + middle
+    reference += rng.normal(0, 0.05, reference.shape)
+    part = parts_of(len(stars), 0.25, "corner")
+    assert demand_six_terms(stars, reference, part, "rshift", tolerance=1.0) is wanted

@@ -1,3 +1,5 @@
+import errno
+
 import dagster as dg
 import pytest
 
@@ -39,6 +41,32 @@ def test_bad_files_are_listed_with_reasons_and_do_not_stop_the_rest(cli, root, s
     assert result.err.count("rejected") == 2
     assert other.name in result.err
     assert "iaaa01a0q_flc.fits" in result.err
+
+
+def test_files_that_the_machine_did_not_take_are_a_failure(cli, root, small_campaign, monkeypatch):
+    """One file is taken; on the other the disk fails. The next time both are there."""
+    from hst_assets.exposures import sources
+
+    folder = root.parent / "some"
+    folder.mkdir()
+    for path in small_campaign.exposure_files:
+        (folder / path.name).write_bytes(path.read_bytes())
+    first = sorted(folder.iterdir())[0]
+    copy = sources.shutil.copyfile
+
+    def fails_once(source, target):
+        if source == first:
+            raise OSError(errno.EIO, "Input/output error")
+        return copy(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources.shutil, "copyfile", fails_once)
+        result = cli("ingest", folder, "--target", "sn1")
+    assert result.code == 1
+    assert "1 files ingested, 0 already present, 0 rejected, 1 not taken" in result.out
+    assert "not taken" in result.err
+    assert "MachineFailure" in result.err
+    assert cli("ingest", folder, "--target", "sn1").code == 0
 
 
 def test_a_folder_with_nothing_usable_fails(cli, root, tmp_path):

@@ -3,7 +3,10 @@ import fcntl
 import os
 import signal
 import struct
+import subprocess
+import sys
 import termios
+import textwrap
 import time
 
 import numpy as np
@@ -176,3 +179,39 @@ def test_a_table_that_fills_the_memory_is_refused(exposure_file, spoil):
     with pytest.raises(UnusableInput):
         verify(path)
     assert verify(exposure_file("wfc3_ir")).rootname == "ibbb02cdq"
+
+
+def in_a_process_of_its_own(path, folder, preparation=""):
+    """What a fresh process in `folder` says of a file."""
+    program = textwrap.dedent(
+        f"""
+        import resource
+        from pathlib import Path
+        {preparation}
+        from hst_assets.exposures.bounded_verification import begin_verification
+        print(begin_verification(Path({str(path)!r}))().rootname)
+        """
+    )
+    command = [sys.executable, "-P", "-c", program]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_nothing_is_imported_from_the_folder_of_the_data(exposure_file, tmp_path):
+    for name in ("calendar", "resource", "random"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)\n")
+    ended = in_a_process_of_its_own(exposure_file(), tmp_path)
+    assert ended.stdout == "jddd04ghq\n", ended.stderr
+
+
+def test_a_limit_of_the_users_is_kept_and_no_verdict(exposure_file, tmp_path):
+    """As on a batch node: the hard limit of CPU time may not be raised."""
+    limit = "resource.setrlimit(resource.RLIMIT_CPU, (600, 600))"
+    ended = in_a_process_of_its_own(exposure_file(), tmp_path, limit)
+    assert ended.stdout == "jddd04ghq\n", ended.stderr
+
+
+def test_the_end_of_the_child_by_itself_is_no_verdict(exposure_file, monkeypatch):
+    monkeypatch.setattr(bounded_verification, "_KEPT", bounded_verification._Kept())
+    monkeypatch.setattr(bounded_verification, "_MODULE", "hst_assets.no_such_module")
+    with pytest.raises(TransientFailure, match="does not start"):
+        verify(exposure_file())

@@ -125,6 +125,35 @@ def test_links_are_kept_when_asked_for(exposure_file, workdir):
     assert check_raw(workdir, full=True)
 
 
+@pytest.mark.parametrize("mode", ["copy", "symlink", "hardlink"])
+def test_raw_that_is_reached_by_another_name_is_used_in_place(
+    exposure_file, workdir, tmp_path, mode
+):
+    """raw/ is a link to a store, which is given as the source."""
+    path = exposure_file(folder=tmp_path / "store")
+    content = path.read_bytes()
+    workdir.create().raw.rmdir()
+    workdir.raw.symlink_to(path.parent)
+    report = ingest([path.parent], workdir, mode=mode)
+    assert names(report.accepted) == [path.name]
+    assert not path.is_symlink()
+    assert path.read_bytes() == content
+
+
+def test_what_was_refused_does_not_stay_in_the_staging_folder(exposure_file, workdir, monkeypatch):
+    paths = [exposure_file(), exposure_file("wfc3_ir", primary={"FILTER": "G102"})]
+    left = []
+    take = ingest_module._Ingest.take
+
+    def take_and_look(job, unit):
+        take(job, unit)
+        left.append(list(job._staging.iterdir()))
+
+    monkeypatch.setattr(ingest_module._Ingest, "take", take_and_look)
+    assert len(ingest(paths, workdir).refused) == 1
+    assert left == [[], []]
+
+
 def test_a_hard_link_shares_its_bytes(exposure_file, workdir):
     path = exposure_file()
     (accepted,) = ingest([path], workdir, mode="hardlink").accepted

@@ -80,7 +80,7 @@ def test_a_missing_figure_is_named(flam, plam, said):
     assert found.fault == said
 
 
-@pytest.mark.parametrize("mode", ["", "N/A", "WFC3 UVIS1"])
+@pytest.mark.parametrize("mode", ["", "N/A", "WFC3 UVIS1", ",,,"])
 def test_what_names_no_filter_is_not_checked(mode):
     found = photometry("wfc3_uvis", {"FILTER": "F606W"}, mode)
     assert found.flam == 1e-19

@@ -30,6 +30,7 @@ from hst_assets.exposures.photometry import (
     Calibration,
     Photometry,
     calibration_of,
+    of_other_units,
     photometry_of,
 )
 from hst_assets.imaging.astrodrizzle.input_headers import PHOTOMETRY, filter_of
@@ -42,6 +43,7 @@ _TOLERANCE = 1e-5
 #: Pivot wavelengths of one filter differ by less between chips and tables (F200LP: 0.02).
 _SAME_PASSBAND = 0.03
 _UVIS2 = 2
+_SCALED_ALL_THE_SAME = "scaled by the two, right to some per cent"
 _GIVEN = "drizzle.photometry"
 
 
@@ -174,8 +176,9 @@ def _chips(path: Path, detector: Detector, given: Mapping[str, Sequence[float]])
 
 def _factor(chip: _Chip, reference: _Chip, chips: Sequence[_Chip]) -> float:
     """What brings a chip's counts to those of the reference."""
-    if _comparable(chip, reference):
-        return chip.photometry.flam / reference.photometry.flam
+    flams = chip.photometry.flam, reference.photometry.flam
+    if _comparable(chip, reference) or of_other_units(*flams):
+        return flams[0] / flams[1]
     # Within its own exposure the chips can be compared; between tables they cannot.
     own = [each for each in chips if each.key[0] == chip.key[0] and each.known]
     first = next((each for each in own if each.number == reference.number), own[0])
@@ -196,18 +199,20 @@ def _comparable(chip: _Chip, reference: _Chip) -> bool:
 def _of_other_tables(chips: Sequence[_Chip], reference: _Chip) -> list[str]:
     """Which exposures have another PHOTFLAM by another table, or by one that is not known."""
     of = {chip.number: chip for chip in reversed(chips) if chip.key[0] == reference.key[0]}
-    odd: dict[str, list[str]] = {}
+    odd: dict[tuple[str, bool], list[str]] = {}
     for chip in chips:
         other = of.get(chip.number, reference)
         change = chip.photometry.flam / other.photometry.flam
+        scaled = of_other_units(chip.photometry.flam, other.photometry.flam)
         if abs(change - 1.0) > _TOLERANCE and not _comparable(chip, reference):
-            names = odd.setdefault(str(chip.calibration), [])
+            names = odd.setdefault((str(chip.calibration), scaled), [])
             if chip.rootname not in names:
                 names.append(chip.rootname)
     return [
         f"{', '.join(names)}: zero point of {table}, of the others {reference.calibration}: "
-        "not scaled to each other (download them again, to have one calibration)"
-        for table, names in odd.items()
+        + (_SCALED_ALL_THE_SAME if scaled else "not scaled to each other")
+        + " (download them again, to have one calibration)"
+        for (table, scaled), names in odd.items()
     ]
 
 

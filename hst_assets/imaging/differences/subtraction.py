@@ -19,7 +19,7 @@ from astropy.stats import mad_std, sigma_clip
 from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
-from hst_assets.exposures.photometry import calibration_of
+from hst_assets.exposures.photometry import calibration_of, of_other_units
 from hst_assets.failures import NoOverlap, UnusableInput
 from hst_assets.imaging.frames import Frame, opened
 from hst_assets.imaging.noise import (
@@ -316,7 +316,10 @@ def _scale(epoch: fits.Header, template: fits.Header) -> tuple[float, str]:
     ratio = flams["epoch"] / flams["template"]
     one, other = calibration_of(epoch), calibration_of(template)
     if abs(ratio - 1.0) > _SAME_PHOTFLAM and not one.agrees_with(other):
-        return 1.0, f"not scaled to one zero point: the epoch's is of {one}, the template's {other}"
+        tables = f"the epoch's is of {one}, the template's {other}"
+        if of_other_units(flams["epoch"], flams["template"]):
+            return ratio, f"scaled to one zero point to some per cent only: {tables}"
+        return 1.0, f"not scaled to one zero point: {tables}"
     return ratio, ""
 
 

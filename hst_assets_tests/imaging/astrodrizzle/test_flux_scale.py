@@ -76,6 +76,16 @@ def test_what_is_another_table_is_not_taken_for_another_sensitivity(tmp_path: Pa
     assert "of the others 51c1638pi_imp.fits" in problem
 
 
+def test_counts_of_another_gain_are_scaled_whatever_the_table(tmp_path: Path) -> None:
+    """As those of WFPC2's gains 7 and 15."""
+    one = uvis(tmp_path, "iaaa01a1q")
+    other = uvis(tmp_path, "iaaa01a2q", {"PHOTFLAM": 2 * FLAM}, {"PHOTFLAM": 2 * FLAM}, **OLD)
+    scale = scale_of(one, other)
+    assert scale.factors[other.name, 1] == pytest.approx(2.0)
+    (problem,) = scale.problems
+    assert "right to some per cent" in problem
+
+
 def test_another_version_of_the_software_with_the_same_table_is_no_problem(tmp_path: Path) -> None:
     one = uvis(tmp_path, "iaaa01a1q")
     two = uvis(tmp_path, "iaaa02a1q", {"PHOTFLAM": 1.02 * FLAM}, {}, CAL_VER="3.6.2")

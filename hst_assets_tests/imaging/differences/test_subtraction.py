@@ -112,6 +112,18 @@ def test_zero_points_that_cannot_be_compared_scale_nothing(
     assert found.stars.flux_ratio == pytest.approx(1.0, abs=0.01)
 
 
+def test_counts_of_another_gain_are_scaled_whatever_the_table(tmp_path) -> None:
+    """WFPC2's counts of gain 7 are twice those of gain 15; no two tables differ like that."""
+    header = primary_header(PHOTFLAM=2.2e-19, IMPHTTAB="iref$1681905hi_imp.fits")
+    stars = [(x, y, rate / 2) for x, y, rate in STARS]
+    found = subtract(
+        stack(tmp_path, seed=1, header=header, stars=stars), stack(tmp_path, seed=2)
+    ).figures
+    assert found.scale == pytest.approx(2.0)
+    assert "to some per cent only" in found.not_scaled
+    assert found.stars.flux_ratio == pytest.approx(1.0, abs=0.01)
+
+
 def test_counts_become_rates(tmp_path) -> None:
     header = primary_header(D_UNITS="counts")
     path = tmp_path / "counts.fits"
