@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -456,10 +457,19 @@ def former_digests(workdir: WorkDir) -> Mapping[str, str]:
         status = ledger.stat()
     except FileNotFoundError:
         if workdir.looked_at:
-            return _former(workdir)[0]
+            return _former_as_they_are(workdir, tuple(_moments_of_records(workdir)))
         _adopt(workdir)
         status = ledger.stat()
     return _read_former_digests(ledger, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)
+def _former_as_they_are(
+    workdir: WorkDir, moments: tuple[tuple[Path, int], ...]
+) -> Mapping[str, str]:
+    """The same where nothing may be written: read once, and not for each recipe."""
+    del moments  # they tell one state of the records from another
+    return _former(workdir)[0]
 
 
 @lru_cache(maxsize=16)
@@ -520,6 +530,13 @@ def _content(product: Path) -> Any:
 
 def _written_digest(product: Path) -> str:
     return str(_content(product)["digest"])
+
+
+def _moments_of_records(workdir: WorkDir) -> Iterator[tuple[Path, int]]:
+    """When the record of each product was written."""
+    for product in _recorded_products(workdir):
+        with suppress(FileNotFoundError):  # a run is about to make it anew
+            yield product, WorkDir.record(product).stat().st_mtime_ns
 
 
 def _recorded_products(workdir: WorkDir) -> Iterable[Path]:

@@ -1,7 +1,10 @@
 """What a run is said to make, and whether it then makes that and nothing else."""
 
+import os
+
 import pytest
 
+from hst_assets import provenance
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.forecast import forecast
 from hst_assets.orchestration.resources import Redo
@@ -130,3 +133,23 @@ def test_rows_that_nobody_foresaw_are_told_too(campaign, defs, instance, target,
 def test_what_cannot_be_told_says_why(campaign, made):
     campaign.broken.add(("target_alignment", "sn1"))
     assert told(made)["target_alignment", "sn1"] == ("unknown", "sn1: broken on purpose")
+
+
+def test_records_are_read_for_former_digests_once_and_not_for_each_product(made, monkeypatch):
+    """A work directory of an earlier version, which nothing has run in: nothing may be written."""
+    made.former_digests.unlink()
+    looked = []
+    former = provenance._former
+
+    def count(workdir):
+        looked.append(workdir)
+        return former(workdir)
+
+    monkeypatch.setattr(provenance, "_former", count)
+    before = told(made)
+    assert len(looked) == 1
+    assert not made.former_digests.exists()
+    record = WorkDir.record(made.target_exposures)
+    os.utime(record, ns=(1, 1))  # another state of the records is looked at anew
+    assert told(made) == before
+    assert len(looked) == 2
