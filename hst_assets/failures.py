@@ -7,7 +7,7 @@ another try by itself; the others need other data, another setting or another ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "AccessRefused",
@@ -26,6 +26,7 @@ __all__ = [
     "TransientFailure",
     "UnusableInput",
     "failure_named",
+    "machines_kind",
 ]
 
 
@@ -164,6 +165,18 @@ _BY_NAME: dict[str, type[HstAssetsError]] = {
         ToolFailed,
     )
 }
+
+
+def machines_kind(kinds: Iterable[type[HstAssetsError]]) -> type[MachineFailure] | None:
+    """The failure of the machine that all of some failures are; None if one is not the machine's.
+
+    Of several kinds it is `MachineFailure`; of no failure at all, None.
+    """
+    different = set(kinds)
+    machines = {kind for kind in different if issubclass(kind, MachineFailure)}
+    if not machines or machines != different:
+        return None
+    return machines.pop() if len(machines) == 1 else MachineFailure
 
 
 def failure_named(name: str) -> type[HstAssetsError]:

@@ -11,6 +11,7 @@ __all__ = [
     "FIRST",
     "REDO",
     "RETRIED",
+    "first_of",
     "flat",
     "is_of_input",
     "reasons_to_remake",
@@ -221,6 +222,12 @@ def shared_reasons(parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 def is_of_input(reason: str) -> bool:
     """Whether a reason is an input that changed, came or went."""
     return reason.startswith(("input ", "new input ")) or reason.endswith(" more inputs changed")
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first `most` of many names, and how many more there are: ``a, b and 3 more``."""
+    named = ", ".join(names[:most])
+    return f"{named} and {len(names) - most} more" if len(names) > most else named
 
 
 def shortened(reasons: Sequence[str]) -> str:

@@ -3,7 +3,17 @@ import pickle
 import pytest
 
 from hst_assets import failures
-from hst_assets.failures import HstAssetsError, NoOverlap, ToolFailed, UnusableInput, failure_named
+from hst_assets.failures import (
+    DiskFull,
+    HstAssetsError,
+    MachineFailure,
+    NoOverlap,
+    TimedOut,
+    ToolFailed,
+    UnusableInput,
+    failure_named,
+    machines_kind,
+)
 
 FAILED = ToolFailed(
     "it hung", where="a.log", next_step="Look there", log_tail=["Traceback", "no such file"]
@@ -43,3 +53,17 @@ def test_a_name_that_is_none_of_the_vocabulary_is_a_tool_s() -> None:
 
 def test_images_without_overlap_are_input_of_no_use() -> None:
     assert issubclass(NoOverlap, UnusableInput)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "shared"),
+    [
+        ([], None),
+        ([DiskFull, DiskFull], DiskFull),
+        ([DiskFull, TimedOut], MachineFailure),
+        ([DiskFull, ToolFailed], None),
+        ([ToolFailed], None),
+    ],
+)
+def test_what_the_machine_did_has_one_kind_unless_something_else_failed_too(kinds, shared) -> None:
+    assert machines_kind(kinds) is shared

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hst_assets.reasons import FIRST, REDO, flat, reasons_to_remake, shared_reasons
+from hst_assets.reasons import FIRST, REDO, first_of, flat, reasons_to_remake, shared_reasons
 
 RECIPE = {
     "stage": "drizzled_image",
@@ -90,3 +90,10 @@ def test_many_changed_inputs_of_many_products_are_one_reason():
     new = {str(number): (f"new input x{number}",) for number in range(4)}
     assert shared_reasons(new) == ("inputs changed",)
     assert shared_reasons({"a": ("input reference changed",)}) == ("input reference changed",)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"), [("", ""), ("a", "a"), ("ab", "a, b"), ("abc", "a, b and 1 more")]
+)
+def test_many_names_are_shortened(names, text):
+    assert first_of(list(names), 2) == text

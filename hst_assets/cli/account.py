@@ -11,6 +11,7 @@ from rich.table import Table
 from hst_assets.cli.terminal import errors, output
 from hst_assets.exposure_account import Account, ProductCount, account_of, by_reason
 from hst_assets.failures import HstAssetsError
+from hst_assets.reasons import first_of
 from hst_assets.workdir import WorkDir
 
 __all__ = ["show_account"]
@@ -42,8 +43,7 @@ def _show_exposures(account: Account, workdir: WorkDir, console: Console) -> Non
         return
     table = Table("n", "left out in", "because", "remedy", "exposures")
     for group in by_reason(account.left_out):
-        more = len(group.rootnames) - _NAMED
-        names = ", ".join(group.rootnames[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        names = first_of(group.rootnames, _NAMED)
         cells = (str(len(group.rootnames)), group.step, group.reason, group.remedy, names)
         table.add_row(*map(escape, cells))
     console.print(table)

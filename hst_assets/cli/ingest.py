@@ -19,7 +19,7 @@ from hst_assets.workdir import WorkDir
 if TYPE_CHECKING:
     from hst_assets.exposures.ingest import IngestReport, Mode, Refused
 
-__all__ = ["ingest_command", "ingest_into", "show"]
+__all__ = ["ingest_command", "ingest_into", "raise_if_not_taken", "show"]
 
 #: So many rootnames are named in a note.
 _MOST_LISTED = 4

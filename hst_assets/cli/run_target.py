@@ -22,6 +22,7 @@ from hst_assets.failures import (
     ToolFailed,
     TransientFailure,
     failure_named,
+    machines_kind,
 )
 from hst_assets.workdir import WorkDir
 
@@ -151,7 +152,7 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
         next_step = "fix the settings, then rerun"
     elif AccessRefused.__name__ in summary.kinds:
         next_step = "the data need a token with access to them (MAST_API_TOKEN)"
-    elif _is_machines(summary):
+    elif _machines_kind(summary):
         next_step = "the machine failed, not the data: mend that, then rerun the same command"
     elif summary.kinds == {MissingProduct.__name__}:
         next_step = "make or restore what is named as missing, then rerun the same command"
@@ -168,16 +169,12 @@ def _shared_kind(summary: RunSummary) -> type[HstAssetsError]:
     for kind in _OWN_EXIT_CODE:
         if summary.kinds == {kind.__name__} and not summary.undelivered:
             return kind
-    if not _is_machines(summary):
-        return ToolFailed
-    kinds = {failure_named(name) for name in summary.kinds}
-    return kinds.pop() if len(kinds) == 1 else MachineFailure
+    return _machines_kind(summary) or ToolFailed
 
 
-def _is_machines(summary: RunSummary) -> bool:
-    """Whether all that failed, failed because of the machine."""
-    kinds = [failure_named(name) for name in summary.kinds]
-    return bool(kinds) and all(issubclass(kind, MachineFailure) for kind in kinds)
+def _machines_kind(summary: RunSummary) -> type[MachineFailure] | None:
+    """The machine's failure, if all that failed, failed because of it."""
+    return machines_kind(failure_named(name) for name in summary.kinds)
 
 
 def _count(summary: RunSummary) -> str:

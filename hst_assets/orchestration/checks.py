@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hst_assets.failures import (
-    MachineFailure,
     MissingProduct,
     NoOverlap,
     NothingFound,
     ToolFailed,
     failure_named,
+    machines_kind,
 )
 from hst_assets.provenance import Made
 from hst_assets.settings import load_settings
@@ -204,9 +204,13 @@ def _star_shapes(made: Made, _workdir: WorkDir) -> Finding:
     text = f"{facts.get('n_shapes_good', 0)} good, {bad} not, {unchecked} not checked"
     unusual: list[str] = facts.get("unusual_stars", [])
     text = "; ".join([text, *unusual[:_NAMED]])
-    if unchecked and unchecked == facts["n_exposures"]:
-        text = f"not checked: {text}"
-    return Finding(passed=not bad, text=text)
+    if bad:
+        return Finding(passed=False, text=text)
+    if not facts["n_exposures"]:
+        return not_checked("no exposure is in use")
+    if "n_shapes_good" not in facts:
+        return not_checked(_FORMER)
+    return not_checked(text) if unchecked else Finding(passed=True, text=text)
 
 
 def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
@@ -265,9 +269,7 @@ def _none_failed(made: Made, well: str) -> Finding:
     failed: list[Any] = made.facts.get("failed", [])
     kinds = {failure_named(kind) for kind in made.facts.get("failures", {}).values()}
     kinds -= {NoOverlap}
-    shared = next(iter(kinds)) if len(kinds) == 1 else ToolFailed
-    if len(kinds) > 1 and all(issubclass(kind, MachineFailure) for kind in kinds):
-        shared = MachineFailure
+    shared = next(iter(kinds)) if len(kinds) == 1 else machines_kind(kinds) or ToolFailed
     return Finding(
         passed=not failed,
         text=_listed(failed) or well,

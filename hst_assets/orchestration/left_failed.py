@@ -16,6 +16,7 @@ from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
 from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
+from hst_assets.reasons import first_of
 
 __all__ = ["left_failed"]
 
@@ -100,10 +101,10 @@ def _result(
     unknown: Sequence[str] = (),
 ) -> dg.AssetCheckResult:
     """What is wanting; or else of what it could not be told."""
-    told = [_named(wanting)] if wanting else []
-    told += (
-        [f"not checked: no listing, or none that can be read: {_named(unknown)}"] if unknown else []
-    )
+    told = [first_of(wanting, _NAMED)] if wanting else []
+    if unknown:
+        named = first_of(unknown, _NAMED)
+        told.append(f"not checked: no listing, or none that can be read: {named}")
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=check,
@@ -115,8 +116,3 @@ def _result(
             **({OUTCOME: NOT_CHECKED} if unknown and not wanting else {}),
         },
     )
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

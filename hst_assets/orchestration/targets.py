@@ -21,6 +21,7 @@ from hst_assets.identifiers import validate_target
 from hst_assets.orchestration.partitions import register
 from hst_assets.orchestration.runs import bury_dead_runs, partitions_in_flight, targets_of
 from hst_assets.orchestration.target_roots import claim
+from hst_assets.reasons import first_of
 from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, targets_in
 
@@ -115,9 +116,8 @@ def retire_target(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
     bury_dead_runs(instance)
     busy = sorted(_in_flight(instance, workdir.target))
     if busy:
-        more = f" and {len(busy) - _NAMED} more" if len(busy) > _NAMED else ""
         raise TransientFailure(
-            f"runs are in flight for {', '.join(busy[:_NAMED])}{more}",
+            f"runs are in flight for {first_of(busy, _NAMED)}",
             where=workdir.target,
             next_step="Wait until they are done, or stop them",
         )

@@ -205,3 +205,34 @@ def test_a_stack_of_one_of_two_exposures_is_told(
     found = judged("drizzled_stacks", "all_exposures_combined", {}, tmp_path, outputs)
     assert found.text == f"a.drc.fits: 1 of 2 exposures; jaaa01a1q: {reason}"
     assert (found.passed, found.severity) == (passes, "WARN")
+
+
+def shapes(tmp_path: Path, **counts: int) -> Finding:
+    """What is said of the shapes of stars, by how many exposures came to what."""
+    facts = {"n_exposures": sum(counts.values()), **{f"n_shapes_{k}": n for k, n in counts.items()}}
+    return judged("aligned_exposures", "star_shapes", facts, tmp_path)
+
+
+def test_good_shapes_of_all_exposures_pass(tmp_path: Path) -> None:
+    found = shapes(tmp_path, good=3, not_checked=0)
+    assert (found.passed, found.text) == (True, "3 good, 0 not, 0 not checked")
+
+
+@pytest.mark.parametrize(
+    "counts", [{"good": 0, "not_checked": 3}, {"good": 2, "not_checked": 1}, {"good": 0}]
+)
+def test_shapes_that_were_not_measured_are_not_ok(tmp_path: Path, counts: dict[str, int]) -> None:
+    """Of all, of some, of a visit without exposures."""
+    found = shapes(tmp_path, **counts)
+    assert (found.passed, found.checked) == (False, False)
+    assert found.text.startswith("not checked: ")
+
+
+def test_a_record_that_tells_of_no_shapes_is_not_ok(tmp_path: Path) -> None:
+    found = judged("aligned_exposures", "star_shapes", {"n_exposures": 2}, tmp_path)
+    assert (found.passed, found.checked) == (False, False)
+
+
+def test_bad_shapes_are_said_before_what_was_not_checked(tmp_path: Path) -> None:
+    found = shapes(tmp_path, good=1, bad=1, not_checked=1)
+    assert (found.passed, found.checked) == (False, True)
