@@ -18,7 +18,8 @@ directory can be adopted. Nobody else in the project joins path strings.
         .mast_download_staging/     downloads under way
         .hst123_runfiles/           scratch folders of tool calls, locks
         <obj.><inst>.<filt>.ref_<epoch>.drc.fits    the reference image
-        dolphot/  hap/              later stages
+        dolphot/                    DOLPHOT's catalogue; what it reads is in dolphot/inputs/
+        hap/                        later stages
 """
 
 from hst_assets.workdir.folders import ROOT_VARIABLE, default_root, targets_in

@@ -8,12 +8,13 @@ from hst_assets.workdir.alignment import AlignmentPaths
 from hst_assets.workdir.exposures import ExposurePaths
 from hst_assets.workdir.images import ImagePaths
 from hst_assets.workdir.locks import Locks
+from hst_assets.workdir.photometry import PhotometryPaths
 
 __all__ = ["WorkDir"]
 
 
 @dataclass(frozen=True)
-class WorkDir(ExposurePaths, AlignmentPaths, ImagePaths, Locks):
+class WorkDir(ExposurePaths, AlignmentPaths, ImagePaths, PhotometryPaths, Locks):
     """Paths of one target's work directory; each branch of the layout has its class.
 
     Parameters
