@@ -16,8 +16,6 @@ Magnitude = Annotated[float, Field(allow_inf_nan=False)]
 class ArtificialStarSettings(Section):
     """Stars that are put into the exposures and measured like real ones."""
 
-    make: bool = False
-    """Measure artificial stars."""
     n_stars: Annotated[int, Field(ge=1, le=10_000_000)] = 5000
     """Number of artificial stars."""
     positions: Literal["uniform", "density", "target"] = "uniform"
