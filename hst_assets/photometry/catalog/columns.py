@@ -115,7 +115,8 @@ class CatalogColumn:
     number : int
         From 1.
     name : str
-        Its flat name, unique in the catalogue: ``chi``, ``f814w_rate``, ``iaaa01abq_flc_chip1_sky``.
+        Its flat name, unique in the catalogue: ``chi``, ``f814w_rate``,
+        ``iaaa01abq_flc_chip1_sky``.
     quantity : Quantity
         What it holds.
     filter, image : CatalogFilter, CatalogImage or None
@@ -246,7 +247,7 @@ class CatalogColumns:
         ]
 
     def find(
-        self, quantity: str, *, filter: str | None = None, image: str | int | None = None
+        self, quantity: str, *, filter_name: str | None = None, image: str | int | None = None
     ) -> CatalogColumn:
         """The column of a quantity of the object, of a filter or of an image.
 
@@ -254,7 +255,7 @@ class CatalogColumns:
         ----------
         quantity : str
             Its key, such as ``rate`` (see `hst_assets.photometry.catalog.quantities`).
-        filter : str, optional
+        filter_name : str, optional
             Name of the filter.
         image : str or int, optional
             Name or number of the image; filter and image exclude each other.
@@ -264,13 +265,13 @@ class CatalogColumns:
         BadConfiguration
             If there is no such column, or the name fits more than one.
         """
-        if filter is not None and image is not None:
+        if filter_name is not None and image is not None:
             raise BadConfiguration("a column is of a filter or of an image, not of both")
-        of_filter = None if filter is None else self.filter(filter)
+        of_filter = None if filter_name is None else self.filter(filter_name)
         of_image = None if image is None else self.image(image)
         alike = [each for each in self if each.filter == of_filter and each.image == of_image]
         found = [each for each in alike if each.quantity.key == quantity]
-        of = "" if filter is image is None else f" of {filter or image}"
+        of = f" of {filter_name or image}" if filter_name or image else ""
         return _only(found, f"column {quantity}{of}", [each.quantity.key for each in alike])
 
     def named_by(self, instruments: Mapping[int, str]) -> CatalogColumns:

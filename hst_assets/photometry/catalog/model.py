@@ -87,7 +87,7 @@ class Catalog:
         return self.added[name].values if name in self.added else self.data[name]
 
     def values(
-        self, quantity: str, *, filter: str | None = None, image: str | int | None = None
+        self, quantity: str, *, filter_name: str | None = None, image: str | int | None = None
     ) -> NDArray[Any]:
         """The values of a quantity of the object, of a filter or of an image.
 
@@ -95,7 +95,7 @@ class Catalog:
         ----------
         quantity : str
             Its key, such as ``rate``.
-        filter : str, optional
+        filter_name : str, optional
             Name of the filter: ``F814W`` or ``WFC3_F814W``.
         image : str or int, optional
             Its file's name, or its number from 1.
@@ -110,19 +110,19 @@ class Catalog:
         BadConfiguration
             If there is no such column, or the name fits more than one.
         """
-        return self.data[self.columns.find(quantity, filter=filter, image=image).name]
+        return self.data[self.columns.find(quantity, filter_name=filter_name, image=image).name]
 
-    def measured(self, *, filter: str | None = None, image: str | int | None = None) -> Any:
+    def measured(self, *, filter_name: str | None = None, image: str | int | None = None) -> Any:
         """Which stars have a magnitude in a filter or an image: bool, shape (n,)."""
-        column = self._magnitude(filter, image)
+        column = self._magnitude(filter_name, image)
         values = self.data[column.name]
         return np.isfinite(values) & (values < MISSING_MAG - 0.5)
 
-    def _magnitude(self, filter: str | None, image: str | int | None) -> CatalogColumn:
+    def _magnitude(self, filter_name: str | None, image: str | int | None) -> CatalogColumn:
         known = None if image is None else self.columns.image(image)
         analytic = known is not None and not known.filter_label
         key = "instrumental_mag" if analytic else "vega_mag"
-        return self.columns.find(key, filter=filter, image=image)
+        return self.columns.find(key, filter_name=filter_name, image=image)
 
     def select(self, rows: ArrayLike) -> Catalog:
         """Some of the stars.

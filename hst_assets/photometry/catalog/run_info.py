@@ -158,7 +158,7 @@ class RunInfo:
 
     @property
     def instruments(self) -> dict[int, str]:
-        """Instrument of each image, by its number; those that DOLPHOT does not know are left out."""
+        """Instrument of each image, by its number; one that DOLPHOT does not know is left out."""
         return {number: line.instrument for number, line in self._image_lines().items()}
 
     @property

@@ -131,6 +131,6 @@ def _depends_on_size(column: CatalogColumn) -> bool:
 
 def _format(column: CatalogColumn, size: int) -> str:
     key = column.quantity.key
-    if column.filter is column.image is None:
+    if column.filter is None and column.image is None:
         return _PER_OBJECT[key]
     return _BY_SIZE[key][1][size] if key in _BY_SIZE else _IN_BLOCK[key]
