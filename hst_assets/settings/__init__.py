@@ -15,6 +15,7 @@ from hst_assets.settings.alignment import (
 from hst_assets.settings.archive import ArchiveSettings
 from hst_assets.settings.files import load_settings, write_settings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
+from hst_assets.settings.quality_cuts import QualityCutSettings
 from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
 
@@ -27,6 +28,7 @@ __all__ = [
     "EpochSettings",
     "GateSettings",
     "MachineSettings",
+    "QualityCutSettings",
     "ReferenceFileSettings",
     "ReferenceSettings",
     "SelectionSettings",

@@ -20,6 +20,7 @@ from hst_assets.settings.alignment import (
 from hst_assets.settings.archive import ArchiveSettings
 from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
+from hst_assets.settings.quality_cuts import QualityCutSettings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
 
 __all__ = ["TOOLS", "MachineSettings", "Settings", "ToolName"]
@@ -60,4 +61,5 @@ class Settings(Section):
     reference_files: ReferenceFileSettings = ReferenceFileSettings()
     drizzle: DrizzleSettings = DrizzleSettings()
     difference: DifferenceSettings = DifferenceSettings()
+    quality_cuts: QualityCutSettings = QualityCutSettings()
     machine: MachineSettings = MachineSettings()
