@@ -18,7 +18,8 @@ directory can be adopted. Nobody else in the project joins path strings.
         .mast_download_staging/     downloads under way
         .hst123_runfiles/           scratch folders of tool calls, locks
         <obj.><inst>.<filt>.ref_<epoch>.drc.fits    the reference image
-        dolphot/  hap/              later stages
+        dolphot/                    what DOLPHOT measures, and its catalogue
+        hap/                        later stages
 """
 
 from __future__ import annotations
@@ -282,6 +283,15 @@ class WorkDir:
     def colour_images(self) -> Path:
         """Index of the target's colour pictures (ECSV)."""
         return self.drizzle / "colours.ecsv"
+
+    @property
+    def dolphot_inputs(self) -> Path:
+        """Index of the chips and their skies that DOLPHOT measures (ECSV)."""
+        return self.dolphot / "inputs.ecsv"
+
+    def dolphot_catalog(self, base: str) -> Path:
+        """DOLPHOT's catalogue; the other files of its run begin with this name."""
+        return self.dolphot / f"{base}0000"
 
     def visit_footprints(self, visit: str) -> Path:
         """Outlines of a visit's exposures, for DS9."""
