@@ -29,7 +29,8 @@ from hst_assets.photometry.dolphot.parameters import (
     parameters_text,
     settings_of_catalog,
 )
-from hst_assets.photometry.dolphot.program import Limits, Program, find_program, run_program
+from hst_assets.photometry.dolphot.program import Program, find_program
+from hst_assets.photometry.dolphot.program_run import Limits, run_program
 from hst_assets.photometry.dolphot.progress import Progress, ProgressReader, now_and_then
 from hst_assets.photometry.dolphot.run_warnings import read_warnings
 from hst_assets.photometry.dolphot.verdict import Verdict, judge

@@ -202,7 +202,7 @@ def _read(path: Path) -> tuple[fits.Header, NDArray[Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # astropy only warns of a file that ends early
         try:
-            with fits.open(path, memmap=False) as hdus:
+            with path.open("rb") as handle, fits.open(handle, memmap=False) as hdus:
                 header, data = hdus[0].header.copy(), hdus[0].data
                 header.values()
         except (OSError, ValueError, TypeError, Warning, fits.VerifyError) as error:

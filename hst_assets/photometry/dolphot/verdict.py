@@ -27,7 +27,7 @@ from hst_assets.failures import (
     UnusableInput,
 )
 from hst_assets.machine_failures import DISK_STEP, MEMORY_STEP, is_disk_full
-from hst_assets.photometry.dolphot.program import Ended
+from hst_assets.photometry.dolphot.program_run import Ended
 
 __all__ = ["Counted", "Verdict", "judge"]
 
@@ -312,7 +312,8 @@ def _said(ended: Ended) -> HstAssetsError | None:
 def _refused(ended: Ended) -> HstAssetsError | None:
     """A parameter out of range: the program prints the range and exits with status 0."""
     lines = [line for line in ended.output.splitlines() if line.strip()]
-    if ended.code != 0 or _READING in ended.output or not lines:
+    begun = _READING in ended.output or _CHIP.search(ended.output)
+    if ended.code != 0 or begun or not lines:
         return None
     return BadConfiguration(
         f"DOLPHOT refuses a parameter: {lines[-1].strip()}",

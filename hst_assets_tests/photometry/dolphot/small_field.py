@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from hst_assets.digests import digest_of
+from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
 
@@ -120,9 +121,17 @@ def write_inputs(workdir: WorkDir, rows: list[dict[str, object]]) -> None:
         QTable(rows).write(path, format="ascii.ecsv", overwrite=True)
         return Result((path,))
 
-    make(Recipe(stage="dolphot_inputs", code_version="0", inputs={"a": digest_of(rows)}), path, workdir, run)
+    make(
+        Recipe(stage="dolphot_inputs", code_version="0", inputs={"a": digest_of(rows)}),
+        path,
+        workdir,
+        run,
+    )
 
 
 def rows_of(workdir: WorkDir) -> list[dict[str, object]]:
-    table = QTable.read(workdir.dolphot_inputs, format="ascii.ecsv")
-    return [dict(zip(table.colnames, row, strict=True)) for row in table.iterrows()]
+    table = read_table(workdir.dolphot_inputs)
+    return [
+        {name: np.asarray(table[name])[i].item() for name in table.colnames}
+        for i in range(len(table))
+    ]
