@@ -158,6 +158,9 @@ STAGES: dict[str, Stage] = {
     "epoch_differences": Stage("3", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
+    "dolphot_catalog": Stage(
+        "1", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
+    ),
 }
 
 

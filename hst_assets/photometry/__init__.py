@@ -1,1 +1,1 @@
-"""Photometry of stars: catalogues, whoever measured them, and what is made ready for DOLPHOT."""
+"""Photometry of stars: what DOLPHOT reads, how it is run, catalogues, artificial stars."""

@@ -13,6 +13,12 @@ from hst_assets.settings.alignment import (
     ReferenceSettings,
 )
 from hst_assets.settings.archive import ArchiveSettings
+from hst_assets.settings.dolphot import (
+    DolphotParameters,
+    DolphotSettings,
+    ImageParameters,
+    PhotometrySettings,
+)
 from hst_assets.settings.files import load_settings, write_settings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
@@ -24,10 +30,14 @@ __all__ = [
     "ArchiveSettings",
     "CatalogSettings",
     "DifferenceSettings",
+    "DolphotParameters",
+    "DolphotSettings",
     "DrizzleSettings",
     "EpochSettings",
     "GateSettings",
+    "ImageParameters",
     "MachineSettings",
+    "PhotometrySettings",
     "QualityCutSettings",
     "ReferenceFileSettings",
     "ReferenceSettings",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings.alignment import CatalogSettings
+from hst_assets.settings.dolphot_file import read_parameters_file
 from hst_assets.settings.fields import from_home
 from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, write_atomically
@@ -48,7 +49,7 @@ def load_settings(workdir: WorkDir) -> Settings:
             else:
                 merged[section] = values
     try:
-        settings = Settings.model_validate(_with_parameters_file(merged, workdir))
+        settings = Settings.model_validate(_with_parameters_files(merged, workdir))
     except ValidationError as error:
         raise BadConfiguration(_explain(error), where=where) from error
     return _of_worker(settings)
@@ -71,20 +72,36 @@ def _of_worker(settings: Settings) -> Settings:
     return settings.model_copy(update={"machine": machine})
 
 
-def _with_parameters_file(content: dict[str, Any], workdir: WorkDir) -> dict[str, Any]:
-    """`content` with the tables of ``drizzle.parameters_file`` below those of its own."""
-    drizzle = content.get("drizzle")
-    if not isinstance(drizzle, dict) or not isinstance(drizzle.get("parameters_file"), str):
-        return content
+def _with_parameters_files(content: dict[str, Any], workdir: WorkDir) -> dict[str, Any]:
+    """`content` with the tables of the parameters files that it names below those of its own.
+
+    ``drizzle.parameters_file`` is TOML, ``dolphot.parameters_file`` is DOLPHOT's format.
+    """
+    drizzle = _parameters_file("drizzle", content, workdir)
+    if drizzle is not None:
+        own = content["drizzle"]
+        tables = _merged(_read_toml(drizzle), own.get("parameters", {}))
+        content = {**content, "drizzle": {**own, "parameters": tables}}
+    dolphot = _parameters_file("dolphot", content, workdir)
+    if dolphot is not None:
+        read = read_parameters_file(dolphot)
+        content = {**content, "dolphot": _merged(read, content["dolphot"])}
+    return content
+
+
+def _parameters_file(section: str, content: dict[str, Any], workdir: WorkDir) -> Path | None:
+    """The parameters file that a section names, if it names one."""
+    values = content.get(section)
+    if not isinstance(values, dict) or not isinstance(values.get("parameters_file"), str):
+        return None
+    name = f"{section}.parameters_file"
     try:
-        path = workdir.base / from_home(Path(drizzle["parameters_file"]))
+        path = workdir.base / from_home(Path(values["parameters_file"]))
     except ValueError as error:
-        raise BadConfiguration(str(error), where="drizzle.parameters_file") from error
+        raise BadConfiguration(str(error), where=name) from error
     if not path.is_file():
-        raise BadConfiguration("drizzle.parameters_file does not exist", where=path)
-    tables = _read_toml(path)
-    own = drizzle.get("parameters", {})
-    return {**content, "drizzle": {**drizzle, "parameters": _merged(tables, own)}}
+        raise BadConfiguration(f"{name} does not exist", where=path)
+    return path
 
 
 def _merged(below: Any, above: Any) -> Any:
@@ -141,7 +158,7 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
             else:
                 table[key] = value
     try:
-        result = Settings.model_validate(_with_parameters_file(document.unwrap(), workdir))
+        result = Settings.model_validate(_with_parameters_files(document.unwrap(), workdir))
     except ValidationError as error:
         raise BadConfiguration(_explain(error), where=path) from error
     if "source" in changes.get("catalog", {}):

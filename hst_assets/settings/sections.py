@@ -18,6 +18,7 @@ from hst_assets.settings.alignment import (
     ReferenceSettings,
 )
 from hst_assets.settings.archive import ArchiveSettings
+from hst_assets.settings.dolphot import DolphotSettings, PhotometrySettings
 from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
@@ -39,6 +40,15 @@ class MachineSettings(Section):
     """Time limit of one tool call, seconds; ``$HST_ASSETS_TOOL_TIMEOUT_S`` wins."""
     tool_timeouts_s: dict[ToolName, Positive] = {}  # noqa: RUF012 - pydantic copies it
     """The same by tool, such as ``{drizzle = 7200}``; others have ``tool_timeout_s``."""
+    dolphot_threads: Annotated[int, Field(ge=1)] | None = None
+    """Number of threads of DOLPHOT 3; unset: ``max_cores``. DOLPHOT 2 has one."""
+    dolphot_timeout_s: Positive = 7 * 86400.0
+    """Time limit of one run of DOLPHOT, seconds."""
+    dolphot_silence_s: Positive = 12 * 3600.0
+    """Time without a word from DOLPHOT after which its run is stopped, seconds.
+
+    It is silent in each of its searches for stars, which take most of its time.
+    """
     lock_wait_s: Positive = 7200.0
     """Seconds that a step waits for another run of the same asset and partition."""
 
@@ -62,4 +72,6 @@ class Settings(Section):
     drizzle: DrizzleSettings = DrizzleSettings()
     difference: DifferenceSettings = DifferenceSettings()
     quality_cuts: QualityCutSettings = QualityCutSettings()
+    photometry: PhotometrySettings = PhotometrySettings()
+    dolphot: DolphotSettings = DolphotSettings()
     machine: MachineSettings = MachineSettings()
