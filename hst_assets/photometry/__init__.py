@@ -1,0 +1,1 @@
+"""Photometry of stars and of a target on aligned exposures."""

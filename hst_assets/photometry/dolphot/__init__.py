@@ -1,0 +1,1 @@
+"""DOLPHOT: what it is given to read, how it is run, and what it says."""
