@@ -13,6 +13,7 @@ from hst_assets.settings.alignment import (
     ReferenceSettings,
 )
 from hst_assets.settings.archive import ArchiveSettings
+from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.files import load_settings, write_settings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.sections import MachineSettings, Settings
@@ -23,6 +24,7 @@ __all__ = [
     "ArchiveSettings",
     "CatalogSettings",
     "DifferenceSettings",
+    "DolphotInputsSettings",
     "DrizzleSettings",
     "EpochSettings",
     "GateSettings",

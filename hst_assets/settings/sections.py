@@ -18,6 +18,7 @@ from hst_assets.settings.alignment import (
     ReferenceSettings,
 )
 from hst_assets.settings.archive import ArchiveSettings
+from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
@@ -25,7 +26,9 @@ from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetS
 __all__ = ["TOOLS", "MachineSettings", "Settings", "ToolName"]
 
 #: What runs in child processes: the tools of the alignment methods, and the steps around them.
-ToolName = Literal["catalog", "distortion", "drizzle", "epochs", "jhat", "stars", "tweakreg"]
+ToolName = Literal[
+    "catalog", "distortion", "dolphot_inputs", "drizzle", "epochs", "jhat", "stars", "tweakreg"
+]
 TOOLS: tuple[str, ...] = get_args(ToolName)
 
 
@@ -60,4 +63,5 @@ class Settings(Section):
     reference_files: ReferenceFileSettings = ReferenceFileSettings()
     drizzle: DrizzleSettings = DrizzleSettings()
     difference: DifferenceSettings = DifferenceSettings()
+    dolphot_inputs: DolphotInputsSettings = DolphotInputsSettings()
     machine: MachineSettings = MachineSettings()

@@ -122,9 +122,7 @@ def mask_chip(
     )
 
 
-def mask_drizzled(
-    data: NDArray[np.floating], exposed: Mask, *, factor: float = 1.0
-) -> MaskedImage:
+def mask_drizzled(data: NDArray[np.floating], exposed: Mask, *, factor: float = 1.0) -> MaskedImage:
     """Mask a drizzled image: what nothing was exposed on is bad.
 
     Parameters

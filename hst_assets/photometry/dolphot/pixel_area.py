@@ -69,8 +69,8 @@ def pixel_areas(
     UnusableInput
         If the header has no usable linear terms, or an area is not positive.
     """
-    x = np.arange(shape[1]) + 1.0 - number(header, "CRPIX1")
-    y = np.arange(shape[0]) + 1.0 - number(header, "CRPIX2")
+    x = np.arange(1.0, shape[1] + 1.0) - number(header, "CRPIX1")
+    y = np.arange(1.0, shape[0] + 1.0) - number(header, "CRPIX2")
     relative = _stretch(header, x, y)
     if unit_arcsec is None:
         middle = (shape[1] + 1) / 2 - number(header, "CRPIX1")
@@ -175,7 +175,8 @@ def map_of_file(
     if not maps:
         raise BadConfiguration("no two-dimensional image in it", where=path, next_step=step)
     x, y = offset
-    cut = maps[0][max(y, 0) : y + shape[0], max(x, 0) : x + shape[1]].astype(np.float64)
+    rows, columns = slice(max(y, 0), y + shape[0]), slice(max(x, 0), x + shape[1])
+    cut: NDArray[np.float64] = maps[0][rows, columns].astype(np.float64)
     if min(x, y) < 0 or cut.shape != shape:
         raise BadConfiguration(
             f"the map of {maps[0].shape} pixels does not cover {shape} from {offset[::-1]}",
