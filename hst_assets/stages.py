@@ -78,6 +78,17 @@ _OF_DRIZZLING = (
     "saturation_e",
     "science_units",
 )
+_OF_DOLPHOT = (
+    "clean_cosmic_rays",
+    "flat_scales_arcsec",
+    "gain_e_per_dn",
+    "lacosmic",
+    "n_chips",
+    "rate_units",
+    "read_noise_e",
+    "saturation_e",
+    "science_units",
+)
 _OF_DIFFERENCES = (
     "clean_cosmic_rays",
     "fwhm_pix",
@@ -161,6 +172,18 @@ STAGES: dict[str, Stage] = {
     "dolphot_catalog": Stage(
         "1", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),
+    "dolphot_chips": Stage(
+        "1",
+        (
+            "hst_assets.photometry.dolphot.inputs:_exposure",
+            "hst_assets.photometry.dolphot.inputs:_prepared",
+            "hst_assets.photometry.dolphot.inputs:_reference",
+            "hst_assets.photometry.dolphot.inputs_task:prepare_exposure",
+            "hst_assets.photometry.dolphot.inputs_task:prepare_reference",
+        ),
+        figures=_OF_DOLPHOT,
+    ),
+    "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
 }
 
 
