@@ -13,6 +13,7 @@ from hst_assets.settings.alignment import (
     ReferenceSettings,
 )
 from hst_assets.settings.archive import ArchiveSettings
+from hst_assets.settings.artificial_stars import ArtificialStarSettings
 from hst_assets.settings.dolphot import (
     DolphotParameters,
     DolphotSettings,
@@ -29,6 +30,7 @@ from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetS
 __all__ = [
     "AlignmentSettings",
     "ArchiveSettings",
+    "ArtificialStarSettings",
     "CatalogSettings",
     "DifferenceSettings",
     "DolphotInputsSettings",

@@ -18,6 +18,7 @@ from hst_assets.settings.alignment import (
     ReferenceSettings,
 )
 from hst_assets.settings.archive import ArchiveSettings
+from hst_assets.settings.artificial_stars import ArtificialStarSettings
 from hst_assets.settings.dolphot import DolphotSettings, PhotometrySettings
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.fields import Positive, Section
@@ -78,4 +79,5 @@ class Settings(Section):
     photometry: PhotometrySettings = PhotometrySettings()
     dolphot: DolphotSettings = DolphotSettings()
     dolphot_inputs: DolphotInputsSettings = DolphotInputsSettings()
+    artificial_stars: ArtificialStarSettings = ArtificialStarSettings()
     machine: MachineSettings = MachineSettings()

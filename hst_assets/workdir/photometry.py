@@ -34,7 +34,16 @@ class PhotometryPaths(Folders):
         """DOLPHOT's catalogue; the other files of its run begin with this name."""
         return self.dolphot / f"{base}0000"
 
+    def artificial_chunk(self, number: int) -> Path:
+        """What was measured of one list of artificial stars; the list lies beside it."""
+        return self.dolphot / "artificial" / f"chunk_{number:05d}.fake"
+
+    @property
+    def completeness(self) -> Path:
+        """Completeness, bias and scatter against magnitude, filter by filter (ECSV)."""
+        return self.dolphot / "completeness.ecsv"
+
     @property
     def artificial_stars(self) -> Path:
-        """Every artificial star, with what was found of it (ECSV)."""
-        return self.dolphot / "artificial_stars.ecsv"
+        """Every artificial star, with what was found of it (FITS table)."""
+        return self.dolphot / "artificial_stars.fits"

@@ -76,6 +76,8 @@ def star_list(
     settings: ArtificialStarSettings,
     *,
     scale_arcsec: float,
+    n_stars: int,
+    chunk: int = 0,
     target: tuple[float, float] | None = None,
 ) -> StarList:
     """Draw positions, magnitudes and colours.
@@ -90,6 +92,11 @@ def star_list(
         What is wanted.
     scale_arcsec : float
         Arcseconds a pixel of the reference image.
+    n_stars : int
+        How many.
+    chunk : int, optional
+        Number of the list: each has random numbers of its own, so that more of them do not change
+        those before.
     target : tuple of float, optional
         X, Y of the target.
 
@@ -104,147 +111,139 @@ def star_list(
         If the field is empty or out of reach, or the catalogue lacks the stars that are asked of
         it.
     """
-    rng = np.random.default_rng(settings.seed)
-    x, y = _positions(known, field, settings, scale_arcsec, target, rng)
-    magnitudes = _magnitudes(known, settings, rng)
+    rng = np.random.default_rng([settings.seed, chunk])
+    draw = _Draw(known, field, settings, n_stars, rng)
+    x, y = draw.positions(scale_arcsec, target)
+    magnitudes = draw.magnitudes()
     return StarList(np.round(x, 2), np.round(y, 2), np.round(magnitudes, 3))
 
 
-# -------------------------------------------------------------------------------- positions
+@dataclass(frozen=True)
+class _Draw:
+    """One list in the making."""
 
+    known: KnownStars
+    field: NDArray[np.bool_]
+    settings: ArtificialStarSettings
+    n: int
+    rng: np.random.Generator
 
-def _positions(
-    known: KnownStars,
-    field: NDArray[np.bool_],
-    settings: ArtificialStarSettings,
-    scale_arcsec: float,
-    target: tuple[float, float] | None,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    if not field.any():
-        raise UnusableInput("no pixel of the reference image is exposed")
-    n = settings.n_stars
-    if settings.positions == "uniform":
-        row, column = np.nonzero(field)
-        chosen = rng.integers(0, len(row), n)
-        within = rng.uniform(0, 1, (2, n))  # X of a pixel runs from its index to index + 1
-        return column[chosen] + within[0], row[chosen] + within[1]
-    if settings.positions == "target":
-        if target is None:
+    # ---------------------------------------------------------------------------- positions
+
+    def positions(
+        self, scale_arcsec: float, target: tuple[float, float] | None
+    ) -> tuple[Floats, Floats]:
+        """X and Y of stars on exposed pixels."""
+        if not self.field.any():
+            raise UnusableInput("no pixel of the reference image is exposed")
+        if self.settings.positions == "uniform":
+            return self._anywhere()
+        if self.settings.positions == "target":
+            if target is None:
+                raise UnusableInput(
+                    "the target has no position",
+                    where="artificial_stars.positions",
+                    next_step="Set target.ra_deg and target.dec_deg, or positions = 'uniform'",
+                )
+            centre, radius = target, self.settings.radius_arcsec / scale_arcsec
+            return self._until_in_field(lambda: self._in_circle(centre, radius))
+        if len(self.known.x) == 0:
             raise UnusableInput(
-                "the target has no position",
+                "the catalogue has no star that passes the cuts",
                 where="artificial_stars.positions",
-                next_step="Set target.ra_deg and target.dec_deg, or positions = 'uniform'",
+                next_step="Set positions = 'uniform'",
             )
-        radius = settings.radius_arcsec / scale_arcsec
-        return _until_in_field(lambda k: _in_circle(target, radius, k, rng), n, field)
-    if len(known.x) == 0:
+        width = self.settings.scatter_arcsec / scale_arcsec
+        return self._until_in_field(lambda: self._near_stars(width))
+
+    def _anywhere(self) -> tuple[Floats, Floats]:
+        row, column = np.nonzero(self.field)
+        chosen = self.rng.integers(0, len(row), self.n)
+        within = self.rng.uniform(0, 1, (2, self.n))  # X of a pixel: from its index to index + 1
+        return column[chosen] + within[0], row[chosen] + within[1]
+
+    def _in_circle(self, centre: tuple[float, float], radius: float) -> Floats:
+        distance = radius * np.sqrt(self.rng.uniform(0, 1, self.n))
+        angle = self.rng.uniform(0, 2 * np.pi, self.n)
+        return np.array(
+            [centre[0] + distance * np.cos(angle), centre[1] + distance * np.sin(angle)]
+        )
+
+    def _near_stars(self, width: float) -> Floats:
+        chosen = self.rng.integers(0, len(self.known.x), self.n)
+        centres = np.array([self.known.x[chosen], self.known.y[chosen]])
+        return centres + self.rng.normal(0, width, (2, self.n))
+
+    def _until_in_field(self, draw: Callable[[], Floats]) -> tuple[Floats, Floats]:
+        """Draw positions until as many as wanted lie on exposed pixels."""
+        height, width = self.field.shape
+        found = np.empty((2, 0))
+        for _ in range(_MAX_TRIES):
+            drawn = draw()
+            column, row = np.floor(drawn).astype(int)
+            inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+            inside[inside] = self.field[row[inside], column[inside]]
+            found = np.concatenate([found, drawn[:, inside]], axis=1)
+            if found.shape[1] >= self.n:
+                return found[0, : self.n], found[1, : self.n]
         raise UnusableInput(
-            "the catalogue has no star that passes the cuts",
+            f"of {_MAX_TRIES * self.n} positions that were drawn, {found.shape[1]} lie on exposed "
+            "pixels",
             where="artificial_stars.positions",
-            next_step="Set positions = 'uniform'",
+            next_step="Set positions = 'uniform', or another radius",
         )
-    width = settings.scatter_arcsec / scale_arcsec
-    return _until_in_field(lambda k: _near_stars(known, width, k, rng), n, field)
 
+    # --------------------------------------------------------------------------- magnitudes
 
-def _in_circle(
-    centre: tuple[float, float], radius: float, n: int, rng: np.random.Generator
-) -> Floats:
-    distance = radius * np.sqrt(rng.uniform(0, 1, n))
-    angle = rng.uniform(0, 2 * np.pi, n)
-    return np.array([centre[0] + distance * np.cos(angle), centre[1] + distance * np.sin(angle)])
+    def magnitudes(self) -> Floats:
+        """One row a star, one column a filter."""
+        bright, faint = self._ends()
+        drawn = np.empty((self.n, self.known.magnitudes.shape[1]))
+        drawn[:, 0] = self.rng.uniform(bright, faint, self.n)
+        for each in range(1, drawn.shape[1]):
+            drawn[:, each] = drawn[:, 0] - self._colours(each, drawn[:, 0])
+        return drawn
 
+    def _ends(self) -> tuple[float, float]:
+        """The brightest and the faintest magnitude of the first filter."""
+        bright, faint = self.settings.bright_mag, self.settings.faint_mag
+        if bright is None or faint is None:
+            measured = self.known.magnitudes[:, 0]
+            measured = measured[np.isfinite(measured)]
+            if len(measured) == 0:
+                raise UnusableInput(
+                    "the catalogue has no star from which to take the range of magnitudes",
+                    where="artificial_stars",
+                    next_step="Set bright_mag and faint_mag",
+                )
+            ends = np.percentile(measured, _ENDS_PERCENT)
+            bright = float(ends[0]) if bright is None else bright
+            faint = float(ends[1]) + _BEYOND_MAG if faint is None else faint
+        if bright >= faint:
+            raise UnusableInput(
+                f"artificial stars from {bright:.2f} to {faint:.2f} mag: not from bright to faint",
+                where="artificial_stars",
+                next_step="Set both bright_mag and faint_mag",
+            )
+        return bright, faint
 
-def _near_stars(known: KnownStars, width: float, n: int, rng: np.random.Generator) -> Floats:
-    chosen = rng.integers(0, len(known.x), n)
-    return np.array([known.x[chosen], known.y[chosen]]) + rng.normal(0, width, (2, n))
-
-
-def _until_in_field(
-    draw: Callable[[int], Floats], n: int, field: NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
-    """Draw positions until as many as wanted lie in the field."""
-    found = np.empty((2, 0))
-    for _ in range(_MAX_TRIES):
-        drawn = draw(n)
-        column, row = np.floor(drawn).astype(int)
-        inside = (column >= 0) & (row >= 0) & (column < field.shape[1]) & (row < field.shape[0])
-        inside[inside] = field[row[inside], column[inside]]
-        found = np.concatenate([found, drawn[:, inside]], axis=1)
-        if found.shape[1] >= n:
-            return found[0, :n], found[1, :n]
-    raise UnusableInput(
-        f"of {_MAX_TRIES * n} positions that were drawn, {found.shape[1]} lie on exposed pixels",
-        where="artificial_stars.positions",
-        next_step="Set positions = 'uniform', or another radius",
-    )
-
-
-# ------------------------------------------------------------------------------- magnitudes
-
-
-def _magnitudes(
-    known: KnownStars, settings: ArtificialStarSettings, rng: np.random.Generator
-) -> Floats:
-    n, n_filters = settings.n_stars, known.magnitudes.shape[1]
-    bright, faint = _ends(known, settings)
-    first = rng.uniform(bright, faint, n)
-    drawn = np.empty((n, n_filters))
-    drawn[:, 0] = first
-    for each in range(1, n_filters):
-        drawn[:, each] = first - _colours(known, each, first, settings, rng)
-    return drawn
-
-
-def _ends(known: KnownStars, settings: ArtificialStarSettings) -> tuple[float, float]:
-    """The brightest and the faintest magnitude of the first filter."""
-    wanted = settings.bright_mag, settings.faint_mag
-    if wanted[0] is not None and wanted[1] is not None:
-        return wanted[0], wanted[1]
-    measured = known.magnitudes[:, 0]
-    measured = measured[np.isfinite(measured)]
-    if len(measured) == 0:
-        raise UnusableInput(
-            "the catalogue has no star from which to take the range of magnitudes",
-            where="artificial_stars",
-            next_step="Set bright_mag and faint_mag",
-        )
-    bright, faint = np.percentile(measured, _ENDS_PERCENT)
-    bright = bright if wanted[0] is None else wanted[0]
-    faint = faint + _BEYOND_MAG if wanted[1] is None else wanted[1]
-    if bright >= faint:
-        raise UnusableInput(
-            f"artificial stars from {bright:.2f} to {faint:.2f} mag: not from bright to faint",
-            where="artificial_stars",
-            next_step="Set both bright_mag and faint_mag",
-        )
-    return float(bright), float(faint)
-
-
-def _colours(
-    known: KnownStars,
-    each: int,
-    first: Floats,
-    settings: ArtificialStarSettings,
-    rng: np.random.Generator,
-) -> Floats:
-    """First filter minus another, of stars of these first magnitudes."""
-    if settings.colours == "uniform":
-        return rng.uniform(*settings.colour_range_mag, len(first))
-    measured = known.magnitudes[:, [0, each]]
-    measured = measured[np.isfinite(measured).all(axis=1)]
-    if len(measured) == 0:
-        raise UnusableInput(
-            "no star of the catalogue was measured in both filters",
-            where="artificial_stars.colours",
-            next_step="Set colours = 'uniform'",
-        )
-    measured = measured[np.argsort(measured[:, 0], kind="stable")]
-    n_lenders = min(_LENDERS, len(measured))
-    start = np.searchsorted(measured[:, 0], first) - n_lenders // 2
-    start = np.clip(start, 0, len(measured) - n_lenders)
-    lender = measured[start + rng.integers(0, n_lenders, len(first))]
-    scatter = rng.normal(0, settings.colour_scatter_mag, len(first))
-    colours: Floats = lender[:, 0] - lender[:, 1] + scatter
-    return colours
+    def _colours(self, each: int, first: Floats) -> Floats:
+        """First filter minus another, of stars of these first magnitudes."""
+        if self.settings.colours == "uniform":
+            return self.rng.uniform(*self.settings.colour_range_mag, self.n)
+        measured = self.known.magnitudes[:, [0, each]]
+        measured = measured[np.isfinite(measured).all(axis=1)]
+        if len(measured) == 0:
+            raise UnusableInput(
+                "no star of the catalogue was measured in both filters",
+                where="artificial_stars.colours",
+                next_step="Set colours = 'uniform'",
+            )
+        measured = measured[np.argsort(measured[:, 0], kind="stable")]
+        n_lenders = min(_LENDERS, len(measured))
+        start = np.searchsorted(measured[:, 0], first) - n_lenders // 2
+        start = np.clip(start, 0, len(measured) - n_lenders)
+        lender = measured[start + self.rng.integers(0, n_lenders, self.n)]
+        scatter = self.rng.normal(0, self.settings.colour_scatter_mag, self.n)
+        colours: Floats = lender[:, 0] - lender[:, 1] + scatter
+        return colours

@@ -38,7 +38,15 @@ from hst_assets.provenance import Made, Recipe, Record, Result, make, read_recor
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, publish
 
-__all__ = ["STAGE", "make_dolphot_catalog"]
+__all__ = [
+    "LIMITS",
+    "STAGE",
+    "files_beside",
+    "lay_out",
+    "make_dolphot_catalog",
+    "threads_of",
+    "write_log",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +55,7 @@ STAGE = "dolphot_catalog"
 _PROGRAM = "dolphot"
 _DATA = "dolphot data: "
 #: The settings that a run which was stopped is told to raise.
-_LIMITS = {"time": "machine.dolphot_timeout_s", "silence": "machine.dolphot_silence_s"}
+LIMITS = {"time": "machine.dolphot_timeout_s", "silence": "machine.dolphot_silence_s"}
 #: What a run writes beside its catalogue; other files there are not this run's.
 _ENDINGS = re.compile(
     r"\.(?:columns|param|data|info|warnings|output|stderr|apcor|psfs|\d+\.(?:res|psf)\.fits"
@@ -201,7 +209,7 @@ def _measured(run: _Run, data: Mapping[str, Path | None]) -> Result:
     log = run.workdir.log(STAGE, name)
     reader = ProgressReader(n_images, dolphot.SecondPass + 2, run.progress)
     with run.workdir.scratch(STAGE) as folder:
-        _lay_out(run, folder)
+        lay_out(run.images, run.workdir, run.settings, folder)
         (folder / f"{name}.param").write_text(text)
         ended = run_program(
             run.program.path,
@@ -209,16 +217,16 @@ def _measured(run: _Run, data: Mapping[str, Path | None]) -> Result:
             folder=folder,
             output=folder / f"{name}.output",
             limits=Limits(machine.dolphot_timeout_s, machine.dolphot_silence_s),
-            threads=_threads(run.program, machine),
+            threads=threads_of(run.program, machine),
             listen=reader.feed,
         )
-        _write_log(log, ended.output)
+        write_log(log, ended.output)
         verdict = judge(
             ended,
             folder / name,
             n_images=n_images,
             align_only=bool(dolphot.AlignOnly),
-            limits=_LIMITS,
+            limits=LIMITS,
             where=log,
         )
         outputs = _published(folder, run.catalog)
@@ -226,20 +234,24 @@ def _measured(run: _Run, data: Mapping[str, Path | None]) -> Result:
     return Result(outputs, {**facts, "mode": mode, "seconds": round(ended.seconds, 1)})
 
 
-def _threads(program: Program, machine: MachineSettings) -> int:
+def threads_of(program: Program, machine: MachineSettings) -> int:
+    """Threads of one run: DOLPHOT 2 has one."""
     return 1 if program.version == "2" else machine.dolphot_threads or machine.max_cores
 
 
-def _lay_out(run: _Run, folder: Path) -> None:
-    """Give the run its images under names that DOLPHOT can hold."""
-    for image in run.images:
+def lay_out(
+    images: Sequence[InputImage], workdir: WorkDir, settings: Settings, folder: Path
+) -> None:
+    """Give a run its images, and the user's files, under names that DOLPHOT can hold."""
+    for image in images:
         (folder / f"{image.alias}.fits").symlink_to(image.path.absolute())
         (folder / f"{image.alias}.sky.fits").symlink_to(image.sky_path.absolute())
-    for name, path in _users_files(run.workdir, run.settings).items():
+    for name, path in _users_files(workdir, settings).items():
         (folder / USERS_FILES[name]).symlink_to(path.absolute())
 
 
-def _write_log(log: Path, text: str) -> None:
+def write_log(log: Path, text: str) -> None:
+    """Keep what the program said, behind what it said before."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as lines:
         lines.write(text)
@@ -248,17 +260,17 @@ def _write_log(log: Path, text: str) -> None:
 def _published(folder: Path, catalog: Path) -> tuple[Path, ...]:
     """Move the files of a run to their place, the catalogue last."""
     _put_aside_foreign(catalog)
-    for path in (catalog, *_beside(catalog)):
+    for path in (catalog, *files_beside(catalog)):
         path.unlink(missing_ok=True)
     made = folder / catalog.name
     complaints = folder / f"{catalog.name}.output.stderr"
     if complaints.stat().st_size:
         complaints.replace(folder / f"{catalog.name}.stderr")
-    beside = [publish(path, catalog.with_name(path.name)) for path in _beside(made)]
+    beside = [publish(path, catalog.with_name(path.name)) for path in files_beside(made)]
     return (publish(made, catalog), *beside)
 
 
-def _beside(catalog: Path) -> list[Path]:
+def files_beside(catalog: Path) -> list[Path]:
     """The other files of the run whose catalogue this is."""
     start = len(catalog.name)
     found = catalog.parent.glob(f"{catalog.name}.*")
@@ -280,7 +292,7 @@ def _put_aside_foreign(catalog: Path) -> None:
         number += 1
     folder = aside / str(number)
     folder.mkdir(parents=True)
-    for path in (catalog, *_beside(catalog)):
+    for path in (catalog, *files_beside(catalog)):
         path.replace(folder / path.name)
     logger.warning("%s was not made here: it is kept in %s", catalog.name, folder)
 

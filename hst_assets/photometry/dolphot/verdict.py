@@ -29,7 +29,7 @@ from hst_assets.failures import (
 from hst_assets.machine_failures import DISK_STEP, MEMORY_STEP, is_disk_full
 from hst_assets.photometry.dolphot.program_run import Ended
 
-__all__ = ["Counted", "Verdict", "judge"]
+__all__ = ["Counted", "Verdict", "judge", "judge_artificial_stars"]
 
 _TAIL_LINES = 15
 _WRITTEN = re.compile(r"^(\d+) stars written; (\d+) stars deleted$", re.MULTILINE)
@@ -38,6 +38,7 @@ _UNKNOWN_NAME = re.compile(r"^Cannot match parameter name:\n(?:img\d*_)?(\S+)", 
 _BAD_LINE = re.compile(r"^Cannot parse parameter line:\n(.*)$", re.MULTILINE)
 _NOT_A_NUMBER = re.compile(rb"(?:^|\s)[-+]?(?:nan|inf)(?=\s|$)", re.IGNORECASE)
 _READING = "Reading FITS file"
+_REAL_STARS = re.compile(r"^Read \d+ real stars$", re.MULTILINE)
 
 #: Signals of a process that crashed by itself; any other but SIGKILL came from outside.
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT, signal.SIGILL})
@@ -173,9 +174,52 @@ def judge(
         if wrong is None:
             return _believed(ended, counted)
         failure = _said(ended) or _refused(ended) or wrong
-    raise type(failure)(
+    raise _with_words(failure, ended, catalog.name if where is None else where)
+
+
+def judge_artificial_stars(
+    ended: Ended,
+    fake: Path,
+    *,
+    limits: Mapping[str, str] | None = None,
+    where: object = None,
+) -> None:
+    """Judge a run on artificial stars by what it said; its rows are for the reader of `fake`.
+
+    Parameters
+    ----------
+    ended : Ended
+        How it ended.
+    fake : `~pathlib.Path`
+        What it measured, where it was written.
+    limits : mapping, optional
+        By kind of limit, the setting to raise.
+    where : object, optional
+        Where its words can be read; by default the file's name.
+
+    Raises
+    ------
+    MachineFailure, UnusableInput, BadConfiguration, MissingTool, ToolFailed
+        As `judge`; `ToolFailed` also if it did not come to read the catalogue's stars.
+    """
+    failure = _machines(ended, fake, limits or {})
+    if failure is None:
+        wrong = _wrong_end(ended)
+        if wrong is None and not _REAL_STARS.search(ended.output):
+            wrong = ToolFailed("DOLPHOT did not come to the artificial stars")
+        if wrong is None and not fake.is_file():
+            wrong = ToolFailed("DOLPHOT left no file of artificial stars")
+        if wrong is None:
+            return
+        failure = _said(ended) or _refused(ended) or wrong
+    raise _with_words(failure, ended, fake.name if where is None else where)
+
+
+def _with_words(failure: HstAssetsError, ended: Ended, where: object) -> HstAssetsError:
+    """The failure with the last words of the program."""
+    return type(failure)(
         failure.what,
-        where=catalog.name if where is None else where,
+        where=where,
         next_step=failure.next_step,
         log_tail=ended.output.splitlines()[-_TAIL_LINES:],
     )
@@ -235,6 +279,18 @@ def _wrong(
     ended: Ended, catalog: Path, counted: Counted, *, n_images: int, align_only: bool
 ) -> HstAssetsError | None:
     """Why the run is not believed; None if it is."""
+    if wrong := _wrong_end(ended):
+        return wrong
+    n_chips = len(_CHIP.findall(ended.output))
+    if not n_chips:
+        return UnusableInput("DOLPHOT found no chip to measure")
+    if align_only:
+        return _wrong_alignment(catalog, n_chips * n_images)
+    return _wrong_catalog(ended, counted, n_chips)
+
+
+def _wrong_end(ended: Ended) -> HstAssetsError | None:
+    """A crash, an exit status, a line of parameters that it could not read."""
     if ended.code < 0:
         return ToolFailed(
             f"DOLPHOT crashed (signal {-ended.code})",
@@ -244,12 +300,7 @@ def _wrong(
         return ToolFailed(f"DOLPHOT ended with status {ended.code}")
     if bad := _BAD_LINE.findall(ended.output):
         return ToolFailed(f"DOLPHOT cannot read its parameters: {bad[0]!r}")
-    n_chips = len(_CHIP.findall(ended.output))
-    if not n_chips:
-        return UnusableInput("DOLPHOT found no chip to measure")
-    if align_only:
-        return _wrong_alignment(catalog, n_chips * n_images)
-    return _wrong_catalog(ended, counted, n_chips)
+    return None
 
 
 def _wrong_catalog(ended: Ended, counted: Counted, n_chips: int) -> HstAssetsError | None:

@@ -25,13 +25,15 @@ def known(n=2000, seed=2):
     )
 
 
-def listed(*, stars=None, target=None, field=FIELD, **settings):
-    settings = ArtificialStarSettings(**{"n_stars": 4000, **settings})
+def listed(*, stars=None, target=None, field=FIELD, chunk=0, **settings):
+    settings = ArtificialStarSettings(**settings)
     return star_list(
         known() if stars is None else stars,
         field,
         settings,
         scale_arcsec=SCALE_ARCSEC,
+        n_stars=4000,
+        chunk=chunk,
         target=target,
     )
 
@@ -95,6 +97,7 @@ def test_uniform_colours_and_given_ends():
 def test_the_same_seed_gives_the_same_list():
     assert np.array_equal(listed().x, listed().x)
     assert not np.array_equal(listed().x, listed(seed=2).x)
+    assert not np.array_equal(listed().x, listed(chunk=1).x)
 
 
 EMPTY = KnownStars(np.empty(0), np.empty(0), np.empty((0, 2)))

@@ -1,0 +1,118 @@
+"""What runs in child processes: DOLPHOT on one list of artificial stars, looked at afterwards."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hst_assets.failures import UnusableInput
+from hst_assets.photometry.catalog.artificial_stars import (
+    StarsPutIn,
+    read_artificial_stars,
+    read_stars_put_in,
+)
+from hst_assets.photometry.catalog.reading import catalog_columns
+from hst_assets.photometry.dolphot.catalog_run import LIMITS
+from hst_assets.photometry.dolphot.program_run import Limits, run_program
+from hst_assets.photometry.dolphot.verdict import judge_artificial_stars
+
+__all__ = ["measure_list"]
+
+_OUTPUT = "artificial_stars.output"
+#: Magnitudes of a list are printed to 0.001, and DOLPHOT prints them back so.
+_SAME_MAG = 0.0015
+
+
+def measure_list(
+    program: str,
+    catalog: str,
+    stars: str,
+    *,
+    labels: Sequence[str],
+    parameters: Mapping[str, str],
+    measured: str,
+    threads: int,
+    time_s: float,
+    silence_s: float,
+    folder: str,
+) -> int:
+    """Measure a list of artificial stars.
+
+    Parameters
+    ----------
+    program : str
+        DOLPHOT.
+    catalog : str
+        Name of the catalogue in `folder`, with the files of its run beside it.
+    stars : str
+        Name of the list.
+    labels : sequence of str
+        Filters of its magnitudes.
+    parameters : mapping
+        DOLPHOT's parameters of artificial stars.
+    measured : str
+        Name that the result gets.
+    threads : int
+        For DOLPHOT 3.
+    time_s, silence_s : float
+        Limits of the run, seconds.
+    folder : str
+        Where all of it lies.
+
+    Returns
+    -------
+    int
+        Stars of which DOLPHOT wrote a row, found or not.
+
+    Raises
+    ------
+    UnusableInput
+        If the result is damaged, or a star was put in with the magnitude of another filter.
+    HstAssetsError
+        As `hst_assets.photometry.dolphot.verdict.judge_artificial_stars`.
+    """
+    here = Path(folder)
+    ended = run_program(
+        Path(program),
+        [
+            catalog,
+            f"-p{catalog}.param",
+            f"FakeStars={stars}",
+            *(f"{name}={value}" for name, value in parameters.items()),
+        ],
+        folder=here,
+        output=here / _OUTPUT,
+        limits=Limits(time_s, silence_s),
+        threads=threads,
+        listen=_into_log,
+    )
+    result = here / f"{catalog}.fake"
+    judge_artificial_stars(ended, result, limits=LIMITS)
+    put_in = read_stars_put_in(here / stars, labels)
+    n_rows = _looked_at(result, here / catalog, put_in)
+    result.replace(here / measured)
+    return n_rows
+
+
+def _into_log(text: str) -> None:
+    """Standard output of a child is the log of its call."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _looked_at(result: Path, catalog: Path, put_in: StarsPutIn) -> int:
+    """Count the rows; raise if they are not of this list."""
+    columns = catalog_columns(catalog)
+    found = read_artificial_stars(result, columns=columns)
+    row_of = found.found_of(put_in)
+    written = row_of >= 0
+    for index, image in enumerate(columns.images):
+        wanted = put_in.brightness[written, put_in.labels.index(image.filter_label)]
+        if (abs(found.magnitudes[row_of[written], index] - wanted) > _SAME_MAG).any():
+            raise UnusableInput(
+                f"DOLPHOT took the magnitudes of another filter for {image.filter_label}",
+                where=result.name,
+                next_step="Its filters.dat has another order than the catalogue's columns",
+            )
+    return int(written.sum())

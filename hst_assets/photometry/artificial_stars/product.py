@@ -1,0 +1,311 @@
+"""The artificial stars of a target: lists are measured, and completeness follows from them.
+
+The product is the table ``dolphot/completeness.ecsv``; beside it lie every star with what became of
+it (``artificial_stars.fits``), DOLPHOT's own files of all lists together (``dp0000.fakelist``,
+``dp0000.fake``) and the diagram.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.photometry.artificial_stars.chunks import (
+    STAGE,
+    Chunk,
+    Photometer,
+    fake_parameters,
+    list_beside,
+    measure_chunks,
+)
+from hst_assets.photometry.artificial_stars.field import StarField, star_field
+from hst_assets.photometry.artificial_stars.lists import KnownStars, star_list
+from hst_assets.photometry.artificial_stars.recovery import (
+    COMPLETENESS_COLUMNS,
+    FilterResult,
+    completeness_rows,
+    filter_results,
+    recovery_table,
+)
+from hst_assets.photometry.catalog.artificial_stars import (
+    StarsPutIn,
+    read_artificial_stars,
+    read_stars_put_in,
+)
+from hst_assets.photometry.catalog.columns import CatalogColumns
+from hst_assets.photometry.catalog.magnitudes import detectors_of_filters
+from hst_assets.photometry.catalog.reading import beside, catalog_columns, read_catalog
+from hst_assets.photometry.catalog.run_info import read_run_info
+from hst_assets.photometry.diagrams import write_completeness_diagram
+from hst_assets.photometry.dolphot.input_images import read_input_images
+from hst_assets.photometry.dolphot.program import Program, find_program
+from hst_assets.photometry.quality_cuts import cuts_of, tally
+from hst_assets.products.batch import Batch, make_indexed
+from hst_assets.products.columns import build_table, write_table
+from hst_assets.provenance import Made, Recipe, Result, read_record
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = ["INDEX_STAGE", "make_artificial_stars"]
+
+INDEX_STAGE = "artificial_stars"
+
+#: Settings that decide which stars are put in; the others decide what is made of them.
+_OF_LISTS = (
+    "positions",
+    "radius_arcsec",
+    "scatter_arcsec",
+    "bright_mag",
+    "faint_mag",
+    "colours",
+    "colour_range_mag",
+    "colour_scatter_mag",
+    "seed",
+)
+_OF_RESULTS = ("match_radius_pix", "max_brightening_mag", "bin_mag")
+#: The only extension and chip after the exposures were split.
+_EXTENSION, _CHIP = 0, 1
+_TOOLS = ("astropy", "numpy", "scipy")
+
+
+def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> Made:
+    """Measure artificial stars with the program that made the catalogue, by its own parameters.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's; its catalogue must exist.
+    settings : Settings
+        Sections artificial_stars, quality_cuts, dolphot, target and machine.
+    redo : bool, optional
+        Make again what is up to date, too.
+
+    Returns
+    -------
+    Made
+        Product: the table ``dolphot/completeness.ecsv``. A list that fails costs its own stars;
+        the completeness is that of the others.
+
+    Raises
+    ------
+    MissingProduct
+        If there is no catalogue, or it has no record.
+    MissingTool
+        If DOLPHOT is not installed.
+    UnusableInput
+        If no list could be measured, or the catalogue has no filter.
+    """
+    catalog = workdir.dolphot_catalog(settings.dolphot.base)
+    record = read_record(catalog)
+    if record is None:
+        raise MissingProduct(
+            "there is no catalogue yet", where=catalog, next_step="Materialize dolphot_catalog"
+        )
+    chunks = _planned(workdir, settings, record.digest)
+    chosen = settings.artificial_stars.as_recipe()
+    recipe = Recipe(
+        stage=INDEX_STAGE,
+        inputs={chunk.path.name: chunk.recipe.digest for chunk in chunks},
+        settings={
+            "artificial_stars": {name: chosen[name] for name in _OF_RESULTS},
+            "quality_cuts": cuts_of(settings.quality_cuts).as_recipe(),
+        },
+        tools=_TOOLS,
+    )
+    run = _Run(workdir, settings, catalog)
+    batch = Batch(
+        stage=STAGE,
+        planned=chunks,
+        run=run.measured,
+        candidates=tuple(workdir.artificial_chunk(0).parent.glob("chunk_*.fake")),
+    )
+    return make_indexed(
+        batch, recipe, workdir.completeness, workdir, partial(run.written, chunks), redo=redo
+    )
+
+
+def _planned(workdir: WorkDir, settings: Settings, catalog: str) -> list[Chunk]:
+    chosen = settings.artificial_stars
+    of_lists = {name: chosen.as_recipe()[name] for name in _OF_LISTS}
+    defaults = {name: type(chosen)().as_recipe()[name] for name in _OF_LISTS}
+    position = settings.target.position() if chosen.positions == "target" else {}
+    chunks = []
+    for number, start in enumerate(range(0, chosen.n_stars, chosen.chunk_size), 1):
+        n_stars = min(chosen.chunk_size, chosen.n_stars - start)
+        recipe = Recipe(
+            stage=STAGE,
+            inputs={"dolphot_catalog": catalog},
+            settings={
+                "artificial_stars": of_lists,
+                "quality_cuts": cuts_of(settings.quality_cuts).as_recipe(),
+                "parameters": fake_parameters(settings),
+                "list": {"number": number, "n_stars": n_stars, **position},
+            },
+            defaults={"artificial_stars": defaults},
+            tools=_TOOLS,
+        ).known_in(workdir)
+        chunks.append(Chunk(workdir.artificial_chunk(number), number, n_stars, recipe))
+    return chunks
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is needed once lists are due; it is read then, and once."""
+
+    workdir: WorkDir
+    settings: Settings
+    catalog: Path
+
+    def measured(self, due: Sequence[Chunk]) -> Iterable[Any]:
+        """Run DOLPHOT on the lists."""
+        images = read_input_images(self.workdir)
+        photometer = Photometer(self._program, self.catalog, images, self.workdir, self.settings)
+        field = star_field(images)
+        return measure_chunks(photometer, partial(self._drawn, self._known(), field), due)
+
+    def written(self, chunks: Sequence[Chunk], outcomes: Sequence[Made | HstAssetsError]) -> Result:
+        """Write the tables and the diagram of what was measured."""
+        pairs = list(zip(chunks, outcomes, strict=True))
+        good = [chunk for chunk, outcome in pairs if isinstance(outcome, Made)]
+        failed = [
+            f"list {chunk.number}: {outcome.brief}"
+            for chunk, outcome in pairs
+            if isinstance(outcome, HstAssetsError)
+        ]
+        if not good:
+            raise next(outcome for outcome in outcomes if isinstance(outcome, HstAssetsError))
+        lists = [
+            (
+                chunk.number,
+                read_stars_put_in(list_beside(chunk.path), self._labels),
+                read_artificial_stars(chunk.path, columns=self._columns),
+            )
+            for chunk in good
+        ]
+        settings = self.settings.artificial_stars
+        cuts = cuts_of(self.settings.quality_cuts)
+        stars = recovery_table(lists, cuts, self._detectors, settings)
+        results = filter_results(stars, self._labels, settings)
+        limits = _limits(results)
+        outputs = self._files(good)
+        with write_atomically(self.workdir.artificial_stars) as part:
+            stars.write(part, format="fits", overwrite=True)
+        rows = completeness_rows(results)
+        meta = {"target": self.workdir.target, "cuts": cuts.as_recipe(), "limits": limits}
+        write_table(build_table(COMPLETENESS_COLUMNS, rows, meta), self.workdir.completeness)
+        diagram = write_completeness_diagram(
+            {label: result.curve for label, result in results.items()},
+            {label: result.limits[0] for label, result in results.items()},
+            self.workdir.completeness.with_suffix(".png"),
+        )
+        facts = {
+            "n_stars": len(stars),
+            "n_mentioned": int(np.count_nonzero(stars["mentioned"])),
+            "n_found": int(np.count_nonzero(stars["found"])),
+            "limits": limits,
+            "failed": failed,
+            "previews": [self.workdir.relative(diagram)],
+        }
+        made = (self.workdir.completeness, self.workdir.artificial_stars, *outputs, diagram)
+        return Result(made, facts)
+
+    def _files(self, chunks: Sequence[Chunk]) -> list[Path]:
+        """DOLPHOT's own files of all lists: what one long list would have left."""
+        whole = []
+        for suffix in (".fakelist", ".fake"):
+            path = beside(self.catalog, suffix)
+            with write_atomically(path) as part, part.open("wb") as joined:
+                for chunk in chunks:
+                    with chunk.path.with_suffix(suffix).open("rb") as one:
+                        shutil.copyfileobj(one, joined)
+            whole.append(path)
+        return whole
+
+    def _drawn(self, known: KnownStars, field: StarField, chunk: Chunk) -> StarsPutIn:
+        position = self.settings.target.position()
+        target = None
+        if position["ra_deg"] is not None and position["dec_deg"] is not None:
+            target = field.position(position["ra_deg"], position["dec_deg"])
+        stars = star_list(
+            known,
+            field.covered,
+            self.settings.artificial_stars,
+            scale_arcsec=field.scale_arcsec,
+            n_stars=chunk.n_stars,
+            chunk=chunk.number,
+            target=target,
+        )
+        extension, chip = (np.full(len(stars), value, np.int32) for value in (_EXTENSION, _CHIP))
+        return StarsPutIn(extension, chip, stars.x, stars.y, stars.magnitudes, self._labels)
+
+    def _known(self) -> KnownStars:
+        """The catalogue's stars that pass the cuts."""
+        catalog = read_catalog(self.catalog, columns=self._columns)
+        result = tally(catalog, cuts_of(self.settings.quality_cuts), self._detectors)
+        kept = catalog.select(result.kept)
+        magnitudes = [
+            np.where(
+                kept.measured(filter_name=label), kept.values("vega_mag", filter_name=label), np.nan
+            )
+            for label in self._labels
+        ]
+        return KnownStars(kept["x"], kept["y"], np.column_stack(magnitudes))
+
+    @cached_property
+    def _columns(self) -> CatalogColumns:
+        return catalog_columns(self.catalog)
+
+    @cached_property
+    def _program(self) -> Program:
+        return find_program(self.settings.dolphot, self.workdir)
+
+    @cached_property
+    def _detectors(self) -> Mapping[str, str]:
+        return detectors_of_filters(self._columns, read_run_info(beside(self.catalog, ".info")))
+
+    @cached_property
+    def _labels(self) -> tuple[str, ...]:
+        """The filters of a list, in DOLPHOT's order.
+
+        DOLPHOT reads a magnitude for each filter of any image, but has columns only for those of
+        two images or more.
+        """
+        labels = tuple(each.label for each in self._columns.filters)
+        all_labels = {image.filter_label for image in self._columns.images}
+        if not labels or "" in all_labels:
+            raise UnusableInput(
+                "the catalogue has no filter with two images or more that DOLPHOT knows",
+                where=self.catalog,
+                next_step="Artificial stars need Vega magnitudes",
+            )
+        single = sorted(all_labels - set(labels))
+        if single:
+            raise UnusableInput(
+                f"{', '.join(single)}: of one image only, for which the catalogue has no magnitude "
+                "to compare with",
+                where=self.catalog,
+                next_step="Leave that exposure out (overrides.ecsv), or add another of its filter",
+            )
+        return labels
+
+
+def _limits(results: Mapping[str, FilterResult]) -> list[dict[str, Any]]:
+    """A row a filter and share, as the UI shows them."""
+    return [
+        {
+            "filter": label,
+            "share": limit.share,
+            "magnitude": None if np.isnan(limit.magnitude) else round(limit.magnitude, 3),
+            "error": None if np.isnan(limit.error) else round(limit.error, 3),
+            "note": limit.note,
+        }
+        for label, result in results.items()
+        for limit in result.limits
+    ]
