@@ -183,6 +183,7 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DOLPHOT,
     ),
+    "star_catalog": Stage("1", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
     "artificial_chunk": Stage(
         "1",
         (

@@ -53,6 +53,8 @@ class PhotometrySettings(Section):
     """
     artificial_stars: bool = False
     """Measure artificial stars as well, for completeness and errors (``--do-fake``)."""
+    hdf5: bool = True
+    """Write the catalogue as HDF5, too (not with ``--no-write-dolphot-hdf5``)."""
 
 
 class ImageParameters(Section):

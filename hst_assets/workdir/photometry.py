@@ -34,6 +34,11 @@ class PhotometryPaths(Folders):
         """DOLPHOT's catalogue; the other files of its run begin with this name."""
         return self.dolphot / f"{base}0000"
 
+    @property
+    def star_catalog(self) -> Path:
+        """Index of the catalogue of the target's stars (ECSV)."""
+        return self.dolphot / "catalog.ecsv"
+
     def artificial_chunk(self, number: int) -> Path:
         """What was measured of one list of artificial stars; the list lies beside it."""
         return self.dolphot / "artificial" / f"chunk_{number:05d}.fake"

@@ -1,0 +1,218 @@
+"""The catalogue of a target's stars as an asset: measured, read, shown and exported.
+
+The photometer's own files are kept as it wrote them (`hst_assets.photometry.dolphot.catalog_run`).
+From them, and without touching them, follow the index ``dolphot/catalog.ecsv``, the same catalogue
+as HDF5, a colour-magnitude diagram, and pictures of what is left when all stars are taken off. A
+changed cut makes only these again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hst_assets.failures import UnusableInput
+from hst_assets.photometry.catalog.exports import export_catalog
+from hst_assets.photometry.catalog.magnitudes import detectors_of_filters
+from hst_assets.photometry.catalog.model import Catalog
+from hst_assets.photometry.catalog.reading import beside, read_catalog
+from hst_assets.photometry.catalog.run_info import read_run_info
+from hst_assets.photometry.diagrams import write_colour_magnitude_diagram
+from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
+from hst_assets.photometry.dolphot.progress import Progress
+from hst_assets.photometry.quality_cuts import CutResult, cuts_of, tally
+from hst_assets.products.columns import ColumnSpec, build_table, write_table
+from hst_assets.products.preview import write_preview
+from hst_assets.provenance import Made, Recipe, Result, make
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["CATALOG_COLUMNS", "STAGE", "make_star_catalog"]
+
+STAGE = "star_catalog"
+
+CATALOG_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("file", "str", "The photometer's catalogue, relative to the work directory"),
+    ColumnSpec("photometer", "str", "What measured it"),
+    ColumnSpec("n_images", "int64", "Images that were measured"),
+    ColumnSpec("n_objects", "int64", "Objects in it; no cut is made there"),
+    ColumnSpec("n_stars", "int64", "Of them, those that pass the cuts"),
+    ColumnSpec("filters", "str", "Filters with columns of their own"),
+    ColumnSpec("hdf5", "str", "The same catalogue as HDF5; empty if none is wanted"),
+)
+_TOOLS = ("astropy", "h5py", "numpy")
+#: Pictures of residuals that are drawn: of the first image of so many filters.
+_MAX_RESIDUALS = 2
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A catalogue with what the cuts make of it."""
+
+    catalog: Catalog
+    cut: CutResult
+
+
+def make_star_catalog(
+    workdir: WorkDir,
+    settings: Settings,
+    *,
+    redo: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Made:
+    """Measure the stars of a target, and make of the catalogue what people look at.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's; what the photometer reads must exist.
+    settings : Settings
+        Sections photometry, dolphot, quality_cuts and machine.
+    redo : bool, optional
+        Measure again what is up to date, too.
+    progress : callable, optional
+        Is told how far the run is; by default the log is, now and then.
+
+    Returns
+    -------
+    Made
+        Product: the index ``dolphot/catalog.ecsv`` (see `CATALOG_COLUMNS`).
+
+    Raises
+    ------
+    MissingTool, MissingProduct, UnusableInput, BadConfiguration, ToolFailed, MachineFailure
+        As `hst_assets.photometry.dolphot.catalog_run.make_dolphot_catalog`; `BadConfiguration` also
+        if a limit of the cuts is missing.
+    """
+    measured = make_dolphot_catalog(workdir, settings, redo=redo, progress=progress)
+    path = workdir.dolphot_catalog(settings.dolphot.base)
+    recipe = Recipe(
+        stage=STAGE,
+        inputs={"dolphot_catalog": measured.digest},
+        settings={
+            "file": path.name,
+            "hdf5": settings.photometry.hdf5,
+            "quality_cuts": cuts_of(settings.quality_cuts).as_recipe(),
+        },
+        tools=_TOOLS,
+    )
+    return make(
+        recipe,
+        workdir.star_catalog,
+        workdir,
+        lambda: _shown(path, measured, workdir, settings),
+        redo=redo or measured.ran,
+    )
+
+
+def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> Result:
+    facts: dict[str, Any] = {**measured.facts, "file": workdir.relative(path)}
+    row = {
+        "file": workdir.relative(path),
+        "photometer": str(measured.facts["program"]),
+        "n_images": int(measured.facts["n_images"]),
+        "n_objects": 0,
+        "n_stars": 0,
+        "filters": "",
+        "hdf5": "",
+    }
+    outputs: list[Path] = []
+    pictures = list(_residuals(path))
+    if settings.dolphot.AlignOnly:  # the run was told to end before any star
+        facts["n_objects"] = facts["n_stars"] = 0
+    else:
+        found = _read(path, settings)
+        filters = [each.label for each in found.catalog.columns.filters]
+        row |= {
+            "n_objects": len(found.catalog),
+            "n_stars": int(found.cut.kept.sum()),
+            "filters": " ".join(filters),
+        }
+        if settings.photometry.hdf5:
+            exported = export_catalog(found.catalog, path.with_name(f"{path.name}.h5"), base=path)
+            outputs.append(exported)
+            row["hdf5"] = workdir.relative(exported)
+        pictures = [*_diagram(found, path), *pictures]
+        facts |= {
+            "n_objects": row["n_objects"],
+            "n_stars": row["n_stars"],
+            "cuts": [
+                {name: each[name].item() for name in found.cut.removed.colnames}
+                for each in found.cut.removed
+            ],
+            "filters": [
+                {"filter": label, "n_stars": int(good.sum())}
+                for label, good in _good_in(found).items()
+            ],
+        }
+    facts["previews"] = [workdir.relative(each) for each in pictures]
+    meta = {"target": workdir.target, "cuts": cuts_of(settings.quality_cuts).as_recipe()}
+    write_table(build_table(CATALOG_COLUMNS, [row], meta), workdir.star_catalog)
+    return Result((workdir.star_catalog, *outputs, *pictures), facts)
+
+
+def _read(path: Path, settings: Settings) -> _Read:
+    catalog = read_catalog(path)
+    detectors: Mapping[str, str] = {}
+    if beside(path, ".info").is_file():
+        detectors = detectors_of_filters(catalog.columns, read_run_info(beside(path, ".info")))
+    return _Read(catalog, tally(catalog, cuts_of(settings.quality_cuts), detectors))
+
+
+def _good_in(found: _Read) -> dict[str, NDArray[np.bool_]]:
+    """Stars of each filter: by the cuts made in it, or all that were measured in it."""
+    good = {}
+    for each in found.catalog.columns.filters:
+        in_filter = found.cut.good_in.get(each.label)
+        if in_filter is None:
+            in_filter = found.cut.kept & found.catalog.measured(filter_name=each.label)
+        good[each.label] = in_filter
+    return good
+
+
+def _diagram(found: _Read, path: Path) -> Iterator[Path]:
+    """The bluest of the filters against the reddest, where there are two."""
+    labels = sorted((each.label for each in found.catalog.columns.filters), key=_wavelength)
+    if len(labels) < 2:
+        return
+    names = labels[0], labels[-1]
+    blue, red = (
+        np.where(
+            found.catalog.measured(filter_name=name),
+            found.catalog.values("vega_mag", filter_name=name),
+            np.nan,
+        )
+        for name in names
+    )
+    diagram = path.with_name(f"{path.name}.cmd.png")
+    try:
+        yield write_colour_magnitude_diagram(blue, red, found.cut.kept, diagram, names=names)
+    except UnusableInput:  # no star has both: there is nothing to draw
+        diagram.unlink(missing_ok=True)
+
+
+def _wavelength(label: str) -> tuple[int, str]:
+    """By the number in a filter's name; those of WFC3/IR, in tens of nanometres, come last."""
+    number = re.search(r"F(\d+)", label)
+    nanometres = int(number[1]) if number else 0
+    return (nanometres * 10 if nanometres < 200 else nanometres), label
+
+
+def _residuals(path: Path) -> Iterator[Path]:
+    """What is left when all stars are taken off: pictures of the first images."""
+    images = sorted(path.parent.glob(f"{path.name}.*.res.fits"), key=_number)
+    for image in images[:_MAX_RESIDUALS]:
+        try:
+            yield write_preview(image, image.with_suffix(".png"), symmetric=True)
+        except UnusableInput:  # no pixel is good
+            image.with_suffix(".png").unlink(missing_ok=True)
+
+
+def _number(image: Path) -> int:
+    return int(image.name.split(".")[-3])
