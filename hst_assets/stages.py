@@ -78,6 +78,17 @@ _OF_DRIZZLING = (
     "saturation_e",
     "science_units",
 )
+_OF_DOLPHOT = (
+    "clean_cosmic_rays",
+    "flat_scales_arcsec",
+    "gain_e_per_dn",
+    "lacosmic",
+    "n_chips",
+    "rate_units",
+    "read_noise_e",
+    "saturation_e",
+    "science_units",
+)
 _OF_DIFFERENCES = (
     "clean_cosmic_rays",
     "fwhm_pix",
@@ -158,6 +169,18 @@ STAGES: dict[str, Stage] = {
     "epoch_differences": Stage("3", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
+    "dolphot_chips": Stage(
+        "1",
+        (
+            "hst_assets.photometry.dolphot.inputs:_exposure",
+            "hst_assets.photometry.dolphot.inputs:_prepared",
+            "hst_assets.photometry.dolphot.inputs:_reference",
+            "hst_assets.photometry.dolphot.inputs_task:prepare_exposure",
+            "hst_assets.photometry.dolphot.inputs_task:prepare_reference",
+        ),
+        figures=_OF_DOLPHOT,
+    ),
+    "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
     "dolphot_catalog": Stage(
         "1", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),

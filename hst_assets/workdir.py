@@ -18,7 +18,7 @@ directory can be adopted. Nobody else in the project joins path strings.
         .mast_download_staging/     downloads under way
         .hst123_runfiles/           scratch folders of tool calls, locks
         <obj.><inst>.<filt>.ref_<epoch>.drc.fits    the reference image
-        dolphot/                    what DOLPHOT measures, and its catalogue
+        dolphot/                    DOLPHOT's catalogue; what it reads in dolphot/inputs/
         hap/                        later stages
 """
 
@@ -284,11 +284,6 @@ class WorkDir:
         """Index of the target's colour pictures (ECSV)."""
         return self.drizzle / "colours.ecsv"
 
-    @property
-    def dolphot_inputs(self) -> Path:
-        """Index of the chips and their skies that DOLPHOT measures (ECSV)."""
-        return self.dolphot / "inputs.ecsv"
-
     def dolphot_catalog(self, base: str) -> Path:
         """DOLPHOT's catalogue; the other files of its run begin with this name."""
         return self.dolphot / f"{base}0000"
@@ -344,6 +339,24 @@ class WorkDir:
         """One epoch minus another in `band`."""
         name = f"{_prefix(object_name)}{band}.diff_{epoch:04d}-{template:04d}.fits"
         return self.drizzle / name
+
+    @property
+    def dolphot_inputs(self) -> Path:
+        """What DOLPHOT is to read, one row a chip (ECSV)."""
+        return self.dolphot / "inputs.ecsv"
+
+    def dolphot_chips(self, name: str) -> Path:
+        """The table of the chips that were made of exposure file or reference image `name`."""
+        return self.dolphot / "inputs" / f"{Path(name).stem}.chips.ecsv"
+
+    def dolphot_chip(self, name: str, chip: int) -> Path:
+        """Chip number `chip`, from 1 in the order of the file, of exposure or reference `name`."""
+        return self.dolphot / "inputs" / f"{Path(name).stem}.chip{chip}.fits"
+
+    @staticmethod
+    def dolphot_sky(chip: Path) -> Path:
+        """The sky of a chip's file, where DOLPHOT looks for it."""
+        return chip.with_name(f"{chip.stem}.sky.fits")
 
     def colour_image(self, detector_key: str, object_name: str | None = None) -> Path:
         """The colour picture of a detector's filters."""

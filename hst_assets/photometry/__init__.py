@@ -1,1 +1,1 @@
-"""Stars of a target's exposures: what DOLPHOT needs, how it is run, and what comes of it."""
+"""Photometry of stars and of a target on aligned exposures."""

@@ -19,6 +19,7 @@ from hst_assets.settings.dolphot import (
     ImageParameters,
     PhotometrySettings,
 )
+from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.files import load_settings, write_settings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.sections import MachineSettings, Settings
@@ -29,6 +30,7 @@ __all__ = [
     "ArchiveSettings",
     "CatalogSettings",
     "DifferenceSettings",
+    "DolphotInputsSettings",
     "DolphotParameters",
     "DolphotSettings",
     "DrizzleSettings",

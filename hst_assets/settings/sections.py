@@ -19,6 +19,7 @@ from hst_assets.settings.alignment import (
 )
 from hst_assets.settings.archive import ArchiveSettings
 from hst_assets.settings.dolphot import DolphotSettings, PhotometrySettings
+from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
@@ -26,7 +27,9 @@ from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetS
 __all__ = ["TOOLS", "MachineSettings", "Settings", "ToolName"]
 
 #: What runs in child processes: the tools of the alignment methods, and the steps around them.
-ToolName = Literal["catalog", "distortion", "drizzle", "epochs", "jhat", "stars", "tweakreg"]
+ToolName = Literal[
+    "catalog", "distortion", "dolphot_inputs", "drizzle", "epochs", "jhat", "stars", "tweakreg"
+]
 TOOLS: tuple[str, ...] = get_args(ToolName)
 
 
@@ -70,6 +73,7 @@ class Settings(Section):
     reference_files: ReferenceFileSettings = ReferenceFileSettings()
     drizzle: DrizzleSettings = DrizzleSettings()
     difference: DifferenceSettings = DifferenceSettings()
+    dolphot_inputs: DolphotInputsSettings = DolphotInputsSettings()
     photometry: PhotometrySettings = PhotometrySettings()
     dolphot: DolphotSettings = DolphotSettings()
     machine: MachineSettings = MachineSettings()

@@ -1,1 +1,1 @@
-"""DOLPHOT: its inputs are prepared, it is run and judged; its files are kept as they are."""
+"""DOLPHOT: what it is given to read, how it is run, and what it says."""
