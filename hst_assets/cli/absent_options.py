@@ -8,18 +8,10 @@ from hst_assets.failures import BadConfiguration
 
 __all__ = ["ABSENT_OPTIONS", "refuse_absent_options"]
 
-_DOLPHOT = "DOLPHOT is not available yet"
 _SCRAPE = "scraping DOLPHOT's catalogues is not available yet"
 
 ABSENT_OPTIONS: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            *("--run-dolphot", "--redo-dolphot", "--dolphot", "--dp", "--dolphot-lim"),
-            *("--fit-sky", "--align-only", "--do-fake", "--df", "--add-crmask"),
-            "--include-all-splits",
-        ),
-        _DOLPHOT,
-    ),
+    "--redo-dolphot": "redoing DOLPHOT alone is not available yet",
     **dict.fromkeys(
         (
             *("--scrape-dolphot", "--sd", "--scrape-all", "--scrape-radius", "--no-cuts"),

@@ -180,8 +180,20 @@ SETTING_OPTIONS: tuple[SettingOption, ...] = (
     SettingOption("--no-rotation", "drizzle.no_rotation", kind=bool),
     SettingOption("--no-mask", "drizzle.no_mask", kind=bool),
     SettingOption("--keep-drizzle-artifacts", "drizzle.keep_artifacts", kind=bool),
+    # Photometry.
+    SettingOption("--run-dolphot", "photometry.make", kind=bool),
+    SettingOption("--photometer", "photometry.photometer", read=str.lower),
+    SettingOption("--do-fake --df", "photometry.artificial_stars", kind=bool),
+    SettingOption("--add-crmask", "dolphot_inputs.add_crmask", kind=bool),
+    SettingOption("--include-all-splits", "dolphot_inputs.include_all_splits", kind=bool),
+    SettingOption("--dolphot --dp", "dolphot.base"),
+    SettingOption("--dolphot-lim", "dolphot.SigFinal", kind=float),
+    SettingOption("--fit-sky", "dolphot.FitSky", kind=int),
+    SettingOption("--align-only", "dolphot.AlignOnly", kind=bool, read=int),
+    SettingOption("--dolphot-parameters", "dolphot.parameters_file", read=_absolute),
     # The computer.
     SettingOption("--max-cores", "machine.max_cores", kind=int),
+    SettingOption("--dolphot-threads", "machine.dolphot_threads", kind=int),
 )
 
 

@@ -39,6 +39,9 @@ TYPED = {
     "combine_type": "mean",
     "wht_type": "err",
     "sky_sub": False,
+    "photometer": "EMBEDDED",
+    "fit_sky": 3,
+    "align_only": True,
 }
 
 

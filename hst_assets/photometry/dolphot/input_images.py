@@ -17,7 +17,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from hst_assets.detectors import DETECTORS, Detector, detector_for
+from hst_assets.detectors import Detector, detector_for
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.products.columns import read_table
 from hst_assets.workdir import WorkDir
@@ -54,11 +54,9 @@ class InputImage:
     path, sky_path : `~pathlib.Path`
         The image and the sky under its stars.
     detector : Detector
-        The registry's row.
+        The registry's row; of a reference that is no known detector's, the first exposure's.
     filter : str
         Name of the filter.
-    exptime_s, mjd : float
-        Exposure time, and when (days).
     """
 
     role: Literal["reference", "exposure"]
@@ -68,8 +66,6 @@ class InputImage:
     sky_path: Path
     detector: Detector
     filter: str
-    exptime_s: float
-    mjd: float
 
     @property
     def label(self) -> str:
@@ -100,9 +96,13 @@ def read_input_images(workdir: WorkDir) -> list[InputImage]:
         If there is not one reference, or no exposure is used.
     """
     table = read_table(workdir.dolphot_inputs)
-    images = [_image(row, workdir) for row in table if bool(row["used"])]
-    references = [image for image in images if image.role == "reference"]
-    exposures = [image for image in images if image.role == "exposure"]
+    used = [row for row in table if bool(row["used"])]
+    exposures = [_image(row, workdir) for row in used if str(row["role"]) == "exposure"]
+    references = [
+        _image(row, workdir, otherwise=exposures[0].detector)
+        for row in used
+        if exposures and str(row["role"]) == "reference"
+    ]
     if len(references) != 1 or not exposures:
         what = (
             "no chip of an exposure is used"
@@ -123,9 +123,13 @@ def read_input_images(workdir: WorkDir) -> list[InputImage]:
     return [*references, *exposures]
 
 
-def _image(row: Any, workdir: WorkDir) -> InputImage:
-    name = str(row["detector"])
-    detector = DETECTORS.get(name) or detector_for(str(row["instrument"]), name)
+def _image(row: Any, workdir: WorkDir, *, otherwise: Detector | None = None) -> InputImage:
+    try:
+        detector = detector_for(str(row["instrument"]), str(row["detector"]))
+    except UnusableInput:
+        if otherwise is None:
+            raise
+        detector = otherwise
     return InputImage(
         role="reference" if str(row["role"]) == "reference" else "exposure",
         exposure=str(row["exposure"]),
@@ -134,13 +138,7 @@ def _image(row: Any, workdir: WorkDir) -> InputImage:
         sky_path=workdir.dolphot / str(row["sky_file"]),
         detector=detector,
         filter=str(row["filter"]),
-        exptime_s=_plain(row["exptime_s"]),
-        mjd=_plain(row["mjd"]),
     )
-
-
-def _plain(value: Any) -> float:
-    return float(getattr(value, "value", value))
 
 
 def check_images(images: Sequence[InputImage], *, with_wcs: bool) -> Mode:

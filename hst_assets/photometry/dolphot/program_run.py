@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, NoReturn
 
 from hst_assets.failures import MachineFailure
 from hst_assets.machine_failures import machine_failure
-from hst_assets.nursery import die_with_parent
+from hst_assets.nursery import die_with_parent, kill_session
 
 __all__ = ["Ended", "Limits", "run_program"]
 
@@ -183,8 +181,7 @@ def _waited(process: subprocess.Popen[bytes]) -> int:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and everything it started; it may be gone already."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    kill_session(process.pid)
     if process.stdout is not None:
         process.stdout.close()
     process.wait()

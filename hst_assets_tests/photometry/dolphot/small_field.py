@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.table import QTable
 
 from hst_assets.digests import digest_of
-from hst_assets.products.columns import read_table
+from hst_assets.photometry.dolphot.inputs import INPUT_COLUMNS
+from hst_assets.products.columns import build_table, read_table, write_table
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
 
@@ -97,6 +97,7 @@ def small_field(root: Path, settings: str = SETTINGS) -> WorkDir:
             {
                 "role": "exposure" if number else "reference",
                 "exposure": name,
+                "visit": name[:6],
                 "chip": min(number, 1),
                 "file": f"inputs/{label}.fits",
                 "sky_file": f"inputs/{label}.sky.fits",
@@ -105,8 +106,18 @@ def small_field(root: Path, settings: str = SETTINGS) -> WorkDir:
                 "filter": "F814W",
                 "exptime_s": 120.0,
                 "mjd": 59000.0,
+                "x": SIDE / 2,
+                "y": SIDE / 2,
+                "contains_target": True,
                 "used": True,
                 "reason": "",
+                "note": "",
+                **dict.fromkeys(("n_bad", "n_saturated", "n_cosmic_ray"), 0),
+                "sky_median": SKY,
+                "min_value": BADPIX,
+                "max_value": SATURATE,
+                "read_noise_e": READ_NOISE,
+                "gain": GAIN,
             }
         )
     write_inputs(workdir, rows)
@@ -118,7 +129,7 @@ def write_inputs(workdir: WorkDir, rows: list[dict[str, object]]) -> None:
     path = workdir.dolphot_inputs
 
     def run() -> Result:
-        QTable(rows).write(path, format="ascii.ecsv", overwrite=True)
+        write_table(build_table(INPUT_COLUMNS, rows), path)
         return Result((path,))
 
     make(
@@ -130,8 +141,10 @@ def write_inputs(workdir: WorkDir, rows: list[dict[str, object]]) -> None:
 
 
 def rows_of(workdir: WorkDir) -> list[dict[str, object]]:
+    """The rows of the table of inputs, by the keys that a table is built from."""
     table = read_table(workdir.dolphot_inputs)
-    return [
-        {name: np.asarray(table[name])[i].item() for name in table.colnames}
-        for i in range(len(table))
-    ]
+    plain = {
+        spec.key or spec.name: np.asarray(table[spec.name].value if spec.unit else table[spec.name])
+        for spec in INPUT_COLUMNS
+    }
+    return [{key: values[i].item() for key, values in plain.items()} for i in range(len(table))]
