@@ -11,11 +11,10 @@ __all__ = ["ABSENT_OPTIONS", "refuse_absent_options"]
 _SCRAPE = "scraping DOLPHOT's catalogues is not available yet"
 
 ABSENT_OPTIONS: dict[str, str] = {
-    "--redo-dolphot": "redoing DOLPHOT alone is not available yet",
     **dict.fromkeys(
         (
             *("--scrape-dolphot", "--sd", "--scrape-all", "--scrape-radius", "--no-cuts"),
-            *("--brightest", "--no-write-dolphot-hdf5"),
+            "--brightest",
         ),
         _SCRAPE,
     ),

@@ -184,6 +184,7 @@ SETTING_OPTIONS: tuple[SettingOption, ...] = (
     SettingOption("--run-dolphot", "photometry.make", kind=bool),
     SettingOption("--photometer", "photometry.photometer", read=str.lower),
     SettingOption("--do-fake --df", "photometry.artificial_stars", kind=bool),
+    SettingOption("--write-dolphot-hdf5/--no-write-dolphot-hdf5", "photometry.hdf5", kind=bool),
     SettingOption("--add-crmask", "dolphot_inputs.add_crmask", kind=bool),
     SettingOption("--include-all-splits", "dolphot_inputs.include_all_splits", kind=bool),
     SettingOption("--dolphot --dp", "dolphot.base"),

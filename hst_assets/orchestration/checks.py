@@ -322,6 +322,65 @@ def _differences_sane(made: Made, _workdir: WorkDir) -> Finding:
     return _sane(made, "noise, sky, registration and fluxes agree")
 
 
+def _all_prepared(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    text = f"{facts['n_chips']} chips of {facts['n_exposures']} exposures are ready"
+    if facts["chips_left_out"]:
+        text += f"; {facts['chips_left_out']} chips without the target are left out"
+    rejected: list[Any] = facts["rejected"]
+    if rejected:
+        text += f"; rejected: {_listed(rejected)}"
+    if not facts["n_chips"]:
+        return Finding(passed=False, text=text, severity="ERROR", kind=NothingFound.__name__)
+    failed = machines_kind(failure_named(kind) for kind in facts.get("failures", {}).values())
+    if failed is not None:
+        return Finding(passed=False, text=text, severity="ERROR", kind=failed.__name__)
+    return Finding(passed=not rejected, text=text)
+
+
+def _photometer_warnings(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    told = [str(warning["text"]) for warning in facts["warnings"] if warning["is_problem"]]
+    told += [str(remark) for remark in facts["remarks"]]
+    lacking: list[Any] | None = facts["libraries_not_found"]
+    if lacking:
+        told.append(f"no PSF library found: {_listed(lacking)}")
+    if told:
+        return Finding(passed=False, text=_listed(told))
+    if lacking is None:
+        return not_checked("where DOLPHOT's libraries lie is not known; it warned of nothing")
+    return Finding(passed=True, text="DOLPHOT warned of nothing")
+
+
+def _stars_left(made: Made, _workdir: WorkDir) -> Finding:
+    n_stars, n_objects = made.facts["n_stars"], made.facts["n_objects"]
+    if "cuts" not in made.facts:
+        return not_checked("the run ended after the alignment (dolphot.AlignOnly)")
+    cuts = [f"{cut['cut']} {cut['limit']}: {cut['removed_first']}" for cut in made.facts["cuts"]]
+    text = f"{n_stars} of {n_objects} objects pass the cuts"
+    return Finding(passed=n_stars > 0, text=f"{text}; removed by {_listed(cuts)}" if cuts else text)
+
+
+def _all_lists_measured(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    on_no_image = facts["n_stars"] - facts["n_mentioned"]
+    text = f"{facts['n_stars']} artificial stars, {facts['n_found']} found, {on_no_image} left out"
+    return _none_failed(made, text)
+
+
+def _limits_reached(made: Made, _workdir: WorkDir) -> Finding:
+    limits: list[Any] = made.facts["limits"]
+    lacking = [
+        f"{limit['filter']} {limit['share']:.0%}: {limit['note']}"
+        for limit in limits
+        if limit["magnitude"] is None
+    ]
+    if lacking:
+        return not_checked(_listed(lacking))
+    known = [f"{each['filter']} {each['share']:.0%} at {each['magnitude']:.2f}" for each in limits]
+    return Finding(passed=True, text=_listed(known))
+
+
 RAW_UNTOUCHED = Check(
     "raw_untouched", "No file of raw/ changed since it was verified.", _raw_untouched
 )
@@ -398,4 +457,23 @@ DIFFERENCES_SANE = Check(
     "differences_sane",
     "Empty pixels scatter as predicted; skies, positions and fluxes of stars agree.",
     _differences_sane,
+)
+ALL_PREPARED = Check(
+    "all_exposures_prepared",
+    "Each exposure that is in products is ready for DOLPHOT.",
+    _all_prepared,
+)
+PHOTOMETER_WARNINGS = Check(
+    "photometer_warnings",
+    "DOLPHOT warned of nothing: stars enough for alignment, PSF and aperture corrections.",
+    _photometer_warnings,
+)
+STARS_LEFT = Check("stars_left", "Some objects pass the quality cuts.", _stars_left)
+ALL_LISTS_MEASURED = Check(
+    "all_lists_measured", "Every list of artificial stars was measured.", _all_lists_measured
+)
+LIMITS_REACHED = Check(
+    "limits_reached",
+    "The artificial stars reach from where they are found to where they are not.",
+    _limits_reached,
 )

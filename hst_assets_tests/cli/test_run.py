@@ -59,7 +59,7 @@ def test_every_option_of_hst123_is_taken_or_refused_by_name():
     assert taken & set(ABSENT_OPTIONS) == set()
 
 
-@pytest.mark.parametrize("words", [["--redo-dolphot"], ["--scrape-radius=3"], ["--scrape-dolphot"]])
+@pytest.mark.parametrize("words", [["--no-cuts"], ["--scrape-radius=3"], ["--scrape-dolphot"]])
 def test_what_is_not_there_yet_is_refused_with_a_word(cli, root, words):
     result = cli("run", *PLACE, "--work-dir", root / "sn1", *words)
     assert result.code == 2
