@@ -54,7 +54,11 @@ def test_every_option_of_hst123_is_taken_or_refused_by_name():
     from hst_assets.cli.application import application
 
     command = get_command(application).commands["run"]
-    taken = {name for parameter in command.params for name in parameter.opts}
+    taken = {
+        name
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
     assert set(_OPTIONS_OF_HST123.split()) - taken - set(ABSENT_OPTIONS) == set()
     assert taken & set(ABSENT_OPTIONS) == set()
 
