@@ -1,5 +1,7 @@
 """Shapes of stars, on Gaussians whose moments are known and on real exposures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -43,11 +45,18 @@ def image(covariance, *, seed=1, n=100, double=(0.0, 0.0), share=0.0, noise=1.0)
     return data
 
 
-def measured(data, wcs=None):
+def plane_of(data, wcs=None, *, extver=1):
     nothing = np.zeros(data.shape, dtype=bool)
-    plane = image_planes.Plane(data, nothing, nothing, nothing, wcs or sky(), extver=1)
-    ready = sources.prepare(plane, fwhm_pix=2.0)
-    return measure_shapes([plane], [ready], IR, fwhm_pix=2.0)
+    return image_planes.Plane(data, nothing, nothing, nothing, wcs or sky(), extver=extver)
+
+
+def measured(data, wcs=None):
+    return measured_planes([plane_of(data, wcs)])
+
+
+def measured_planes(planes, detector=IR):
+    ready = [sources.prepare(plane, fwhm_pix=2.0) for plane in planes]
+    return measure_shapes(planes, ready, detector, fwhm_pix=2.0)
 
 
 def test_width_and_elongation_of_gaussians_are_theirs():
@@ -75,12 +84,16 @@ def test_faint_stars_are_as_wide_as_bright_ones(fwhm_pix):
     assert faint.fwhm_pix == pytest.approx(bright.fwhm_pix, rel=0.05)
 
 
-@pytest.mark.parametrize("angle_deg", [0, 45, 110])
-def test_the_direction_does_not_matter(angle_deg):
+@pytest.mark.parametrize("angle_deg", [0, 45, 70, 110])
+def test_the_direction_is_measured_and_does_not_matter(angle_deg):
+    """Of the major axis, from y."""
     cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     turn = np.array([[cos, -sin], [sin, cos]])
-    shapes = measured(image(turn @ np.diag([1.21, 0.64]) @ turn.T))
+    shapes = measured(image(turn @ np.diag([0.64, 1.21]) @ turn.T))
     assert shapes.elongation == pytest.approx(1.375, rel=0.02)
+    assert shapes.angle_deg == pytest.approx(min(angle_deg, 180 - angle_deg), abs=1.0)
+    along, across = (turn @ np.diag([0.64, 1.21]) @ turn.T)[[1, 0], [1, 0]]
+    assert shapes.along_y == pytest.approx(np.sqrt(along / across), rel=0.02)
 
 
 def test_stars_are_round_on_the_sky_not_in_skewed_pixels():
@@ -112,6 +125,66 @@ def test_a_trail_longer_than_the_window_is_very_elongated():
     trailed = np.mean([shift(data, (step, 0.4 * step), order=1) for step in range(12)], axis=0)
     trailed += np.random.default_rng(2).normal(0, 1.0, data.shape)
     assert measured(trailed).elongation > 2.0
+
+
+def with_charge_lost(data, share):
+    """Leave up to a share of the charge behind, in proportion to the rows it is moved over.
+
+    It comes out over the next pixels, away from the register at row 0: e-fold in 3.
+    """
+    steps = np.arange(1, 12)
+    freed = np.exp(-steps / 3.0) / np.exp(-steps / 3.0).sum()
+    late = sum(part * np.roll(data, step, axis=0) for step, part in zip(steps, freed, strict=True))
+    left = share * (np.arange(len(data)) / len(data))[:, None]
+    return (1 - left) * data + left * late
+
+
+def noisy(data):
+    return data + np.random.default_rng(4).normal(0, 1.0, data.shape)
+
+
+def test_lost_charge_elongates_along_y_and_less_near_the_register():
+    shapes = measured(noisy(with_charge_lost(image(np.eye(2) * 0.6, noise=0.0), 0.5)))
+    assert shapes.along_y == pytest.approx(shapes.elongation, abs=0.01)
+    assert shapes.angle_deg < 2
+    assert shapes.along_y > 1.2
+    # In proportion to the rows, half of it; the window sees long trails less.
+    assert 0.2 < (shapes.near_register - 1) / (shapes.along_y - 1) < 0.7
+
+
+def test_doubled_stars_are_so_near_the_register_too():
+    shapes = measured(image(np.eye(2) * 0.75, double=(0.0, 2.5), share=0.3))
+    assert shapes.near_register == pytest.approx(shapes.along_y, rel=0.02)
+
+
+def turned():
+    """The sky of a chip that is turned by 90 degrees."""
+    wcs = sky()
+    wcs.wcs.cd = wcs.wcs.cd @ np.array([[0.0, -1.0], [1.0, 0.0]])
+    return wcs
+
+
+def test_lost_charge_is_found_along_y_of_each_chip_as_they_are_turned():
+    data = [image(np.eye(2) * 0.6, noise=0.0, seed=seed) for seed in (1, 2, 3)]
+    chips = [noisy(with_charge_lost(each, 0.5)) for each in data]
+    planes = [plane_of(*each) for each in zip(chips, [sky(), turned(), sky()], strict=True)]
+    shapes = measured_planes(planes)
+    assert shapes.angle_deg < 2
+    assert shapes.along_y > 1.2
+    assert shapes.elongation < shapes.along_y - 0.05
+
+
+def test_the_register_is_at_either_end():
+    data = with_charge_lost(image(np.eye(2) * 0.6, noise=0.0), 0.5)
+    upright, upside_down = (measured(noisy(each)) for each in (data, data[::-1]))
+    assert upside_down.near_register == pytest.approx(upright.near_register, rel=0.02)
+
+
+def test_the_registers_of_two_chips_are_at_their_outer_sides():
+    data = with_charge_lost(image(np.eye(2) * 0.6, noise=0.0), 0.5)
+    chips = [plane_of(noisy(data)), plane_of(noisy(data[::-1]), extver=2)]
+    together = measured_planes(chips, replace(IR, n_chips=2))
+    assert together.near_register == pytest.approx(measured(noisy(data)).near_register, rel=0.02)
 
 
 def test_neighbours_do_not_count():
