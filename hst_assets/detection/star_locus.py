@@ -20,8 +20,9 @@ __all__ = ["Locus", "star_locus"]
 _AGREE, _SHARE = 0.25, 0.4
 #: Ellipticities (a^2 - b^2) / (a^2 + b^2), as vectors of twice the angle, differ from their median
 #: by no more than this, on the median. Real stars: 0.03 to 0.04 on ACS/HRC, 0.11 on WFPC2 (the
-#: undersampled core of omega Cen). Simulated galaxies of axis ratios 0.25 to 1 and one observed
-#: size, 1.5 times the width of stars: 0.15 to 0.29; of 1.2 times, 0.07 to 0.22.
+#: undersampled core of omega Cen); simulated ones of all detectors: 0.02 to 0.08. Simulated
+#: galaxies of axis ratios 0.25 to 1 and one observed size, 1.5 times the width of stars: 0.15 to
+#: 0.29; of 1.2 times, 0.07 to 0.22.
 _OF_ONE_SHAPE = 0.13
 #: Sizes differ from their median by this share of `_AGREE` at most, on the median, where stars are
 #: looked for beside what may be galaxies: real stars by 0.25 to 0.4, any sizes by 0.5.

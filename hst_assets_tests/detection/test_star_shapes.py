@@ -27,20 +27,23 @@ def sky(*, skew=0.0, scale=1.0):
 
 
 def image(covariance, *, seed=1, n=100, double=(0.0, 0.0), share=0.0, noise=1.0):
-    """Gaussian stars of one covariance matrix (pixels squared), no two close; each maybe twice."""
+    """Gaussian stars, no two close; each maybe twice.
+
+    Of one covariance matrix (pixels squared), or one for each.
+    """
     rng = np.random.default_rng(seed)
     cells = rng.permutation(18 * 18)[:n]
     xy = 30 + 25.0 * np.column_stack([cells % 18, cells // 18]) + rng.uniform(-4, 4, (n, 2))
     flux = 10 ** rng.uniform(3.6, 5, n)
     data = rng.normal(0, noise, (SIDE, SIDE))
-    inverse = np.linalg.inv(covariance)
+    each = np.broadcast_to(covariance, (n, 2, 2))
     offset = np.arange(-12, 13)
-    for (x, y), total in zip(xy, flux, strict=True):
+    for (x, y), total, inverse in zip(xy, flux, np.linalg.inv(each), strict=True):
         ix, iy = round(x), round(y)
         for part, (mx, my) in ((1 - share, (0.0, 0.0)), (share, double)):
             dx, dy = offset[None, :] + ix - x - mx, offset[:, None] + iy - y - my
             power = inverse[0, 0] * dx**2 + 2 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy**2
-            star = np.exp(-0.5 * power) / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
+            star = np.exp(-0.5 * power) * np.sqrt(np.linalg.det(inverse)) / (2 * np.pi)
             data[iy - 12 : iy + 13, ix - 12 : ix + 13] += part * total * star
     return data
 
@@ -212,6 +215,25 @@ def test_sources_of_all_sizes_are_not_measured():
 def test_galaxies_are_no_stars():
     shapes = measured(image(np.eye(2) * 9.0))
     assert shapes.reason == "0 stars stand alone, 10 needed"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("n_stars", [0, 16])
+def test_galaxies_are_told_from_stars_by_their_directions(seed, n_stars):
+    """Of axis ratios 0.25 to 1, and about 1.7 times as wide as the stars, of 1.65 pixels."""
+    rng = np.random.default_rng(seed)
+    n_galaxies = 84
+    angle, ratio = rng.uniform(0, np.pi, n_galaxies), rng.uniform(0.25, 1, n_galaxies)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = np.moveaxis(turn, -1, 0)
+    light = np.exp(rng.normal(-0.1, 0.4, n_galaxies))[:, None] * np.column_stack([1 / ratio, ratio])
+    galaxies = np.eye(2) * 0.49 + (turn * light[:, None, :]) @ np.swapaxes(turn, 1, 2)
+    covariances = np.concatenate([galaxies, np.tile(np.eye(2) * 0.49, (n_stars, 1, 1))])
+    shapes = measured(image(covariances, n=len(covariances), seed=seed))
+    if n_stars:
+        assert shapes.fwhm_pix == pytest.approx(FWHM_OF_SIGMA * 0.7, rel=0.03)
+    else:
+        assert "each is elongated in its own direction" in shapes.reason
 
 
 def test_chips_of_other_pixels_are_left_out():
