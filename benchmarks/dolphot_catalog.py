@@ -1,7 +1,7 @@
 """How long catalogues of stars take to read and to write: `python benchmarks/dolphot_catalog.py`.
 
-The reference run beside the checkout (1,132 stars, 76 columns), and a million stars made of it. Exits
-with an error if the first takes 0.2 s, or the second 60 s or 4 GB.
+The reference run beside the checkout (1,132 stars, 76 columns), and a million stars made of it.
+Exits with an error if the first takes 0.2 s, or the second 60 s or 4 GB.
 """
 
 from __future__ import annotations
