@@ -199,11 +199,11 @@ class Catalog:
         """The catalogue as a table with units and descriptions."""
         table = QTable(meta=dict(self.meta))
         for name, (values, description, unit) in self.described().items():
-            if unit is None or values.dtype.kind in "iub":
-                # A whole number with a unit stays one: Quantity would make it a float.
-                table[name] = Column(values, description=description, unit=unit)
+            if unit is None:
+                table[name] = Column(values, description=description)
             else:
-                table[name] = u.Quantity(values, unit, copy=False)
+                # A whole number with a unit stays one: Quantity would make it a float.
+                table[name] = u.Quantity(values, unit, dtype=values.dtype, copy=False)
                 table[name].info.description = description
         return table
 

@@ -39,8 +39,10 @@ _ENDINGS = {
 _OF_FILTER = re.compile(rf"(\w+)_({'|'.join(_ENDINGS)})")
 _OF_OBJECT = {"X": "x", "Y": "y", "RA": "ra", "DEC": "dec"}
 _QUANTITIES = {quantity.key: quantity for quantity in (*PER_OBJECT, *HST_BLOCK)}
-#: The flag of a filter in which an object was not good: its other columns hold 99.999.
+#: The flag of a filter in which an object was not good: its other columns hold 99.999, but for its
+#: rates.
 _BLANKED = 99
+_NEVER_BLANKED = ("rate", "rate_error")
 
 
 def read_pipeline_table(path: Path) -> QTable:
@@ -55,7 +57,7 @@ def read_pipeline_table(path: Path) -> QTable:
     -------
     QTable
         Columns by flat names (``f555w_vega_mag``), with units. What was blanked, and magnitudes of
-        99.999, are NaN; a blanked filter's flag is 99.
+        99.999, are NaN; a blanked filter's flag is 99, and its rates are still there.
 
     Raises
     ------
@@ -88,7 +90,9 @@ def read_pipeline_table(path: Path) -> QTable:
             table[flat] = Column(values.astype(np.int32), description=quantity.description)
             continue
         blank = np.array(rows[names[f"{filter_name}_FLAG"]]) == _BLANKED
-        if quantity.unit == u.mag and quantity.key.endswith("mag"):
+        if quantity.key in _NEVER_BLANKED:
+            blank = np.zeros(len(values), dtype=bool)
+        elif quantity.unit == u.mag and quantity.key.endswith("mag"):
             blank = blank | (values > 99.0)
         column = np.where(blank, np.nan, values.astype(np.float64))
         table[flat] = column if quantity.unit is None else column * quantity.unit

@@ -89,7 +89,9 @@ class TestReference:
 
     def test_values_are_those_of_the_text(self):
         catalog = read_catalog(CROWDED.catalog)
-        table = np.array([line.split() for line in CROWDED.bytes.decode().splitlines()], dtype=float)
+        table = np.array(
+            [line.split() for line in CROWDED.bytes.decode().splitlines()], dtype=float
+        )
         for column in catalog.columns:
             np.testing.assert_array_equal(catalog[column.name], table[:, column.number - 1])
 

@@ -85,7 +85,7 @@ def test_a_run_without_any_chip_has_its_images():
 def test_a_damaged_line_is_told_with_its_number(line):
     lines = TWO_CHIPS.splitlines()
     lines[line - 1] = "damaged 1"
-    with pytest.raises(UnusableInput, match=rf"dp.info, line \d+:") as failure:
+    with pytest.raises(UnusableInput, match=r"dp.info, line \d+:") as failure:
         parse_run_info("\n".join(lines) + "\n", "dp.info")
     told = int(failure.value.where.rpartition(" ")[2])
     # The section that the line belongs to may only then miss what follows.
@@ -98,7 +98,7 @@ def test_a_file_that_ends_too_early_is_told(n_lines):
     if n_lines == 6:  # complete, of a run without chips
         assert parse_run_info(text, "dp.info").chips == ()
         return
-    with pytest.raises(UnusableInput, match="dp.info, line"):
+    with pytest.raises(UnusableInput, match=r"dp\.info, line"):
         parse_run_info(text, "dp.info")
 
 

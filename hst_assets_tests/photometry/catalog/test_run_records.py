@@ -65,7 +65,7 @@ def test_a_line_of_no_known_kind_is_told(line, text):
 
 
 def test_a_last_line_that_is_cut_off_is_told():
-    with pytest.raises(UnusableInput, match="dp.data, line 7: the last line is cut off"):
+    with pytest.raises(UnusableInput, match=r"dp\.data, line 7: the last line is cut off"):
         parse_run_records(DATA[:-3], "dp.data")
 
 
