@@ -23,13 +23,12 @@ from hst_assets.photometry.catalog.quantities import MISSING_MAG
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DERIVED_UNITS", "AddedColumn", "Catalog", "wcs_origin_pixels"]
+__all__ = ["AddedColumn", "Catalog", "wcs_origin_pixels"]
 
 #: X and Y of a catalogue are the numpy index of a pixel's middle and this.
 _PIXEL_OFFSET = 0.5
 #: Positions are computed for so many stars at a time, which bounds the memory of the distortion.
 _POSITIONS_AT_A_TIME = 200_000
-DERIVED_UNITS: Mapping[str, u.UnitBase] = {"deg": u.deg, "mag": u.mag}
 
 
 @dataclass(frozen=True)
