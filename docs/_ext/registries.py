@@ -19,6 +19,9 @@ Each directive renders one registry of the package as a table:
 ``owned_parameters``     AstroDrizzle's parameters that are not the user's to change
 ``commands COMMAND``     arguments and options of one command of ``hst-assets``
 ``failures``             the classes of failures
+``catalog_quantities K`` the columns of a catalogue of stars: ``object``, ``hst`` or ``analytic``
+``vega_bands``           Vega in AB, filter by filter
+``cut_presets``          the limits of the presets of quality cuts
 ``flags``                the bits of the DQ plane of differences
 ``product_flags``        the bits of the DQ plane of drizzled images
 ======================== ======================================================================
@@ -414,6 +417,69 @@ def failures() -> list[str]:
     return table(("class", "meaning"), rows)
 
 
+def catalog_quantities(kind: str) -> list[str]:
+    """The columns of an object, or of a block of a filter or an image."""
+    from hst_assets.photometry.catalog import quantities
+
+    registry = {
+        "object": quantities.PER_OBJECT,
+        "hst": quantities.HST_BLOCK,
+        "analytic": quantities.ANALYTIC_BLOCK,
+    }
+    rows = [
+        (
+            f"`{each.key}`",
+            each.title + (f" ({each.image_title} of an image)" if each.image_title else ""),
+            _unit(each.unit),
+            each.description,
+        )
+        for each in registry[kind]
+    ]
+    return table(("name", "title in `.columns`", "unit", "meaning"), rows)
+
+
+def vega_bands() -> list[str]:
+    """Vega in the AB system."""
+    from hst_assets.photometry.catalog.vega import vega_bands as bands
+
+    rows = [
+        (
+            f"`{band.detector}`",
+            band.filter_name,
+            f"{band.pivot_angstrom:.1f}",
+            f"{band.ab_mag_005:+.4f}",
+            f"{band.ab_mag_011:+.4f}",
+        )
+        for band in bands().values()
+    ]
+    names = ("detector", "filter", "pivot (Angstrom)", "AB, stis_005", "AB, stis_011")
+    return table(names, rows)
+
+
+def cut_presets() -> list[str]:
+    """The limits of the presets of quality cuts."""
+    from hst_assets.photometry.quality_cuts import PRESETS
+
+    rows = []
+    for name, cuts in PRESETS.items():
+        recipe = cuts.as_recipe()
+        cells = [
+            "; ".join(f"{limit:g} ({detector})" for detector, limit in recipe[key].items())
+            for key in ("max_sharpness_squared", "max_crowding_mag")
+        ]
+        types = " ".join(map(str, recipe["object_types"] or ["all"]))
+        snr = "" if recipe["min_snr"] is None else f"{recipe['min_snr']:g}"
+        rows.append((f"`{name}`", types, snr, *cells))
+    names = (
+        "preset",
+        "object types",
+        "S/N at least",
+        "sharpness² at most",
+        "crowding at most (mag)",
+    )
+    return table(names, rows)
+
+
 def flags() -> list[str]:
     """The bits of the DQ plane of differences."""
     from hst_assets.imaging.differences.subtraction import FLAGS
@@ -477,6 +543,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
         (owned_parameters, 0),
         (commands, 1),
         (failures, 0),
+        (catalog_quantities, 1),
+        (vega_bands, 0),
+        (cut_presets, 0),
         (flags, 0),
         (product_flags, 0),
     ):

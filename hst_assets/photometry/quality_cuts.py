@@ -11,7 +11,8 @@ The presets:
     a filter S/N of at least 4 and the square of the sharpness below a limit of the detector; `gst`
     the crowding as well. A star is kept if it is good in any filter. A published catalogue of that
     pipeline (NGC 1644, ACS/WFC, 15,292 stars) obeys these limits and has stars up to each of them;
-    its header states the crowding of all three detectors.
+    99.8 % of its stars are good in a filter, fewer than half in both. Its header states the
+    crowding of all three detectors.
 
 WFPC2 was not part of PHAT: without limits of the user's own, `st` and `gst` fail for it rather than
 let everything pass. ACS/HRC has the limits of ACS/WFC.

@@ -237,9 +237,15 @@ class CatalogColumns:
             found = [image for image in self.images if image.name == wanted]
         return _only(found, f"image {name}", [image.name for image in self.images])
 
-    def images_of(self, filter_name: str) -> list[CatalogImage]:
-        """The images in a filter that has a block of its own."""
-        of = self.filter(filter_name)
+    def images_of(self, of_filter: str | CatalogFilter) -> list[CatalogImage]:
+        """The images in a filter that has a block of its own, which may be named.
+
+        Raises
+        ------
+        BadConfiguration
+            If there is none of that name, or more than one.
+        """
+        of = self.filter(of_filter) if isinstance(of_filter, str) else of_filter
         return [
             image
             for image in self.images

@@ -97,17 +97,20 @@ def _rates_of(
     catalog: Catalog, image: CatalogImage, flag_mask: int
 ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Of an image: rates, their errors, rate over counts per second, and which stars count."""
-    rate_error, flag, mag, counts, sky = (
+    printed, rate_error, flag, mag, counts, sky = (
         catalog.values(key, image=image.number)
-        for key in ("rate_error", "flag", "vega_mag", "counts", "sky")
+        for key in ("rate", "rate_error", "flag", "vega_mag", "counts", "sky")
     )
     per_s = counts / image.exptime_s
     measured = mag < MISSING_MAG - 0.5
     bright = measured & (counts >= _SURE_COUNTS)
     from_mag = 10.0 ** (-0.4 * np.where(measured, mag, 0.0))
     own = np.where(bright, from_mag / np.where(bright, per_s, 1.0), np.nan)
+    if not bright.any():
+        some = (counts != 0) & (printed != 0)
+        own = np.where(some, printed / np.where(some, per_s, 1.0), np.nan)
     # Of faint stars the printed counts tell less than the other stars of the image do.
-    usual = float(np.nanmedian(own)) if bright.any() else 1.0
+    usual = float(np.nanmedian(own)) if np.isfinite(own).any() else 1.0
     factor = np.where(bright, own, usual)
     rate = np.where(measured, from_mag, per_s * factor)
     # Where counts and sky are both exactly 0 nothing was measured, and the error says nothing.

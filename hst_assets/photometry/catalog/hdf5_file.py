@@ -2,7 +2,9 @@
 
 The layout is that of hst123, so that its readers find what they look for: the whole catalogue as
 the compound dataset ``/photometry`` (gzip; astropy reads it with units and descriptions), JSON in
-its attributes, and the files of the run as text in ``/metadata/raw``.
+its attributes, and the files of the run as text in ``/metadata/raw``. From about 1,000 columns on,
+which is some 70 images, a compound dataset is more than HDF5 can describe: ``/photometry/data`` is
+a matrix then, with its ``column_names`` beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 from astropy.io.misc.hdf5 import write_table_hdf5
 
 from hst_assets.photometry.catalog.model import Catalog
@@ -40,6 +43,10 @@ _DATA_KEYS = {
     "psf": "data_psf",
     "aperture": "data_apcor",
 }
+#: HDF5 describes a compound type in at most 64 kB; a column takes its name and about this much.
+_LARGEST_HEADER = 60_000
+_BYTES_PER_COLUMN = 30
+_ROWS_AT_A_TIME = 20_000
 #: Older layouts keep attributes below 64 kB, which the columns of some dozen images exceed.
 _LIBRARY_VERSIONS = ("v108", "latest")
 
@@ -70,9 +77,7 @@ def write_hdf5(catalog: Catalog, path: Path, *, base: Path | None = None) -> Pat
     texts = _texts(base)
     merged = _merged(texts)
     with write_atomically(path) as part, h5py.File(part, "w", libver=_LIBRARY_VERSIONS) as file:
-        write_table_hdf5(
-            catalog.to_table(), file, path="photometry", serialize_meta=True, compression=True
-        )
+        _write_photometry(catalog, file)
         attributes = file["photometry"].attrs
         attributes["hst123_dolphot_hdf5_format"] = FORMAT_VERSION
         attributes["dolphot_base"] = "" if base is None else base.name
@@ -87,6 +92,27 @@ def write_hdf5(catalog: Catalog, path: Path, *, base: Path | None = None) -> Pat
         if base is not None:
             _write_manifest(metadata, base.parent)
     return path
+
+
+def _write_photometry(catalog: Catalog, file: h5py.File) -> None:
+    """The table as astropy writes it; of more columns than HDF5 can describe, as one matrix."""
+    names = list(catalog.described())
+    if sum(len(name) + _BYTES_PER_COLUMN for name in names) < _LARGEST_HEADER:
+        write_table_hdf5(
+            catalog.to_table(), file, path="photometry", serialize_meta=True, compression=True
+        )
+        file["photometry"].attrs["hst123_dolphot_hdf5_layout"] = "compound"
+        return
+    group = file.create_group("photometry")
+    data = group.create_dataset(
+        "data", (len(catalog), len(names)), dtype=np.float64, compression="gzip", chunks=True
+    )
+    for start in range(0, len(catalog), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        data[rows] = np.stack([catalog[name][rows] for name in names], axis=1)
+    group.create_dataset("column_names", data=names, dtype=h5py.string_dtype(encoding="utf-8"))
+    group.attrs["hst123_dolphot_hdf5_layout"] = "matrix"
+    group.attrs["n_sources"], group.attrs["n_columns"] = data.shape
 
 
 def _texts(base: Path | None) -> dict[str, str]:
@@ -105,6 +131,7 @@ def _column_rows(catalog: Catalog) -> list[dict[str, Any]]:
             "index_1based": column.number,
             "description": column.line().partition(". ")[2],
             "hdf5_name": column.name,
+            "unit": column.quantity.unit.to_string() if column.quantity.unit else "",
         }
         for column in catalog.columns
     ]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.failures import BadConfiguration, UnusableInput
-from hst_assets.photometry.catalog.columns import CatalogColumns, CatalogFilter
+from hst_assets.photometry.catalog.columns import CatalogColumns
 from hst_assets.photometry.catalog.model import AddedColumn, Catalog
 from hst_assets.photometry.catalog.run_info import RunInfo
 from hst_assets.photometry.catalog.vega import (
@@ -95,18 +95,10 @@ def detectors_of_filters(columns: CatalogColumns, info: RunInfo) -> dict[str, st
     keys = info.detector_keys
     found = {}
     for each in columns.filters:
-        detectors = {keys.get(image.number, "") for image in _images_of(columns, each)}
+        detectors = {keys.get(image.number, "") for image in columns.images_of(each)}
         if len(detectors) == 1 and (detector := detectors.pop()):
             found[each.label] = detector
     return found
-
-
-def _images_of(columns: CatalogColumns, each: CatalogFilter) -> list:  # type: ignore[type-arg]
-    return [
-        image
-        for image in columns.images
-        if (image.filter_name, image.instrument) == (each.name, each.instrument)
-    ]
 
 
 # ------------------------------------------------------------------------------ zero points

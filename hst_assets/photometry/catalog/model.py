@@ -23,13 +23,12 @@ from hst_assets.photometry.catalog.quantities import MISSING_MAG
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DERIVED_UNITS", "AddedColumn", "Catalog", "wcs_origin_pixels"]
+__all__ = ["AddedColumn", "Catalog", "wcs_origin_pixels"]
 
 #: X and Y of a catalogue are the numpy index of a pixel's middle and this.
 _PIXEL_OFFSET = 0.5
 #: Positions are computed for so many stars at a time, which bounds the memory of the distortion.
 _POSITIONS_AT_A_TIME = 200_000
-DERIVED_UNITS: Mapping[str, u.UnitBase] = {"deg": u.deg, "mag": u.mag}
 
 
 @dataclass(frozen=True)
@@ -199,11 +198,11 @@ class Catalog:
         """The catalogue as a table with units and descriptions."""
         table = QTable(meta=dict(self.meta))
         for name, (values, description, unit) in self.described().items():
-            if unit is None or values.dtype.kind in "iub":
-                # A whole number with a unit stays one: Quantity would make it a float.
-                table[name] = Column(values, description=description, unit=unit)
+            if unit is None:
+                table[name] = Column(values, description=description)
             else:
-                table[name] = u.Quantity(values, unit, copy=False)
+                # A whole number with a unit stays one: Quantity would make it a float.
+                table[name] = u.Quantity(values, unit, dtype=values.dtype, copy=False)
                 table[name].info.description = description
         return table
 
