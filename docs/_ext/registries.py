@@ -91,7 +91,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "[" + ", ".join(f'"{item}"' for item in value) + "]"
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
     return f'"{value}"' if isinstance(value, str | PurePath) else f"{value:g}"
@@ -108,11 +108,13 @@ def _kind(annotation: Any, metadata: Iterable[Any]) -> str:
         more = metadata if len(parts) == 1 else ()
         return " or ".join(_kind(part, more) for part in parts)
     if typing.get_origin(annotation) is tuple:
-        (item, _) = typing.get_args(annotation)
+        item, *others = typing.get_args(annotation)
+        if others != [...]:
+            return f"list of {1 + len(others)} numbers"
         return "list of text" if item is str else f"list of {_kind(item, ())}"
     if typing.get_origin(annotation) is dict:
         (_, item) = typing.get_args(annotation)
-        if typing.get_origin(item) is dict:
+        if typing.get_origin(item) is dict or hasattr(item, "model_fields"):
             return "tables"
         return f"table: {_kind(item, metadata)} by detector"
     name = {"str": "text", "int": "integer", "float": "number", "bool": "true/false"}.get(

@@ -66,14 +66,14 @@ class Program:
         Parameters
         ----------
         needed : iterable of (str, str)
-            Instrument and filter of the images.
+            Instrument and filter of the images; no filter: any, whose library is not looked for.
 
         Returns
         -------
         dict
             Path by a name relative to the root: default parameters, passbands, distortion and PSF
             libraries. None for a library that was not found where they lie in DOLPHOT 2 and 3
-            (``wfc3/data/F814W.UVIS1.psf``); nothing if the root is not known.
+            (``wfc3/data/F814W.uvis1.psf``); nothing if the root is not known.
         """
         if self.root is None:
             return {}
@@ -82,6 +82,8 @@ class Program:
         for instrument, filter_name in sorted(set(needed)):
             folder = f"{instrument.lower()}/data"
             patterns += [f"{folder}/filters.dat", f"{folder}/*idctab*.dat"]
+            if not filter_name:
+                continue
             library = f"{folder}/*{filter_name.upper()}*.psf"
             if not any(self.root.glob(library)):
                 found[library] = None

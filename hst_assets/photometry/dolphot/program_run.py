@@ -29,6 +29,8 @@ _LOOK_S = 1.0
 #: A process that has closed its output gives back its memory, and no more.
 _END_S = 60.0
 _PIPE_BYTES = 1 << 16
+#: So much of each end of an output is enough to judge a run by.
+_LONG_BYTES = 1 << 22
 _MODULE = "hst_assets.photometry.dolphot.program_run"
 
 
@@ -61,7 +63,7 @@ class Ended:
     seconds : float
         How long it ran.
     output : str
-        What it printed; what it complained of (stderr) follows.
+        What it printed, and what it complained of (stderr); of each, if it is very long, both ends.
     """
 
     code: int
@@ -122,8 +124,20 @@ def run_program(
         raise failure or MachineFailure(
             f"DOLPHOT could not be run: {error}", where=output
         ) from error
-    text = output.read_text(errors="replace") + complaints.read_text(errors="replace")
+    text = _ends(output) + _ends(complaints)
     return Ended(code, stopped, time.monotonic() - started, text)
+
+
+def _ends(path: Path) -> str:
+    """The text of a file; of a very long one (a build that prints each NaN) its two ends."""
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        if size <= 2 * _LONG_BYTES:
+            return handle.read().decode(errors="replace")
+        first = handle.read(_LONG_BYTES)
+        handle.seek(size - _LONG_BYTES)
+        left_out = f"\n... {size - 2 * _LONG_BYTES} bytes left out ...\n".encode()
+        return (first + left_out + handle.read()).decode(errors="replace")
 
 
 def _started(

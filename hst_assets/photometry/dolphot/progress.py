@@ -1,6 +1,6 @@
 """How far a run of DOLPHOT is, from what it prints.
 
-The program says where it is (``Finding stars: ``) and prints a dot after each search. The share of
+The program says where it is ("Finding stars: ") and prints a dot after each search. The share of
 each step in the time was measured on one run of 49 s (four WFC3/UVIS images of 400x400 pixels,
 1302 stars); in crowded fields searches and writing take more of it.
 """

@@ -26,7 +26,13 @@ from hst_assets.failures import (
     ToolFailed,
     UnusableInput,
 )
-from hst_assets.machine_failures import DISK_STEP, MEMORY_STEP, is_disk_full
+from hst_assets.machine_failures import (
+    DISK_STEP,
+    FAULT_SIGNALS,
+    MEMORY_STEP,
+    death_in_words,
+    is_disk_full,
+)
 from hst_assets.photometry.dolphot.program_run import Ended
 
 __all__ = ["Counted", "Verdict", "judge", "judge_artificial_stars"]
@@ -40,8 +46,6 @@ _NOT_A_NUMBER = re.compile(rb"(?:^|\s)[-+]?(?:nan|inf)(?=\s|$)", re.IGNORECASE)
 _READING = "Reading FITS file"
 _REAL_STARS = re.compile(r"^Read \d+ real stars$", re.MULTILINE)
 
-#: Signals of a process that crashed by itself; any other but SIGKILL came from outside.
-_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT, signal.SIGILL})
 _PSF = (
     "Install the PSF libraries of this filter (http://americano.dolphinsim.com/dolphot/) into the "
     "folder that DOLPHOT was built in"
@@ -261,14 +265,12 @@ def _machines(ended: Ended, catalog: Path, limits: Mapping[str, str]) -> HstAsse
         return None
     number = -ended.code
     if number == signal.SIGKILL:
-        what = "DOLPHOT was killed (probably out of memory)"
-        return OutOfMemory(what, next_step=MEMORY_STEP)
+        return OutOfMemory(f"DOLPHOT {death_in_words(number)}", next_step=MEMORY_STEP)
     if number == signal.SIGXFSZ:
         what = "a file of DOLPHOT's reached the limit of this system for a file's size"
         return DiskFull(what, next_step=DISK_STEP)
-    if number not in _CRASHES:
-        what = f"DOLPHOT was stopped from outside (signal {number})"
-        return NoReply(what, next_step="Rerun")
+    if number not in FAULT_SIGNALS:
+        return NoReply(f"DOLPHOT {death_in_words(number)}", next_step="Rerun")
     return None
 
 
@@ -293,7 +295,7 @@ def _wrong_end(ended: Ended) -> HstAssetsError | None:
     """A crash, an exit status, a line of parameters that it could not read."""
     if ended.code < 0:
         return ToolFailed(
-            f"DOLPHOT crashed (signal {-ended.code})",
+            f"DOLPHOT {death_in_words(-ended.code)}",
             next_step="An analytic PSF that diverges does it (PSFsol), and so do damaged images",
         )
     if ended.code > 0:

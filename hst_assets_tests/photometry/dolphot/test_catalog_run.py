@@ -168,7 +168,7 @@ def test_changed_inputs_make_it_again(workdir, program):
 
 def test_the_libraries_of_the_program_are_part_of_the_recipe(workdir, program, tmp_path):
     root = tmp_path / "dolphot2.0"
-    library = root / "wfc3" / "data" / "F814W.UVIS1.psf"
+    library = root / "wfc3" / "data" / "F814W.uvis1.psf"
     library.parent.mkdir(parents=True)
     library.write_text("one")
     write_settings(workdir, {"dolphot": {"root": str(root)}})
@@ -262,17 +262,17 @@ BAD_RUNS = {
         "Sky does not match",
     ),
     "no libraries": (
-        Play(("Cannot open /opt/dolphot/wfc3/data/F814W.UVIS1.psf\n",), code=255),
+        Play(("Cannot open /opt/dolphot/wfc3/data/F814W.uvis1.psf\n",), code=255),
         MissingTool,
-        r"F814W\.UVIS1\.psf.*Install the PSF libraries",
+        r"F814W\.uvis1\.psf.*Install the PSF libraries",
     ),
     "diverging PSF": (
         Play((CHIP,), leaves={"": "", ".columns": recorded(".columns")}, signal=signal.SIGSEGV),
         ToolFailed,
-        r"crashed \(signal 11\)",
+        "SIGSEGV",
     ),
     "killed by the kernel": (Play((CHIP,), signal=signal.SIGKILL), OutOfMemory, "out of memory"),
-    "stopped from outside": (Play((CHIP,), signal=signal.SIGTERM), NoReply, "from outside"),
+    "stopped from outside": (Play((CHIP,), signal=signal.SIGTERM), NoReply, "SIGTERM"),
     "no memory": (Play(("Memory allocation error\n",), code=255), OutOfMemory, "Memory allocation"),
     "half a catalogue": (
         good_play(leaves={**good_play().leaves, "": recorded("")[:9000]}),

@@ -20,9 +20,9 @@ def root(tmp_path):
     for name in (
         "param/dolphot.param",
         "wfc3/data/filters.dat",
-        "wfc3/data/UVIS1_idctab.dat",
-        "wfc3/data/F814W.UVIS1.psf",
-        "wfc3/data/F606W.UVIS1.psf",
+        "wfc3/data/uvis_idctab.dat",
+        "wfc3/data/F814W.uvis1.psf",
+        "wfc3/data/F606W.uvis1.psf",
     ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def test_the_data_of_the_images_filters_are_listed(workdir, root):
     data = program.data_files([("WFC3", "F814W"), ("WFC3", "F555W")])
     assert {name for name, path in data.items() if path} == {
         "param/dolphot.param",
-        "wfc3/data/F814W.UVIS1.psf",
-        "wfc3/data/UVIS1_idctab.dat",
+        "wfc3/data/F814W.uvis1.psf",
+        "wfc3/data/uvis_idctab.dat",
         "wfc3/data/filters.dat",
     }
     assert [name for name, path in data.items() if path is None] == ["wfc3/data/*F555W*.psf"]
