@@ -41,7 +41,7 @@ from hst_assets.photometry.dolphot.pixel_area import (
 from hst_assets.photometry.dolphot.sky import SkyParameters, sky_map
 from hst_assets.settings import DolphotInputsSettings
 
-__all__ = ["NOT_COUNTED", "OFF_TARGET", "prepare_exposure", "prepare_reference"]
+__all__ = ["NOT_COUNTED", "OFF_TARGET", "prepare", "prepare_exposure", "prepare_reference"]
 
 #: So that the process from which all calls are forked imports numba once.
 del sky_loops
@@ -54,6 +54,20 @@ _ROUNDS = 4
 _ANY_SKY = (15, 35, 4, 2.25, 2.0)
 
 _Row = dict[str, Any]
+
+
+def prepare(
+    image: str,
+    output: str,
+    *,
+    detector: str,
+    position: Sequence[float] | None,
+    settings: Mapping[str, Any],
+) -> list[_Row]:
+    """Make an exposure ready, or without the key of a detector the reference."""
+    if not detector:
+        return prepare_reference(image, output, settings=settings)
+    return prepare_exposure(image, output, detector=detector, position=position, settings=settings)
 
 
 def prepare_exposure(
