@@ -83,8 +83,8 @@ def write_reference(workdir: WorkDir, *, unit: str = "ELECTRONS/S", scale: float
     wcs.wcs.crval, wcs.wcs.crpix = [RA, DEC], [200.5, 150.5]
     wcs.wcs.cdelt = [-0.04 / 3600, 0.04 / 3600]
     primary = fits.Header({"INSTRUME": "WFC3", "DETECTOR": "UVIS", "FILTER": "F606W"})
-    primary |= {"EXPTIME": 600.0, "EXPSTART": 57210.0, "EXPEND": 57210.1, "NCOMBINE": 2}
-    primary |= {"CCDAMP": "ABCD", **{f"READNSE{each}": 3.0 for each in "ABCD"}}
+    primary.update({"EXPTIME": 600.0, "EXPSTART": 57210.0, "EXPEND": 57210.1, "NCOMBINE": 2})
+    primary.update({"CCDAMP": "ABCD", **{f"READNSE{each}": 3.0 for each in "ABCD"}})
     science = wcs.to_header()
     if unit:
         science["BUNIT"] = unit

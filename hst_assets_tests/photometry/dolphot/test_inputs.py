@@ -55,7 +55,12 @@ def workdir(made_root: Path, tmp_path: Path) -> WorkDir:
     return WorkDir(tmp_path / "root", "sn1")
 
 
+#: Quick: how the sky is measured is tested by itself.
+SKY = {"wfc3_uvis": (15, 35, -32, 2.25, 2.0)}
+
+
 def told(*, ra: float | None = RA, **choices: object) -> Settings:
+    choices = {"sky": SKY, **choices}
     position = {"ra_deg": ra, "dec_deg": None if ra is None else DEC}
     return Settings(
         target=position,
@@ -254,10 +259,10 @@ def test_a_missing_aligned_exposure_costs_itself(workdir: WorkDir) -> None:
 
 def test_a_changed_sky_of_another_detector_makes_no_exposure_again(workdir: WorkDir) -> None:
     before = moments(workdir)
-    make_dolphot_inputs(workdir, told(sky={"wfc3_ir": (8, 20, 2, 2.25, 2.0)}))
+    make_dolphot_inputs(workdir, told(sky={**SKY, "wfc3_ir": (8, 20, 2, 2.25, 2.0)}))
     after = moments(workdir)
     assert {name for name in before if "flc" in name and before[name] != after[name]} == set()
-    make_dolphot_inputs(workdir, told(sky={"wfc3_uvis": (15, 35, -32, 2.25, 2.0)}))
+    make_dolphot_inputs(workdir, told(sky={"wfc3_uvis": (15, 35, -16, 2.25, 2.0)}))
     assert all(moments(workdir)[name] != before[name] for name in before if "flc" in name)
 
 
@@ -324,7 +329,8 @@ def test_a_run_that_is_killed_goes_on_and_makes_the_same(
         "from hst_assets.workdir import WorkDir;"
         "from hst_assets.settings import Settings;"
         "from hst_assets.photometry.dolphot.inputs import make_dolphot_inputs;"
-        f"s = Settings(target={{'ra_deg': {RA}, 'dec_deg': {DEC}}}, machine={{'max_cores': 1}});"
+        f"s = Settings(target={{'ra_deg': {RA}, 'dec_deg': {DEC}}}, machine={{'max_cores': 1}},"
+        f"dolphot_inputs={{'sky': {SKY}}});"
         f"make_dolphot_inputs(WorkDir(Path({str(tmp_path)!r}), 'sn1'), s)"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
