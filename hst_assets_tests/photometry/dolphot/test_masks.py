@@ -118,7 +118,8 @@ def test_what_nothing_was_exposed_on_is_bad_in_a_drizzled_image() -> None:
     good = (found.data > found.min_value) & (found.data < found.max_value)
     # The least and the greatest value are the limits themselves.
     assert good.tolist() == [[True, False, False], [False, False, True]]
-    assert (found.min_value, found.max_value, found.n_bad) == (-2.5, 20.0, 2)
+    assert (found.min_value, found.max_value) == (-2.5, 20.0)
+    assert (found.n_bad, found.n_saturated) == (3, 1)
     assert found.data[0, 0] == 5.0
 
 
