@@ -26,7 +26,7 @@ _LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
     r"[` ](target|archive|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
-    r"|difference|machine)\.([a-z_]+)(?=[`= ])"
+    r"|difference|dolphot_inputs|machine)\.([a-z_]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
     r"hst-assets (run|ingest|materialize|status|archive|settings|clean|demo|target \w+)\b([^`\n]*)"
