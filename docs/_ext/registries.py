@@ -150,6 +150,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
+    from hst_assets.photometry.dolphot.inputs import INPUT_COLUMNS
 
     registry = {
         "manifest": columns.MANIFEST_COLUMNS,
@@ -160,6 +161,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "drizzles": DRIZZLE_COLUMNS,
         "differences": DIFFERENCE_COLUMNS,
         "colours": COLOUR_COLUMNS,
+        "dolphot_inputs": INPUT_COLUMNS,
     }
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
 
