@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from hst_assets.detection.image_planes import read_wcs
 from hst_assets.failures import UnusableInput
 from hst_assets.photometry.dolphot.input_images import InputImage
 from hst_assets.sky_geometry import pixel_scale_arcsec
@@ -64,7 +65,7 @@ def star_field(images: Sequence[InputImage]) -> StarField:
         data = np.asarray(hdus[0].data)
         # Masked pixels are at or below BADPIX (`hst_assets.photometry.dolphot.masks`).
         good = np.isfinite(data) & (data > float(header["BADPIX"]))
-        wcs = WCS(header, hdus)
+        wcs = read_wcs(header, hdus)
     covered = np.zeros(good.shape, dtype=bool)
     for chip in chips:
         covered |= _inside(_outline(chip, wcs), good.shape)
@@ -77,7 +78,7 @@ def star_field(images: Sequence[InputImage]) -> StarField:
 def _outline(chip: InputImage, wcs: WCS) -> NDArray[np.float64]:
     """The border of a chip in numpy's pixels of the reference, shape (n, 2)."""
     with fits.open(chip.path) as hdus:
-        own = WCS(hdus[0].header, hdus)
+        own = read_wcs(hdus[0].header, hdus)
         ny, nx = hdus[0].shape
     along = np.linspace(0, 1, _POINTS_A_SIDE)[:-1]
     zero, one = np.zeros_like(along), np.ones_like(along)
