@@ -5,49 +5,39 @@ questions on standard input and exit 0 when they failed. Each call here gets a f
 its scratch folder as current directory, an empty standard input, a watchdog and a log file, and
 hands back a JSON value. The caller then checks the products.
 
-Importing drizzlepac takes seconds, so the calls come from a *nursery*: one child that imports a
-task's module at the first call and forks a process for each call. A thread keeps
-its nursery from batch to batch; another current directory or other variables want a new one,
-because a library may have read them when it was imported. Variables that are read no earlier than
-by a call (`_READ_BY_CALLS`) go with each batch instead. Should the caller be killed, the nursery
-and its children die with it.
+The calls come from a *nursery* (`hst_assets.nursery`). A thread keeps its nursery from batch to
+batch; another current directory or other variables want a new one, because a library may have read
+them when it was imported. Variables that are read no earlier than by a call go with each batch
+instead. Should the caller be killed, the nursery and its children die with it.
 """
 
 from __future__ import annotations
 
-import gc
-import importlib
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hst_assets.failures import DiskFull, HstAssetsError, NoReply, failure_named
-from hst_assets.machine_failures import DISK_STEP, MEMORY_STEP, is_disk_full, machine_failure
+from hst_assets.machine_failures import DISK_STEP, is_disk_full
+from hst_assets.nursery import AGAIN, REPLY_NAME, is_read_by_calls, kill_session
 
-__all__ = ["Call", "die_with_parent", "run_isolated", "run_many_isolated"]
+__all__ = ["Call", "run_isolated", "run_many_isolated"]
 
 TAIL_LINES = 15
 IMPORT_ALLOWANCE_S = 300.0
-_REPLY_NAME = "reply.json"
-_POLL_S = 0.02
 #: How often a caller looks whether its nursery is still alive.
 _LOOK_S = 0.5
-_AGAIN = "See its log, then rerun"
-#: With it a call ends that cannot write its reply.
-_NO_ROOM_STATUS = 74
 
 #: What every child is told: a dead service stalls stwcs for 60-120 s a try, and the libraries'
 #: own threads fight over the cores that the calls of a batch already share.
@@ -59,15 +49,6 @@ TOOL_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
 }
-
-#: Variables that nothing which a nursery imports reads while it is imported, so that a nursery
-#: that stands may be told their new values: this project's own, which are read where they are used
-#: (`_OWN_PREFIX`); Dagster's home, and no task imports Dagster; the name of the test that runs,
-#: which pytest writes for people; the size of the terminal, read when something is printed.
-#: Whatever is not listed counts as read at import: iref, CRDS_PATH, ASTROMETRIC_CATALOG_URL,
-#: MAST_API_TOKEN, PYTHONPATH, ...
-_READ_BY_CALLS = frozenset({"COLUMNS", "DAGSTER_HOME", "LINES", "PYTEST_CURRENT_TEST"})
-_OWN_PREFIX = "HST_ASSETS_"
 
 
 @dataclass(frozen=True)
@@ -188,7 +169,7 @@ def run_many_isolated(
 
 def _prepare(call: Call) -> int:
     """Make the log's folder, drop an old reply; return where this call's log begins."""
-    (call.scratch / _REPLY_NAME).unlink(missing_ok=True)
+    (call.scratch / REPLY_NAME).unlink(missing_ok=True)
     call.log_path.parent.mkdir(parents=True, exist_ok=True)
     with call.log_path.open("ab") as log:
         return log.tell()
@@ -197,13 +178,13 @@ def _prepare(call: Call) -> int:
 def _outcome(task: str, call: Call, log_start: int) -> Any:
     """The value of a call, or its failure."""
     try:
-        reply = json.loads((call.scratch / _REPLY_NAME).read_text())
+        reply = json.loads((call.scratch / REPLY_NAME).read_text())
     except FileNotFoundError:
         full = is_disk_full(call.scratch)
         return (DiskFull if full else NoReply)(
             f"{task} left no reply" + (": the disk is full" if full else ""),
             where=call.log_path,
-            next_step=DISK_STEP if full else _AGAIN,
+            next_step=DISK_STEP if full else AGAIN,
             log_tail=_tail(call.log_path, log_start),
         )
     if "value" in reply:
@@ -232,12 +213,6 @@ def _tail(log_path: Path, start: int) -> tuple[str, ...]:
         return tuple(deque(log.read().decode(errors="replace").splitlines(), maxlen=TAIL_LINES))
 
 
-def _kill_session(pid: int) -> None:
-    """Kill a session leader and everything it started; it may be gone already."""
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 # ------------------------------------------------------------------------ the caller's nursery
 
 
@@ -257,7 +232,7 @@ class _Nursery:
                     [
                         sys.executable,
                         "-m",
-                        "hst_assets.isolation",
+                        "hst_assets.nursery",
                         str(os.getpid()),
                         str(answering),
                     ],
@@ -322,7 +297,7 @@ def _serve(
     allowance_s: float,
 ) -> None:
     """Have a request done by the thread's nursery, or by a new one that it then keeps."""
-    told = {name: value for name, value in environment.items() if _is_read_by_calls(name)}
+    told = {name: value for name, value in environment.items() if is_read_by_calls(name)}
     request = {**request, "variables": told}
     nursery = _KEPT.nurseries.pop(resident, None)
     kept = False
@@ -347,12 +322,8 @@ def _serve(
 
 def _origin(environment: Mapping[str, str]) -> tuple[int, Path, dict[str, str]]:
     """What a nursery must agree in with the batches that it serves."""
-    fixed = {name: value for name, value in environment.items() if not _is_read_by_calls(name)}
+    fixed = {name: value for name, value in environment.items() if not is_read_by_calls(name)}
     return os.getpid(), Path.cwd(), fixed
-
-
-def _is_read_by_calls(name: str) -> bool:
-    return name in _READ_BY_CALLS or name.startswith(_OWN_PREFIX)
 
 
 def _end_nursery(process: subprocess.Popen[bytes], answers: int, owner: int) -> None:
@@ -363,208 +334,5 @@ def _end_nursery(process: subprocess.Popen[bytes], answers: int, owner: int) -> 
     if os.getpid() != owner:
         process.returncode = 0  # a fork of its owner has nothing to wait for
     elif process.returncode is None:
-        _kill_session(process.pid)
+        kill_session(process.pid)
         process.wait()
-
-
-# ------------------------------------------------------------------------ in the nursery
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process when its parent dies, so that no orphan works on.
-
-    Parameters
-    ----------
-    parent : int
-        Process id of the parent; if it is gone already, this process ends.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the caller is gone")
-
-
-def _write_reply(scratch: Path, reply: Mapping[str, Any]) -> None:
-    part = scratch / f"{_REPLY_NAME}.part"
-    part.write_text(json.dumps(reply))
-    part.replace(scratch / _REPLY_NAME)
-
-
-def _error(kind: str, what: str, *, next_step: str | None = None) -> dict[str, Any]:
-    """A failure to which the caller adds where it was and the log's last lines."""
-    return {"error": {"kind": kind, "ours": False, "what": what, "next_step": next_step}}
-
-
-def _error_of(error: BaseException, scratch: Path) -> dict[str, Any]:
-    """What a task raised; the machine's own failure where that is behind it, whatever it said."""
-    machine = machine_failure(error, folder=scratch)
-    if machine is not None and machine is not error:
-        text = machine.what if machine.where is None else f"{machine.where}: {machine.what}"
-        return _error(type(machine).__name__, text, next_step=machine.next_step)
-    if isinstance(error, HstAssetsError):
-        return {
-            "error": {
-                "kind": type(error).__name__,
-                "ours": True,
-                "what": error.what,
-                "where": error.where,
-                "next_step": error.next_step,
-                "log_tail": error.log_tail,
-            }
-        }
-    return _error("ToolFailed", f"raised {type(error).__name__}: {error}")
-
-
-def _run_nursery(parent: int, answers: int) -> None:
-    """Do what is requested on standard input, one line a batch, until it ends.
-
-    On the descriptor `answers` goes a sign when a batch begins, and one when it is done.
-    """
-    die_with_parent(parent)
-    requests = os.fdopen(os.dup(0), "rb")
-    _redirect(os.devnull, os.O_RDONLY, 0)
-    private = (requests.fileno(), answers)
-    while line := requests.readline():
-        request = json.loads(line)
-        os.write(answers, b"+")
-        _set_variables(request["variables"])
-        _redirect(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 1, 2)
-        _run_batch(request, private)
-        _redirect(os.devnull, os.O_WRONLY, 1, 2)
-        os.write(answers, b".")
-
-
-def _set_variables(told: Mapping[str, str]) -> None:
-    """Let the variables that calls read be the caller's of now, and no others."""
-    for name in [name for name in os.environ if _is_read_by_calls(name) and name not in told]:
-        del os.environ[name]
-    os.environ.update(told)
-
-
-def _redirect(path: str, flags: int, *descriptors: int) -> None:
-    opened = os.open(path, flags, 0o644)
-    for descriptor in descriptors:
-        os.dup2(opened, descriptor)
-    os.close(opened)
-
-
-def _run_batch(request: Mapping[str, Any], private: Sequence[int]) -> None:
-    """Import the task if it is new, fork a process a call, watch over them.
-
-    `private` are the file descriptors between caller and nursery.
-    """
-    calls = request["calls"]
-    module_name, _, function_name = request["task"].partition(":")
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # noqa: BLE001 - every call must learn why it could not run
-        _print_traceback()
-        for call in calls:
-            scratch = Path(call["scratch"])
-            _reply_for(scratch, _error_of(error, scratch))
-        return
-    gc.freeze()  # collections in the children shall not copy what was imported
-    waiting = deque(calls)
-    running: dict[int, tuple[dict[str, Any], float]] = {}
-    while waiting or running:
-        while waiting and len(running) < request["max_cores"]:
-            call = waiting.popleft()
-            pid = _fork(function, request["task"], call, private)
-            running[pid] = (call, time.monotonic())
-        _reap(running, request["timeout_s"])
-
-
-def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) -> None:
-    """Take note of calls that ended; stop those that take too long."""
-    time.sleep(_POLL_S)
-    for pid, (call, started) in list(running.items()):
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        scratch = Path(call["scratch"])
-        if not ended and time.monotonic() - started > timeout_s:
-            _kill_session(pid)
-            os.kill(pid, signal.SIGKILL)  # just forked, it may not lead its session yet
-            os.waitpid(pid, 0)
-            _reply_for(
-                scratch,
-                _error(
-                    "TimedOut",
-                    f"stopped after {timeout_s:.0f} s",
-                    next_step="Raise machine.tool_timeout_s, or the tool's own in "
-                    "machine.tool_timeouts_s, if the data really need more time",
-                ),
-            )
-        elif not ended:
-            continue
-        else:
-            _kill_session(pid)  # whatever the tool spawned must not outlive it
-            if not (scratch / _REPLY_NAME).is_file():
-                _reply_for(scratch, _death(os.waitstatus_to_exitcode(status)))
-        del running[pid]
-
-
-def _reply_for(scratch: Path, reply: Mapping[str, Any]) -> None:
-    """Reply in a call's place; where the disk has no room for it, the caller will see that."""
-    with suppress(OSError):
-        _write_reply(scratch, reply)
-
-
-def _print_traceback() -> None:
-    with suppress(OSError):  # a log on a full disk
-        traceback.print_exc()
-
-
-def _death(code: int) -> dict[str, Any]:
-    if code == -signal.SIGKILL:
-        what = "was killed (probably out of memory)"
-        return _error("OutOfMemory", what, next_step=MEMORY_STEP)
-    if code == _NO_ROOM_STATUS:
-        return _error("DiskFull", "the disk is full: there is no room for the reply")
-    return _error("NoReply", f"exited with status {code} and no reply", next_step=_AGAIN)
-
-
-def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]) -> int:
-    nursery = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        for descriptor in private:
-            os.close(descriptor)
-        _run_call(function, task, call, nursery)
-    return pid
-
-
-def _run_call(function: Any, task: str, call: dict[str, Any], nursery: int) -> NoReturn:
-    """In the forked process: run the call in its scratch folder, reply, end."""
-    os.setsid()
-    die_with_parent(nursery)
-    _redirect(call["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 1, 2)
-    os.chdir(call["scratch"])
-    started = time.monotonic()
-    scratch = Path(call["scratch"])
-    _say(f"--- {task} in {scratch.name}\n")
-    try:
-        reply: dict[str, Any] = {"value": function(**call["arguments"])}
-        json.dumps(reply)
-    except BaseException as error:  # noqa: BLE001 - a tool's SystemExit is a failure as well
-        _print_traceback()
-        reply = _error_of(error, scratch)
-    _say(f"--- ended after {time.monotonic() - started:.1f} s\n")
-    try:
-        _write_reply(scratch, reply)
-    except OSError:
-        os._exit(_NO_ROOM_STATUS)
-    os._exit(0)
-
-
-def _say(text: str) -> None:
-    """Write to the call's log, as far as there is room on the disk."""
-    with suppress(OSError):
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        sys.stderr.flush()
-
-
-if __name__ == "__main__":
-    _run_nursery(*map(int, sys.argv[1:]))

@@ -10,12 +10,20 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 from hst_assets.failures import DiskFull, MachineFailure, OutOfMemory, TransientFailure
 
-__all__ = ["DISK_STEP", "MEMORY_STEP", "is_disk_full", "machine_failure"]
+__all__ = [
+    "DISK_STEP",
+    "FAULT_SIGNALS",
+    "MEMORY_STEP",
+    "death_in_words",
+    "is_disk_full",
+    "machine_failure",
+]
 
 DISK_STEP = "Free disk space, then rerun: what is finished is kept"
 MEMORY_STEP = "Lower machine.max_cores, or give the machine more memory, then rerun"
@@ -42,6 +50,9 @@ _OF_THE_SYSTEM = frozenset(
 _IN_WORDS = re.compile(r"database or disk is full|\d+ requested and \d+ written")
 #: Less is no room for any product, nor for the buffer of a write that failed half way, bytes.
 _NO_ROOM = 1 << 20
+#: Signals by which a program ends of its own fault on what it was given; all others come from
+#: outside. (SIGBUS may be a disk that does not give what was mapped.)
+FAULT_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 
 
 def is_disk_full(folder: Path) -> bool:
@@ -51,6 +62,25 @@ def is_disk_full(folder: Path) -> bool:
     except OSError:
         return False
     return status.f_bavail * status.f_frsize < _NO_ROOM
+
+
+def death_in_words(number: int) -> str:
+    """How a signal ended a process, and what may be behind it.
+
+    Parameters
+    ----------
+    number : int
+        Of the signal, such as 9 for SIGKILL.
+    """
+    if number == signal.SIGKILL:
+        return "was killed by SIGKILL (out of memory?)"
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        name = f"signal {number}"
+    return f"was ended by {name}" + (
+        " (a fault of the tool on this input)" if number in FAULT_SIGNALS else ""
+    )
 
 
 def machine_failure(

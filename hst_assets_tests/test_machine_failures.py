@@ -1,4 +1,5 @@
 import errno
+import signal
 
 import pytest
 
@@ -12,7 +13,7 @@ from hst_assets.failures import (
     TransientFailure,
     UnusableInput,
 )
-from hst_assets.machine_failures import is_disk_full, machine_failure
+from hst_assets.machine_failures import death_in_words, is_disk_full, machine_failure
 
 
 def raised_from(cause, error):
@@ -76,3 +77,16 @@ def test_on_a_full_disk_no_error_is_the_datas(tmp_path, monkeypatch):
 def test_a_disk_with_room_is_not_full(tmp_path):
     assert not is_disk_full(tmp_path)
     assert not is_disk_full(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "was killed by SIGKILL (out of memory?)"),
+        (signal.SIGSEGV, "was ended by SIGSEGV (a fault of the tool on this input)"),
+        (signal.SIGTERM, "was ended by SIGTERM"),
+        (signal.SIGRTMIN + 1, f"was ended by signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_a_signal_is_named_and_only_that_of_the_kernel_speaks_of_memory(number, words):
+    assert death_in_words(number) == words

@@ -30,7 +30,8 @@ from hst_assets.exposures.footprint import Array, format_footprint, parse_footpr
 from hst_assets.exposures.header import Exposure
 from hst_assets.exposures.verification import verify_exposure
 from hst_assets.failures import HstAssetsError, TransientFailure, UnusableInput, failure_named
-from hst_assets.isolation import die_with_parent
+from hst_assets.machine_failures import FAULT_SIGNALS, death_in_words
+from hst_assets.nursery import die_with_parent
 
 __all__ = [
     "MEMORY_BYTES",
@@ -52,8 +53,6 @@ _START_S = 120.0
 _PIPE_BYTES = 65536
 #: A child that has kept so much of what it read is replaced.
 _MOST_KEPT_BYTES = 200_000_000
-#: Signals by which a file kills its reader; all others come from outside.
-_OF_THE_FILE = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 
 
 @dataclass(frozen=True)
@@ -251,16 +250,14 @@ class _Child:
         self.end()
         if code == -signal.SIGXCPU:
             return UnusableInput("it takes too long to be read: no exposure does", where=path)
-        if -code in _OF_THE_FILE:
+        if -code in FAULT_SIGNALS:
             what = f"corrupt: the FITS reader crashed on it (signal {-code})"
             return UnusableInput(what, where=path)
         if code >= 0:  # whatever a file does to its reader is caught: this is no word on the file
             return TransientFailure(
                 f"the process that verifies exposures ended with status {code}", where=path
             )
-        return _Killed(
-            f"its verification was killed by signal {-code} (out of memory?)", where=path
-        )
+        return _Killed(f"the process that verifies exposures {death_in_words(-code)}", where=path)
 
 
 def _writer(process: subprocess.Popen[bytes]) -> IO[bytes]:

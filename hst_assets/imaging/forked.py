@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hst_assets.failures import HstAssetsError, NoReply, OutOfMemory, ToolFailed
-from hst_assets.isolation import die_with_parent
-from hst_assets.machine_failures import MEMORY_STEP, machine_failure
+from hst_assets.machine_failures import MEMORY_STEP, death_in_words, machine_failure
+from hst_assets.nursery import die_with_parent
 
 __all__ = ["in_children", "row_blocks", "shared_array"]
 
@@ -129,10 +129,10 @@ def _answer(answering: Connection, process: ForkProcess) -> tuple[Any, list[_War
         process.join()
         code = process.exitcode or 0
         if code == -signal.SIGKILL:
-            raise OutOfMemory(
-                f"a process of the product was killed by signal {-code}", next_step=MEMORY_STEP
-            ) from None
-        raise NoReply(f"a process of the product ended with status {code} and no answer") from None
+            what = f"a process of the product {death_in_words(-code)}"
+            raise OutOfMemory(what, next_step=MEMORY_STEP) from None
+        how = f"ended with status {code} and no answer" if code >= 0 else death_in_words(-code)
+        raise NoReply(f"a process of the product {how}") from None
     process.join()
     answering.close()
     if kind == "error":

@@ -117,7 +117,7 @@ def test_a_child_that_is_killed_again_is_no_verdict(exposure_file, monkeypatch):
         child._process.kill()
 
     monkeypatch.setattr(bounded_verification._Child, "send", send_and_kill)
-    with pytest.raises(TransientFailure, match=r"killed by signal 9|does not start"):
+    with pytest.raises(TransientFailure, match=r"killed by SIGKILL|does not start"):
         waiting()
 
 
