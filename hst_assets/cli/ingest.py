@@ -17,7 +17,7 @@ from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
-    from hst_assets.exposures.ingest import IngestReport, Mode, Refused
+    from hst_assets.exposures.ingest import IngestReport, Mode, Rejected
 
 __all__ = ["ingest_command", "ingest_into", "raise_if_not_taken", "show"]
 
@@ -103,16 +103,16 @@ def show(report: IngestReport) -> None:
     """Print the result for the files, the rejected ones with their reason at the end."""
     console = output()
     not_taken = _not_taken(report)
-    n_rejected = len(report.refused) - len(not_taken)
+    n_rejected = len(report.rejected) - len(not_taken)
     console.print(
         f"{len(report.accepted)} files ingested, {len(report.unchanged)} already present, "
         f"{n_rejected} rejected{f', {len(not_taken)} not taken' if not_taken else ''}; "
         f"visits: {', '.join(report.visits) or 'none'}"
     )
-    for refused in report.refused:
-        verb = "[red]not taken[/red]" if refused.by_machine else "[yellow]rejected[/yellow]"
+    for rejected in report.rejected:
+        verb = "[red]not taken[/red]" if rejected.by_machine else "[yellow]rejected[/yellow]"
         errors().print(
-            f"{verb} {escape(str(refused.path))}: {escape(refused.reason)}", highlight=False
+            f"{verb} {escape(str(rejected.path))}: {escape(rejected.reason)}", highlight=False
         )
     for note in (_note_of_fields(report), _note_of_others(report)):
         if note:
@@ -137,8 +137,8 @@ def raise_if_not_taken(report: IngestReport, workdir: WorkDir) -> None:
         )
 
 
-def _not_taken(report: IngestReport) -> list[Refused]:
-    return [refused for refused in report.refused if refused.by_machine]
+def _not_taken(report: IngestReport) -> list[Rejected]:
+    return [rejected for rejected in report.rejected if rejected.by_machine]
 
 
 def _note_of_fields(report: IngestReport) -> str:

@@ -38,7 +38,7 @@ def _small(text: str) -> list[str]:
 
 
 def _filters(text: str) -> list[str]:
-    """Names of filters, each of which some detector carries; crossed ones as exposures have them."""
+    """Names of filters, each of which some detector carries; crossed ones with hyphens."""
     names = [_crossed(name) for name in _capitals(text)]
     strange = [
         name for name in names if not any(row.has_passband(name) for row in DETECTORS.values())

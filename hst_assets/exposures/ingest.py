@@ -6,7 +6,7 @@ verified whole, in a process of its own; it is made read-only; one rename gives 
 the ledger is replaced. A killed ingest leaves raw/ and the
 ledger whole, and the next one clears its staging folder.
 
-One refused file never stops the rest. Sources are never changed, except that a hard link shares
+One rejected file never stops the rest. Sources are never changed, except that a hard link shares
 its permissions with its source.
 """
 
@@ -51,7 +51,7 @@ from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import TargetSettings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, publish
 
-__all__ = ["IngestReport", "Mode", "Refused", "ingest"]
+__all__ = ["IngestReport", "Mode", "Rejected", "ingest"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ _STAGING_PREFIX = "ingest."
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """A file that was not taken, and why.
 
     Attributes
@@ -93,7 +93,7 @@ class IngestReport:
     ----------
     accepted : list of RawFile
         New in raw/ (or replaced, or restored).
-    refused : list of Refused
+    rejected : list of Rejected
         Left where they were, each with its reason.
     unchanged : list of RawFile
         Already in raw/ with the same bytes.
@@ -109,7 +109,7 @@ class IngestReport:
     """
 
     accepted: list[RawFile] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
     unchanged: list[RawFile] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
     elsewhere: list[Elsewhere] = field(default_factory=list)
@@ -164,7 +164,7 @@ def ingest(
         )
     position = _position(ra_deg, dec_deg)
     units, odd = units_of([Path(source) for source in sources], workdir)
-    report = IngestReport(refused=[Refused(path, reason) for path, reason in odd])
+    report = IngestReport(rejected=[Rejected(path, reason) for path, reason in odd])
     workdir.create()
     with workdir.lock(LEDGER_LOCK), _staging_folder(workdir) as staging:
         known = load_settings(workdir).target.position()
@@ -175,8 +175,8 @@ def ingest(
             job.take(unit)
         if report.accepted or report.unchanged:  # a call that takes nothing changes nothing
             _settle_position(workdir, position, report)
-    for refused in report.refused:
-        logger.warning("refused %s: %s", refused.path, refused.reason)
+    for rejected in report.rejected:
+        logger.warning("rejected %s: %s", rejected.path, rejected.reason)
     for other in report.elsewhere:
         logger.warning("%s is of another field: %.4g deg off", other.rootname, other.distance_deg)
     return report
@@ -255,16 +255,16 @@ class _Ingest:
         self._skip_known = skip_known
 
     def take(self, unit: Unit) -> None:
-        """Accept or refuse one unit, and write down which."""
+        """Accept or reject one unit, and write down which."""
         try:
             self._take(unit)
         except UnusableInput as error:
             in_the_way = isinstance(error, _InTheWay)
-            self._report.refused.append(Refused(unit.path, error.what, in_the_way=in_the_way))
+            self._report.rejected.append(Rejected(unit.path, error.what, in_the_way=in_the_way))
         except (OSError, TransientFailure) as error:
             why = error.what if isinstance(error, TransientFailure) else error.strerror or error
             reason = f"cannot be brought into raw/: {why}"
-            self._report.refused.append(Refused(unit.path, reason, by_machine=True))
+            self._report.rejected.append(Rejected(unit.path, reason, by_machine=True))
         finally:
             # What was not taken would fill the disk until the end.
             for left_over in self._staging.iterdir():

@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Unit:
-    """What is taken or refused together: one file, or a c0m with its c1m."""
+    """What is accepted or rejected together: one file, or a c0m with its c1m."""
 
     path: Path
     companion: Path | None = None

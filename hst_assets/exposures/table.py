@@ -25,7 +25,7 @@ from hst_assets.exposures.overrides import (
 )
 from hst_assets.exposures.photometry import odd_ones_out
 from hst_assets.exposures.raw import RawFile, check_raw, exposure_key, raw_ledger
-from hst_assets.exposures.selection import reasons_to_refuse
+from hst_assets.exposures.selection import reasons_to_reject
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.products.columns import build_table, read_table, write_table
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
@@ -253,7 +253,7 @@ def _zero_points(exposure: Exposure) -> dict[str, float]:
 
 def _decision(exposure: Exposure, settings: Settings, override: Override | None) -> dict[str, Any]:
     """What the rules say, and what the astronomer says, who has the last word."""
-    reason = "; ".join(reasons_to_refuse(exposure, settings.selection, settings.target))
+    reason = "; ".join(reasons_to_reject(exposure, settings.selection, settings.target))
     if override is None:
         return {"used": not reason, "reason": reason, "override": ""}
     verb = "used" if override.use else "rejected"

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.failures import BadConfiguration, MissingProduct, ToolFailed
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import (
@@ -414,12 +414,30 @@ def _failures(result: dg.JobExecutionResult) -> Iterator[tuple[str, str]]:
 
 
 def _kinds(result: dg.JobExecutionResult, remarks: list[dg.AssetCheckEvaluation]) -> Iterator[str]:
-    """The classes of failures, as `as_dagster_failure` and the checks write them down."""
-    failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
-    said = [data.user_failure_data for data in failures if data.user_failure_data]
-    for metadata in [*(data.metadata for data in said), *(check.metadata for check in remarks)]:
-        if "kind" in metadata:
-            yield str(metadata["kind"].value)
+    """The classes of failures, as `as_dagster_failure` and the checks write them down.
+
+    One that names none, such as an error that nobody foresaw, is a `ToolFailed`: were it passed
+    over, what failed beside it would speak for all.
+    """
+    for event in result.all_events:
+        data = event.step_failure_data if event.is_step_failure else None
+        if data is not None and not _failed_by_check(data):  # whose check is among the remarks
+            said = data.user_failure_data.metadata if data.user_failure_data else {}
+            yield _kind_in(said) or ToolFailed.__name__
+    for check in remarks:
+        kind = _kind_in(check.metadata) or (ToolFailed.__name__ if _is_error(check) else "")
+        if kind:
+            yield kind
+
+
+def _kind_in(metadata: Mapping[str, Any]) -> str:
+    return str(metadata["kind"].value) if "kind" in metadata else ""
+
+
+def _failed_by_check(failure: StepFailureData) -> bool:
+    """Whether a step failed because a blocking check did."""
+    error = failure.error
+    return error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:
@@ -438,7 +456,7 @@ def _reason(failure: StepFailureData) -> str:
         return failure.user_failure_data.description
     if failure.error is None:
         return "failed"
-    if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
+    if _failed_by_check(failure):
         return "made, but a blocking check failed (see the note)"
     is_wrapped = failure.error.cls_name == dg.DagsterExecutionStepExecutionError.__name__
     error = failure.error.cause if is_wrapped else None

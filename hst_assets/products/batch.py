@@ -8,7 +8,8 @@ is the same for all of them and lives here:
   may be links of each other, and recorded one by one, so that a killed run goes on from there;
 - one that fails costs itself. What no longer is what its name says is taken away;
 - then the index is written, and what earlier runs made and nobody plans any more is deleted;
-- the next run tries again what may work by then, and not what failed because of its inputs.
+- the next run tries again what may work by then (`hst_assets.failures.may_work_again`), and not
+  what failed because of its inputs.
 """
 
 from __future__ import annotations
@@ -24,15 +25,12 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from hst_assets.failures import (
-    BadConfiguration,
     HstAssetsError,
-    MachineFailure,
     MissingProduct,
     NoReply,
-    ToolFailed,
     TransientFailure,
-    UnusableInput,
     failure_named,
+    may_work_again,
 )
 from hst_assets.machine_failures import machine_failure
 from hst_assets.provenance import (
@@ -127,9 +125,6 @@ class Batch(Generic[P]):
         Files that an earlier run may have made; see `remove_stale`.
     keeps : tuple of type
         Failures that say nothing of the product: what was there before stays, with its record.
-    final : tuple of type
-        Failures that come of the inputs: they are not tried again until a recipe changes. A
-        `MachineFailure` never is one: the next run tries again.
     """
 
     stage: str
@@ -139,7 +134,6 @@ class Batch(Generic[P]):
     links: Links | None = None
     candidates: tuple[Path, ...] = ()
     keeps: tuple[type[HstAssetsError], ...] = ()
-    final: tuple[type[HstAssetsError], ...] = (BadConfiguration, ToolFailed, UnusableInput)
 
 
 def one_by_one(step: Callable[[P], Result]) -> Run[P]:
@@ -248,7 +242,7 @@ def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
         return False  # it is written anew for its own sake
     failures = record.facts.get("failures", {})
     kinds = [failure_named(kind) for kind in failures.values()]
-    if any(issubclass(k, MachineFailure) or not issubclass(k, batch.final) for k in kinds):
+    if any(map(may_work_again, kinds)):
         return True
     if any(_FORMERLY_FINAL.search(str(text)) for text in record.facts.get("failed", ())):
         return True

@@ -196,7 +196,7 @@ def _why_none(name: str) -> str:
     if name != name.lower():
         return "write it in lower case"
     known = ", ".join(sorted(detector.filters)).lower()
-    return f"no filter {filter_name!r}; {detector_key} has {known}, besides ramps, quads and polarizers"
+    return f"no filter {filter_name!r}; {detector_key} has {known}, ramps, quads and polarizers"
 
 
 class DifferenceSettings(Section):

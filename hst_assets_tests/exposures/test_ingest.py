@@ -25,7 +25,7 @@ def names(files):
 
 
 def reasons(report):
-    return {refused.path.name: refused.reason for refused in report.refused}
+    return {rejected.path.name: rejected.reason for rejected in report.rejected}
 
 
 def raw_bytes(workdir):
@@ -48,7 +48,7 @@ def test_a_folder_is_searched_recursively(exposure_file, workdir, tmp_path):
     report = ingest([tmp_path / "in"], workdir)
     assert names(report.accepted) == ["ibbb02cdq_flt.fits", "jddd04ghq_flt.fits"]
     assert report.visits == ["ibbb02", "jddd04"]
-    assert report.refused == []
+    assert report.rejected == []
 
 
 def test_the_ledger_tells_what_raw_holds(exposure_file, workdir):
@@ -87,7 +87,7 @@ def test_a_wfpc2_pair_comes_together(exposure_file, workdir):
     path = exposure_file("wfpc2", n_chips=4)
     report = ingest([path], workdir)  # the c1m lies beside it
     assert names(report.accepted) == ["ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"]
-    assert report.refused == []
+    assert report.rejected == []
 
 
 def test_a_companion_may_lie_in_another_folder(exposure_file, workdir, tmp_path):
@@ -150,7 +150,7 @@ def test_what_was_refused_does_not_stay_in_the_staging_folder(exposure_file, wor
         left.append(list(job._staging.iterdir()))
 
     monkeypatch.setattr(ingest_module._Ingest, "take", take_and_look)
-    assert len(ingest(paths, workdir).refused) == 1
+    assert len(ingest(paths, workdir).rejected) == 1
     assert left == [[], []]
 
 
@@ -263,7 +263,7 @@ def test_identical_copies_are_told_apart_from_others(exposure_file, workdir, tmp
     spoil(shutil.copy(path, tmp_path / "c") and tmp_path / "c" / path.name)
     report = ingest([tmp_path / name for name in "abc"], workdir)
     assert names(report.accepted) == [path.name]
-    told = {refused.path.parent.name: refused.reason for refused in report.refused}
+    told = {rejected.path.parent.name: rejected.reason for rejected in report.rejected}
     assert told["b"].endswith("the same exposure jddd04ghq, identical bytes")
     assert told["c"].endswith("the same exposure jddd04ghq, different content")
 
@@ -279,7 +279,7 @@ def test_of_an_archive_and_a_hap_product_the_archives_is_taken(exposure_file, wo
 def test_the_same_file_given_twice_is_taken_once(exposure_file, workdir):
     path = exposure_file()
     report = ingest([path, path, path.parent], workdir)
-    assert (len(report.accepted), report.refused) == (1, [])
+    assert (len(report.accepted), report.rejected) == (1, [])
 
 
 # ------------------------------------------------------------------------------- the bad ways
@@ -365,13 +365,13 @@ def test_a_failed_publication_leaves_the_place_to_a_copy(
     monkeypatch.setattr(ingest_module, "publish", fails_once)
     report = ingest([tmp_path / "a", tmp_path / "b"], workdir)
     assert names(report.accepted) == [path.name]
-    assert [refused.path.parent.name for refused in report.refused] == ["a"]
+    assert [rejected.path.parent.name for rejected in report.rejected] == ["a"]
 
 
 def test_an_unprintable_name_in_raw_is_refused(exposure_file, workdir):
     exposure_file(folder=workdir.raw, name="new\tline_flt.fits")
     report = ingest([workdir.raw], workdir)
-    assert "characters that the ledger cannot store" in report.refused[0].reason
+    assert "characters that the ledger cannot store" in report.rejected[0].reason
     assert raw_ledger(workdir) == []
 
 
@@ -388,7 +388,7 @@ def test_a_missing_source_is_an_error(workdir, tmp_path):
 def test_an_empty_folder_accepts_nothing_and_makes_no_target(workdir, tmp_path):
     (tmp_path / "in").mkdir()
     report = ingest([tmp_path / "in"], workdir)
-    assert (report.accepted, report.refused, report.unchanged, report.visits) == ([], [], [], [])
+    assert (report.accepted, report.rejected, report.unchanged, report.visits) == ([], [], [], [])
     assert not workdir.settings_file.exists()
 
 
@@ -476,7 +476,7 @@ def test_killed_at_any_moment_raw_and_ledger_are_whole(exposure_file, workdir):
             name.replace("_c1m", "_c0m") for name in companions
         }
     report = ingest([path.parent], workdir)
-    assert report.refused == []
+    assert report.rejected == []
     assert raw_bytes(workdir) == originals
     assert len(check_raw(workdir, full=True)) == 14
     assert list(workdir.staging.iterdir()) == []
@@ -508,7 +508,7 @@ def test_an_existing_raw_is_adopted_where_it_is(hst123_directory, workdir):
 
 def test_of_a_whole_work_directory_only_raw_is_taken(hst123_directory, workdir):
     report = ingest([workdir.base], workdir)
-    assert (len(report.accepted), report.refused) == (3, [])
+    assert (len(report.accepted), report.rejected) == (3, [])
 
 
 def test_a_hap_name_in_raw_keeps_its_name(exposure_file, workdir):
@@ -664,8 +664,8 @@ def test_a_failure_of_the_machine_is_no_verdict(exposure_file, workdir, monkeypa
 
     monkeypatch.setattr(ingest_module, "begin_verification", lambda *_: died)
     path = exposure_file()
-    (refused,) = ingest([path], workdir).refused
-    assert refused.by_machine
+    (rejected,) = ingest([path], workdir).rejected
+    assert rejected.by_machine
     monkeypatch.undo()
     assert names(ingest([path], workdir).accepted) == [path.name]
 
@@ -700,7 +700,7 @@ def test_a_packed_pair_comes_together(exposure_file, workdir, which):
     if which != "companion":
         _packed(path)
     report = ingest([path.parent], workdir)
-    assert report.refused == []
+    assert report.rejected == []
     assert names(report.accepted) == ["ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"]
 
 

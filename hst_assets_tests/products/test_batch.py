@@ -393,13 +393,6 @@ def test_only_what_may_work_by_then_is_tried_again(workdir, writer, error, again
     assert names(workdir) == ({"a", "b"} if again else {"a"})
 
 
-def test_a_failure_that_a_batch_does_not_call_final_is_tried_again(workdir, writer) -> None:
-    batch = batch_of(texts(workdir, a="one"), writer, final=(NoOverlap,))
-    writer.failing["a"] = ToolFailed("it hung")
-    indexed(workdir, batch)
-    assert indexed(workdir, batch).ran
-
-
 def test_what_was_kept_through_a_failure_is_listed_again_when_it_is_over(workdir, writer) -> None:
     batch = batch_of(texts(workdir, a="one"), writer, keeps=(MissingProduct,))
     indexed(workdir, batch)
