@@ -303,12 +303,24 @@ class WorkDir:
 
         The choice itself stands for an image of the user's own, beside which nothing is written,
         and while nothing has been chosen.
+
+        Raises
+        ------
+        MissingProduct
+            If the choice cannot be read.
         """
         try:
             choice = json.loads(self.reference_choice.read_text())
+            user = choice.get("user")
+            return self.reference_choice if user else self.absolute(choice["image"])
         except FileNotFoundError:
             return self.reference_choice
-        return self.reference_choice if choice.get("user") else self.absolute(choice["image"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MissingProduct(
+                "the choice of the reference cannot be read",
+                where=self.reference_choice,
+                next_step="Remove this file, then materialize reference_image: it is written again",
+            ) from error
 
     def visit_drizzle(self, visit: str, band: str) -> Path:
         """The drizzled epoch of one visit in `band` (``<inst>_<det>.<filter>``)."""

@@ -110,12 +110,13 @@ def make_visit_table(
         If overrides.ecsv is malformed, or decides on an exposure of this visit that raw/ does
         not hold.
     """
+    overrides = overrides_of_visit(read_overrides(workdir.overrides), visit)
+    held = [file.rootname for file in raw_ledger(workdir) if file.visit == visit]
+    refuse_unknown(overrides, held, workdir.overrides)
     manifest = _standing(workdir.raw_manifest(visit), "raw_exposures", visit)
     check_raw(workdir, visit)
     product = workdir.visit_exposures(visit)
-    overrides = overrides_of_visit(read_overrides(workdir.overrides), visit)
     files = read_table(workdir.raw_manifest(visit))
-    refuse_unknown(overrides, files["rootname"], workdir.overrides)
     recipe = Recipe(
         stage="exposure_table",
         inputs={"raw_exposures": manifest.digest},
@@ -289,6 +290,11 @@ def make_target_table(
     UnusableInput
         If no exposure at all is used; the table is on disk then and tells why.
     """
+    refuse_unknown(
+        read_overrides(workdir.overrides),
+        [file.rootname for file in raw_ledger(workdir)],
+        workdir.overrides,
+    )
     names = sorted(set(visits))
     if not names:
         raise UnusableInput(
@@ -299,11 +305,6 @@ def make_target_table(
     tables = {
         visit: _standing(workdir.visit_exposures(visit), "exposure_table", visit) for visit in names
     }
-    refuse_unknown(
-        read_overrides(workdir.overrides),
-        [file.rootname for file in raw_ledger(workdir)],
-        workdir.overrides,
-    )
     product = workdir.target_exposures
     recipe = Recipe(
         stage="target_exposures",

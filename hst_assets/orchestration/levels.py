@@ -101,8 +101,6 @@ class AssetRow:
         ``module:function`` from the row to an asset written by hand, where more is to be done than
         to call `make`. Its configuration is `Redo`, but for the archive's, which takes none. `make`
         then tells whether the product would be made (`hst_assets.orchestration.forecast`).
-    sticky : bool
-        Whether the product may stay as it is when what it is made from is made again.
     stages : tuple of str
         The stages of provenance whose code decides the product.
     after : tuple of str
@@ -137,7 +135,6 @@ class AssetRow:
     file: str = ""
     make: str = ""
     body: str = ""
-    sticky: bool = False
     stages: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     gathers: str | None = None

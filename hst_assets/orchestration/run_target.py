@@ -20,10 +20,10 @@ from hst_assets.orchestration.dagster_private import (
     DagsterAssetCheckFailedError,
     StepFailureData,
 )
+from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_made
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
-from hst_assets.orchestration.never_made import never_made
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
@@ -139,9 +139,8 @@ def run_target(
     """
     plan = _Plan.of(instance, workdir, visits, table, offline=offline)
     bury_dead_runs(instance)
-    known = {row.name for row in table}
-    refuse_unknown("asset", set(assets) - known, known)
-    failed = _Failed(table)
+    refuse_unknown("asset", assets, [row.name for row in table])
+    failed = Failed(table)
     for level in table.levels:
         selected = [asset for asset in level.assets if not assets or asset in assets]
         if level == table.raw_level:
@@ -162,7 +161,8 @@ def run_target(
                 result = replace(result, skipped=skipped)
             else:
                 result = LevelResult(level.job, partition, skipped=skipped)
-            failed.add(result)
+            for asset in (*result.not_made, *result.skipped):
+                failed.add(asset, partition)
             yield result
             if level == table.archive_level:
                 plan.offline |= bool(result.failures)
@@ -174,51 +174,14 @@ def _blocked(
     level: Level, partition: str, assets: Sequence[str], blocked: Mapping[str, Sequence[str]]
 ) -> LevelResult:
     """What is not tried, because what it is made from was not chosen and was never made."""
-    missing = list(dict.fromkeys(name for names in blocked.values() for name in names))
-    choice = ",".join((*missing, *assets))
-    failures = [
-        f"{asset}: never made: {', '.join(names)}: choose them too (--select {choice}), or all by "
-        "leaving --select out"
-        for asset, names in blocked.items()
-    ]
-    skipped = [asset for asset in assets if asset not in blocked]
-    failures += [f"{asset}: not made, because others were not" for asset in skipped]
+    told = blocked_in_words(assets, blocked)
     return LevelResult(
         level.job,
         partition,
-        failures=tuple(failures),
+        failures=tuple(f"{asset}: {text}" for asset, text in told.items()),
         not_made=frozenset(assets),
         kinds=frozenset({MissingProduct.__name__}),
     )
-
-
-class _Failed:
-    """What has failed so far, and what is not worth trying therefore.
-
-    A visit that failed costs itself: what gathers visits takes the others.
-    """
-
-    def __init__(self, table: AssetTable) -> None:
-        self._table = table
-        self._failed: set[tuple[str, str]] = set()
-
-    def add(self, result: LevelResult) -> None:
-        """Take note of what was not made."""
-        for asset in (*result.not_made, *result.skipped):
-            self._failed.add((asset, result.partition))
-
-    def upstream_of(self, assets: Sequence[str], partition: str) -> dict[str, str]:
-        """Of the assets, those that cannot be made, each with what failed upstream of it."""
-        target = partition.partition("/")[0]
-        found: dict[str, str] = {}
-        for asset in assets:
-            row = self._table[asset]
-            needs = [(up, partition) for up in row.after]
-            needs += [(row.scatters, target)] if row.scatters else []
-            causes = [up for up, key in needs if (up, key) in self._failed or up in found]
-            if causes:
-                found[asset] = causes[0]
-        return found
 
 
 @dataclass
@@ -276,8 +239,8 @@ class _Plan:
 
     def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
         """Raise if a visit that is wanted does not exist."""
-        known = {key.visit for key in self.keys(instance, self.table.raw_level)}
-        refuse_unknown("visit", set(self.visits) - known, known)
+        known = [key.visit for key in self.keys(instance, self.table.raw_level)]
+        refuse_unknown("visit", self.visits, known)
 
     def _held(self, level: Level, registered: set[str]) -> set[str]:
         from hst_assets.archive.listing import read_listing
@@ -294,12 +257,13 @@ class _Plan:
         return {**(redo or Redo()).model_dump(), "offline": self.offline}
 
 
-def refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+def refuse_unknown(what: str, names: Collection[str], known: Sequence[str]) -> None:
     """Raise `BadConfiguration` if there are names of what does not exist; say which do."""
+    unknown = set(names) - set(known)
     if unknown:
         raise BadConfiguration(
             f"no {what} {', '.join(sorted(unknown))}",
-            next_step=f"Known: {', '.join(sorted(known)) or 'none'}",
+            next_step=f"Known: {', '.join(known) or 'none'}",
         )
 
 

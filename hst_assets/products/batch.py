@@ -230,9 +230,9 @@ def _would_be_made(
         for each in batch.planned
     }
     reasons = reasons_of_parts({name: each for name, each in parts.items() if each}, why)
-    record = read_record(index)
-    is_new = record is None or record.digest != recipe.known_in(workdir).digest or RETRIED in why
-    return WouldBeMade(recipe.stage, reasons, is_new=is_new)
+    return WouldBeMade(
+        recipe.known_in(workdir), reasons, read_record(index), retried=RETRIED in why
+    )
 
 
 def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
