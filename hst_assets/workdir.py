@@ -41,7 +41,15 @@ from typing import IO
 from hst_assets.failures import BadConfiguration, MissingProduct, TransientFailure
 from hst_assets.identifiers import validate_target, validate_visit
 
-__all__ = ["ROOT_VARIABLE", "WorkDir", "default_root", "publish", "targets_in", "write_atomically"]
+__all__ = [
+    "ROOT_VARIABLE",
+    "WorkDir",
+    "default_root",
+    "publish",
+    "set_position_step",
+    "targets_in",
+    "write_atomically",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +70,13 @@ def targets_in(root: Path) -> list[str]:
     if not root.is_dir():
         return []
     return sorted(path.parent.name for path in root.glob("*/target.toml"))
+
+
+def set_position_step(workdir: WorkDir) -> str:
+    """What makes a target of exposures that were ingested and are of several fields."""
+    return (
+        f"Set it with 'hst-assets ingest {workdir.raw} --target {workdir.target} --ra RA --dec DEC'"
+    )
 
 
 @dataclass(frozen=True)
@@ -160,6 +175,12 @@ class WorkDir:
             If this target has no work directory yet.
         """
         if not self.settings_file.is_file():
+            if self.checksums.is_file():
+                raise BadConfiguration(
+                    f"{self.target!r} has exposures in raw/ and no position: it is no target yet",
+                    where=self.base,
+                    next_step=set_position_step(self),
+                )
             raise BadConfiguration(
                 f"no work directory for target {self.target!r}",
                 where=self.base,

@@ -343,7 +343,8 @@ def test_a_disk_that_is_full_refuses_the_file_and_goes_on(exposure_file, workdir
 
     monkeypatch.setattr(ingest_module.shutil, "copyfile", full)
     report = ingest([first, second], workdir)
-    assert reasons(report) == {first.name: "cannot be brought into raw/: No space left on device"}
+    why = "the disk is full (No space left on device)"
+    assert reasons(report) == {first.name: f"cannot be brought into raw/: {why}"}
     assert names(report.accepted) == [second.name]
 
 
@@ -383,6 +384,30 @@ def test_an_unknown_mode_is_an_error(exposure_file, workdir):
 def test_a_missing_source_is_an_error(workdir, tmp_path):
     with pytest.raises(BadConfiguration, match="no such file or folder"):
         ingest([tmp_path / "nowhere"], workdir)
+
+
+def test_folders_that_are_not_looked_into_are_reported(
+    exposure_file, workdir, tmp_path, monkeypatch
+):
+    folder = tmp_path / "mixed"
+    for name in ("locked", "other/.hidden"):
+        (folder / name).mkdir(parents=True)
+    exposure_file().rename(folder / "other" / "jddd04ghq_flc.fits")
+    (folder / "linked").symlink_to(folder / "other")
+    scan = os.scandir
+
+    def refuses(path):
+        if str(path).endswith("locked"):  # rights do not bind the user that tests may run as
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    report = ingest([folder], workdir)
+    assert len(report.accepted) == 1
+    assert report.passed_over == [
+        (folder / "linked", "a link to a folder is not followed: name it among the sources"),
+        (folder / "locked", "cannot be looked into: Permission denied"),
+    ]
 
 
 def test_an_empty_folder_accepts_nothing_and_makes_no_target(workdir, tmp_path):
