@@ -392,7 +392,7 @@ def test_folders_that_are_not_looked_into_are_reported(
     folder = tmp_path / "mixed"
     for name in ("locked", "other/.hidden"):
         (folder / name).mkdir(parents=True)
-    exposure_file().rename(folder / "other" / "jddd04ghq_flc.fits")
+    exposure_file("acs_hrc").rename(folder / "other" / "jddd04ghq_flt.fits")
     (folder / "linked").symlink_to(folder / "other")
     scan = os.scandir
 
