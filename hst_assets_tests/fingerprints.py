@@ -47,7 +47,6 @@ NOT_FOLLOWED = (
     "hst_assets.detectors",
     "hst_assets.digests",
     "hst_assets.failures",
-    "hst_assets.former_records",
     "hst_assets.isolation",
     "hst_assets.nursery",
     "hst_assets.provenance",

@@ -12,23 +12,21 @@ any moment is finished by the next one. Two deliveries of one visit wait for eac
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 from pathlib import Path
 
 from hst_assets.archive.comparison import (
     Case,
     Compared,
-    compare,
     lies_in_raw,
     outstanding,
     withdrawn,
 )
 from hst_assets.archive.credentials import Token
+from hst_assets.archive.delivery_units import Unit, is_name_of_visit, is_stale, one_each, units_of
 from hst_assets.archive.disk_failures import DISK_STEP, failure_on_disk
 from hst_assets.archive.download import Fetched, NotFetched, Progress, fetch
 from hst_assets.archive.fetch_history import (
@@ -57,9 +55,8 @@ from hst_assets.archive.tree import (
     path_in_tree,
     taken_from_tree,
 )
-from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.ingest import IngestReport, ingest
-from hst_assets.exposures.raw import COMPANION_SUFFIX, RawFile, exposure_key, raw_ledger
+from hst_assets.exposures.raw import RawFile, exposure_key, raw_ledger
 from hst_assets.failures import (
     AccessRefused,
     BadConfiguration,
@@ -76,10 +73,7 @@ __all__ = ["Failed", "SyncReport", "outstanding", "sync_visit"]
 
 logger = logging.getLogger(__name__)
 
-_ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
 _KEY_LENGTH = len(exposure_key("ipppssoot"))
-#: What stands in raw/ is the archive's, or no more what was verified.
-_REPLACED = (Case.CHANGED, Case.DAMAGED, Case.UNFINISHED)
 
 
 def sync_visit(
@@ -135,7 +129,7 @@ def sync_visit(
 
         listing = current_listing(workdir, settings)
     holdings = listing.visits().get(visit)
-    products = _one_each(holdings.products if holdings else ())
+    products = one_each(holdings.products if holdings else ())
     with _disk_failures(workdir), workdir.create().lock(f"delivery.{visit}"):
         if not products and not any(file.visit == visit for file in raw_ledger(workdir)):
             raise NothingFound(
@@ -148,14 +142,6 @@ def sync_visit(
         return job.run(products)
 
 
-def _one_each(products: Iterable[Product]) -> tuple[Product, ...]:
-    """Each exposure's products once; the later release where rootnames differ in the ninth."""
-    found: dict[ProductKey, Product] = {}
-    for product in sorted(products, key=lambda each: (each.release_mjd, each.name)):
-        found[key_of(product)] = product
-    return tuple(sorted(found.values()))
-
-
 @contextmanager
 def _disk_failures(workdir: WorkDir) -> Iterator[None]:
     try:
@@ -165,34 +151,6 @@ def _disk_failures(workdir: WorkDir) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------- one visit
-
-
-@dataclass
-class _Unit:
-    """What comes in together: one file, or a c0m with its c1m."""
-
-    parts: list[Compared]
-    came: dict[str, Fetched] = field(default_factory=dict)
-
-    @property
-    def products(self) -> list[Product]:
-        return [part.product for part in self.parts]
-
-    @property
-    def leader(self) -> Product:
-        """The product that ingest is given; the companion comes along by itself."""
-        return min(self.products, key=lambda product: product.suffix == COMPANION_SUFFIX)
-
-    @property
-    def replaces(self) -> bool:
-        return any(part.case in _REPLACED for part in self.parts)
-
-    def may_be_outdated(self, part: Compared) -> bool:
-        """Whether it seems to stand beside a companion that the archive has replaced.
-
-        Flags of another release may have the same size; they are fetched along.
-        """
-        return part.case is Case.STANDS and any(each.case is Case.CHANGED for each in self.parts)
 
 
 @dataclass
@@ -234,7 +192,7 @@ class _Job:
             token=self.token,
             all_of_them=self.refetch,
         )
-        units = self._units(products)
+        units = units_of(self.workdir, products)
         wanted = [unit for unit in units if self._is_wanted(unit)]
         arrived = self._fetch(wanted, anew=self.refetch)
         self._bring_in(arrived)
@@ -246,31 +204,17 @@ class _Job:
 
     def _is_sound(self, product: Product) -> bool:
         """Names become paths: they are looked at once more, wherever the listing came from."""
-        if (
-            _ROOTNAME.fullmatch(product.rootname)
-            and product.detector_key in DETECTORS
-            and product.suffix in _suffixes(product.detector_key)
-            and product.rootname[:6] == self.visit
-            and isfinite(product.ra_deg)
-        ):
+        if is_name_of_visit(product, self.visit):
             return True
         self._fail(product, UnusableInput("not a name of an exposure", where=repr(product.name)))
         return False
 
     # -------------------------------------------------------------- what is wanted
 
-    def _units(self, products: Sequence[Product]) -> list[_Unit]:
-        units: dict[str, _Unit] = {}
-        for each in compare(self.workdir, products):
-            # One unit an exposure and detector: only WFPC2 has two files of one.
-            key = exposure_key(each.product.rootname)
-            units.setdefault(key, _Unit([])).parts.append(each)
-        return list(units.values())
-
     def _lacks(self, part: Compared) -> bool:
         return not part.case.stands or (self.refetch and part.product.name not in self.same)
 
-    def _is_wanted(self, unit: _Unit) -> bool:
+    def _is_wanted(self, unit: Unit) -> bool:
         """Whether something of it is to be fetched; if not, write down why."""
         lacking = [part for part in unit.parts if self._lacks(part)]
         for part in unit.parts:
@@ -295,7 +239,7 @@ class _Job:
 
     # -------------------------------------------------------------- fetching
 
-    def _fetch(self, units: Sequence[_Unit], *, anew: bool) -> list[_Unit]:
+    def _fetch(self, units: Sequence[Unit], *, anew: bool) -> list[Unit]:
         """Fetch what the units lack; return those that are complete."""
         lacking = [
             part
@@ -306,7 +250,7 @@ class _Job:
         if not lacking:
             return []
         self.inbox.mkdir(parents=True, exist_ok=True)
-        stale = {part.product.name for part in lacking if anew or _is_stale(part)}
+        stale = {part.product.name for part in lacking if anew or is_stale(part)}
         came = {answer.product: answer for answer in self._answers(lacking, stale)}
         return [unit for unit in units if self._is_complete(unit, came)]
 
@@ -336,7 +280,7 @@ class _Job:
         """Where a product is fetched to."""
         return path_in_tree(self.tree, product) if self.tree else self.inbox / product.name
 
-    def _is_complete(self, unit: _Unit, came: dict[Product, Fetched | NotFetched]) -> bool:
+    def _is_complete(self, unit: Unit, came: dict[Product, Fetched | NotFetched]) -> bool:
         answers = [came[product] for product in unit.products if product in came]
         unit.came = {each.product.name: each for each in answers if isinstance(each, Fetched)}
         lost = [each for each in answers if isinstance(each, NotFetched)]
@@ -351,12 +295,12 @@ class _Job:
 
     # -------------------------------------------------------------- bringing in
 
-    def _bring_in(self, units: Sequence[_Unit], *, again: bool = False) -> None:
+    def _bring_in(self, units: Sequence[Unit], *, again: bool = False) -> None:
         """Verify complete units as exposures, and give them their names in raw/."""
         if not units:
             return
         self._record([fetched for unit in units for fetched in unit.came.values()])
-        doubtful: list[_Unit] = []
+        doubtful: list[Unit] = []
         for replaces in (False, True):
             group = [unit for unit in units if (self.refetch or unit.replaces) is replaces]
             if group:
@@ -370,14 +314,14 @@ class _Job:
         if doubtful:
             self._bring_in(self._fetch(doubtful, anew=True), again=True)
 
-    def _placed(self, unit: _Unit) -> Path:
+    def _placed(self, unit: Unit) -> Path:
         """Compare what is in raw/ with what was fetched."""
         for part in unit.parts:
             if part.product.name not in unit.came and part.file is not None:
                 link_or_copy(self.workdir.raw / part.file.name, self.inbox / part.product.name)
         return self.inbox / unit.leader.name
 
-    def _settle(self, units: Sequence[_Unit], report: IngestReport, *, again: bool) -> list[_Unit]:
+    def _settle(self, units: Sequence[Unit], report: IngestReport, *, again: bool) -> list[Unit]:
         """Write down what ingest did; return units whose files in the tree were no good."""
         taken = {file.key: file for file in (*report.accepted, *report.unchanged)}
         rejected = {each.path.name: each for each in report.rejected}
@@ -404,7 +348,7 @@ class _Job:
         self._prune()
         return doubtful
 
-    def _delivered(self, unit: _Unit, taken: dict[ProductKey, RawFile]) -> None:
+    def _delivered(self, unit: Unit, taken: dict[ProductKey, RawFile]) -> None:
         for part in unit.parts:
             product = part.product
             fetched = unit.came.get(product.name)
@@ -491,15 +435,5 @@ class _Job:
         logger.warning(text)
 
 
-def _is_stale(part: Compared) -> bool:
-    """Whether a copy of the listed version may be the one that the archive has replaced."""
-    return part.case is Case.STANDS or (part.origin is not None and part.origin.superseded)
-
-
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _suffixes(detector_key: str) -> set[str]:
-    detector = DETECTORS[detector_key]
-    return {detector.suffix, COMPANION_SUFFIX} if detector.has_separate_dq else {detector.suffix}

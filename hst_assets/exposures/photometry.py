@@ -20,10 +20,12 @@ __all__ = [
     "MIXED",
     "Calibration",
     "Photometry",
+    "ab_zero_point",
     "calibration_of",
     "odd_ones_out",
     "of_other_units",
     "photometry_of",
+    "st_zero_point",
 ]
 
 #: Where a product's exposures do not agree on a keyword.
@@ -237,3 +239,15 @@ def odd_ones_out(calibrations: Sequence[Calibration]) -> list[str]:
             if value != most:
                 note.append(f"{name} {value or 'missing'}, of most others {most or 'missing'}")
     return ["; ".join(note) for note in notes]
+
+
+def ab_zero_point(photflam: float, photplam: float) -> float:
+    """-2.5 log10 PHOTFLAM - 5 log10 PHOTPLAM - 2.408 (ACS Data Handbook, section 5.1.1)."""
+    if not (photflam > 0 and photplam > 0):
+        return math.nan
+    return -2.5 * math.log10(photflam) - 5.0 * math.log10(photplam) - 2.408
+
+
+def st_zero_point(photflam: float) -> float:
+    """-2.5 log10 PHOTFLAM - 21.1 (ACS Data Handbook, section 5.1.1)."""
+    return -2.5 * math.log10(photflam) - 21.1 if photflam > 0 else math.nan

@@ -75,7 +75,8 @@ def forecast(
     table : AssetTable
         Which products there are. The archive is not queried, and pointers have no file.
     assets, visits : collection of str, optional
-        What the run makes; all by default. Of the rest nothing is told, and nothing follows.
+        What the run makes; by default all that the settings want. Of the rest nothing is told, and
+        nothing follows.
     redone : callable, optional
         Whether the run makes a row's products whatever their records say.
 
@@ -92,6 +93,8 @@ def forecast(
     walk = _Walk(replace(workdir, looked_at=True), settings, table, redone, held, assets)
     for row in table:
         if not row.path or row.source == "archive" or (assets and row.name not in assets):
+            continue
+        if not assets and not table.is_wanted(table.level_of(row.name), settings):
             continue
         for visit in held if row.by_visit else [None]:
             if visit is None or not visits or visit in visits:

@@ -15,6 +15,7 @@ from hst_assets.failures import failure_named, may_work_again
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.provenance import Record, digest_of, read_record, sha256_of_file
+from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["input_versions", "lacks_product", "raw_visits"]
@@ -34,8 +35,11 @@ def input_versions(workdir: WorkDir, level: Level, table: AssetTable) -> dict[st
     Returns
     -------
     versions : dict
-        Partition key to digest. A partition that lacks an input is not in it.
+        Partition key to digest. A partition that lacks an input is not in it, and none is where
+        the target's settings do not want the level.
     """
+    if level.wanted and not table.is_wanted(level, load_settings(workdir)):
+        return {}
     settings = _settings_version(workdir)
     inputs = _Inputs(workdir, table)
     visits: list[str | None] = [*inputs.raw] if level.by_visit else [None]

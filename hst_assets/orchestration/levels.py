@@ -19,6 +19,7 @@ from typing import Any, Literal
 from hst_assets.failures import BadConfiguration
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.checks import Check
+from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["AssetRow", "AssetTable", "Level", "RedoKind", "Resources"]
@@ -101,6 +102,9 @@ class AssetRow:
         ``module:function`` from the row to an asset written by hand, where more is to be done than
         to call `make`. Its configuration is `Redo`, but for the archive's, which takes none. `make`
         then tells whether the product would be made (`hst_assets.orchestration.forecast`).
+    wanted : str
+        ``section.key`` of a boolean setting without which the asset is made only when it is named;
+        empty for what every run makes. The rows of a level have the same.
     stages : tuple of str
         The stages of provenance whose code decides the product.
     after : tuple of str
@@ -135,6 +139,7 @@ class AssetRow:
     file: str = ""
     make: str = ""
     body: str = ""
+    wanted: str = ""
     stages: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     gathers: str | None = None
@@ -212,6 +217,8 @@ class Level:
         The jobs whose assets these are made from.
     depth : int
         Levels upstream of it, one behind the other.
+    wanted : str
+        The setting without which it is run only when it is named; empty if there is none.
     """
 
     job: str
@@ -219,6 +226,7 @@ class Level:
     assets: tuple[str, ...]
     after: tuple[str, ...] = ()
     depth: int = 0
+    wanted: str = ""
 
 
 class AssetTable:
@@ -297,8 +305,10 @@ class AssetTable:
             own = [row.name for row in self.rows if row.job == job]
             inside = {name: [up for up in self[name].after if up in own] for name in own}
             depth = 1 + max((levels[before].depth for before in after[job]), default=-1)
-            by_visit = self[own[0]].by_visit
-            levels[job] = Level(job, by_visit, _in_order(own, inside), after[job], depth)
+            first = self[own[0]]
+            levels[job] = Level(
+                job, first.by_visit, _in_order(own, inside), after[job], depth, first.wanted
+            )
         return tuple(levels.values())
 
     def _jobs_before(self, job: str) -> tuple[str, ...]:
@@ -314,6 +324,14 @@ class AssetTable:
             if asset in row.upstream or not found.isdisjoint(row.upstream):
                 found.add(row.name)
         return frozenset(found)
+
+    def is_wanted(self, level: Level, settings: Settings) -> bool:
+        """Whether runs that name no assets make a level: by its setting, or that of one behind."""
+        if not level.wanted:
+            return True
+        behind = {self[name].job for asset in level.assets for name in self.downstream(asset)}
+        wishes = {self.level_named(job).wanted for job in behind} | {level.wanted}
+        return any(_is_set(settings, wish) for wish in wishes if wish)
 
     def last_of(self, level: Level) -> tuple[str, ...]:
         """The assets of a level from which no other of the level is made."""
@@ -349,6 +367,11 @@ class AssetTable:
                 "its level has other partitions",
                 any(r.job == row.job and r.per != row.per for r in self.rows),
             ),
+            (
+                "its level is wanted by another setting",
+                any(r.job == row.job and r.wanted != row.wanted for r in self.rows),
+            ),
+            ("no setting says whether it is wanted", not _is_setting(row.wanted)),
             ("it is made from an unknown asset", not all(up in self for up in row.upstream)),
             (
                 "'after' names an asset of other partitions",
@@ -372,6 +395,22 @@ class AssetTable:
         if name is None or name not in self:
             return True  # an unknown one is told by itself
         return self[name].per == per and bool(self[name].path)
+
+
+def _is_setting(wanted: str) -> bool:
+    """Whether there is such a setting, or none is named."""
+    section, _, key = wanted.partition(".")
+    return not wanted or key in getattr(_section(section), "model_fields", {})
+
+
+def _section(name: str) -> object:
+    field = Settings.model_fields.get(name)
+    return field.annotation if field else None
+
+
+def _is_set(settings: Settings, wanted: str) -> bool:
+    section, _, key = wanted.partition(".")
+    return bool(getattr(getattr(settings, section), key))
 
 
 def _in_order(names: Iterable[str], after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

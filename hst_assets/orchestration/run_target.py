@@ -30,7 +30,7 @@ from hst_assets.orchestration.run_in_process import run_in_process
 from hst_assets.orchestration.runs import PROCESS_TAG, bury_dead_runs, this_process
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.unchanged import restate_run
-from hst_assets.settings import load_settings
+from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["LevelResult", "refuse_unknown", "run_target"]
@@ -142,7 +142,7 @@ def run_target(
     refuse_unknown("asset", assets, [row.name for row in table])
     failed = Failed(table)
     for level in table.levels:
-        selected = [asset for asset in level.assets if not assets or asset in assets]
+        selected = plan.selected(level, assets)
         if level == table.raw_level:
             plan.refuse_unknown_visits(instance)
         if not selected or plan.passes_over(level, named=bool(assets)):
@@ -189,9 +189,9 @@ class _Plan:
     """Which partitions are run; `offline` once the archive is not to be asked any more."""
 
     workdir: WorkDir
+    settings: Settings
     visits: frozenset[str]
     table: AssetTable
-    from_archive: bool
     offline: bool
 
     @classmethod
@@ -207,10 +207,21 @@ class _Plan:
         """Read the settings and register the target with the visits of raw/."""
         from hst_assets.exposures.raw import visits_in
 
-        from_archive = load_settings(workdir.existing()).archive.query
+        settings = load_settings(workdir.existing())
         claim(instance, workdir)
         register(instance, workdir.target, visits_in(workdir))
-        return cls(workdir, frozenset(visits), table, from_archive, offline)
+        return cls(workdir, settings, frozenset(visits), table, offline)
+
+    @property
+    def from_archive(self) -> bool:
+        """Whether this is an archive target."""
+        return self.settings.archive.query
+
+    def selected(self, level: Level, assets: Collection[str]) -> list[str]:
+        """The assets of a level that are named, or wanted where none is."""
+        if assets:
+            return [asset for asset in level.assets if asset in assets]
+        return [*level.assets] if self.table.is_wanted(level, self.settings) else []
 
     def passes_over(self, level: Level, *, named: bool) -> bool:
         """Whether a level is none of this target; one asked for by name says why itself."""

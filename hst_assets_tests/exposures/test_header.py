@@ -1,11 +1,7 @@
-import math
-
-import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
 
-from hst_assets.exposures.header import ab_zero_point, read_exposure, st_zero_point
+from hst_assets.exposures.header import read_exposure
 from hst_assets.failures import UnusableInput
 
 
@@ -85,41 +81,6 @@ def test_without_any_time_an_exposure_is_refused(exposure_file, primary, reason)
 
 
 # Pixels of PHOTFLAM and PHOTPLAM of ACS/WFC F606W, and its zero points from the ACS calculator.
-F606W = {"PHOTFLAM": 7.8625e-20, "PHOTPLAM": 5921.9}
-
-
-def test_zero_points_are_those_of_the_handbook():
-    # STScI's zero-point calculator for ACS/WFC F606W gives AB 26.49 and ST 26.66 (rounded here).
-    assert ab_zero_point(*F606W.values()) == pytest.approx(26.49, abs=0.01)
-    assert st_zero_point(F606W["PHOTFLAM"]) == pytest.approx(26.66, abs=0.01)
-
-
-@pytest.mark.parametrize(("photflam", "photplam"), [(0.0, 6000.0), (math.nan, 6000.0), (-1.0, 1.0)])
-def test_without_sensitivity_there_is_no_zero_point(photflam, photplam):
-    assert math.isnan(ab_zero_point(photflam, photplam))
-    assert math.isnan(st_zero_point(photflam))
-
-
-def test_each_chip_has_its_own_zero_point(exposure_file):
-    def edit(hdus):
-        hdus["SCI", 2].header["PHOTFLAM"] = 2e-19
-
-    exposure = read_exposure(exposure_file("acs_wfc", n_chips=2, edit=edit))
-    first, second = (chip.zp_ab for chip in exposure.chips)
-    assert first - second == pytest.approx(2.5 * math.log10(2))
-
-
-def test_the_primary_header_may_hold_the_sensitivity(exposure_file):
-    missing = {"PHOTFLAM": None, "PHOTPLAM": None}
-    exposure = read_exposure(exposure_file(primary=F606W, science=missing))
-    assert exposure.chips[0].zp_ab == pytest.approx(ab_zero_point(*F606W.values()))
-
-
-def test_an_exposure_without_sensitivity_is_read_all_the_same(exposure_file):
-    path = exposure_file(science={"PHOTFLAM": None, "PHOTPLAM": None})
-    assert math.isnan(read_exposure(path).chips[0].zp_ab)
-
-
 @pytest.mark.parametrize(
     ("key", "options", "subarray"),
     [
@@ -133,14 +94,6 @@ def test_an_exposure_without_sensitivity_is_read_all_the_same(exposure_file):
 )
 def test_subarrays_are_known(exposure_file, key, options, subarray):
     assert read_exposure(exposure_file(key, **options)).subarray is subarray
-
-
-def test_chips_carry_the_number_of_the_header(exposure_file):
-    def swap(hdus):
-        hdus["SCI", 1].header["CCDCHIP"], hdus["SCI", 2].header["CCDCHIP"] = 2, 1
-
-    exposure = read_exposure(exposure_file("wfc3_uvis", n_chips=2, edit=swap))
-    assert [(chip.extver, chip.number) for chip in exposure.chips] == [(1, 2), (2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -184,31 +137,6 @@ def test_a_missing_expflag_is_empty(exposure_file):
 def test_without_target_position_the_field_centre_stands_in(exposure_file, field_position):
     exposure = read_exposure(exposure_file(primary={"RA_TARG": None, "DEC_TARG": None}))
     assert (exposure.ra_target_deg, exposure.dec_target_deg) == pytest.approx(field_position)
-
-
-def test_the_full_distortion_enters_the_footprint(exposure_file):
-    """A lookup table (NPOL) that moves every pixel by 3 moves the outline by 3 pixels."""
-
-    def with_tables(hdus):
-        for axis, shift_pix in ((1, 3.0), (2, 0.0)):
-            table = fits.ImageHDU(np.full((3, 3), shift_pix, "float32"), name="WCSDVARR", ver=axis)
-            table.header.update({"CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 1.0, "CRVAL2": 1.0})
-            table.header.update({"CDELT1": 25, "CDELT2": 20})
-            hdus.append(table)
-            header = hdus["SCI"].header
-            header[f"CPDIS{axis}"] = "LOOKUP"
-            for field in (f"EXTVER: {axis}.0", "NAXES: 2.0", "AXIS.1: 1.0", "AXIS.2: 2.0"):
-                header.append((f"DP{axis}", field))
-        hdus[0].header["NEXTEND"] = len(hdus) - 1
-
-    path = exposure_file("acs_hrc", edit=with_tables)
-    with fits.open(path) as hdus:
-        moved = read_exposure(path).chips[0].polygon
-        core = WCS(hdus["SCI"].header, fobj=hdus)
-    x, y = core.wcs_world2pix(*moved.T, 0)  # the linear part alone
-    # NPOL corrections are added to the pixel position before the linear transformation.
-    assert (x.min(), x.max()) == pytest.approx((2.5, 52.5), abs=0.01)
-    assert (y.min(), y.max()) == pytest.approx((-0.5, 39.5), abs=0.01)
 
 
 def test_each_file_is_opened_once(exposure_file, monkeypatch):

@@ -6,9 +6,11 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.header import read_exposure
 from hst_assets.exposures.photometry import (
     Calibration,
+    ab_zero_point,
     calibration_of,
     odd_ones_out,
     photometry_of,
+    st_zero_point,
 )
 
 #: Primary header (wheels), detector, PHOTMODE as archive files have it.
@@ -152,3 +154,38 @@ def test_the_exposure_of_another_version_is_found():
     assert notes[:7] == [""] * 7
     assert "CAL_VER 3.5.2, of most others 3.7.1" in notes[7]
     assert "4af1533ai_imp.fits, of most others 51c1638pi_imp.fits" in notes[7]
+
+
+F606W = {"PHOTFLAM": 7.8625e-20, "PHOTPLAM": 5921.9}
+
+
+def test_zero_points_are_those_of_the_handbook():
+    # STScI's zero-point calculator for ACS/WFC F606W gives AB 26.49 and ST 26.66 (rounded here).
+    assert ab_zero_point(*F606W.values()) == pytest.approx(26.49, abs=0.01)
+    assert st_zero_point(F606W["PHOTFLAM"]) == pytest.approx(26.66, abs=0.01)
+
+
+@pytest.mark.parametrize(("photflam", "photplam"), [(0.0, 6000.0), (math.nan, 6000.0), (-1.0, 1.0)])
+def test_without_sensitivity_there_is_no_zero_point(photflam, photplam):
+    assert math.isnan(ab_zero_point(photflam, photplam))
+    assert math.isnan(st_zero_point(photflam))
+
+
+def test_each_chip_has_its_own_zero_point(exposure_file):
+    def edit(hdus):
+        hdus["SCI", 2].header["PHOTFLAM"] = 2e-19
+
+    exposure = read_exposure(exposure_file("acs_wfc", n_chips=2, edit=edit))
+    first, second = (chip.zp_ab for chip in exposure.chips)
+    assert first - second == pytest.approx(2.5 * math.log10(2))
+
+
+def test_the_primary_header_may_hold_the_sensitivity(exposure_file):
+    missing = {"PHOTFLAM": None, "PHOTPLAM": None}
+    exposure = read_exposure(exposure_file(primary=F606W, science=missing))
+    assert exposure.chips[0].zp_ab == pytest.approx(ab_zero_point(*F606W.values()))
+
+
+def test_an_exposure_without_sensitivity_is_read_all_the_same(exposure_file):
+    path = exposure_file(science={"PHOTFLAM": None, "PHOTPLAM": None})
+    assert math.isnan(read_exposure(path).chips[0].zp_ab)

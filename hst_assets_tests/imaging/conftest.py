@@ -16,6 +16,7 @@ from hst_assets.exposures.table import (
     make_target_table,
     make_visit_table,
 )
+from hst_assets.imaging import drizzling
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe, Result, make, sha256_of_file
 from hst_assets.settings import MachineSettings, Settings, load_settings
@@ -23,6 +24,7 @@ from hst_assets.simulate.campaign import CampaignPlan
 from hst_assets.simulate.plans import DEMO_MJD, small_plan
 from hst_assets.simulate.truth import CampaignTruth
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.imaging.stand_in_drizzler import Drizzler
 from hst_assets_tests.simulated_once import SimulatedOnce
 
 VISITS = ("isim01", "isim02")
@@ -106,3 +108,10 @@ def workdir(prepared_root: Path, tmp_path: Path) -> WorkDir:
 @pytest.fixture
 def settings(workdir: WorkDir) -> Settings:
     return load_settings(workdir).model_copy(update={"machine": MACHINE})
+
+
+@pytest.fixture
+def drizzler(monkeypatch: pytest.MonkeyPatch) -> Drizzler:
+    stand_in = Drizzler()
+    monkeypatch.setattr(drizzling, "drizzle_many", stand_in)
+    return stand_in

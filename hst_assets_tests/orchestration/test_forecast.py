@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from hst_assets import provenance
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.forecast import forecast
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import run_target
+from hst_assets.provenance import adoption
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.orchestration.test_new_rows import ROWS, new
@@ -220,13 +220,13 @@ def test_records_are_read_for_former_digests_once_and_not_for_each_product(made,
     """A work directory of an earlier version, which nothing has run in: nothing may be written."""
     made.former_digests.unlink()
     looked = []
-    former = provenance._former
+    former = adoption._former
 
     def count(workdir):
         looked.append(workdir)
         return former(workdir)
 
-    monkeypatch.setattr(provenance, "_former", count)
+    monkeypatch.setattr(adoption, "_former", count)
     before = told(made)
     assert len(looked) == 1
     assert not made.former_digests.exists()

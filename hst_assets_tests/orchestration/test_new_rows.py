@@ -9,11 +9,13 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
+from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.checks import Check, Finding
 from hst_assets.orchestration.levels import AssetRow, RedoKind, Resources
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.run_target import run_target
+from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
 BEFORE = "hst_assets_tests.orchestration.test_new_rows:never_called"
@@ -57,6 +59,22 @@ ROWS = (
     ),
     new("star_curves", "target", "target_curves", "star_curves", after=("star_catalog",)),
     new("finding_charts", "target", "target_charts", "charts", after=("drizzled_stacks",)),
+    new(
+        "star_tests",
+        "target",
+        "target_tests",
+        "star_tests",
+        after=("star_catalog",),
+        wanted="drizzle.keep_artifacts",
+    ),
+    new(
+        "test_plots",
+        "target",
+        "test_plots",
+        "test_plots",
+        after=("star_tests",),
+        wanted="alignment.keep_objfile",
+    ),
 )
 
 
@@ -70,7 +88,14 @@ def campaign(campaign, monkeypatch):
             lambda workdir, visit, name=name: workdir.hap / f"{visit}_{name}.ecsv",
             raising=False,
         )
-    for name in ("all_mosaics", "star_catalog", "star_curves", "charts"):
+    for name in (
+        "all_mosaics",
+        "star_catalog",
+        "star_curves",
+        "charts",
+        "star_tests",
+        "test_plots",
+    ):
         monkeypatch.setattr(
             WorkDir,
             name,
@@ -110,6 +135,51 @@ def test_all_of_it_is_made_and_the_second_time_nothing(campaign, run):
     campaign.ran.clear()
     run()
     assert campaign.ran == []
+
+
+def _set(campaign, **settings):
+    write_settings(campaign.workdir("sn1"), settings)
+
+
+def test_what_is_not_wanted_is_not_made_unless_it_is_named(campaign, run):
+    assert {"target_tests", "test_plots"}.isdisjoint(job for job, _ in run())
+    results = run(assets=["star_tests"])
+    assert results["target_tests", "sn1"].made == ("star_tests",)
+
+
+def test_what_a_setting_wants_is_made(campaign, run):
+    _set(campaign, drizzle={"keep_artifacts": True})
+    results = run()
+    assert results["target_tests", "sn1"].made == ("star_tests",)
+    assert ("test_plots", "sn1") not in results
+
+
+def test_what_is_wanted_wants_what_it_is_made_from(campaign, run):
+    _set(campaign, alignment={"keep_objfile": True})
+    results = run()
+    assert results["target_tests", "sn1"].made == ("star_tests",)
+    assert results["test_plots", "sn1"].made == ("test_plots",)
+
+
+def test_sensors_and_sweeps_leave_alone_what_is_not_wanted(campaign, daemon, run):
+    run()
+    assert daemon.tick("target_tests") == []
+    assert daemon.night("nightly_target_tests") == []
+    _set(campaign, drizzle={"keep_artifacts": True})
+    assert daemon.night("nightly_target_tests") == ["sn1"]
+    assert daemon.tick("target_tests") == ["sn1"]
+
+
+@pytest.mark.parametrize("wanted", ["drizzle.no_such", "nothing.make"])
+def test_a_wish_is_a_setting(wanted):
+    with pytest.raises(BadConfiguration, match="no setting says whether it is wanted"):
+        ASSETS.plus([replace(ROWS[-1], wanted=wanted, after=("drizzled_stacks",))])
+
+
+def test_a_level_is_wanted_as_a_whole():
+    wished = replace(ROWS[-1], job="target_pictures", after=("drizzled_stacks",))
+    with pytest.raises(BadConfiguration, match="wanted by another setting"):
+        ASSETS.plus([wished])
 
 
 def test_a_failed_stack_costs_no_mosaic(campaign, run):

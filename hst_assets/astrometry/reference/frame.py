@@ -16,8 +16,8 @@ from hst_assets.astrometry.absolute.frame import Tie
 from hst_assets.astrometry.recipes import uses_absolute_catalog
 from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.failures import MissingProduct
-from hst_assets.former_records import FORMER_REFERENCE_SETTINGS
 from hst_assets.provenance import Recipe, digest_of, read_record, without_defaults
+from hst_assets.provenance.former_values import FORMER_REFERENCE_SETTINGS
 from hst_assets.settings import ReferenceSettings, Settings
 from hst_assets.workdir import WorkDir, write_atomically
 

@@ -1,7 +1,7 @@
 """Records of format 1, from before records had a number: what they say in today's form.
 
 A recipe of format 1 held whole sections of the settings with all their defaults, and no figure of
-the detectors. Both are known: they are frozen here as they were. What such a record says is so
+the detectors. Both are known (`hst_assets.provenance.former_values`). What such a record says is so
 put into the form of format 2, and compared with what is asked for today; its digest stays, for
 products downstream, headers and Dagster know it.
 
@@ -23,224 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from hst_assets.digests import digest_of
+from hst_assets.provenance.former_values import (
+    DETECTOR_FIGURES,
+    DRIZZLE_OF_MORE,
+    DRIZZLE_OF_ONE,
+    SECTIONS,
+)
 
-__all__ = ["FORMER_REFERENCE_SETTINGS", "is_former", "translated"]
+__all__ = ["is_former", "translated"]
 
 _Json = dict[str, Any]
 
-# ------------------------------------------------------------------ as it was with format 1
-
-_SECTIONS: dict[str, _Json] = {
-    "alignment": {
-        "align_with": ["tweakreg"],
-        "hierarchical": False,
-        "skip_tweakreg": False,
-        "search_radius_arcsec": 1.0,
-        "min_objects": 10,
-        "n_brightest": 4000,
-        "threshold_sigma": 10.0,
-        "threshold_curve": False,
-        "conv_width_pix": None,
-        "tolerance_pix": None,
-        "keep_objfile": False,
-        "fit_geometry": "rshift",
-        "max_tries": 4,
-        "threshold_factor": 0.6,
-        "tolerance_factor": 1.3,
-        "search_factor": 1.5,
-        "clean_cosmic_rays": True,
-        "on_failure": "exclude",
-    },
-    "gate": {
-        "min_matches": 10,
-        "max_rms_pix": 0.5,
-        "max_rms_axis_ratio": 2.0,
-        "max_shift_arcsec": 3.0,
-        "max_rotation_deg": 0.1,
-        "max_scale_error": 0.001,
-        "held_out_fraction": 0.25,
-        "max_held_out_offset_pix": 0.2,
-        "min_held_out": 3,
-        "min_contrast": 2.5,
-        "compromise_factor": 1.5,
-    },
-    "catalog": {"faintest_mag": 21.0, "max_position_error_mas": 10.0},
-    "selection": {
-        "before": None,
-        "after": None,
-        "only_filter": [],
-        "only_wide": False,
-        "min_exptime_s": 15.0,
-        "keep_short": False,
-        "keep_indt": False,
-        "keep_tdf_down": False,
-        "footprint_margin_arcsec": 0.0,
-    },
-    "epochs": {"max_gap_days": 1.0},
-    "target": {"ra_deg": None, "dec_deg": None},
-    "drizzle": {
-        "engine": "direct",
-        "frame": "minimal",
-        "no_rotation": False,
-        "object_name": None,
-        "fix_zero_point": None,
-        "max_bad_fraction": 0.2,
-        "max_flux_error": 0.05,
-    },
-}
-#: The section [reference], of which the note on a reference holds a digest.
-FORMER_REFERENCE_SETTINGS: Mapping[str, Any] = {
-    "image": None,
-    "filter": [],
-    "instrument": None,
-    "avoid_wfpc2": False,
-    "preferred_filters": ["F606W", "F555W", "F814W", "F350LP", "F110W", "F105W", "F336W"],
-}
-
-_WITH_ONE: _Json = {
-    "blot": False,
-    "combine_lthresh": -10000.0,
-    "combine_maskpt": 0.2,
-    "combine_nhigh": 0,
-    "combine_nlow": 0,
-    "combine_nsigma": "4 3",
-    "combine_type": "minmed",
-    "driz_cr": False,
-    "driz_cr_corr": False,
-    "driz_cr_ctegrow": 0,
-    "driz_cr_grow": 1,
-    "driz_sep_kernel": "turbo",
-    "driz_sep_pixfrac": 1.0,
-    "driz_separate": False,
-    "final_kernel": "square",
-    "final_pixfrac": 0.8,
-    "final_units": "cps",
-    "final_wht_type": "EXP",
-    "median": False,
-    "resetbits": "0",
-    "skymethod": "localmin",
-    "skystat": "mode",
-    "skysub": True,
-    "static": False,
-}
-_WITH_MORE: _Json = {
-    "blot": True,
-    "driz_cr": True,
-    "driz_separate": True,
-    "median": True,
-    "resetbits": "4096",
-    "skymethod": "globalmin+match",
-    "static": True,
-}
-_CCD_BAD = 4 + 8 + 128 + 256 + 512 + 1024
-_DETECTORS: dict[str, _Json] = {
-    "wfc3_uvis": {
-        "pixel_scale_arcsec": 0.03962,
-        "drizzle_scale_arcsec": 0.04,
-        "full_shape": [2051, 4096],
-        "n_chips": 2,
-        "science_units": "ELECTRONS",
-        "rate_units": False,
-        "drizzle_good_bits": 96,
-        "dq_bad": _CCD_BAD,
-        "dq_saturated": 256,
-        "dq_cosmic_ray": 12288,
-        "fwhm_pix": 2.0,
-        "match_tolerance_pix": 1.0,
-        "read_noise_e": 3.1,
-        "gain_e_per_dn": 1.0,
-        "saturation_e": 70000.0,
-        "clean_cosmic_rays": True,
-        "lacosmic": [4.0, 0.3, 20.0],
-        "driz_cr_snr": [3.5, 3.0],
-        "driz_cr_scale": [2.0, 1.5],
-    },
-    "wfc3_ir": {
-        "pixel_scale_arcsec": 0.12825,
-        "drizzle_scale_arcsec": 0.128,
-        "full_shape": [1014, 1014],
-        "n_chips": 1,
-        "science_units": "ELECTRONS/S",
-        "rate_units": True,
-        "drizzle_good_bits": 576,
-        "dq_bad": 1 + 2 + 4 + 8 + 16 + 32 + 256,
-        "dq_saturated": 256,
-        "dq_cosmic_ray": 12288,
-        "fwhm_pix": 1.3,
-        "match_tolerance_pix": 1.0,
-        "read_noise_e": 14.6,
-        "gain_e_per_dn": 2.5,
-        "saturation_e": 80000.0,
-        "clean_cosmic_rays": False,
-        "lacosmic": [4.0, 0.3, 20.0],
-        "driz_cr_snr": [5.0, 4.0],
-        "driz_cr_scale": [3.0, 2.4],
-    },
-    "acs_wfc": {
-        "pixel_scale_arcsec": 0.05,
-        "drizzle_scale_arcsec": 0.05,
-        "full_shape": [2048, 4096],
-        "n_chips": 2,
-        "science_units": "ELECTRONS",
-        "rate_units": False,
-        "drizzle_good_bits": 96,
-        "dq_bad": _CCD_BAD,
-        "dq_saturated": 256,
-        "dq_cosmic_ray": 12288,
-        "fwhm_pix": 2.0,
-        "match_tolerance_pix": 1.0,
-        "read_noise_e": 4.4,
-        "gain_e_per_dn": 1.0,
-        "saturation_e": 70000.0,
-        "clean_cosmic_rays": True,
-        "lacosmic": [4.0, 0.3, 20.0],
-        "driz_cr_snr": [3.5, 3.0],
-        "driz_cr_scale": [2.0, 1.5],
-    },
-    "acs_hrc": {
-        "pixel_scale_arcsec": 0.027,
-        "drizzle_scale_arcsec": 0.025,
-        "full_shape": [1024, 1024],
-        "n_chips": 1,
-        "science_units": "ELECTRONS",
-        "rate_units": False,
-        "drizzle_good_bits": 0,
-        "dq_bad": _CCD_BAD,
-        "dq_saturated": 256,
-        "dq_cosmic_ray": 12288,
-        "fwhm_pix": 2.5,
-        "match_tolerance_pix": 1.0,
-        "read_noise_e": 4.7,
-        "gain_e_per_dn": 1.0,
-        "saturation_e": 130000.0,
-        "clean_cosmic_rays": True,
-        "lacosmic": [4.0, 0.3, 20.0],
-        "driz_cr_snr": [3.5, 3.0],
-        "driz_cr_scale": [2.0, 1.5],
-    },
-    "wfpc2": {
-        "pixel_scale_arcsec": 0.0996,
-        "drizzle_scale_arcsec": 0.046,
-        "full_shape": [800, 800],
-        "n_chips": 4,
-        "science_units": "COUNTS",
-        "rate_units": False,
-        "drizzle_good_bits": 1032,
-        "dq_bad": 1 + 2 + 4 + 8 + 16 + 32 + 128 + 256 + 512,
-        "dq_saturated": 8,
-        "dq_cosmic_ray": 12288,
-        "fwhm_pix": 1.6,
-        "match_tolerance_pix": 1.0,
-        "read_noise_e": 5.3,
-        "gain_e_per_dn": 7.0,
-        "saturation_e": 27000.0,
-        "clean_cosmic_rays": True,
-        "lacosmic": [4.0, 0.3, 20.0],
-        "driz_cr_snr": [5.5, 3.5],
-        "driz_cr_scale": [2.0, 1.5],
-        "read_modes": [[7.0, 7.06, 5.29], [15.0, 14.1, 7.54]],
-    },
-}
 _OF_TABLES = ("full_shape", "n_chips", "pixel_scale_arcsec")
 _OF_ALIGNMENT = (
     *("clean_cosmic_rays", "dq_bad", "dq_cosmic_ray", "dq_saturated", "full_shape", "fwhm_pix"),
@@ -257,7 +50,7 @@ _OF_DIFFERENCES = (
     *("clean_cosmic_rays", "fwhm_pix", "pixel_scale_arcsec", "read_noise_e", "saturation_e"),
     "science_units",
 )
-_DETECTOR_IN_NAME = re.compile(rf"(?:^|\.)({'|'.join(_DETECTORS)})\.")
+_DETECTOR_IN_NAME = re.compile(rf"(?:^|\.)({'|'.join(DETECTOR_FIGURES)})\.")
 #: Instrument letter of a rootname and suffix of a file, which tell the detector.
 _DETECTOR_OF_FILE = {
     ("i", "flc"): "wfc3_uvis",
@@ -274,9 +67,6 @@ _MOST_EXPECTED = 745.0
 _NOISE_CARDS = ("RDNOISE", "DARKCUR", "SKYMEAN", "D001DEXP", "D001ISCL")
 #: GAIN of WFPC2's products while the chips' gains were counted wrongly.
 _GAINS_OF_A_MODE = (7.06, 14.1)
-
-
-# -------------------------------------------------------------------------------- translation
 
 
 def is_former(content: Any) -> bool:
@@ -348,7 +138,11 @@ def _put(entry: _Json, in_force: _Json, defaults: Mapping[str, Any]) -> _Json:
 
 def _rows(keys: Any, names: tuple[str, ...]) -> _Json:
     return {
-        key: {name: _DETECTORS[key][name] for name in sorted(names) if name in _DETECTORS[key]}
+        key: {
+            name: DETECTOR_FIGURES[key][name]
+            for name in sorted(names)
+            if name in DETECTOR_FIGURES[key]
+        }
         for key in sorted(keys)
     }
 
@@ -371,19 +165,19 @@ def _exposure_table(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _J
         kinds = {}  # then nothing tells its detectors, and it is made again
     found = {_DETECTOR_OF_FILE.get((visit[0], kind)) for kind in kinds} - {None}
     entry["detectors"] = _rows(found, _OF_TABLES)
-    return _put(entry, entry["settings"], {**_SECTIONS, "overrides": []})
+    return _put(entry, entry["settings"], {**SECTIONS, "overrides": []})
 
 
 def _target_exposures(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _Json:
     del product, facts
-    return _put(entry, entry["settings"], _SECTIONS)
+    return _put(entry, entry["settings"], SECTIONS)
 
 
 def _absolute_catalog(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _Json:
     del product, facts
     old = dict(entry["settings"])
     cone = old.pop("cone")
-    return _put(entry, {"catalog": old, "cone": cone}, _SECTIONS)
+    return _put(entry, {"catalog": old, "cone": cone}, SECTIONS)
 
 
 def _alignment_of(old: _Json) -> _Json:
@@ -411,12 +205,12 @@ def _aligned_exposure(entry: _Json, product: Path, facts: Mapping[str, Any]) -> 
         entry["code"][_DRIZZLED] = "4" if drizzled == "3" and detector != "wfpc2" else drizzled
         names += _OF_IMAGES
     entry["detectors"] = _rows({detector} - {None}, names)
-    return _put(entry, _alignment_of(old), _SECTIONS)
+    return _put(entry, _alignment_of(old), SECTIONS)
 
 
 def _aligned_exposures(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _Json:
     del product, facts
-    return _put(entry, {"alignment": entry["settings"]}, _SECTIONS)
+    return _put(entry, {"alignment": entry["settings"]}, SECTIONS)
 
 
 def _reference_image(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _Json:
@@ -431,7 +225,7 @@ def _reference_image(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _
         width = how.pop("conv_width_pix", None)
         fwhm = _users_fwhm_arcsec(product.parent.parent / str(facts["image"]), width)
         sections["alignment"] = {**how, **({} if fwhm is None else {"fwhm_arcsec": fwhm})}
-        return _put(entry, sections, _SECTIONS)
+        return _put(entry, sections, SECTIONS)
     detector = str(facts["band"]).partition(".")[0]
     version = old.pop("drizzle_code_version")
     entry["code"][_DRIZZLED] = _version_seen(product, detector, version)
@@ -461,7 +255,7 @@ def _users_fwhm_arcsec(image: Path, width_pix: float | None) -> float | None:
         return None
     instrument = str(header.get("INSTRUME", "")).strip().lower()
     key = f"{instrument}_{str(header.get('DETECTOR', '')).strip().lower()}"
-    row = _DETECTORS.get("wfpc2" if instrument == "wfpc2" else key)
+    row = DETECTOR_FIGURES.get("wfpc2" if instrument == "wfpc2" else key)
     if row is None:
         return None
     return float((width_pix or row["fwhm_pix"]) * row["pixel_scale_arcsec"] * 1.1)
@@ -479,11 +273,11 @@ def _drizzled_image(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _J
 
 
 def _drizzle_defaults(detector: str, n_exposures: int) -> _Json:
-    row = _DETECTORS[detector]
+    row = DETECTOR_FIGURES[detector]
     bits = str(row["drizzle_good_bits"])
     parameters = {
-        **_WITH_ONE,
-        **(_WITH_MORE if n_exposures > 1 else {}),
+        **DRIZZLE_OF_ONE,
+        **(DRIZZLE_OF_MORE if n_exposures > 1 else {}),
         "driz_sep_bits": bits,
         "final_bits": bits,
         "driz_cr_snr": " ".join(f"{value:g}" for value in row["driz_cr_snr"]),
@@ -492,11 +286,11 @@ def _drizzle_defaults(detector: str, n_exposures: int) -> _Json:
     if n_exposures >= 7:
         parameters |= {"combine_type": "median", "combine_nhigh": (n_exposures - 4) // 2}
     drizzle = {
-        **_SECTIONS["drizzle"],
+        **SECTIONS["drizzle"],
         "scale_arcsec": row["drizzle_scale_arcsec"],
         "parameters": parameters,
     }
-    return {**_SECTIONS, "drizzle": drizzle}
+    return {**SECTIONS, "drizzle": drizzle}
 
 
 def _version_seen(product: Path, detector: str, version: str) -> str:
@@ -520,7 +314,7 @@ def _index_of_drizzles(entry: _Json, product: Path, facts: Mapping[str, Any]) ->
     del product, facts
     old = dict(entry["settings"])
     epochs = old.pop("epochs")
-    return _put(entry, {"drizzle": old, "epochs": epochs}, {"drizzle": _SECTIONS["drizzle"]})
+    return _put(entry, {"drizzle": old, "epochs": epochs}, {"drizzle": SECTIONS["drizzle"]})
 
 
 def _difference_image(entry: _Json, product: Path, facts: Mapping[str, Any]) -> _Json:
@@ -533,7 +327,7 @@ def _epoch_differences(entry: _Json, product: Path, facts: Mapping[str, Any]) ->
     del product, facts
     old = dict(entry["settings"])
     in_force = {"drizzle": {"max_flux_error": old.pop("max_flux_error")}, **old}
-    return _put(entry, in_force, _SECTIONS)
+    return _put(entry, in_force, SECTIONS)
 
 
 _STAGES: dict[str, Callable[[_Json, Path, Mapping[str, Any]], _Json]] = {

@@ -31,7 +31,6 @@ from hst_assets.exposures.table import (
     make_visit_table,
     read_table,
 )
-from hst_assets.former_records import is_former, translated
 from hst_assets.imaging.differences.batch import make_differences
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
 from hst_assets.imaging.plan import aligned_exposures, stacks_of_target
@@ -44,6 +43,7 @@ from hst_assets.provenance import (
     tool_version,
     why_make,
 )
+from hst_assets.provenance.former_records import is_former, translated
 from hst_assets.settings import load_settings
 from hst_assets.settings.fields import Section
 from hst_assets.stages import STAGES

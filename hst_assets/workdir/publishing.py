@@ -1,0 +1,46 @@
+"""Files take their final names in one step, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hst_assets.failures import MissingProduct
+
+__all__ = ["publish", "write_atomically"]
+
+
+def publish(source: Path, destination: Path) -> Path:
+    """Move a finished file to its final name in one step, durably; return `destination`.
+
+    Both must be on one file system. A reader sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    MissingProduct
+        If `source` is not there.
+    """
+    if not source.is_file():
+        raise MissingProduct("the tool did not write this file", where=source)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as handle:
+        os.fsync(handle.fileno())
+    source.replace(destination)
+    return destination
+
+
+@contextmanager
+def write_atomically(destination: Path) -> Iterator[Path]:
+    """Yield a hidden path to write to; on success it takes `destination`'s name.
+
+    The hidden name keeps the suffix, from which astropy guesses formats.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = destination.with_name(f".part.{os.getpid()}.{destination.name}")
+    try:
+        yield part
+        publish(part, destination)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+import pytest
+
+from hst_assets.failures import MissingProduct
+from hst_assets.workdir import publish, write_atomically
+
+
+def test_publishing_moves_a_file(tmp_path):
+    source = tmp_path / "a"
+    source.write_text("new")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b").write_text("old")
+    assert publish(source, tmp_path / "sub" / "b").read_text() == "new"
+    assert not source.exists()
+
+
+def test_publishing_what_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(MissingProduct, match="did not write this file"):
+        publish(tmp_path / "nothing", tmp_path / "b")
+
+
+def test_a_file_written_atomically_appears_whole(tmp_path):
+    with write_atomically(tmp_path / "deep" / "x.ecsv") as part:
+        part.write_text("content")
+        assert part.suffix == ".ecsv"
+        assert not (tmp_path / "deep" / "x.ecsv").exists()
+    assert (tmp_path / "deep" / "x.ecsv").read_text() == "content"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def fail():
+        with write_atomically(path) as part:
+            part.write_text("half")
+            raise RuntimeError("full")
+
+    with pytest.raises(RuntimeError, match="full"):
+        fail()
+    assert path.read_text() == "old"
+    assert [left.name for left in tmp_path.iterdir()] == ["x"]
