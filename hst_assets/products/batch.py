@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from hst_assets.failures import (
+    Crashed,
     HstAssetsError,
     MissingProduct,
     NoReply,
@@ -32,7 +33,7 @@ from hst_assets.failures import (
     failure_named,
     may_work_again,
 )
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine_failures import crashed_twice, machine_failure
 from hst_assets.provenance import (
     Made,
     Recipe,
@@ -188,9 +189,15 @@ def make_indexed(
     WouldBeMade
         Instead, if the work directory is only looked at.
     """
+    before = read_record(index)
 
     def run() -> Result:
-        outcomes = make_missing(batch, workdir, redo=redo)
+        outcomes = [
+            _judged(planned, outcome, before, workdir)
+            for planned, outcome in zip(
+                batch.planned, make_missing(batch, workdir, redo=redo), strict=True
+            )
+        ]
         result = write(outcomes)
         parts = {
             planned.path.name: outcome.reasons
@@ -213,6 +220,17 @@ def make_indexed(
     if why and workdir.looked_at:
         raise _would_be_made(batch, recipe, index, workdir, why, redo=redo)
     return make(recipe, index, workdir, run, reasons=why)
+
+
+def _judged(
+    planned: Planned, outcome: Made | HstAssetsError, before: Record | None, workdir: WorkDir
+) -> Made | HstAssetsError:
+    """An outcome; a crash is final if the run before crashed on the same recipe."""
+    if not isinstance(outcome, Crashed) or before is None:
+        return outcome
+    crashed = before.facts.get("failures", {}).get(workdir.relative(planned.path))
+    again = crashed == Crashed.__name__ and planned.recipe.digest in before.inputs
+    return crashed_twice(outcome) if again else outcome
 
 
 def _would_be_made(
