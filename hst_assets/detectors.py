@@ -152,6 +152,15 @@ class Detector:
         """Primary-header keywords of the filter wheels."""
         return _FILTER_KEYWORDS[self.instrument]
 
+    def has_passband(self, name: str) -> bool:
+        """Whether a passband, named as by `filter_of`, is of this detector's imaging filters.
+
+        Crossed elements are joined with a hyphen (``F606W-POL0V``), in any order.
+        """
+        elements = without_wavelength(name).split("-")
+        fits_in = len(elements) <= len(self.filter_keywords)
+        return fits_in and all(self.images_with(element) for element in elements)
+
     def optical_elements(self, elements: Iterable[str]) -> list[str]:
         """The elements in the wheels, clears left out."""
         names = [name.strip().upper() for name in elements]

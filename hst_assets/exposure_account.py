@@ -19,6 +19,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.raw import exposure_key, visits_in
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
+from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Account", "LeftOut", "ProductCount", "ReasonGroup", "account_of", "by_reason"]
@@ -102,12 +103,15 @@ class Account:
         The others, and those that a product left out.
     products : tuple of ProductCount
         Drizzled images of the target, then of its visits.
+    without_effect : tuple of str
+        Settings by band or exposure that name none of those that are used, in sentences.
     """
 
     n_exposures: int
     n_used: int
     left_out: tuple[LeftOut, ...]
     products: tuple[ProductCount, ...]
+    without_effect: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ def account_of(workdir: WorkDir) -> Account:
     ------
     MissingProduct
         If a table cannot be read.
+    BadConfiguration
+        If the settings are not valid.
     """
     exposures = list(_exposures(workdir))
     left_out = {each.rootname: each for each in _before_drizzling(workdir, exposures)}
@@ -160,6 +166,9 @@ def account_of(workdir: WorkDir) -> Account:
         n_used=len(exposures) - len(left_out),
         left_out=(*left_out.values(), *dict.fromkeys(dropped)),
         products=tuple(products),
+        without_effect=_without_effect(
+            workdir, [each for each in exposures if each.rootname not in left_out]
+        ),
     )
 
 
@@ -223,6 +232,14 @@ def _before_drizzling(workdir: WorkDir, exposures: Sequence[_Exposure]) -> Itera
             yield LeftOut(exposure.rootname, "alignment", reason, remedy)
         elif not found["used"]:
             yield _unaligned(exposure, found)
+
+
+def _without_effect(workdir: WorkDir, used: Sequence[_Exposure]) -> tuple[str, ...]:
+    """What is set for bands or exposures that are not among those that are used."""
+    if not used:
+        return ()  # while none is, any may come
+    bands, rootnames = [each.band for each in used], [each.rootname for each in used]
+    return tuple(load_settings(workdir).drizzle.without_effect(bands, rootnames))
 
 
 def _rejected(exposure: _Exposure) -> LeftOut:

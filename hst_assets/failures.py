@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 __all__ = [
     "AccessRefused",
     "BadConfiguration",
+    "Crashed",
     "DiskFull",
     "HstAssetsError",
     "MachineFailure",
@@ -28,6 +29,8 @@ __all__ = [
     "UnusableReference",
     "failure_named",
     "machines_kind",
+    "may_work_again",
+    "shared_kind",
 ]
 
 
@@ -71,7 +74,11 @@ class HstAssetsError(Exception):
 
     def _worded(self, tail: str) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"
-        return f"{text}{tail}" if self.next_step is None else f"{text}{tail}. {self.next_step}"
+        text += tail
+        if self.next_step is None:
+            return text
+        ends = text.endswith((".", "!", "?"))  # as the words of a library may
+        return f"{text}{'' if ends else '.'} {self.next_step}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.where, self.next_step, self.log_tail)
@@ -146,6 +153,10 @@ class NoReply(MachineFailure):
     """A tool's process ended without a reply: it was stopped from outside, or crashed."""
 
 
+class Crashed(NoReply):
+    """A tool's process was ended by a fault of its own, once; twice on one input is a verdict."""
+
+
 class ToolFailed(HstAssetsError):
     """An external tool crashed or left no valid product."""
 
@@ -168,9 +179,21 @@ _BY_NAME: dict[str, type[HstAssetsError]] = {
         OutOfMemory,
         TimedOut,
         NoReply,
+        Crashed,
         ToolFailed,
     )
 }
+#: Failures that come of inputs, settings and code: without a change they come again.
+_FINAL = (BadConfiguration, ToolFailed, UnusableInput)
+
+
+def may_work_again(kind: type[HstAssetsError]) -> bool:
+    """Whether what failed in this way is to be tried again although nothing has changed.
+
+    The one rule for the runs that a user starts and for the nightly sweeps. A failure of the
+    machine always is.
+    """
+    return issubclass(kind, MachineFailure) or not issubclass(kind, _FINAL)
 
 
 def machines_kind(kinds: Iterable[type[HstAssetsError]]) -> type[MachineFailure] | None:
@@ -183,6 +206,17 @@ def machines_kind(kinds: Iterable[type[HstAssetsError]]) -> type[MachineFailure]
     if not machines or machines != different:
         return None
     return machines.pop() if len(machines) == 1 else MachineFailure
+
+
+def shared_kind(kinds: Iterable[type[HstAssetsError]]) -> type[HstAssetsError]:
+    """The class in which some failures are told as one.
+
+    The one they are of; `MachineFailure` if all are the machine's; else `ToolFailed`.
+    """
+    different = set(kinds)
+    if len(different) == 1:
+        return different.pop()
+    return machines_kind(different) or ToolFailed
 
 
 def failure_named(name: str) -> type[HstAssetsError]:

@@ -14,12 +14,20 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from hst_assets.failures import DiskFull, MachineFailure, OutOfMemory, TransientFailure
+from hst_assets.failures import (
+    Crashed,
+    DiskFull,
+    MachineFailure,
+    OutOfMemory,
+    ToolFailed,
+    TransientFailure,
+)
 
 __all__ = [
     "DISK_STEP",
     "FAULT_SIGNALS",
     "MEMORY_STEP",
+    "crashed_twice",
     "death_in_words",
     "is_disk_full",
     "machine_failure",
@@ -27,9 +35,11 @@ __all__ = [
 
 DISK_STEP = "Free disk space, then rerun: what is finished is kept"
 MEMORY_STEP = "Lower machine.max_cores, or give the machine more memory, then rerun"
+_SIZE_STEP = "Raise the limit (ulimit -f), or use another file system, then rerun"
+_TOO_LARGE = "file too large for this file system or limit"
 _MACHINE_STEP = "This is the machine's, not the data's: mend it, then rerun"
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: Other refusals of the system that no file's content explains: rights, a disk that is read-only
 #: or does not answer, too many open files or processes.
 _OF_THE_SYSTEM = frozenset(
@@ -51,7 +61,9 @@ _IN_WORDS = re.compile(r"database or disk is full|\d+ requested and \d+ written"
 #: Less is no room for any product, nor for the buffer of a write that failed half way, bytes.
 _NO_ROOM = 1 << 20
 #: Signals by which a program ends of its own fault on what it was given; all others come from
-#: outside. (SIGBUS may be a disk that does not give what was mapped.)
+#: outside (SIGKILL: the kernel for want of memory, or somebody; SIGBUS may be a disk that does not
+#: give what was mapped), and are the machine's. One such end may be an accident, and the same is
+#: done once more (`Crashed`); the second on the same input is a verdict (`crashed_twice`).
 FAULT_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 
 
@@ -83,6 +95,23 @@ def death_in_words(number: int) -> str:
     )
 
 
+def crashed_twice(failure: Crashed) -> ToolFailed:
+    """The verdict on an input on which the same tool has crashed again.
+
+    Parameters
+    ----------
+    failure : Crashed
+        The second crash.
+    """
+    return ToolFailed(
+        f"{failure.what}, twice",
+        where=failure.where,
+        next_step="It is not tried again until the input, a setting, the code or the tool's "
+        "version changes. See its log",
+        log_tail=failure.log_tail,
+    )
+
+
 def machine_failure(
     error: BaseException, *, where: object = None, folder: Path | None = None
 ) -> MachineFailure | None:
@@ -107,6 +136,9 @@ def machine_failure(
             return OutOfMemory(what, where=where, next_step=MEMORY_STEP)
         if getattr(each, "errno", None) in _FULL or _IN_WORDS.search(str(each)):
             return _disk_full(each, where)
+        if getattr(each, "errno", None) == errno.EFBIG:
+            place = getattr(each, "filename", None) or where
+            return MachineFailure(_TOO_LARGE, where=place, next_step=_SIZE_STEP)
         if isinstance(each, OSError) and each.errno in _OF_THE_SYSTEM:
             what = each.strerror or str(each)
             return MachineFailure(what, where=each.filename or where, next_step=_MACHINE_STEP)

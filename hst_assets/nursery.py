@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hst_assets.failures import HstAssetsError
-from hst_assets.machine_failures import MEMORY_STEP, death_in_words, machine_failure
+from hst_assets.machine_failures import FAULT_SIGNALS, MEMORY_STEP, death_in_words, machine_failure
 
 __all__ = ["AGAIN", "REPLY_NAME", "die_with_parent", "is_read_by_calls", "kill_session"]
 
@@ -211,7 +211,8 @@ def _death(code: int) -> dict[str, Any]:
     if code == _NO_ROOM_STATUS:
         return _error("DiskFull", "the disk is full: there is no room for the reply")
     how = f"exited with status {code} and no reply" if code >= 0 else death_in_words(-code)
-    return _error("NoReply", how, next_step=AGAIN)
+    kind = "Crashed" if -code in FAULT_SIGNALS else "NoReply"
+    return _error(kind, how, next_step=AGAIN)
 
 
 def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]) -> int:

@@ -7,6 +7,7 @@ from astropy.table import QTable
 from hst_assets.exposure_account import account_of, by_reason
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.provenance import Recipe, Result, make
+from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
 BY_HAND = "by hand: trailed"
@@ -154,3 +155,16 @@ def test_an_epoch_counts_what_was_selected_for_it(workdir):
     stack(workdir, names[:2], epoch=1)
     (product,) = account_of(workdir).products
     assert (product.n_exposures, product.n_available) == (2, 2)
+
+
+def test_settings_of_bands_that_are_not_combined_are_named_with_those_that_are(workdir):
+    names = exposures(workdir, ["", "", BY_HAND])
+    alignment(workdir, names[:2])
+    zero_point = [3e-19, 5356.0]
+    photometry = {"acs_wfc.f606w": zero_point, "acs_hrc.f555w": zero_point}
+    levels = {names[0]: 0.1, names[2]: 0.2}
+    write_settings(workdir, {"drizzle": {"photometry": photometry, "sky_level": levels}})
+    zero_points, level = account_of(workdir).without_effect
+    assert zero_points.startswith("drizzle.photometry has no effect for acs_hrc.f555w: ")
+    assert zero_points.endswith("(bands: acs_wfc.f606w)")
+    assert level.startswith(f"drizzle.sky_level has no effect for {names[2]}: ")

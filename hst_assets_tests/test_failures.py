@@ -14,6 +14,7 @@ from hst_assets.failures import (
     UnusableReference,
     failure_named,
     machines_kind,
+    shared_kind,
 )
 
 FAILED = ToolFailed(
@@ -25,6 +26,11 @@ def test_the_message_ends_with_the_last_lines_of_the_log_and_what_to_do() -> Non
     assert str(FAILED) == (
         "a.log: it hung; its last lines:\n  Traceback\n  no such file. Look there"
     )
+
+
+def test_a_sentence_of_a_library_ends_with_its_own_full_stop() -> None:
+    error = UnusableInput("ECSV header line not found.", next_step="See the guide")
+    assert str(error) == "ECSV header line not found. See the guide"
 
 
 def test_the_brief_message_has_no_lines_of_the_log() -> None:
@@ -72,3 +78,10 @@ def test_exposures_that_cannot_make_the_reference_are_input_of_no_use() -> None:
 )
 def test_what_the_machine_did_has_one_kind_unless_something_else_failed_too(kinds, shared) -> None:
     assert machines_kind(kinds) is shared
+
+
+def test_several_failures_are_told_as_one() -> None:
+    assert shared_kind([UnusableInput, UnusableInput]) is UnusableInput
+    assert shared_kind([DiskFull, TimedOut]) is MachineFailure
+    assert shared_kind([DiskFull, UnusableInput]) is ToolFailed
+    assert shared_kind([]) is ToolFailed

@@ -13,6 +13,7 @@ import pytest
 
 import hst_assets
 from hst_assets.failures import (
+    Crashed,
     DiskFull,
     NoReply,
     OutOfMemory,
@@ -71,7 +72,7 @@ def test_leaving_with_exit_code_zero_is_a_failure(call):
 
 
 def test_a_crash_of_the_interpreter_leaves_no_reply(call):
-    with pytest.raises(NoReply, match=r"ended by SIGSEGV \(a fault of the tool on this input\)"):
+    with pytest.raises(Crashed, match=r"ended by SIGSEGV \(a fault of the tool on this input\)"):
         call("segfaults")
 
 

@@ -6,14 +6,21 @@ import pytest
 from hst_assets import machine_failures
 from hst_assets.failures import (
     BadConfiguration,
+    Crashed,
     DiskFull,
     MachineFailure,
     OutOfMemory,
     TimedOut,
     TransientFailure,
     UnusableInput,
+    may_work_again,
 )
-from hst_assets.machine_failures import death_in_words, is_disk_full, machine_failure
+from hst_assets.machine_failures import (
+    crashed_twice,
+    death_in_words,
+    is_disk_full,
+    machine_failure,
+)
 
 
 def raised_from(cause, error):
@@ -41,6 +48,7 @@ NO_ROOM = OSError(errno.ENOSPC, "No space left on device", "x.fits")
         (MemoryError(), OutOfMemory),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemory),
         (OSError(errno.EROFS, "Read-only file system"), MachineFailure),
+        (OSError(errno.EFBIG, "File too large"), MachineFailure),
         (OSError(errno.EMFILE, "Too many open files"), MachineFailure),
         (TimedOut("stopped after 1 s"), TimedOut),
         (raised_from(NO_ROOM, ValueError("empty image")), DiskFull),
@@ -72,6 +80,21 @@ def test_on_a_full_disk_no_error_is_the_datas(tmp_path, monkeypatch):
     failure = machine_failure(UnusableInput("no good pixel"), folder=tmp_path)
     assert type(failure) is DiskFull
     assert "no good pixel" in failure.what
+
+
+def test_a_limit_on_the_size_of_files_is_not_called_a_full_disk():
+    failure = machine_failure(OSError(errno.EFBIG, "File too large", "x.fits"))
+    assert failure is not None
+    assert str(failure).startswith("x.fits: file too large for this file system or limit. ")
+
+
+def test_a_second_crash_on_an_input_is_a_verdict_on_it():
+    crash = Crashed("task: was ended by SIGSEGV", where="x.log", log_tail=["reading"])
+    assert may_work_again(type(crash))
+    verdict = crashed_twice(crash)
+    assert not may_work_again(type(verdict))
+    assert verdict.what == "task: was ended by SIGSEGV, twice"
+    assert (verdict.where, verdict.log_tail) == ("x.log", ("reading",))
 
 
 def test_a_disk_with_room_is_not_full(tmp_path):

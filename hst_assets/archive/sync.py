@@ -324,10 +324,10 @@ class _Job:
     def _settle(self, units: Sequence[Unit], report: IngestReport, *, again: bool) -> list[Unit]:
         """Write down what ingest did; return units whose files in the tree were no good."""
         taken = {file.key: file for file in (*report.accepted, *report.unchanged)}
-        refused = {refused.path.name: refused for refused in report.refused}
+        rejected = {each.path.name: each for each in report.rejected}
         doubtful = []
         for unit in units:
-            refusal = refused.get(unit.leader.name)
+            refusal = rejected.get(unit.leader.name)
             if refusal is None:
                 self._delivered(unit, taken)
             elif refusal.by_machine:

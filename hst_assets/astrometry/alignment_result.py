@@ -16,7 +16,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from hst_assets.astrometry.gate import FitNumbers
 from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.astrometry.working_copy import make_working_copy
-from hst_assets.failures import HstAssetsError, MachineFailure, ToolFailed, UnusableInput
+from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput, shared_kind
 
 __all__ = [
     "AlignmentResult",
@@ -154,9 +154,7 @@ def without_crashed(results: Sequence[AlignmentResult]) -> list[AlignmentResult]
 
 def joint_failure(failures: Mapping[str, HstAssetsError], *, where: str) -> HstAssetsError:
     """One failure for those of several exposures (by rootname), to be raised for all of them."""
-    kinds = {type(failure) for failure in failures.values()}
-    shared = MachineFailure if all(issubclass(k, MachineFailure) for k in kinds) else ToolFailed
-    kind = kinds.pop() if len(kinds) == 1 else shared
+    kind = shared_kind(type(failure) for failure in failures.values())
     each = "; ".join(
         f"{rootname}: {failure.what}" for rootname, failure in sorted(failures.items())
     )

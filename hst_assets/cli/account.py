@@ -30,6 +30,8 @@ def show_account(workdir: WorkDir) -> None:
     console = output()
     if account.n_exposures:
         _show_exposures(account, workdir, console)
+    for told in account.without_effect:
+        errors().print(f"[yellow]note[/yellow] {escape(told)}", highlight=False)
     of_target = [product for product in account.products if not product.of_visit]
     amiss = [each for each in account.products if each.of_visit and each.status == "FAIL"]
     if of_target or amiss:

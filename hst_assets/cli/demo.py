@@ -41,7 +41,8 @@ def demo_command(
     truth = simulated_demo(folder / "simulated" / plan.name, cores)
     console.print(f"simulated campaign: {truth.root}", highlight=False)
     workdir = WorkDir(folder, plan.name)
-    show(ingest_into(workdir, [truth.exposure_folder], position=(plan.ra_deg, plan.dec_deg)))
+    position = plan.ra_deg, plan.dec_deg
+    show(ingest_into(workdir, [truth.exposure_folder], position=position), workdir)
     materialize_target(workdir)
     failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")

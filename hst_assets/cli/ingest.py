@@ -14,10 +14,11 @@ from hst_assets.cli.position_argument import position_from
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, MachineFailure, UnusableInput
 from hst_assets.settings import load_settings
-from hst_assets.workdir import WorkDir
+from hst_assets.workdir import WorkDir, set_position_step
 
 if TYPE_CHECKING:
-    from hst_assets.exposures.ingest import IngestReport, Mode, Refused
+    from hst_assets.exposures.bounded_verification import Verified
+    from hst_assets.exposures.ingest import IngestReport, Mode, Rejected
 
 __all__ = ["ingest_command", "ingest_into", "raise_if_not_taken", "show"]
 
@@ -58,7 +59,7 @@ def ingest_command(
         mode=mode,  # type: ignore[arg-type]
         replace=clobber,
     )
-    show(report)
+    show(report, workdir)
     _show_position(workdir)
     raise_if_not_taken(report, workdir)
     if not report.accepted and not report.unchanged:
@@ -99,22 +100,26 @@ def ingest_into(
     return report
 
 
-def show(report: IngestReport) -> None:
+def show(report: IngestReport, workdir: WorkDir) -> None:
     """Print the result for the files, the rejected ones with their reason at the end."""
     console = output()
     not_taken = _not_taken(report)
-    n_rejected = len(report.refused) - len(not_taken)
+    n_rejected = len(report.rejected) - len(not_taken)
     console.print(
         f"{len(report.accepted)} files ingested, {len(report.unchanged)} already present, "
         f"{n_rejected} rejected{f', {len(not_taken)} not taken' if not_taken else ''}; "
         f"visits: {', '.join(report.visits) or 'none'}"
     )
-    for refused in report.refused:
-        verb = "[red]not taken[/red]" if refused.by_machine else "[yellow]rejected[/yellow]"
+    for rejected in report.rejected:
+        verb = "[red]not taken[/red]" if rejected.by_machine else "[yellow]rejected[/yellow]"
         errors().print(
-            f"{verb} {escape(str(refused.path))}: {escape(refused.reason)}", highlight=False
+            f"{verb} {escape(str(rejected.path))}: {escape(rejected.reason)}", highlight=False
         )
-    for note in (_note_of_fields(report), _note_of_others(report)):
+    for path, reason in report.passed_over:
+        errors().print(
+            f"[yellow]passed over[/yellow] {escape(str(path))}: {escape(reason)}", highlight=False
+        )
+    for note in (_note_of_fields(report, workdir), _note_of_others(report)):
         if note:
             errors().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
@@ -137,11 +142,11 @@ def raise_if_not_taken(report: IngestReport, workdir: WorkDir) -> None:
         )
 
 
-def _not_taken(report: IngestReport) -> list[Refused]:
-    return [refused for refused in report.refused if refused.by_machine]
+def _not_taken(report: IngestReport) -> list[Rejected]:
+    return [rejected for rejected in report.rejected if rejected.by_machine]
 
 
-def _note_of_fields(report: IngestReport) -> str:
+def _note_of_fields(report: IngestReport, workdir: WorkDir) -> str:
     """That no position is known, where exposures of several fields came without one."""
     if not report.fields:
         return ""
@@ -149,15 +154,23 @@ def _note_of_fields(report: IngestReport) -> str:
 
     n_exposures = sum(len(members) for members in report.fields)
     apart = _angle(spread_deg([members[0] for members in report.fields]))
-    listed = ", ".join(
-        f"{len(members)} like {members[0].rootname}" for members in report.fields[:_MOST_LISTED]
-    )
+    listed = ", ".join(map(_field_in_words, report.fields[:_MOST_LISTED]))
     more = ", ..." if len(report.fields) > _MOST_LISTED else ""
     return (
         f"the {n_exposures} exposures are of {len(report.fields)} fields, up to {apart} apart "
-        f"({listed}{more}): no target position was set. Set one (--ra and --dec, or RA and DEC of "
-        "'hst-assets run'); for further fields, make further targets"
+        f"({listed}{more}): no target position was set, and {workdir.target} is no target before "
+        f"one is. {set_position_step(workdir)}; for each further field, run 'hst-assets ingest "
+        "FOLDER --target OTHER --ra RA --dec DEC' on the same exposures: the selection rejects "
+        "those that the target is not on"
     )
+
+
+def _field_in_words(members: list[Verified]) -> str:
+    from hst_assets.exposures.target_position import median_position
+
+    place = median_position(members)
+    where = f"RA {place['ra_deg']:.4f}, Dec {place['dec_deg']:.4f}"
+    return f"{len(members)} like {members[0].rootname} at {where}"
 
 
 def _note_of_others(report: IngestReport) -> str:

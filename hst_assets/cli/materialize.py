@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,9 +107,9 @@ def tell_what_would_be_made(
     from hst_assets.orchestration.resources import Redo
     from hst_assets.orchestration.run_target import refuse_unknown
 
-    names, held = {row.name for row in ASSETS}, set(visits_in(workdir.existing()))
-    refuse_unknown("asset", set(assets) - names, names)
-    refuse_unknown("visit", set(visits) - held, held)
+    held = visits_in(workdir.existing())
+    refuse_unknown("asset", assets, [row.name for row in ASSETS])
+    refuse_unknown("visit", visits, held)
     ordered = Redo(**redo)
     found = list(
         forecast(
@@ -123,11 +125,18 @@ def tell_what_would_be_made(
         if each.state != "up to date":
             line = f"{each.partition:<24} {_verb(each)} {each.asset}: {shortened(each.reasons)}"
             console.print(line, highlight=False, markup=False)
-    n_made = sum(each.is_made for each in found)
-    n_current = sum(each.state == "up to date" for each in found)
-    console.print(f"{n_made} would be made, {n_current} are up to date", highlight=False)
+    console.print(_counted(found), highlight=False)
     if load_settings(workdir).archive.query:
         console.print("the archive was not queried: what it has new is not among these")
+
+
+def _counted(found: Sequence[Forecast]) -> str:
+    """How many products there are of each kind; those that may or may not be made by themselves."""
+    states = Counter("made" if each.is_made else each.state for each in found)
+    told = [f"{states['made']} would be made"]
+    told += [f"{states['may be stale']} may be made"] if states["may be stale"] else []
+    told += [f"{states['unknown']} cannot be told"] if states["unknown"] else []
+    return ", ".join([*told, f"{states['up to date']} are up to date"])
 
 
 def _verb(found: Forecast) -> str:

@@ -201,7 +201,7 @@ def _adopt(workdir: WorkDir) -> None:
 
 def _take(workdir: WorkDir, sources: list[Path], **options: Any) -> None:
     report = ingest_into(workdir, sources, **options)
-    show(report)
+    show(report, workdir)
     raise_if_not_taken(report, workdir)
 
 

@@ -38,18 +38,25 @@ def _small(text: str) -> list[str]:
 
 
 def _filters(text: str) -> list[str]:
-    """Names of filters, each of which some detector carries."""
-    names = _capitals(text)
-    known = DETECTORS.values()
+    """Names of filters, each of which some detector carries; crossed ones with hyphens."""
+    names = [_crossed(name) for name in _capitals(text)]
     strange = [
-        name for name in names if not any(d.images_with(without_wavelength(name)) for d in known)
+        name for name in names if not any(row.has_passband(name) for row in DETECTORS.values())
     ]
     if strange or not names:
         raise BadConfiguration(
             f"no detector has an imaging filter {', '.join(strange) or repr(text)}",
-            next_step="Separate several by commas, such as F606W,F814W",
+            next_step="Separate several by commas, such as F606W,F814W; of two in the wheels at a "
+            "time, join the names with a hyphen, such as F606W-POL0V",
         )
     return names
+
+
+def _crossed(name: str) -> str:
+    """The name with its elements in the order in which exposures name them."""
+    elements = without_wavelength(name).split("-")
+    # With its wavelength a ramp's name has a hyphen of its own.
+    return name if without_wavelength(name) != name else "-".join(sorted(elements))
 
 
 def _arcminutes(text: str) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hst_assets.cli.terminal import RootOption, output, root_or_default
-from hst_assets.reasons import shortened
-from hst_assets.workdir import WorkDir, targets_in
+from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
+from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure, shared_kind
+from hst_assets.machine_failures import machine_failure
+from hst_assets.reasons import FIRST, shortened
+from hst_assets.workdir import ROOT_VARIABLE, WorkDir, targets_in
 
 __all__ = ["status_command"]
 
@@ -21,11 +24,42 @@ def status_command(
 ) -> None:
     """Show the products of each target: up to date, stale (and why), invalid or missing."""
     folder = root_or_default(root)
-    names = [target] if target else targets_in(folder)
+    if not folder.is_dir():
+        raise BadConfiguration(
+            "there is no such folder of work directories",
+            where=folder,
+            next_step=f"Name it with --root or {ROOT_VARIABLE}; the first 'hst-assets ingest' or "
+            "'hst-assets target add' makes it",
+        )
+    if target:
+        output().print(_table(WorkDir(folder, target).existing()))
+        return
+    names = targets_in(folder)
     if not names:
         output().print(f"no targets in {folder}")
-    for name in names:
-        output().print(_table(WorkDir(folder, name).existing()))
+    broken = [error for name in names if (error := _shown(folder, name)) is not None]
+    if broken:
+        raise shared_kind(map(type, broken))(
+            f"{len(broken)} of {len(names)} targets cannot be read",
+            where=folder,
+            next_step="See the reasons above",
+        )
+
+
+def _shown(root: Path, target: str) -> HstAssetsError | None:
+    """Print the table of one target of many; of one that cannot be read, why."""
+    try:
+        output().print(_table(WorkDir(root, target).existing()))
+    except HstAssetsError as error:
+        failure = error
+    except OSError as error:
+        failure = machine_failure(error) or TransientFailure(str(error), where=target)
+    else:
+        return None
+    errors().print(
+        f"[red]cannot be read[/red] {escape(f'{target}: {failure.brief}')}", highlight=False
+    )
+    return failure
 
 
 def _table(workdir: WorkDir) -> Table:
@@ -38,7 +72,7 @@ def _table(workdir: WorkDir) -> Table:
     # What the archive has is shown by 'hst-assets archive'; a pointer has no file.
     for found in forecast(workdir, ASSETS):
         told: str = found.state
-        if found.reasons and found.state != "missing":
+        if found.reasons and found.reasons != (FIRST,):
             told = f"{found.state}: {shortened(found.reasons)}"
         table.add_row(found.partition, found.asset, found.created, escape(told))
     return table

@@ -63,7 +63,7 @@ def exposures_near(
     list of path
         Sorted. Companions (c1m) are not listed: `~hst_assets.exposures.ingest.ingest` finds
         them beside their exposure. Files that cannot be read *are* listed, so that ingest
-        refuses them with their reason.
+        rejects them with their reason.
 
     Raises
     ------

@@ -3,7 +3,8 @@
 A small file can announce a table of a thousand million rows, unpack to gigabytes, or send a FITS
 reader into an endless loop or a crash. So `verify_exposure` runs in a child here, one for all files
 of a thread: it takes half a second to start and is kept between calls. What exceeds the bounds is
-a verdict on the file; what the machine does (the child is killed, the disk does not answer) is not.
+a verdict on the file, and so is a second crash on it (`hst_assets.machine_failures.FAULT_SIGNALS`);
+what the machine does (the child is killed, the disk does not answer) is not.
 """
 
 from __future__ import annotations
@@ -29,8 +30,14 @@ from typing import IO, Any, NoReturn
 from hst_assets.exposures.footprint import Array, format_footprint, parse_footprint
 from hst_assets.exposures.header import Exposure
 from hst_assets.exposures.verification import verify_exposure
-from hst_assets.failures import HstAssetsError, TransientFailure, UnusableInput, failure_named
-from hst_assets.machine_failures import FAULT_SIGNALS, death_in_words
+from hst_assets.failures import (
+    Crashed,
+    HstAssetsError,
+    TransientFailure,
+    UnusableInput,
+    failure_named,
+)
+from hst_assets.machine_failures import FAULT_SIGNALS, crashed_twice, death_in_words
 from hst_assets.nursery import die_with_parent
 
 __all__ = [
@@ -125,11 +132,16 @@ def begin_verification(path: Path, dq_path: Path | None = None) -> Callable[[], 
 
     def answer() -> Verified:
         try:
-            reply = child.reply(path)
-        except _Killed:
-            # Of an accident; what kills it again and again needs another machine, or another hour.
-            reply = _child_with(path, dq_path).reply(path)
-        return _read(reply, path)
+            return _read(child.reply(path), path)
+        except (_Killed, Crashed) as accident:  # unless it happens again
+            first = accident
+        try:
+            return _read(_child_with(path, dq_path).reply(path), path)
+        except Crashed as second:
+            if isinstance(first, Crashed):
+                what = f"corrupt: {crashed_twice(second).what}"
+                raise UnusableInput(what, where=path) from second
+            raise _Killed(second.what, where=path) from second
 
     return answer
 
@@ -251,8 +263,7 @@ class _Child:
         if code == -signal.SIGXCPU:
             return UnusableInput("it takes too long to be read: no exposure does", where=path)
         if -code in FAULT_SIGNALS:
-            what = f"corrupt: the FITS reader crashed on it (signal {-code})"
-            return UnusableInput(what, where=path)
+            return Crashed(f"the FITS reader {death_in_words(-code)}", where=path)
         if code >= 0:  # whatever a file does to its reader is caught: this is no word on the file
             return TransientFailure(
                 f"the process that verifies exposures ended with status {code}", where=path

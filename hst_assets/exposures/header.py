@@ -260,7 +260,7 @@ def _is_subarray(
 
 
 def _notes(primary: Mapping[str, Any]) -> tuple[str, ...]:
-    """Circumstances worth knowing that are no reason to refuse an exposure."""
+    """Circumstances worth knowing that are no reason to reject an exposure."""
     notes = []
     if _flag(primary, "MTFLAG"):
         notes.append("moving target")

@@ -6,7 +6,7 @@ verified whole, in a process of its own; it is made read-only; one rename gives 
 the ledger is replaced. A killed ingest leaves raw/ and the
 ledger whole, and the next one clears its staging folder.
 
-One refused file never stops the rest. Sources are never changed, except that a hard link shares
+One rejected file never stops the rest. Sources are never changed, except that a hard link shares
 its permissions with its source.
 """
 
@@ -36,6 +36,7 @@ from hst_assets.exposures.sources import (
     bring,
     is_in_raw,
     is_packed,
+    passed_over_in,
     units_of,
     unpacked_name,
 )
@@ -47,11 +48,12 @@ from hst_assets.exposures.target_position import (
     spread_deg,
 )
 from hst_assets.failures import BadConfiguration, TransientFailure, UnusableInput
+from hst_assets.machine_failures import machine_failure
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import TargetSettings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, publish
 
-__all__ = ["IngestReport", "Mode", "Refused", "ingest"]
+__all__ = ["IngestReport", "Mode", "Rejected", "ingest"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ _STAGING_PREFIX = "ingest."
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """A file that was not taken, and why.
 
     Attributes
@@ -93,8 +95,10 @@ class IngestReport:
     ----------
     accepted : list of RawFile
         New in raw/ (or replaced, or restored).
-    refused : list of Refused
+    rejected : list of Rejected
         Left where they were, each with its reason.
+    passed_over : list of (Path, str)
+        Folders of the sources that were not looked into, and why.
     unchanged : list of RawFile
         Already in raw/ with the same bytes.
     verified : list of Verified
@@ -109,7 +113,8 @@ class IngestReport:
     """
 
     accepted: list[RawFile] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    passed_over: list[tuple[Path, str]] = field(default_factory=list)
     unchanged: list[RawFile] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
     elsewhere: list[Elsewhere] = field(default_factory=list)
@@ -163,8 +168,12 @@ def ingest(
             f"unknown ingest mode {mode!r}", next_step=f"Use one of {', '.join(get_args(Mode))}"
         )
     position = _position(ra_deg, dec_deg)
-    units, odd = units_of([Path(source) for source in sources], workdir)
-    report = IngestReport(refused=[Refused(path, reason) for path, reason in odd])
+    places = [Path(source) for source in sources]
+    units, odd = units_of(places, workdir)
+    report = IngestReport(
+        rejected=[Rejected(path, reason) for path, reason in odd],
+        passed_over=[each for place in places if place.is_dir() for each in passed_over_in(place)],
+    )
     workdir.create()
     with workdir.lock(LEDGER_LOCK), _staging_folder(workdir) as staging:
         known = load_settings(workdir).target.position()
@@ -175,8 +184,10 @@ def ingest(
             job.take(unit)
         if report.accepted or report.unchanged:  # a call that takes nothing changes nothing
             _settle_position(workdir, position, report)
-    for refused in report.refused:
-        logger.warning("refused %s: %s", refused.path, refused.reason)
+    for rejected in report.rejected:
+        logger.warning("rejected %s: %s", rejected.path, rejected.reason)
+    for path, reason in report.passed_over:
+        logger.warning("passed over %s: %s", path, reason)
     for other in report.elsewhere:
         logger.warning("%s is of another field: %.4g deg off", other.rootname, other.distance_deg)
     return report
@@ -213,6 +224,14 @@ def _settle_position(
     target = load_settings(workdir).target
     if target.ra_deg is not None and target.dec_deg is not None:
         report.elsewhere.extend(elsewhere(report.verified, target.ra_deg, target.dec_deg))
+
+
+def _why(error: OSError | TransientFailure) -> object:
+    """What the machine says, in the words of the project where it has some."""
+    if isinstance(error, TransientFailure):
+        return error.what
+    machine = machine_failure(error)
+    return machine.what if machine else error.strerror or error
 
 
 # -------------------------------------------------------------------------------- staging
@@ -255,16 +274,15 @@ class _Ingest:
         self._skip_known = skip_known
 
     def take(self, unit: Unit) -> None:
-        """Accept or refuse one unit, and write down which."""
+        """Accept or reject one unit, and write down which."""
         try:
             self._take(unit)
         except UnusableInput as error:
             in_the_way = isinstance(error, _InTheWay)
-            self._report.refused.append(Refused(unit.path, error.what, in_the_way=in_the_way))
+            self._report.rejected.append(Rejected(unit.path, error.what, in_the_way=in_the_way))
         except (OSError, TransientFailure) as error:
-            why = error.what if isinstance(error, TransientFailure) else error.strerror or error
-            reason = f"cannot be brought into raw/: {why}"
-            self._report.refused.append(Refused(unit.path, reason, by_machine=True))
+            reason = f"cannot be brought into raw/: {_why(error)}"
+            self._report.rejected.append(Rejected(unit.path, reason, by_machine=True))
         finally:
             # What was not taken would fill the disk until the end.
             for left_over in self._staging.iterdir():

@@ -1,8 +1,8 @@
 """Which exposures are used, and why the others are not.
 
-The rules are applied in the order of `RULES`; an exposure that breaks several is refused with
+The rules are applied in the order of `RULES`; an exposure that breaks several is rejected with
 all the reasons, in that order. Circumstances such as a moving target are noted with the
-exposure (see `hst_assets.exposures.header`), never a reason to refuse it.
+exposure (see `hst_assets.exposures.header`), never a reason to reject it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from hst_assets.exposures.header import Exposure
 from hst_assets.exposures.quadrants import QUADRANTS
 from hst_assets.settings import SelectionSettings, TargetSettings
 
-__all__ = ["RULES", "reasons_to_refuse"]
+__all__ = ["RULES", "reasons_to_reject"]
 
 _ARCSEC_PER_DEG = 3600.0
 
 Rule = Callable[[Exposure, SelectionSettings, TargetSettings], str]
 
 
-def reasons_to_refuse(
+def reasons_to_reject(
     exposure: Exposure, selection: SelectionSettings, target: TargetSettings
 ) -> list[str]:
     """Every reason against an exposure, in the order of `RULES`; empty if it may be used."""

@@ -6,7 +6,7 @@ import gzip
 import os
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,16 @@ from hst_assets.exposures.verification import named_rootname
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Mode", "Unit", "bring", "fits_files_in", "is_packed", "units_of", "unpacked_name"]
+__all__ = [
+    "Mode",
+    "Unit",
+    "bring",
+    "fits_files_in",
+    "is_packed",
+    "passed_over_in",
+    "units_of",
+    "unpacked_name",
+]
 
 Mode = Literal["copy", "symlink", "hardlink"]
 
@@ -30,7 +39,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Unit:
-    """What is taken or refused together: one file, or a c0m with its c1m."""
+    """What is accepted or rejected together: one file, or a c0m with its c1m."""
 
     path: Path
     companion: Path | None = None
@@ -54,12 +63,37 @@ def unpacked_name(path: Path) -> str:
 def fits_files_in(folder: Path) -> list[Path]:
     """The FITS files below a folder, sorted; hidden files and folders are passed over."""
     return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.name.lower().endswith(_ENDINGS)
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not path.is_dir()
+        Path(parent, name)
+        for parent, _, names in _walk(folder)
+        for name in names
+        if name.lower().endswith(_ENDINGS) and not name.startswith(".")
     )
+
+
+def passed_over_in(folder: Path) -> list[tuple[Path, str]]:
+    """The folders below a folder that `fits_files_in` does not look into, and why; no hidden ones.
+
+    Links to folders are not followed: they may lead round in a circle, or out of the source.
+    """
+    found: list[tuple[Path, str]] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append((Path(error.filename), f"cannot be looked into: {error.strerror}"))
+
+    for parent, folders, _ in _walk(folder, unreadable):
+        paths = [Path(parent, name) for name in folders]
+        why = "a link to a folder is not followed: name it among the sources"
+        found += [(path, why) for path in paths if path.is_symlink()]
+    return sorted(found)
+
+
+def _walk(
+    folder: Path, unreadable: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, without hidden folders."""
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield parent, folders, names
 
 
 def units_of(

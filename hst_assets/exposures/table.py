@@ -25,7 +25,7 @@ from hst_assets.exposures.overrides import (
 )
 from hst_assets.exposures.photometry import odd_ones_out
 from hst_assets.exposures.raw import RawFile, check_raw, exposure_key, raw_ledger
-from hst_assets.exposures.selection import reasons_to_refuse
+from hst_assets.exposures.selection import reasons_to_reject
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.products.columns import build_table, read_table, write_table
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
@@ -110,12 +110,13 @@ def make_visit_table(
         If overrides.ecsv is malformed, or decides on an exposure of this visit that raw/ does
         not hold.
     """
+    overrides = overrides_of_visit(read_overrides(workdir.overrides), visit)
+    held = [file.rootname for file in raw_ledger(workdir) if file.visit == visit]
+    refuse_unknown(overrides, held, workdir.overrides)
     manifest = _standing(workdir.raw_manifest(visit), "raw_exposures", visit)
     check_raw(workdir, visit)
     product = workdir.visit_exposures(visit)
-    overrides = overrides_of_visit(read_overrides(workdir.overrides), visit)
     files = read_table(workdir.raw_manifest(visit))
-    refuse_unknown(overrides, files["rootname"], workdir.overrides)
     recipe = Recipe(
         stage="exposure_table",
         inputs={"raw_exposures": manifest.digest},
@@ -253,7 +254,7 @@ def _zero_points(exposure: Exposure) -> dict[str, float]:
 
 def _decision(exposure: Exposure, settings: Settings, override: Override | None) -> dict[str, Any]:
     """What the rules say, and what the astronomer says, who has the last word."""
-    reason = "; ".join(reasons_to_refuse(exposure, settings.selection, settings.target))
+    reason = "; ".join(reasons_to_reject(exposure, settings.selection, settings.target))
     if override is None:
         return {"used": not reason, "reason": reason, "override": ""}
     verb = "used" if override.use else "rejected"
@@ -289,6 +290,11 @@ def make_target_table(
     UnusableInput
         If no exposure at all is used; the table is on disk then and tells why.
     """
+    refuse_unknown(
+        read_overrides(workdir.overrides),
+        [file.rootname for file in raw_ledger(workdir)],
+        workdir.overrides,
+    )
     names = sorted(set(visits))
     if not names:
         raise UnusableInput(
@@ -299,11 +305,6 @@ def make_target_table(
     tables = {
         visit: _standing(workdir.visit_exposures(visit), "exposure_table", visit) for visit in names
     }
-    refuse_unknown(
-        read_overrides(workdir.overrides),
-        [file.rootname for file in raw_ledger(workdir)],
-        workdir.overrides,
-    )
     product = workdir.target_exposures
     recipe = Recipe(
         stage="target_exposures",

@@ -1,9 +1,9 @@
 """Is this file a whole, usable exposure? Every HDU is opened and its data really read.
 
-Whatever goes wrong is a reason to refuse this file, and no other. What bounds the time and memory
+Whatever goes wrong is a reason to reject this file, and no other. What bounds the time and memory
 that it may take is in `hst_assets.exposures.bounded_verification`.
 
-What is looked at, in this order; the first fault is the reason for refusal:
+What is looked at, in this order; the first fault is the reason for rejection:
 
 1. the name tells a calibrated exposure (``_flt``, ``_flc``, ``_c0m``; ``_c1m`` as companion),
    and the detector wants that kind;
@@ -81,20 +81,21 @@ def verify_exposure(path: Path, dq_path: Path | None = None) -> Exposure:
         With the precise reason why it cannot be used.
     TransientFailure
         If the machine could not read it.
+    MemoryError
+        If there is not enough memory; `hst_assets.exposures.bounded_verification` has a bound
+        beyond which that is a verdict on the file.
     """
-    with _refusing(path):
+    with _rejecting(path):
         return _verified(path, dq_path)
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _rejecting(path: Path) -> Iterator[None]:
     """Whatever is raised is said of the file, or of the machine."""
     try:
         yield
-    except HstAssetsError:
-        raise
-    except MemoryError as error:
-        raise UnusableInput(f"corrupt: it needs too much memory ({error})", where=path) from error
+    except (HstAssetsError, MemoryError):
+        raise  # a process with a bound of its own knows whether the file is at fault
     except OSError as error:
         if error.errno in _OF_THE_MACHINE:
             raise TransientFailure(f"cannot be read: {error.strerror}", where=path) from error
@@ -280,7 +281,7 @@ def _verify_companion(
             next_step="Give both files",
         )
     try:
-        with _refusing(dq_path):
+        with _rejecting(dq_path):
             _check_container(dq_path)
             _read_whole(dq_path, lambda hdus: _check_companion(hdus, exposure, shapes, dq_path))
     except UnusableInput as error:

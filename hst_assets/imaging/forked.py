@@ -30,8 +30,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from hst_assets.failures import HstAssetsError, NoReply, OutOfMemory, ToolFailed
-from hst_assets.machine_failures import MEMORY_STEP, death_in_words, machine_failure
+from hst_assets.failures import Crashed, HstAssetsError, NoReply, OutOfMemory, ToolFailed
+from hst_assets.machine_failures import (
+    FAULT_SIGNALS,
+    MEMORY_STEP,
+    death_in_words,
+    machine_failure,
+)
 from hst_assets.nursery import die_with_parent
 
 __all__ = ["in_children", "row_blocks", "shared_array"]
@@ -84,7 +89,7 @@ def in_children(tasks: Sequence[Callable[[], _T]], cores: int) -> list[_T]:
         If it raised anything else.
     MachineFailure
         If the machine was at fault: a process was killed (`OutOfMemory`), ended without an answer
-        (`NoReply`), or met a full disk (`DiskFull`).
+        (`NoReply`), crashed (`Crashed`), or met a full disk (`DiskFull`).
     """
     if cores == 1 or len(tasks) <= 1:
         return [task() for task in tasks]
@@ -132,7 +137,8 @@ def _answer(answering: Connection, process: ForkProcess) -> tuple[Any, list[_War
             what = f"a process of the product {death_in_words(-code)}"
             raise OutOfMemory(what, next_step=MEMORY_STEP) from None
         how = f"ended with status {code} and no answer" if code >= 0 else death_in_words(-code)
-        raise NoReply(f"a process of the product {how}") from None
+        kind = Crashed if -code in FAULT_SIGNALS else NoReply
+        raise kind(f"a process of the product {how}") from None
     process.join()
     answering.close()
     if kind == "error":

@@ -319,24 +319,15 @@ def products_of_visit(
     ]
 
 
-def _name_levels_without_exposures(
-    exposures: Sequence[AlignedExposure], choices: DrizzleSettings
-) -> None:
-    known = {name for exposure in exposures for name in (exposure.band, exposure.rootname)}
-    if unknown := sorted(set(choices.sky_level) - known):
-        logger.warning(
-            "drizzle.sky_level has no effect for %s: no such band or exposure is combined",
-            ", ".join(unknown),
-        )
-
-
 def stacks_of_target(
     workdir: WorkDir, exposures: Sequence[AlignedExposure], settings: Settings
 ) -> list[Product]:
     """For each detector and filter, one product for each epoch and one for all of them."""
     name = settings.drizzle.object_name
     turned = orientation_of_target(workdir, settings)
-    _name_levels_without_exposures(exposures, settings.drizzle)
+    bands, rootnames = [each.band for each in exposures], [each.rootname for each in exposures]
+    for told in settings.drizzle.without_effect(bands, rootnames):
+        logger.warning("%s", told)
     stacks = []
     for band, members in _grouped(exposures, lambda exposure: exposure.band).items():
         for epoch, sharing in _grouped(members, lambda exposure: exposure.epoch).items():

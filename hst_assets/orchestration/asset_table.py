@@ -102,7 +102,6 @@ ASSETS = AssetTable(
             file="<inst>_<det>.<filter>.ref_<epoch>.drc.fits",
             make="hst_assets.astrometry.reference.image:make_reference",
             body="hst_assets.orchestration.assets.reference:reference_image",
-            sticky=True,
             stages=("reference_image", "drizzled_image", "absolute_catalog"),
             after=("target_exposures",),
             redo=("astrometry", "astrodrizzle"),

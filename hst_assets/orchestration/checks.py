@@ -16,9 +16,8 @@ from hst_assets.failures import (
     MissingProduct,
     NoOverlap,
     NothingFound,
-    ToolFailed,
     failure_named,
-    machines_kind,
+    shared_kind,
 )
 from hst_assets.provenance import Made
 from hst_assets.settings import load_settings
@@ -274,12 +273,11 @@ def _none_failed(made: Made, well: str) -> Finding:
     failed: list[Any] = made.facts.get("failed", [])
     kinds = {failure_named(kind) for kind in made.facts.get("failures", {}).values()}
     kinds -= {NoOverlap}
-    shared = next(iter(kinds)) if len(kinds) == 1 else machines_kind(kinds) or ToolFailed
     return Finding(
         passed=not failed,
         text=_listed(failed) or well,
         severity="ERROR",
-        kind=shared.__name__ if failed else "",
+        kind=shared_kind(kinds).__name__ if failed else "",
     )
 
 

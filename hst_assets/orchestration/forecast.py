@@ -3,19 +3,21 @@
 Each row's own function is called in a work directory that is only looked at
 (`hst_assets.workdir.WorkDir.looked_at`): it reckons the recipe of today, and tells why it would
 make its product instead of making it. What is downstream of something that would be made has its
-inputs not yet, and is said to follow.
+inputs not yet: it follows if its record names a digest that nothing will have any more
+(`hst_assets.provenance.WouldBeMade.replaced`), and otherwise it may follow. What a run would fail
+on, and what is downstream of that, is "unknown", with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hst_assets.failures import HstAssetsError
+from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct
+from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_made
 from hst_assets.orchestration.levels import AssetRow, AssetTable
-from hst_assets.provenance import WouldBeMade, read_record
-from hst_assets.reasons import FIRST
+from hst_assets.provenance import Record, WouldBeMade, read_record, why_without_record
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import WorkDir
 
@@ -36,7 +38,8 @@ class Forecast:
     state : str
         ``"up to date"``; ``"stale"``: made by another recipe; ``"may be stale"``: something
         upstream would be made, after which it may stay as it is; ``"missing"``; ``"invalid"``: a
-        file is not as recorded; ``"unknown"``: it cannot be told.
+        file is not as recorded, or the record cannot be read; ``"unknown"``: a run would fail on
+        it, or it cannot be told.
     reasons : tuple of str
         Why it would be made; why it cannot be told.
     created : str
@@ -51,7 +54,7 @@ class Forecast:
 
     @property
     def is_made(self) -> bool:
-        """Whether a run would make it for all that can be told."""
+        """Whether a run would make it for sure."""
         return self.state in ("stale", "missing", "invalid")
 
 
@@ -72,7 +75,8 @@ def forecast(
     table : AssetTable
         Which products there are. The archive is not queried, and pointers have no file.
     assets, visits : collection of str, optional
-        What the run makes; all by default. Of the rest nothing is told, and nothing follows.
+        What the run makes; by default all that the settings want. Of the rest nothing is told, and
+        nothing follows.
     redone : callable, optional
         Whether the run makes a row's products whatever their records say.
 
@@ -80,83 +84,272 @@ def forecast(
     ------
     BadConfiguration
         If the settings are not valid.
+    MissingProduct
+        If the choice of the reference cannot be read.
     """
     from hst_assets.exposures.raw import visits_in
 
-    walk = _Walk(replace(workdir, looked_at=True), load_settings(workdir), table, redone)
-    held = visits_in(workdir)
+    settings, held = load_settings(workdir), visits_in(workdir)
+    walk = _Walk(replace(workdir, looked_at=True), settings, table, redone, held, assets)
     for row in table:
         if not row.path or row.source == "archive" or (assets and row.name not in assets):
             continue
+        if not assets and not table.is_wanted(table.level_of(row.name), settings):
+            continue
         for visit in held if row.by_visit else [None]:
             if visit is None or not visits or visit in visits:
-                yield walk.look_at(row, visit, held)
+                yield walk.look_at(row, visit)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What would become of a product that others are made from.
+
+    Attributes
+    ----------
+    is_made, is_new : bool
+        Whether it would be made for sure; whether it would or may be another version.
+    replaced : frozenset of str
+        Digests that nothing will have any more (see `WouldBeMade`).
+    digest : str
+        The digest that it will have; empty if that cannot be told.
+    """
+
+    is_made: bool
+    is_new: bool
+    replaced: frozenset[str] = frozenset()
+    digest: str = ""
 
 
 class _Walk:
-    """From upstream to downstream, with what would be of another version."""
+    """From upstream to downstream, with what would be made and what would fail."""
 
     def __init__(
-        self, workdir: WorkDir, settings: Settings, table: AssetTable, redone: Redone
+        self,
+        workdir: WorkDir,
+        settings: Settings,
+        table: AssetTable,
+        redone: Redone,
+        held: Sequence[str],
+        assets: Collection[str],
     ) -> None:
         self._workdir = workdir
         self._settings = settings
         self._table = table
         self._redone = redone
-        self._new: set[tuple[str, str | None]] = set()
+        self._held = held
+        self._assets = assets
+        self._changes: dict[tuple[str, str | None], _Change] = {}
+        self._failed = Failed(table)
+        self._blocked: dict[tuple[str, str], dict[str, str]] = {}
 
-    def look_at(self, row: AssetRow, visit: str | None, held: Collection[str]) -> Forecast:
+    def look_at(self, row: AssetRow, visit: str | None) -> Forecast:
         """Of one product."""
-        record = read_record(row.product(self._workdir, visit))
         key = f"{self._workdir.target}/{visit}" if visit else self._workdir.target
+        record = read_record(row.product(self._workdir, visit))
         found = Forecast(row.name, key, "up to date", created=record.created if record else "")
-        causes = dict.fromkeys(self._causes(row, visit, held))
-        because = tuple(f"because {name} would be made" for name in causes)
+        upstream = list(self._upstream(row, visit))
+        answer: WouldBeMade | HstAssetsError | None = None
+        stopped = self._stopped(row, key)
+        if not stopped:
+            answer = self._asked(row, visit)
+            # While inputs are still to be made, only what the user wrote can be wrong for good.
+            if isinstance(answer, HstAssetsError) and (
+                not upstream or isinstance(answer, BadConfiguration)
+            ):
+                stopped = answer.brief
+        if stopped:
+            self._failed.add(row.name, key)
+            return replace(found, state="unknown", reasons=(stopped,))
+        if isinstance(answer, WouldBeMade) and self._lacks_visits(row):
+            answer = MissingProduct("visits that are gathered are still to be made", where=key)
         if record is None:
-            self._new.add((row.name, visit))
-            unfinished = self._own(row, visit, held)[0] if not causes else ()
-            return replace(found, state="missing", reasons=unfinished or (FIRST,))
-        own, is_new, unknown = self._own(row, visit, held)
-        if is_new or (because and not row.sticky):
-            self._new.add((row.name, visit))
-        if own:
-            state: State = "invalid" if record.lost(self._workdir) else "stale"
-            return replace(found, state=state, reasons=(*own, *because))
-        if because:
-            state = "may be stale" if row.sticky else "stale"
-            return replace(found, state=state, reasons=because)
-        return replace(found, state="unknown", reasons=(unknown,)) if unknown else found
+            return self._unrecorded(found, row, visit, upstream, answer)
+        return self._recorded(found, row, visit, record, upstream, answer)
 
-    def _own(
-        self, row: AssetRow, visit: str | None, held: Collection[str]
-    ) -> tuple[tuple[str, ...], bool, str]:
-        """Why the product would be made of today's inputs, whether it would be another version.
+    # ------------------------------------------------------------------------ one product
 
-        The third is why neither can be told.
-        """
+    def _unrecorded(
+        self,
+        found: Forecast,
+        row: AssetRow,
+        visit: str | None,
+        upstream: Sequence[tuple[str, _Change]],
+        answer: WouldBeMade | HstAssetsError | None,
+    ) -> Forecast:
+        """Of a product that has no record, or none that can be read."""
+        product = row.product(self._workdir, visit)
+        reasons: tuple[str, ...] = (why_without_record(product, self._workdir),)
+        digest = ""
+        if not upstream:
+            if answer is None:
+                return found  # it stands under another name: that of a user's reference
+            if isinstance(answer, WouldBeMade):
+                reasons = _in_words(row, answer)
+                digest = "" if _is_foreign(row, answer) else answer.digest
+        self._changes[row.name, visit] = _Change(is_made=True, is_new=True, digest=digest)
+        unreadable = WorkDir.record(product).is_file()
+        return replace(found, state="invalid" if unreadable else "missing", reasons=reasons)
+
+    def _recorded(
+        self,
+        found: Forecast,
+        row: AssetRow,
+        visit: str | None,
+        record: Record,
+        upstream: Sequence[tuple[str, _Change]],
+        answer: WouldBeMade | HstAssetsError | None,
+    ) -> Forecast:
+        """Of a product whose record tells what it was made from."""
+        parts = self._parts(record)
+        named = record.inputs.union(*(part.inputs for part in parts))
+        follows, may_follow = self._causes(row, record, named, upstream)
+        own = answer if isinstance(answer, WouldBeMade) else None
+        maybe = _told(may_follow)
+        if own and _is_foreign(row, own) and not own.replaced & named:
+            maybe, own = [*maybe, *_in_words(row, own)], None
+        if own or follows:
+            self._changes[row.name, visit] = _change_of(
+                row, record, parts, own, follows, may=bool(maybe)
+            )
+            state: State = "invalid" if own and record.lost(self._workdir) else "stale"
+            told = (*(_in_words(row, own) if own else ()), *_told(follows))
+            return replace(found, state=state, reasons=told)
+        if isinstance(answer, HstAssetsError) and not maybe:
+            maybe = _told(upstream)  # made again as they were, but not to be read before
+        if maybe:
+            self._changes[row.name, visit] = _Change(is_made=False, is_new=True)
+            return replace(found, state="may be stale", reasons=tuple(maybe))
+        return found
+
+    def _asked(self, row: AssetRow, visit: str | None) -> WouldBeMade | HstAssetsError | None:
+        """What the row's function says of today's inputs; None if the product is up to date."""
         subject: tuple[object, ...] = (visit,) if row.by_visit else ()
         if row.gathers:
-            gathered = self._table[row.gathers]
-            subject = (
-                [v for v in held if read_record(gathered.product(self._workdir, v)) is not None],
-            )
+            subject = (list(self._gathered(row)),)
         try:
             row.maker()(self._workdir, *subject, self._settings, redo=self._redone(row))
-        except WouldBeMade as answer:
-            foreign = bool(row.stages) and answer.stage not in (row.name, *row.stages[:1])
-            prefix = f"{answer.stage}: " if foreign else ""
-            return tuple(prefix + each for each in answer.reasons), answer.is_new or foreign, ""
-        except HstAssetsError as error:
-            return (), False, error.brief
-        return (), False, ""
+        except (WouldBeMade, HstAssetsError) as answer:
+            return answer
+        return None
 
-    def _causes(self, row: AssetRow, visit: str | None, held: Collection[str]) -> Iterator[str]:
-        """The assets upstream that would be of another version."""
+    def _gathered(self, row: AssetRow) -> dict[str, Record]:
+        """The visits of which a row's gathered product is there, with its records."""
+        gathered = self._table[row.gathers or ""]
+        found = {each: read_record(gathered.product(self._workdir, each)) for each in self._held}
+        return {each: record for each, record in found.items() if record is not None}
+
+    def _lacks_visits(self, row: AssetRow) -> bool:
+        """Whether visits that a run would gather are not there yet."""
+        if not row.gathers:
+            return False
+        lacking = set(self._held) - set(self._gathered(row))
+        return any((row.gathers, each) in self._changes for each in lacking)
+
+    def _parts(self, record: Record) -> list[Record]:
+        """The records of the products that an index lists."""
+        found = [read_record(path) for path in record.paths(self._workdir)]
+        return [part for part in found if part is not None and part.digest != record.digest]
+
+    # -------------------------------------------------------------------------- upstream
+
+    def _upstream(self, row: AssetRow, visit: str | None) -> Iterator[tuple[str, _Change]]:
+        """What would or may be made of what a product is made from, by the asset's name."""
+        names: list[tuple[str, str | None]] = []
         for name in row.after:
             scattered = self._table[name].scatters
-            if (scattered or name, None if scattered else visit) in self._new:
-                yield scattered or name
-        if row.scatters and (row.scatters, None) in self._new:
-            yield row.scatters
-        if row.gathers and any((row.gathers, each) in self._new for each in held):
-            yield row.gathers
+            names.append((scattered or name, None if scattered else visit))
+        if row.scatters:
+            names.append((row.scatters, None))
+        if row.gathers:
+            names += [(row.gathers, each) for each in self._held]
+        for key in names:
+            if key in self._changes:
+                yield key[0], self._changes[key]
+
+    def _causes(
+        self,
+        row: AssetRow,
+        record: Record,
+        named: frozenset[str],
+        upstream: Sequence[tuple[str, _Change]],
+    ) -> tuple[list[tuple[str, _Change]], list[tuple[str, _Change]]]:
+        """What a product would follow for sure, and what it may follow."""
+        sure, maybe = [], []
+        for name, change in upstream:
+            if not change.is_new or (change.digest and change.digest in named):
+                continue
+            is_one_more = not change.replaced and change.is_made and name == row.gathers
+            if change.replaced & named or (is_one_more and self._names_visits(row, record)):
+                sure.append((name, change))
+            else:
+                maybe.append((name, change))
+        return sure, maybe
+
+    def _names_visits(self, row: AssetRow, record: Record) -> bool:
+        """Whether a record names the products that it gathers by their digests."""
+        return any(each.digest in record.inputs for each in self._gathered(row).values())
+
+    def _stopped(self, row: AssetRow, key: str) -> str:
+        """Why a run would not even try to make a product; empty if it would."""
+        level = self._table.level_of(row.name)
+        wanted = [
+            name
+            for name in level.assets
+            if not self._assets or name in self._assets or not self._table[name].path
+        ]
+        skipped = self._failed.upstream_of(wanted, key)
+        if row.name in skipped:
+            return f"because {skipped[row.name]} cannot be told"
+        if not self._assets:
+            return ""
+        if (level.job, key) not in self._blocked:
+            due = [name for name in wanted if name in self._assets and name not in skipped]
+            blocked = never_made(self._table, self._workdir, due, key, chosen=self._assets)
+            told = blocked_in_words(due, blocked) if blocked else {}
+            self._blocked[level.job, key] = told
+        return self._blocked[level.job, key].get(row.name, "")
+
+
+def _change_of(
+    row: AssetRow,
+    record: Record,
+    parts: Sequence[Record],
+    own: WouldBeMade | None,
+    follows: Sequence[tuple[str, _Change]],
+    *,
+    may: bool,
+) -> _Change:
+    """What becomes of a product that is made for sure, for its `own` reasons or others upstream."""
+    dying = frozenset[str]().union(*(change.replaced for _, change in follows))
+    replaced: set[str] = set()
+    is_foreign = own is not None and _is_foreign(row, own)
+    if own and is_foreign:
+        dying |= own.replaced
+    elif own:
+        replaced |= own.replaced
+    if follows or is_foreign:
+        replaced |= {record.digest, *(part.digest for part in parts if part.inputs & dying)}
+    is_new = bool(own and own.is_new) or bool(follows) or may
+    return _Change(
+        is_made=True,
+        is_new=is_new,
+        replaced=frozenset(replaced),
+        digest="" if is_new else record.digest,
+    )
+
+
+def _is_foreign(row: AssetRow, answer: WouldBeMade) -> bool:
+    """Whether an answer is that of something which is made on the way to the product."""
+    return bool(row.stages) and answer.stage not in (row.name, *row.stages[:1])
+
+
+def _in_words(row: AssetRow, answer: WouldBeMade) -> tuple[str, ...]:
+    prefix = f"{answer.stage}: " if _is_foreign(row, answer) else ""
+    return tuple(prefix + each for each in answer.reasons)
+
+
+def _told(causes: Sequence[tuple[str, _Change]]) -> list[str]:
+    """What would or may be made upstream, each once."""
+    words = {name: "would" if change.is_made else "may" for name, change in causes}
+    return [f"because {name} {verb} be made" for name, verb in words.items()]

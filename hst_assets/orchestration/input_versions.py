@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hst_assets.exposures.raw import raw_ledger
-from hst_assets.failures import MachineFailure, failure_named
+from hst_assets.failures import failure_named, may_work_again
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.provenance import Record, digest_of, read_record, sha256_of_file
@@ -54,21 +54,21 @@ def input_versions(workdir: WorkDir, level: Level, table: AssetTable) -> dict[st
 
 
 def lacks_product(workdir: WorkDir, level: Level, partition: str, table: AssetTable) -> bool:
-    """Whether one of the level's last products is not there, or the machine failed on a part."""
+    """Whether one of the level's last products is not there, or a part of one may work by now."""
     paths = {
         asset: table.product_path(workdir.root, asset, partition)
         for asset in level.assets
         if asset in table.with_file
     }
     lacking = any(asset in paths and not paths[asset].is_file() for asset in table.last_of(level))
-    return lacking or any(_is_left_by_machine(path) for path in paths.values())
+    return lacking or any(_may_be_completed(path) for path in paths.values())
 
 
-def _is_left_by_machine(product: Path) -> bool:
-    """Whether an index lacks products because of the machine: the next run may make them."""
+def _may_be_completed(product: Path) -> bool:
+    """Whether an index lacks products that the next run would try again."""
     record = read_record(product)
     kinds = _failures(record).values() if record else ()
-    return any(issubclass(failure_named(kind), MachineFailure) for kind in kinds)
+    return any(may_work_again(failure_named(kind)) for kind in kinds)
 
 
 def _failures(record: Record) -> dict[str, str]:

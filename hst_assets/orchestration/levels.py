@@ -105,8 +105,6 @@ class AssetRow:
     wanted : str
         ``section.key`` of a boolean setting without which the asset is made only when it is named;
         empty for what every run makes. The rows of a level have the same.
-    sticky : bool
-        Whether the product may stay as it is when what it is made from is made again.
     stages : tuple of str
         The stages of provenance whose code decides the product.
     after : tuple of str
@@ -142,7 +140,6 @@ class AssetRow:
     make: str = ""
     body: str = ""
     wanted: str = ""
-    sticky: bool = False
     stages: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     gathers: str | None = None

@@ -13,17 +13,17 @@ from typing import Any
 
 import dagster as dg
 
-from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.failures import BadConfiguration, MissingProduct, ToolFailed
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import (
     DagsterAssetCheckFailedError,
     StepFailureData,
 )
+from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_made
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
-from hst_assets.orchestration.never_made import never_made
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
@@ -139,9 +139,8 @@ def run_target(
     """
     plan = _Plan.of(instance, workdir, visits, table, offline=offline)
     bury_dead_runs(instance)
-    known = {row.name for row in table}
-    refuse_unknown("asset", set(assets) - known, known)
-    failed = _Failed(table)
+    refuse_unknown("asset", assets, [row.name for row in table])
+    failed = Failed(table)
     for level in table.levels:
         selected = plan.selected(level, assets)
         if level == table.raw_level:
@@ -162,7 +161,8 @@ def run_target(
                 result = replace(result, skipped=skipped)
             else:
                 result = LevelResult(level.job, partition, skipped=skipped)
-            failed.add(result)
+            for asset in (*result.not_made, *result.skipped):
+                failed.add(asset, partition)
             yield result
             if level == table.archive_level:
                 plan.offline |= bool(result.failures)
@@ -174,51 +174,14 @@ def _blocked(
     level: Level, partition: str, assets: Sequence[str], blocked: Mapping[str, Sequence[str]]
 ) -> LevelResult:
     """What is not tried, because what it is made from was not chosen and was never made."""
-    missing = list(dict.fromkeys(name for names in blocked.values() for name in names))
-    choice = ",".join((*missing, *assets))
-    failures = [
-        f"{asset}: never made: {', '.join(names)}: choose them too (--select {choice}), or all by "
-        "leaving --select out"
-        for asset, names in blocked.items()
-    ]
-    skipped = [asset for asset in assets if asset not in blocked]
-    failures += [f"{asset}: not made, because others were not" for asset in skipped]
+    told = blocked_in_words(assets, blocked)
     return LevelResult(
         level.job,
         partition,
-        failures=tuple(failures),
+        failures=tuple(f"{asset}: {text}" for asset, text in told.items()),
         not_made=frozenset(assets),
         kinds=frozenset({MissingProduct.__name__}),
     )
-
-
-class _Failed:
-    """What has failed so far, and what is not worth trying therefore.
-
-    A visit that failed costs itself: what gathers visits takes the others.
-    """
-
-    def __init__(self, table: AssetTable) -> None:
-        self._table = table
-        self._failed: set[tuple[str, str]] = set()
-
-    def add(self, result: LevelResult) -> None:
-        """Take note of what was not made."""
-        for asset in (*result.not_made, *result.skipped):
-            self._failed.add((asset, result.partition))
-
-    def upstream_of(self, assets: Sequence[str], partition: str) -> dict[str, str]:
-        """Of the assets, those that cannot be made, each with what failed upstream of it."""
-        target = partition.partition("/")[0]
-        found: dict[str, str] = {}
-        for asset in assets:
-            row = self._table[asset]
-            needs = [(up, partition) for up in row.after]
-            needs += [(row.scatters, target)] if row.scatters else []
-            causes = [up for up, key in needs if (up, key) in self._failed or up in found]
-            if causes:
-                found[asset] = causes[0]
-        return found
 
 
 @dataclass
@@ -287,8 +250,8 @@ class _Plan:
 
     def refuse_unknown_visits(self, instance: dg.DagsterInstance) -> None:
         """Raise if a visit that is wanted does not exist."""
-        known = {key.visit for key in self.keys(instance, self.table.raw_level)}
-        refuse_unknown("visit", set(self.visits) - known, known)
+        known = [key.visit for key in self.keys(instance, self.table.raw_level)]
+        refuse_unknown("visit", self.visits, known)
 
     def _held(self, level: Level, registered: set[str]) -> set[str]:
         from hst_assets.archive.listing import read_listing
@@ -305,12 +268,13 @@ class _Plan:
         return {**(redo or Redo()).model_dump(), "offline": self.offline}
 
 
-def refuse_unknown(what: str, unknown: set[str], known: set[str]) -> None:
+def refuse_unknown(what: str, names: Collection[str], known: Sequence[str]) -> None:
     """Raise `BadConfiguration` if there are names of what does not exist; say which do."""
+    unknown = set(names) - set(known)
     if unknown:
         raise BadConfiguration(
             f"no {what} {', '.join(sorted(unknown))}",
-            next_step=f"Known: {', '.join(sorted(known)) or 'none'}",
+            next_step=f"Known: {', '.join(known) or 'none'}",
         )
 
 
@@ -425,12 +389,30 @@ def _failures(result: dg.JobExecutionResult) -> Iterator[tuple[str, str]]:
 
 
 def _kinds(result: dg.JobExecutionResult, remarks: list[dg.AssetCheckEvaluation]) -> Iterator[str]:
-    """The classes of failures, as `as_dagster_failure` and the checks write them down."""
-    failures = (event.step_failure_data for event in result.all_events if event.is_step_failure)
-    said = [data.user_failure_data for data in failures if data.user_failure_data]
-    for metadata in [*(data.metadata for data in said), *(check.metadata for check in remarks)]:
-        if "kind" in metadata:
-            yield str(metadata["kind"].value)
+    """The classes of failures, as `as_dagster_failure` and the checks write them down.
+
+    One that names none, such as an error that nobody foresaw, is a `ToolFailed`: were it passed
+    over, what failed beside it would speak for all.
+    """
+    for event in result.all_events:
+        data = event.step_failure_data if event.is_step_failure else None
+        if data is not None and not _failed_by_check(data):  # whose check is among the remarks
+            said = data.user_failure_data.metadata if data.user_failure_data else {}
+            yield _kind_in(said) or ToolFailed.__name__
+    for check in remarks:
+        kind = _kind_in(check.metadata) or (ToolFailed.__name__ if _is_error(check) else "")
+        if kind:
+            yield kind
+
+
+def _kind_in(metadata: Mapping[str, Any]) -> str:
+    return str(metadata["kind"].value) if "kind" in metadata else ""
+
+
+def _failed_by_check(failure: StepFailureData) -> bool:
+    """Whether a step failed because a blocking check did."""
+    error = failure.error
+    return error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:
@@ -449,7 +431,7 @@ def _reason(failure: StepFailureData) -> str:
         return failure.user_failure_data.description
     if failure.error is None:
         return "failed"
-    if failure.error.cls_name == DagsterAssetCheckFailedError.__name__:
+    if _failed_by_check(failure):
         return "made, but a blocking check failed (see the note)"
     is_wrapped = failure.error.cls_name == dg.DagsterExecutionStepExecutionError.__name__
     error = failure.error.cause if is_wrapped else None

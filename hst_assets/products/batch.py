@@ -8,7 +8,8 @@ is the same for all of them and lives here:
   may be links of each other, and recorded one by one, so that a killed run goes on from there;
 - one that fails costs itself. What no longer is what its name says is taken away;
 - then the index is written, and what earlier runs made and nobody plans any more is deleted;
-- the next run tries again what may work by then, and not what failed because of its inputs.
+- the next run tries again what may work by then (`hst_assets.failures.may_work_again`), and not
+  what failed because of its inputs.
 """
 
 from __future__ import annotations
@@ -24,17 +25,15 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from hst_assets.failures import (
-    BadConfiguration,
+    Crashed,
     HstAssetsError,
-    MachineFailure,
     MissingProduct,
     NoReply,
-    ToolFailed,
     TransientFailure,
-    UnusableInput,
     failure_named,
+    may_work_again,
 )
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine_failures import crashed_twice, machine_failure
 from hst_assets.provenance import (
     Made,
     Recipe,
@@ -127,9 +126,6 @@ class Batch(Generic[P]):
         Files that an earlier run may have made; see `remove_stale`.
     keeps : tuple of type
         Failures that say nothing of the product: what was there before stays, with its record.
-    final : tuple of type
-        Failures that come of the inputs: they are not tried again until a recipe changes. A
-        `MachineFailure` never is one: the next run tries again.
     """
 
     stage: str
@@ -139,7 +135,6 @@ class Batch(Generic[P]):
     links: Links | None = None
     candidates: tuple[Path, ...] = ()
     keeps: tuple[type[HstAssetsError], ...] = ()
-    final: tuple[type[HstAssetsError], ...] = (BadConfiguration, ToolFailed, UnusableInput)
 
 
 def one_by_one(step: Callable[[P], Result]) -> Run[P]:
@@ -194,9 +189,15 @@ def make_indexed(
     WouldBeMade
         Instead, if the work directory is only looked at.
     """
+    before = read_record(index)
 
     def run() -> Result:
-        outcomes = make_missing(batch, workdir, redo=redo)
+        outcomes = [
+            _judged(planned, outcome, before, workdir)
+            for planned, outcome in zip(
+                batch.planned, make_missing(batch, workdir, redo=redo), strict=True
+            )
+        ]
         result = write(outcomes)
         parts = {
             planned.path.name: outcome.reasons
@@ -221,6 +222,17 @@ def make_indexed(
     return make(recipe, index, workdir, run, reasons=why)
 
 
+def _judged(
+    planned: Planned, outcome: Made | HstAssetsError, before: Record | None, workdir: WorkDir
+) -> Made | HstAssetsError:
+    """An outcome; a crash is final if the run before crashed on the same recipe."""
+    if not isinstance(outcome, Crashed) or before is None:
+        return outcome
+    crashed = before.facts.get("failures", {}).get(workdir.relative(planned.path))
+    again = crashed == Crashed.__name__ and planned.recipe.digest in before.inputs
+    return crashed_twice(outcome) if again else outcome
+
+
 def _would_be_made(
     batch: Batch[P],
     recipe: Recipe,
@@ -236,9 +248,9 @@ def _would_be_made(
         for each in batch.planned
     }
     reasons = reasons_of_parts({name: each for name, each in parts.items() if each}, why)
-    record = read_record(index)
-    is_new = record is None or record.digest != recipe.known_in(workdir).digest or RETRIED in why
-    return WouldBeMade(recipe.stage, reasons, is_new=is_new)
+    return WouldBeMade(
+        recipe.known_in(workdir), reasons, read_record(index), retried=RETRIED in why
+    )
 
 
 def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
@@ -248,7 +260,7 @@ def _is_incomplete(batch: Batch[P], index: Path, workdir: WorkDir) -> bool:
         return False  # it is written anew for its own sake
     failures = record.facts.get("failures", {})
     kinds = [failure_named(kind) for kind in failures.values()]
-    if any(issubclass(k, MachineFailure) or not issubclass(k, batch.final) for k in kinds):
+    if any(map(may_work_again, kinds)):
         return True
     if any(_FORMERLY_FINAL.search(str(text)) for text in record.facts.get("failed", ())):
         return True

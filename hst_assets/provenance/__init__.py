@@ -14,6 +14,7 @@ from hst_assets.provenance.making import (
     reasons_of_parts,
     standing_record,
     why_make,
+    why_without_record,
 )
 from hst_assets.provenance.recipe import Recipe, tool_version, without_defaults
 from hst_assets.provenance.record import FileStamp, Record, read_record
@@ -34,5 +35,6 @@ __all__ = [
     "standing_record",
     "tool_version",
     "why_make",
+    "why_without_record",
     "without_defaults",
 ]

@@ -36,6 +36,7 @@ __all__ = [
     "reasons_of_parts",
     "standing_record",
     "why_make",
+    "why_without_record",
 ]
 
 logger = logging.getLogger(__name__)
@@ -90,13 +91,28 @@ class WouldBeMade(Exception):
         Why it would be made.
     is_new : bool
         Whether it would be another version than the one that is there.
+    digest : str
+        Of its recipe.
+    replaced : frozenset of str
+        Digests in the record that is there, its own and those of its inputs, that the new one
+        would not have: what names one of them would be made again as well.
     """
 
-    def __init__(self, stage: str, reasons: Sequence[str], *, is_new: bool) -> None:
-        self.stage = stage
+    def __init__(
+        self,
+        recipe: Recipe,
+        reasons: Sequence[str],
+        record: Record | None,
+        *,
+        retried: bool = False,
+    ) -> None:
+        self.stage = recipe.stage
         self.reasons = tuple(reasons)
-        self.is_new = is_new
-        super().__init__(f"{stage} would be made: {shortened(self.reasons)}")
+        self.digest = recipe.digest
+        self.is_new = retried or record is None or record.digest != recipe.digest
+        named = {record.digest, *record.inputs} if record else set()
+        self.replaced = frozenset(named - {recipe.digest, *recipe.inputs.values()})
+        super().__init__(f"{self.stage} would be made: {shortened(self.reasons)}")
 
 
 def why_make(
@@ -118,9 +134,7 @@ def why_make(
     recipe = recipe.known_in(workdir)
     record = read_record(product)
     if record is None:
-        if WorkDir.record(product).is_file():
-            return ("its record cannot be read",)
-        return ("it has no record: it was not finished",) if product.is_file() else (FIRST,)
+        return (why_without_record(product, workdir),)
     changed: tuple[str, ...] = ()
     if record.digest != recipe.digest:
         changed = reasons_to_remake(
@@ -130,6 +144,14 @@ def why_make(
             in_force_now=recipe.settings,
         ) or ("its recipe has another form",)
     return (*changed, *record.lost(workdir), *((REDO,) if redo else ()))
+
+
+def why_without_record(product: Path, workdir: WorkDir) -> str:
+    """Why a product that `read_record` finds no record of is made."""
+    record = WorkDir.record(product)
+    if record.is_file():
+        return f"record unreadable: {workdir.relative(record)}; it is made again"
+    return "it has no record: it was not finished" if product.is_file() else FIRST
 
 
 def standing_record(recipe: Recipe, product: Path, workdir: WorkDir) -> Record | None:
@@ -178,9 +200,7 @@ def make(
         if standing is not None:
             return Made(standing, ran=False)
     if workdir.looked_at:
-        record = read_record(product)
-        is_new = record is None or record.digest != recipe.digest
-        raise WouldBeMade(recipe.stage, why, is_new=is_new)
+        raise WouldBeMade(recipe, why, read_record(product))
     WorkDir.record(product).unlink(missing_ok=True)
     result = run()
     why = reasons_of_parts(result.parts, why)

@@ -65,6 +65,11 @@ class Record(BaseModel):
     created: str
     hst_assets: str
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The digests of the inputs."""
+        return frozenset(self.recipe.get("inputs", {}).values())
+
     def whole(self, workdir: WorkDir) -> bool:
         """Whether every recorded file is still there, unchanged."""
         return not self.lost(workdir)

@@ -25,6 +25,7 @@ WORKER_VARIABLES = {
     "max_cores": "HST_ASSETS_MAX_CORES",
     "tool_timeout_s": "HST_ASSETS_TOOL_TIMEOUT_S",
 }
+_CORRECT = "Correct this file"
 
 
 def load_settings(workdir: WorkDir) -> Settings:
@@ -51,7 +52,7 @@ def load_settings(workdir: WorkDir) -> Settings:
     try:
         settings = Settings.model_validate(_with_parameters_files(merged, workdir))
     except ValidationError as error:
-        raise BadConfiguration(_explain(error), where=where) from error
+        raise BadConfiguration(_explain(error), where=where, next_step=_CORRECT) from error
     return _of_worker(settings)
 
 
@@ -181,7 +182,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfiguration(f"not valid TOML: {error}", where=path) from error
+        raise BadConfiguration(
+            f"not valid TOML: {error}", where=path, next_step=_CORRECT
+        ) from error
 
 
 def _explain(error: ValidationError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -124,7 +125,7 @@ class DrizzleSettings(Section):
     def _by_band(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if not _is_band(name):
-                raise ValueError(f"not a band, such as acs_hrc.f555w: {name!r}")
+                raise ValueError(f"not a band, such as acs_hrc.f555w: {name!r} ({_why_none(name)})")
         return value
 
     @field_validator("sky_level")
@@ -134,7 +135,7 @@ class DrizzleSettings(Section):
             if not (_is_band(name) or _ROOTNAME.fullmatch(name)):
                 raise ValueError(
                     "neither a band, such as acs_hrc.f555w, nor a rootname, such as iabc01a1q: "
-                    f"{name!r}"
+                    f"{name!r} ({_why_none(name)})"
                 )
         return value
 
@@ -143,6 +144,32 @@ class DrizzleSettings(Section):
         if self.sky_level and not self.sky_sub:
             raise ValueError("sky_level needs sky_sub: with sky_sub = false nothing is subtracted")
         return self
+
+    def without_effect(self, bands: Collection[str], rootnames: Collection[str]) -> list[str]:
+        """Tell of names in `photometry` and `sky_level` that none of some exposures has.
+
+        Parameters
+        ----------
+        bands, rootnames : collection of str
+            Of the exposures that are combined.
+
+        Returns
+        -------
+        list of str
+            A sentence for each of the two settings with such names.
+        """
+        known = ", ".join(sorted(set(bands))) or "none"
+        told = []
+        for setting, names, what in (
+            ("photometry", {*self.photometry} - {*bands}, "band"),
+            ("sky_level", {*self.sky_level} - {*bands, *rootnames}, "band or exposure"),
+        ):
+            if names:
+                told.append(
+                    f"drizzle.{setting} has no effect for {', '.join(sorted(names))}: no such "
+                    f"{what} is combined (bands: {known})"
+                )
+        return told
 
     @field_validator("object_name")
     @classmethod
@@ -156,7 +183,20 @@ class DrizzleSettings(Section):
 
 def _is_band(name: str) -> bool:
     detector_key, _, filter_name = name.partition(".")
-    return detector_key in DETECTORS and bool(filter_name) and name == name.lower()
+    detector = DETECTORS.get(detector_key)
+    return detector is not None and name == name.lower() and detector.has_passband(filter_name)
+
+
+def _why_none(name: str) -> str:
+    """What of a name is that of no band, with the names that are known."""
+    detector_key, _, filter_name = name.partition(".")
+    detector = DETECTORS.get(detector_key)
+    if detector is None:
+        return f"detectors are {', '.join(DETECTORS)}"
+    if name != name.lower():
+        return "write it in lower case"
+    known = ", ".join(sorted(detector.filters)).lower()
+    return f"no filter {filter_name!r}; {detector_key} has {known}, ramps, quads and polarizers"
 
 
 class DifferenceSettings(Section):

@@ -22,8 +22,21 @@ directory can be adopted. Nobody else in the project joins path strings.
         hap/                        later stages
 """
 
-from hst_assets.workdir.folders import ROOT_VARIABLE, default_root, targets_in
+from hst_assets.workdir.folders import (
+    ROOT_VARIABLE,
+    default_root,
+    set_position_step,
+    targets_in,
+)
 from hst_assets.workdir.layout import WorkDir
 from hst_assets.workdir.publishing import publish, write_atomically
 
-__all__ = ["ROOT_VARIABLE", "WorkDir", "default_root", "publish", "targets_in", "write_atomically"]
+__all__ = [
+    "ROOT_VARIABLE",
+    "WorkDir",
+    "default_root",
+    "publish",
+    "set_position_step",
+    "targets_in",
+    "write_atomically",
+]

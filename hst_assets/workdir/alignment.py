@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hst_assets.failures import MissingProduct
 from hst_assets.identifiers import validate_visit
 from hst_assets.workdir.folders import Folders, prefix_of
 
@@ -60,12 +61,24 @@ class AlignmentPaths(Folders):
 
         The choice itself stands for an image of the user's own, beside which nothing is written,
         and while nothing has been chosen.
+
+        Raises
+        ------
+        MissingProduct
+            If the choice cannot be read.
         """
         try:
             choice = json.loads(self.reference_choice.read_text())
+            user = choice.get("user")
+            return self.reference_choice if user else self.absolute(choice["image"])
         except FileNotFoundError:
             return self.reference_choice
-        return self.reference_choice if choice.get("user") else self.absolute(choice["image"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MissingProduct(
+                "the choice of the reference cannot be read",
+                where=self.reference_choice,
+                next_step="Remove this file, then materialize reference_image: it is written again",
+            ) from error
 
     def reference_image(self, band: str, epoch: int, object_name: str | None = None) -> Path:
         """The reference image, at the base as in the guide: ``*.ref_<epoch>.drc.fits``."""

@@ -10,7 +10,14 @@ from typing import Self
 from hst_assets.failures import BadConfiguration
 from hst_assets.identifiers import validate_target
 
-__all__ = ["ROOT_VARIABLE", "Folders", "default_root", "prefix_of", "targets_in"]
+__all__ = [
+    "ROOT_VARIABLE",
+    "Folders",
+    "default_root",
+    "prefix_of",
+    "set_position_step",
+    "targets_in",
+]
 
 ROOT_VARIABLE = "HST_ASSETS_ROOT"
 
@@ -131,6 +138,12 @@ class Folders:
             If this target has no work directory yet.
         """
         if not self.settings_file.is_file():
+            if any(self.raw.glob("*.fits")):
+                raise BadConfiguration(
+                    f"{self.target!r} has exposures in raw/ and no position: it is no target yet",
+                    where=self.base,
+                    next_step=set_position_step(self),
+                )
             raise BadConfiguration(
                 f"no work directory for target {self.target!r}",
                 where=self.base,
@@ -177,3 +190,10 @@ class Folders:
     def absolute(self, recorded: str) -> Path:
         """The inverse of `relative`."""
         return self.base / recorded
+
+
+def set_position_step(workdir: Folders) -> str:
+    """What makes a target of exposures that were ingested and are of several fields."""
+    return (
+        f"Set it with 'hst-assets ingest {workdir.raw} --target {workdir.target} --ra RA --dec DEC'"
+    )

@@ -325,7 +325,7 @@ def test_a_file_that_nobody_verified_has_the_ways_out_that_are_named(stocked, wa
     if way == "removed":
         path.unlink()
     elif way == "ingested":
-        assert ingest([path], stocked.workdir).refused == []
+        assert ingest([path], stocked.workdir).rejected == []
     delivery = stocked.sync_visit(refetch=way == "replaced")
     assert failures(delivery) == {}
     expected = other.content(A) if way == "ingested" else stocked.content(A)

@@ -173,4 +173,28 @@ def test_fields_far_apart_want_a_position(cli, root, tmp_path):
     assert result.code == 0
     assert "the 2 exposures are of 2 fields, up to 99." in result.err  # 100 deg times cos Dec
     assert "no target position was set" in result.err
-    assert load_settings(WorkDir(root, "sn1")).target.ra_deg is None
+    assert "1 like jddd04a0q at RA 150.1000, Dec 2.2000" in result.err
+    workdir = WorkDir(root, "sn1")
+    command = f"hst-assets ingest {workdir.raw} --target sn1 --ra RA --dec DEC"
+    assert command in result.err
+    assert load_settings(workdir).target.ra_deg is None
+    refused = cli("materialize", "sn1")
+    assert refused.code == 2
+    assert command in refused.err
+    # What is said works.
+    place = ("--ra", "150.1", "--dec", "2.2")
+    assert cli("ingest", workdir.raw, "--target", "sn1", *place).code == 0
+    assert cli("status", "sn1").code == 0
+
+
+def test_folders_that_are_not_looked_into_are_named(cli, root, small_campaign, tmp_path):
+    folder = tmp_path / "mixed"
+    (folder / "locked").mkdir(parents=True)
+    for path in small_campaign.exposure_files:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "linked").symlink_to(small_campaign.exposure_folder)
+    (folder / ".hidden").mkdir()
+    result = cli("ingest", folder, "--target", "sn1")
+    assert result.code == 0
+    (line,) = [line for line in result.err.splitlines() if line.startswith("passed over ")]
+    assert line.startswith(f"passed over {folder / 'linked'}: a link to a folder is not followed")

@@ -80,6 +80,23 @@ def test_a_filter_that_no_detector_has_is_refused(typed):
         changes_of({"only_filter": typed})
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("F606W-POL0V", "F606W-POL0V"),
+        ("pol0v-f606w", "F606W-POL0V"),
+        ("FR656N-6710", "FR656N-6710"),
+    ],
+)
+def test_a_filter_may_be_named_as_exposures_have_it(typed, name):
+    assert changes_of({"only_filter": typed})["selection"]["only_filter"] == [name]
+
+
+def test_filters_that_no_detector_has_together_are_refused():
+    with pytest.raises(BadConfiguration, match="no detector has an imaging filter F160W-F606W"):
+        changes_of({"only_filter": "F606W-F160W"})  # of ACS and WFC3/UVIS, and of WFC3/IR
+
+
 def test_paths_are_those_of_the_shell(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert changes_of({"reference": "a.fits"})["reference"]["image"] == str(tmp_path / "a.fits")

@@ -8,7 +8,7 @@ def names(files):
 
 
 def reasons(report):
-    return {refused.path.name: refused.reason for refused in report.refused}
+    return {rejected.path.name: rejected.reason for rejected in report.rejected}
 
 
 def raw_bytes(workdir):

@@ -121,9 +121,36 @@ def test_a_child_that_is_killed_again_is_no_verdict(exposure_file, monkeypatch):
         waiting()
 
 
-def test_a_crash_is_a_verdict(exposure_file):
+def test_one_crash_is_an_accident(exposure_file):
+    assert _stopped_during(exposure_file(), signal.SIGSEGV)().rootname == "jddd04ghq"
+
+
+def _crash_from_now_on(monkeypatch):
+    """Every file that is sent from now on ends its child with SIGSEGV."""
+    send = bounded_verification._Child.send
+
+    def send_and_crash(child, *paths):
+        child._line(60.0)  # its sign: it is ready
+        child._started = True
+        os.kill(child.pid, signal.SIGSTOP)
+        send(child, *paths)
+        os.kill(child.pid, signal.SIGSEGV)
+        os.kill(child.pid, signal.SIGCONT)
+
+    monkeypatch.setattr(bounded_verification._Child, "send", send_and_crash)
+
+
+def test_a_second_crash_on_a_file_is_a_verdict(exposure_file, monkeypatch):
     waiting = _stopped_during(exposure_file(), signal.SIGSEGV)
-    with pytest.raises(UnusableInput, match=r"the FITS reader crashed on it \(signal 11\)"):
+    _crash_from_now_on(monkeypatch)
+    with pytest.raises(UnusableInput, match=r"corrupt: the FITS reader .*SIGSEGV .*, twice"):
+        waiting()
+
+
+def test_a_crash_after_a_kill_from_outside_is_the_first(exposure_file, monkeypatch):
+    waiting = _stopped_during(exposure_file(), signal.SIGTERM)
+    _crash_from_now_on(monkeypatch)
+    with pytest.raises(TransientFailure, match="SIGSEGV"):
         waiting()
 
 

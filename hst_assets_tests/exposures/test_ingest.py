@@ -23,7 +23,7 @@ def test_a_folder_is_searched_recursively(exposure_file, workdir, tmp_path):
     report = ingest([tmp_path / "in"], workdir)
     assert names(report.accepted) == ["ibbb02cdq_flt.fits", "jddd04ghq_flt.fits"]
     assert report.visits == ["ibbb02", "jddd04"]
-    assert report.refused == []
+    assert report.rejected == []
 
 
 def test_the_ledger_tells_what_raw_holds(exposure_file, workdir):
@@ -62,7 +62,7 @@ def test_a_wfpc2_pair_comes_together(exposure_file, workdir):
     path = exposure_file("wfpc2", n_chips=4)
     report = ingest([path], workdir)  # the c1m lies beside it
     assert names(report.accepted) == ["ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"]
-    assert report.refused == []
+    assert report.rejected == []
 
 
 def test_a_companion_may_lie_in_another_folder(exposure_file, workdir, tmp_path):
@@ -125,7 +125,7 @@ def test_what_was_refused_does_not_stay_in_the_staging_folder(exposure_file, wor
         left.append(list(job._staging.iterdir()))
 
     monkeypatch.setattr(ingest_module._Ingest, "take", take_and_look)
-    assert len(ingest(paths, workdir).refused) == 1
+    assert len(ingest(paths, workdir).rejected) == 1
     assert left == [[], []]
 
 
@@ -238,7 +238,7 @@ def test_identical_copies_are_told_apart_from_others(exposure_file, workdir, tmp
     spoil(shutil.copy(path, tmp_path / "c") and tmp_path / "c" / path.name)
     report = ingest([tmp_path / name for name in "abc"], workdir)
     assert names(report.accepted) == [path.name]
-    told = {refused.path.parent.name: refused.reason for refused in report.refused}
+    told = {rejected.path.parent.name: rejected.reason for rejected in report.rejected}
     assert told["b"].endswith("the same exposure jddd04ghq, identical bytes")
     assert told["c"].endswith("the same exposure jddd04ghq, different content")
 
@@ -254,7 +254,7 @@ def test_of_an_archive_and_a_hap_product_the_archives_is_taken(exposure_file, wo
 def test_the_same_file_given_twice_is_taken_once(exposure_file, workdir):
     path = exposure_file()
     report = ingest([path, path, path.parent], workdir)
-    assert (len(report.accepted), report.refused) == (1, [])
+    assert (len(report.accepted), report.rejected) == (1, [])
 
 
 # ---------------------------------------------------------------------------------- adoption
@@ -283,7 +283,7 @@ def test_an_existing_raw_is_adopted_where_it_is(hst123_directory, workdir):
 
 def test_of_a_whole_work_directory_only_raw_is_taken(hst123_directory, workdir):
     report = ingest([workdir.base], workdir)
-    assert (len(report.accepted), report.refused) == (3, [])
+    assert (len(report.accepted), report.rejected) == (3, [])
 
 
 def test_a_hap_name_in_raw_keeps_its_name(exposure_file, workdir):

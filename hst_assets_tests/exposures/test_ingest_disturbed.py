@@ -1,5 +1,6 @@
 """Damaged files, full disks and killed processes cost nothing but themselves."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -78,7 +79,8 @@ def test_a_disk_that_is_full_refuses_the_file_and_goes_on(exposure_file, workdir
 
     monkeypatch.setattr(ingest_module.shutil, "copyfile", full)
     report = ingest([first, second], workdir)
-    assert reasons(report) == {first.name: "cannot be brought into raw/: No space left on device"}
+    why = "the disk is full (No space left on device)"
+    assert reasons(report) == {first.name: f"cannot be brought into raw/: {why}"}
     assert names(report.accepted) == [second.name]
 
 
@@ -100,13 +102,13 @@ def test_a_failed_publication_leaves_the_place_to_a_copy(
     monkeypatch.setattr(ingest_module, "publish", fails_once)
     report = ingest([tmp_path / "a", tmp_path / "b"], workdir)
     assert names(report.accepted) == [path.name]
-    assert [refused.path.parent.name for refused in report.refused] == ["a"]
+    assert [rejected.path.parent.name for rejected in report.rejected] == ["a"]
 
 
 def test_an_unprintable_name_in_raw_is_refused(exposure_file, workdir):
     exposure_file(folder=workdir.raw, name="new\tline_flt.fits")
     report = ingest([workdir.raw], workdir)
-    assert "characters that the ledger cannot store" in report.refused[0].reason
+    assert "characters that the ledger cannot store" in report.rejected[0].reason
     assert raw_ledger(workdir) == []
 
 
@@ -120,10 +122,34 @@ def test_a_missing_source_is_an_error(workdir, tmp_path):
         ingest([tmp_path / "nowhere"], workdir)
 
 
+def test_folders_that_are_not_looked_into_are_reported(
+    exposure_file, workdir, tmp_path, monkeypatch
+):
+    folder = tmp_path / "mixed"
+    for name in ("locked", "other/.hidden"):
+        (folder / name).mkdir(parents=True)
+    exposure_file("acs_hrc").rename(folder / "other" / "jddd04ghq_flt.fits")
+    (folder / "linked").symlink_to(folder / "other")
+    scan = os.scandir
+
+    def refuses(path):
+        if str(path).endswith("locked"):  # rights do not bind the user that tests may run as
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    report = ingest([folder], workdir)
+    assert len(report.accepted) == 1
+    assert report.passed_over == [
+        (folder / "linked", "a link to a folder is not followed: name it among the sources"),
+        (folder / "locked", "cannot be looked into: Permission denied"),
+    ]
+
+
 def test_an_empty_folder_accepts_nothing_and_makes_no_target(workdir, tmp_path):
     (tmp_path / "in").mkdir()
     report = ingest([tmp_path / "in"], workdir)
-    assert (report.accepted, report.refused, report.unchanged, report.visits) == ([], [], [], [])
+    assert (report.accepted, report.rejected, report.unchanged, report.visits) == ([], [], [], [])
     assert not workdir.settings_file.exists()
 
 
@@ -211,7 +237,7 @@ def test_killed_at_any_moment_raw_and_ledger_are_whole(exposure_file, workdir):
             name.replace("_c1m", "_c0m") for name in companions
         }
     report = ingest([path.parent], workdir)
-    assert report.refused == []
+    assert report.rejected == []
     assert raw_bytes(workdir) == originals
     assert len(check_raw(workdir, full=True)) == 14
     assert list(workdir.staging.iterdir()) == []
@@ -279,7 +305,7 @@ def test_a_failure_of_the_machine_is_no_verdict(exposure_file, workdir, monkeypa
 
     monkeypatch.setattr(ingest_module, "begin_verification", lambda *_: died)
     path = exposure_file()
-    (refused,) = ingest([path], workdir).refused
-    assert refused.by_machine
+    (rejected,) = ingest([path], workdir).rejected
+    assert rejected.by_machine
     monkeypatch.undo()
     assert names(ingest([path], workdir).accepted) == [path.name]

@@ -39,7 +39,7 @@ def test_a_packed_pair_comes_together(exposure_file, workdir, which):
     if which != "companion":
         _packed(path)
     report = ingest([path.parent], workdir)
-    assert report.refused == []
+    assert report.rejected == []
     assert names(report.accepted) == ["ueee05ijm_c0m.fits", "ueee05ijm_c1m.fits"]
 
 

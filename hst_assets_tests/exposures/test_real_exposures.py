@@ -109,7 +109,7 @@ def test_the_archives_own_footprint_agrees(real_data):
 
 def test_the_uvis_visit(real_data, workdir):
     report = ingest([real_data / "wfc3_uvis_2013fy27"], workdir)
-    assert (len(report.accepted), report.refused, report.visits) == (8, [], ["idsj02"])
+    assert (len(report.accepted), report.rejected, report.visits) == (8, [], ["idsj02"])
     found = tables(workdir)
     assert len(found) == 8
     assert found["used"].all()
@@ -169,7 +169,7 @@ def test_the_ir_subarrays_are_short_and_can_be_kept(real_data, workdir):
 def test_everything_else_beside_them_is_refused_with_a_reason(real_data, workdir):
     report = ingest([real_data], workdir)
     assert len(report.accepted) == 15  # 14 exposures and the companion
-    told = {refused.path.name: refused.reason for refused in report.refused}
+    told = {rejected.path.name: rejected.reason for rejected in report.rejected}
     assert "a _asn product" in told["jbz504010_asn.fits"]
     assert "a _drc product" in told["sample_mvm_drc.fits"]
     assert "SCI,1 has only 10 x 10 pixels" in told["sample_svm_flc.fits"]

@@ -24,7 +24,7 @@ def test_a_simulated_visit_is_used_wholly(tmp_path, workdir, key):
     plan = small_plan(key)
     simulate_campaign(plan, tmp_path / "incoming")
     report = ingest([tmp_path / "incoming"], workdir)
-    assert report.refused == []
+    assert report.rejected == []
     settings = load_settings(workdir)
     for visit in visits_in(workdir):
         make_raw_manifest(workdir, visit)

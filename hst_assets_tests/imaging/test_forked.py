@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hst_assets.failures import DiskFull, NoReply, OutOfMemory, ToolFailed, UnusableInput
+from hst_assets.failures import Crashed, DiskFull, NoReply, OutOfMemory, ToolFailed, UnusableInput
 from hst_assets.imaging.forked import in_children, row_blocks, shared_array
 
 CORES = [1, 2, 3]
@@ -82,8 +82,20 @@ def test_a_killed_child_is_out_of_memory() -> None:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(OutOfMemory, match="signal 9"):
+    with pytest.raises(OutOfMemory, match="killed by SIGKILL"):
         in_children([partial(answer, 1), die], 2)
+
+
+def test_a_child_that_crashes_is_told_from_one_that_was_stopped() -> None:
+    def end(number: int) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    with pytest.raises(Crashed, match="SIGABRT"):
+        in_children([partial(answer, 1), partial(end, signal.SIGABRT)], 2)
+    with pytest.raises(NoReply, match="SIGTERM") as stopped:
+        in_children([partial(answer, 1), partial(end, signal.SIGTERM)], 2)
+    assert type(stopped.value) is NoReply
 
 
 def test_a_child_that_leaves_without_an_answer_is_a_failure() -> None:

@@ -37,6 +37,8 @@ class Campaign:
     root: Path
     ran: list[tuple[str, str]] = field(default_factory=list)
     broken: set[tuple[str, str]] = field(default_factory=set)
+    #: Assets whose digests the recipes downstream do not name.
+    unnamed: set[str] = field(default_factory=set)
     facts: dict[str, object] = field(default_factory=lambda: dict(FACTS))
     table: AssetTable = ASSETS
 
@@ -81,6 +83,8 @@ class Campaign:
         return make(recipe, product, workdir, run, redo=redo)
 
     def digest(self, workdir, asset, partition) -> str:
+        if asset in self.unnamed:
+            return "unnamed"
         path = self.table.product_path(workdir.root, asset, partition)
         record = read_record(path)
         if record is None:

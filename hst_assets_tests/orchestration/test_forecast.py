@@ -9,11 +9,12 @@ from hst_assets.orchestration.forecast import forecast
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.provenance import adoption
-from hst_assets.settings import write_settings
+from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.orchestration.test_new_rows import ROWS, new
 
 VISITS = ("iaaa01", "iaaa02")
+CERTAIN = ("stale", "missing", "invalid")
 
 
 @pytest.fixture
@@ -24,11 +25,22 @@ def target(campaign):
 
 
 @pytest.fixture
-def made(campaign, defs, instance, target):
+def made(campaign, target):
     """The target, of which all is made."""
-    list(run_target(defs, instance, target, table=campaign.table))
-    campaign.ran.clear()
+    make_all(campaign, target)
     return target
+
+
+def make_all(campaign, workdir, assets=()):
+    """Make the products as a run does, without Dagster, which is fifty times as fast."""
+    settings = load_settings(workdir)
+    for row in ASSETS:
+        if not row.path or row.source == "archive" or (assets and row.name not in assets):
+            continue
+        for subject in [(each,) for each in VISITS] if row.by_visit else [()]:
+            gathered = (list(VISITS),) if row.gathers else ()
+            row.maker()(workdir, *subject, *gathered, settings)
+    campaign.ran.clear()
 
 
 def told(workdir, **options):
@@ -87,22 +99,91 @@ def test_a_setting_of_the_drizzling_is_named_as_the_user_knows_it(made):
     }
 
 
-@pytest.mark.parametrize("change", ["exposure", "setting", "file", "redo"])
-def test_what_is_told_is_what_a_run_makes(campaign, defs, instance, made, change):
-    options = {}
-    if change == "exposure":
-        campaign.add_exposure("sn1", "iaaa02", 1)
-    elif change == "setting":
-        write_settings(made, {"difference": {"template": "first"}})
-    elif change == "file":
-        made.visit_alignment("iaaa01").unlink()
-    else:
-        options["redo"] = Redo(redo_astrodrizzle=True)
-    redone = options.get("redo", Redo())
-    found = told(made, redone=lambda row: redone.again(*row.redo))
-    list(run_target(defs, instance, made, **options))
-    certain = {key for key, (state, *_) in found.items() if state != "may be stale"}
-    assert certain == set(campaign.ran)
+def redone_by(redo):
+    return lambda row: redo.again(*row.redo)
+
+
+def garble(path):
+    WorkDir.record(path).write_text("{")
+
+
+CHANGES = {
+    "an exposure": lambda campaign, _target: campaign.add_exposure("sn1", "iaaa02", 1),
+    "a visit": lambda campaign, _target: campaign.add_exposure("sn1", "iaaa03"),
+    "a setting of the last": lambda _campaign, target: write_settings(
+        target, {"difference": {"template": "first"}}
+    ),
+    "a setting of the first": lambda _campaign, target: write_settings(
+        target, {"selection": {"min_exptime_s": 20.0}}
+    ),
+    "a lost file": lambda _campaign, target: target.visit_alignment("iaaa01").unlink(),
+    "a garbled record": lambda _campaign, target: garble(target.visit_products("iaaa01")),
+    "nothing": lambda _campaign, _target: None,
+}
+
+
+def test_what_is_told_is_what_a_run_makes(campaign, defs, instance, made):
+    """One change after the other, each with the run that follows it; then one ordered again."""
+    again = Redo(redo_astrodrizzle=True)
+    for name, change in [*CHANGES.items(), ("redo", None)]:
+        redo = Redo() if change else again
+        if change:
+            change(campaign, made)
+        found = list(forecast(made, ASSETS, redone=redone_by(redo)))
+        assert {each.state for each in found} <= {*CERTAIN, "up to date", "may be stale"}, name
+        campaign.ran.clear()
+        list(run_target(defs, instance, made, redo=redo))
+        certain = [(each.asset, each.partition) for each in found if each.is_made]
+        assert sorted(certain) == sorted(campaign.ran), name
+        assert bool(certain) is (name != "nothing")
+
+
+def test_what_does_not_name_what_would_be_made_may_be_made(campaign, defs, instance, target):
+    """As the real exposures are aligned: by files and settings, not by the table of exposures."""
+    campaign.unnamed.add("exposure_table")
+    make_all(campaign, target)
+    write_settings(target, {"selection": {"min_exptime_s": 20.0}})
+    found = list(forecast(target, ASSETS))
+    states = {each.asset: each.state for each in found}
+    assert states["exposure_table"] == "stale"
+    downstream = ASSETS.downstream("exposure_table") & ASSETS.with_file
+    assert {states[asset] for asset in downstream} == {"may be stale"}
+    list(run_target(defs, instance, target))
+    assert sorted(campaign.ran) == [(e.asset, e.partition) for e in found if e.is_made]
+
+
+def test_what_a_run_would_fail_on_is_not_counted_as_made(campaign, defs, instance, target):
+    campaign.broken.add(("exposure_table", "sn1/iaaa02"))
+    make_all(campaign, target, assets=["raw_exposures"])
+    found = list(forecast(target, ASSETS))
+    list(run_target(defs, instance, target))
+    assert sorted((e.asset, e.partition) for e in found if e.is_made) == sorted(campaign.ran)
+    unknown = {(e.asset, e.partition): e.reasons for e in found if e.state == "unknown"}
+    assert unknown["exposure_table", "sn1/iaaa02"] == ("sn1/iaaa02: broken on purpose",)
+    because = ("because exposure_table cannot be told",)
+    assert unknown["aligned_exposures", "sn1/iaaa02"] == because
+
+
+def test_a_choice_that_lacks_something_upstream_says_so_as_the_run_does(
+    campaign, defs, instance, target
+):
+    chosen = ["aligned_exposures", "drizzled_stacks"]
+    found = list(forecast(target, ASSETS, assets=chosen))
+    results = list(run_target(defs, instance, target, assets=chosen))
+    assert campaign.ran == []
+    assert {each.state for each in found} == {"unknown"}
+    failures = [text for result in results for text in result.failures]
+    aligned = [each for each in found if each.asset == "aligned_exposures"]
+    assert [f"{each.asset}: {each.reasons[0]}" for each in aligned] == failures[: len(aligned)]
+
+
+def test_a_record_that_cannot_be_read_is_named(made):
+    garble(made.visit_products("iaaa01"))
+    ((key, (state, reason)),) = told(made).items()
+    assert key == ("epoch_drizzles", "sn1/iaaa01")
+    assert state == "invalid"
+    name = WorkDir.record(made.visit_products("iaaa01")).name
+    assert reason == f"record unreadable: workspace/{name}; it is made again"
 
 
 def test_a_file_that_is_gone_is_invalid_and_nothing_follows_from_it(made):

@@ -3,7 +3,7 @@
 import pytest
 
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.input_versions import input_versions
+from hst_assets.orchestration.input_versions import input_versions, lacks_product
 from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.provenance import Recipe, Result, make
@@ -125,3 +125,26 @@ def test_either_of_two_gathers_of_a_level_counts(campaign, workdir, versions):
     between = versions("target_photometry")
     replaced(campaign, workdir, "exposure_table", "sn1/iaaa01")
     assert len({*before.values(), *between.values(), *versions("target_photometry").values()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "again"),
+    [
+        ("DiskFull", True),
+        ("TransientFailure", True),
+        ("MissingProduct", True),
+        ("ToolFailed", False),
+        ("NoOverlap", False),
+    ],
+)
+def test_a_sweep_tries_again_what_a_run_would(campaign, kind, again):
+    """The same rule as that of `hst_assets.products.batch`."""
+    workdir = campaign.workdir("sn1").create()
+    level = ASSETS.level_of("drizzled_stacks")
+    for asset in level.assets:
+        path = ASSETS.product_path(workdir.root, asset, "sn1")
+        path.write_text(asset)
+        facts = {"failures": {"f606w": kind} if asset == "drizzled_stacks" else {}}
+        result = Result((path,), facts)
+        make(Recipe(asset, "1"), path, workdir, lambda result=result: result)
+    assert lacks_product(workdir, level, "sn1", ASSETS) is again

@@ -80,7 +80,7 @@ def test_what_was_made_before_is_in_no_choices_way(campaign, defs, instance, tar
 
 
 def test_an_unknown_asset_is_refused_with_the_known_ones(defs, instance, target):
-    with pytest.raises(BadConfiguration, match=r"no asset drizle\. Known: aligned_exposures"):
+    with pytest.raises(BadConfiguration, match=r"no asset drizle\. Known: archive_exposures, raw_"):
         list(run_target(defs, instance, target, assets=["drizle"]))
 
 
@@ -221,6 +221,21 @@ def test_what_had_nothing_to_compare_is_no_failure(campaign, defs, instance, tar
     last = stacks(run_target(defs, instance, target))
     assert "drizzled_stacks: not checked: a.drc.fits: star fluxes" in last.unchecked
     assert last.errors == ()
+
+
+def test_an_error_that_nobody_foresaw_is_no_failure_of_the_machine(
+    campaign, defs, instance, target, monkeypatch
+):
+    """Were it passed over, a full disk in the run of another visit would speak for both."""
+
+    def surprise(*_arguments):
+        raise ValueError("negative dimensions are not allowed")
+
+    monkeypatch.setattr(campaign, "step", surprise)
+    (outcome,) = run_target(
+        defs, instance, target, assets=["raw_exposures", "exposure_table"], visits=["iaaa01"]
+    )
+    assert outcome.kinds == {"ToolFailed"}
 
 
 def test_epochs_that_share_no_pixel_are_no_remark(campaign, defs, instance, target):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hst_assets.failures import (
+    Crashed,
     DiskFull,
     HstAssetsError,
     MissingProduct,
@@ -393,11 +394,19 @@ def test_only_what_may_work_by_then_is_tried_again(workdir, writer, error, again
     assert names(workdir) == ({"a", "b"} if again else {"a"})
 
 
-def test_a_failure_that_a_batch_does_not_call_final_is_tried_again(workdir, writer) -> None:
-    batch = batch_of(texts(workdir, a="one"), writer, final=(NoOverlap,))
-    writer.failing["a"] = ToolFailed("it hung")
-    indexed(workdir, batch)
-    assert indexed(workdir, batch).ran
+def test_a_second_crash_on_the_same_recipe_is_final(workdir, writer) -> None:
+    batch = batch_of(texts(workdir, a="one"), writer)
+    writer.failing["a"] = Crashed("was ended by SIGSEGV")
+    kinds = [next(iter(indexed(workdir, batch).facts["failures"].values())) for _ in range(2)]
+    assert kinds == ["Crashed", "ToolFailed"]
+    assert not indexed(workdir, batch).ran
+
+
+def test_a_crash_on_another_recipe_is_the_first(workdir, writer) -> None:
+    writer.failing["a"] = Crashed("was ended by SIGSEGV")
+    for text in ("one", "two"):
+        made = indexed(workdir, batch_of(texts(workdir, a=text), writer))
+        assert list(made.facts["failures"].values()) == ["Crashed"]
 
 
 def test_what_was_kept_through_a_failure_is_listed_again_when_it_is_over(workdir, writer) -> None:

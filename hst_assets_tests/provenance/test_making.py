@@ -50,7 +50,8 @@ def test_a_run_that_was_killed_is_told(kitchen):
 def test_a_damaged_record_is_told(kitchen):
     kitchen.cook()
     WorkDir.record(kitchen.product).write_text("{")
-    assert kitchen.cook().why == "its record cannot be read"
+    name = WorkDir.record(kitchen.product).name
+    assert kitchen.cook().why == f"record unreadable: workspace/{name}; it is made again"
 
 
 def test_a_default_that_is_set_otherwise_is_told_with_both_values(kitchen):

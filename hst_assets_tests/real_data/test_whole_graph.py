@@ -32,7 +32,7 @@ def through_the_graph(tmp_path):
         workdir = WorkDir(tmp_path, "real")
         report = ingest([REAL / name for name in folder], workdir, **position)
         assert report.accepted
-        assert not report.refused
+        assert not report.rejected
         write_settings(workdir, settings or {})
         before = {path.name: sha256_of_file(path) for path in workdir.raw.glob("*.fits")}
         with dg.DagsterInstance.ephemeral() as instance:

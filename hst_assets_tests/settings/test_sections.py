@@ -20,6 +20,14 @@ def test_machine_settings_are_a_section_of_their_own(workdir):
         ("[selection]\nafter = 2014-01-01\nbefore = 2013-01-01\n", "before must be later than"),
         ("[selection]\nafter = 'yesterday'\n", "not a date in ISO 8601"),
         ("[drizzle]\nscale_arcsec = inf\n", "drizzle.scale_arcsec"),
+        (
+            '[drizzle.photometry]\n"acs_hrc.f55w" = [3e-19, 5356.0]\n',
+            "no filter 'f55w'; acs_hrc has f220w, f250w",
+        ),
+        (
+            '[drizzle.photometry]\n"hrc.f555w" = [3e-19, 5356.0]\n',
+            "detectors are wfc3_uvis, wfc3_ir",
+        ),
         ("[drizzle.sky_level]\nF606W = 0.1\n", "neither a band, such as acs_hrc.f555w, nor a"),
         ("[drizzle.sky_level]\niabc01a1q = nan\n", "drizzle.sky_level.iabc01a1q"),
         ("[drizzle]\nsky_sub = false\nsky_level = {iabc01a1q = 0.1}\n", "needs sky_sub"),

@@ -131,8 +131,6 @@ def make_differences(workdir: WorkDir, settings: Settings, *, redo: bool = False
         planned=pairs,
         run=one_by_one(partial(_subtracted, workdir=workdir)),
         candidates=tuple(workdir.drizzle.glob("*.diff_*.fits")),
-        # A stack that was spoilt is named by the same recipe when it has been made again.
-        final=(NoOverlap,),
     )
 
     def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
@@ -271,10 +269,14 @@ def _stack(epoch: _Epoch, workdir: WorkDir) -> Stack:
         figures = {field.name: record.facts[field.name] for field in fields(Frame)}
         frame = Frame.from_json(figures)
     except (KeyError, TypeError) as error:
-        raise UnusableInput(
+        raise MissingProduct(
             f"its record does not give its frame: {error}", where=epoch.path, next_step=again
         ) from error
-    return read_stack(epoch.path, frame, epoch.detector)
+    try:
+        return read_stack(epoch.path, frame, epoch.detector)
+    except UnusableInput as error:
+        # It is named by the same recipe when it has been made again: no verdict on this pair.
+        raise MissingProduct(error.what, where=epoch.path, next_step=again) from error
 
 
 def _flat(figures: Figures) -> dict[str, Any]:
