@@ -79,9 +79,12 @@ class Detector:
     match_tolerance_pix : float
         Matching tolerance of the first alignment try, in native pixels.
     read_noise_e, gain_e_per_dn : float
-        Typical figures, for cosmic-ray cleaning.
+        Typical figures; of WFC3/IR the noise of one read of a ramp.
+    dark_e_per_s : float
+        Typical dark current, where headers do not tell it (MEANDARK): WFC3 IHB 5.4 and 5.7; ACS
+        IHB table 3.1 (of WFC the highest, 2025's); WFPC2 Data Handbook 4.3.1 (0.002 to 0.01).
     saturation_e : float
-        Full well in electrons, for cosmic-ray cleaning.
+        Full well in electrons; of WFPC2 what its converter counts at gain 7.
     clean_cosmic_rays : bool
         Whether single exposures hold cosmic rays (WFC3/IR ramps are cleaned in calibration).
     lacosmic : tuple of float
@@ -121,6 +124,7 @@ class Detector:
     match_tolerance_pix: float
     read_noise_e: float
     gain_e_per_dn: float
+    dark_e_per_s: float
     saturation_e: float
     clean_cosmic_rays: bool
     lacosmic: tuple[float, float, float]
@@ -322,6 +326,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=3.1,
             gain_e_per_dn=1.0,
+            dark_e_per_s=0.0022,
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -351,6 +356,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=14.6,
             gain_e_per_dn=2.5,
+            dark_e_per_s=0.048,
             saturation_e=80000.0,
             clean_cosmic_rays=False,
             lacosmic=(4.0, 0.3, 20.0),
@@ -379,6 +385,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=4.4,
             gain_e_per_dn=1.0,
+            dark_e_per_s=0.0161,
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -408,6 +415,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=4.7,
             gain_e_per_dn=1.0,
+            dark_e_per_s=0.0058,
             saturation_e=130000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -437,6 +445,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=5.3,
             gain_e_per_dn=7.0,
+            dark_e_per_s=0.005,
             saturation_e=27000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),

@@ -60,6 +60,7 @@ _OF_ALIGNMENT = (
 _OF_DRIZZLING = (
     "chip_patterns",
     "clean_cosmic_rays",
+    "dark_e_per_s",
     "dq_saturated",
     "driz_cr_scale",
     "driz_cr_snr",
@@ -128,10 +129,11 @@ STAGES: dict[str, Stage] = {
     # numbers, and which define the frame, are facts.
     "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("4", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 6: one zero point or none, scaled within a calibration only; the detector's own flat scale;
-    # quadrants of quad filters.
+    # 7: the noise of a line through a ramp's reads, dark current where no header tells it, WFPC2's
+    # saturation by its gain, and its chips without a zero point on one gain; exposures are counted,
+    # not their chips.
     "drizzled_image": Stage(
-        "6",
+        "7",
         (
             "hst_assets.imaging.astrodrizzle.run:drizzle_many",
             "hst_assets.imaging.drizzling:_drizzle",
