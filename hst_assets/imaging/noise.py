@@ -292,7 +292,8 @@ def _bits(planes: NDArray[np.int32], chips: range) -> NDArray[np.uint8]:
     found = planes[plane].view(np.uint32) >> np.uint32(bit)
     if bit + len(chips) > _BITS:
         found = found | (planes[plane + 1].view(np.uint32) << np.uint32(_BITS - bit))
-    return (found & np.uint32(2 ** len(chips) - 1)).astype(np.uint8)
+    numbers: NDArray[np.uint8] = (found & np.uint32(2 ** len(chips) - 1)).astype(np.uint8)
+    return numbers
 
 
 class _Seen:
@@ -313,11 +314,13 @@ class _Seen:
         own = np.array(values[self._chips.start : self._chips.stop])
         number = np.stack([self._set[:, each].sum(axis=1) for each in self._members], axis=1)
         total = np.stack([self._set[:, each] @ own[each] for each in self._members], axis=1)
-        return total / np.maximum(number, 1.0)
+        means: NDArray[np.float64] = total / np.maximum(number, 1.0)
+        return means
 
     def sums(self, values: Sequence[float]) -> NDArray[np.float32]:
         """Of the values of chips, over the exposures."""
-        return self._of_exposures(values).sum(axis=1).astype(np.float32)
+        table: NDArray[np.float32] = self._of_exposures(values).sum(axis=1).astype(np.float32)
+        return table
 
     def two_largest(self, values: Sequence[float]) -> tuple[NDArray[np.float32], ...]:
         """Of the exposures' values, the largest and the next; 0 where there are fewer."""

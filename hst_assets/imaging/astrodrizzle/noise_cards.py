@@ -240,9 +240,9 @@ def _ramp_noise_e(
 ) -> tuple[float, str]:
     """What reading a ramp adds to the noise of its light; READNSE is for one pair of reads."""
     n_samples = int(_number(item.primary, "NSAMP"))
-    one_read_e = _mean(measured) / math.sqrt(2.0) if measured else detector.read_noise_e
     if n_samples < _FEWEST_SAMPLES:
-        return one_read_e, _TYPICAL
+        return detector.read_noise_e, _TYPICAL
+    one_read_e = _mean(measured) / math.sqrt(2.0) if measured else detector.read_noise_e
     times = ramp_times_s(str(item.primary.get("SAMP_SEQ", "")), n_samples, item.exptime_s)
     light_e = max(light_e, 0.0)
     variance = ramp_variance_e2(
