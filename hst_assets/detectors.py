@@ -77,7 +77,7 @@ class Detector:
         a third above simulated ones in F814W (WFC3/IR: F160W), for the red halos beyond.
     match_tolerance_pix : float
         Matching tolerance of the first alignment try, in native pixels.
-    read_noise_e, gain_e_per_dn, dark_e_per_s : float
+    read_noise_e, gain_e_per_dn, typical_dark_e_per_s : float
         Typical figures (WFC3/IR: of one read). Dark current by WFC3 IHB 5.4 and 5.7; ACS IHB table
         3.1 (of WFC the highest, 2025's); WFPC2 Data Handbook 4.3.1 (0.002 to 0.01).
     saturation_e : float
@@ -121,7 +121,7 @@ class Detector:
     match_tolerance_pix: float
     read_noise_e: float
     gain_e_per_dn: float
-    dark_e_per_s: float
+    typical_dark_e_per_s: float
     saturation_e: float
     clean_cosmic_rays: bool
     lacosmic: tuple[float, float, float]
@@ -320,7 +320,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=3.1,
             gain_e_per_dn=1.0,
-            dark_e_per_s=0.0022,
+            typical_dark_e_per_s=0.0022,
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -350,7 +350,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=14.6,
             gain_e_per_dn=2.5,
-            dark_e_per_s=0.048,
+            typical_dark_e_per_s=0.048,
             saturation_e=80000.0,
             clean_cosmic_rays=False,
             lacosmic=(4.0, 0.3, 20.0),
@@ -379,7 +379,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=4.4,
             gain_e_per_dn=1.0,
-            dark_e_per_s=0.0161,
+            typical_dark_e_per_s=0.0161,
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -409,7 +409,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=4.7,
             gain_e_per_dn=1.0,
-            dark_e_per_s=0.0058,
+            typical_dark_e_per_s=0.0058,
             saturation_e=130000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -439,7 +439,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=5.3,
             gain_e_per_dn=7.0,
-            dark_e_per_s=0.005,
+            typical_dark_e_per_s=0.005,
             saturation_e=27000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),

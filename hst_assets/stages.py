@@ -60,7 +60,6 @@ _OF_ALIGNMENT = (
 _OF_DRIZZLING = (
     "chip_patterns",
     "clean_cosmic_rays",
-    "dark_e_per_s",
     "dq_saturated",
     "driz_cr_scale",
     "driz_cr_snr",
@@ -78,6 +77,7 @@ _OF_DRIZZLING = (
     "read_noise_e",
     "saturation_e",
     "science_units",
+    "typical_dark_e_per_s",
 )
 _OF_DIFFERENCES = (
     "clean_cosmic_rays",

@@ -176,7 +176,7 @@ def _dark_e(item: Input, chip: fits.Header, detector: Detector, unit_e: float) -
         return float(level) * unit_e, "MEANDARK"
     if str(item.primary.get("DARKCORR", "")).strip().upper() == "OMIT":
         return 0.0, "OMIT"
-    return detector.dark_e_per_s * item.exptime_s, _TYPICAL
+    return detector.typical_dark_e_per_s * item.exptime_s, _TYPICAL
 
 
 def _post_flash_e(primary: fits.Header, chip: fits.Header, unit_e: float) -> float:

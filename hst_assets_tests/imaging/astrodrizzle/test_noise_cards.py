@@ -65,14 +65,14 @@ def test_dark_current_is_in_electrons(detector, exptime, primary, mean_dark, e_p
 def test_dark_current_that_no_header_tells_is_the_detectors(detector) -> None:
     """As WFPC2's never do; the product says so."""
     primary = described(exposure("uaaa01a1m", 1000.0, {"ATODGAIN": 7.0}), detector=detector)
-    assert primary["DARKCUR"] == pytest.approx(detector.dark_e_per_s)
+    assert primary["DARKCUR"] == pytest.approx(detector.typical_dark_e_per_s)
     assert primary["DARKFROM"] == "TYPICAL"
     without = exposure("uaaa01a1m", 1000.0, {"ATODGAIN": 7.0}, {"MEANDARK": 0.0})
     told = described(without, detector=detector)
     assert (told["DARKCUR"], told["DARKFROM"]) == (0.0, "MEANDARK")
     added = primary["D001BVAR"] - told["D001BVAR"]
     # A ramp's line has Poisson's noise up to 1.2 times.
-    assert 0.999 < added / (1000.0 * detector.dark_e_per_s) < 1.21
+    assert 0.999 < added / (1000.0 * detector.typical_dark_e_per_s) < 1.21
 
 
 def test_dark_current_that_was_not_subtracted_is_in_the_sky() -> None:
