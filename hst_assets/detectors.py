@@ -73,21 +73,21 @@ class Detector:
     fwhm_pix : float
         FWHM of a star in native pixels, for source finding.
     widest_star_pix : float
-        Largest FWHM of good stars in any filter, native pixels, as
-        `hst_assets.detection.star_shapes` measures it: a third above simulated ones in F814W
-        (WFC3/IR: F160W), for the red halos beyond.
+        Largest FWHM of good stars in any filter (`hst_assets.detection.star_shapes`), native pixel:
+        a third above simulated ones in F814W (WFC3/IR: F160W), for the red halos beyond.
     match_tolerance_pix : float
         Matching tolerance of the first alignment try, in native pixels.
-    read_noise_e, gain_e_per_dn : float
-        Typical figures, for cosmic-ray cleaning.
+    read_noise_e, gain_e_per_dn, typical_dark_e_per_s : float
+        Typical figures (WFC3/IR: of one read). Dark current by WFC3 IHB 5.4 and 5.7; ACS IHB table
+        3.1 (of WFC the highest, 2025's); WFPC2 Data Handbook 4.3.1 (0.002 to 0.01).
     saturation_e : float
-        Full well in electrons, for cosmic-ray cleaning.
+        Full well in electrons; of WFPC2 what its converter counts at gain 7.
     clean_cosmic_rays : bool
         Whether single exposures hold cosmic rays (WFC3/IR ramps are cleaned in calibration).
     lacosmic : tuple of float
-        (sigclip, sigfrac, objlim) of L.A.Cosmic (van Dokkum 2001). With the usual objlim of 5 the
-        peaks of stars as undersampled as Hubble's are taken for cosmic rays; with 20, measured on
-        simulated ACS and WFC3/UVIS exposures, 98 % of them stay and 98 % of the cosmic rays go.
+        (sigclip, sigfrac, objlim) of L.A.Cosmic (van Dokkum 2001). With the usual objlim of 5 peaks
+        of undersampled stars are taken for cosmic rays; with 20, on simulated ACS and WFC3/UVIS
+        exposures, 98 % of them stay and 98 % of the cosmic rays go.
     driz_cr_snr, driz_cr_scale : tuple of float
         How far (in noise, and in slopes of the median image) a pixel must stand out, at a first
         look and beside a found one, for AstroDrizzle to reject it as a cosmic ray. The figures
@@ -121,6 +121,7 @@ class Detector:
     match_tolerance_pix: float
     read_noise_e: float
     gain_e_per_dn: float
+    typical_dark_e_per_s: float
     saturation_e: float
     clean_cosmic_rays: bool
     lacosmic: tuple[float, float, float]
@@ -256,10 +257,7 @@ def without_wavelength(filter_name: str) -> str:
 
 
 def is_wide(filter_name: str) -> bool:
-    """Whether a filter is wide: its name ends in X, W or LP (the guide's --only-wide).
-
-    A crossed pair is wide if its first element is.
-    """
+    """Whether a filter, or the first of a crossed pair, is wide: X, W or LP end its name."""
     return filter_name.upper().split("-")[0].endswith(("X", "W", "LP"))
 
 
@@ -331,6 +329,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=3.1,
             gain_e_per_dn=1.0,
+            typical_dark_e_per_s=0.0022,
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -360,6 +359,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=14.6,
             gain_e_per_dn=2.5,
+            typical_dark_e_per_s=0.048,
             saturation_e=80000.0,
             clean_cosmic_rays=False,
             lacosmic=(4.0, 0.3, 20.0),
@@ -388,6 +388,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=4.4,
             gain_e_per_dn=1.0,
+            typical_dark_e_per_s=0.0161,
             saturation_e=70000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -417,6 +418,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=4.7,
             gain_e_per_dn=1.0,
+            typical_dark_e_per_s=0.0058,
             saturation_e=130000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),
@@ -446,6 +448,7 @@ DETECTORS: dict[str, Detector] = {
             match_tolerance_pix=1.0,
             read_noise_e=5.3,
             gain_e_per_dn=7.0,
+            typical_dark_e_per_s=0.005,
             saturation_e=27000.0,
             clean_cosmic_rays=True,
             lacosmic=(4.0, 0.3, 20.0),

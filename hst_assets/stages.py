@@ -77,6 +77,7 @@ _OF_DRIZZLING = (
     "read_noise_e",
     "saturation_e",
     "science_units",
+    "typical_dark_e_per_s",
 )
 _OF_DOLPHOT = (
     "clean_cosmic_rays",
@@ -139,10 +140,11 @@ STAGES: dict[str, Stage] = {
     # numbers, and which define the frame, are facts.
     "aligned_exposures": Stage("4", ("hst_assets.astrometry.alignment:make_aligned_visit",)),
     "target_alignment": Stage("4", ("hst_assets.astrometry.alignment:make_target_alignment",)),
-    # 6: one zero point or none, scaled within a calibration only; the detector's own flat scale;
-    # quadrants of quad filters.
+    # 7: the noise of a line through a ramp's reads, dark current where no header tells it, WFPC2's
+    # saturation by its gain, and its chips without a zero point on one gain; exposures are counted,
+    # not their chips.
     "drizzled_image": Stage(
-        "6",
+        "7",
         (
             "hst_assets.imaging.astrodrizzle.run:drizzle_many",
             "hst_assets.imaging.drizzling:_drizzle",

@@ -3,7 +3,8 @@
 The second opinion beside `hst_assets.simulate`: the WCS is the real header's, with its look-up
 tables, through `astropy.wcs`; stars are Moffat profiles, integrated over pixels; sky, dark current
 and post-flash are drawn from Poisson's law and their mean subtracted as calibration does; read
-noise is the header's. What `hst_assets` believes of noise, geometry or headers is used nowhere, so
+noise is the header's. WFC3/IR's are ramps, read by read, through which a line is laid as calwf3
+does. What `hst_assets` believes of noise, geometry or headers is used nowhere, so
 that a mistake made twice does not pass.
 
 The real exposures lie beside a developer's checkout; where they are not, tests skip.
@@ -30,6 +31,9 @@ _OVERSAMPLING = 7
 #: Flags that an exposure gets, not its detector: full well and cosmic rays.
 _NOT_THE_DETECTORS = 256 + 4096 + 8192
 _MOFFAT_BETA = 4.0
+_STEP_S = 50.0
+#: Signal over noise, and the power of a read's distance from the middle that weights it.
+_POWERS = ((100, 10.0), (50, 6.0), (20, 3.0), (10, 1.0), (5, 0.4))
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class Camera:
     fwhm_pix : float
         Of a star.
     read_noise_e : float
-        Of one exposure: READNSE of its header; of WFC3/IR what a straight line through 15 reads of
-        20.2/sqrt(2) electrons leaves (12).
+        Of one read of a pixel: READNSE of its header; of WFC3/IR, where that is for a pair of
+        reads, over the square root of 2. Two real exposures, each the last read less the zeroth,
+        scatter by 20.3.
     subtracted_unit_e : float
         Electrons in the unit of MEANDARK and MEANFLSH: the gain, where calibration subtracts DN.
     """
@@ -68,7 +73,7 @@ CAMERAS = {
         "wfc3_ir_gj1214/ibxy01z8q_flt.fits",
         256,
         1.3,
-        12.0,
+        14.3,
         rate=True,
         cosmic_rays=False,
         subtracted_unit_e=2.35,
@@ -134,7 +139,10 @@ def expose(
     light = _starlight(hdus, stars, shot, camera, centre_deg)
     dark, flash = shot.dark_e_per_s * shot.exptime_s, shot.flash_e
     expected = (light + shot.sky_e_per_s) * shot.exptime_s + dark + flash
-    electrons = rng.poisson(expected) + rng.normal(0.0, camera.read_noise_e, expected.shape)
+    if camera.rate:
+        electrons = _ramp(expected, shot.exptime_s, camera.read_noise_e, rng)
+    else:
+        electrons = rng.poisson(expected) + rng.normal(0.0, camera.read_noise_e, expected.shape)
     if camera.cosmic_rays:
         _strike(electrons, shot.exptime_s * shot.hits_per_s, rng)
     image = electrons - dark - flash
@@ -146,6 +154,33 @@ def expose(
     path = folder / f"{shot.rootname}_{camera.template.rpartition('_')[2]}"
     hdus.writeto(path, output_verify="silentfix")
     return path
+
+
+def _ramp(
+    expected: np.ndarray, exptime_s: float, read_noise_e: float, rng: np.random.Generator
+) -> np.ndarray:
+    """The slope of a SPARS50 ramp, times the exposure time, with calwf3's weights (cridcalc.c)."""
+    n_reads = _samples(exptime_s) - 1
+    times = exptime_s - _STEP_S * np.arange(n_reads)[::-1]
+    counts, reads = np.zeros(expected.shape), []
+    for seconds in np.diff(times, prepend=0.0):
+        counts = counts + rng.poisson(expected / exptime_s * seconds)
+        reads.append(counts + rng.normal(0.0, read_noise_e, expected.shape))
+    signal = reads[-1] - reads[0]
+    certain = signal / np.sqrt(np.maximum(reads[-1], 0.0) + 2.0 * read_noise_e**2)
+    power = np.select([certain > least for least, _ in _POWERS], [power for _, power in _POWERS])
+    place = np.abs(np.linspace(-1.0, 1.0, n_reads))
+    weights = place[:, None, None] ** power
+    apart = times[:, None, None] - np.average(
+        np.broadcast_to(times[:, None, None], weights.shape), weights=weights, axis=0
+    )
+    slope = np.sum(weights * apart * np.array(reads), axis=0) / np.sum(weights * apart**2, axis=0)
+    return slope * exptime_s
+
+
+def _samples(exptime_s: float) -> int:
+    """NSAMP of SPARS50: the zeroth read, one at once, then one each 50 s."""
+    return 2 + int(exptime_s // _STEP_S)
 
 
 def _cut(hdus: fits.HDUList, side: int) -> None:
@@ -196,6 +231,8 @@ def _tell(hdus: fits.HDUList, shot: Shot, camera: Camera) -> None:
             "FLSHCORR": "COMPLETE" if shot.flash_e else "OMIT",
         }
     )
+    if camera.rate:
+        hdus[0].header.update({"SAMP_SEQ": "SPARS50", "NSAMP": _samples(shot.exptime_s)})
     hdus["SCI"].header["MEANFLSH"] = shot.flash_e / camera.subtracted_unit_e
     dark_e = shot.dark_e_per_s * shot.exptime_s
     hdus["SCI"].header["MEANDARK"] = dark_e / camera.subtracted_unit_e

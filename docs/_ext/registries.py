@@ -309,6 +309,7 @@ def detectors() -> list[str]:
             f"{row.match_tolerance_pix:g}",
             " and ".join(f"{value:g}" for value in row.driz_cr_snr),
             " and ".join(f"{value:g}" for value in row.driz_cr_scale),
+            f"{row.typical_dark_e_per_s:g}",
         )
         for row in DETECTORS.values()
     ]
@@ -324,6 +325,7 @@ def detectors() -> list[str]:
             "first matching tolerance (px)",
             "cosmic rays: noise",
             "slopes",
+            "typical dark current (e/s)",
         ),
         rows,
     )

@@ -20,9 +20,9 @@ Hook 2002, PASP 114, 144, section 7).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,8 @@ _LEAST_OF_BACKGROUND = 0.5
 _SQUARE_DROPS = ("square", "turbo")
 #: Bits of a plane of the context.
 _BITS = 32
+#: So many make one number of a table of what they stand for.
+_BITS_AT_A_TIME = 8
 #: An exposure counts from so much of its pixel's weight on, and its weight can be told from the
 #: longest one's if its time is so large a share.
 _HALF_A_PIXEL = 0.5
@@ -79,8 +81,12 @@ class NoiseModel:
         The product's pixel, and the drop over the native pixel.
     kernel, weight_type : str
         As in `DrizzleSettings`.
+    exposures : tuple of str
+        Rootname behind each bit of CTX: chips of one exposure have the same.
     exptimes_s, native_scales_arcsec, variances_e2 : tuple of float
         Of the chip behind each bit of CTX; the last is `background_variance_e2`.
+    saturation_e_per_s : float
+        Electrons per second in a native pixel that fill the one that is full first.
     exptime_s : float
         Of all exposures together.
     rate : bool
@@ -96,9 +102,11 @@ class NoiseModel:
     pixfrac: float
     kernel: str
     weight_type: str
+    exposures: tuple[str, ...]
     exptimes_s: tuple[float, ...]
     native_scales_arcsec: tuple[float, ...]
     variances_e2: tuple[float, ...]
+    saturation_e_per_s: float
     exptime_s: float
     rate: bool
 
@@ -150,9 +158,11 @@ def noise_model(primary: fits.Header, *, where: Path | None = None) -> NoiseMode
             pixfrac=float(primary["D_PIXFRC"]),
             kernel=str(primary["D_KERNEL"]),
             weight_type=str(primary["D_WTTYPE"]),
+            exposures=tuple(str(primary[f"D{bit:03d}DATA"]).partition("[")[0] for bit in bits),
             exptimes_s=tuple(float(primary[f"D{bit:03d}DEXP"]) for bit in bits),
             native_scales_arcsec=tuple(float(primary[f"D{bit:03d}ISCL"]) for bit in bits),
             variances_e2=tuple(float(primary[f"D{bit:03d}BVAR"]) for bit in bits),
+            saturation_e_per_s=float(primary["SATRATE"]),
             exptime_s=float(primary["EXPTIME"]),
             rate=str(primary["D_UNITS"]) == "cps",
         )
@@ -176,7 +186,7 @@ class Exposed:
     time_s : ndarray
         Effective exposure time.
     number : ndarray
-        Chips that reached it.
+        Exposures that reached it, with one chip or with several.
     variance_e2_per_s : ndarray
         Background variance of their native pixels over their exposure time.
     area : ndarray
@@ -206,7 +216,7 @@ def exposed(model: NoiseModel, wht: Image, ctx: NDArray[np.int32]) -> Exposed:
     """
     found = _sums(model, ctx if ctx.ndim == 3 else ctx[None])
     reached = (found.number > 0) & (wht > 0)
-    native = found.scales / np.maximum(found.number, 1.0)
+    native = found.scales / np.maximum(found.number, np.float32(1.0))
     area: Image = np.zeros(native.shape, np.float32)
     np.divide(np.float32(model.scale_arcsec), native, out=area, where=reached)
     area *= area
@@ -226,7 +236,11 @@ def exposed(model: NoiseModel, wht: Image, ctx: NDArray[np.int32]) -> Exposed:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Over the chips that reached each pixel: sums, and the two longest exposure times."""
+    """Over the exposures that reached each pixel: sums, and the two longest exposure times.
+
+    Where two chips of an exposure reached a pixel, at the gap between them, its scale and variance
+    are their mean.
+    """
 
     time: Image
     number: Image
@@ -237,26 +251,20 @@ class _Sums:
 
 
 def _sums(model: NoiseModel, planes: NDArray[np.int32]) -> _Sums:
-    """The sums over the bits of the context, by tables of its bytes: eight chips at a time."""
+    """The sums over the bits of the context, by tables: whole exposures, up to eight chips."""
     shape = planes.shape[-2:]
     sums = _Sums(*(np.zeros(shape, np.float32) for _ in range(6)))
-    ones = (1.0,) * len(model.exptimes_s)
-    for first in range(0, len(model.exptimes_s), 8):
-        plane, bit = divmod(first, _BITS)
-        if plane >= len(planes):
-            break
-        # Bit 32 is the sign of a 32-bit integer.
-        byte = ((planes[plane].view(np.uint32) >> np.uint32(bit)) & np.uint32(255)).astype(np.uint8)
-        chips = slice(first, first + 8)
-        times = model.exptimes_s[chips]
-        for total, values in (
-            (sums.time, times),
-            (sums.number, ones[chips]),
-            (sums.scales, model.native_scales_arcsec[chips]),
-            (sums.variance, model.variances_e2[chips]),
+    for chips in _whole_exposures(model.exposures, _BITS * len(planes)):
+        bits = _bits(planes, chips)
+        seen = _Seen(model, chips)
+        for total, table in (
+            (sums.time, seen.sums(model.exptimes_s)),
+            (sums.number, seen.sums((1.0,) * len(model.exposures))),
+            (sums.scales, seen.sums(model.native_scales_arcsec)),
+            (sums.variance, seen.sums(model.variances_e2)),
         ):
-            np.add(total, _table(values, sum)[byte], out=total)
-        longest, second = (_table(times, partial(_nth, n))[byte] for n in (1, 2))
+            np.add(total, table[bits], out=total)
+        longest, second = (table[bits] for table in seen.two_largest(model.exptimes_s))
         lesser = np.minimum(sums.longest, longest)
         np.maximum(sums.longest, longest, out=sums.longest)
         for each in (second, lesser):
@@ -264,19 +272,60 @@ def _sums(model: NoiseModel, planes: NDArray[np.int32]) -> _Sums:
     return sums
 
 
-def _table(
-    values: Sequence[float], combined: Callable[[Sequence[float]], float]
-) -> NDArray[np.float32]:
-    """For each byte, what the values of its bits give together."""
-    return np.array(
-        [combined([v for bit, v in enumerate(values) if byte >> bit & 1]) for byte in range(256)],
-        np.float32,
-    )
+def _whole_exposures(exposures: Sequence[str], most: int) -> Iterator[range]:
+    """Bits in turn, up to eight at a time, none of which parts the chips of an exposure."""
+    first = last = 0
+    for _, chips in groupby(exposures[:most]):
+        n_chips = len(list(chips))
+        if last + n_chips - first > _BITS_AT_A_TIME:
+            yield range(first, last)
+            first = last
+        last += n_chips
+    if last > first:
+        yield range(first, last)
 
 
-def _nth(n: int, values: Sequence[float]) -> float:
-    """The n-th largest; 0 where there are fewer."""
-    return sorted(values)[-n] if len(values) >= n else 0.0
+def _bits(planes: NDArray[np.int32], chips: range) -> NDArray[np.uint8]:
+    """The bits of these chips as one number; they may go on in the next plane."""
+    plane, bit = divmod(chips.start, _BITS)
+    # Bit 32 is the sign of a 32-bit integer.
+    found = planes[plane].view(np.uint32) >> np.uint32(bit)
+    if bit + len(chips) > _BITS:
+        found = found | (planes[plane + 1].view(np.uint32) << np.uint32(_BITS - bit))
+    numbers: NDArray[np.uint8] = (found & np.uint32(2 ** len(chips) - 1)).astype(np.uint8)
+    return numbers
+
+
+class _Seen:
+    """Tables for each number that up to eight bits make: of the exposures whose bits are set."""
+
+    def __init__(self, model: NoiseModel, chips: range) -> None:
+        numbers = np.arange(2 ** len(chips))
+        self._set = (numbers[:, None] >> np.arange(len(chips)) & 1).astype(np.float64)
+        names = model.exposures[chips.start : chips.stop]
+        self._chips = chips
+        self._members = [
+            np.array(list(members))
+            for _, members in groupby(range(len(chips)), key=lambda place: names[place])
+        ]
+
+    def _of_exposures(self, values: Sequence[float]) -> NDArray[np.float64]:
+        """The mean over the chips of each exposure (columns); 0 where it is not there."""
+        own = np.array(values[self._chips.start : self._chips.stop])
+        number = np.stack([self._set[:, each].sum(axis=1) for each in self._members], axis=1)
+        total = np.stack([self._set[:, each] @ own[each] for each in self._members], axis=1)
+        means: NDArray[np.float64] = total / np.maximum(number, 1.0)
+        return means
+
+    def sums(self, values: Sequence[float]) -> NDArray[np.float32]:
+        """Of the values of chips, over the exposures."""
+        table: NDArray[np.float32] = self._of_exposures(values).sum(axis=1).astype(np.float32)
+        return table
+
+    def two_largest(self, values: Sequence[float]) -> tuple[NDArray[np.float32], ...]:
+        """Of the exposures' values, the largest and the next; 0 where there are fewer."""
+        ordered = np.sort(self._of_exposures(values), axis=1).astype(np.float32)
+        return ordered[:, -1], ordered[:, -2] if ordered.shape[1] > 1 else 0.0 * ordered[:, -1]
 
 
 def _is_alone(found: _Sums, effective: Image) -> Mask:

@@ -28,7 +28,8 @@ PRODUCT_FLAGS: dict[ProductFlag, str] = {
     ProductFlag.ONE_EXPOSURE: "one exposure alone counts: cosmic rays may stay",
 }
 
-#: Of the full well: brighter pixels no longer count every photon.
+#: Of the full well, or of what the converter counts: brighter pixels no longer count every
+#: photon. Of WFPC2 it is 3440 DN (Data Handbook, table 3.4: above 3500 DN likely saturated).
 _FULL = 0.9
 
 
@@ -52,7 +53,7 @@ def product_flags(
     model : NoiseModel
         Of the product.
     detector : Detector
-        Its full well, and whether its exposures hold cosmic rays.
+        Whether its exposures are rates of ramps, and whether they hold cosmic rays.
     saturated : ndarray (ny, nx) of bool, optional
         Where drops of pixels fell that an exposure flags as saturated.
     saturated_counts : bool, optional
@@ -61,10 +62,12 @@ def product_flags(
     """
     flags = np.zeros(rate.shape, np.int16)
     empty = ~(np.isfinite(rate) & (reached.time_s > 0))
-    # Native pixels of the longest exposure, were all of them as long. Rates of ramps (WFC3/IR) are
-    # of the reads before a pixel was full: only the exposures' own flags tell there.
-    electrons = rate * np.float32(model.gain_e * max(model.exptimes_s))
-    full = (electrons > _FULL * detector.saturation_e * reached.area) & (reached.area > 0)
+    # Native pixels of the exposure that is full first, were all of them such. Rates of ramps
+    # (WFC3/IR) are of the reads before a pixel was full: only the exposures' own flags tell there.
+    electrons_per_s = rate * np.float32(model.gain_e)
+    full = (electrons_per_s > np.float32(_FULL * model.saturation_e_per_s) * reached.area) & (
+        reached.area > 0
+    )
     full &= not detector.rate_units
     if saturated is not None:
         full |= saturated & (empty | saturated_counts)

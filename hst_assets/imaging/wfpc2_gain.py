@@ -1,4 +1,4 @@
-"""One gain for all chips of WFPC2 exposures that were brought to one PHOTFLAM.
+"""One gain for all chips of WFPC2 exposures that were brought to one PHOTFLAM, or to one gain.
 
 PHOTFLAM of WFPC2 is for DN and holds the gain: chips scaled to one PHOTFLAM are in the DN of the
 chip that had it. drizzlepac multiplies each chip by its own gain and divides their sum by the

@@ -19,7 +19,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.simulate.distortion import GEOMETRIES
 from hst_assets.simulate.exposure import ChipExposure, ExposurePlan, RenderedExposure
 from hst_assets.simulate.geometry import sip_keywords
-from hst_assets.simulate.sensor import SENSORS
+from hst_assets.simulate.sensor import RAMP, SENSORS
 
 __all__ = ["exposure_files"]
 
@@ -180,7 +180,10 @@ def _primary_header(plan: ExposurePlan, name: str) -> Cards:
     cards |= dict.fromkeys(_REFERENCE_FILES, "N/A")
     for amplifier in "ABCD":
         cards["ATODGN" + amplifier] = detector.gain_e_per_dn
-        cards["READNSE" + amplifier] = detector.read_noise_e
+        # Of WFC3/IR it is that of a pair of reads.
+        cards["READNSE" + amplifier] = detector.read_noise_e * (
+            2.0**0.5 if detector.is_infrared else 1.0
+        )
         cards["BIASLEV" + amplifier] = 0.0
     if detector.is_infrared:
         cards |= _photometry(plan)
@@ -235,7 +238,7 @@ def _wfc3_cards(plan: ExposurePlan) -> Cards:
         "CHINJECT": "NONE",
     }
     if detector.is_infrared:
-        cards |= {"SAMP_SEQ": "SPARS25", "NSAMP": 14, "SAMPZERO": 2.911}
+        cards |= {"SAMP_SEQ": RAMP[0], "NSAMP": RAMP[1], "SAMPZERO": 2.911}
     return cards
 
 
@@ -359,5 +362,5 @@ def _statistics(plan: ExposurePlan, chip: ChipExposure) -> Cards:
         "MEANFLSH": 0.0,
     }
     if DETECTORS[plan.detector_key].is_infrared:
-        cards |= {"SAMPNUM": 13, "SAMPTIME": plan.exptime_s, "DELTATIM": 25.0}
+        cards |= {"SAMPNUM": RAMP[1] - 1, "SAMPTIME": plan.exptime_s, "DELTATIM": 25.0}
     return cards

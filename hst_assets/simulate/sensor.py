@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.detectors import DETECTORS
+from hst_assets.exposures.ramps import ramp_times_s, ramp_variance_e2
 from hst_assets.simulate.geometry import ChipView
 
-__all__ = ["SENSORS", "Readout", "Sensor", "bad_pixels", "read_out"]
+__all__ = ["RAMP", "SENSORS", "Readout", "Sensor", "bad_pixels", "read_out"]
 
 FloatImage = NDArray[np.float64]
 FlagImage = NDArray[np.int16]
@@ -46,6 +47,8 @@ class Sensor:
     vignetted_pix: int = 0
 
 
+#: SAMP_SEQ and NSAMP of WFC3/IR.
+RAMP = ("SPARS25", 14)
 BAD = 4
 HOT = 16
 VIGNETTED = 2
@@ -121,22 +124,36 @@ def read_out(
     noise, cosmic_rays, defects : bool
         What to leave out, for measurements of everything else.
     """
-    sensor, detector = SENSORS[detector_key], DETECTORS[detector_key]
+    sensor = SENSORS[detector_key]
     quality = bad_pixels(detector_key, view) if defects else np.zeros(view.shape, np.int16)
     dark_e = sensor.dark_e_per_s * exptime_s
     expected = np.where((quality & VIGNETTED) > 0, 0.0, light_e) + dark_e
     image = expected.copy()
-    read_noise = detector.read_noise_e if noise else 0.0
+    read_noise = _read_noise_e(detector_key, float(np.median(expected)), exptime_s)
     if noise:
         image = rng.poisson(image) + rng.normal(0.0, read_noise, image.shape)
     hit = np.zeros(view.shape, dtype=bool)
     if cosmic_rays:
-        hit = _add_cosmic_rays(image, quality, detector_key, exptime_s, read_noise, rng)
+        hits_e = read_noise if noise else 0.0
+        hit = _add_cosmic_rays(image, quality, detector_key, exptime_s, hits_e, rng)
     if defects:
         _add_defects(image, quality, expected, exptime_s, detector_key, rng)
     _saturate(image, quality, detector_key)
-    error = np.sqrt(expected + detector.read_noise_e**2)
+    error = np.sqrt(expected + read_noise**2)
     return Readout(image - dark_e, error, quality, hit)
+
+
+def _read_noise_e(detector_key: str, light_e: float, exptime_s: float) -> float:
+    """What reading adds to the noise of so much light: of WFC3/IR a line through a ramp's reads."""
+    detector = DETECTORS[detector_key]
+    if not detector.is_infrared:
+        return detector.read_noise_e
+    variance = ramp_variance_e2(
+        ramp_times_s(*RAMP, exptime_s),
+        rate_e_per_s=light_e / exptime_s,
+        read_noise_e=detector.read_noise_e,
+    )
+    return float(np.sqrt(variance - light_e))
 
 
 def bad_pixels(detector_key: str, view: ChipView) -> FlagImage:

@@ -59,9 +59,11 @@ def primary_header(n_exposures: int = 2, **cards: object) -> fits.Header:
             "D_WTTYPE": "EXP",
             "D_UNITS": "cps",
             "WCSNAME": "TWEAK",
+            "SATRATE": UVIS.saturation_e / EXPTIME_S,
         }
     )
     for number in range(1, n_exposures + 1):
+        header[f"D{number:03d}DATA"] = f"iaaa01{number:02d}q[sci,1]"
         header[f"D{number:03d}DEXP"] = EXPTIME_S
         header[f"D{number:03d}ISCL"] = FRAME.scale_arcsec
         header[f"D{number:03d}BVAR"] = BACKGROUND_E2

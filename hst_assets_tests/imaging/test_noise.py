@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.noise import (
+    Exposed,
     aperture_factor,
     background_variance_e2,
     circular_aperture_factor,
@@ -125,6 +126,35 @@ def test_an_exposure_that_only_touches_a_pixel_does_not_count(
         (3 * one_pixel).astype(np.int32),
     )
     assert bool(reached.alone[0, 0]) is alone
+
+
+def _reached(header: fits.Header, weight: float, bits: int) -> Exposed:
+    ctx = np.full((1, 1, 1), bits & 0xFFFFFFFF, np.uint32).view(np.int32)
+    return exposed(noise_model(header), np.full((1, 1), weight, np.float32), ctx)
+
+
+@pytest.mark.parametrize(("bits", "number", "alone"), [(0b0011, 1, True), (0b0111, 2, False)])
+def test_two_chips_of_one_exposure_are_one_exposure(bits: int, number: int, alone: bool) -> None:
+    """At the gap between the chips, whose drops share a pixel."""
+    names = ("iaaa01a1q[sci,1]", "iaaa01a1q[sci,2]", "iaaa01a2q[sci,1]", "iaaa01a2q[sci,2]")
+    header = primary_header(4, **{f"D{n:03d}DATA": name for n, name in enumerate(names, start=1)})
+    reached = _reached(header, number * EXPTIME_S, bits)
+    assert reached.number[0, 0] == number
+    assert bool(reached.alone[0, 0]) is alone
+    assert reached.variance_e2_per_s[0, 0] == pytest.approx(BACKGROUND_E2 / EXPTIME_S)
+
+
+def test_exposures_of_three_chips_keep_theirs_together_over_bytes_and_planes() -> None:
+    """Bits 30 to 32 are the eleventh exposure, 33 to 35 the twelfth, in the next plane."""
+    names = {f"D{n:03d}DATA": f"iaaa01{(n - 1) // 3:02d}q[sci,{n}]" for n in range(1, 37)}
+    model = noise_model(primary_header(36, **names))
+    ctx = np.zeros((2, 1, 3), np.int32)
+    ctx[0, 0, 0] = 0b111 << 6  # the third exposure, which eight bits would part
+    ctx[:, 0, 1] = (np.array([0b11 << 30, 1], np.uint32)).view(np.int32)  # over the planes
+    ctx[:, 0, 2] = -1
+    reached = exposed(model, np.full((1, 3), EXPTIME_S, np.float32), ctx)
+    assert list(reached.number[0]) == [1, 1, 12]
+    assert list(reached.alone[0]) == [True, True, True]
 
 
 def test_nothing_reached_no_error() -> None:

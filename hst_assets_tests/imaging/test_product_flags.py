@@ -29,7 +29,7 @@ def test_what_fills_the_well_is_saturated_but_for_rates_of_ramps(key, flagged, r
     model, where = reached
     detector = DETECTORS[key]
     rate = np.zeros(SHAPE, np.float32)
-    rate[4, 4] = 2 * detector.saturation_e / max(model.exptimes_s) / model.gain_e
+    rate[4, 4] = 2 * model.saturation_e_per_s / model.gain_e
     flags = product_flags(rate, where, model, detector)
     assert bool(flags[4, 4] & ProductFlag.SATURATED) is flagged
     assert not (np.delete(flags.ravel(), 4 * SHAPE[1] + 4) & ProductFlag.SATURATED).any()

@@ -126,6 +126,34 @@ def test_exposures_of_either_gain_have_the_same_stars(
     assert not problems
 
 
+@pytest.mark.slow
+def test_chips_without_a_zero_point_are_on_one_gain(exposures: list[Path], tmp_path: Path) -> None:
+    """Of either gain: the same light is as many DN of the first chip's gain, and it is said."""
+    paths = [
+        uniform(path, tmp_path / "mixed", LEVEL, atodgain=gain)
+        for path, gain in zip(exposures, (7.0, 15.0), strict=True)
+    ]
+    for path in paths:
+        with fits.open(path, mode="update") as hdus:
+            gains = [gain_of(hdu.header, hdus[0].header) for hdu in hdus if hdu.name == "SCI"]
+            for hdu in hdus:
+                hdu.header.remove("PHOTFLAM", ignore_missing=True)
+                if hdu.name == "SCI":  # the DN of as many electrons on each chip
+                    share = 1.0 if hdus[0].header["ATODGAIN"] == 7.0 else 0.5
+                    hdu.data *= GAIN / gains[hdu.ver - 1] / share
+    hdus, _, (problem, unchecked) = product(paths, tmp_path / "out", "direct")
+    context = hdus["CTX"].data
+    for number in (1, 2, 3):
+        both = (context >> number & 1 == 1) & (context >> (number + 4) & 1 == 1)
+        # Areas of pixels differ from nominal by 1 %; the gains of 15, left alone, by 50 %.
+        assert np.nanmedian(hdus["SCI"].data[both]) == pytest.approx(2.0 * LEVEL, rel=0.012)
+    assert hdus[0].header["GAIN"] == GAIN
+    assert "ZPAB" not in hdus[0].header
+    assert "no zero point" in problem
+    assert unchecked in hdus[0].header["ZPNOTE"]
+    assert "not checked" in unchecked
+
+
 def test_one_gain_is_in_force_for_all_chips_and_taken_back() -> None:
     own = wfpc2Data.WFPC2_GAINS
     with in_force(6.5):

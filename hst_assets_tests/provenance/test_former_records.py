@@ -86,7 +86,7 @@ _READ_SINCE = {
         "rate_units",
         "science_units",
     },
-    "drizzled_image": {"chip_patterns", "flat_scales_arcsec"},
+    "drizzled_image": {"chip_patterns", "typical_dark_e_per_s", "flat_scales_arcsec"},
 }
 #: Figures of detectors that have changed since; the same holds for them.
 _FIGURES_THEN = {"wfc3_uvis": {"drizzle_good_bits": 96}}

