@@ -2,7 +2,9 @@
 
 import pytest
 
+from hst_assets_tests.archive.served_files import CONTENTS
 from hst_assets_tests.archive.small_archive import SmallArchive, failures
+from hst_assets_tests.stand_ins.file_service import FileService
 
 
 @pytest.fixture
@@ -25,3 +27,12 @@ def delivered(stocked):
     assert failures(stocked.sync_visit()) == {}
     stocked.asked()
     return stocked
+
+
+@pytest.fixture
+def files():
+    service = FileService()
+    for name, content in CONTENTS.items():
+        service.hold(name, content)
+    with service.running():
+        yield service

@@ -5,82 +5,39 @@ import fcntl
 import hashlib
 import itertools
 import json
-import logging
 import multiprocessing
 import os
 import re
 import signal
 import threading
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from hst_assets.archive import file_fetcher
-from hst_assets.archive.credentials import Token
 from hst_assets.archive.download import Fetched, NotFetched, fetch
-from hst_assets.archive.holdings import Product
 from hst_assets.archive.receipts import read_receipt, receipt_of
 from hst_assets.failures import (
-    AccessRefused,
     BadConfiguration,
-    NothingFound,
     TransientFailure,
     UnusableInput,
 )
-from hst_assets.settings import ArchiveSettings
+from hst_assets_tests.archive.served_files import (
+    CONTENT,
+    CONTENTS,
+    CUT,
+    LASTING,
+    NAME,
+    RELEASED_AGAIN,
+    ROOTS,
+    bring,
+    left_in,
+    product,
+    settings,
+)
 from hst_assets_tests.stand_ins.file_service import FileService
 from hst_assets_tests.stand_ins.tiny_fits import tiny_fits
-
-SECRET = "good"
-ROOTS = [f"jtest0{number:02}q" for number in range(1, 9)]
-CONTENTS = {f"{root}_flc.fits": tiny_fits(root, checksum=True) for root in ROOTS}
-NAME = f"{ROOTS[0]}_flc.fits"
-CONTENT = CONTENTS[NAME]
-RELEASED_AGAIN = tiny_fits(ROOTS[0], seed=7, checksum=True)
-#: A tail that a cut leaves to be fetched, and a fault in it.
-CUT = 30_000
-
-
-@pytest.fixture
-def files():
-    service = FileService()
-    for name, content in CONTENTS.items():
-        service.hold(name, content)
-    with service.running():
-        yield service
-
-
-def product(root=ROOTS[0], **changes):
-    name = f"{root}_flc.fits"
-    described = {
-        "visit": root[:6], "rootname": root, "suffix": "flc", "uri": f"mast:HST/product/{name}",
-        "size": len(CONTENTS[name]), "data_rights": "PUBLIC", "release_mjd": 50000.0,
-        "detector_key": "acs_wfc", "filter": "F606W", "mjd_start": 49000.0, "exptime_s": 500.0,
-        "proposal": "12345", "ra_deg": 150.1, "dec_deg": 2.2,
-    }  # fmt: skip
-    return Product(**{**described, **changes})
-
-
-def settings(files, **changes):
-    faults = "+".join([*files.always.values(), *itertools.chain(*files.faults.values())])
-    is_silent = any(word in faults for word in ("silence", "stall", "drip"))
-    quick = {"first_wait_s": 0.01, "timeout_s": 0.3 if is_silent else 5.0, "max_tries": 3}
-    return ArchiveSettings(mast_url=files.url, s3_url=files.url, **{**quick, **changes})
-
-
-def bring(files, folder, wanted=None, *, token=None, n_workers=1, **changes):
-    """Fetch one product."""
-    [answer] = fetch(
-        [wanted or product()], folder, settings(files, **changes), token=token, n_workers=n_workers
-    )
-    return answer
-
-
-def left_in(folder):
-    """The files in the folder, but for receipts and locks."""
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def cut_short(files, folder):
@@ -159,6 +116,7 @@ def test_a_file_that_is_not_the_one_is_fetched_again(files, tmp_path, spoilt):
 
 # ---------------------------------------------------------------------------------- the faults
 
+
 #: Faults that pass, each with what comes after it.
 PASSING = [
     "503", "503:0", "500", "429", "silence", "stall", "reset", "truncate", "drip",
@@ -167,16 +125,6 @@ PASSING = [
     f"other:{ROOTS[1]}_flc.fits", "html", "html_full", "ignore_range", "wrong_range",
     "no_length", "change",
 ]  # fmt: skip
-#: Those that last, with the failure they end in.
-LASTING = {
-    "503": TransientFailure, "silence": TransientFailure, "stall:100": TransientFailure,
-    "reset:100": TransientFailure, "truncate:100": TransientFailure, "drip": TransientFailure,
-    "no_length+truncate:4000": TransientFailure,
-    "401": AccessRefused, "403": AccessRefused, "404": NothingFound, "410": NothingFound,
-    "short": UnusableInput, "oversize": UnusableInput, "wrong_bytes": UnusableInput,
-    "zeroed": UnusableInput, "html": TransientFailure, "html_full": UnusableInput,
-    f"other:{ROOTS[1]}_flc.fits": UnusableInput, "redirect:http://[": UnusableInput,
-}  # fmt: skip
 NAMES = [f"{root}_flc.fits" for root in ROOTS]
 
 
@@ -312,101 +260,6 @@ def test_a_size_that_nothing_else_bears_out_is_refused(files, tmp_path, content,
     answer = bring(files, tmp_path, product(size=7))
     assert isinstance(answer.failure, UnusableInput)
     assert left_in(tmp_path) == []
-
-
-# ------------------------------------------------------------------------------------- two routes
-
-
-def test_public_files_come_from_s3_first_if_asked(files, tmp_path):
-    assert bring(files, tmp_path, s3=True).route == "s3"
-    assert [request.route for request in files.requests] == ["s3"]
-
-
-@pytest.mark.parametrize(
-    "fault", ["404", "403", "503", "wrong_bytes:20000", "html", "stall:100", "truncate"]
-)
-def test_what_s3_does_not_give_comes_from_mast(files, tmp_path, fault):
-    files.always[f"s3/{NAME}"] = fault
-    answer = bring(files, tmp_path, s3=True)
-    assert answer.route == "mast"
-    assert answer.path.read_bytes() == CONTENT
-
-
-def test_the_md5_of_s3_tells_wrong_pixels_without_checksums(files, tmp_path):
-    plain = tiny_fits(ROOTS[0])
-    files.hold(NAME, plain)
-    files.always[f"s3/{NAME}"] = "wrong_bytes"
-    answer = bring(files, tmp_path, product(size=len(plain)), s3=True)
-    assert (answer.route, answer.path.read_bytes()) == ("mast", plain)
-
-
-def test_exclusive_files_are_not_looked_for_on_s3(files, tmp_path):
-    files.hold(NAME, CONTENT, rights="EXCLUSIVE_ACCESS")
-    wanted = product(data_rights="EXCLUSIVE_ACCESS")
-    assert bring(files, tmp_path, wanted, token=Token(SECRET), s3=True).route == "mast"
-    assert [request.route for request in files.requests] == ["mast"]
-
-
-# -------------------------------------------------------------------------------------- the token
-
-
-def test_exclusive_files_need_the_token(files, tmp_path):
-    files.hold(NAME, CONTENT, rights="EXCLUSIVE_ACCESS")
-    wanted = product(data_rights="EXCLUSIVE_ACCESS")
-    for token in (None, Token("another")):
-        failure = bring(files, tmp_path, wanted, token=token).failure
-        assert isinstance(failure, AccessRefused)
-        assert "MAST_API_TOKEN" in failure.next_step
-    assert bring(files, tmp_path, wanted, token=Token(SECRET)).path.read_bytes() == CONTENT
-
-
-def test_no_token_is_asked_for_where_none_would_help(files, tmp_path):
-    files.always[NAME] = "403"
-    failure = bring(files, tmp_path).failure
-    assert isinstance(failure, AccessRefused)
-    assert "MAST_API_TOKEN" not in str(failure)
-
-
-def test_the_token_does_not_travel_with_a_redirection(files, tmp_path):
-    with FileService().running() as other:
-        other.hold(NAME, CONTENT)
-        files.always[NAME] = f"redirect:{other.url}"
-        assert isinstance(bring(files, tmp_path, token=Token(SECRET)), Fetched)
-        assert files.requests[0].headers["authorization"] == f"token {SECRET}"
-        assert "authorization" not in other.requests[0].headers
-
-
-def test_the_token_does_not_go_to_s3(files, tmp_path):
-    with FileService().running() as bucket:
-        bucket.always[NAME] = "404"
-        where = settings(files, s3=True).model_copy(update={"s3_url": bucket.url})
-        [answer] = fetch([product()], tmp_path, where, token=Token(SECRET))
-        assert answer.route == "mast"
-        assert "authorization" not in bucket.requests[0].headers
-
-
-def everything_about(error, seen=()):
-    """All that anyone could print of an exception and those behind it."""
-    if error is None or error in seen:
-        return ""
-    texts = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
-    frames = traceback.walk_tb(error.__traceback__)
-    texts += [repr(frame.f_locals) for frame, _ in frames]
-    behind = (error.__cause__, error.__context__)
-    return "".join(texts) + "".join(everything_about(each, (*seen, error)) for each in behind)
-
-
-@pytest.mark.parametrize("fault", [*LASTING, "redirect:http://127.0.0.1:9"])
-def test_the_token_is_nowhere_to_be_read(files, tmp_path, fault, caplog):
-    secret = "s3cr3ts3cr3t"
-    caplog.set_level(logging.DEBUG)
-    files.tokens = {secret}
-    files.always[NAME] = fault
-    failure = bring(files, tmp_path, token=Token(secret), max_tries=2).failure
-    assert files.requests[0].headers["authorization"] == f"token {secret}"
-    assert secret not in everything_about(failure)
-    assert not [record for record in caplog.records if secret in repr(vars(record))]
-    assert not [path for path in tmp_path.iterdir() if secret.encode() in path.read_bytes()]
 
 
 # ------------------------------------------------------------------------- two at once, and none

@@ -10,9 +10,7 @@ from hst_assets.archive.fetch_history import Refusal
 from hst_assets.archive.receipts import NotFetched
 from hst_assets.archive.sync_report import came_before, waits_for
 from hst_assets.exposures.raw import RawFile
-from hst_assets.failures import (
-    AccessRefused,
-)
+from hst_assets.failures import AccessRefused
 from hst_assets_tests.archive.small_archive import product
 
 A = product("jddd04ghq_flt.fits", 2880, "acs_hrc", 59000.0, "PUBLIC")

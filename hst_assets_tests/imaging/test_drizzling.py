@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.failures import (
-    MissingProduct,
-)
+from hst_assets.failures import MissingProduct
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
 from hst_assets.products import batch
 from hst_assets.products.columns import read_table

@@ -38,6 +38,14 @@ VISITS = ("isim01", "isim02", "isim03")
 PLAN = small_plan("wfc3_ir", visit=VISITS[0])
 #: Between two looks of a sensor; half a minute and a minute by default, mostly waited for.
 INTERVAL_S = 2
+#: Between two looks at the queue of runs; 5 s by default, and most runs wait for the one before.
+RUN_QUEUE = """
+run_coordinator:
+  module: dagster
+  class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: 1
+"""
 #: Four levels, each behind a sensor and a run, on a machine that does other things too.
 DEADLINE_S = 600
 SENSORS = [ARCHIVE_SENSOR, *(f"{level.job}_sensor" for level in ASSETS.levels_from_raw)]
@@ -79,12 +87,12 @@ def archive(tmp_path, truth):
 
 @pytest.fixture
 def environment(tmp_path, archive):
-    """A fresh instance, and a fresh root whose settings name the stand-in."""
+    """A fresh instance as deployed, but for a pause; a root whose settings name the stand-in."""
     home, root = tmp_path / "home", tmp_path / "root"
     home.mkdir()
     root.mkdir()
     deployed = PROJECT / "data" / "deployment" / "dagster.yaml"
-    (home / "dagster.yaml").write_bytes(deployed.read_bytes())
+    (home / "dagster.yaml").write_text(deployed.read_text() + RUN_QUEUE)
     address = json.loads((archive / "stand_in_address.json").read_text())
     wanted = {key: address[key] for key in ("mast_url", "sesame_url", "s3_url")}
     # Each tick of the sensor asks: by default a listing serves for a quarter of an hour.

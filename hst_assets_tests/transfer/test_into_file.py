@@ -2,13 +2,11 @@
 
 import io
 import json
-import logging
 import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,47 +16,9 @@ from hst_assets.failures import (
     TransientFailure,
     UnusableInput,
 )
-from hst_assets.transfer import Halt, announced, discard, in_tries, shown, transfer
-from hst_assets.transfer.answers import length_of, seconds_asked
-from hst_assets.transfer.requests import next_hop
-from hst_assets_tests.stand_ins.file_service import FileService
-
-NAME = "jtest001q_flc.fits"
-# No two stretches of it are alike.
-CONTENT = b"".join(number.to_bytes(4) for number in range(75_000))
-NEW = CONTENT[150_000:] + CONTENT[:150_000]
-CUT = 200_000
-
-
-@pytest.fixture
-def files():
-    service = FileService()
-    service.hold(NAME, CONTENT)
-    with service.running():
-        yield service
-
-
-@pytest.fixture
-def part(tmp_path):
-    return tmp_path / f"{NAME}.part"
-
-
-def bring(files, part, **options):
-    options = {"timeout_s": 5.0, **options}
-    return transfer(files.mast_url(NAME), part, **options)
-
-
-def cut(files, part, fault="truncate", **options):
-    """Let a transfer break off after CUT bytes."""
-    files.faults[NAME] = [f"{fault}:{CUT}"]
-    with pytest.raises(TransientFailure):
-        bring(files, part, **options)
-    assert part.stat().st_size == CUT
-
-
-def ranges(files):
-    return [request.range for request in files.requests]
-
+from hst_assets.transfer import Halt, discard, transfer
+from hst_assets.transfer.answers import seconds_asked
+from hst_assets_tests.transfer.served_file import CONTENT, CUT, NAME, NEW, bring, cut, ranges
 
 # ------------------------------------------------------------------------------ whole and rest
 
@@ -330,95 +290,6 @@ def test_a_service_that_asks_for_patience_says_how_much(files, part):
     assert caught.value.retry_after_s == 7.0
 
 
-# ---------------------------------------------------------------- redirections and secrets
-
-
-def sign(allowed):
-    def put(request):
-        if request.url.startswith(allowed):
-            request.headers["Authorization"] = "token SECRET"
-        return request
-
-    return put
-
-
-@pytest.mark.parametrize("allowed", ["the first", "the second"])
-def test_credentials_go_to_the_hosts_that_may_have_them(files, part, allowed):
-    with FileService().running() as other:
-        other.hold(NAME, NEW)
-        files.faults[NAME] = [f"redirect:{other.url}"]
-        bring(files, part, sign=sign(files.url if allowed == "the first" else other.url))
-        assert part.read_bytes() == NEW
-        had = ["authorization" in service.requests[0].headers for service in (files, other)]
-        assert had == [allowed == "the first", allowed == "the second"]
-
-
-def test_passwords_of_the_user_are_left_out(files, part, tmp_path, monkeypatch):
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login me password mine\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    bring(files, part)
-    assert "authorization" not in files.requests[0].headers
-
-
-def test_redirections_end(files, part):
-    files.always[NAME] = f"redirect:{files.url}"
-    with pytest.raises(UnusableInput, match="more than 5"):
-        bring(files, part)
-
-
-def test_no_redirection_gives_up_encryption():
-    assert next_hop("https://a/x", "/y") == "https://a/y"
-    assert next_hop("http://a/x", "https://b/y") == "https://b/y"
-    with pytest.raises(UnusableInput, match="unencrypted address"):
-        next_hop("https://a/x", "http://a/x")
-    with pytest.raises(UnusableInput, match="unencrypted address"):
-        next_hop("HTTPS://a/x", "http://a/x")
-    assert next_hop("https://a/x", "HTTPS://b/y") == "https://b/y"
-
-
-@pytest.mark.parametrize("base", ["http://[", "http://127.0.0.1:99999999", "http://%00"])
-def test_a_redirection_to_what_is_no_address_is_no_file(files, part, base):
-    files.faults[NAME] = [f"redirect:{base}"]
-    with pytest.raises(UnusableInput):
-        bring(files, part)
-
-
-def test_a_number_of_too_many_digits_is_no_length():
-    many = "9" * 5000
-    reply = SimpleNamespace(headers={"Content-Length": many})
-    assert length_of(reply) is None
-    reply.headers["Content-Length"] = str(2**63)
-    assert length_of(reply) == 2**63
-    assert seconds_asked("nan") is None
-
-
-@pytest.mark.parametrize(
-    ("url", "text"),
-    [
-        ("https://me:mine@h.org:8443/p/x.fits?X-Amz-Signature=S#f", "https://h.org:8443/p/x.fits"),
-        ("https://h.org/d?uri=mast:HST/product/x.fits&token=S", "https://h.org/d?uri=mast:HST/product/x.fits"),
-        ("http://[::1]:80/x", "http://::1:80/x"),
-        ("http://[::1/x", "an invalid address"),
-    ],
-)  # fmt: skip
-def test_addresses_are_shown_without_secrets(url, text):
-    assert shown(url) == text
-
-
-@pytest.mark.parametrize("fault", ["401", "503", "reset:5000", "silence", "stall:5000", "html"])
-def test_no_failure_holds_what_was_sent(files, part, fault, caplog):
-    caplog.set_level(logging.DEBUG)
-    files.faults[NAME] = [fault]
-    with pytest.raises(Exception) as caught:  # noqa: PT011
-        bring(files, part, timeout_s=0.2, sign=sign(files.url))
-    assert files.requests[0].headers["authorization"] == "token SECRET"
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
-    assert "SECRET" not in caplog.text
-    assert not [path for path in part.parent.iterdir() if b"SECRET" in path.read_bytes()]
-
-
 # ------------------------------------------------------------------------------------- to stop
 
 
@@ -436,75 +307,3 @@ def test_a_transfer_is_stopped_from_another_thread(files, part, fault):
     timer.join()
     with pytest.raises(TransientFailure, match="stopped"):
         bring(files, part, halt=halt)
-
-
-# --------------------------------------------------------------------------------------- HEAD
-
-
-def test_a_file_is_announced_without_being_sent(files):
-    found = announced(files.mast_url(NAME), timeout_s=5)
-    assert (found.size, found.etag) == (len(CONTENT), files.files[NAME].etag)
-    assert found.last_modified.endswith("GMT")
-    assert [request.method for request in files.requests] == ["HEAD"]
-    with pytest.raises(NothingFound):
-        announced(files.mast_url("jnone001q_flc.fits"), timeout_s=5)
-
-
-# --------------------------------------------------------------------------------------- tries
-
-
-def failing(*failures):
-    left = list(failures)
-
-    def action():
-        if left:
-            raise left.pop(0)
-        return "done"
-
-    return action
-
-
-def tried(action, **options):
-    return in_tries(action, label="x", **{"max_tries": 3, "first_wait_s": 0.001, **options})
-
-
-def test_what_may_help_is_tried_again(caplog):
-    assert tried(failing(TransientFailure("busy"), TransientFailure("cut"))) == "done"
-    assert [record.getMessage() for record in caplog.records] == [
-        "x: trying again (busy)", "x: trying again (cut)"
-    ]  # fmt: skip
-    with pytest.raises(TransientFailure, match="three"):
-        tried(failing(*map(TransientFailure, ("one", "two", "three", "four"))))
-
-
-@pytest.mark.parametrize("kind", [AccessRefused, NothingFound, UnusableInput])
-def test_what_does_not_help_is_not_tried_again(kind):
-    action = failing(kind("no"))
-    with pytest.raises(kind):
-        tried(action)
-    assert action() == "done"
-
-
-def test_waits_grow_and_obey_the_service():
-    class Watched(Halt):
-        waits: list[float] = []  # noqa: RUF012
-
-        def wait(self, seconds):
-            self.waits.append(seconds)
-
-    busy = TransientFailure("busy")
-    busy.retry_after_s = 50.0
-    plain = [TransientFailure("cut") for _ in range(8)]
-    halt = Watched()
-    tried(failing(*plain, busy), max_tries=10, first_wait_s=1.0, halt=halt)
-    *grown, asked = halt.waits
-    for number, wait in enumerate(grown):
-        assert min(2.0**number, 30) <= wait <= min(2.0**number + 1, 30)
-    assert asked == 50.0
-
-
-def test_waiting_is_stopped():
-    halt = Halt()
-    halt.stop()
-    with pytest.raises(TransientFailure, match="stopped"):
-        tried(failing(TransientFailure("busy")), halt=halt, first_wait_s=100)
