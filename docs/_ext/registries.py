@@ -88,7 +88,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "[" + ", ".join(f'"{item}"' for item in value) + "]"
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
     return f'"{value}"' if isinstance(value, str | PurePath) else f"{value:g}"
@@ -105,8 +105,8 @@ def _kind(annotation: Any, metadata: Iterable[Any]) -> str:
         more = metadata if len(parts) == 1 else ()
         return " or ".join(_kind(part, more) for part in parts)
     if typing.get_origin(annotation) is tuple:
-        (item, _) = typing.get_args(annotation)
-        return "list of text" if item is str else f"list of {_kind(item, ())}"
+        items = [item for item in typing.get_args(annotation) if item is not Ellipsis]
+        return "list of " + " and ".join(dict.fromkeys(_kind(item, ()) for item in items))
     if typing.get_origin(annotation) is dict:
         (_, item) = typing.get_args(annotation)
         if typing.get_origin(item) is dict:
