@@ -50,10 +50,15 @@ def position_on_chip(
     Returns
     -------
     x, y : float
-        0-based pixels; NaN where the distortion cannot be inverted, far off the chip.
+        0-based pixels; NaN farther off than the chip is large, where the distortion is not known.
     inside : bool
         Whether a pixel of the chip contains it.
     """
+    near = np.array(wcs.wcs_world2pix(ra_deg, dec_deg, 0), dtype=float)
+    size = np.array(shape[::-1])
+    # The solver is made for what the polynomials are made for: the chip, and some way about it.
+    if not ((near > -size) & (near < 2 * size)).all():
+        return np.nan, np.nan, False
     try:
         x, y = (float(each) for each in wcs.all_world2pix(ra_deg, dec_deg, 0, tolerance=1e-5))
     except (NoConvergence, ValueError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ INDEX_STAGE = "dolphot_inputs"
 #: Name of its time limit.
 TOOL = "dolphot_inputs"
 
-_TASK = "hst_assets.photometry.dolphot.inputs_task"
+_TASK = "hst_assets.photometry.dolphot.inputs_task:prepare"
 _TOOLS = ("astropy", "numpy")
 #: Exposures a core between two publications: what a killed run has published is kept.
 _IN_ONE_GO = 2
@@ -275,60 +275,67 @@ def _prepared(
     due: Sequence[_Chips], *, workdir: WorkDir, settings: Settings, choices: DolphotInputsSettings
 ) -> Iterator[tuple[_Chips, Step | HstAssetsError]]:
     """Make chips in child processes, a few exposures at a time; how each is published."""
-    position = settings.target.position()
-    target = None if position["ra_deg"] is None else [position["ra_deg"], position["dec_deg"]]
     cores = settings.machine.max_cores
-    # The reference has the largest image: it begins.
-    ordered = sorted(due, key=lambda each: not each.is_reference)
     at_once = _IN_ONE_GO * cores
-    for start in range(0, len(ordered), at_once):
-        some = ordered[start : start + at_once]
+    whole = []
+    for each in due:
+        if gone := _missing(each):
+            yield each, gone
+        else:
+            whole.append(each)
+    # The reference has the largest image: it begins.
+    whole.sort(key=lambda each: not each.is_reference)
+    for start in range(0, len(whole), at_once):
         with workdir.scratch(STAGE) as scratch:
-            for of_reference in (True, False):
-                these = [each for each in some if each.is_reference == of_reference]
-                calls = [_call(each, scratch, workdir, choices, target) for each in these]
-                answers = run_many_isolated(
-                    f"{_TASK}:prepare_{'reference' if of_reference else 'exposure'}",
-                    calls,
-                    timeout_s=settings.machine.timeout_s(TOOL),
-                    max_cores=cores,
-                )
-                for each, call, answer in zip(these, calls, answers, strict=True):
-                    if isinstance(answer, HstAssetsError):
-                        logger.warning("%s: %s", each.source.name, answer.brief)
-                        yield each, answer
-                    else:
-                        yield each, partial(_publish, each, call.scratch, answer, workdir)
+            some = [
+                (each, _call(each, scratch, workdir)) for each in whole[start : start + at_once]
+            ]
+            answers = run_many_isolated(
+                _TASK,
+                [
+                    replace(call, arguments=_told(each, call, settings, choices))
+                    for each, call in some
+                ],
+                timeout_s=settings.machine.timeout_s(TOOL),
+                max_cores=cores,
+            )
+            for (each, call), answer in zip(some, answers, strict=True):
+                if isinstance(answer, HstAssetsError):
+                    logger.warning("%s: %s", each.source.name, answer.brief)
+                    yield each, answer
+                else:
+                    yield each, partial(_publish, each, call.scratch, answer, workdir)
 
 
-def _call(
-    chips: _Chips,
-    scratch: Path,
-    workdir: WorkDir,
-    choices: DolphotInputsSettings,
-    target: Sequence[float] | None,
-) -> Call:
-    folder = scratch / chips.path.name.partition(".chips.")[0]
-    folder.mkdir()
-    arguments: dict[str, Any] = {"output": str(folder), "settings": choices.as_recipe()}
-    if chips.is_reference:
-        arguments["image"] = str(chips.source)
-    else:
-        missing = [
-            path for path in (chips.source, quality_file(chips.source)) if not path.is_file()
-        ]
-        if missing:
-            raise MissingProduct(
+def _missing(chips: _Chips) -> MissingProduct | None:
+    for path in (chips.source, quality_file(chips.source)):
+        if not path.is_file():
+            return MissingProduct(
                 "the aligned exposure is missing",
-                where=missing[0],
+                where=path,
                 next_step="Materialize aligned_exposures for its visit",
             )
-        arguments |= {
-            "exposure": str(chips.source),
-            "detector": chips.detector_key,
-            "position": target,
-        }
-    return Call(arguments, folder, workdir.log(STAGE, chips.shared["exposure"]))
+    return None
+
+
+def _call(chips: _Chips, scratch: Path, workdir: WorkDir) -> Call:
+    folder = scratch / chips.path.name.removesuffix(".chips.ecsv")
+    folder.mkdir()
+    return Call({}, folder, workdir.log(STAGE, chips.shared["exposure"]))
+
+
+def _told(
+    chips: _Chips, call: Call, settings: Settings, choices: DolphotInputsSettings
+) -> dict[str, Any]:
+    """What the child process is told."""
+    position = settings.target.position()
+    return {
+        "image": str(chips.source),
+        "output": str(call.scratch),
+        "detector": chips.detector_key,
+        "position": None if position["ra_deg"] is None else list(position.values()),
+        "settings": choices.as_recipe(),
+    }
 
 
 def _publish(

@@ -23,7 +23,7 @@ from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.imaging.cosmic_rays import science_and_quality
 from hst_assets.machine_failures import machine_failure
-from hst_assets.photometry.dolphot import c_tools, sky_loops
+from hst_assets.photometry.dolphot import c_tools
 from hst_assets.photometry.dolphot.chips import (
     chip_cards,
     joined_header,
@@ -41,10 +41,7 @@ from hst_assets.photometry.dolphot.pixel_area import (
 from hst_assets.photometry.dolphot.sky import SkyParameters, sky_map
 from hst_assets.settings import DolphotInputsSettings
 
-__all__ = ["NOT_COUNTED", "OFF_TARGET", "prepare_exposure", "prepare_reference"]
-
-#: So that the process from which all calls are forked imports numba once.
-del sky_loops
+__all__ = ["NOT_COUNTED", "OFF_TARGET", "prepare", "prepare_exposure", "prepare_reference"]
 
 OFF_TARGET = "does not hold the target"
 #: Numbers of pixels that nobody counted.
@@ -54,6 +51,30 @@ _ROUNDS = 4
 _ANY_SKY = (15, 35, 4, 2.25, 2.0)
 
 _Row = dict[str, Any]
+
+
+def _compile() -> None:
+    """Measure the sky of a few pixels: what that compiles is then there for all."""
+    for step in (1, -1):
+        sky_map(np.zeros((2, 2)), SkyParameters(0, 1, step, 2.0, 2.0), min_value=-1, max_value=1)
+
+
+# In the process from which all calls are forked; each would take 0.7 s for it otherwise.
+_compile()
+
+
+def prepare(
+    image: str,
+    output: str,
+    *,
+    detector: str,
+    position: Sequence[float] | None,
+    settings: Mapping[str, Any],
+) -> list[_Row]:
+    """Make an exposure ready, or without the key of a detector the reference."""
+    if not detector:
+        return prepare_reference(image, output, settings=settings)
+    return prepare_exposure(image, output, detector=detector, position=position, settings=settings)
 
 
 def prepare_exposure(

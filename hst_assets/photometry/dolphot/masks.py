@@ -138,7 +138,7 @@ def mask_drizzled(data: NDArray[np.floating], exposed: Mask, *, factor: float = 
     Returns
     -------
     MaskedImage
-        Its limits are the least and the greatest finite value. These two pixels are bad and
+        Its limits are the least and the greatest finite value. Pixels of these values are bad and
         saturated thereby, as DOLPHOT has it.
 
     Raises
@@ -157,8 +157,8 @@ def mask_drizzled(data: NDArray[np.floating], exposed: Mask, *, factor: float = 
         data=image,
         min_value=float(low),
         max_value=float(high),
-        n_bad=int((~good).sum()),
-        n_saturated=0,
+        n_bad=int((~(image > low)).sum()),
+        n_saturated=int((image >= high).sum()),
         n_cosmic_ray=0,
     )
     return _timed(masked, factor)
