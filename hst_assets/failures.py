@@ -25,6 +25,7 @@ __all__ = [
     "ToolFailed",
     "TransientFailure",
     "UnusableInput",
+    "UnusableReference",
     "failure_named",
     "machines_kind",
 ]
@@ -109,6 +110,10 @@ class NoOverlap(UnusableInput):
     """Two images that are to be compared or combined cover no common piece of the sky."""
 
 
+class UnusableReference(UnusableInput):
+    """None of the exposures that were to make the reference can: others may."""
+
+
 class MissingProduct(HstAssetsError):
     """A product that was made before is missing or has changed."""
 
@@ -154,6 +159,7 @@ _BY_NAME: dict[str, type[HstAssetsError]] = {
         NothingFound,
         UnusableInput,
         NoOverlap,
+        UnusableReference,
         MissingProduct,
         MissingTool,
         BadConfiguration,

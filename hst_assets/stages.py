@@ -119,16 +119,16 @@ STAGES: dict[str, Stage] = {
     "absolute_catalog": Stage(
         "1", ("hst_assets.astrometry.absolute.catalog:make_absolute_catalog",)
     ),
-    # 5: the detector's own scale where a header has no IDCSCALE; the shapes of stars are judged,
-    # wrong pairs stay out of fits, six terms where the stars demand them; of exposures as well.
+    # 6: fine lock is worth half of the exposure time; the next best choice after one that cannot be
+    # used; trails of lost charge are doubtful, galaxies no stars; of exposures as well.
     "reference_image": Stage(
-        "5",
+        "6",
         ("hst_assets.astrometry.reference.image:make_reference",),
         figures=(*_OF_ALIGNMENT, "drizzle_good_bits", "drizzle_scale_arcsec"),
     ),
-    # 5: as the reference's.
+    # 6: as the reference's.
     "aligned_exposure": Stage(
-        "5",
+        "6",
         (
             "hst_assets.astrometry.alignment:_job",
             "hst_assets.astrometry.alignment:_batch",

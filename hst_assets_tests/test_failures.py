@@ -11,6 +11,7 @@ from hst_assets.failures import (
     TimedOut,
     ToolFailed,
     UnusableInput,
+    UnusableReference,
     failure_named,
     machines_kind,
 )
@@ -53,6 +54,10 @@ def test_a_name_that_is_none_of_the_vocabulary_is_a_tool_s() -> None:
 
 def test_images_without_overlap_are_input_of_no_use() -> None:
     assert issubclass(NoOverlap, UnusableInput)
+
+
+def test_exposures_that_cannot_make_the_reference_are_input_of_no_use() -> None:
+    assert issubclass(UnusableReference, UnusableInput)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detection import image_planes, sources
 from hst_assets.detection.star_shapes import measure_shapes
 from hst_assets.detectors import Detector
+from hst_assets.exposures.charge import transfer_state
 from hst_assets.settings import AlignmentSettings, GateSettings
 from hst_assets.sky_geometry import TangentPlane
 
@@ -152,16 +153,20 @@ def shapes_of_planes(
 
     Not where a moving target was followed: there the stars are meant to trail.
     """
-    if _follows_target(copy):
+    primary = fits.getheader(copy.science, 0)
+    if _follows_target(primary):
         return not_checked("a moving target was followed (MTFLAG), which trails the stars")
     fwhm_pix = star_fwhm_pix(detector, how)
     return judge_shapes(
-        measure_shapes(planes, prepared, detector, fwhm_pix=fwhm_pix), detector, limits
+        measure_shapes(planes, prepared, detector, fwhm_pix=fwhm_pix),
+        detector,
+        limits,
+        charge_lost=transfer_state(primary, detector) == "OMIT",
     )
 
 
-def _follows_target(copy: WorkingCopy) -> bool:
-    return str(fits.getheader(copy.science, 0).get("MTFLAG", "")).strip() in ("T", "True", "1")
+def _follows_target(primary: fits.Header) -> bool:
+    return str(primary.get("MTFLAG", "")).strip() in ("T", "True", "1")
 
 
 def likely_cause(field: Field) -> str:
@@ -184,7 +189,7 @@ def likely_cause(field: Field) -> str:
     usable = [plane.data[~plane.bad] for plane in field.planes if not plane.bad.all()]
     if usable and all(np.ptp(values) == 0 for values in usable):
         found.append("all its pixels have the same value")
-    if _follows_target(field.copy):
+    if _follows_target(fits.getheader(field.copy.science, 0)):
         found.append("a moving target was followed (MTFLAG), which trails the stars")
     return "; ".join(found)
 

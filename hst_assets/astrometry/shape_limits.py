@@ -7,6 +7,7 @@ of the numbers of a fit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +31,9 @@ __all__ = [
 NOT_CHECKED: Literal["not checked"] = "not checked"
 #: Beyond a limit is what is so by this many standard errors.
 _STANDARD_ERRORS = 2.0
+#: The major axis of stars that trail by 1.2 is within 10 degrees of the trail if they are elongated
+#: by 1.07 in any other direction, as WFC3/UVIS's are.
+_ALONG_Y_DEG = 15.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ def not_checked(why: str) -> ShapeVerdict:
     return ShapeVerdict(NOT_CHECKED, why, StarShapes(reason=why))
 
 
-def judge_shapes(shapes: StarShapes, detector: Detector, limits: GateSettings) -> ShapeVerdict:
+def judge_shapes(
+    shapes: StarShapes, detector: Detector, limits: GateSettings, *, charge_lost: bool
+) -> ShapeVerdict:
     """Judge an exposure's stars by themselves.
 
     Parameters
@@ -90,15 +96,21 @@ def judge_shapes(shapes: StarShapes, detector: Detector, limits: GateSettings) -
         Has the width that stars have at most.
     limits : GateSettings
         ``max_elongation``.
+    charge_lost : bool
+        Whether losses in the transfer of charge are not corrected: stars then trail along y, and
+        the exposure is no worse than doubtful for it.
     """
     if shapes.reason:
         return ShapeVerdict(NOT_CHECKED, shapes.reason, shapes)
-    surely = shapes.elongation - _STANDARD_ERRORS * shapes.elongation_error
-    if surely > limits.max_elongation:
+    limit = f"(gate.max_elongation is {limits.max_elongation:g})"
+    if charge_lost and _trails_to_register(shapes, limits):
         text = (
-            f"stars are trailed or double: elongation {shapes.elongation:.2f} "
-            f"(gate.max_elongation is {limits.max_elongation:g})"
+            f"stars trail along y by {shapes.along_y:.2f} {limit}, away from the register, and "
+            "CTE losses are not corrected"
         )
+        return ShapeVerdict("doubtful", text, shapes)
+    if _surely(shapes.elongation, shapes.elongation_error) > limits.max_elongation:
+        text = f"stars are trailed or double: elongation {shapes.elongation:.2f} {limit}"
         return ShapeVerdict("bad", text, shapes)
     if shapes.elongation_error > (limits.max_elongation - 1) / _STANDARD_ERRORS:
         text = (
@@ -106,14 +118,32 @@ def judge_shapes(shapes: StarShapes, detector: Detector, limits: GateSettings) -
             f"{shapes.elongation_error:.2f}"
         )
         return ShapeVerdict(NOT_CHECKED, text, shapes)
-    narrowest = shapes.fwhm_pix - _STANDARD_ERRORS * shapes.fwhm_error_pix
-    if narrowest > detector.widest_star_pix:
+    if _surely(shapes.fwhm_pix, shapes.fwhm_error_pix) > detector.widest_star_pix:
         text = (
             f"stars are wide: FWHM {shapes.fwhm_pix:.2f} px, those of {detector.instrument}/"
             f"{detector.detector} have at most {detector.widest_star_pix:g}"
         )
         return ShapeVerdict("doubtful", text, shapes)
     return ShapeVerdict("good", "", shapes)
+
+
+def _surely(value: float, error: float) -> float:
+    return value - _STANDARD_ERRORS * error
+
+
+def _trails_to_register(shapes: StarShapes, limits: GateSettings) -> bool:
+    """Whether stars are elongated as deferred charge elongates them, and nothing else.
+
+    Along y of each chip; as much as on the sky (a trail on the sky has other directions on chips
+    that are turned); and not next to the register, where no charge has been moved yet.
+    """
+    errors = math.hypot(shapes.along_y_error, shapes.elongation_error)
+    return (
+        _surely(shapes.along_y, shapes.along_y_error) > limits.max_elongation
+        and shapes.angle_deg <= _ALONG_Y_DEG
+        and _surely(shapes.elongation, errors) <= shapes.along_y
+        and _surely(shapes.near_register, shapes.near_register_error) <= limits.max_elongation
+    )
 
 
 def wider_than_others(

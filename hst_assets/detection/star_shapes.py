@@ -17,8 +17,17 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.detection.centroids import windowed_centroids
+from hst_assets.detection.common_shape import (
+    along_y_of,
+    angle_deg_of,
+    elongation_of,
+    fwhm_of,
+    variance_of,
+    with_error,
+)
 from hst_assets.detection.image_planes import Plane
 from hst_assets.detection.sources import Prepared, core_is_clean
+from hst_assets.detection.star_locus import star_locus
 from hst_assets.detection.star_or_cosmic_ray import aperture_sums, survives_cleaning
 from hst_assets.detectors import Detector
 from hst_assets.sky_geometry import TangentPlane, pixel_scale_arcsec
@@ -50,11 +59,9 @@ _RESOLVED = 0.7
 _LEFT_BY_NOISE = 2.0 / (math.sqrt(2.0 * math.pi) * (1.0 + math.sqrt(0.5)))
 #: Variances are not told from each other beyond this share of the window's.
 _MOST_OF_WINDOW = 0.95
-#: Stars of one exposure agree in size within this (natural logarithm of the variance), and no
-#: smaller share of what is alone than this does.
-_AGREE, _SHARE = 0.25, 0.4
-_PARTS = 10
-_FWHM_OF_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+#: Nothing below this share of the detector's FWHM is a star: those of real and simulated exposures
+#: begin at 0.92 (WFC3/UVIS in F275W).
+_NARROWEST = 0.75
 #: Chips whose pixels are not the detector's within this factor (WFPC2's PC) are not measured.
 _SAME_SCALE = 1.2
 
@@ -74,6 +81,15 @@ class StarShapes:
         axes, in the detector's nominal pixels; its standard error. NaN where not measured.
     elongation, elongation_error : float
         Its major over its minor axis, on the sky; its standard error. NaN where not measured.
+    angle_deg : float
+        From y, the axis along which a CCD's rows are moved to the register, to the major axis of
+        stars in the axes of their own chips: 0 to 90. NaN where not measured.
+    along_y, along_y_error : float
+        In these axes, width along y over width along x, both on the sky; its standard error. NaN
+        where not measured.
+    near_register, near_register_error : float
+        The same of the half of the stars that is nearest to the register: of the halves of lower
+        and higher rows, that which is less elongated along y.
     reason : str
         Why they could not be measured; empty where they were.
     """
@@ -83,6 +99,11 @@ class StarShapes:
     fwhm_error_pix: float = math.nan
     elongation: float = math.nan
     elongation_error: float = math.nan
+    angle_deg: float = math.nan
+    along_y: float = math.nan
+    along_y_error: float = math.nan
+    near_register: float = math.nan
+    near_register_error: float = math.nan
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -111,9 +132,9 @@ def measure_shapes(
     """Measure the shape that most stars of an exposure share.
 
     Second moments of each star under a Gaussian window of 1.5 pixels, on the sky, where the point
-    spread function is round and the detector's pixels are not. Of the stars of the commonest size,
-    the median of each moment is that of the exposure: noise and neighbours, which point anywhere,
-    do not elongate it, as they do every single star.
+    spread function is round and the detector's pixels are not. Of the stars of the commonest size
+    (`hst_assets.detection.star_locus`), the median of each moment is that of the exposure: noise
+    and neighbours, which point anywhere, do not elongate it, as they do every single star.
 
     Parameters
     ----------
@@ -127,12 +148,11 @@ def measure_shapes(
         FWHM of a star in native pixels, for telling stars from cosmic rays.
     """
     found = [
-        _moments_on_sky(plane, ready, detector, fwhm_pix)
+        _stars_of(plane, ready, detector, fwhm_pix)
         for plane, ready in zip(planes, prepared, strict=True)
         if ready is not None and _has_scale_of(plane.wcs, detector)
     ]
-    moments = np.concatenate([np.zeros((0, 2, 2)), *found])
-    return _common_shape(moments)
+    return _common_shape(_Stars.together(found), detector)
 
 
 def _has_scale_of(wcs: WCS, detector: Detector) -> bool:
@@ -143,21 +163,71 @@ def _has_scale_of(wcs: WCS, detector: Detector) -> bool:
 # ------------------------------------------------------------------------------ single stars
 
 
-def _moments_on_sky(plane: Plane, ready: Prepared, detector: Detector, fwhm_pix: float) -> Floats:
-    """Second moments, shape (n, 2, 2), of stars of a plane that stand alone.
+@dataclass(frozen=True)
+class _Stars:
+    """Moments of stars, in squares of the detector's nominal pixel.
 
-    Moments are in squares of the detector's nominal pixel, along the directions of x and y to the
-    west and north.
+    Attributes
+    ----------
+    sky : ndarray, shape (n, 2, 2)
+        Along the directions of x and y to the west and north.
+    chip : ndarray, shape (n, 2, 2)
+        The same, turned so that y on the sky is the direction of the chip's y axis.
+    rows : ndarray, shape (n,)
+        The row of each star over the number of rows, from the same side of the register.
     """
+
+    sky: Floats
+    chip: Floats
+    rows: Floats
+
+    @classmethod
+    def together(cls, some: Sequence[_Stars]) -> _Stars:
+        """The stars of several chips whose moments are finite."""
+        none = np.zeros((0, 2, 2))
+        all_stars = cls(
+            np.concatenate([none, *(each.sky for each in some)]),
+            np.concatenate([none, *(each.chip for each in some)]),
+            np.concatenate([np.zeros(0), *(each.rows for each in some)]),
+        )
+        return all_stars.of(np.flatnonzero(np.isfinite(all_stars.sky).all(axis=(1, 2))))
+
+    def of(self, which: NDArray[np.intp]) -> _Stars:
+        """Some of them."""
+        return _Stars(self.sky[which], self.chip[which], self.rows[which])
+
+
+def _stars_of(plane: Plane, ready: Prepared, detector: Detector, fwhm_pix: float) -> _Stars:
+    """The stars of a plane that stand alone."""
     x, y = _some_stars(ready, *_alone(ready, _highest_peak(detector)), fwhm_pix)
     if len(x) == 0:
-        return np.zeros((0, 2, 2))
+        return _Stars(np.zeros((0, 2, 2)), np.zeros((0, 2, 2)), np.zeros(0))
     # The centre under this very window: `windowed_centroids` takes 0.425 FWHM for sigma.
     centre = windowed_centroids(ready.flux, x, y, fwhm_pix=_WINDOW_PIX / 0.425)
     noise = ready.noise[y.astype(np.intp), x.astype(np.intp)]
     native = _deconvolved(_windowed_moments(ready.flux, centre, noise))
     jacobian = _jacobian(plane.wcs, centre, detector.pixel_scale_arcsec)
-    return np.asarray(jacobian @ native @ np.swapaxes(jacobian, 1, 2))
+    sky = np.asarray(jacobian @ native @ np.swapaxes(jacobian, 1, 2))
+    turn = _turn_to_chip(jacobian)
+    chip = np.asarray(turn @ sky @ np.swapaxes(turn, 1, 2))
+    return _Stars(sky, chip, _rows(y, plane, detector))
+
+
+def _turn_to_chip(jacobian: Floats) -> Floats:
+    """Rotations, shape (n, 2, 2), of the sky that bring each chip's y direction onto y."""
+    along = jacobian[:, :, 1] / np.linalg.norm(jacobian[:, :, 1], axis=1, keepdims=True)
+    across = np.stack([along[:, 1], -along[:, 0]], axis=-1)
+    return np.stack([across, along], axis=1)
+
+
+def _rows(y: Floats, plane: Plane, detector: Detector) -> Floats:
+    """The rows of stars over the number of rows, in both of two chips from the register.
+
+    The registers of two chips are at their outer sides, the first row of the lower one and the last
+    of the upper one, which is the second SCI plane.
+    """
+    share: Floats = y / plane.data.shape[0]
+    return 1 - share if detector.n_chips == 2 and plane.extver == 2 else share
 
 
 def _highest_peak(detector: Detector) -> float:
@@ -293,41 +363,26 @@ def _jacobian(wcs: WCS, centre: Floats, unit_arcsec: float) -> Floats:
 # ------------------------------------------------------------------------------ all together
 
 
-def _common_shape(moments: Floats) -> StarShapes:
-    """The median of the moments of those that agree in size, with its error."""
-    moments = moments[np.isfinite(moments).all(axis=(1, 2))]
-    if len(moments) < FEWEST_STARS:
-        return StarShapes(
-            len(moments), reason=f"{len(moments)} stars stand alone, {FEWEST_STARS} needed"
-        )
-    alike = _of_one_size(moments)
-    if len(alike) < max(FEWEST_STARS, _SHARE * len(moments)):
-        return StarShapes(
-            len(alike),
-            reason=f"of {len(moments)} sources that stand alone, no more than {len(alike)} "
-            "have the same size",
-        )
-    parts = np.arange(len(alike)) % _PARTS
-    shape = np.array(_shape(alike))
-    # The jackknife over tenths of the stars (Efron & Tibshirani 1993, section 11.5).
-    without = np.array([_shape(alike[parts != part]) for part in range(_PARTS)])
-    error = np.sqrt((_PARTS - 1) * np.mean((without - without.mean(axis=0)) ** 2, axis=0))
-    return StarShapes(
-        len(alike), float(shape[0]), float(error[0]), float(shape[1]), float(error[1])
+def _common_shape(stars: _Stars, detector: Detector) -> StarShapes:
+    """The shape that the stars among some sources have in common, with its errors."""
+    locus = star_locus(
+        stars.sky,
+        stars.chip,
+        narrowest=variance_of(_NARROWEST * detector.fwhm_pix),
+        widest=variance_of(detector.widest_star_pix),
+        fewest=FEWEST_STARS,
     )
-
-
-def _of_one_size(moments: Floats) -> Floats:
-    """Those within `_AGREE` of the size about which there are most."""
-    size = 0.5 * np.log(np.linalg.det(moments))
-    ordered = np.sort(size)
-    many = np.searchsorted(ordered, ordered + 2 * _AGREE, side="right") - np.arange(len(ordered))
-    start = int(np.argmax(many))
-    middle = float(np.median(ordered[start : start + many[start]]))
-    return np.asarray(moments[np.abs(size - middle) <= _AGREE])
-
-
-def _shape(moments: Floats) -> tuple[float, float]:
-    """FWHM and elongation of the median moments."""
-    minor, major = np.linalg.eigvalsh(np.median(moments, axis=0))
-    return _FWHM_OF_SIGMA * float((minor * major) ** 0.25), math.sqrt(float(major / minor))
+    if locus.reason:
+        return StarShapes(len(locus.chosen), reason=locus.reason)
+    stars = stars.of(locus.chosen)
+    order = np.argsort(stars.rows, kind="stable")
+    halves = [with_error(along_y_of, stars.chip[some]) for some in np.array_split(order, 2)]
+    fwhm, elongation = with_error(fwhm_of, stars.sky), with_error(elongation_of, stars.sky)
+    return StarShapes(
+        len(stars.sky),
+        *fwhm,
+        *elongation,
+        angle_deg_of(np.median(stars.chip, axis=0)),
+        *with_error(along_y_of, stars.chip),
+        *min(halves),
+    )

@@ -218,10 +218,15 @@ def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     if facts.get("band") == "user":
         return not_checked("the user's image is taken as it is")
     left_out = facts.get("left_out") or {}
+    texts = []
+    if facts.get("passed_over"):
+        texts.append(f"{facts['band']} makes it in place of {_listed(facts['passed_over'])}")
     if left_out:
         reasons = _listed([f"{name}: {reason}" for name, reason in left_out.items()])
         text = f"{len(left_out)} of {facts['n_exposures']} exposures of the reference are not in it"
-        return Finding(passed=False, text=f"{text}: {reasons}")
+        texts.append(f"{text}: {reasons}")
+    if texts:
+        return Finding(passed=False, text="; ".join(texts))
     if facts.get("kept_a_priori"):
         return not_checked(
             f"the archive's WCS is taken as it is of {_listed(facts['kept_a_priori'])}"

@@ -55,7 +55,10 @@ class ReferenceSettings(Section):
         "F105W",
         "F336W",
     )
-    """Filters preferred for the reference; of those present, the deepest is used."""
+    """Filters preferred for the reference; of those present, the deepest is used.
+
+    Exposure time without fine lock counts half.
+    """
 
 
 class AlignmentSettings(Section):
@@ -168,8 +171,9 @@ class GateSettings(Section):
     max_elongation: Annotated[float, Field(gt=1)] = 1.2
     """Maximum elongation of an exposure's stars: major over minor axis on the sky.
 
-    An exposure beyond it is trailed or doubled, and FAILs. Single stars of all detectors reach
-    1.12, stars doubled 70:30 at 2.5 pixels start at 1.25.
+    An exposure beyond it is trailed or doubled, and FAILs; if its CCD lost charge that is not
+    corrected, and its stars trail accordingly, it is COMPROMISED. Single stars of all detectors
+    reach 1.12, stars doubled 70:30 at 2.5 pixels start at 1.25.
     """
     max_fwhm_ratio: Annotated[float, Field(gt=1)] = 1.15
     """Maximum FWHM of an exposure's stars over the median of the others of its visit and filter.

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.astrometry.exposure_field import likely_cause, read_field
+from hst_assets.astrometry import exposure_field
+from hst_assets.astrometry.exposure_field import likely_cause, read_field, shapes_of_planes
 from hst_assets.astrometry.working_copy import WorkingCopy
+from hst_assets.detection.star_shapes import StarShapes
 from hst_assets.detectors import DETECTORS
-from hst_assets.settings import AlignmentSettings
+from hst_assets.settings import AlignmentSettings, GateSettings
 
 CATALOGUE = "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: ra, datatype: float64}\n"
 CATALOGUE += "# - {name: dec, datatype: float64}\nra dec\n"
@@ -74,3 +76,32 @@ def test_no_value_anywhere_and_one_value_everywhere_are_told_apart(cause_of):
 
 def test_one_value_everywhere(cause_of):
     assert cause_of(np.zeros((64, 64))) == "all its pixels have the same value"
+
+
+@pytest.mark.parametrize(
+    ("key", "primary", "state"),
+    [
+        ("acs_hrc", {}, "doubtful"),
+        ("wfpc2", {}, "doubtful"),
+        ("acs_wfc", {"PCTECORR": "OMIT"}, "doubtful"),
+        ("acs_wfc", {"PCTECORR": "COMPLETE"}, "bad"),
+        # Not known is not "not corrected".
+        ("acs_wfc", {}, "bad"),
+        ("wfc3_ir", {}, "bad"),
+    ],
+)
+def test_trails_along_y_are_a_doubt_where_charge_is_not_corrected(
+    tmp_path, monkeypatch, key, primary, state
+):
+    trails = StarShapes(
+        50, 2.0, 0.01, elongation=1.4, elongation_error=0.01, angle_deg=1.0,
+        along_y=1.4, along_y_error=0.01, near_register=1.1, near_register_error=0.01,
+    )  # fmt: skip
+    monkeypatch.setattr(exposure_field, "measure_shapes", lambda *_, **__: trails)
+    path = tmp_path / "a_flc.fits"
+    fits.PrimaryHDU(header=fits.Header(primary)).writeto(path)
+    verdict = shapes_of_planes(
+        WorkingCopy(path, path), [], [], DETECTORS[key],
+        how=AlignmentSettings(), limits=GateSettings(),
+    )  # fmt: skip
+    assert verdict.state == state

@@ -8,7 +8,7 @@ from scipy.ndimage import shift
 from hst_assets.astrometry.alignment import make_aligned_visit
 from hst_assets.astrometry.alignment_table import read_alignment
 from hst_assets.astrometry.reference.image import make_reference
-from hst_assets.failures import UnusableInput
+from hst_assets.failures import UnusableReference
 from hst_assets.orchestration.checks import STAR_SHAPES
 from hst_assets.settings import GateSettings, Settings
 from hst_assets.simulate.plans import small_plan
@@ -72,7 +72,7 @@ def test_if_all_are_double_no_reference_is_made_of_them(three, tmp_path):
     (folder / bad).rename(only / bad)
     workdir = WorkDir(tmp_path / "root", "field")
     settings, (visit,) = prepare(workdir, [only])
-    with pytest.raises(UnusableInput, match="trailed or double"):
+    with pytest.raises(UnusableReference, match="trailed or double"):
         make_reference(workdir, settings)
     kept = settings.model_copy(update={"gate": GateSettings(max_elongation=5.0)})
     assert isinstance(kept, Settings)

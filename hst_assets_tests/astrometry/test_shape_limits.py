@@ -20,8 +20,8 @@ GOOD = StarShapes(
 )
 
 
-def judged(limits=LIMITS, **changes):
-    return judge_shapes(replace(GOOD, **changes), UVIS, limits)
+def judged(limits=LIMITS, *, charge_lost=False, **changes):
+    return judge_shapes(replace(GOOD, **changes), UVIS, limits, charge_lost=charge_lost)
 
 
 def test_single_round_stars_are_good():
@@ -47,8 +47,43 @@ def test_an_uncertain_shape_is_not_checked():
     assert str(verdict) == "not checked: 11 stars give an elongation of 1.10 +- 0.20"
 
 
+#: Deferred charge: along y, as much as on the sky, and half as much in the half near the register.
+CHARGE = {
+    "elongation": 1.31, "angle_deg": 2.0, "along_y": 1.30, "along_y_error": 0.01,
+    "near_register": 1.15, "near_register_error": 0.01,
+}  # fmt: skip
+
+
+def test_trails_of_charge_are_a_doubt_where_it_is_not_corrected():
+    verdict = judged(charge_lost=True, **CHARGE)
+    assert verdict.state == "doubtful"
+    (doubt,) = verdict.doubts
+    assert doubt.startswith("stars trail along y by 1.30 (gate.max_elongation is 1.2)")
+    assert doubt.endswith("CTE losses are not corrected")
+    assert judged(charge_lost=False, **CHARGE).is_bad
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"angle_deg": 25.0},
+        {"elongation": 1.4},  # on the sky: chips that are turned trail in other directions
+        {"along_y": 1.22, "elongation": 1.31},
+        {"near_register": 1.30},  # doubled
+    ],
+)
+def test_other_trails_are_bad_beside_losses_of_charge(otherwise):
+    assert judged(charge_lost=True, **{**CHARGE, **otherwise}).is_bad
+
+
+def test_chips_that_are_turned_hide_no_trails_of_charge():
+    assert judged(charge_lost=True, **{**CHARGE, "elongation": 1.05}).state == "doubtful"
+
+
 def test_too_few_stars_are_not_checked():
-    verdict = judge_shapes(StarShapes(3, reason="3 stars stand alone"), UVIS, LIMITS)
+    verdict = judge_shapes(
+        StarShapes(3, reason="3 stars stand alone"), UVIS, LIMITS, charge_lost=True
+    )
     assert str(verdict) == "not checked: 3 stars stand alone"
     assert not verdict.is_bad
     assert verdict.doubts == ()

@@ -1,5 +1,7 @@
 """Shapes of stars, on Gaussians whose moments are known and on real exposures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -25,29 +27,39 @@ def sky(*, skew=0.0, scale=1.0):
 
 
 def image(covariance, *, seed=1, n=100, double=(0.0, 0.0), share=0.0, noise=1.0):
-    """Gaussian stars of one covariance matrix (pixels squared), no two close; each maybe twice."""
+    """Gaussian stars, no two close; each maybe twice.
+
+    Of one covariance matrix (pixels squared), or one for each.
+    """
     rng = np.random.default_rng(seed)
     cells = rng.permutation(18 * 18)[:n]
     xy = 30 + 25.0 * np.column_stack([cells % 18, cells // 18]) + rng.uniform(-4, 4, (n, 2))
     flux = 10 ** rng.uniform(3.6, 5, n)
     data = rng.normal(0, noise, (SIDE, SIDE))
-    inverse = np.linalg.inv(covariance)
+    each = np.broadcast_to(covariance, (n, 2, 2))
     offset = np.arange(-12, 13)
-    for (x, y), total in zip(xy, flux, strict=True):
+    for (x, y), total, inverse in zip(xy, flux, np.linalg.inv(each), strict=True):
         ix, iy = round(x), round(y)
         for part, (mx, my) in ((1 - share, (0.0, 0.0)), (share, double)):
             dx, dy = offset[None, :] + ix - x - mx, offset[:, None] + iy - y - my
             power = inverse[0, 0] * dx**2 + 2 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy**2
-            star = np.exp(-0.5 * power) / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
+            star = np.exp(-0.5 * power) * np.sqrt(np.linalg.det(inverse)) / (2 * np.pi)
             data[iy - 12 : iy + 13, ix - 12 : ix + 13] += part * total * star
     return data
 
 
-def measured(data, wcs=None):
+def plane_of(data, wcs=None, *, extver=1):
     nothing = np.zeros(data.shape, dtype=bool)
-    plane = image_planes.Plane(data, nothing, nothing, nothing, wcs or sky(), extver=1)
-    ready = sources.prepare(plane, fwhm_pix=2.0)
-    return measure_shapes([plane], [ready], IR, fwhm_pix=2.0)
+    return image_planes.Plane(data, nothing, nothing, nothing, wcs or sky(), extver=extver)
+
+
+def measured(data, wcs=None):
+    return measured_planes([plane_of(data, wcs)])
+
+
+def measured_planes(planes, detector=IR):
+    ready = [sources.prepare(plane, fwhm_pix=2.0) for plane in planes]
+    return measure_shapes(planes, ready, detector, fwhm_pix=2.0)
 
 
 def test_width_and_elongation_of_gaussians_are_theirs():
@@ -75,12 +87,16 @@ def test_faint_stars_are_as_wide_as_bright_ones(fwhm_pix):
     assert faint.fwhm_pix == pytest.approx(bright.fwhm_pix, rel=0.05)
 
 
-@pytest.mark.parametrize("angle_deg", [0, 45, 110])
-def test_the_direction_does_not_matter(angle_deg):
+@pytest.mark.parametrize("angle_deg", [0, 45, 70, 110])
+def test_the_direction_is_measured_and_does_not_matter(angle_deg):
+    """Of the major axis, from y."""
     cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     turn = np.array([[cos, -sin], [sin, cos]])
-    shapes = measured(image(turn @ np.diag([1.21, 0.64]) @ turn.T))
+    shapes = measured(image(turn @ np.diag([0.64, 1.21]) @ turn.T))
     assert shapes.elongation == pytest.approx(1.375, rel=0.02)
+    assert shapes.angle_deg == pytest.approx(min(angle_deg, 180 - angle_deg), abs=1.0)
+    along, across = (turn @ np.diag([0.64, 1.21]) @ turn.T)[[1, 0], [1, 0]]
+    assert shapes.along_y == pytest.approx(np.sqrt(along / across), rel=0.02)
 
 
 def test_stars_are_round_on_the_sky_not_in_skewed_pixels():
@@ -114,6 +130,66 @@ def test_a_trail_longer_than_the_window_is_very_elongated():
     assert measured(trailed).elongation > 2.0
 
 
+def with_charge_lost(data, share):
+    """Leave up to a share of the charge behind, in proportion to the rows it is moved over.
+
+    It comes out over the next pixels, away from the register at row 0: e-fold in 3.
+    """
+    steps = np.arange(1, 12)
+    freed = np.exp(-steps / 3.0) / np.exp(-steps / 3.0).sum()
+    late = sum(part * np.roll(data, step, axis=0) for step, part in zip(steps, freed, strict=True))
+    left = share * (np.arange(len(data)) / len(data))[:, None]
+    return (1 - left) * data + left * late
+
+
+def noisy(data):
+    return data + np.random.default_rng(4).normal(0, 1.0, data.shape)
+
+
+def test_lost_charge_elongates_along_y_and_less_near_the_register():
+    shapes = measured(noisy(with_charge_lost(image(np.eye(2) * 0.6, noise=0.0), 0.5)))
+    assert shapes.along_y == pytest.approx(shapes.elongation, abs=0.01)
+    assert shapes.angle_deg < 2
+    assert shapes.along_y > 1.2
+    # In proportion to the rows, half of it; the window sees long trails less.
+    assert 0.2 < (shapes.near_register - 1) / (shapes.along_y - 1) < 0.7
+
+
+def test_doubled_stars_are_so_near_the_register_too():
+    shapes = measured(image(np.eye(2) * 0.75, double=(0.0, 2.5), share=0.3))
+    assert shapes.near_register == pytest.approx(shapes.along_y, rel=0.02)
+
+
+def turned():
+    """The sky of a chip that is turned by 90 degrees."""
+    wcs = sky()
+    wcs.wcs.cd = wcs.wcs.cd @ np.array([[0.0, -1.0], [1.0, 0.0]])
+    return wcs
+
+
+def test_lost_charge_is_found_along_y_of_each_chip_as_they_are_turned():
+    data = [image(np.eye(2) * 0.6, noise=0.0, seed=seed) for seed in (1, 2, 3)]
+    chips = [noisy(with_charge_lost(each, 0.5)) for each in data]
+    planes = [plane_of(*each) for each in zip(chips, [sky(), turned(), sky()], strict=True)]
+    shapes = measured_planes(planes)
+    assert shapes.angle_deg < 2
+    assert shapes.along_y > 1.2
+    assert shapes.elongation < shapes.along_y - 0.05
+
+
+def test_the_register_is_at_either_end():
+    data = with_charge_lost(image(np.eye(2) * 0.6, noise=0.0), 0.5)
+    upright, upside_down = (measured(noisy(each)) for each in (data, data[::-1]))
+    assert upside_down.near_register == pytest.approx(upright.near_register, rel=0.02)
+
+
+def test_the_registers_of_two_chips_are_at_their_outer_sides():
+    data = with_charge_lost(image(np.eye(2) * 0.6, noise=0.0), 0.5)
+    chips = [plane_of(noisy(data)), plane_of(noisy(data[::-1]), extver=2)]
+    together = measured_planes(chips, replace(IR, n_chips=2))
+    assert together.near_register == pytest.approx(measured(noisy(data)).near_register, rel=0.02)
+
+
 def test_neighbours_do_not_count():
     data = image(np.eye(2), n=100)
     crowd = image(np.eye(2), seed=9, n=160, noise=0.0)
@@ -139,6 +215,25 @@ def test_sources_of_all_sizes_are_not_measured():
 def test_galaxies_are_no_stars():
     shapes = measured(image(np.eye(2) * 9.0))
     assert shapes.reason == "0 stars stand alone, 10 needed"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("n_stars", [0, 16])
+def test_galaxies_are_told_from_stars_by_their_directions(seed, n_stars):
+    """Of axis ratios 0.25 to 1, and about 1.7 times as wide as the stars, of 1.65 pixels."""
+    rng = np.random.default_rng(seed)
+    n_galaxies = 84
+    angle, ratio = rng.uniform(0, np.pi, n_galaxies), rng.uniform(0.25, 1, n_galaxies)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = np.moveaxis(turn, -1, 0)
+    light = np.exp(rng.normal(-0.1, 0.4, n_galaxies))[:, None] * np.column_stack([1 / ratio, ratio])
+    galaxies = np.eye(2) * 0.49 + (turn * light[:, None, :]) @ np.swapaxes(turn, 1, 2)
+    covariances = np.concatenate([galaxies, np.tile(np.eye(2) * 0.49, (n_stars, 1, 1))])
+    shapes = measured(image(covariances, n=len(covariances), seed=seed))
+    if n_stars:
+        assert shapes.fwhm_pix == pytest.approx(FWHM_OF_SIGMA * 0.7, rel=0.03)
+    else:
+        assert "each is elongated in its own direction" in shapes.reason
 
 
 def test_chips_of_other_pixels_are_left_out():

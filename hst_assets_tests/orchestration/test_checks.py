@@ -64,6 +64,13 @@ def test_an_absolute_frame_or_one_not_asked_for_passes(
     assert judged("reference_image", "absolute_frame", facts, tmp_path).passed
 
 
+def test_a_reference_that_stands_in_for_a_better_choice_is_told(tmp_path: Path) -> None:
+    facts = {"band": "acs_wfc.f606w", "n_exposures": 2, "passed_over": ["acs_wfc.f814w: trailed"]}
+    found = judged("reference_image", "members_agree", facts, tmp_path)
+    assert not found.passed
+    assert found.text == "acs_wfc.f606w makes it in place of acs_wfc.f814w: trailed"
+
+
 # --------------------------------------------------------------------- nothing to compare
 
 ALL_PASS = {"n_exposures": 2, "n_used": 2, "n_pass": 2}

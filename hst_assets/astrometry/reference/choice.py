@@ -1,17 +1,23 @@
-"""Which exposures make the reference.
+"""Which exposures make the reference, and which if these cannot.
 
-Exposures that were not held in fine lock, or of which QUALITY remarks something, come last. Among
-the others in use, the filters of ``reference.preferred_filters`` that are there; of these
-the detector and filter whose deepest epoch is deepest. Without a preferred filter: wide before
-narrow, then by depth. One epoch only, so that a transient or variable star cannot differ between
-the exposures that make the frame. ACS/HRC, whose field is small, is left aside where another
-detector is there, WFPC2 too if ``reference.avoid_wfpc2``. The user may add exposures to those that
-are chosen (``drizzle.add``).
+Candidates are the exposures in use of one detector, filter and epoch; one epoch only, so that a
+transient or variable star cannot differ between the exposures that make the frame. The filters of
+``reference.preferred_filters`` that are there come first; among them, the candidate with the
+longest effective exposure. Without a preferred filter: wide before narrow, then by effective
+exposure. ACS/HRC, whose field is small, is left aside where another detector is there, WFPC2 too if
+``reference.avoid_wfpc2``. The user may add exposures to those that are chosen (``drizzle.add``).
+
+The effective exposure is the exposure time, halved unless all exposures were held in fine lock.
+Exposures that were not may be as good, and the shapes of their stars say whether they are (the next
+candidate takes the place of one whose stars are trailed). Where too few stars tell, the lock is all
+there is; but it is not worth more than half of the time. Without that half, the depth before the
+sky falls by 1.25 log10(2) = 0.4 mag, which costs about a quarter of the stars where their number
+grows by 10**0.3 per magnitude. Another width of filter, or a tenth of the exposure, costs far more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +29,10 @@ from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import DrizzleSettings, ReferenceSettings, Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["ReferenceChoice", "added_exposures", "choose_reference", "without_added"]
+__all__ = ["ReferenceChoice", "added_exposures", "ranked_choices", "without_added"]
+
+#: What exposure time is worth without fine lock, or where the lock is not known.
+_WITHOUT_FINE_LOCK = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,8 @@ class ReferenceChoice:
         return cls(values["detector_key"], values["filter"], int(values["epoch"]), exposures)
 
 
-def choose_reference(table: QTable, settings: Settings) -> ReferenceChoice:
-    """Choose the exposures that make the reference.
+def ranked_choices(table: QTable, settings: Settings) -> list[ReferenceChoice]:
+    """The exposures that may make the reference, the best candidate first.
 
     Parameters
     ----------
@@ -76,6 +85,12 @@ def choose_reference(table: QTable, settings: Settings) -> ReferenceChoice:
         The target's exposure table.
     settings : Settings
         Section reference.
+
+    Returns
+    -------
+    list of ReferenceChoice
+        Not empty. Of an epoch in which some exposures were in fine lock and others were not, there
+        are two: those in fine lock, and all.
 
     Raises
     ------
@@ -90,17 +105,31 @@ def choose_reference(table: QTable, settings: Settings) -> ReferenceChoice:
             "no exposure is in use",
             next_step="See the column 'reason' of the exposure table, or overrides.ecsv",
         )
-    groups = _groups(_best_guided(_allowed(used, settings.reference)))
-    names = {group.filter for group in groups}
-    preferred = [name for name in settings.reference.preferred_filters if name in names]
-    if preferred:
-        groups = [group for group in groups if group.filter in preferred]
-    return min(groups, key=lambda group: _rank(group, by_width=not preferred))
+    preferred = settings.reference.preferred_filters
+    candidates = _candidates(_allowed(used, settings.reference))
+    return [each.choice for each in sorted(candidates, key=lambda each: each.rank(preferred))]
 
 
-def _rank(group: ReferenceChoice, *, by_width: bool) -> tuple[int, float, str, int]:
-    width = _width_class(group.filter) if by_width else 0
-    return width, -group.exptime_s, group.band, group.epoch
+@dataclass(frozen=True)
+class _Candidate:
+    """A choice and how its exposures were guided: the worst rank of `_guiding`."""
+
+    choice: ReferenceChoice
+    guiding: int
+
+    def rank(self, preferred: Sequence[str]) -> tuple[int, int, float, int, str, int]:
+        """Order among all candidates: the smallest is the best."""
+        choice = self.choice
+        is_preferred = choice.filter in preferred
+        effective_s = choice.exptime_s * (1.0 if self.guiding == 0 else _WITHOUT_FINE_LOCK)
+        return (
+            0 if is_preferred else 1,
+            0 if is_preferred else _width_class(choice.filter),
+            -effective_s,
+            self.guiding,
+            choice.band,
+            choice.epoch,
+        )
 
 
 def _width_class(name: str) -> int:
@@ -134,20 +163,6 @@ def _allowed(used: QTable, options: ReferenceSettings) -> QTable:
     return used[keep]
 
 
-def _best_guided(rows: QTable) -> QTable:
-    """The rows without those of epochs of which another epoch has better guided exposures.
-
-    Within an epoch, all stay: what is not held in fine lock may be good, and is judged by the
-    shapes of its stars. But it is not what others are brought onto, if there is a choice.
-    """
-    keys = [(str(row["detector_key"]), str(row["filter"]), int(row["epoch"])) for row in rows]
-    best: dict[tuple[str, str, int], int] = {}
-    for key, row in zip(keys, rows, strict=True):
-        best[key] = min(best.get(key, _WORST_GUIDING), _guiding(row))
-    least = min(best.values())
-    return rows[np.array([best[key] == least for key in keys])]
-
-
 _WORST_GUIDING = 2
 
 
@@ -162,15 +177,19 @@ def _guiding(row: Any) -> int:
     return 0 if lock else 1
 
 
-def _groups(rows: QTable) -> list[ReferenceChoice]:
+def _candidates(rows: QTable) -> list[_Candidate]:
     members: dict[tuple[str, str, int], list[Any]] = {}
     for row in rows:
         key = (str(row["detector_key"]), str(row["filter"]), int(row["epoch"]))
         members.setdefault(key, []).append(row)
-    return [
-        ReferenceChoice(*key, exposures={str(r["file"]): _facts_of(r) for r in _best_first(of)})
-        for key, of in members.items()
-    ]
+    found = []
+    for key, group in members.items():
+        fine = [row for row in group if _guiding(row) == 0]
+        for some in [fine, group] if 0 < len(fine) < len(group) else [group]:
+            ordered = _best_first(some)
+            exposures = {str(row["file"]): _facts_of(row) for row in ordered}
+            found.append(_Candidate(ReferenceChoice(*key, exposures), _guiding(ordered[-1])))
+    return found
 
 
 def _best_first(rows: list[Any]) -> list[Any]:

@@ -1,7 +1,8 @@
 """The reference image: the one frame that every exposure of every filter is brought onto.
 
-The choice is sticky: while the exposures it was made from are in use and unchanged and the
-reference settings are the same, new exposures do not move the frame.
+The choice is sticky: while the exposures it was made from are in use and unchanged, the reference
+settings are the same, and its stars can be used, new exposures do not move the frame. If its stars
+cannot be used, the next best choice takes its place.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from hst_assets.astrometry.recipes import (
 from hst_assets.astrometry.reference.choice import (
     ReferenceChoice,
     added_exposures,
-    choose_reference,
+    ranked_choices,
     without_added,
 )
 from hst_assets.astrometry.reference.frame import (
@@ -47,7 +49,7 @@ from hst_assets.astrometry.reference.members import Members, relative_alignment
 from hst_assets.astrometry.reference.stars import catalogue_of_image
 from hst_assets.astrometry.reference.users_image import take_users_image
 from hst_assets.detectors import DETECTORS, Detector
-from hst_assets.failures import BadConfiguration
+from hst_assets.failures import BadConfiguration, UnusableReference
 from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.astrodrizzle.run import drizzle
 from hst_assets.imaging.box_mask import BoxMask, box_of, reaches
@@ -62,6 +64,7 @@ from hst_assets.provenance import (
     Recipe,
     Result,
     make,
+    read_record,
 )
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
@@ -69,6 +72,9 @@ from hst_assets.workdir import WorkDir, write_atomically
 __all__ = ["make_reference"]
 
 logger = logging.getLogger(__name__)
+
+#: Why better choices could not make the reference: in its facts, and in the note on it.
+_PASSED_OVER = "passed_over"
 
 
 def make_reference(
@@ -95,7 +101,9 @@ def make_reference(
     Raises
     ------
     UnusableInput
-        If no exposure can serve, or the user's image has no celestial WCS.
+        If no exposure is in use, or the user's image has no celestial WCS.
+    UnusableReference
+        If no choice of exposures can serve.
     """
     if settings.reference.image is not None:
         return take_users_image(
@@ -105,42 +113,140 @@ def make_reference(
     digests = ledger_digests(workdir)
     candidates = without_added(table, settings.drizzle)
     standing = None if choose_afresh else _standing_choice(workdir, candidates, digests, settings)
-    choice = standing or choose_reference(candidates, settings)
-    added = added_exposures(table, choice, settings.drizzle, workdir)
-    exposures = {**choice.exposures, **added}
-    corrections = plan_corrections(workdir, exposures, settings)
-    inputs = raw_inputs(workdir, exposures, digests)
-    for correction in corrections.values():
-        inputs |= correction.inputs
-    inputs |= absolute_input(workdir, settings)
-    detector = DETECTORS[choice.detector_key]
-    drizzled = decisive_settings(detector, exposures, settings, band=choice.band)
-    drizzled["drizzle"] |= _masked_and_added(settings, added)
-    recipe = Recipe(
-        stage=STAGE,
-        inputs=inputs,
-        settings={**_how_aligned(settings, choice), **drizzled},
-        defaults={
-            **default_alignment(),
-            **decisive_settings(detector, exposures, Settings(), band=choice.band),
-        },
-        detectors=(detector,),
-        tools=tuple(sorted({*alignment_tools(settings), *DRIZZLE_TOOLS})),
-        uses=(DRIZZLED,),
-    ).known_in(workdir)
-    product = workdir.reference_image(choice.band, choice.epoch, settings.drizzle.object_name)
-    made = make(
-        recipe,
-        product,
-        workdir,
-        lambda: _build(workdir, settings, choice, added, corrections, recipe, product),
-        redo=redo or choose_afresh,
-    )
-    if workdir.looked_at:
+    attempt = _Attempt(workdir, settings, table, digests, redo=redo or choose_afresh)
+    passed_over = _noted_passed_over(workdir) if standing else []
+    former = _images_on_record(workdir)
+    failures: list[UnusableReference] = []
+    for choice in _in_turn(standing, candidates, settings):
+        try:
+            made = attempt.of(choice, passed_over, is_first=not failures)
+        except UnusableReference as error:
+            logger.warning("%s; the next best choice is tried", error.brief)
+            failures.append(error)
+            passed_over.append(_said_of(choice, error))
+            continue
+        if not workdir.looked_at:
+            _keep_note(workdir, made, settings)
+            _remove_others(workdir, attempt.product(choice), former)
         return made
-    _keep_note(workdir, made, settings)
-    remove_stale(workdir, workdir.base.glob("*.ref_*.drc.fits"), [product], stage=STAGE)
-    return made
+    raise _joint(failures)
+
+
+def _in_turn(
+    standing: ReferenceChoice | None, candidates: QTable, settings: Settings
+) -> Iterator[ReferenceChoice]:
+    """The choice on record, then the others, the best first."""
+    if standing is not None:
+        yield standing
+    yield from (each for each in ranked_choices(candidates, settings) if each != standing)
+
+
+def _images_on_record(workdir: WorkDir) -> set[Path]:
+    """The reference images that were made here; those of the user's have no record beside them."""
+    records = {path: read_record(path) for path in workdir.base.glob("*.ref_*.drc.fits")}
+    return {path for path, record in records.items() if record and record.recipe["stage"] == STAGE}
+
+
+def _remove_others(workdir: WorkDir, product: Path, former: set[Path]) -> None:
+    """Remove earlier references, also that of a choice that can no longer serve."""
+    remove_stale(workdir, former, [product], stage=STAGE)
+    # The record of a choice that was tried in vain is gone, its image is not.
+    for path in former - {product}:
+        for file in (path, WorkDir.preview(path)):
+            file.unlink(missing_ok=True)
+
+
+def _noted_passed_over(workdir: WorkDir) -> list[str]:
+    """What the note on the reference says of better choices."""
+    note = read_note(workdir) or {}
+    return list(note.get(_PASSED_OVER, ()))
+
+
+def _said_of(choice: ReferenceChoice, error: UnusableReference) -> str:
+    return f"{choice.band}, epoch {choice.epoch}: {error.what}"
+
+
+def _joint(failures: Sequence[UnusableReference]) -> UnusableReference:
+    """The failure of all choices."""
+    if len(failures) == 1:
+        return failures[0]
+    return UnusableReference(
+        f"none of {len(failures)} choices of exposures can make the reference: "
+        + "; ".join(dict.fromkeys(f"{error.where}: {error.what}" for error in failures)),
+        where=", ".join(dict.fromkeys(str(error.where) for error in failures)),
+        next_step=failures[0].next_step,
+    )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What a reference is made from, whichever exposures are chosen."""
+
+    workdir: WorkDir
+    settings: Settings
+    table: QTable
+    digests: Mapping[str, str]
+    redo: bool
+
+    def of(self, choice: ReferenceChoice, passed_over: Sequence[str], *, is_first: bool) -> Made:
+        """Make the reference of one choice; `passed_over` says why not of better ones.
+
+        Raises
+        ------
+        UnusableReference
+            If none of its exposures can be used.
+        BadConfiguration
+            If an exposure of ``drizzle.add`` is not one to add to the first choice.
+        """
+        workdir, settings = self.workdir, self.settings
+        added = self._added(choice, is_first=is_first)
+        exposures = {**choice.exposures, **added}
+        corrections = plan_corrections(workdir, exposures, settings)
+        inputs = raw_inputs(workdir, exposures, self.digests)
+        for correction in corrections.values():
+            inputs |= correction.inputs
+        inputs |= absolute_input(workdir, settings)
+        detector = DETECTORS[choice.detector_key]
+        drizzled = decisive_settings(detector, exposures, settings, band=choice.band)
+        drizzled["drizzle"] |= _masked_and_added(settings, added)
+        recipe = Recipe(
+            stage=STAGE,
+            inputs=inputs,
+            settings={**_how_aligned(settings, choice), **drizzled},
+            defaults={
+                **default_alignment(),
+                **decisive_settings(detector, exposures, Settings(), band=choice.band),
+            },
+            detectors=(detector,),
+            tools=tuple(sorted({*alignment_tools(settings), *DRIZZLE_TOOLS})),
+            uses=(DRIZZLED,),
+        ).known_in(workdir)
+        product = self.product(choice)
+        return make(
+            recipe,
+            product,
+            workdir,
+            lambda: _build(
+                workdir, settings, choice, added, corrections, recipe, product, passed_over
+            ),
+            redo=self.redo,
+        )
+
+    def product(self, choice: ReferenceChoice) -> Path:
+        """The image of a choice."""
+        name = self.settings.drizzle.object_name
+        return self.workdir.reference_image(choice.band, choice.epoch, name)
+
+    def _added(self, choice: ReferenceChoice, *, is_first: bool) -> Mapping[str, tuple[str, float]]:
+        try:
+            return added_exposures(self.table, choice, self.settings.drizzle, self.workdir)
+        except BadConfiguration as error:
+            if is_first:
+                raise
+            # The user adds to the first choice; what he adds need not go with the others.
+            raise UnusableReference(
+                error.what, where=choice.band, next_step=error.next_step
+            ) from error
 
 
 def _masked_and_added(settings: Settings, added: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,6 +302,7 @@ def _build(
     corrections: Mapping[str, Correction],
     recipe: Recipe,
     product: Path,
+    passed_over: Sequence[str],
 ) -> Result:
     with workdir.scratch(STAGE) as scratch:
         members = relative_alignment(workdir, settings, choice, added, corrections, scratch)
@@ -229,6 +336,7 @@ def _build(
     preview = WorkDir.preview(product)
     extra = (preview,) if preview.is_file() else ()
     facts |= {
+        _PASSED_OVER: list(passed_over),
         "n_stars": n_stars,
         "exptime_s": report.exptime_s,
         "scale_arcsec": frame.scale_arcsec,
@@ -252,6 +360,7 @@ def _build(
                 if key.startswith("raw:")
             },
             "left_out": members.left_out,
+            _PASSED_OVER: list(passed_over),
             "recipe": recipe.digest,
             **tie_noted(members.tie),
             **absolute_noted(recipe),

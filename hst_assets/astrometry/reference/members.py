@@ -24,7 +24,7 @@ from hst_assets.astrometry.reference.choice import ReferenceChoice
 from hst_assets.astrometry.reference.frame import STAGE
 from hst_assets.astrometry.reference.stars import catalogue_of_exposure
 from hst_assets.astrometry.shape_limits import ShapeVerdict, wider_than_others
-from hst_assets.failures import UnusableInput
+from hst_assets.failures import UnusableInput, UnusableReference
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -122,7 +122,7 @@ def relative_alignment(
 
     Raises
     ------
-    UnusableInput
+    UnusableReference
         If none of the chosen exposures can be used.
     ToolFailed, OutOfMemory, TransientFailure
         If the tool or a service gave no answer. An exposure that the tool fails on while it
@@ -163,7 +163,7 @@ def relative_alignment(
         # Those that are narrower follow: one of them has no narrower one.
         logger.warning("not the anchor: %s (%s)", anchor.raw.name, wide)
         unusable[anchor.raw.name] = wide
-    raise UnusableInput(
+    raise UnusableReference(
         f"none of the {len(choice.exposures)} exposures chosen for the reference can be used: "
         + "; ".join(sorted(set(unusable.values()))),
         where=choice.band,

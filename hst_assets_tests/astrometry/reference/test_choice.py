@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from hst_assets.astrometry.reference.choice import ReferenceChoice, choose_reference
+from hst_assets.astrometry.reference.choice import ReferenceChoice, ranked_choices
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.settings import ReferenceSettings, Settings
 
@@ -30,7 +30,7 @@ def table(*rows):
 
 def chosen(rows, **options):
     settings = Settings(reference=ReferenceSettings(**options))
-    choice = choose_reference(table(*rows), settings)
+    choice = ranked_choices(table(*rows), settings)[0]
     return choice.detector_key, choice.filter, choice.epoch
 
 
@@ -91,7 +91,7 @@ def test_refused_exposures_do_not_count():
 
 
 def test_the_deepest_exposure_is_the_anchor():
-    choice = choose_reference(
+    (choice,) = ranked_choices(
         table(("acs_wfc", "F606W", 1, 300), ("acs_wfc", "F606W", 1, 500)), Settings()
     )
     assert next(iter(choice.exposures)) == "f1_flc.fits"
@@ -100,19 +100,32 @@ def test_the_deepest_exposure_is_the_anchor():
 
 
 def test_a_choice_survives_its_record():
-    choice = choose_reference(table(("acs_wfc", "F606W", 1, 300)), Settings())
+    (choice,) = ranked_choices(table(("acs_wfc", "F606W", 1, 300)), Settings())
     assert ReferenceChoice.from_json(json.loads(json.dumps(choice.as_json()))) == choice
 
 
 def anchor(rows, **options):
     settings = Settings(reference=ReferenceSettings(**options))
-    return next(iter(choose_reference(table(*rows), settings).exposures))
+    return next(iter(ranked_choices(table(*rows), settings)[0].exposures))
 
 
-@pytest.mark.parametrize("lock", ["GYROS", "COARSE", "FINE/GYRO", "UNKNOWN"])
-def test_an_exposure_without_fine_lock_is_no_anchor_however_deep(lock):
+NOT_FINE = "GYROS", "COARSE", "FINE/GYRO", "UNKNOWN"
+
+
+@pytest.mark.parametrize("lock", NOT_FINE)
+def test_an_exposure_without_fine_lock_is_left_out_if_the_others_are_half_as_deep(lock):
+    rows = [("acs_wfc", "F606W", 1, 600, True, lock), *2 * [("acs_wfc", "F606W", 1, 300)]]
+    fine, everything = ranked_choices(table(*rows), Settings())
+    assert list(fine.exposures) == ["f1_flc.fits", "f2_flc.fits"]
+    assert list(everything.exposures) == ["f1_flc.fits", "f2_flc.fits", "f0_flc.fits"]
+
+
+@pytest.mark.parametrize("lock", NOT_FINE)
+def test_it_is_no_anchor_where_it_stays(lock):
     rows = [("acs_wfc", "F606W", 1, 900, True, lock), ("acs_wfc", "F606W", 1, 300)]
-    assert anchor(rows) == "f1_flc.fits"
+    everything, fine = ranked_choices(table(*rows), Settings())
+    assert list(everything.exposures) == ["f1_flc.fits", "f0_flc.fits"]
+    assert list(fine.exposures) == ["f1_flc.fits"]
 
 
 def test_nor_is_one_with_a_remark_on_its_quality():
@@ -133,10 +146,39 @@ def test_an_unknown_lock_comes_after_a_fine_one_and_before_the_others():
     assert anchor(rows[:2]) == "f1_flc.fits"
 
 
-def test_a_whole_epoch_without_fine_lock_comes_last_even_in_a_preferred_filter():
-    rows = [("acs_wfc", "F606W", 1, 9000, True, "GYROS"), ("acs_wfc", "F475W", 2, 300)]
-    assert chosen(rows) == ("acs_wfc", "F475W", 2)
-    assert chosen(rows, filter=("F606W",)) == ("acs_wfc", "F606W", 1)
+@pytest.mark.parametrize("lock", [*NOT_FINE, ""])
+@pytest.mark.parametrize(("fine_s", "best"), [(1300, 2), (1200, 2), (1190, 1)])
+def test_fine_lock_is_worth_half_of_the_exposure_and_no_more(lock, fine_s, best):
+    rows = [
+        *4 * [("wfc3_uvis", "F814W", 1, 600, True, lock)],
+        ("acs_wfc", "F606W", 2, fine_s),
+    ]
+    assert chosen(rows)[2] == best
+
+
+def test_deep_exposures_in_a_good_filter_come_before_a_short_one_in_fine_lock():
+    rows = [
+        ("wfpc2", "F300W", 1, 40),
+        *4 * [("wfc3_uvis", "F814W", 2, 600, True, "FINE/GYRO")],
+    ]
+    assert chosen(rows) == ("wfc3_uvis", "F814W", 2)
+
+
+def test_fine_lock_counts_among_filters_of_one_width_only():
+    gyros = ("wfc3_uvis", "F438W", 1, 500, True, "GYROS")
+    assert chosen([gyros, ("wfc3_uvis", "F475W", 2, 300)]) == ("wfc3_uvis", "F475W", 2)
+    assert chosen([gyros, ("wfc3_uvis", "F656N", 2, 9000)]) == ("wfc3_uvis", "F438W", 1)
+
+
+def test_all_candidates_follow_the_best_in_their_order():
+    rows = [
+        ("acs_wfc", "F475W", 1, 9000),
+        ("acs_wfc", "F606W", 2, 500),
+        ("acs_wfc", "F814W", 3, 800, True, "GYROS"),
+        ("acs_wfc", "F658N", 4, 9000),
+    ]
+    found = ranked_choices(table(*rows), Settings())
+    assert [each.epoch for each in found] == [2, 3, 1, 4]
 
 
 def test_if_none_has_fine_lock_the_deepest_makes_the_reference():

@@ -14,7 +14,7 @@ from hst_assets.astrometry.reference.members import Members
 from hst_assets.astrometry.shape_limits import not_checked
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.exposures.table import write_table
-from hst_assets.failures import BadConfiguration
+from hst_assets.failures import BadConfiguration, OutOfMemory, UnusableReference
 from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.provenance import Result, sha256_of_file
@@ -30,6 +30,7 @@ class Target:
         self.workdir = WorkDir(root, "sn1").create()
         self.rows = []
         self.built = []
+        self.misshapen = set()
         self.detectors = {}
         monkeypatch.setattr(reference, "_build", self._build)
 
@@ -54,8 +55,10 @@ class Target:
     def exposures(self):
         return sorted(read_note(self.workdir)["choice"]["exposures"])
 
-    def _build(self, workdir, _settings, choice, added, _corrections, recipe, product):
+    def _build(self, workdir, _settings, choice, added, _corrections, recipe, product, passed_over):
         self.built.append(choice.band)
+        if choice.band in self.misshapen:
+            raise UnusableReference("none can be used: stars are trailed", where=choice.band)
         self.added = sorted(added)
         product.write_text(choice.band)
         inputs = {key.removeprefix("raw:"): sha for key, sha in recipe.inputs.items()}
@@ -64,8 +67,9 @@ class Target:
             "user": False,
             "choice": choice.as_json(),
             "inputs": inputs,
+            "passed_over": list(passed_over),
         }
-        return Result((product,), {"note": note})
+        return Result((product,), {"note": note, "passed_over": list(passed_over)})
 
     def _raw_file(self, name):
         path = self.workdir.raw / name
@@ -207,6 +211,68 @@ def test_a_new_version_of_the_drizzling_builds_again(target, monkeypatch):
 def test_the_tools_of_alignment_and_drizzling_are_on_record(target):
     tools = target.make().record.recipe["tools"]
     assert {*ALIGNMENT_TOOLS, *DRIZZLE_TOOLS} <= set(tools)
+
+
+# ------------------------------------------------------------------ choices that cannot serve
+
+
+F606W, F814W, F475W = (f"wfc3_uvis.{name}" for name in ("f606w", "f814w", "f475w"))
+TRAILED = f"{F606W}, epoch 1: none can be used: stars are trailed"
+
+
+@pytest.fixture
+def three_bands(target):
+    """Three bands, of which that of the reference can no longer be used."""
+    target.add("F475W", 3, 9000)
+    target.add("F814W", 2, 100)
+    target.misshapen.add(F606W)
+    return target
+
+
+def test_the_next_best_choice_takes_the_place_of_one_that_cannot_serve(three_bands):
+    made = three_bands.make(choose_afresh=True)
+    assert three_bands.built == [F606W, F814W]
+    assert made.facts["passed_over"] == [TRAILED]
+    assert read_note(three_bands.workdir)["passed_over"] == [TRAILED]
+    images = [path.name for path in three_bands.workdir.base.glob("*.ref_*.drc.fits")]
+    assert images == ["wfc3_uvis.f814w.ref_0002.drc.fits"]
+
+
+def test_it_stands_like_any_other_and_still_says_why(three_bands):
+    three_bands.make(choose_afresh=True)
+    three_bands.built.clear()
+    assert not three_bands.make().ran
+    assert three_bands.make(redo=True).facts["passed_over"] == [TRAILED]
+    assert three_bands.built == [F814W]
+
+
+def test_a_choice_on_record_that_can_no_longer_serve_is_replaced(three_bands):
+    assert three_bands.make({"alignment": {"threshold_sigma": 8}}).ran
+    assert three_bands.built == [F606W, F814W]
+
+
+def test_there_is_no_reference_only_if_no_choice_can_serve(three_bands):
+    three_bands.misshapen |= {F814W, F475W}
+    with pytest.raises(UnusableReference, match="none of 3 choices") as caught:
+        three_bands.make(choose_afresh=True)
+    assert three_bands.built == [F606W, F814W, F475W]
+    assert all(band in caught.value.what for band in three_bands.built)
+
+
+def test_a_failure_of_the_machine_chooses_nothing_else(three_bands, monkeypatch):
+    def fail(*_):
+        raise OutOfMemory("killed")
+
+    monkeypatch.setattr(reference, "_build", fail)
+    with pytest.raises(OutOfMemory):
+        three_bands.make(choose_afresh=True)
+
+
+def test_what_is_added_to_a_choice_is_added_to_no_other_filter(three_bands):
+    three_bands.add("F606W", 5, 50)
+    with pytest.raises(UnusableReference, match="its filter is F606W, that of the reference F814W"):
+        three_bands.make(with_added("iaaa01a4q"), choose_afresh=True)
+    assert three_bands.built == [F606W]
 
 
 # ------------------------------------------------------------------ exposures that are added
