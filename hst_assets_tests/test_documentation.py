@@ -355,6 +355,7 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
         for path in (PROJECT / "hst_assets").glob("*.py")
         if path.stem not in {"__init__", "definitions"}
     }
+    modules.add("hst_assets.workdir")  # the class itself is in the package's own module
     assert sorted(listed) == sorted(modules)
 
 

@@ -21,6 +21,7 @@ LISTING = {
     "epoch_drizzles": "drizzled_image",
     "drizzled_stacks": "drizzled_image",
     "epoch_differences": "difference_image",
+    "dolphot_inputs": "dolphot_chips",
 }
 VERSIONS = {name: stage.version for name, stage in STAGES.items()}
 

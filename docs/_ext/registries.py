@@ -108,10 +108,11 @@ def _kind(annotation: Any, metadata: Iterable[Any]) -> str:
         more = metadata if len(parts) == 1 else ()
         return " or ".join(_kind(part, more) for part in parts)
     if typing.get_origin(annotation) is tuple:
-        item, *others = typing.get_args(annotation)
-        if others != [...]:
-            return f"list of {1 + len(others)} numbers"
-        return "list of text" if item is str else f"list of {_kind(item, ())}"
+        items = typing.get_args(annotation)
+        if len(items) > 2 or Ellipsis not in items:
+            kinds = dict.fromkeys(_kind(item, ()) for item in items)
+            return f"list of {len(items)}: " + " and ".join(kinds)
+        return f"list of {_kind(items[0], ())}"
     if typing.get_origin(annotation) is dict:
         (_, item) = typing.get_args(annotation)
         if typing.get_origin(item) is dict or hasattr(item, "model_fields"):

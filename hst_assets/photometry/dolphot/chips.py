@@ -32,6 +32,10 @@ _COMMENTARY = frozenset({"", "COMMENT", "HISTORY", "CONTINUE"})
 _ROUND_TRIP_ARCSEC = 0.01
 _ARCSEC_PER_DEG = 3600.0
 
+_MATRIX = ("CD1_1", "CD1_2", "CD2_1", "CD2_2")
+#: What says the same in other words.
+_OTHER_MATRIX = re.compile(r"PC\d_\d|CDELT\d|CROTA\d")
+
 
 def position_on_chip(
     wcs: WCS, shape: tuple[int, int], ra_deg: float, dec_deg: float
@@ -81,7 +85,8 @@ def joined_header(primary: fits.Header, science: fits.Header) -> fits.Header:
     Returns
     -------
     Header
-        Without what describes the structure of the file, comments, and look-up tables.
+        Without what describes the structure of the file, comments, and look-up tables; with the
+        matrix CD, the only one that DOLPHOT reads.
     """
     joined = fits.Header()
     for header in (primary, science):
@@ -95,6 +100,11 @@ def joined_header(primary: fits.Header, science: fits.Header) -> fits.Header:
                 joined[name] = (card.value, card.comment)
             except (fits.VerifyError, ValueError):
                 continue  # a card that is not FITS is not handed on
+    if "CTYPE1" in joined and not any(name in joined for name in _MATRIX):
+        matrix = WCS(joined, naxis=2).pixel_scale_matrix
+        joined.update({name: float(each) for name, each in zip(_MATRIX, matrix.flat, strict=True)})
+        for name in [name for name in joined if _OTHER_MATRIX.fullmatch(name)]:
+            del joined[name]
     return joined
 
 

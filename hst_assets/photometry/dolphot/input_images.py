@@ -34,6 +34,8 @@ _NUMBERS = ("GAIN", "EXPTIME", "RDNOISE", "BADPIX", "SATURATE")
 _TAGS = ("DOL_ACS", "DOL_WFC3", "DOLWFPC2")
 #: The projections that DOLPHOT 2.0 reads.
 _PROJECTIONS = {"CTYPE1": ("RA---TAN", "RA---TAN-SIP"), "CTYPE2": ("DEC--TAN", "DEC--TAN-SIP")}
+_MATRIX = ("CD1_1", "CD1_2", "CD2_1", "CD2_2")
+_WITHOUT_WCS = "With dolphot.UseWCS = 0, images are aligned from their shift and xform"
 #: DOLPHOT writes names of files into 82 characters; ``.sky.fits`` and ``.99.res.fits`` follow.
 _LONGEST_NAME = 60
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -235,8 +237,13 @@ def _check_projection(header: fits.Header, path: Path) -> None:
             raise UnusableInput(
                 f"{card} is {header.get(card)!r}: DOLPHOT reads {' and '.join(known)}",
                 where=path,
-                next_step="Without UseWCS, images are aligned from img_shift and img_xform",
+                next_step=_WITHOUT_WCS,
             )
+    cd = [float(header.get(card, 0.0)) for card in _MATRIX]
+    if cd[0] * cd[3] == cd[1] * cd[2]:
+        raise UnusableInput(
+            f"no matrix {', '.join(_MATRIX)}: DOLPHOT reads no other", where=path, next_step=_REMAKE
+        )
 
 
 def _shape(plane: NDArray[Any]) -> str:

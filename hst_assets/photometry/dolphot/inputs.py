@@ -42,7 +42,7 @@ INDEX_STAGE = "dolphot_inputs"
 #: Name of its time limit.
 TOOL = "dolphot_inputs"
 
-_TASK = "hst_assets.photometry.dolphot.inputs_task"
+_TASK = "hst_assets.photometry.dolphot.inputs_task:prepare"
 _TOOLS = ("astropy", "numpy")
 #: Exposures a core between two publications: what a killed run has published is kept.
 _IN_ONE_GO = 2
@@ -291,7 +291,7 @@ def _prepared(
                 (each, _call(each, scratch, workdir)) for each in whole[start : start + at_once]
             ]
             answers = run_many_isolated(
-                f"{_TASK}:prepare",
+                _TASK,
                 [
                     replace(call, arguments=_told(each, call, settings, choices))
                     for each, call in some

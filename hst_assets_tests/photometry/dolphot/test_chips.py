@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from hst_assets.detection.image_planes import read_wcs
 from hst_assets.photometry.dolphot.chips import (
@@ -127,3 +128,19 @@ def test_cards_of_the_extension_win_and_dolphots_win_over_both(tmp_path: Path) -
     assert {key: header[key] for key in expected} == expected
     assert "DOL_OFFX" not in header
     assert "XTENSION" not in header
+
+
+def test_a_matrix_in_other_words_becomes_cd_which_alone_dolphot_reads() -> None:
+    header = fits.Header()
+    header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=150.0, CRVAL2=2.0)
+    header.update(CRPIX1=20.0, CRPIX2=30.0, CDELT1=-1e-5, CDELT2=1e-5)
+    header.update(PC1_1=0.8, PC1_2=-0.6, PC2_1=0.6, PC2_2=0.8)
+    joined = joined_header(fits.Header(), header)
+    assert [joined[name] for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")] == pytest.approx(
+        [-8e-6, 6e-6, 6e-6, 8e-6]
+    )
+    assert "CDELT1" not in joined
+    assert "PC1_1" not in joined
+    # Both say the same of the sky, to rounding.
+    there, here = (WCS(each).all_pix2world(7.0, 9.0, 0) for each in (header, joined))
+    np.testing.assert_allclose(here, there, rtol=0, atol=1e-12)

@@ -81,6 +81,13 @@ def test_a_projection_that_dolphot_does_not_read_is_told_where_it_is_used(workdi
     assert check(workdir, with_wcs=False) == "generic"
 
 
+def test_a_header_without_a_matrix_is_told_because_dolphot_stops_there(workdir):
+    change(workdir, CD1_1=None, CD1_2=None, CD2_1=None, CD2_2=None)
+    with pytest.raises(UnusableInput, match=f"{CHIP}: no matrix CD1_1"):
+        check(workdir)
+    assert check(workdir, with_wcs=False) == "generic"
+
+
 def test_pixels_that_are_not_finite_are_told(workdir):
     plane = field.frame((0, 0), seed=1)
     plane[3, 4:6] = np.nan, np.inf

@@ -16,6 +16,7 @@ from astropy.io import fits
 
 from hst_assets.failures import MissingProduct, MissingTool, OutOfMemory
 from hst_assets.photometry.dolphot import inputs
+from hst_assets.photometry.dolphot.input_images import check_images, read_input_images
 from hst_assets.photometry.dolphot.inputs import make_dolphot_inputs
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
@@ -374,3 +375,11 @@ def test_settings_of_one_detector_leave_the_others() -> None:
 def test_settings_that_make_no_sense_are_refused(choices: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(choices))):
         DolphotInputsSettings.model_validate(choices)
+
+
+def test_a_run_of_dolphot_takes_what_was_made(workdir: WorkDir) -> None:
+    """Whole, finite, with the cards that it reads, and all of them of HST."""
+    images = read_input_images(workdir)
+    assert [image.role for image in images] == ["reference", *["exposure"] * (len(images) - 1)]
+    assert len(images) > 1
+    assert check_images(images, with_wcs=True) == "hst"
