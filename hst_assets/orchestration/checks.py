@@ -17,6 +17,7 @@ from hst_assets.failures import (
     NoOverlap,
     NothingFound,
     failure_named,
+    may_work_again,
     shared_kind,
 )
 from hst_assets.provenance import Made
@@ -335,9 +336,10 @@ def _all_prepared(made: Made, _workdir: WorkDir) -> Finding:
         text += f"; rejected: {_listed(rejected)}"
     if not facts["n_chips"]:
         return Finding(passed=False, text=text, severity="ERROR", kind=NothingFound.__name__)
-    failed = machines_kind(failure_named(kind) for kind in facts.get("failures", {}).values())
-    if failed is not None:
-        return Finding(passed=False, text=text, severity="ERROR", kind=failed.__name__)
+    kinds = [failure_named(kind) for kind in facts.get("failures", {}).values()]
+    if any(may_work_again(kind) for kind in kinds):
+        kind = shared_kind(kinds)
+        return Finding(passed=False, text=text, severity="ERROR", kind=kind.__name__)
     return Finding(passed=not rejected, text=text)
 
 
