@@ -47,7 +47,7 @@ OFF_TARGET = "does not hold the target"
 #: Numbers of pixels that nobody counted.
 NOT_COUNTED = -1
 _ROUNDS = 4
-#: What a DOLPHOT user gives ``calcsky`` for an image of any instrument (its manual, section 3.3).
+#: For an image of no detector that is known: as of most cameras.
 _ANY_SKY = (15, 35, 4, 2.25, 2.0)
 
 _Row = dict[str, Any]
