@@ -82,6 +82,7 @@ _OF_DRIZZLING = (
 _OF_DOLPHOT = (
     "clean_cosmic_rays",
     "flat_scales_arcsec",
+    "full_shape",
     "gain_e_per_dn",
     "lacosmic",
     "n_chips",

@@ -44,7 +44,13 @@ def located(names: Iterable[str]) -> dict[str, Path]:
 
 
 def masked_and_split(
-    files: Sequence[Path], program: str, tag: str, *, n_chips: int, drizzled: bool = False
+    files: Sequence[Path],
+    program: str,
+    tag: str,
+    *,
+    n_chips: int,
+    drizzled: bool = False,
+    options: Sequence[str] = (),
 ) -> list[Path]:
     """Mask a file with DOLPHOT's program and split it into chips.
 
@@ -60,6 +66,8 @@ def masked_and_split(
         Chips that must come of it.
     drizzled : bool, optional
         Of a drizzled image.
+    options : sequence of str, optional
+        Of the mask program.
 
     Returns
     -------
@@ -74,12 +82,20 @@ def masked_and_split(
     science, folder = files[0], files[0].parent
     for path in files:
         _lean(path, ("SCI", "WHT", "CTX") if drizzled else ("SCI", "ERR", "DQ", "SAMP", "TIME"))
-    said = _run([program, *(path.name for path in files)], folder)
+    said = _run([program, *options, *(path.name for path in files)], folder)
     with fits.open(science, memmap=False) as hdus:
-        done = [hdu for hdu in hdus if tag in hdu.header]
+        done = [int(hdu.header[tag]) for hdu in hdus if tag in hdu.header]
     if len(done) != n_chips:
         raise ToolFailed(
             f"{program} masked {len(done)} chips of {n_chips}", where=science.name, log_tail=said
+        )
+    if not drizzled and min(done) < 0:
+        # It takes a subarray that it does not know by name for one, and masks its good pixels.
+        raise ToolFailed(
+            f"{program} took the exposure for a drizzled image",
+            where=science.name,
+            next_step="Set dolphot_inputs.programs = 'own', which knows all subarrays",
+            log_tail=said,
         )
     said = _run([SPLIT, science.name], folder)
     chips = [science.with_name(f"{science.stem}.chip{n}.fits") for n in range(1, n_chips + 1)]

@@ -1,9 +1,9 @@
 """What DOLPHOT's mask programs know of each detector: flags, tags, read noise, pixel areas.
 
 Flags are those of DOLPHOT 2.0's ``wfc3mask``, and of ``acsmask`` and ``wfpc2mask`` as hst123
-describes those of DOLPHOT 3.1; what bits mean is in the handbooks (WFC3 Data Handbook, table 3.3;
-ACS Data Handbook, table 3.4; WFPC2 Data Handbook, table 3.6). A pixel is saturated, or else bad,
-or else a cosmic ray; the last two are left out alike. Warm pixels (64) count as good.
+describes those of DOLPHOT 3.1; what bits mean is in the Data Handbooks of the instruments, chapter
+3. A pixel is saturated, or else bad, or else a cosmic ray; the last two are left out alike. Warm
+pixels (64) count as good.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class MaskRules:
         Whether the last row and column hold no sky (WFPC2).
     unit_at_centre : bool
         Whether pixel areas are relative to that of the chip's middle (WFPC2, as in Holtzman et al.
-        1995, PASP 107, 1065), and not to the undistorted pixel of the flat field.
+        1995, PASP 107, 156), and not to the undistorted pixel of the flat field.
     """
 
     saturated: int
@@ -185,8 +185,8 @@ def read_mode(
     -------
     ReadMode
         Of CCDs, the mean of the chip's amplifiers in use (READNSEA to D): A and B read chip 1, C
-        and D chip 2, of both cameras (WFC3 IHB 5.4, ACS IHB 4.3). DOLPHOT 2.0 has WFC3's the other
-        way round. Of WFC3/IR, that of a line fitted through NSAMP reads with 14.6 electrons each
+        and D chip 2, of both cameras (Instrument Handbooks). DOLPHOT 2.0 has WFC3's the other way
+        round. Of WFC3/IR, that of a line fitted through NSAMP reads with 14.6 electrons each
         (as DOLPHOT 3.1; Rauscher et al. 2007, PASP 119, 768, their equation 1 with m = 1). A header
         without amplifiers, as a user's drizzled image may have, has the detector's nominal figure.
 

@@ -47,7 +47,7 @@ OFF_TARGET = "does not hold the target"
 #: Numbers of pixels that nobody counted.
 NOT_COUNTED = -1
 _ROUNDS = 4
-#: What a DOLPHOT user gives ``calcsky`` for an image of any instrument (its manual, section 3.3).
+#: For an image of no detector that is known: as of most cameras.
 _ANY_SKY = (15, 35, 4, 2.25, 2.0)
 
 _Row = dict[str, Any]
@@ -186,7 +186,22 @@ class _Chips:
         for path in self.copy.files:
             shutil.copyfile(path, self.folder / path.name)
             copies.append(self.folder / path.name)
-        c_tools.masked_and_split(copies, self.rules.program, self.rules.tag, n_chips=n_chips)
+        c_tools.masked_and_split(
+            copies,
+            self.rules.program,
+            self.rules.tag,
+            n_chips=n_chips,
+            options=self._of_subarray(),
+        )
+
+    def _of_subarray(self) -> tuple[str, ...]:
+        """What ``wfc3mask`` must be told of a subarray: it knows some by name only."""
+        header = self.pairs[0][0].header
+        if self.pairs[0][0].shape == self.detector.full_shape or self.rules.tag != "DOL_WFC3":
+            return ()
+        chip = self.rules.chip_tag(header, self.detector)
+        x, y = subarray_offset(header)
+        return (f"-{f'uvis{chip}' if chip else 'ir'}sub={x},{y}",)
 
     def made(self, chip: int) -> _Row:
         """Write a chip and its sky; what its row says of them."""

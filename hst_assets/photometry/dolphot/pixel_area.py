@@ -1,9 +1,9 @@
 """Pixel areas: what turns a flat-fielded pixel's counts into a flux.
 
 Flat fields make a uniform sky uniform, so that a point source's counts are too many where pixels
-are small on the sky, by the ratio of areas (WFC3 Data Handbook, section 9.1.11; ACS Data Handbook,
-5.1.3). DOLPHOT's programs multiply by a map of areas, which are files of their own; here they are
-computed from the distortion in the header, unless the user names a file.
+are small on the sky, by the ratio of areas (Kalirai et al. 2010, ISR WFC3 2010-08). DOLPHOT's
+programs multiply by a map of areas, which are files of their own; here they are computed from the
+distortion in the header, unless the user names a file.
 
 An area is the determinant of the map from pixels to the tangent plane: the linear terms of the
 IDCTAB (OCX10 to OCY11, which neither an alignment nor the velocity aberration has changed; of files

@@ -68,6 +68,17 @@ def test_a_chip_that_was_not_split_off_is_a_failure(programs: Path, exposure: Pa
         masked_and_split([exposure], "wfc3mask", "DOL_WFC3", n_chips=1)
 
 
+def test_an_exposure_that_was_taken_for_drizzled_is_a_failure(
+    programs: Path, exposure: Path
+) -> None:
+    with fits.open(exposure, mode="update") as hdus:
+        hdus["SCI", 1].header["DOL_WFC3"] = -2
+    stand_in(programs, "wfc3mask", 'echo "$@" > said')
+    with pytest.raises(ToolFailed, match="for a drizzled image"):
+        masked_and_split([exposure], "wfc3mask", "DOL_WFC3", n_chips=1, options=["-irsub=3,4"])
+    assert (exposure.parent / "said").read_text() == "-irsub=3,4 x_flc.fits\n"
+
+
 def test_a_crash_is_told_and_a_sky_of_another_size_is_none(programs: Path, tmp_path: Path) -> None:
     chip = tmp_path / "x_flc.chip1.fits"
     fits.PrimaryHDU(np.zeros((5, 5), dtype=np.float32)).writeto(chip)

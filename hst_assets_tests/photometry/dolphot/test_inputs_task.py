@@ -1,4 +1,4 @@
-"""Real exposures of four detectors as DOLPHOT reads them."""
+"""Exposures of each detector, real ones where there are, as DOLPHOT reads them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from astropy.io import fits
 from hst_assets.photometry.dolphot.detector_rules import RULES
 from hst_assets.photometry.dolphot.inputs_task import prepare_exposure
 from hst_assets.settings import DolphotInputsSettings
+from hst_assets.simulate.plans import small_plan
+from hst_assets_tests.simulated_once import SimulatedOnce
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data" / "real"
 
-pytestmark = [
+needs_real_data = [
     pytest.mark.real_data,
     pytest.mark.skipif(not REAL.is_dir(), reason=f"no real exposures in {REAL}"),
 ]
@@ -29,7 +31,7 @@ EXPOSURES = {
     "wfpc2": ("wfpc2_omegacen/u40x010hm_c0m.fits", [0, 1, 2, 3], 5.0, 1.0),
 }
 #: Quick.
-SKY = dict.fromkeys(EXPOSURES, (15, 35, -32, 2.25, 2.0))
+SKY = dict.fromkeys(RULES, (15, 35, -32, 2.25, 2.0))
 
 
 def prepared(path: Path, key: str, folder: Path) -> list[dict[str, Any]]:
@@ -37,7 +39,7 @@ def prepared(path: Path, key: str, folder: Path) -> list[dict[str, Any]]:
     return prepare_exposure(str(path), str(folder), detector=key, position=None, settings=settings)
 
 
-@pytest.mark.parametrize("key", EXPOSURES)
+@pytest.mark.parametrize("key", [pytest.param(key, marks=needs_real_data) for key in EXPOSURES])
 def test_a_real_exposure_becomes_chips_with_their_cards(key: str, tmp_path: Path) -> None:
     name, tags, noise, factor = EXPOSURES[key]
     path, rules = REAL / name, RULES[key]
@@ -59,16 +61,44 @@ def test_a_real_exposure_becomes_chips_with_their_cards(key: str, tmp_path: Path
     assert rows[0]["read_noise_e"] == pytest.approx(noise, rel=1e-6)
 
 
-def test_the_exposure_is_only_read(tmp_path: Path) -> None:
+@pytest.fixture
+def hrc() -> Path:
     path = REAL / EXPOSURES["acs_hrc"][0]
+    if not path.is_file():
+        pytest.skip(f"no real exposures in {REAL}")
+    return path
+
+
+def test_a_subarray_of_acs_wfc_keeps_its_good_pixels(
+    simulated: SimulatedOnce, tmp_path: Path
+) -> None:
+    folder = simulated(small_plan("acs_wfc", n_exposures=1)).exposure_folder
+    (path,) = folder.glob("*_flc.fits")
+    (row,) = prepared(path, "acs_wfc", tmp_path)
+    data, header = fits.getdata(tmp_path / f"{path.stem}.chip1.fits", header=True)
+    good = (data > header["BADPIX"]) & (data < header["SATURATE"])
+    with fits.open(path) as hdus:
+        science, flags = hdus["SCI", 1].data, hdus["DQ", 1].data
+        assert header["DOL_ACS"] == hdus["SCI", 1].header["CCDCHIP"]
+    assert good[flags == 0].all()
+    ratio = data[good] / science[good] * RULES["acs_wfc"].flux_scale
+    # ACS/WFC's pixels are within 10 % of the undistorted one's area.
+    assert 0.9 < ratio.min() < ratio.max() < 1.1
+    assert row["read_noise_e"] == pytest.approx(4.4)
+
+
+@pytest.mark.real_data
+def test_the_exposure_is_only_read(hrc: Path, tmp_path: Path) -> None:
+    path = hrc
     before = path.stat()
     prepared(path, "acs_hrc", tmp_path)
     after = path.stat()
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
 
 
-def test_an_exposure_without_distortion_is_told(tmp_path: Path) -> None:
-    path = REAL / EXPOSURES["acs_hrc"][0]
+@pytest.mark.real_data
+def test_an_exposure_without_distortion_is_told(hrc: Path, tmp_path: Path) -> None:
+    path = hrc
     copy = tmp_path / path.name
     with fits.open(path) as hdus:
         for keyword in ("A_ORDER", "B_ORDER"):
