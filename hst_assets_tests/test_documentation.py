@@ -343,7 +343,7 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
     listed = re.findall(r"automodule:: (\S+)", text)
     packages = (
         *("simulate", "photometry", "astrometry", "imaging", "detection", "exposures", "archive"),
-        *("products", "settings", "transfer"),
+        *("products", "provenance", "settings", "transfer", "workdir"),
     )
     modules = {
         ".".join(path.relative_to(PROJECT).with_suffix("").parts)
