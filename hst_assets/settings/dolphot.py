@@ -2,8 +2,8 @@
 
 The limits are those of the program (version 2.0, `dolphotparam` in its source): there a value out
 of range ends the run with exit status 0 and no catalogue, here it is refused when it is set. The
-values are hst123's 1.1.0, so that its users find their catalogues again; most are those that the
-DOLPHOT manuals of ACS, WFC3 and WFPC2 recommend (A. Dolphin, http://americano.dolphinsim.com).
+values are hst123's 1.1.0, so that its users find their catalogues again; DOLPHOT's manuals
+(A. Dolphin, http://americano.dolphinsim.com) say when others are better.
 """
 
 from __future__ import annotations

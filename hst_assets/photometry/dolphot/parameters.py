@@ -33,8 +33,8 @@ HEAD = "# written by hst_assets"
 _OPTICAL = ImageParameters(RAper=3, RChi=2.0, RPSF=13, RSky=(15, 35), RSky2=(4, 10), apsky=(15, 25))
 _ACS = ImageParameters(RAper=2, RChi=1.5, RPSF=10, RSky=(15, 35), RSky2=(3, 6), apsky=(15, 25))
 
-#: By detector: the values that the DOLPHOT manuals recommend for FitSky = 2 (ACS, section 3; WFC3,
-#: section 3; WFPC2, section 3; A. Dolphin), as hst123 1.1.0 has them.
+#: By detector, for FitSky = 2: the values of hst123 1.1.0, so that its users find their catalogues
+#: again.
 IMAGE_PARAMETERS: Mapping[str, ImageParameters] = {
     "acs_wfc": _ACS,
     "acs_hrc": _ACS,

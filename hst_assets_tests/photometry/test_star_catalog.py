@@ -1,0 +1,112 @@
+"""The catalogue as an asset: what is made of the photometer's files, and when it is made again."""
+
+import shutil
+
+import h5py
+import pytest
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.photometry.star_catalog import make_star_catalog
+from hst_assets.products.columns import read_table
+from hst_assets.settings import load_settings, write_settings
+from hst_assets.workdir import WorkDir
+from hst_assets_tests.photometry.dolphot.small_field import small_field
+from hst_assets_tests.stand_ins.measuring_dolphot import N_STARS, MeasuringDolphot
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("catalog")
+    program = MeasuringDolphot(folder / "bin")
+    workdir = small_field(folder / "root")
+    write_settings(workdir, {"dolphot": {"program": str(program.path)}})
+    return workdir, program, make_star_catalog(workdir, load_settings(workdir))
+
+
+@pytest.fixture
+def target(measured, tmp_path):
+    """The same in a folder of its own; the runs seen so far are forgotten."""
+    workdir, program, _ = measured
+    shutil.copytree(workdir.root, tmp_path / "root")
+    (program.folder / "runs.jsonl").unlink(missing_ok=True)
+    return WorkDir(tmp_path / "root", workdir.target), program
+
+
+def again(workdir, **options):
+    return make_star_catalog(workdir, load_settings(workdir), **options)
+
+
+def test_the_index_names_the_catalogue_and_counts(measured):
+    workdir, _, _ = measured
+    (row,) = read_table(workdir.star_catalog)
+    assert row["file"] == "dolphot/dp0000"
+    assert row["n_objects"] == row["n_stars"] == N_STARS
+    assert row["filters"] == "WFC3_F606W WFC3_F814W"
+    assert row["photometer"].startswith("DOLPHOT")
+
+
+def test_the_catalogue_is_hdf5_too_and_whole(measured):
+    workdir, _, _ = measured
+    with h5py.File(workdir.dolphot / "dp0000.h5") as file:
+        assert len(file["photometry"]) == N_STARS
+        assert file["photometry"].attrs["dolphot_base"] == "dp0000"
+
+
+def test_what_is_shown(measured):
+    workdir, _, made = measured
+    assert made.facts["previews"] == ["dolphot/dp0000.cmd.png"]
+    assert (workdir.base / made.facts["previews"][0]).is_file()
+    assert made.facts["filters"] == [
+        {"filter": "WFC3_F606W", "n_stars": N_STARS},
+        {"filter": "WFC3_F814W", "n_stars": N_STARS},
+    ]
+    assert made.facts["cuts"][0]["removed_first"] == 0
+
+
+def test_what_is_up_to_date_is_not_made_again(target):
+    workdir, program = target
+    assert not again(workdir).ran
+    assert program.runs == []
+
+
+def test_another_cut_measures_nothing_and_changes_no_file_of_the_photometers(target):
+    workdir, program = target
+    before = (workdir.dolphot / "dp0000").read_bytes()
+    write_settings(workdir, {"quality_cuts": {"min_snr": 60.0}})
+    made = again(workdir)
+    assert made.facts["n_stars"] == 0  # all have 50
+    assert made.facts["n_objects"] == N_STARS
+    assert program.runs == []
+    assert (workdir.dolphot / "dp0000").read_bytes() == before
+
+
+def test_another_name_is_another_run_and_keeps_the_first(target):
+    workdir, program = target
+    write_settings(workdir, {"dolphot": {"base": "deep"}})
+    made = again(workdir)
+    assert made.facts["file"] == "dolphot/deep0000"
+    assert len(program.runs) == 1
+    assert (workdir.dolphot / "dp0000").is_file()
+    (row,) = read_table(workdir.star_catalog)
+    assert row["hdf5"] == "dolphot/deep0000.h5"
+
+
+def test_without_hdf5_there_is_none(target):
+    workdir, _ = target
+    (workdir.dolphot / "dp0000.h5").unlink()
+    write_settings(workdir, {"photometry": {"hdf5": False}})
+    assert again(workdir).ran
+    assert not (workdir.dolphot / "dp0000.h5").exists()
+
+
+def test_again_measures_again(target):
+    workdir, program = target
+    assert again(workdir, redo=True).ran
+    assert len(program.runs) == 1
+
+
+def test_a_cut_without_a_limit_is_told(target):
+    workdir, _ = target
+    write_settings(workdir, {"quality_cuts": {"max_crowding_mag": {"acs_wfc": 1.0}}})
+    with pytest.raises(BadConfiguration, match="max_crowding_mag"):
+        again(workdir)
