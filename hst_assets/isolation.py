@@ -3,7 +3,8 @@
 AstroDrizzle, TweakReg and their kin change into directories, write under fixed names, ask
 questions on standard input and exit 0 when they failed. Each call here gets a fresh process with
 its scratch folder as current directory, an empty standard input, a watchdog and a log file, and
-hands back a JSON value. The caller then checks the products.
+hands back a JSON value. The caller then checks the products. One that crashed in a folder that was
+empty is done once more, behind all others and alone: the second crash is a verdict on its input.
 
 The calls come from a *nursery* (`hst_assets.nursery`). A thread keeps its nursery from batch to
 batch; another current directory or other variables want a new one, because a library may have read
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import sys
 import threading
@@ -28,8 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hst_assets.failures import DiskFull, HstAssetsError, NoReply, failure_named
-from hst_assets.machine_failures import DISK_STEP, is_disk_full
+from hst_assets.failures import Crashed, DiskFull, HstAssetsError, NoReply, failure_named
+from hst_assets.machine_failures import DISK_STEP, crashed_twice, is_disk_full
 from hst_assets.nursery import AGAIN, REPLY_NAME, is_read_by_calls, kill_session
 
 __all__ = ["Call", "run_isolated", "run_many_isolated"]
@@ -87,10 +89,11 @@ def run_isolated(
     HstAssetsError
         The class the task raised, if it is of the project's vocabulary.
     ToolFailed
-        If it raised anything else; with its last lines.
+        If it raised anything else, or crashed twice; with its last lines.
     MachineFailure
         If the disk was full (`DiskFull`), the kernel killed it or it had no memory
-        (`OutOfMemory`), it hung (`TimedOut`), or died or left no reply (`NoReply`).
+        (`OutOfMemory`), it hung (`TimedOut`), died or left no reply (`NoReply`), or crashed in a
+        folder that was not empty (`Crashed`).
     """
     (outcome,) = run_many_isolated(
         task,
@@ -139,32 +142,81 @@ def run_many_isolated(
         In the order of `calls`: the value, or the `HstAssetsError` that ended the call. One
         failed call costs only itself.
     """
-    if not calls:
-        return []
-    log_starts = [_prepare(call) for call in calls]
-    batches = -(-len(calls) // max_cores)
-    request = {
-        "task": task,
-        "log": str(calls[0].log_path.absolute()),
-        "timeout_s": timeout_s,
-        "max_cores": max_cores,
-        "calls": [
-            {
-                "arguments": dict(call.arguments),
-                "scratch": str(call.scratch.absolute()),
-                "log": str(call.log_path.absolute()),
-            }
-            for call in calls
-        ],
-    }
-    # The calls without a reply are reported below.
-    _serve(
-        request,
+    runner = _Runner(
+        task,
+        timeout_s,
         {**os.environ, **TOOL_ENVIRONMENT, **(environment or {})},
         resident=task.partition(":")[0] if own_nursery else _EVERY_TASK,
-        allowance_s=IMPORT_ALLOWANCE_S + batches * timeout_s,
     )
-    return [_outcome(task, call, start) for call, start in zip(calls, log_starts, strict=True)]
+    began_empty = [not _content(call) for call in calls]
+    outcomes = runner.run(calls, max_cores)
+    crashed = [
+        index
+        for index, outcome in enumerate(outcomes)
+        if isinstance(outcome, Crashed) and began_empty[index]
+    ]
+    for index in crashed:
+        _empty(calls[index])
+    # One at a time: what one alone cannot do is not for want of memory that others had.
+    again = runner.run([calls[index] for index in crashed], max_cores=1)
+    for index, outcome in zip(crashed, again, strict=True):
+        outcomes[index] = crashed_twice(outcome) if isinstance(outcome, Crashed) else outcome
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """A task with its limit, variables and nursery."""
+
+    task: str
+    timeout_s: float
+    environment: Mapping[str, str]
+    resident: str
+
+    def run(self, calls: Sequence[Call], max_cores: int) -> list[Any]:
+        """The value of each call, or what ended it."""
+        if not calls:
+            return []
+        log_starts = [_prepare(call) for call in calls]
+        batches = -(-len(calls) // max_cores)
+        request = {
+            "task": self.task,
+            "log": str(calls[0].log_path.absolute()),
+            "timeout_s": self.timeout_s,
+            "max_cores": max_cores,
+            "calls": [
+                {
+                    "arguments": dict(call.arguments),
+                    "scratch": str(call.scratch.absolute()),
+                    "log": str(call.log_path.absolute()),
+                }
+                for call in calls
+            ],
+        }
+        # The calls without a reply are reported below.
+        _serve(
+            request,
+            self.environment,
+            resident=self.resident,
+            allowance_s=IMPORT_ALLOWANCE_S + batches * self.timeout_s,
+        )
+        return [
+            _outcome(self.task, call, start) for call, start in zip(calls, log_starts, strict=True)
+        ]
+
+
+def _content(call: Call) -> list[Path]:
+    """What is in the folder of a call, but for its log."""
+    return [path for path in call.scratch.iterdir() if not call.log_path.is_relative_to(path)]
+
+
+def _empty(call: Call) -> None:
+    """Take away what a call left that crashed."""
+    for path in _content(call):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _prepare(call: Call) -> int:

@@ -41,7 +41,7 @@ _NO_ROOM_STATUS = 74
 #: Variables that nothing which a nursery imports reads while it is imported, so that a nursery
 #: that stands may be told their new values: this project's own, which are read where they are used
 #: (`_OWN_PREFIX`); Dagster's home, and no task imports Dagster; the name of the test that runs,
-#: which pytest writes for people; the size of the terminal, read when something is printed.
+#: which pytest writes for people; the size of the terminal, which lays out messages and no more.
 #: Whatever is not listed counts as read at import: iref, CRDS_PATH, ASTROMETRIC_CATALOG_URL,
 #: MAST_API_TOKEN, PYTHONPATH, ...
 _READ_BY_CALLS = frozenset({"COLUMNS", "DAGSTER_HOME", "LINES", "PYTEST_CURRENT_TEST"})

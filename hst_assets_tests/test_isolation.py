@@ -71,9 +71,22 @@ def test_leaving_with_exit_code_zero_is_a_failure(call):
         call("leaves_by_exit")
 
 
-def test_a_crash_of_the_interpreter_leaves_no_reply(call):
-    with pytest.raises(Crashed, match=r"ended by SIGSEGV \(a fault of the tool on this input\)"):
+def test_a_second_crash_of_the_interpreter_is_a_verdict(call):
+    with pytest.raises(ToolFailed, match=r"ended by SIGSEGV \(a fault of the tool .*\), twice"):
         call("segfaults")
+
+
+def test_one_crash_is_an_accident(call, tmp_path_factory):
+    memory = tmp_path_factory.mktemp("memory") / "tried"
+    assert call("segfaults_once", memory=str(memory)) == "done"
+
+
+def test_a_crash_among_files_of_the_caller_is_not_repeated_on_them(call, tmp_path):
+    """The tool may have changed them."""
+    (tmp_path / "exposure.fits").touch()
+    with pytest.raises(Crashed, match="ended by SIGSEGV"):
+        call("segfaults")
+    assert (tmp_path / "exposure.fits").exists()
 
 
 @pytest.mark.parametrize("how", ["as the system says it", "in a tool's own words", "by numpy"])
@@ -215,8 +228,9 @@ def test_no_task_reads_a_variable_when_it_is_imported_that_only_calls_read(tmp_p
         plain = type(os.environ).__getitem__
         read = set()
         def note(environment, name):
-            # Who looks through all of them (urllib for proxies) takes those of another name.
-            if sys._getframe(1).f_code.co_name != "__iter__":
+            # Who looks through all of them (urllib for proxies) takes those of another name; numba
+            # asks for the width of the terminal, for the layout of its messages.
+            if sys._getframe(1).f_code.co_name not in ("__iter__", "get_terminal_size"):
                 read.add(name)
             return plain(environment, name)
         type(os.environ).__getitem__ = note

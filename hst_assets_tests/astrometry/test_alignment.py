@@ -17,8 +17,16 @@ from hst_assets.astrometry.reference import stars as reference_stars
 from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.astrometry.reference.image import make_reference
 from hst_assets.detectors import DETECTORS
-from hst_assets.failures import MissingProduct, OutOfMemory, TimedOut, ToolFailed, UnusableInput
+from hst_assets.failures import (
+    Crashed,
+    MissingProduct,
+    OutOfMemory,
+    TimedOut,
+    ToolFailed,
+    UnusableInput,
+)
 from hst_assets.isolation import run_many_isolated
+from hst_assets.machine_failures import crashed_twice
 from hst_assets.products.batch import make_missing
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, standing_record
@@ -202,7 +210,7 @@ def test_an_exposure_that_crashes_the_tool_is_left_out_by_name(campaign, copied,
     bad, good = (str(n) for n in read_alignment(copied.visit_alignment(visit))["file"])
     for name in (bad, good):
         copied.record(copied.aligned(name)).unlink()
-    failure = ToolFailed("align: exited with status -11 and no reply")
+    failure = crashed_twice(Crashed("align: was ended by SIGSEGV"))
     with monkeypatch.context() as patch:
         patch.setattr(registry, "run_many_isolated", failing_for(bad, failure))
         made = make_aligned_visit(copied, visit, campaign.settings)
@@ -210,7 +218,9 @@ def test_an_exposure_that_crashes_the_tool_is_left_out_by_name(campaign, copied,
     assert (made.facts["n_pass"], made.facts["n_fail"], made.facts["n_used"]) == (1, 1, 1)
     rows = {str(row["file"]): row for row in read_alignment(copied.visit_alignment(visit))}
     assert not rows[bad]["used"]
-    assert rows[bad]["reason"].startswith("left out: the alignment tool failed on it: align: exit")
+    assert rows[bad]["reason"].startswith(
+        "left out: the alignment tool failed on it: align: was ended"
+    )
     assert read_record(copied.aligned(bad)) is None
 
 
