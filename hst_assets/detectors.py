@@ -13,6 +13,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from hst_assets.failures import UnusableInput
+from hst_assets.filter_names import is_ramp, without_wavelength
 
 __all__ = [
     "DETECTORS",
@@ -20,15 +21,9 @@ __all__ = [
     "Detector",
     "detector_for",
     "detector_of_file",
-    "is_among",
-    "is_ramp",
-    "is_wide",
-    "without_wavelength",
 ]
 
 _CLEAR = re.compile(r"CLEAR\w*|N/A|")
-_RAMP = re.compile(r"FR\d+[A-Z]?\d*")
-_AT_WAVELENGTH = re.compile(r"(FR\d+[A-Z]?\d*)-\d+")
 _FILTER_KEYWORDS = {
     "ACS": ("FILTER1", "FILTER2"),
     "WFC3": ("FILTER",),
@@ -234,31 +229,6 @@ class Detector:
     def band(self, filter_name: str) -> str:
         """``<inst>_<det>.<filter>`` in lower case: names products of this detector and filter."""
         return f"{self.key}.{filter_name.lower()}"
-
-
-def is_ramp(element: str) -> bool:
-    """Whether an optical element is a ramp, whose passband depends on LRFWAVE."""
-    return bool(_RAMP.fullmatch(element.strip().upper()))
-
-
-def is_among(filter_name: str, wanted: Iterable[str]) -> bool:
-    """Whether a filter is one of those wanted; a ramp is by its own name at all wavelengths.
-
-    A ramp of which the wavelength is not known is among those of any.
-    """
-    name = filter_name.upper()
-    families = {name, without_wavelength(name)}
-    return any(each in families or without_wavelength(each) == name for each in wanted)
-
-
-def without_wavelength(filter_name: str) -> str:
-    """A filter's name without the wavelength of a ramp: ``FR656N`` of ``FR656N-6710``."""
-    return _AT_WAVELENGTH.sub(r"\1", filter_name.upper())
-
-
-def is_wide(filter_name: str) -> bool:
-    """Whether a filter, or the first of a crossed pair, is wide: X, W or LP end its name."""
-    return filter_name.upper().split("-")[0].endswith(("X", "W", "LP"))
 
 
 def _names(text: str) -> frozenset[str]:

@@ -1,7 +1,8 @@
 import pytest
 
-from hst_assets.detectors import DETECTORS, detector_for, is_wide
+from hst_assets.detectors import DETECTORS, detector_for
 from hst_assets.failures import UnusableInput
+from hst_assets.filter_names import is_wide
 
 # The filters that hst123 1.1.0 accepts for any instrument.
 HST123_FILTERS = [

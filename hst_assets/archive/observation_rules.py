@@ -18,8 +18,9 @@ from typing import Any
 
 from hst_assets.archive.footprints import Region, parse_region
 from hst_assets.archive.services import Row
-from hst_assets.detectors import DETECTORS, Detector, detector_for, is_among, is_wide
+from hst_assets.detectors import DETECTORS, Detector, detector_for
 from hst_assets.failures import UnusableInput
+from hst_assets.filter_names import is_among, is_wide
 from hst_assets.settings import Settings
 
 __all__ = [

@@ -122,7 +122,7 @@ def tell_what_would_be_made(
     )
     console = output()
     for each in found:
-        if each.state != "up to date":
+        if each.state not in ("up to date", "not wanted"):
             line = f"{each.partition:<24} {_verb(each)} {each.asset}: {shortened(each.reasons)}"
             console.print(line, highlight=False, markup=False)
     console.print(_counted(found), highlight=False)

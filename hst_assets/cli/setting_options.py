@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hst_assets.cli.option_groups import Command, option, with_options
-from hst_assets.detectors import DETECTORS, without_wavelength
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
+from hst_assets.filter_names import without_wavelength
 from hst_assets.settings import Settings
 
 __all__ = ["SETTING_OPTIONS", "Changes", "SettingOption", "changes_of", "takes_settings"]

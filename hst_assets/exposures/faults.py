@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hst_assets.detectors import Detector, is_ramp
+from hst_assets.detectors import Detector
 from hst_assets.exposures.keywords import number, text
 from hst_assets.exposures.units import unit_fault
+from hst_assets.filter_names import is_ramp
 
 __all__ = ["faults_of"]
 

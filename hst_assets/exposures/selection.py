@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from astropy.time import Time
 
-from hst_assets.detectors import is_among, is_wide
 from hst_assets.exposures.footprint import signed_distance_arcsec
 from hst_assets.exposures.header import Exposure
 from hst_assets.exposures.quadrants import QUADRANTS
+from hst_assets.filter_names import is_among, is_wide
 from hst_assets.settings import SelectionSettings, TargetSettings
 
 __all__ = ["RULES", "reasons_to_reject"]

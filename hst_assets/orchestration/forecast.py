@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct
+from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, MissingTool
 from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_made
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.provenance import Record, WouldBeMade, read_record, why_without_record
@@ -23,7 +23,9 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["Forecast", "forecast"]
 
-State = Literal["up to date", "stale", "may be stale", "missing", "invalid", "unknown"]
+State = Literal[
+    "up to date", "stale", "may be stale", "missing", "invalid", "unknown", "not wanted"
+]
 Redone = Callable[[AssetRow], bool]
 
 
@@ -39,7 +41,8 @@ class Forecast:
         ``"up to date"``; ``"stale"``: made by another recipe; ``"may be stale"``: something
         upstream would be made, after which it may stay as it is; ``"missing"``; ``"invalid"``: a
         file is not as recorded, or the record cannot be read; ``"unknown"``: a run would fail on
-        it, or it cannot be told.
+        it, or it cannot be told; ``"not wanted"``: it was made, and a setting says by now that runs
+        leave it as it is, so that it is not compared with anything.
     reasons : tuple of str
         Why it would be made; why it cannot be told.
     created : str
@@ -75,8 +78,8 @@ def forecast(
     table : AssetTable
         Which products there are. The archive is not queried, and pointers have no file.
     assets, visits : collection of str, optional
-        What the run makes; by default all that the settings want. Of the rest nothing is told, and
-        nothing follows.
+        What the run makes; by default all that the settings want, and of the rest it is told what
+        was made. Otherwise nothing is told of the rest, and nothing follows.
     redone : callable, optional
         Whether the run makes a row's products whatever their records say.
 
@@ -94,11 +97,30 @@ def forecast(
     for row in table:
         if not row.path or row.source == "archive" or (assets and row.name not in assets):
             continue
-        if not assets and not table.is_wanted(table.level_of(row.name), settings):
-            continue
+        level = table.level_of(row.name)
+        is_looked_at = bool(assets) or table.is_wanted(level, settings)
         for visit in held if row.by_visit else [None]:
-            if visit is None or not visits or visit in visits:
+            if visit is not None and visits and visit not in visits:
+                continue
+            if is_looked_at:
                 yield walk.look_at(row, visit)
+            elif found := _left_alone(row, workdir, visit, level.wanted):
+                yield found
+
+
+def _key(workdir: WorkDir, visit: str | None) -> str:
+    return f"{workdir.target}/{visit}" if visit else workdir.target
+
+
+def _left_alone(row: AssetRow, workdir: WorkDir, visit: str | None, wanted: str) -> Forecast | None:
+    """Of a product that was made and is not wanted any more; None if it was not made."""
+    product = row.product(workdir, visit)
+    record = read_record(product)
+    if record is None and not product.is_file():
+        return None
+    told = f"{wanted} is off: runs leave it as it is; not checked"
+    created = record.created if record else ""
+    return Forecast(row.name, _key(workdir, visit), "not wanted", (told,), created)
 
 
 @dataclass(frozen=True)
@@ -145,7 +167,7 @@ class _Walk:
 
     def look_at(self, row: AssetRow, visit: str | None) -> Forecast:
         """Of one product."""
-        key = f"{self._workdir.target}/{visit}" if visit else self._workdir.target
+        key = _key(self._workdir, visit)
         record = read_record(row.product(self._workdir, visit))
         found = Forecast(row.name, key, "up to date", created=record.created if record else "")
         upstream = list(self._upstream(row, visit))
@@ -153,9 +175,9 @@ class _Walk:
         stopped = self._stopped(row, key)
         if not stopped:
             answer = self._asked(row, visit)
-            # While inputs are still to be made, only what the user wrote can be wrong for good.
+            # While inputs are still to be made, only what the user wrote or installed can be wrong.
             if isinstance(answer, HstAssetsError) and (
-                not upstream or isinstance(answer, BadConfiguration)
+                not upstream or isinstance(answer, BadConfiguration | MissingTool)
             ):
                 stopped = answer.brief
         if stopped:
@@ -306,8 +328,9 @@ class _Walk:
         if (level.job, key) not in self._blocked:
             due = [name for name in wanted if name in self._assets and name not in skipped]
             blocked = never_made(self._table, self._workdir, due, key, chosen=self._assets)
-            told = blocked_in_words(due, blocked) if blocked else {}
-            self._blocked[level.job, key] = told
+            self._blocked[level.job, key] = (
+                blocked_in_words(self._table, self._settings, due, blocked) if blocked else {}
+            )
         return self._blocked[level.job, key].get(row.name, "")
 
 

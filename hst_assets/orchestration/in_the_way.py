@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Failed", "blocked_in_words", "never_made"]
@@ -53,11 +54,20 @@ def never_made(
     return lacking
 
 
-def blocked_in_words(assets: Sequence[str], blocked: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def blocked_in_words(
+    table: AssetTable,
+    settings: Settings,
+    assets: Sequence[str],
+    blocked: Mapping[str, Sequence[str]],
+) -> dict[str, str]:
     """Why none of some assets of one level is tried, by asset.
 
     Parameters
     ----------
+    table : AssetTable
+        Their rows.
+    settings : Settings
+        Of the target: whether a run of all makes them.
     assets : sequence of str
         All that were to be made in one run.
     blocked : mapping
@@ -65,9 +75,11 @@ def blocked_in_words(assets: Sequence[str], blocked: Mapping[str, Sequence[str]]
     """
     missing = list(dict.fromkeys(name for names in blocked.values() for name in names))
     choice = ",".join((*missing, *assets))
+    level = table.level_of(assets[0])
+    wish = "" if table.is_wanted(level, settings) else f"setting {level.wanted} and "
     told = {
         asset: f"never made: {', '.join(names)}: choose them too (--select {choice}), or all by "
-        "leaving --select out"
+        f"{wish}leaving --select out"
         for asset, names in blocked.items()
     }
     return told | {

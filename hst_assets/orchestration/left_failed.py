@@ -2,7 +2,8 @@
 
 Each asset has a check `no_partition_left_failed`, which names partitions whose last run failed. The
 archive's listings have `everything_delivered`: raw/ holds all that they list. Both judge what the
-sweeps could not mend; targets that are retired are passed over.
+sweeps could not mend; targets that are retired are passed over, and levels that a target does not
+want.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
 from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
 from hst_assets.reasons import first_of
+from hst_assets.settings import load_settings
 
 __all__ = ["left_failed"]
 
@@ -53,7 +55,8 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
         for row in table:
             if failed_specs[row.name].key in wanted:
                 failed = _failed(context.instance, row)
-                active = [key for key in failed if targets_of([key]) <= targets]
+                wanting = _wanting(table, row, targets, hst_root, context) if failed else set()
+                active = [key for key in failed if targets_of([key]) <= wanting]
                 yield _result(row.name, FAILED_CHECK, active)
         if delivered_spec.key in wanted:
             missing, unknown = _undelivered(hst_root, context)
@@ -61,6 +64,23 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
             yield _result(listing, DELIVERED_CHECK, missing, severity, unknown=unknown)
 
     return left_failed
+
+
+def _wanting(
+    table: AssetTable,
+    row: AssetRow,
+    targets: set[str],
+    hst_root: HstRoot,
+    context: dg.AssetCheckExecutionContext,
+) -> set[str]:
+    """The targets of which runs make a row's level, or of which that cannot be told."""
+    level = table.level_of(row.name)
+    found = set(targets)
+    for target in targets if level.wanted else ():
+        with costing_itself(target, context.log.warning):
+            if not table.is_wanted(level, load_settings(hst_root.workdir(target))):
+                found.remove(target)
+    return found
 
 
 def _failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:

@@ -152,7 +152,7 @@ def run_target(
             due = [asset for asset in selected if asset not in skipped]
             blocked = never_made(table, workdir, due, partition) if assets else {}
             if blocked:
-                result = _blocked(level, partition, due, blocked)
+                result = plan.blocked(level, partition, due, blocked)
                 result = replace(result, skipped=skipped)
             elif due:
                 started(level, partition)
@@ -168,20 +168,6 @@ def run_target(
                 plan.offline |= bool(result.failures)
         if level == table.archive_level and not plan.keys(instance, table.raw_level):
             return  # neither the archive nor raw/ has anything
-
-
-def _blocked(
-    level: Level, partition: str, assets: Sequence[str], blocked: Mapping[str, Sequence[str]]
-) -> LevelResult:
-    """What is not tried, because what it is made from was not chosen and was never made."""
-    told = blocked_in_words(assets, blocked)
-    return LevelResult(
-        level.job,
-        partition,
-        failures=tuple(f"{asset}: {text}" for asset, text in told.items()),
-        not_made=frozenset(assets),
-        kinds=frozenset({MissingProduct.__name__}),
-    )
 
 
 @dataclass
@@ -222,6 +208,23 @@ class _Plan:
         if assets:
             return [asset for asset in level.assets if asset in assets]
         return [*level.assets] if self.table.is_wanted(level, self.settings) else []
+
+    def blocked(
+        self,
+        level: Level,
+        partition: str,
+        assets: Sequence[str],
+        blocked: Mapping[str, Sequence[str]],
+    ) -> LevelResult:
+        """What is not tried, because what it is made from was not chosen and was never made."""
+        told = blocked_in_words(self.table, self.settings, assets, blocked)
+        return LevelResult(
+            level.job,
+            partition,
+            failures=tuple(f"{asset}: {text}" for asset, text in told.items()),
+            not_made=frozenset(assets),
+            kinds=frozenset({MissingProduct.__name__}),
+        )
 
     def passes_over(self, level: Level, *, named: bool) -> bool:
         """Whether a level is none of this target; one asked for by name says why itself."""

@@ -29,6 +29,7 @@ from hst_assets.failures import (
     HstAssetsError,
     MissingProduct,
     NoReply,
+    ToolFailed,
     TransientFailure,
     failure_named,
     may_work_again,
@@ -225,11 +226,12 @@ def make_indexed(
 def _judged(
     planned: Planned, outcome: Made | HstAssetsError, before: Record | None, workdir: WorkDir
 ) -> Made | HstAssetsError:
-    """An outcome; a crash is final if the run before crashed on the same recipe."""
+    """An outcome; a crash is final if the tool failed on the same recipe in the run before."""
     if not isinstance(outcome, Crashed) or before is None:
         return outcome
-    crashed = before.facts.get("failures", {}).get(workdir.relative(planned.path))
-    again = crashed == Crashed.__name__ and planned.recipe.digest in before.inputs
+    formerly = before.facts.get("failures", {}).get(workdir.relative(planned.path))
+    of_tool = formerly in (Crashed.__name__, ToolFailed.__name__)  # which is a verdict already
+    again = of_tool and planned.recipe.digest in before.inputs
     return crashed_twice(outcome) if again else outcome
 
 

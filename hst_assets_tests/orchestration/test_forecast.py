@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from hst_assets.failures import MissingTool
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.forecast import forecast
+from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.provenance import adoption
@@ -31,11 +33,23 @@ def made(campaign, target):
     return target
 
 
+def rows_of_a_run(workdir):
+    """The rows with a file that a run of all makes."""
+    settings = load_settings(workdir)
+    return [
+        row
+        for row in ASSETS
+        if row.path
+        and row.source != "archive"
+        and ASSETS.is_wanted(ASSETS.level_of(row.name), settings)
+    ]
+
+
 def make_all(campaign, workdir, assets=()):
     """Make the products as a run does, without Dagster, which is fifty times as fast."""
     settings = load_settings(workdir)
-    for row in ASSETS:
-        if not row.path or row.source == "archive" or (assets and row.name not in assets):
+    for row in rows_of_a_run(workdir):
+        if assets and row.name not in assets:
             continue
         for subject in [(each,) for each in VISITS] if row.by_visit else [()]:
             gathered = (list(VISITS),) if row.gathers else ()
@@ -60,7 +74,7 @@ def written(workdir):
 def test_of_what_was_never_made_all_is_missing(campaign, target):
     before = written(target)
     found = told(target)
-    rows = [row for row in ASSETS if row.path and row.source != "archive"]
+    rows = rows_of_a_run(target)
     assert len(found) == sum(len(VISITS) if row.by_visit else 1 for row in rows)
     assert set(found.values()) == {("missing", "not made before")}
     assert campaign.ran == []
@@ -146,7 +160,7 @@ def test_what_does_not_name_what_would_be_made_may_be_made(campaign, defs, insta
     found = list(forecast(target, ASSETS))
     states = {each.asset: each.state for each in found}
     assert states["exposure_table"] == "stale"
-    downstream = ASSETS.downstream("exposure_table") & ASSETS.with_file
+    downstream = ASSETS.downstream("exposure_table") & states.keys()
     assert {states[asset] for asset in downstream} == {"may be stale"}
     list(run_target(defs, instance, target))
     assert sorted(campaign.ran) == [(e.asset, e.partition) for e in found if e.is_made]
@@ -209,6 +223,34 @@ def test_rows_that_nobody_foresaw_are_told_too(campaign, defs, instance, target,
     )
     assert any(row.name == "finding_charts" for row in ROWS)
     assert told(target, table=campaign.table)["finding_charts", "sn1"][0] == "missing"
+
+
+def test_what_was_made_and_is_not_wanted_is_told_and_not_compared(campaign, made):
+    write_settings(made, {"photometry": {"make": True}})
+    make_all(campaign, made)
+    write_settings(made, {"photometry": {"make": False}})
+    left_alone = ("not wanted", "photometry.make is off: runs leave it as it is; not checked")
+    assert told(made)["dolphot_catalog", "sn1"] == left_alone
+    assert campaign.ran == []
+    made.star_catalog.unlink()
+    made.record(made.star_catalog).unlink()
+    assert ("dolphot_catalog", "sn1") not in told(made)
+
+
+def test_a_tool_that_is_not_installed_is_told_before_its_inputs_are_made(target, monkeypatch):
+    def not_installed(*_arguments, **_options):
+        raise MissingTool("no dolphot")
+
+    others = AssetRow.maker
+    monkeypatch.setattr(
+        AssetRow,
+        "maker",
+        lambda row: not_installed if row.name == "dolphot_catalog" else others(row),
+    )
+    write_settings(target, {"photometry": {"make": True}})
+    found = told(target)
+    assert found["dolphot_inputs", "sn1"] == ("missing", "not made before")
+    assert found["dolphot_catalog", "sn1"] == ("unknown", "no dolphot")
 
 
 def test_what_cannot_be_told_says_why(campaign, made):

@@ -17,6 +17,7 @@ from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.orchestration.test_schedules import judged
 
 BEFORE = "hst_assets_tests.orchestration.test_new_rows:never_called"
 FOUND_STARS = Check(
@@ -168,6 +169,19 @@ def test_sensors_and_sweeps_leave_alone_what_is_not_wanted(campaign, daemon, run
     _set(campaign, drizzle={"keep_artifacts": True})
     assert daemon.night("nightly_target_tests") == ["sn1"]
     assert daemon.tick("target_tests") == ["sn1"]
+
+
+def test_the_hint_for_what_is_not_wanted_names_its_setting(campaign, run):
+    (told,) = run(assets=["star_tests"])["target_tests", "sn1"].failures
+    assert told.endswith("or all by setting drizzle.keep_artifacts and leaving --select out")
+
+
+def test_a_failure_of_what_is_not_wanted_any_more_is_not_named(campaign, defs, daemon, run):
+    _set(campaign, drizzle={"keep_artifacts": True})
+    campaign.broken.add(("star_tests", "sn1"))
+    assert run()["target_tests", "sn1"].failures
+    _set(campaign, drizzle={"keep_artifacts": False})
+    assert judged(daemon, defs, "star_tests").passed
 
 
 @pytest.mark.parametrize("wanted", ["drizzle.no_such", "nothing.make"])

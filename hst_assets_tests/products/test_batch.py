@@ -402,6 +402,15 @@ def test_a_second_crash_on_the_same_recipe_is_final(workdir, writer) -> None:
     assert not indexed(workdir, batch).ran
 
 
+def test_a_crash_after_a_verdict_of_the_tool_is_no_first_one(workdir, writer) -> None:
+    """Else the two would take turns whenever the index is written anew."""
+    batch = batch_of(texts(workdir, a="one"), writer)
+    writer.failing["a"] = Crashed("was ended by SIGSEGV")
+    made = [indexed(workdir, batch, redo=True) for _ in range(3)]
+    kinds = [next(iter(each.facts["failures"].values())) for each in made]
+    assert kinds == ["Crashed", "ToolFailed", "ToolFailed"]
+
+
 def test_a_crash_on_another_recipe_is_the_first(workdir, writer) -> None:
     writer.failing["a"] = Crashed("was ended by SIGSEGV")
     for text in ("one", "two"):

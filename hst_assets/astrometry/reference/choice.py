@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
-from hst_assets.detectors import DETECTORS, is_among, is_wide
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.filter_names import is_among, is_wide
 from hst_assets.settings import DrizzleSettings, ReferenceSettings, Settings
 from hst_assets.workdir import WorkDir
 

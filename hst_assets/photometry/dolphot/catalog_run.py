@@ -124,7 +124,6 @@ def make_dolphot_catalog(
             next_step="Install DOLPHOT and set it to auto or dolphot",
         )
     catalog = workdir.dolphot_catalog(settings.dolphot.base)
-    images = read_input_images(workdir)
     try:
         program = find_program(settings.dolphot, workdir)
     except MissingTool:
@@ -132,6 +131,7 @@ def make_dolphot_catalog(
         if standing is None or redo:
             raise
         return Made(standing, ran=False)
+    images = read_input_images(workdir)
     data = program.data_files((i.detector.instrument, i.filter) for i in images)
     recipe = _recipe(workdir, settings, _of_program(program, data))
     run = _Run(workdir, settings, program, images, progress or now_and_then(logger.info))
