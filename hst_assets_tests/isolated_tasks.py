@@ -56,16 +56,21 @@ def segfaults():
 
 
 def fills_the_disk(how):
-    _room_for(4096)
+    full = Path("/dev/full")  # a device on which no byte has room
     try:
         if how == "by numpy":
-            np.zeros(10_000).tofile("big")
+            np.zeros(10_000).tofile(full)
         else:
-            Path("big").write_bytes(bytes(10_000))
+            full.write_bytes(bytes(10_000))
     except OSError as error:
         if how == "in a tool's own words":
             raise RuntimeError("the drizzled image is empty") from error
         raise
+
+
+def meets_a_limit_of_size():
+    _room_for(1_000_000)
+    Path("big").write_bytes(bytes(2_000_000))
 
 
 def leaves_no_room():
