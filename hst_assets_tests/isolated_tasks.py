@@ -65,22 +65,31 @@ def segfaults_once(memory):
 
 
 def fills_the_disk(how):
-    Path("big").symlink_to("/dev/full")  # refuses each write as a full disk does
+    full = Path("/dev/full")  # a device on which no byte has room
     try:
         if how == "by numpy":
-            np.zeros(10_000).tofile("big")
+            np.zeros(10_000).tofile(full)
         else:
-            Path("big").write_bytes(bytes(10_000))
+            full.write_bytes(bytes(10_000))
     except OSError as error:
         if how == "in a tool's own words":
             raise RuntimeError("the drizzled image is empty") from error
         raise
 
 
+def meets_a_limit_of_size():
+    _room_for(1_000_000)
+    Path("big").write_bytes(bytes(2_000_000))
+
+
 def leaves_no_room():
-    """Let no file of this process grow any more."""
+    _room_for(0)
+
+
+def _room_for(n_bytes):
+    """Let no file of this process grow beyond a size."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
 
 
 def wants_too_much():

@@ -15,6 +15,7 @@ import hst_assets
 from hst_assets.failures import (
     Crashed,
     DiskFull,
+    MachineFailure,
     NoReply,
     OutOfMemory,
     TimedOut,
@@ -94,6 +95,12 @@ def test_a_full_disk_is_no_failure_of_the_tool(call, how):
     with pytest.raises(DiskFull, match="the disk is full") as raised:
         call("fills_the_disk", how=how)
     assert "Free disk space" in str(raised.value)
+
+
+def test_a_limit_of_a_files_size_is_the_machines_and_no_full_disk(call):
+    with pytest.raises(MachineFailure, match="file too large for this file system or limit") as it:
+        call("meets_a_limit_of_size")
+    assert not isinstance(it.value, DiskFull)
 
 
 def test_a_reply_for_which_there_is_no_room_is_no_failure_of_the_tool(call):
@@ -228,9 +235,11 @@ def test_no_task_reads_a_variable_when_it_is_imported_that_only_calls_read(tmp_p
         plain = type(os.environ).__getitem__
         read = set()
         def note(environment, name):
-            # Who looks through all of them (urllib for proxies) takes those of another name; numba
-            # asks for the width of the terminal, for the layout of its messages.
-            if sys._getframe(1).f_code.co_name not in ("__iter__", "get_terminal_size"):
+            # Who looks through all of them (urllib for proxies) takes those of another name.
+            if sys._getframe(1).f_code.co_name == "__iter__":
+                return plain(environment, name)
+            # numba folds its messages to the width of the terminal of whoever imports it first.
+            if sys._getframe(2).f_globals["__name__"] != "numba.core.types.functions":
                 read.add(name)
             return plain(environment, name)
         type(os.environ).__getitem__ = note
