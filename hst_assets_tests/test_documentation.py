@@ -139,7 +139,9 @@ def test_settings_named_in_the_pages_exist(page: Path, registries: ModuleType) -
     models = registries.settings_sections()
     # Files may begin like a section: `target.toml`, `reference.json`.
     named = {
-        pair for pair in _SETTING.findall(page.read_text()) if pair[1] not in {"ecsv", "fits", "h5", "json", "toml"}
+        pair
+        for pair in _SETTING.findall(page.read_text())
+        if pair[1] not in {"ecsv", "fits", "h5", "json", "toml"}
     }
     assert {pair for pair in named if pair[1] not in models[pair[0]].model_fields} == set()
 
