@@ -369,7 +369,9 @@ def _stars_left(made: Made, _workdir: WorkDir) -> Finding:
 def _all_lists_measured(made: Made, _workdir: WorkDir) -> Finding:
     facts = made.facts
     on_no_image = facts["n_stars"] - facts["n_mentioned"]
-    text = f"{facts['n_stars']} artificial stars, {facts['n_found']} found, {on_no_image} left out"
+    text = (
+        f"{facts['n_stars']} artificial stars, {facts['n_found']} found, {on_no_image} on no image"
+    )
     return _none_failed(made, text)
 
 

@@ -27,7 +27,26 @@ from hst_assets_tests.stand_ins.mast import Mast
 
 dagster_databases.make_quickly()
 
-FACTS = {"n_exposures": 2, "n_used": 2, "n_products": 1, "not_checked": [], "n_anchor": 0}
+FACTS = {
+    "n_exposures": 2,
+    "n_used": 2,
+    "n_products": 1,
+    "not_checked": [],
+    "n_anchor": 0,
+    # Of the photometry.
+    "n_chips": 2,
+    "chips_left_out": 0,
+    "rejected": [],
+    "warnings": [],
+    "remarks": [],
+    "libraries_not_found": [],
+    "n_objects": 9,
+    "n_stars": 9,
+    "cuts": [],
+    "n_mentioned": 9,
+    "n_found": 9,
+    "limits": [],
+}
 
 
 @dataclass

@@ -13,8 +13,8 @@ from hst_assets.orchestration.run_target import _failures, run_target
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
-#: What is made of a target that is not looked for in the archive.
-MADE = [row for row in ASSETS if row.path and row.source != "archive"]
+#: What is made of a target that is not looked for in the archive, and wants nothing more.
+MADE = [row for row in ASSETS if row.path and row.source != "archive" and not row.wanted]
 
 
 @pytest.fixture
@@ -163,6 +163,17 @@ def test_redo_remakes_what_the_guide_says(campaign, defs, instance, target, redo
     campaign.ran.clear()
     list(run_target(defs, instance, target, redo=redo))
     assert {asset for asset, _ in campaign.ran} == remade
+
+
+def test_photometry_that_is_wanted_is_made_and_made_again(campaign, defs, instance, target):
+    write_settings(target, {"photometry": {"artificial_stars": True}})
+    chain = [(name, "sn1") for name in ("dolphot_inputs", "dolphot_catalog", "artificial_stars")]
+    outcomes = list(run_target(defs, instance, target))
+    assert not any(outcome.failures for outcome in outcomes)
+    assert [each for each in campaign.ran if each in chain] == chain
+    campaign.ran.clear()
+    list(run_target(defs, instance, target, redo=Redo(redo_dolphot=True)))
+    assert campaign.ran == chain
 
 
 def test_a_new_exposure_remakes_only_its_own_chain(campaign, defs, instance, target):
