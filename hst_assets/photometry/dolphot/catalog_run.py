@@ -128,17 +128,22 @@ def make_dolphot_catalog(
     try:
         program = find_program(settings.dolphot, workdir)
     except MissingTool:
-        standing = _standing_without_program(catalog, workdir, settings)
+        standing = _standing_without_program(catalog, workdir, settings, images)
         if standing is None or redo:
             raise
         return Made(standing, ran=False)
     data = program.data_files((i.detector.instrument, i.filter) for i in images)
-    recipe = _recipe(workdir, settings, _of_program(program, data))
+    recipe = _recipe(workdir, settings, images, _of_program(program, data))
     run = _Run(workdir, settings, program, images, progress or now_and_then(logger.info))
     return make(recipe, catalog, workdir, lambda: _measured(run, data), redo=redo)
 
 
-def _recipe(workdir: WorkDir, settings: Settings, of_program: Mapping[str, str]) -> Recipe:
+def _recipe(
+    workdir: WorkDir,
+    settings: Settings,
+    images: Sequence[InputImage],
+    of_program: Mapping[str, str],
+) -> Recipe:
     inputs = read_record(workdir.dolphot_inputs)
     if inputs is None:
         raise MissingProduct(
@@ -150,7 +155,12 @@ def _recipe(workdir: WorkDir, settings: Settings, of_program: Mapping[str, str])
     return Recipe(
         stage=STAGE,
         inputs={"dolphot_inputs": inputs.digest, **of_program, **users},
-        settings={"dolphot": settings_of_catalog(settings.dolphot)},
+        settings={
+            "dolphot": settings_of_catalog(settings.dolphot),
+            # The digest of the inputs is that of what was planned: an exposure that failed for want
+            # of time or memory, and was made since, does not change it.
+            "images": [image.label for image in images],
+        },
         defaults={"dolphot": settings_of_catalog(Settings().dolphot)},
     )
 
@@ -161,7 +171,9 @@ def _of_program(program: Program, data: Mapping[str, Path | None]) -> dict[str, 
     return {_PROGRAM: program.identity, **digests}
 
 
-def _standing_without_program(catalog: Path, workdir: WorkDir, settings: Settings) -> Record | None:
+def _standing_without_program(
+    catalog: Path, workdir: WorkDir, settings: Settings, images: Sequence[InputImage]
+) -> Record | None:
     """A catalogue that is up to date but for the program, which is not on this machine."""
     record = read_record(catalog)
     if record is None:
@@ -172,7 +184,8 @@ def _standing_without_program(catalog: Path, workdir: WorkDir, settings: Setting
         for name, digest in inputs.items()
         if name == _PROGRAM or name.startswith(_DATA)
     }
-    return None if why_make(_recipe(workdir, settings, recorded), catalog, workdir) else record
+    recipe = _recipe(workdir, settings, images, recorded)
+    return None if why_make(recipe, catalog, workdir) else record
 
 
 def _users_files(workdir: WorkDir, settings: Settings) -> dict[str, Path]:

@@ -166,6 +166,16 @@ def test_changed_inputs_make_it_again(workdir, program):
     assert made.facts["n_images"] == 1
 
 
+def test_an_exposure_that_failed_and_was_made_since_makes_it_again(workdir, program):
+    """The inputs' digest is that of what was planned, whatever failed of it for want of time."""
+    rows = field.rows_of(workdir)
+    late = [*rows[:2], rows[2] | {"used": False, "reason": "took too long"}]
+    field.write_inputs(workdir, late, planned="both")
+    assert run(workdir).facts["n_images"] == 1
+    field.write_inputs(workdir, rows, planned="both")
+    assert run(workdir).facts["n_images"] == 2
+
+
 def test_the_libraries_of_the_program_are_part_of_the_recipe(workdir, program, tmp_path):
     root = tmp_path / "dolphot2.0"
     library = root / "wfc3" / "data" / "F814W.uvis1.psf"
