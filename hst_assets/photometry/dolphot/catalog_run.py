@@ -17,6 +17,7 @@ from typing import Any
 
 from hst_assets.digests import sha256_of_file
 from hst_assets.failures import BadConfiguration, MissingProduct, MissingTool
+from hst_assets.photometry.catalog.run_records import read_warnings
 from hst_assets.photometry.dolphot.input_images import (
     InputImage,
     check_images,
@@ -32,7 +33,6 @@ from hst_assets.photometry.dolphot.parameters import (
 from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.program_run import Limits, run_program
 from hst_assets.photometry.dolphot.progress import Progress, ProgressReader, now_and_then
-from hst_assets.photometry.dolphot.run_warnings import read_warnings
 from hst_assets.photometry.dolphot.verdict import Verdict, judge
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record, why_make
 from hst_assets.settings import MachineSettings, Settings
@@ -321,7 +321,7 @@ def _facts(run: _Run, verdict: Verdict, data: Mapping[str, Path | None]) -> dict
         "libraries_not_found": [name for name, path in data.items() if path is None],
         "unknown_parameters": list(verdict.unknown_parameters),
         "remarks": list(verdict.remarks),
-        "warnings": [asdict(warning) for warning in warnings],
+        "warnings": [{**asdict(each), "is_problem": each.is_problem} for each in warnings],
         "n_problems": sum(warning.is_problem for warning in warnings),
     }
     if run.program.root is None:

@@ -74,8 +74,8 @@ def test_its_facts_are_those_of_the_run(workdir, program):
     assert (facts["mode"], facts["n_images"], facts["n_problems"]) == ("generic", 2, 0)
     assert "NegSky" in facts["unknown_parameters"]
     assert [warning["kind"] for warning in facts["warnings"]][:2] == [
-        "few alignment stars",
-        "few psf stars",
+        "few_alignment_stars",
+        "few_psf_stars",
     ]
     assert facts["libraries_not_found"] is None  # where they would lie is not known
 
