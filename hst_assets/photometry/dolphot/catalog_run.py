@@ -29,6 +29,7 @@ from hst_assets.photometry.dolphot.parameters import (
     parameter_lines,
     parameters_text,
     settings_of_catalog,
+    transfer_remarks,
 )
 from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.program_run import Limits, run_program
@@ -311,6 +312,9 @@ def _put_aside_foreign(catalog: Path) -> None:
 
 
 def _facts(run: _Run, verdict: Verdict, data: Mapping[str, Path | None]) -> dict[str, Any]:
+    of_transfer: tuple[str, ...] = ()
+    if run.program.version != "3":
+        of_transfer = transfer_remarks(run.images, run.settings.dolphot)
     warnings = read_warnings(run.catalog.with_name(f"{run.catalog.name}.warnings"))
     facts: dict[str, Any] = {
         "n_stars": verdict.n_stars,
@@ -320,7 +324,7 @@ def _facts(run: _Run, verdict: Verdict, data: Mapping[str, Path | None]) -> dict
         "program": f"DOLPHOT {run.program.version}, {run.program.path}",
         "libraries_not_found": [name for name, path in data.items() if path is None],
         "unknown_parameters": list(verdict.unknown_parameters),
-        "remarks": list(verdict.remarks),
+        "remarks": [*verdict.remarks, *of_transfer],
         "warnings": [{**asdict(each), "is_problem": each.is_problem} for each in warnings],
         "n_problems": sum(warning.is_problem for warning in warnings),
     }

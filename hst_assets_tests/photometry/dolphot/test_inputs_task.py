@@ -96,6 +96,27 @@ def test_the_exposure_is_only_read(hrc: Path, tmp_path: Path) -> None:
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
 
 
+@pytest.mark.parametrize(
+    ("removed", "middle"),
+    # Its 60 s from DATE-OBS and TIME-OBS are whole seconds; shutter times are not.
+    [((), 52377.861728), (("EXPEND",), 52377.861720), (("EXPSTART", "EXPEND"), 52377.861720)],
+)
+@pytest.mark.real_data
+def test_the_time_of_an_exposure_is_its_own_whatever_keyword_is_missing(
+    hrc: Path, tmp_path: Path, removed: tuple[str, ...], middle: float
+) -> None:
+    """To 2 s; DOLPHOT's loss of charge grows by years."""
+    copy = tmp_path / hrc.name
+    with fits.open(hrc) as hdus:
+        for keyword in removed:
+            del hdus[0].header[keyword]
+        hdus.writeto(copy, output_verify="silentfix")
+    (row,) = prepared(copy, "acs_hrc", tmp_path)
+    assert row["mjd"] == pytest.approx(middle, abs=2 / 86400)
+    chip = fits.getheader(tmp_path / f"{copy.stem}.chip1.fits")
+    assert chip["MJD-OBS"] == pytest.approx(middle, abs=2 / 86400)
+
+
 @pytest.mark.real_data
 def test_an_exposure_without_distortion_is_told(hrc: Path, tmp_path: Path) -> None:
     path = hrc
