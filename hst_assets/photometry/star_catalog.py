@@ -34,7 +34,7 @@ from hst_assets.provenance import Made, Recipe, Result, make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["CATALOG_COLUMNS", "STAGE", "make_star_catalog"]
+__all__ = ["CATALOG_COLUMNS", "STAGE", "by_wavelength", "make_star_catalog"]
 
 STAGE = "star_catalog"
 
@@ -187,7 +187,7 @@ def _diagram(found: _Read, path: Path) -> Iterator[Path]:
     """The bluest of the filters against the reddest, where there are two."""
     diagram = _diagram_of(path)
     bands = sorted(
-        (band for band in bands_of(found.catalog.columns) if band.filter_name), key=_wavelength
+        (band for band in bands_of(found.catalog.columns) if band.filter_name), key=by_wavelength
     )
     if len(bands) < 2:
         return
@@ -206,8 +206,8 @@ def _diagram(found: _Read, path: Path) -> Iterator[Path]:
         return
 
 
-def _wavelength(band: CatalogBand) -> tuple[int, str]:
-    """By the number in a filter's name, which WFC3/IR has in tens of nanometres."""
+def by_wavelength(band: CatalogBand) -> tuple[int, str]:
+    """A key that sorts bands by the number in their names, which WFC3/IR has in tens of nm."""
     number = re.search(r"F[QR]?(\d+)", band.filter_name)
     nanometres = int(number[1]) if number else 0
     in_tens = nanometres < 200 and band.instrument != "WFPC2"  # which has F160BW and F170W
