@@ -100,14 +100,15 @@ class Program:
         Returns
         -------
         tuple of str
-            Names, with which lines of ``filters.dat`` begin; none if the list was not found.
+            Names without the instrument, with which lines of ``filters.dat`` begin; none if the
+            list was not found.
         """
         path = None if self.root is None else self.root / f"{instrument.lower()}/data/filters.dat"
         if path is None or not path.is_file():
             return ()
         lines = path.read_text(errors="replace").splitlines()
-        words = (line.split()[:1] for line in lines)
-        return tuple(word for (word,) in filter(None, words) if _FILTER.fullmatch(word))
+        words = [line.split()[0].removeprefix(f"{instrument}_") for line in lines if line.strip()]
+        return tuple(word for word in words if _FILTER.fullmatch(word))
 
 
 def find_program(settings: DolphotSettings, workdir: WorkDir) -> Program:

@@ -3,7 +3,7 @@
 import pytest
 
 from hst_assets.failures import MissingTool
-from hst_assets.photometry.dolphot.program import find_program
+from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.settings import DolphotSettings
 from hst_assets.workdir import WorkDir
 
@@ -97,3 +97,31 @@ def test_what_is_no_executable_is_told(workdir, tmp_path):
     (tmp_path / "dolphot").write_text("x")
     with pytest.raises(MissingTool, match="no executable file"):
         found(tmp_path / "dolphot", workdir)
+
+
+#: A filter's name, its colour, zero points, corrections, and how many transformations follow.
+FILTERS_DAT = """3
+F200LP
+X
+27.34 27.34 0.1 0.1
+0
+F606W
+V
+26.1065 26.1065 0.0530 0.0530
+1
+0 V 26.1 0.2 0.0 -0.5 1.5
+FQ937N
+X
+20.9 20.9 0.1 0.1
+0
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "WFC3_"])
+def test_filters_are_in_the_order_of_dolphots_list(tmp_path, prefix):
+    path = tmp_path / "wfc3" / "data" / "filters.dat"
+    path.parent.mkdir(parents=True)
+    path.write_text(FILTERS_DAT.replace("\nF", f"\n{prefix}F"))
+    program = Program(tmp_path / "dolphot", "0", "2", tmp_path)
+    assert program.filters("WFC3") == ("F200LP", "F606W", "FQ937N")
+    assert program.filters("ACS") == ()
