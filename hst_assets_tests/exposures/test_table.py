@@ -6,7 +6,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from hst_assets.exposures import header, table
+from hst_assets.exposures import photometry, table
 from hst_assets.exposures.columns import EXPOSURE_COLUMNS, MANIFEST_COLUMNS
 from hst_assets.exposures.footprint import parse_footprint
 from hst_assets.exposures.ingest import ingest

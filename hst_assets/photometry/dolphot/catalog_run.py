@@ -128,7 +128,7 @@ def make_dolphot_catalog(
     try:
         program = find_program(settings.dolphot, workdir)
     except MissingTool:
-        standing = _standing_without_program(catalog, workdir, settings, images)
+        standing = _standing_without_program(catalog, workdir, settings)
         if standing is None or redo:
             raise
         return Made(standing, ran=False)
@@ -172,9 +172,7 @@ def _of_program(program: Program, data: Mapping[str, Path | None]) -> dict[str, 
     return {_PROGRAM: program.identity, **digests}
 
 
-def _standing_without_program(
-    catalog: Path, workdir: WorkDir, settings: Settings, images: Sequence[InputImage]
-) -> Record | None:
+def _standing_without_program(catalog: Path, workdir: WorkDir, settings: Settings) -> Record | None:
     """A catalogue that is up to date but for the program, which is not on this machine."""
     record = read_record(catalog)
     if record is None:
@@ -185,7 +183,7 @@ def _standing_without_program(
         for name, digest in inputs.items()
         if name == _PROGRAM or name.startswith(_DATA)
     }
-    recipe = _recipe(workdir, settings, images, recorded)
+    recipe = _recipe(workdir, settings, read_input_images(workdir), recorded)
     return None if why_make(recipe, catalog, workdir) else record
 
 
