@@ -172,11 +172,13 @@ STAGES: dict[str, Stage] = {
     "epoch_differences": Stage("3", ("hst_assets.imaging.differences.batch:make_differences",)),
     "colour_image": Stage("1", ("hst_assets.imaging.colour_images:_combined",)),
     "colour_images": Stage("1", ("hst_assets.imaging.colour_images:make_colour_images",)),
+    # 2: the images are in the recipe; WFPC2 is corrected for charge transfer beside WFC3.
     "dolphot_catalog": Stage(
-        "1", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
+        "2", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),
+    # 2: the time of an exposure that lacks a keyword of it.
     "dolphot_chips": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.dolphot.inputs:_exposure",
             "hst_assets.photometry.dolphot.inputs:_prepared",
@@ -185,16 +187,19 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DOLPHOT,
     ),
-    "star_catalog": Stage("1", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
+    # 2: filters of two instruments, or of one image.
+    "star_catalog": Stage("2", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
+    # 2: filters of one image.
     "artificial_chunk": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.artificial_stars.chunk_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",
         ),
     ),
+    # 2: filters of two instruments, or of one image.
     "artificial_stars": Stage(
-        "1", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
+        "2", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
 }

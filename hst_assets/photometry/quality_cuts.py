@@ -30,6 +30,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.photometry.catalog.bands import bands_of
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.catalog.quantities import NOT_RECOVERED, OFF_IMAGE
 from hst_assets.settings.quality_cuts import CutPreset, QualityCutSettings
@@ -134,8 +135,8 @@ class CutResult:
     kept : ndarray of bool, shape (n,)
         Which objects are stars.
     good_in : mapping
-        Which of them are good in a filter, by the filter's label: an object that is kept may be
-        bad in some filters.
+        Which of them are good in a band, by its name
+        (`hst_assets.photometry.catalog.bands.bands_of`): an object that is kept may be bad in some.
     removed : Table
         A row for each cut in the order in which they are made: ``cut``, its ``limit``,
         ``removed_first`` (objects that it removes of those that the cuts before it left) and
@@ -155,12 +156,12 @@ def tally(
     Parameters
     ----------
     catalog : Catalog
-        What was measured; its filters decide, or its images where no filter has columns.
+        What was measured; its bands decide: filters, and images whose filter has no columns.
     cuts : QualityCuts
         The limits.
     detectors : mapping, optional
-        Detector of each filter by its label
-        (`hst_assets.photometry.catalog.magnitudes.detectors_of_filters`).
+        Detector of each band by its name
+        (`hst_assets.photometry.catalog.magnitudes.detectors_of_bands`).
 
     Returns
     -------
@@ -224,7 +225,7 @@ def _masks(
         found.append(("object type", text, np.isin(catalog["object_type"], cuts.object_types)))
     if not cuts.cuts_filters:
         return found
-    bands = _bands(catalog)
+    bands = {band.name: band.address for band in bands_of(catalog.columns)}
     if not bands:
         raise BadConfiguration(
             "the catalogue has no filters or images that could be cut",
@@ -264,19 +265,6 @@ def _not_recovered(catalog: Catalog) -> Mask:
     flags = [catalog.values("flag", image=image.number) == NOT_RECOVERED for image in images]
     lost: Mask = np.all(flags, axis=0) if flags else np.zeros(len(catalog), dtype=bool)
     return lost
-
-
-def _bands(catalog: Catalog) -> dict[str, dict[str, Any]]:
-    """How the columns of each filter are addressed; of each image where no filter has any."""
-    columns = catalog.columns
-    if columns.filters:
-        return {
-            each.label: {
-                "filter_name": f"{each.instrument}_{each.name}" if each.instrument else each.label
-            }
-            for each in columns.filters
-        }
-    return {image.label: {"image": image.number} for image in columns.images}
 
 
 def _limit(

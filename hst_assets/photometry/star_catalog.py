@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.failures import UnusableInput
+from hst_assets.photometry.catalog.bands import CatalogBand, bands_of
 from hst_assets.photometry.catalog.exports import export_catalog
-from hst_assets.photometry.catalog.magnitudes import detectors_of_filters
+from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.catalog.reading import beside, read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
@@ -33,7 +34,7 @@ from hst_assets.provenance import Made, Recipe, Result, make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["CATALOG_COLUMNS", "STAGE", "make_star_catalog"]
+__all__ = ["CATALOG_COLUMNS", "STAGE", "by_wavelength", "make_star_catalog"]
 
 STAGE = "star_catalog"
 
@@ -43,7 +44,7 @@ CATALOG_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("n_images", "int64", "Images that were measured"),
     ColumnSpec("n_objects", "int64", "Objects in it; no cut is made there"),
     ColumnSpec("n_stars", "int64", "Of them, those that pass the cuts"),
-    ColumnSpec("filters", "str", "Filters with columns of their own"),
+    ColumnSpec("filters", "str", "Filters, with their instrument where two have the same"),
     ColumnSpec("hdf5", "str", "The same catalogue as HDF5; empty if none is wanted"),
 )
 _TOOLS = ("astropy", "h5py", "numpy")
@@ -123,21 +124,23 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
         "hdf5": "",
     }
     outputs: list[Path] = []
+    hdf5 = path.with_name(f"{path.name}.h5")
+    for earlier in (hdf5, _diagram_of(path)):  # of a catalogue that is no more
+        earlier.unlink(missing_ok=True)
     pictures = list(_residuals(path))
     if settings.dolphot.AlignOnly:  # the run was told to end before any star
         facts["n_objects"] = facts["n_stars"] = 0
     else:
         found = _read(path, settings)
-        filters = [each.label for each in found.catalog.columns.filters]
+        filters = [band.name for band in bands_of(found.catalog.columns)]
         row |= {
             "n_objects": len(found.catalog),
             "n_stars": int(found.cut.kept.sum()),
             "filters": " ".join(filters),
         }
         if settings.photometry.hdf5:
-            exported = export_catalog(found.catalog, path.with_name(f"{path.name}.h5"), base=path)
-            outputs.append(exported)
-            row["hdf5"] = workdir.relative(exported)
+            outputs.append(export_catalog(found.catalog, hdf5, base=path))
+            row["hdf5"] = workdir.relative(hdf5)
         pictures = [*_diagram(found, path), *pictures]
         facts |= {
             "n_objects": row["n_objects"],
@@ -157,51 +160,58 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
     return Result((workdir.star_catalog, *outputs, *pictures), facts)
 
 
+def _diagram_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.cmd.png")
+
+
 def _read(path: Path, settings: Settings) -> _Read:
     catalog = read_catalog(path)
     detectors: Mapping[str, str] = {}
     if beside(path, ".info").is_file():
-        detectors = detectors_of_filters(catalog.columns, read_run_info(beside(path, ".info")))
+        detectors = detectors_of_bands(catalog.columns, read_run_info(beside(path, ".info")))
     return _Read(catalog, tally(catalog, cuts_of(settings.quality_cuts), detectors))
 
 
 def _good_in(found: _Read) -> dict[str, NDArray[np.bool_]]:
     """Stars of each filter: by the cuts made in it, or all that were measured in it."""
     good = {}
-    for each in found.catalog.columns.filters:
-        in_filter = found.cut.good_in.get(each.label)
+    for band in bands_of(found.catalog.columns):
+        in_filter = found.cut.good_in.get(band.name)
         if in_filter is None:
-            in_filter = found.cut.kept & found.catalog.measured(filter_name=each.label)
-        good[each.label] = in_filter
+            in_filter = found.cut.kept & found.catalog.measured(**band.address)
+        good[band.name] = in_filter
     return good
 
 
 def _diagram(found: _Read, path: Path) -> Iterator[Path]:
     """The bluest of the filters against the reddest, where there are two."""
-    labels = sorted((each.label for each in found.catalog.columns.filters), key=_wavelength)
-    if len(labels) < 2:
+    diagram = _diagram_of(path)
+    bands = sorted(
+        (band for band in bands_of(found.catalog.columns) if band.filter_name), key=by_wavelength
+    )
+    if len(bands) < 2:
         return
-    names = labels[0], labels[-1]
+    names = bands[0].name, bands[-1].name
     blue, red = (
         np.where(
-            found.catalog.measured(filter_name=name),
-            found.catalog.values("vega_mag", filter_name=name),
+            found.catalog.measured(**band.address),
+            found.catalog.values("vega_mag", **band.address),
             np.nan,
         )
-        for name in names
+        for band in (bands[0], bands[-1])
     )
-    diagram = path.with_name(f"{path.name}.cmd.png")
     try:
         yield write_colour_magnitude_diagram(blue, red, found.cut.kept, diagram, names=names)
     except UnusableInput:  # no star has both: there is nothing to draw
-        diagram.unlink(missing_ok=True)
+        return
 
 
-def _wavelength(label: str) -> tuple[int, str]:
-    """By the number in a filter's name; those of WFC3/IR, in tens of nanometres, come last."""
-    number = re.search(r"F(\d+)", label)
+def by_wavelength(band: CatalogBand) -> tuple[int, str]:
+    """A key that sorts bands by the number in their names, which WFC3/IR has in tens of nm."""
+    number = re.search(r"F[QR]?(\d+)", band.filter_name)
     nanometres = int(number[1]) if number else 0
-    return (nanometres * 10 if nanometres < 200 else nanometres), label
+    in_tens = nanometres < 200 and band.instrument != "WFPC2"  # which has F160BW and F170W
+    return (nanometres * 10 if in_tens else nanometres), band.name
 
 
 def _residuals(path: Path) -> Iterator[Path]:

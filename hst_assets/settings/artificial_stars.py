@@ -28,7 +28,7 @@ class ArtificialStarSettings(Section):
     bright_mag: Magnitude | None = None
     """Brightest magnitude of the first filter, Vega; by default that of the catalogue's stars.
 
-    The first filter is the first of the catalogue's columns. By default it is the magnitude than
+    The first filter is the first of DOLPHOT's own list. By default it is the magnitude than
     which one star in a hundred is brighter.
     """
     faint_mag: Magnitude | None = None

@@ -165,14 +165,17 @@ class DolphotParameters(Section):
     """Quality flags whose images are left out of a filter's magnitude: the sum of 1 (edge), 2 (bad
     pixels) and 4 (saturated)."""
     ACSuseCTE: Flag = 0
-    """Whether DOLPHOT corrects ACS for charge transfer; 0 for flc, which are corrected."""
+    """Whether DOLPHOT corrects ACS for charge transfer; 0 for flc, which are corrected.
+
+    Exposures of ACS/HRC are not: 1 for a target that has no others of ACS.
+    """
     WFC3useCTE: Flag = 0
     """Whether DOLPHOT corrects WFC3 for charge transfer; 0 for flc, which are corrected."""
     WFPC2useCTE: Flag = 1
     """Whether DOLPHOT corrects WFPC2 for charge transfer."""
     UseCTE: Flag | None = None
-    """The same of DOLPHOT 2, for all instruments at once; unset: 1 if it is 1 for the instruments
-    of all images."""
+    """The same of DOLPHOT 2, for all instruments at once; unset: 1 if it is 1 for all that it would
+    correct, WFPC2 and ACS."""
     ACSpsfType: Flag | None = None
     """Whether PSF cores are Anderson's; unset: DOLPHOT's (0). Needs his libraries."""
     WFC3UVISpsfType: Flag | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from hst_assets.detectors import DETECTORS
+from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.settings.fields import Section, UserPath
 
 __all__ = ["DolphotInputsSettings"]
@@ -92,4 +92,14 @@ class DolphotInputsSettings(Section):
                 raise ValueError(
                     f"neither a detector, such as acs_hrc, nor a chip, such as acs_wfc.1: {name!r}"
                 )
+            chips = _chips(DETECTORS[found[1]])
+            if found[2] not in (chips if len(chips) > 1 else (None, *chips)):
+                known = ", ".join(f"{found[1]}.{chip}" for chip in chips)
+                raise ValueError(f"{name!r} is no map's name: each chip has its own ({known})")
         return value
+
+
+def _chips(detector: Detector) -> tuple[str, ...]:
+    """The numbers of a detector's chips, as DOLPHOT's tag has them."""
+    first = 0 if detector.has_separate_dq or detector.n_chips == 1 else 1
+    return tuple(str(first + chip) for chip in range(detector.n_chips))

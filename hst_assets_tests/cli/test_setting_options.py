@@ -40,6 +40,7 @@ TYPED = {
     "wht_type": "err",
     "sky_sub": False,
     "photometer": "EMBEDDED",
+    "write_dolphot_hdf5": False,
     "fit_sky": 3,
     "align_only": True,
 }

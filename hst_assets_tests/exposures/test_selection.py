@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hst_assets.exposures.header import read_exposure
-from hst_assets.exposures.selection import reasons_to_refuse
+from hst_assets.exposures.selection import reasons_to_reject
 from hst_assets.settings import SelectionSettings, TargetSettings
 
 
@@ -19,7 +19,7 @@ def target(field_position):
 
 
 def reasons(exposure, target=None, **settings):
-    return reasons_to_refuse(exposure, SelectionSettings(**settings), target or TargetSettings())
+    return reasons_to_reject(exposure, SelectionSettings(**settings), target or TargetSettings())
 
 
 def test_a_good_exposure_is_used(exposure, target):

@@ -184,6 +184,8 @@ def test_in_whatever_order_runs_end_no_sensor_asks_for_a_superfluous_one(
         for n_target_runs, visits in enumerate((("iaaa01", "iaaa02"), ("iaaa03",)), start=1):
             for visit in visits:
                 campaign.add_exposure("sn1", visit)
+            if n_target_runs == 1:
+                write_settings(campaign.workdir("sn1"), {"photometry": {"artificial_stars": True}})
             traffic.until_nothing_is_left()
             keys = [f"sn1/{visit}" for visit in ("iaaa01", "iaaa02", "iaaa03")[: n_target_runs + 1]]
             expected = Counter()

@@ -4,7 +4,7 @@ import pytest
 from hst_assets.failures import BadConfiguration
 from hst_assets.photometry.catalog.artificial_stars import read_artificial_stars
 from hst_assets.photometry.catalog.columns import CatalogColumns, CatalogImage
-from hst_assets.photometry.catalog.magnitudes import detectors_of_filters
+from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.quantities import NOT_RECOVERED
 from hst_assets.photometry.catalog.reading import read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
@@ -158,7 +158,7 @@ class TestReference:
 
     def test_real_and_artificial_stars_are_cut_by_the_same_limits(self):
         catalog = read_catalog(TWO_FILTERS.catalog)
-        detectors = detectors_of_filters(catalog.columns, read_run_info(TWO_FILTERS.file(".info")))
+        detectors = detectors_of_bands(catalog.columns, read_run_info(TWO_FILTERS.file(".info")))
         artificial = read_artificial_stars(TWO_FILTERS.file(".fake"))
         real = tally(catalog, PRESETS["gst"], detectors)
         fake = tally(artificial.measured, PRESETS["gst"], detectors)

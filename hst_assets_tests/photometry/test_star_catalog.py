@@ -6,10 +6,12 @@ import h5py
 import pytest
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.photometry.star_catalog import make_star_catalog
+from hst_assets.photometry.catalog.bands import bands_of
+from hst_assets.photometry.star_catalog import by_wavelength, make_star_catalog
 from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.photometry.catalog.made_catalogs import made_columns
 from hst_assets_tests.photometry.dolphot.small_field import small_field
 from hst_assets_tests.stand_ins.measuring_dolphot import N_STARS, MeasuringDolphot
 
@@ -93,10 +95,35 @@ def test_another_name_is_another_run_and_keeps_the_first(target):
 
 def test_without_hdf5_there_is_none(target):
     workdir, _ = target
-    (workdir.dolphot / "dp0000.h5").unlink()
+    assert (workdir.dolphot / "dp0000.h5").is_file()  # of before: it would be another catalogue's
     write_settings(workdir, {"photometry": {"hdf5": False}})
     assert again(workdir).ran
     assert not (workdir.dolphot / "dp0000.h5").exists()
+
+
+def test_a_filter_of_one_image_is_counted_and_drawn(target):
+    """The bluest of three, which has no columns but those of its image."""
+    workdir, program = target
+    program.will(single=1)
+    made = again(workdir, redo=True)
+    program.will()
+    (row,) = read_table(workdir.star_catalog)
+    assert row["filters"] == "WFC3_F606W WFC3_F814W WFC3_F438W"
+    assert made.facts["filters"][-1] == {"filter": "WFC3_F438W", "n_stars": N_STARS}
+
+
+@pytest.mark.parametrize(
+    ("instrument", "names"),
+    [
+        ("WFPC2", ["F170W", "F555W", "F1042M"]),
+        ("WFC3", ["F275W", "F814W", "F098M", "F160W"]),
+    ],
+)
+def test_filters_are_sorted_by_wavelength(instrument, names):
+    """WFPC2's F170W is far ultraviolet, WFC3's F160W is infrared."""
+    columns = made_columns(sorted(names, reverse=True), prefix=f"{instrument}_")
+    found = sorted(bands_of(columns), key=by_wavelength)
+    assert [band.filter_name for band in found] == names
 
 
 def test_again_measures_again(target):

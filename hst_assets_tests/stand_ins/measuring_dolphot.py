@@ -2,7 +2,8 @@
 
 It sees no pixel. The catalogue is drawn from a seed; an artificial star is found where it is
 brighter than the filter's limit, measured `BIAS_MAG` too faint, and left out where it lies on no
-image (X above `LAST_X`), as DOLPHOT does without a word.
+image (X above `LAST_X`), as DOLPHOT does without a word. A third filter, if it is told to have one,
+is of one image only and comes first in its lists.
 """
 
 from __future__ import annotations
@@ -26,13 +27,23 @@ from hst_assets.photometry.catalog.quantities import HST_BLOCK, NOT_RECOVERED, P
 from hst_assets.photometry.catalog.writing import write_catalog
 
 FILTERS = ("WFC3_F606W", "WFC3_F814W")
-LIMITS = {"WFC3_F606W": 26.0, "WFC3_F814W": 25.5}
+SINGLE = "WFC3_F438W"
+LIMITS = {SINGLE: 25.0, "WFC3_F606W": 26.0, "WFC3_F814W": 25.5}
 BIAS_MAG = 0.02
 LAST_X = 140.0
 N_STARS = 300
 SIDE = 150
 
 _IMAGES = tuple((f"iaaa01a{n}q_flc.chip1", FILTERS[n % 2]) for n in range(1, 5))
+
+
+def _listed(*, single: bool) -> tuple[str, ...]:
+    """Filters in the order of lists of artificial stars."""
+    return (SINGLE, *FILTERS) if single else FILTERS
+
+
+def _images(*, single: bool) -> tuple[tuple[str, str], ...]:
+    return (*_IMAGES, ("iaaa01a5q_flc.chip1", SINGLE)) if single else _IMAGES
 
 
 class MeasuringDolphot:
@@ -51,7 +62,10 @@ class MeasuringDolphot:
         self.will()
 
     def will(self, **play: float) -> None:
-        """What it does from now on: ``code`` it ends with, ``pause_s`` before it measures."""
+        """What it does from now on.
+
+        ``code`` it ends with, ``pause_s`` before it measures, ``single`` for the third filter.
+        """
         (self.folder / "play.json").write_text(json.dumps(play))
 
     @property
@@ -61,41 +75,44 @@ class MeasuringDolphot:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def columns_text() -> str:
+def columns_text(*, single: bool = False) -> str:
     """A list of columns as DOLPHOT writes it, of two images a filter."""
     titles = [each.title for each in PER_OBJECT]
     titles += [f"{each.title}, {label}" for label in FILTERS for each in HST_BLOCK]
     titles += [
         f"{each.title_of_image}, {name} ({label}, 500.0 sec)"
-        for name, label in _IMAGES
+        for name, label in _images(single=single)
         for each in HST_BLOCK
     ]
     return "".join(f"{number}. {title}\n" for number, title in enumerate(titles, 1))
 
 
-def info_text() -> str:
+def info_text(*, single: bool = False) -> str:
     """Its .info, with what it says of instruments."""
-    images = "".join(f"{name}\n  59000.00000000\n" for name, _ in _IMAGES)
+    known = _images(single=single)
+    images = "".join(f"{name}\n  59000.00000000\n" for name, _ in known)
     modes = "".join(
         f"* image {n}: {label.partition('_')[2]} 2 500.000000\n"
-        for n, (_, label) in enumerate(_IMAGES, 1)
+        for n, (_, label) in enumerate(known, 1)
     )
-    aligned = " 0.000000 0.000000 1.000000 0.000000 0.000000\n" * len(_IMAGES)
-    corrections = "  0.000000\n" * len(_IMAGES)
+    aligned = " 0.000000 0.000000 1.000000 0.000000 0.000000\n" * len(known)
+    corrections = "  0.000000\n" * len(known)
     return (
-        f"{len(_IMAGES)} sets of output data\n{images}\nEXTENSION 0 CHIP 1\nLimits\n"
+        f"{len(known)} sets of output data\n{images}\nEXTENSION 0 CHIP 1\nLimits\n"
         f" 0 {SIDE} 0 {SIDE}\n* WFC3-specific info\n{modes}Alignment\n{aligned}"
         f"Aperture corrections\n{corrections}\n"
     )
 
 
-def catalog_columns() -> CatalogColumns:
-    return parse_columns(columns_text(), "stand-in")
+def catalog_columns(*, single: bool = False) -> CatalogColumns:
+    return parse_columns(columns_text(single=single), "stand-in")
 
 
 def measured(x: np.ndarray, y: np.ndarray, magnitudes: np.ndarray, found: np.ndarray) -> Catalog:
     """A catalogue of stars at places, with a magnitude in each filter; lost ones are flagged."""
-    columns = catalog_columns()
+    single = magnitudes.shape[1] > len(FILTERS)
+    columns = catalog_columns(single=single)
+    listed = _listed(single=single)
     n = len(x)
     data = {each.name: np.zeros(n, each.quantity.dtype) for each in columns}
     data["chip"][:] = 1
@@ -106,7 +123,7 @@ def measured(x: np.ndarray, y: np.ndarray, magnitudes: np.ndarray, found: np.nda
     places = [*({"filter_name": label} for label in FILTERS), *images]
     labels = [*FILTERS, *(image.filter_label for image in columns.images)]
     for place, label in zip(places, labels, strict=True):
-        values = np.where(found, magnitudes[:, FILTERS.index(label)], 99.999)
+        values = np.where(found, magnitudes[:, listed.index(label)], 99.999)
         data[columns.find("vega_mag", **place).name] = values
         data[columns.find("ubvri_mag", **place).name] = np.full(n, 99.999)
         data[columns.find("mag_error", **place).name] = np.where(found, 0.022, 9.999)
@@ -116,34 +133,38 @@ def measured(x: np.ndarray, y: np.ndarray, magnitudes: np.ndarray, found: np.nda
     return Catalog(columns, data)
 
 
-def real_stars() -> Catalog:
+def real_stars(*, single: bool = False) -> Catalog:
     """The catalogue: a red and a blue population."""
     rng = np.random.default_rng(4)
     x, y = rng.uniform(1, SIDE - 1, (2, N_STARS))
     first = rng.uniform(20, 26, N_STARS)
     colour = np.where(rng.uniform(size=N_STARS) < 0.5, 0.3, 1.2)
-    magnitudes = np.column_stack([first, first - colour])
+    bluest = [first + 0.5] if single else []
+    magnitudes = np.column_stack([*bluest, first, first - colour])
     return measured(x, y, magnitudes, np.ones(N_STARS, dtype=bool))
 
 
-def _measure(base: str) -> None:
-    write_catalog(real_stars(), Path(base))
-    Path(f"{base}.columns").write_text(columns_text())
-    Path(f"{base}.info").write_text(info_text())
+def _measure(base: str, *, single: bool) -> None:
+    write_catalog(real_stars(single=single), Path(base))
+    Path(f"{base}.columns").write_text(columns_text(single=single))
+    Path(f"{base}.info").write_text(info_text(single=single))
     for ending in ("apcor", "data", "psfs", "warnings"):
         Path(f"{base}.{ending}").write_text("")
     sys.stdout.write(f"Reading FITS file\n** Chip 1 **\n{N_STARS} stars written; 7 stars deleted\n")
 
 
-def _measure_artificial(base: str, path: Path) -> None:
-    given = read_stars_put_in(path, FILTERS)
+def _measure_artificial(base: str, path: Path, *, single: bool) -> None:
+    listed = _listed(single=single)
+    given = read_stars_put_in(path, listed)
     mentioned = given.x <= LAST_X
     magnitudes = given.brightness[mentioned]
-    limits = np.array([LIMITS[label] for label in FILTERS])
+    limits = np.array([LIMITS[label] for label in listed])
     found = (magnitudes < limits).any(axis=1)
     seen = np.where(magnitudes < limits, magnitudes + BIAS_MAG, 99.999)
     result = measured(given.x[mentioned], given.y[mentioned], seen, found)
-    per_image = np.column_stack([magnitudes[:, FILTERS.index(label)] for _, label in _IMAGES])
+    per_image = np.column_stack(
+        [magnitudes[:, listed.index(label)] for _, label in _images(single=single)]
+    )
     stars = ArtificialStars(
         given.extension[mentioned],
         given.chip[mentioned],
@@ -164,10 +185,11 @@ def _main(program: str, base: str, *options: str) -> None:
         runs.write(json.dumps([base, *options]) + "\n")
     time.sleep(play.get("pause_s", 0))
     lists = [option.partition("=")[2] for option in options if option.startswith("FakeStars=")]
+    single = bool(play.get("single"))
     if lists:
-        _measure_artificial(base, Path(lists[0]))
+        _measure_artificial(base, Path(lists[0]), single=single)
     else:
-        _measure(base)
+        _measure(base, single=single)
     sys.stdout.flush()
     os._exit(int(play.get("code", 0)))
 

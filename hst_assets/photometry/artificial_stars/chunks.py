@@ -122,7 +122,7 @@ def measure_chunks(
                 if isinstance(outcome, HstAssetsError):
                     yield chunk, outcome
                 else:
-                    yield chunk, partial(_published, chunk, call.scratch)
+                    yield chunk, partial(_published, chunk, call)
 
 
 def _call(photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path) -> Call:
@@ -149,7 +149,8 @@ def _call(photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path)
     return Call(arguments, folder, photometer.workdir.log(STAGE, chunk.path.stem))
 
 
-def _published(chunk: Chunk, folder: Path) -> Result:
-    beside = publish(folder / _LIST, list_beside(chunk.path))
-    measured = publish(folder / chunk.path.name, chunk.path)
-    return Result((measured, beside), {"n_stars": chunk.n_stars})
+def _published(chunk: Chunk, call: Call) -> Result:
+    beside = publish(call.scratch / _LIST, list_beside(chunk.path))
+    measured = publish(call.scratch / chunk.path.name, chunk.path)
+    facts = {"n_stars": chunk.n_stars, "bands": list(call.arguments["labels"])}
+    return Result((measured, beside), facts)

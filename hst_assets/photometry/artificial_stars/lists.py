@@ -1,8 +1,9 @@
 """Which artificial stars are put in: positions, magnitudes and colours.
 
 Positions are DOLPHOT's: X, Y of the reference image, the numpy index plus 0.5 (0.5, 0.5 is the
-centre of the first pixel). Magnitudes are Vega, one a filter, in the order of the catalogue's
-filters. Each star is measured alone: artificial stars do not crowd each other.
+centre of the first pixel). Magnitudes are Vega, one a filter of any image, in the order of
+DOLPHOT's own list of filters. Each star is measured alone: artificial stars do not crowd each
+other.
 
 The magnitude of the first filter is uniform between the ends, so that each bin is equally well
 known; the others follow from colours. A list depends on nothing but its arguments and its seed.
@@ -10,16 +11,18 @@ known; the others follow from colours. A list depends on nothing but its argumen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.failures import UnusableInput
+from hst_assets.photometry.catalog.bands import CatalogBand
+from hst_assets.photometry.dolphot.program import Program
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
 
-__all__ = ["KnownStars", "StarList", "star_list"]
+__all__ = ["KnownStars", "StarList", "in_order_of_lists", "star_list"]
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +33,8 @@ _ENDS_PERCENT = (1.0, 99.0)
 _BEYOND_MAG = 1.5
 #: Tries to hit the field, each for all stars that have missed it so far.
 _MAX_TRIES = 200
+#: Instruments in the order in which DOLPHOT reads their magnitudes.
+_INSTRUMENTS = ("WFPC2", "ACS", "WFC3")
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,42 @@ def star_list(
     x, y = draw.positions(scale_arcsec, target)
     magnitudes = draw.magnitudes()
     return StarList(np.round(x, 2), np.round(y, 2), np.round(magnitudes, 3))
+
+
+def in_order_of_lists(bands: Sequence[CatalogBand], program: Program) -> tuple[CatalogBand, ...]:
+    """Bands in the order in which DOLPHOT reads their magnitudes from a list.
+
+    It reads one for each filter of any image, instrument by instrument, in the order of their
+    ``filters.dat`` (its sources, version 2.0). Columns have the same order, but only those of
+    filters with two images.
+
+    Parameters
+    ----------
+    bands : sequence of CatalogBand
+        Of the catalogue, those with columns in the order of the columns.
+    program : Program
+        DOLPHOT.
+
+    Raises
+    ------
+    UnusableInput
+        If a filter has one image only, others have images, and DOLPHOT's list was not found.
+    """
+    ordered: list[CatalogBand] = []
+    for instrument in (*_INSTRUMENTS, ""):
+        own = [band for band in bands if band.instrument == instrument]
+        known = program.filters(instrument) if instrument else ()
+        if all(band.filter_name in known for band in own):
+            own.sort(key=lambda band: known.index(band.filter_name))
+        elif len(own) > 1 and not all(band.has_columns for band in own):
+            single = ", ".join(band.name for band in own if not band.has_columns)
+            raise UnusableInput(
+                f"{single}: of one image only, and the order of DOLPHOT's filters is not known",
+                where=f"{instrument.lower() or 'filters'}/data/filters.dat",
+                next_step="Set dolphot.root to the folder that DOLPHOT was built in",
+            )
+        ordered += own
+    return tuple(ordered)
 
 
 @dataclass(frozen=True)

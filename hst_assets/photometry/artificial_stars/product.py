@@ -26,7 +26,7 @@ from hst_assets.photometry.artificial_stars.chunks import (
     measure_chunks,
 )
 from hst_assets.photometry.artificial_stars.field import StarField, star_field
-from hst_assets.photometry.artificial_stars.lists import KnownStars, star_list
+from hst_assets.photometry.artificial_stars.lists import KnownStars, in_order_of_lists, star_list
 from hst_assets.photometry.artificial_stars.recovery import (
     COMPLETENESS_COLUMNS,
     FilterResult,
@@ -39,8 +39,9 @@ from hst_assets.photometry.catalog.artificial_stars import (
     read_artificial_stars,
     read_stars_put_in,
 )
+from hst_assets.photometry.catalog.bands import CatalogBand, bands_of
 from hst_assets.photometry.catalog.columns import CatalogColumns
-from hst_assets.photometry.catalog.magnitudes import detectors_of_filters
+from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.reading import beside, catalog_columns, read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.diagrams import write_completeness_diagram
@@ -100,7 +101,8 @@ def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = 
     MissingTool
         If DOLPHOT is not installed.
     UnusableInput
-        If no list could be measured, or the catalogue has no filter.
+        If no list could be measured, the catalogue has no filter, or it is not of the inputs and
+        the program that are there now.
     """
     catalog = workdir.dolphot_catalog(settings.dolphot.base)
     record = read_record(catalog)
@@ -166,9 +168,26 @@ class _Run:
     def measured(self, due: Sequence[Chunk]) -> Iterable[Any]:
         """Run DOLPHOT on the lists."""
         images = read_input_images(self.workdir)
+        self._refuse_another_run()
         photometer = Photometer(self._program, self.catalog, images, self.workdir, self.settings)
         field = star_field(images)
         return measure_chunks(photometer, partial(self._drawn, self._known(), field), due)
+
+    def _refuse_another_run(self) -> None:
+        """Raise if inputs or program are not those of the catalogue: they would be mixed."""
+        record = read_record(self.catalog)
+        made_from = {} if record is None else record.recipe.get("inputs", {})
+        inputs = read_record(self.workdir.dolphot_inputs)
+        for recorded, now, what in (
+            ("dolphot_inputs", "" if inputs is None else inputs.digest, "from other inputs"),
+            ("dolphot", self._program.identity, "by another program"),
+        ):
+            if made_from.get(recorded) != now:
+                raise UnusableInput(
+                    f"the catalogue was made {what}",
+                    where=self.catalog,
+                    next_step="Materialize dolphot_catalog again, then artificial_stars",
+                )
 
     def written(self, chunks: Sequence[Chunk], outcomes: Sequence[Made | HstAssetsError]) -> Result:
         """Write the tables and the diagram of what was measured."""
@@ -181,18 +200,19 @@ class _Run:
         ]
         if not good:
             raise next(outcome for outcome in outcomes if isinstance(outcome, HstAssetsError))
+        labels = [outcome.facts["bands"] for outcome in outcomes if isinstance(outcome, Made)]
         lists = [
             (
                 chunk.number,
-                read_stars_put_in(list_beside(chunk.path), self._labels),
+                read_stars_put_in(list_beside(chunk.path), of_list),
                 read_artificial_stars(chunk.path, columns=self._columns),
             )
-            for chunk in good
+            for chunk, of_list in zip(good, labels, strict=True)
         ]
         settings = self.settings.artificial_stars
         cuts = cuts_of(self.settings.quality_cuts)
         stars = recovery_table(lists, cuts, self._detectors, settings)
-        results = filter_results(stars, self._labels, settings)
+        results = filter_results(stars, labels[0], settings)
         limits = _limits(results)
         outputs = self._files(good)
         with write_atomically(self.workdir.artificial_stars) as part:
@@ -243,7 +263,8 @@ class _Run:
             target=target,
         )
         extension, chip = (np.full(len(stars), value, np.int32) for value in (_EXTENSION, _CHIP))
-        return StarsPutIn(extension, chip, stars.x, stars.y, stars.magnitudes, self._labels)
+        names = tuple(band.name for band in self._bands)
+        return StarsPutIn(extension, chip, stars.x, stars.y, stars.magnitudes, names)
 
     def _known(self) -> KnownStars:
         """The catalogue's stars that pass the cuts."""
@@ -251,10 +272,8 @@ class _Run:
         result = tally(catalog, cuts_of(self.settings.quality_cuts), self._detectors)
         kept = catalog.select(result.kept)
         magnitudes = [
-            np.where(
-                kept.measured(filter_name=label), kept.values("vega_mag", filter_name=label), np.nan
-            )
-            for label in self._labels
+            np.where(kept.measured(**band.address), kept.values("vega_mag", **band.address), np.nan)
+            for band in self._bands
         ]
         return KnownStars(kept["x"], kept["y"], np.column_stack(magnitudes))
 
@@ -268,32 +287,19 @@ class _Run:
 
     @cached_property
     def _detectors(self) -> Mapping[str, str]:
-        return detectors_of_filters(self._columns, read_run_info(beside(self.catalog, ".info")))
+        return detectors_of_bands(self._columns, read_run_info(beside(self.catalog, ".info")))
 
     @cached_property
-    def _labels(self) -> tuple[str, ...]:
-        """The filters of a list, in DOLPHOT's order.
-
-        DOLPHOT reads a magnitude for each filter of any image, but has columns only for those of
-        two images or more.
-        """
-        labels = tuple(each.label for each in self._columns.filters)
-        all_labels = {image.filter_label for image in self._columns.images}
-        if not labels or "" in all_labels:
+    def _bands(self) -> tuple[CatalogBand, ...]:
+        """The bands of a list, in DOLPHOT's order."""
+        bands = bands_of(self._columns)
+        if not bands or not all(band.filter_name for band in bands):
             raise UnusableInput(
-                "the catalogue has no filter with two images or more that DOLPHOT knows",
+                "the catalogue has images of no filter that DOLPHOT knows",
                 where=self.catalog,
                 next_step="Artificial stars need Vega magnitudes",
             )
-        single = sorted(all_labels - set(labels))
-        if single:
-            raise UnusableInput(
-                f"{', '.join(single)}: of one image only, for which the catalogue has no magnitude "
-                "to compare with",
-                where=self.catalog,
-                next_step="Leave that exposure out (overrides.ecsv), or add another of its filter",
-            )
-        return labels
+        return in_order_of_lists(bands, self._program)
 
 
 def _limits(results: Mapping[str, FilterResult]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from hst_assets.photometry.artificial_stars.completeness import (
     magnitude_limit,
 )
 from hst_assets.photometry.catalog.artificial_stars import ArtificialStars, StarsPutIn
+from hst_assets.photometry.catalog.bands import bands_of
 from hst_assets.photometry.quality_cuts import QualityCuts, tally
 from hst_assets.products.columns import ColumnSpec
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
@@ -56,7 +57,7 @@ COMPLETENESS_COLUMNS: tuple[ColumnSpec, ...] = (
 
 
 def star_columns(labels: Sequence[str]) -> tuple[ColumnSpec, ...]:
-    """The columns of the table of stars, for filters by their labels."""
+    """The columns of the table of stars, for bands by their names."""
     of_filters: list[ColumnSpec] = []
     for label in labels:
         stem = label.lower()
@@ -110,7 +111,7 @@ def recovery_table(
     cuts : QualityCuts
         Those of real stars.
     detectors : mapping
-        Detector of each filter by its label.
+        Detector of each band by its name.
     settings : ArtificialStarSettings
         Of it the radius and the brightening of a match.
 
@@ -151,16 +152,16 @@ def _of_chunk(
         "snr": _spread(measured["snr"][rows], mentioned, np.nan, where=found),
     }
     near = found & (values["distance"] <= settings.match_radius_pix)
+    addresses = {band.name: band.address for band in bands_of(measured.columns)}
     for index, label in enumerate(put_in.labels):
+        address = addresses[label]
         good = passed.good_in.get(label)
         if good is None:  # no cut is made in a filter: what was measured in it counts
-            good = passed.kept & measured.measured(filter_name=label)
+            good = passed.kept & measured.measured(**address)
         stem, true = label.lower(), put_in.brightness[:, index]
-        in_filter = found & _among_all(measured.measured(filter_name=label)[rows], mentioned)
+        in_filter = found & _among_all(measured.measured(**address)[rows], mentioned)
         magnitude, error = (
-            _spread(
-                measured.values(key, filter_name=label)[rows], mentioned, np.nan, where=in_filter
-            )
+            _spread(measured.values(key, **address)[rows], mentioned, np.nan, where=in_filter)
             for key in ("vega_mag", "mag_error")
         )
         brighter = true - magnitude > settings.max_brightening_mag

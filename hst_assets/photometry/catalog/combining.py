@@ -48,7 +48,7 @@ class FilterMean:
     n_images: NDArray[np.int64]
 
 
-def mean_of_images(catalog: Catalog, filter_name: str, *, flag_mask: int = 4) -> FilterMean:
+def mean_of_images(catalog: Catalog, filter_name: str, *, flag_mask: int) -> FilterMean:
     """Combine the images of a filter.
 
     Parameters
@@ -57,8 +57,9 @@ def mean_of_images(catalog: Catalog, filter_name: str, *, flag_mask: int = 4) ->
         With the columns of the images.
     filter_name : str
         A filter that has columns of its own.
-    flag_mask : int, optional
-        ``FlagMask`` of the run: flags that exclude an image. DOLPHOT's own default is 4.
+    flag_mask : int
+        ``FlagMask`` of the run (in its ``.param``): flags that exclude an image. DOLPHOT's own
+        default is 4, that of hst_assets and hst123 is 7.
 
     Raises
     ------

@@ -25,6 +25,8 @@ __all__ = ["EXPORTS", "export_catalog", "write_regions"]
 _COLOURS = MappingProxyType({1: "green", 2: "cyan", 3: "magenta", 4: "red", 5: "yellow"})
 _REGION_RADIUS_ARCSEC = 0.1
 _REGIONS_AT_A_TIME = 20_000
+#: Largest TFIELDS of the FITS standard 4.0, section 7.3.1.
+_MAX_FITS_COLUMNS = 999
 
 
 def export_catalog(catalog: Catalog, path: Path, *, base: Path | None = None) -> Path:
@@ -47,7 +49,8 @@ def export_catalog(catalog: Catalog, path: Path, *, base: Path | None = None) ->
     Raises
     ------
     BadConfiguration
-        If the suffix is of no known format, or positions are missing for regions.
+        If the suffix is of no known format, positions are missing for regions, or there are too
+        many columns for FITS.
     MissingTool
         If a format needs a package that is not installed.
     """
@@ -90,6 +93,13 @@ def _write_votable(catalog: Catalog, path: Path) -> None:
 
 def _write_fits(catalog: Catalog, path: Path) -> None:
     table = _without_meta(catalog)
+    if len(table.colnames) > _MAX_FITS_COLUMNS:
+        raise BadConfiguration(
+            f"the catalogue has {len(table.colnames)} columns, a FITS table at most "
+            f"{_MAX_FITS_COLUMNS}",
+            where=path,
+            next_step="Use .hdf5 or .parquet",
+        )
     if catalog.meta:
         table.meta["comments"] = [f"hst_assets: {json.dumps(dict(catalog.meta), sort_keys=True)}"]
     with write_atomically(path) as part:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.failures import BadConfiguration, UnusableInput
+from hst_assets.photometry.catalog.bands import bands_of
 from hst_assets.photometry.catalog.columns import CatalogColumns
 from hst_assets.photometry.catalog.model import AddedColumn, Catalog
 from hst_assets.photometry.catalog.run_info import RunInfo
@@ -28,7 +29,7 @@ from hst_assets.photometry.catalog.vega import (
 __all__ = [
     "ZeroPoint",
     "ab_zero_point",
-    "detectors_of_filters",
+    "detectors_of_bands",
     "header_ab_magnitudes",
     "with_ab_and_st",
     "zero_points",
@@ -47,43 +48,43 @@ def with_ab_and_st(
     *,
     spectrum: VegaSpectrum = DEFAULT_SPECTRUM,
 ) -> Catalog:
-    """The catalogue with AB and ST magnitudes of each filter (``f814w_ab_mag``, ``f814w_st_mag``).
+    """The catalogue with AB and ST magnitudes of each band (``f814w_ab_mag``, ``f814w_st_mag``).
 
     Parameters
     ----------
     catalog : Catalog
         With magnitudes of the Vega system.
     detectors : mapping
-        Detector of each filter by its label, such as `detectors_of_filters` gives it.
+        Detector of each band by its name, such as `detectors_of_bands` gives it.
     spectrum : {"alpha_lyr_stis_005", "alpha_lyr_stis_011"}, optional
         The spectrum of Vega that the zero points go with.
 
     Returns
     -------
     Catalog
-        NaN where a magnitude was not measured. A filter of which Vega's magnitude, or the detector,
+        NaN where a magnitude was not measured. A band of which Vega's magnitude, or the detector,
         is not known gets no columns; it is named in ``meta["not_converted"]``.
     """
     added: dict[str, AddedColumn] = {}
     not_converted = {}
-    for each, stem in zip(catalog.columns.filters, catalog.columns.filter_stems, strict=True):
+    for band in bands_of(catalog.columns):
         try:
-            if each.label not in detectors:
-                raise UnusableInput(f"the detector of {each.label} is not known")
-            band = vega_band(detectors[each.label], each.name)
+            if band.name not in detectors:
+                raise UnusableInput(f"the detector of {band.name} is not known")
+            vega = vega_band(detectors[band.name], band.filter_name)
         except UnusableInput as error:
-            not_converted[each.label] = error.what
+            not_converted[band.name] = error.what
             continue
-        vega = catalog.data[f"{stem}_vega_mag"]
-        measured = np.where(vega < 99.0, vega, np.nan)
-        for system, offset in (("ab", band.ab_mag(spectrum)), ("st", band.st_mag(spectrum))):
+        values = catalog.values("vega_mag", **band.address)
+        measured = np.where(catalog.measured(**band.address), values, np.nan)
+        for system, offset in (("ab", vega.ab_mag(spectrum)), ("st", vega.st_mag(spectrum))):
             text = f"{system.upper()} magnitude: that of the Vega system {offset:+.4f} ({spectrum})"
-            added[f"{stem}_{system}_mag"] = AddedColumn(measured + offset, text, u.mag)
+            added[f"{band.stem}_{system}_mag"] = AddedColumn(measured + offset, text, u.mag)
     return catalog.with_added(added, vega_spectrum=spectrum, not_converted=not_converted)
 
 
-def detectors_of_filters(columns: CatalogColumns, info: RunInfo) -> dict[str, str]:
-    """Detector of each filter by its label; one that two detectors have is left out.
+def detectors_of_bands(columns: CatalogColumns, info: RunInfo) -> dict[str, str]:
+    """Detector of each band by its name; a band that two detectors have is left out.
 
     Parameters
     ----------
@@ -94,10 +95,10 @@ def detectors_of_filters(columns: CatalogColumns, info: RunInfo) -> dict[str, st
     """
     keys = info.detector_keys
     found = {}
-    for each in columns.filters:
-        detectors = {keys.get(image.number, "") for image in columns.images_of(each)}
+    for band in bands_of(columns):
+        detectors = {keys.get(image.number, "") for image in band.images}
         if len(detectors) == 1 and (detector := detectors.pop()):
-            found[each.label] = detector
+            found[band.name] = detector
     return found
 
 

@@ -218,33 +218,44 @@ class RunWarning:
     Attributes
     ----------
     kind : str
-        ``few_alignment_stars``, ``few_psf_stars``, ``few_aperture_stars``, ``not_aligned``,
-        ``not_trimmed``, ``alignment_scatter``, or ``other`` of a text that is not known.
+        ``few_alignment_stars``, ``few_psf_stars``, ``few_aperture_stars``, ``few_stars_aligned``,
+        ``not_aligned``, ``not_trimmed``, ``alignment_scatter``, or ``other`` of a text that is not
+        known.
     image : int or None
         The image's number, from 1; None: of all.
-    figure : float
-        The number of stars, or the scatter in pixels; NaN where there is none.
+    figure : float or None
+        The number of stars, or the scatter in pixels; None where there is none.
     text : str
         The line as it stands there.
     """
 
     kind: str
     image: int | None
-    figure: float
+    figure: float | None
     text: str
 
+    @property
+    def is_problem(self) -> bool:
+        """Whether positions or magnitudes of an image are in doubt.
 
+        Few stars for the search of the alignment, the PSF or the aperture corrections make a
+        catalogue less exact; what is not known is a problem.
+        """
+        return self.kind not in _LESS_EXACT
+
+
+_LESS_EXACT = frozenset({"few_alignment_stars", "few_psf_stars", "few_aperture_stars"})
 _OF_IMAGE = r"(?: (?:in|for) image (?P<image>\d+), .*)?"
 _WARNINGS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern + _OF_IMAGE))
     for kind, pattern in (
         ("few_alignment_stars", r"Only (?P<figure>\d+) stars for alignment"),
-        ("few_alignment_stars", r"Only (?P<figure>\d+) alignment stars used"),
+        ("few_stars_aligned", r"Only (?P<figure>\d+) alignment stars used"),
         ("few_psf_stars", r"Only (?P<figure>\d+) stars for PSF measurement"),
         ("few_aperture_stars", r"Only (?P<figure>\d+) aperture stars"),
         ("not_aligned", r"No alignment stars matched"),
         ("not_trimmed", r"No alignment stars trimmed"),
-        ("alignment_scatter", r"Large alignment scatter \((?P<figure>[\d.]+) pix\)"),
+        ("alignment_scatter", r"Large alignment scatter \( *(?P<figure>[\d.]+|-?nan|inf) pix\)"),
     )
 )
 
@@ -278,8 +289,9 @@ def _warning(line: str) -> RunWarning:
         if match := pattern.fullmatch(line):
             found = match.groupdict()
             image = int(found["image"]) if found.get("image") else None
-            return RunWarning(kind, image, float(found.get("figure") or "nan"), line)
-    return RunWarning("other", None, math.nan, line)
+            figure = float(found.get("figure") or "nan")
+            return RunWarning(kind, image, figure if math.isfinite(figure) else None, line)
+    return RunWarning("other", None, None, line)
 
 
 def _complete_lines(text: str, where: object) -> list[str]:

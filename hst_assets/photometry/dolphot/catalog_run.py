@@ -17,6 +17,7 @@ from typing import Any
 
 from hst_assets.digests import sha256_of_file
 from hst_assets.failures import BadConfiguration, MissingProduct, MissingTool
+from hst_assets.photometry.catalog.run_records import read_warnings
 from hst_assets.photometry.dolphot.input_images import (
     InputImage,
     check_images,
@@ -28,11 +29,11 @@ from hst_assets.photometry.dolphot.parameters import (
     parameter_lines,
     parameters_text,
     settings_of_catalog,
+    transfer_remarks,
 )
 from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.program_run import Limits, run_program
 from hst_assets.photometry.dolphot.progress import Progress, ProgressReader, now_and_then
-from hst_assets.photometry.dolphot.run_warnings import read_warnings
 from hst_assets.photometry.dolphot.verdict import Verdict, judge
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record, why_make
 from hst_assets.settings import MachineSettings, Settings
@@ -133,12 +134,17 @@ def make_dolphot_catalog(
         return Made(standing, ran=False)
     images = read_input_images(workdir)
     data = program.data_files((i.detector.instrument, i.filter) for i in images)
-    recipe = _recipe(workdir, settings, _of_program(program, data))
+    recipe = _recipe(workdir, settings, images, _of_program(program, data))
     run = _Run(workdir, settings, program, images, progress or now_and_then(logger.info))
     return make(recipe, catalog, workdir, lambda: _measured(run, data), redo=redo)
 
 
-def _recipe(workdir: WorkDir, settings: Settings, of_program: Mapping[str, str]) -> Recipe:
+def _recipe(
+    workdir: WorkDir,
+    settings: Settings,
+    images: Sequence[InputImage],
+    of_program: Mapping[str, str],
+) -> Recipe:
     inputs = read_record(workdir.dolphot_inputs)
     if inputs is None:
         raise MissingProduct(
@@ -150,7 +156,12 @@ def _recipe(workdir: WorkDir, settings: Settings, of_program: Mapping[str, str])
     return Recipe(
         stage=STAGE,
         inputs={"dolphot_inputs": inputs.digest, **of_program, **users},
-        settings={"dolphot": settings_of_catalog(settings.dolphot)},
+        settings={
+            "dolphot": settings_of_catalog(settings.dolphot),
+            # The digest of the inputs is that of what was planned: an exposure that failed for want
+            # of time or memory, and was made since, does not change it.
+            "images": [image.label for image in images],
+        },
         defaults={"dolphot": settings_of_catalog(Settings().dolphot)},
     )
 
@@ -172,7 +183,8 @@ def _standing_without_program(catalog: Path, workdir: WorkDir, settings: Setting
         for name, digest in inputs.items()
         if name == _PROGRAM or name.startswith(_DATA)
     }
-    return None if why_make(_recipe(workdir, settings, recorded), catalog, workdir) else record
+    recipe = _recipe(workdir, settings, read_input_images(workdir), recorded)
+    return None if why_make(recipe, catalog, workdir) else record
 
 
 def _users_files(workdir: WorkDir, settings: Settings) -> dict[str, Path]:
@@ -298,6 +310,9 @@ def _put_aside_foreign(catalog: Path) -> None:
 
 
 def _facts(run: _Run, verdict: Verdict, data: Mapping[str, Path | None]) -> dict[str, Any]:
+    of_transfer: tuple[str, ...] = ()
+    if run.program.version != "3":
+        of_transfer = transfer_remarks(run.images, run.settings.dolphot)
     warnings = read_warnings(run.catalog.with_name(f"{run.catalog.name}.warnings"))
     facts: dict[str, Any] = {
         "n_stars": verdict.n_stars,
@@ -307,8 +322,8 @@ def _facts(run: _Run, verdict: Verdict, data: Mapping[str, Path | None]) -> dict
         "program": f"DOLPHOT {run.program.version}, {run.program.path}",
         "libraries_not_found": [name for name, path in data.items() if path is None],
         "unknown_parameters": list(verdict.unknown_parameters),
-        "remarks": list(verdict.remarks),
-        "warnings": [asdict(warning) for warning in warnings],
+        "remarks": [*verdict.remarks, *of_transfer],
+        "warnings": [{**asdict(each), "is_problem": each.is_problem} for each in warnings],
         "n_problems": sum(warning.is_problem for warning in warnings),
     }
     if run.program.root is None:

@@ -17,6 +17,7 @@ from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detection.image_planes import read_wcs, reference_plane
 from hst_assets.detection.lacosmic import lacosmic
 from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.exposures.header import exposure_times
 from hst_assets.exposures.keywords import number, text
 from hst_assets.exposures.planes import chips_with_data
 from hst_assets.exposures.units import unit_fault
@@ -147,7 +148,8 @@ class _Chips:
         self.exptime_s = number(self.primary, "EXPTIME")
         if not self.exptime_s > 0:
             raise UnusableInput(f"EXPTIME is {self.exptime_s:g} s")
-        self.mjd = _middle(self.primary)
+        start, end, _ = exposure_times(self.primary)
+        self.mjd = (start + end) / 2
         self.pairs = list(science_and_quality(hdus, quality, where=copy.quality))
         if not self.pairs:
             raise UnusableInput("no SCI extension")
@@ -287,12 +289,14 @@ def prepare_reference(image: str, output: str, *, settings: Mapping[str, Any]) -
         exptime_s = number(header, "EXPTIME", 0.0)
         if not exptime_s > 0:
             raise UnusableInput(f"EXPTIME is {exptime_s:g} s")
-        row = _row(1, detector, exptime_s=exptime_s, mjd=_middle(header), reason="")
+        mjd = _middle(header)
+        row = _row(1, detector, exptime_s=exptime_s, mjd=mjd, reason="")
         rules = None if detector is None else RULES[detector.key]
         sky = SkyParameters(*(_ANY_SKY if detector is None else how.sky[detector.key]))
         if how.programs == "dolphot":
             return [row | _reference_by_programs(source, path, rules, sky)]
-        per_second, noted = _is_rate(header)
+        per_second, unit_noted = _is_rate(header)
+        notes = [unit_noted, "" if mjd else "no EXPSTART and EXPEND: its time is not known"]
         scale = 1.0 if rules is None else rules.flux_scale
         masked = mask_drizzled(
             plane.data, ~plane.bad, factor=(exptime_s if per_second else 1.0) / scale
@@ -303,11 +307,12 @@ def prepare_reference(image: str, output: str, *, settings: Mapping[str, Any]) -
             masked,
             mode,
             exptime_s=exptime_s,
-            mjd=_middle(header),
+            mjd=mjd or 0.0,
             tag=None if rules is None else (rules.tag, rules.tag_of_drizzled),
             n_combined=n_combined,
         )
-        return [row | _written(path, masked, header, cards, sky, mode) | {"note": noted}]
+        written = _written(path, masked, header, cards, sky, mode)
+        return [row | written | {"note": "; ".join(filter(None, notes))}]
 
 
 def _mode_of_reference(header: fits.Header, detector: Detector | None, n_combined: int) -> ReadMode:
@@ -402,7 +407,7 @@ def _of_programs(path: Path, parameters: SkyParameters) -> _Row:
 
 
 def _row(
-    chip: int, detector: Detector | None, *, exptime_s: float, mjd: float, reason: str
+    chip: int, detector: Detector | None, *, exptime_s: float, mjd: float | None, reason: str
 ) -> _Row:
     return {
         "chip": chip,
@@ -427,9 +432,10 @@ def _row(
     }
 
 
-def _middle(header: Mapping[str, Any]) -> float:
-    """The middle of the exposure, MJD."""
-    return (number(header, "EXPSTART", 0.0) + number(header, "EXPEND", 0.0)) / 2
+def _middle(header: Mapping[str, Any]) -> float | None:
+    """The middle of all exposures of a drizzled image, MJD; None if it does not tell."""
+    start, end = (number(header, key, 0.0) for key in ("EXPSTART", "EXPEND"))
+    return (start + end) / 2 if start and end else None
 
 
 def _finite(value: float) -> float | None:

@@ -25,6 +25,7 @@ __all__ = [
     "parameter_lines",
     "parameters_text",
     "settings_of_catalog",
+    "transfer_remarks",
 ]
 
 #: First line of a file that this project wrote.
@@ -143,13 +144,44 @@ def _of_the_run(
     chosen: dict[str, Any] = settings.model_dump(include=set(DolphotParameters.model_fields))
     # A search above the final limit would leave out stars that are asked for.
     chosen["SigFind"] = min(settings.SigFind, settings.SigFinal)
-    if settings.UseCTE is None:
-        instruments = {image.detector.instrument for image in images if image.role == "exposure"}
-        chosen["UseCTE"] = int(all(chosen[_CTE[instrument]] for instrument in instruments))
+    chosen["UseCTE"] = _use_cte(images, settings)
     for name, value in chosen.items():
         if value is None or value == "" or name in OF_ARTIFICIAL_STARS:
             continue
         yield name, USERS_FILES.get(name) or _text(value)
+
+
+def _use_cte(images: Sequence[InputImage], settings: DolphotSettings) -> int:
+    """Whether DOLPHOT 2 corrects for charge transfer: 1 if all that it would correct is to be.
+
+    Its correction of WFC3 is 0 (its sources, version 2.0): WFC3 does not decide beside others.
+    """
+    if settings.UseCTE is not None:
+        return settings.UseCTE
+    wanted = _cte_wanted(images, settings)
+    decisive = {name: value for name, value in wanted.items() if name != "WFC3"} or wanted
+    return int(all(decisive.values()))
+
+
+def _cte_wanted(images: Sequence[InputImage], settings: DolphotSettings) -> dict[str, int]:
+    """By instrument, whether it is to be corrected."""
+    instruments = sorted({each.detector.instrument for each in images if each.role == "exposure"})
+    return {instrument: getattr(settings, _CTE[instrument]) for instrument in instruments}
+
+
+def transfer_remarks(images: Sequence[InputImage], settings: DolphotSettings) -> tuple[str, ...]:
+    """Which instruments DOLPHOT 2 corrects for charge transfer against the settings, or not.
+
+    It has one parameter for all of them. Magnitudes of the others are off by up to some tenths for
+    faint stars far from the amplifier.
+    """
+    used = _use_cte(images, settings)
+    return tuple(
+        f"{instrument} is {'' if used else 'not '}corrected for charge transfer, though "
+        f"{_CTE[instrument]} is {wanted}: DOLPHOT 2 corrects all instruments or none"
+        for instrument, wanted in _cte_wanted(images, settings).items()
+        if wanted != used and instrument != "WFC3"
+    )
 
 
 def _refuse_strangers(images: Sequence[InputImage], settings: DolphotSettings) -> None:

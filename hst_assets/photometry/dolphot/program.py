@@ -29,6 +29,7 @@ _ELF = b"\x7fELF"
 _MACH_O = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 #: A name that only DOLPHOT 3 has.
 _OF_VERSION_3 = "InterpPSFlib"
+_FILTER = re.compile(r"F[QR]?\d{3,4}[A-Z]{1,2}")
 #: Longest path in an executable that is looked at.
 _PATHS = re.compile(rb"(?<=\0)/[ -~]{1,200}(?=\0)")
 
@@ -92,6 +93,21 @@ class Program:
             for path in sorted(self.root.glob(pattern)):
                 found[path.relative_to(self.root).as_posix()] = path
         return found
+
+    def filters(self, instrument: str) -> tuple[str, ...]:
+        """The filters of an instrument (``WFC3``) in the order of DOLPHOT's list of them.
+
+        Returns
+        -------
+        tuple of str
+            Names, with which lines of ``filters.dat`` begin; none if the list was not found.
+        """
+        path = None if self.root is None else self.root / f"{instrument.lower()}/data/filters.dat"
+        if path is None or not path.is_file():
+            return ()
+        lines = path.read_text(errors="replace").splitlines()
+        words = (line.split()[:1] for line in lines)
+        return tuple(word for (word,) in filter(None, words) if _FILTER.fullmatch(word))
 
 
 def find_program(settings: DolphotSettings, workdir: WorkDir) -> Program:

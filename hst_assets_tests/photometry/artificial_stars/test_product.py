@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from hst_assets.failures import MissingProduct, ToolFailed
+from hst_assets.failures import MissingProduct, ToolFailed, UnusableInput
 from hst_assets.photometry.artificial_stars.product import make_artificial_stars
 from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
 from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
-from hst_assets_tests.photometry.dolphot.small_field import small_field
+from hst_assets_tests.photometry.dolphot.small_field import rows_of, small_field, write_inputs
 from hst_assets_tests.stand_ins import measuring_dolphot
 from hst_assets_tests.stand_ins.measuring_dolphot import BIAS_MAG, LAST_X, MeasuringDolphot
 
@@ -56,13 +56,15 @@ def test_the_limits_are_where_stars_end(measured):
     """Found below the limit of each filter, not above.
 
     The kernel, 0.47 mag wide for so few stars, rounds the step: half lies at the step itself (to
-    0.15 mag: some stars lie on no image), four fifths by up to its width before it.
+    0.15 mag: some stars lie on no image). With a fifteenth of them on no image, four fifths lie 1.1
+    widths before it (0.8 / 0.93 of a Gaussian), with the noise of 240 stars up to 1.5.
     """
     _, _, made = measured
     limits = {(each["filter"], each["share"]): each["magnitude"] for each in made.facts["limits"]}
-    for label, limit in measuring_dolphot.LIMITS.items():
+    for label in measuring_dolphot.FILTERS:
+        limit = measuring_dolphot.LIMITS[label]
         assert limits[label, 0.5] == pytest.approx(limit, abs=0.15)
-        assert limit - 0.5 < limits[label, 0.8] < limits[label, 0.5]
+        assert limit - 1.5 * 0.47 < limits[label, 0.8] < limits[label, 0.5]
 
 
 def test_every_star_is_kept_and_those_on_no_image_are_not_recovered(measured):
@@ -161,6 +163,76 @@ def test_fewer_stars_take_the_others_away(target):
     assert [path.name for path in workdir.artificial_chunk(1).parent.glob("*.fake")] == [
         "chunk_00001.fake"
     ]
+    assert program.runs == []
+
+
+@pytest.fixture
+def single(tmp_path):
+    """A target with a third filter of one image, and where its program was built."""
+    root = tmp_path / "dolphot2.0"
+    filters = root / "wfc3" / "data" / "filters.dat"
+    filters.parent.mkdir(parents=True)
+    filters.write_text("3\nF438W\nB\n25.5 25.5 0.0 0.0\n0\nF606W\nV\n1 1 0 0\n0\nF814W\nI\n")
+    program = MeasuringDolphot(tmp_path / "bin")
+    program.will(single=1)
+    workdir = small_field(tmp_path / "root")
+    write_settings(
+        workdir,
+        {
+            "dolphot": {"program": str(program.path), "root": str(root)},
+            "artificial_stars": {"n_stars": N_STARS, "chunk_size": CHUNK},
+        },
+    )
+    make_dolphot_catalog(workdir, load_settings(workdir))
+    return workdir, filters
+
+
+def test_a_filter_of_one_image_has_its_completeness(single):
+    """Measured in the columns of its image, and listed where DOLPHOT expects it."""
+    workdir, _ = single
+    made = again(workdir)
+    limits = {(each["filter"], each["share"]): each["magnitude"] for each in made.facts["limits"]}
+    for label, limit in measuring_dolphot.LIMITS.items():
+        # A kernel width: the first filter's stars are uniform, the others' follow from colours.
+        assert limits[label, 0.5] == pytest.approx(limit, abs=0.47)
+    stars = QTable.read(workdir.artificial_stars)
+    kept = stars["wfc3_f438w_recovered"]
+    difference = stars["wfc3_f438w_measured"][kept] - stars["wfc3_f438w_true"][kept]
+    assert np.allclose(difference.value, BIAS_MAG, atol=0.0011)  # printed to 0.001
+
+
+def test_without_dolphots_order_a_filter_of_one_image_is_told(single):
+    workdir, filters = single
+    filters.unlink()
+    with pytest.raises(UnusableInput, match=r"WFC3_F438W: of one image only(.|\n)*dolphot\.root"):
+        again(workdir)
+
+
+def test_a_list_in_another_order_than_dolphots_is_told(single):
+    workdir, filters = single
+    filters.write_text("F606W\nF438W\nF814W\n")
+    with pytest.raises(UnusableInput, match="took the magnitudes of another filter"):
+        again(workdir)
+
+
+def test_another_program_than_the_catalogues_measures_nothing(target):
+    workdir, program = target
+    workdir.artificial_chunk(2).unlink()
+    other = MeasuringDolphot(program.folder.parent / "other")
+    other.path.write_text(f"{other.path.read_text()}# another build\n")
+    write_settings(workdir, {"dolphot": {"program": str(other.path)}})
+    with pytest.raises(UnusableInput, match="by another program"):
+        again(workdir)
+    assert other.runs == []
+
+
+def test_inputs_made_since_the_catalogue_are_not_mixed_with_it(target):
+    workdir, program = target
+    workdir.artificial_chunk(2).unlink()
+    rows = rows_of(workdir)
+    write_inputs(workdir, [{**row, "note": "made again"} for row in rows])
+    with pytest.raises(UnusableInput, match="from other inputs"):
+        again(workdir)
     assert program.runs == []
 
 

@@ -29,7 +29,7 @@ def two_images(counts, errors, flags=(0, 0)):
 
 
 def test_the_mean_is_weighted_by_the_inverse_variances():
-    mean = mean_of_images(two_images((1000.0, 2000.0), (10.0, 20.0)), "F606W")
+    mean = mean_of_images(two_images((1000.0, 2000.0), (10.0, 20.0)), "F606W", flag_mask=7)
     expected = (1000 / 100 + 2000 / 400) / (1 / 100 + 1 / 400)
     assert mean.mag[0] == pytest.approx(ZERO_POINT - 2.5 * np.log10(expected / 500), abs=1e-6)
     error = 1 / np.sqrt(1 / 100 + 1 / 400)
@@ -52,18 +52,18 @@ def test_a_flag_outside_of_the_mask_counts():
 
 
 def test_negative_counts_count_in_the_mean():
-    mean = mean_of_images(two_images((1000.0, -200.0), (10.0, 10.0)), "F606W")
+    mean = mean_of_images(two_images((1000.0, -200.0), (10.0, 10.0)), "F606W", flag_mask=7)
     assert mean.mag[0] == pytest.approx(ZERO_POINT - 2.5 * np.log10(400 / 500), abs=1e-6)
 
 
 def test_a_mean_below_zero_has_no_magnitude():
-    mean = mean_of_images(two_images((100.0, -200.0), (10.0, 10.0)), "F606W")
+    mean = mean_of_images(two_images((100.0, -200.0), (10.0, 10.0)), "F606W", flag_mask=7)
     assert (mean.mag[0], mean.mag_error[0]) == (99.999, 9.999)
     assert mean.rate[0] < 0
 
 
 def test_without_an_image_nothing_is_measured():
-    mean = mean_of_images(two_images((1e3, 1e3), (10.0, 10.0), (9, 9)), "F606W")
+    mean = mean_of_images(two_images((1e3, 1e3), (10.0, 10.0), (9, 9)), "F606W", flag_mask=7)
     assert (mean.mag[0], mean.mag_error[0], mean.rate[0], mean.n_images[0]) == (99.999, 9.999, 0, 0)
     assert np.isinf(mean.rate_error[0])
 

@@ -7,7 +7,7 @@ from astropy.table import QTable
 
 from hst_assets.failures import BadConfiguration, MissingTool
 from hst_assets.photometry.catalog.exports import EXPORTS, export_catalog
-from hst_assets_tests.photometry.catalog.made_catalogs import made_catalog
+from hst_assets_tests.photometry.catalog.made_catalogs import made_catalog, made_columns
 from hst_assets_tests.photometry.catalog.test_model import tangent_plane
 
 READERS = {".ecsv": "ascii.ecsv", ".vot": "votable", ".fits": "fits"}
@@ -89,3 +89,10 @@ def test_an_unknown_suffix_is_told_with_those_known(tmp_path):
 def test_an_empty_catalogue_is_written(suffix, tmp_path):
     path = export_catalog(made_catalog(0), tmp_path / f"dp{suffix}")
     assert path.stat().st_size > 0
+
+
+def test_a_fits_table_has_at_most_999_columns(tmp_path):
+    """More would be written with names of keywords that the standard does not know."""
+    many = made_catalog(1, made_columns([f"F{number}W" for number in range(100, 126)]))
+    with pytest.raises(BadConfiguration, match="at most 999"):
+        export_catalog(many, tmp_path / "many.fits")

@@ -4,7 +4,7 @@ import pytest
 from hst_assets.failures import BadConfiguration
 from hst_assets.photometry.catalog.magnitudes import (
     ab_zero_point,
-    detectors_of_filters,
+    detectors_of_bands,
     header_ab_magnitudes,
     with_ab_and_st,
     zero_points,
@@ -56,11 +56,11 @@ def info_of(codes):
 
 def test_a_filter_that_two_detectors_have_has_none():
     columns = made_columns().named_by(dict.fromkeys((1, 2, 3, 4), "ACS"))
-    assert detectors_of_filters(columns, info_of((1, 2, 0, 0))) == {
+    assert detectors_of_bands(columns, info_of((1, 2, 0, 0))) == {
         "F606W": "acs_wfc",
         "F814W": "acs_hrc",
     }
-    assert "F606W" not in detectors_of_filters(columns, info_of((1, 0, 1, 1)))
+    assert "F606W" not in detectors_of_bands(columns, info_of((1, 0, 1, 1)))
 
 
 def made_with(zero_point, losses=0.0):
@@ -135,4 +135,4 @@ class TestReference:
         catalog = read_catalog(TWO_FILTERS.catalog)
         info = read_run_info(TWO_FILTERS.file(".info"))
         expected = {"F606W": "wfc3_uvis", "F814W": "wfc3_uvis"}
-        assert detectors_of_filters(catalog.columns, info) == expected
+        assert detectors_of_bands(catalog.columns, info) == expected

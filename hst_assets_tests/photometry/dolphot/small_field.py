@@ -124,8 +124,10 @@ def small_field(root: Path, settings: str = SETTINGS) -> WorkDir:
     return workdir
 
 
-def write_inputs(workdir: WorkDir, rows: list[dict[str, object]]) -> None:
-    """The table of inputs with its record."""
+def write_inputs(
+    workdir: WorkDir, rows: list[dict[str, object]], *, planned: object = None
+) -> None:
+    """The table of inputs with its record; by default its recipe tells the rows apart."""
     path = workdir.dolphot_inputs
 
     def run() -> Result:
@@ -133,10 +135,11 @@ def write_inputs(workdir: WorkDir, rows: list[dict[str, object]]) -> None:
         return Result((path,))
 
     make(
-        Recipe(stage="dolphot_inputs", code_version="0", inputs={"a": digest_of(rows)}),
+        Recipe(stage="dolphot_inputs", code_version="0", inputs={"a": digest_of(planned or rows)}),
         path,
         workdir,
         run,
+        redo=True,
     )
 
 

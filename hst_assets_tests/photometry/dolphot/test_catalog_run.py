@@ -74,8 +74,8 @@ def test_its_facts_are_those_of_the_run(workdir, program):
     assert (facts["mode"], facts["n_images"], facts["n_problems"]) == ("generic", 2, 0)
     assert "NegSky" in facts["unknown_parameters"]
     assert [warning["kind"] for warning in facts["warnings"]][:2] == [
-        "few alignment stars",
-        "few psf stars",
+        "few_alignment_stars",
+        "few_psf_stars",
     ]
     assert facts["libraries_not_found"] is None  # where they would lie is not known
 
@@ -164,6 +164,16 @@ def test_changed_inputs_make_it_again(workdir, program):
     made = run(workdir)
     assert made.ran
     assert made.facts["n_images"] == 1
+
+
+def test_an_exposure_that_failed_and_was_made_since_makes_it_again(workdir, program):
+    """The inputs' digest is that of what was planned, whatever failed of it for want of time."""
+    rows = field.rows_of(workdir)
+    late = [*rows[:2], rows[2] | {"used": False, "reason": "took too long"}]
+    field.write_inputs(workdir, late, planned="both")
+    assert run(workdir).facts["n_images"] == 1
+    field.write_inputs(workdir, rows, planned="both")
+    assert run(workdir).facts["n_images"] == 2
 
 
 def test_the_libraries_of_the_program_are_part_of_the_recipe(workdir, program, tmp_path):

@@ -369,12 +369,22 @@ def test_settings_of_one_detector_leave_the_others() -> None:
         {"sky": {"acs_sbc": (12, 30, 3, 3.0, 3.0)}},
         {"pixel_area_maps": {"acs_sbc": "map.fits"}},
         {"pixel_area_maps": {"acs_wfc.7": "map.fits"}},
+        # One map for two chips, and chips that there are not: they would be used by none.
+        {"pixel_area_maps": {"acs_wfc": "map.fits"}},
+        {"pixel_area_maps": {"wfc3_uvis.0": "map.fits"}},
+        {"pixel_area_maps": {"wfc3_ir.1": "map.fits"}},
         {"programs": "mine"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(choices: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(choices))):
         DolphotInputsSettings.model_validate(choices)
+
+
+def test_each_chip_may_have_its_map() -> None:
+    names = ("acs_hrc", "wfc3_ir.0", "wfc3_uvis.1", "acs_wfc.2", "wfpc2.0", "wfpc2.3")
+    told = {"pixel_area_maps": dict.fromkeys(names, "map.fits")}
+    assert set(DolphotInputsSettings.model_validate(told).pixel_area_maps) == set(names)
 
 
 def test_a_run_of_dolphot_takes_what_was_made(workdir: WorkDir) -> None:

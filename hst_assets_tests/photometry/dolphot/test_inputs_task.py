@@ -10,9 +10,11 @@ import pytest
 from astropy.io import fits
 
 from hst_assets.photometry.dolphot.detector_rules import RULES
-from hst_assets.photometry.dolphot.inputs_task import prepare_exposure
+from hst_assets.photometry.dolphot.inputs_task import prepare_exposure, prepare_reference
 from hst_assets.settings import DolphotInputsSettings
 from hst_assets.simulate.plans import small_plan
+from hst_assets.workdir import WorkDir
+from hst_assets_tests.photometry.dolphot.prepared_targets import write_reference
 from hst_assets_tests.simulated_once import SimulatedOnce
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data" / "real"
@@ -96,6 +98,27 @@ def test_the_exposure_is_only_read(hrc: Path, tmp_path: Path) -> None:
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
 
 
+@pytest.mark.parametrize(
+    ("removed", "middle"),
+    # Its 60 s from DATE-OBS and TIME-OBS are whole seconds; shutter times are not.
+    [((), 52377.861728), (("EXPEND",), 52377.861720), (("EXPSTART", "EXPEND"), 52377.861720)],
+)
+@pytest.mark.real_data
+def test_the_time_of_an_exposure_is_its_own_whatever_keyword_is_missing(
+    hrc: Path, tmp_path: Path, removed: tuple[str, ...], middle: float
+) -> None:
+    """To 2 s; DOLPHOT's loss of charge grows by years."""
+    copy = tmp_path / hrc.name
+    with fits.open(hrc) as hdus:
+        for keyword in removed:
+            del hdus[0].header[keyword]
+        hdus.writeto(copy, output_verify="silentfix")
+    (row,) = prepared(copy, "acs_hrc", tmp_path)
+    assert row["mjd"] == pytest.approx(middle, abs=2 / 86400)
+    chip = fits.getheader(tmp_path / f"{copy.stem}.chip1.fits")
+    assert chip["MJD-OBS"] == pytest.approx(middle, abs=2 / 86400)
+
+
 @pytest.mark.real_data
 def test_an_exposure_without_distortion_is_told(hrc: Path, tmp_path: Path) -> None:
     path = hrc
@@ -106,3 +129,14 @@ def test_an_exposure_without_distortion_is_told(hrc: Path, tmp_path: Path) -> No
         hdus.writeto(copy, output_verify="silentfix")
     (row,) = prepared(copy, "acs_hrc", tmp_path)
     assert row["note"] == "no distortion in the header"
+
+
+@pytest.mark.parametrize("keyword", ["EXPSTART", "EXPEND"])
+def test_a_reference_that_does_not_tell_its_time_has_none(tmp_path: Path, keyword: str) -> None:
+    """Half of one date would be a date, too."""
+    image = write_reference(WorkDir(tmp_path, "field").create())
+    fits.delval(image, keyword)
+    settings = DolphotInputsSettings(sky=SKY).as_recipe()
+    (row,) = prepare_reference(str(image), str(tmp_path), settings=settings)
+    assert row["mjd"] is None
+    assert "its time is not known" in row["note"]

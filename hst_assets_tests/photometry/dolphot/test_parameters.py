@@ -16,6 +16,7 @@ from hst_assets.photometry.dolphot.parameters import (
     parameter_lines,
     parameters_text,
     settings_of_catalog,
+    transfer_remarks,
 )
 from hst_assets.settings import DolphotParameters, DolphotSettings, ImageParameters
 
@@ -116,11 +117,33 @@ def test_the_search_is_never_above_the_final_limit():
 
 @pytest.mark.parametrize(
     ("keys", "expected"),
-    [(("wfc3_uvis",), "0"), (("wfpc2",), "1"), (("wfpc2", "acs_wfc"), "0")],
+    [
+        (("wfc3_uvis",), "0"),
+        (("wfpc2",), "1"),
+        (("wfpc2", "acs_wfc"), "0"),
+        # DOLPHOT 2's correction of WFC3 is 0: WFPC2 keeps its own.
+        (("wfpc2", "wfc3_uvis"), "1"),
+        (("wfpc2", "wfc3_ir"), "1"),
+    ],
 )
 def test_dolphot_2_corrects_transfer_only_where_all_instruments_need_it(keys, expected):
     images = [image(f"iaaa01a{i}q", key=key) for i, key in enumerate(keys)]
     assert lines(*images)["UseCTE"] == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "choices", "named"),
+    [
+        (("wfpc2", "acs_wfc"), {}, ["WFPC2 is not corrected"]),
+        (("wfpc2", "acs_wfc"), {"UseCTE": 1}, ["ACS is corrected"]),
+        (("wfpc2", "wfc3_uvis"), {}, []),
+        (("acs_wfc",), {}, []),
+    ],
+)
+def test_an_instrument_that_is_corrected_against_the_settings_is_named(keys, choices, named):
+    images = [image(f"iaaa01a{i}q", key=key) for i, key in enumerate(keys)]
+    remarks = transfer_remarks(images, DolphotSettings(**choices))
+    assert [remark.partition(" for")[0] for remark in remarks] == named
 
 
 def test_artificial_stars_are_not_in_the_file_nor_in_the_recipe():
