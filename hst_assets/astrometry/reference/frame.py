@@ -99,7 +99,7 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
         If none was made, its image or catalogue is gone, or the absolute catalogue is not the one
         that it was brought onto.
     """
-    note = read_note(workdir)
+    note = read_note(workdir) or _note_to_come(workdir)
     next_step = "Materialize reference_image"
     if note is None:
         raise MissingProduct(
@@ -126,6 +126,17 @@ def read_reference(workdir: WorkDir) -> ReferenceFrame:
         not_absolute=_not_absolute(note),
         anchor_shapes=_anchor_shapes(note),
     )
+
+
+def _note_to_come(workdir: WorkDir) -> dict[str, Any] | None:
+    """Where nothing is written, the lost note that a run would write again; else None."""
+    if not workdir.looked_at:
+        return None
+    records = map(read_record, sorted(workdir.base.glob("*.ref_*.drc.fits")))
+    notes: list[dict[str, Any]] = [
+        each.facts["note"] for each in records if each and "note" in each.facts
+    ]
+    return notes[0] if len(notes) == 1 else None
 
 
 def _anchor_shapes(note: dict[str, Any]) -> ShapeVerdict | None:

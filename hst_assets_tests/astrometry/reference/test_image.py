@@ -9,12 +9,12 @@ from astropy.table import QTable
 
 from hst_assets.astrometry.recipes import TOOLS as ALIGNMENT_TOOLS
 from hst_assets.astrometry.reference import image as reference
-from hst_assets.astrometry.reference.frame import read_note
+from hst_assets.astrometry.reference.frame import read_note, read_reference
 from hst_assets.astrometry.reference.members import Members
 from hst_assets.astrometry.shape_limits import not_checked
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.exposures.table import write_table
-from hst_assets.failures import BadConfiguration, OutOfMemory, UnusableReference
+from hst_assets.failures import BadConfiguration, MissingProduct, OutOfMemory, UnusableReference
 from hst_assets.imaging.astrodrizzle.run import TOOLS as DRIZZLE_TOOLS
 from hst_assets.imaging.box_mask import BoxMask
 from hst_assets.provenance import Result, sha256_of_file
@@ -195,6 +195,17 @@ def test_a_lost_note_comes_back(target):
     target.workdir.reference_choice.unlink()
     assert not target.make().ran
     assert read_note(target.workdir) == before
+
+
+def test_what_is_only_looked_at_is_told_by_the_note_that_would_come_back(target):
+    """Else a forecast would take all that is aligned for what cannot be made."""
+    target.make()
+    target.workdir.reference_catalog.touch()
+    before = read_reference(target.workdir)
+    target.workdir.reference_choice.unlink()
+    assert read_reference(replace(target.workdir, looked_at=True)) == before
+    with pytest.raises(MissingProduct, match="Materialize reference_image"):
+        read_reference(target.workdir)
 
 
 def test_a_new_version_of_the_drizzling_builds_again(target, monkeypatch):
