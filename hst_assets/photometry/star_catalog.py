@@ -2,8 +2,8 @@
 
 The photometer's own files are kept as it wrote them (`hst_assets.photometry.dolphot.catalog_run`).
 From them, and without touching them, follow the index ``dolphot/catalog.ecsv``, the same catalogue
-as HDF5, a colour-magnitude diagram, and pictures of what is left when all stars are taken off. A
-changed cut makes only these again.
+as HDF5 with RA, Dec, AB and ST magnitudes, a colour-magnitude diagram, and pictures of what is left
+when all stars are taken off. A changed cut makes only these again.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
+from hst_assets.detection.image_planes import read_wcs
 from hst_assets.failures import UnusableInput
 from hst_assets.photometry.catalog.bands import CatalogBand, bands_of
 from hst_assets.photometry.catalog.exports import export_catalog
-from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
+from hst_assets.photometry.catalog.magnitudes import detectors_of_bands, with_ab_and_st
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.catalog.reading import beside, read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.diagrams import write_colour_magnitude_diagram
 from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
+from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.progress import Progress
 from hst_assets.photometry.quality_cuts import CutResult, cuts_of, tally
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
@@ -58,6 +61,7 @@ class _Read:
 
     catalog: Catalog
     cut: CutResult
+    detectors: Mapping[str, str]
 
 
 def make_star_catalog(
@@ -139,7 +143,8 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
             "filters": " ".join(filters),
         }
         if settings.photometry.hdf5:
-            outputs.append(export_catalog(found.catalog, hdf5, base=path))
+            whole = with_ab_and_st(_on_the_sky(found.catalog, workdir), found.detectors)
+            outputs.append(export_catalog(whole, hdf5, base=path))
             row["hdf5"] = workdir.relative(hdf5)
         pictures = [*_diagram(found, path), *pictures]
         facts |= {
@@ -169,7 +174,15 @@ def _read(path: Path, settings: Settings) -> _Read:
     detectors: Mapping[str, str] = {}
     if beside(path, ".info").is_file():
         detectors = detectors_of_bands(catalog.columns, read_run_info(beside(path, ".info")))
-    return _Read(catalog, tally(catalog, cuts_of(settings.quality_cuts), detectors))
+    cut = tally(catalog, cuts_of(settings.quality_cuts), detectors)
+    return _Read(catalog, cut, detectors)
+
+
+def _on_the_sky(catalog: Catalog, workdir: WorkDir) -> Catalog:
+    """The catalogue with RA and Dec, by the WCS of the reference on which X and Y were measured."""
+    reference, *_ = read_input_images(workdir)
+    with fits.open(reference.path) as hdus:
+        return catalog.with_positions(read_wcs(hdus[0].header, hdus))
 
 
 def _good_in(found: _Read) -> dict[str, NDArray[np.bool_]]:

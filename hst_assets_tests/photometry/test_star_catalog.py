@@ -3,7 +3,9 @@
 import shutil
 
 import h5py
+import numpy as np
 import pytest
+from astropy.table import QTable
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.photometry.catalog.bands import bands_of
@@ -52,6 +54,18 @@ def test_the_catalogue_is_hdf5_too_and_whole(measured):
     with h5py.File(workdir.dolphot / "dp0000.h5") as file:
         assert len(file["photometry"]) == N_STARS
         assert file["photometry"].attrs["dolphot_base"] == "dp0000"
+
+
+def test_the_hdf5_catalogue_has_positions_and_ab_magnitudes(measured):
+    """At X = Y = 75 is the middle of the field (CRPIX, which counts from 1, is 75 + 0.5 - 0.5)."""
+    workdir, _, _ = measured
+    table = QTable.read(workdir.dolphot / "dp0000.h5", path="photometry")
+    scale = 0.04 / 3600
+    assert np.allclose(table["dec"].value, 2.0 + (table["y"].value + 0.5 - 75) * scale, atol=1e-8)
+    east = (table["ra"].value - 150.0) * np.cos(np.radians(2.0))
+    assert np.allclose(east, -(table["x"].value + 0.5 - 75) * scale, atol=1e-8)
+    offset = (table["f814w_ab_mag"] - table["f814w_vega_mag"]).value
+    assert np.allclose(offset, 0.42, atol=0.02)  # WFC3 handbook: 25.13 AB, 24.70 Vega
 
 
 def test_what_is_shown(measured):
