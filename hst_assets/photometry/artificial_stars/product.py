@@ -7,8 +7,9 @@ it (``artificial_stars.fits``), DOLPHOT's own files of all lists together (``dp0
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -46,6 +47,7 @@ from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.diagrams import write_completeness_diagram
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.program import Program, find_program
+from hst_assets.photometry.dolphot.progress import Progress, now_and_then
 from hst_assets.photometry.quality_cuts import cuts_of, tally
 from hst_assets.products.batch import Batch, make_indexed
 from hst_assets.products.columns import build_table, write_table
@@ -55,7 +57,10 @@ from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = ["INDEX_STAGE", "make_artificial_stars"]
 
+logger = logging.getLogger(__name__)
+
 INDEX_STAGE = "artificial_stars"
+_STEP = "measuring artificial stars"
 
 #: Settings that decide which stars are put in; the others decide what is made of them.
 _OF_LISTS = (
@@ -75,7 +80,13 @@ _EXTENSION, _CHIP = 0, 1
 _TOOLS = ("astropy", "numpy", "scipy")
 
 
-def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> Made:
+def make_artificial_stars(
+    workdir: WorkDir,
+    settings: Settings,
+    *,
+    redo: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Made:
     """Measure artificial stars with the program that made the catalogue, by its own parameters.
 
     Parameters
@@ -86,6 +97,8 @@ def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = 
         Sections artificial_stars, quality_cuts, dolphot, target and machine.
     redo : bool, optional
         Make again what is up to date, too.
+    progress : callable, optional
+        Is told which share of the lists that are due was measured; by default the log is.
 
     Returns
     -------
@@ -119,7 +132,7 @@ def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = 
         },
         tools=_TOOLS,
     )
-    run = _Run(workdir, settings, catalog)
+    run = _Run(workdir, settings, catalog, progress or now_and_then(logger.info))
     batch = Batch(
         stage=STAGE,
         planned=chunks,
@@ -162,13 +175,18 @@ class _Run:
     workdir: WorkDir
     settings: Settings
     catalog: Path
+    progress: Callable[[Progress], None]
 
-    def measured(self, due: Sequence[Chunk]) -> Iterable[Any]:
+    def measured(self, due: Sequence[Chunk]) -> Iterator[Any]:
         """Run DOLPHOT on the lists."""
         images = read_input_images(self.workdir)
         photometer = Photometer(self._program, self.catalog, images, self.workdir, self.settings)
         field = star_field(images)
-        return measure_chunks(photometer, partial(self._drawn, self._known(), field), due)
+        draw = partial(self._drawn, self._known(), field)
+        self.progress(Progress(_STEP, 0.0))
+        for n, ended in enumerate(measure_chunks(photometer, draw, due), 1):
+            self.progress(Progress(_STEP, n / len(due)))
+            yield ended
 
     def written(self, chunks: Sequence[Chunk], outcomes: Sequence[Made | HstAssetsError]) -> Result:
         """Write the tables and the diagram of what was measured."""
