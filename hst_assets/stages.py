@@ -185,16 +185,16 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DOLPHOT,
     ),
-    "star_catalog": Stage("1", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
+    "star_catalog": Stage("2", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
     "artificial_chunk": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.artificial_stars.chunk_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",
         ),
     ),
     "artificial_stars": Stage(
-        "1", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
+        "2", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
 }

@@ -9,7 +9,7 @@ changed cut makes only these again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,14 @@ from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.diagrams import write_colour_magnitude_diagram
 from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
 from hst_assets.photometry.dolphot.progress import Progress
-from hst_assets.photometry.quality_cuts import CutResult, cuts_of, tally
+from hst_assets.photometry.quality_cuts import (
+    CutResult,
+    QualityCuts,
+    cuts_of,
+    detected_in,
+    stars_in,
+    tally,
+)
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, make
@@ -56,6 +63,7 @@ class _Read:
     """A catalogue with what the cuts make of it."""
 
     catalog: Catalog
+    cuts: QualityCuts
     cut: CutResult
 
 
@@ -123,7 +131,14 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
         "hdf5": "",
     }
     outputs: list[Path] = []
-    pictures = list(_residuals(path))
+    # Which image a warning is of stands in its text; the numbers are in the photometer's record.
+    facts["warnings"] = [
+        {name: warning[name] for name in ("text", "is_problem")}
+        for warning in measured.facts["warnings"]
+    ]
+    if facts["libraries_not_found"] is None:  # not checked: it must not be shown as "none"
+        del facts["libraries_not_found"]
+    pictures: list[Path] = []
     if settings.dolphot.AlignOnly:  # the run was told to end before any star
         facts["n_objects"] = facts["n_stars"] = 0
     else:
@@ -138,7 +153,7 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
             exported = export_catalog(found.catalog, path.with_name(f"{path.name}.h5"), base=path)
             outputs.append(exported)
             row["hdf5"] = workdir.relative(exported)
-        pictures = [*_diagram(found, path), *pictures]
+        pictures = [*_diagram(found, path), *_residuals(path, _first_of_filters(found.catalog))]
         facts |= {
             "n_objects": row["n_objects"],
             "n_stars": row["n_stars"],
@@ -162,18 +177,14 @@ def _read(path: Path, settings: Settings) -> _Read:
     detectors: Mapping[str, str] = {}
     if beside(path, ".info").is_file():
         detectors = detectors_of_filters(catalog.columns, read_run_info(beside(path, ".info")))
-    return _Read(catalog, tally(catalog, cuts_of(settings.quality_cuts), detectors))
+    cuts = cuts_of(settings.quality_cuts)
+    return _Read(catalog, cuts, tally(catalog, cuts, detectors))
 
 
 def _good_in(found: _Read) -> dict[str, NDArray[np.bool_]]:
-    """Stars of each filter: by the cuts made in it, or all that were measured in it."""
-    good = {}
-    for each in found.catalog.columns.filters:
-        in_filter = found.cut.good_in.get(each.label)
-        if in_filter is None:
-            in_filter = found.cut.kept & found.catalog.measured(filter_name=each.label)
-        good[each.label] = in_filter
-    return good
+    """Stars of each filter."""
+    labels = [each.label for each in found.catalog.columns.filters]
+    return {label: stars_in(found.catalog, found.cuts, found.cut, label) for label in labels}
 
 
 def _diagram(found: _Read, path: Path) -> Iterator[Path]:
@@ -184,7 +195,7 @@ def _diagram(found: _Read, path: Path) -> Iterator[Path]:
     names = labels[0], labels[-1]
     blue, red = (
         np.where(
-            found.catalog.measured(filter_name=name),
+            detected_in(found.catalog, found.cuts, name),
             found.catalog.values("vega_mag", filter_name=name),
             np.nan,
         )
@@ -193,7 +204,7 @@ def _diagram(found: _Read, path: Path) -> Iterator[Path]:
     diagram = path.with_name(f"{path.name}.cmd.png")
     try:
         yield write_colour_magnitude_diagram(blue, red, found.cut.kept, diagram, names=names)
-    except UnusableInput:  # no star has both: there is nothing to draw
+    except UnusableInput:  # no star is seen in both: there is nothing to draw
         diagram.unlink(missing_ok=True)
 
 
@@ -204,15 +215,19 @@ def _wavelength(label: str) -> tuple[int, str]:
     return (nanometres * 10 if nanometres < 200 else nanometres), label
 
 
-def _residuals(path: Path) -> Iterator[Path]:
-    """What is left when all stars are taken off: pictures of the first images."""
-    images = sorted(path.parent.glob(f"{path.name}.*.res.fits"), key=_number)
-    for image in images[:_MAX_RESIDUALS]:
+def _first_of_filters(catalog: Catalog) -> list[int]:
+    """Number of the first image of each filter."""
+    first: dict[str, int] = {}
+    for image in catalog.columns.images:
+        first.setdefault(image.filter_label, image.number)
+    return list(first.values())
+
+
+def _residuals(path: Path, numbers: Iterable[int]) -> Iterator[Path]:
+    """What is left when all stars are taken off: pictures of the first of these images."""
+    images = [path.with_name(f"{path.name}.{number}.res.fits") for number in numbers]
+    for image in [each for each in images if each.is_file()][:_MAX_RESIDUALS]:
         try:
             yield write_preview(image, image.with_suffix(".png"), symmetric=True)
         except UnusableInput:  # no pixel is good
             image.with_suffix(".png").unlink(missing_ok=True)
-
-
-def _number(image: Path) -> int:
-    return int(image.name.split(".")[-3])

@@ -48,7 +48,7 @@ from hst_assets.photometry.diagrams import write_completeness_diagram
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.progress import Progress, now_and_then
-from hst_assets.photometry.quality_cuts import cuts_of, tally
+from hst_assets.photometry.quality_cuts import cuts_of, stars_in, tally
 from hst_assets.products.batch import Batch, make_indexed
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, read_record
@@ -264,17 +264,22 @@ class _Run:
         return StarsPutIn(extension, chip, stars.x, stars.y, stars.magnitudes, self._labels)
 
     def _known(self) -> KnownStars:
-        """The catalogue's stars that pass the cuts."""
+        """The catalogue's stars that pass the cuts, with magnitudes where they are seen."""
         catalog = read_catalog(self.catalog, columns=self._columns)
-        result = tally(catalog, cuts_of(self.settings.quality_cuts), self._detectors)
-        kept = catalog.select(result.kept)
-        magnitudes = [
-            np.where(
-                kept.measured(filter_name=label), kept.values("vega_mag", filter_name=label), np.nan
-            )
-            for label in self._labels
-        ]
-        return KnownStars(kept["x"], kept["y"], np.column_stack(magnitudes))
+        cuts = cuts_of(self.settings.quality_cuts)
+        result = tally(catalog, cuts, self._detectors)
+        magnitudes = np.column_stack(
+            [
+                np.where(
+                    stars_in(catalog, cuts, result, label),
+                    catalog.values("vega_mag", filter_name=label),
+                    np.nan,
+                )
+                for label in self._labels
+            ]
+        )
+        kept = result.kept
+        return KnownStars(catalog["x"][kept], catalog["y"][kept], magnitudes[kept])
 
     @cached_property
     def _columns(self) -> CatalogColumns:

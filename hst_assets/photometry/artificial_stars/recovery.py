@@ -1,8 +1,9 @@
 """Which artificial stars were recovered: one table of all that were put in.
 
-A star is recovered in a filter if the photometer found it near its place, it passes the cuts of
-real stars there, and it did not come back brighter than a star of at least its own brightness on
-the same spot would make it. A star that the photometer does not mention is not recovered.
+A star is recovered in a filter if the photometer found it near its place, it is seen in that filter
+and passes the cuts of real stars there, and it did not come back brighter than a star of at least
+its own brightness on the same spot would make it. A star that the photometer does not mention is
+not recovered.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hst_assets.photometry.artificial_stars.completeness import (
     magnitude_limit,
 )
 from hst_assets.photometry.catalog.artificial_stars import ArtificialStars, StarsPutIn
-from hst_assets.photometry.quality_cuts import QualityCuts, tally
+from hst_assets.photometry.quality_cuts import QualityCuts, stars_in, tally
 from hst_assets.products.columns import ColumnSpec
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
 
@@ -152,9 +153,7 @@ def _of_chunk(
     }
     near = found & (values["distance"] <= settings.match_radius_pix)
     for index, label in enumerate(put_in.labels):
-        good = passed.good_in.get(label)
-        if good is None:  # no cut is made in a filter: what was measured in it counts
-            good = passed.kept & measured.measured(filter_name=label)
+        good = stars_in(measured, cuts, passed, label)
         stem, true = label.lower(), put_in.brightness[:, index]
         in_filter = found & _among_all(measured.measured(filter_name=label)[rows], mentioned)
         magnitude, error = (

@@ -8,6 +8,7 @@ from astropy.table import QTable
 
 from hst_assets.failures import MissingProduct, ToolFailed
 from hst_assets.photometry.artificial_stars.product import make_artificial_stars
+from hst_assets.photometry.catalog.writing import write_catalog
 from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
 from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
@@ -91,6 +92,17 @@ def test_the_files_of_all_lists_are_dolphots(measured):
     assert len(lists) == N_STARS
     assert len(results) == made.facts["n_mentioned"]
     assert results[0].split()[:4] == lists[0].split()[:4]
+
+
+def test_what_is_noise_in_a_filter_does_not_set_the_range(target):
+    """A star of F814W at whose place F606W has noise of 33 mag."""
+    workdir, _ = target
+    catalog = measuring_dolphot.real_stars()
+    catalog.data["f606w_vega_mag"][:90] = 33.0
+    catalog.data["f606w_snr"][:90] = 0.4
+    write_catalog(catalog, workdir.dolphot / "dp0000")
+    again(workdir, seed=2)
+    assert QTable.read(workdir.artificial_stars)["wfc3_f606w_true"].value.max() < 27.6
 
 
 def test_dolphot_is_given_the_catalogues_parameters_and_a_list(measured):
