@@ -48,7 +48,7 @@ from hst_assets.photometry.diagrams import write_completeness_diagram
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.progress import Progress, now_and_then
-from hst_assets.photometry.quality_cuts import cuts_of, stars_in, tally
+from hst_assets.photometry.quality_cuts import PRESETS, cuts_of, stars_in, tally
 from hst_assets.products.batch import Batch, make_indexed
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, read_record
@@ -157,7 +157,6 @@ def _planned(workdir: WorkDir, settings: Settings, catalog: str) -> list[Chunk]:
             inputs={"dolphot_catalog": catalog},
             settings={
                 "artificial_stars": of_lists,
-                "quality_cuts": cuts_of(settings.quality_cuts).as_recipe(),
                 "parameters": fake_parameters(settings),
                 "list": {"number": number, "n_stars": n_stars, **position},
             },
@@ -264,10 +263,13 @@ class _Run:
         return StarsPutIn(extension, chip, stars.x, stars.y, stars.magnitudes, self._labels)
 
     def _known(self) -> KnownStars:
-        """The catalogue's stars that pass the cuts, with magnitudes where they are seen."""
+        """The catalogue's stars of type 1, with magnitudes where they are seen.
+
+        The user's cuts do not decide what is put in: another cut measures nothing again.
+        """
         catalog = read_catalog(self.catalog, columns=self._columns)
-        cuts = cuts_of(self.settings.quality_cuts)
-        result = tally(catalog, cuts, self._detectors)
+        cuts = PRESETS["stars"]
+        result = tally(catalog, cuts)
         magnitudes = np.column_stack(
             [
                 np.where(

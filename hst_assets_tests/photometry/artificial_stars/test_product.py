@@ -135,6 +135,15 @@ def test_other_rules_measure_nothing_again(target):
     assert program.runs == []
 
 
+def test_another_cut_counts_again_and_measures_nothing(target):
+    workdir, program = target
+    write_settings(workdir, {"quality_cuts": {"min_snr": 60.0}})  # all have 50
+    made = again(workdir)
+    assert made.ran
+    assert program.runs == []
+    assert np.sum(read_table(workdir.completeness)["n_recovered"]) == 0
+
+
 def test_a_list_that_was_lost_is_measured_again(target):
     workdir, program = target
     before = workdir.completeness.read_bytes()
