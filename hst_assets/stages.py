@@ -187,9 +187,9 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_OF_DOLPHOT,
     ),
-    # 2: filters of two instruments, or of one image.
+    # 2: filters of two instruments, or of one image; stars count where they are seen.
     "star_catalog": Stage("2", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
-    # 2: filters of one image.
+    # 2: filters of one image; cuts no longer decide which stars are put in.
     "artificial_chunk": Stage(
         "2",
         (

@@ -1,6 +1,7 @@
-"""What moves while a target is run: the level at work, and the bytes that are being fetched.
+"""What moves while a target is run: the level at work, how far its tool is, and bytes that come.
 
-On a terminal two lines that are redrawn; elsewhere plain lines, at most one every few seconds.
+On a terminal two lines that are redrawn; elsewhere plain lines: of bytes at most one every few
+seconds, of a tool at most one a minute.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["Display", "display"]
 
 _PLAIN_EVERY_S = 5.0
+#: DOLPHOT works for days.
+_TOOL_EVERY_S = 60.0
 
 
 class Display:
-    """Plain lines; `fetching` may be called from any thread."""
+    """Plain lines; `fetching` and `following` may be called from any thread."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lock = threading.Lock()
         self._told = time.monotonic()
+        self._followed = time.monotonic()
 
     def working(self, what: str) -> None:
         """Take note that a level of a partition begins."""
@@ -46,13 +50,23 @@ class Display:
             self._told = now
         self._console.print(_in_words(state), highlight=False)
 
+    def following(self, state: object) -> None:
+        """Take note of how far a tool is; the text of `state` is a line."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._followed < _TOOL_EVERY_S:
+                return
+            self._followed = now
+        self._console.print(str(state), markup=False, highlight=False)
+
 
 class _Redrawn(Display):
     """A spinner with the level, and below it a bar while files come."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._spinner = Spinner("dots", text="starting")
+        self._what = "starting"
+        self._spinner = Spinner("dots", text=self._what)
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -63,7 +77,8 @@ class _Redrawn(Display):
         self.shown = Group(self._spinner, self._bars)
 
     def working(self, what: str) -> None:
-        self._spinner.update(text=escape(what))
+        self._what = escape(what)
+        self._spinner.update(text=self._what)
         self._bars.reset(self._bar, visible=False)
 
     def fetching(self, state: Fetching) -> None:
@@ -74,6 +89,9 @@ class _Redrawn(Display):
             total=state.bytes_total,
             visible=state.n_done < state.n_files,
         )
+
+    def following(self, state: object) -> None:
+        self._spinner.update(text=f"{self._what}  {escape(str(state))}")
 
 
 def _in_words(state: Fetching) -> str:

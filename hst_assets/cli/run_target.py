@@ -18,6 +18,7 @@ from hst_assets.failures import (
     HstAssetsError,
     MachineFailure,
     MissingProduct,
+    MissingTool,
     NothingFound,
     ToolFailed,
     TransientFailure,
@@ -112,12 +113,13 @@ def run_and_report(
     console = output()
     with opened_instance() as instance, display(console) as shown:
         from hst_assets.orchestration.build import build_defs
-        from hst_assets.orchestration.resources import MastAccess, Redo
+        from hst_assets.orchestration.resources import MastAccess, Onlooker, Redo
         from hst_assets.orchestration.run_target import run_target
 
         mast = MastAccess(token=token, progress=shown.fetching)
+        resources = {"mast": mast, "onlooker": Onlooker(shown.following)}
         for outcome in run_target(
-            build_defs(root=str(workdir.root), resources={"mast": mast}),
+            build_defs(root=str(workdir.root), resources=resources),
             instance,
             workdir,
             assets=assets,
@@ -154,6 +156,8 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
         next_step = "the data need a token with access to them (MAST_API_TOKEN)"
     elif _machines_kind(summary):
         next_step = "the machine failed, not the data: mend that, then rerun the same command"
+    elif summary.kinds == {MissingTool.__name__}:
+        next_step = "install what is named as missing, then rerun the same command"
     elif summary.kinds == {MissingProduct.__name__}:
         next_step = "make or restore what is named as missing, then rerun the same command"
     else:

@@ -15,7 +15,7 @@ from hst_assets.orchestration.io_managers import WorkDirIOManager
 from hst_assets.orchestration.jobs import left_failed_job, level_jobs
 from hst_assets.orchestration.left_failed import left_failed
 from hst_assets.orchestration.levels import AssetTable
-from hst_assets.orchestration.resources import HstRoot, MastAccess
+from hst_assets.orchestration.resources import HstRoot, MastAccess, Onlooker
 from hst_assets.orchestration.schedules import nightly_schedules
 from hst_assets.orchestration.sensors import interval_from_environment, level_sensors
 
@@ -57,6 +57,7 @@ def build_defs(
         resources={
             "hst_root": HstRoot(root=root),
             "mast": MastAccess(),
+            "onlooker": Onlooker(),
             "io_manager": WorkDirIOManager(HstRoot(root=root), table),
             **(resources or {}),
         },

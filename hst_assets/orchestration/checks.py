@@ -347,7 +347,7 @@ def _photometer_warnings(made: Made, _workdir: WorkDir) -> Finding:
     facts = made.facts
     told = [str(warning["text"]) for warning in facts["warnings"] if warning["is_problem"]]
     told += [str(remark) for remark in facts["remarks"]]
-    lacking: list[Any] | None = facts["libraries_not_found"]
+    lacking: list[Any] | None = facts.get("libraries_not_found")
     if lacking:
         told.append(f"no PSF library found: {_listed(lacking)}")
     if told:

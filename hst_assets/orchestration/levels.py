@@ -115,6 +115,8 @@ class AssetRow:
         Upstream asset of the visit's target, whose version a pointer hands on.
     source : {"", "archive", "raw"}
         What the asset reads besides assets: the archive's answer, or the files of raw/.
+    tells : bool
+        Whether `make` takes ``progress``, and calls it with how far it is, whose text is a line.
     redo : tuple of str
         Kinds of work, each of which remakes it when ordered again.
     checks : tuple of Check
@@ -145,6 +147,7 @@ class AssetRow:
     gathers: str | None = None
     scatters: str | None = None
     source: Literal["", "archive", "raw"] = ""
+    tells: bool = False
     redo: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     kinds: frozenset[str] = frozenset()

@@ -33,6 +33,7 @@ __all__ = [
     "Fetching",
     "HstRoot",
     "MastAccess",
+    "Onlooker",
     "Redo",
     "Session",
     "as_dagster_failure",
@@ -100,6 +101,19 @@ class MastAccess:
         from hst_assets.archive.credentials import token_from_environment
 
         return self.token or token_from_environment()
+
+
+@dataclass(frozen=True)
+class Onlooker:
+    """Who is told how far a long step is, besides the run's log.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Told of every change; its argument's text is a line. By default nobody is.
+    """
+
+    progress: Callable[[object], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def write_colour_magnitude_diagram(
     Parameters
     ----------
     blue, red : ndarray of shape (n,)
-        Vega magnitudes in two filters; NaN where not measured.
+        Vega magnitudes in two filters; NaN where a star is not seen.
     kept : ndarray of bool of shape (n,)
         Which stars pass the quality cuts.
     path : `~pathlib.Path`
@@ -59,11 +59,14 @@ def write_colour_magnitude_diagram(
         raise UnusableInput(f"no star was measured in both {names[0]} and {names[1]}")
     figure, (axes,) = _figure(1)
     colour = blue - red
+    size = _dot_size(int(np.count_nonzero(both)))
     for chosen, ink, label in ((both & ~kept, _CUT, "cut"), (both & kept, _KEPT, "kept")):
         axes.plot(
             colour[chosen],
             red[chosen],
-            ",",
+            ".",
+            ms=size,
+            mew=0,
             color=ink,
             rasterized=True,
             label=f"{label}: {np.count_nonzero(chosen)}",
@@ -72,7 +75,7 @@ def write_colour_magnitude_diagram(
     axes.set_ylim(*_span(red[both])[::-1])
     axes.set_xlabel(f"{names[0]} - {names[1]} (Vega mag)")
     axes.set_ylabel(f"{names[1]} (Vega mag)")
-    axes.legend(frameon=False, handlelength=0.5, fontsize="small")
+    axes.legend(frameon=False, handlelength=0.5, fontsize="small", markerscale=6.0 / size)
     return _save(figure, path)
 
 
@@ -117,6 +120,11 @@ def _figure(n_rows: int) -> tuple[Figure, list[Axes]]:
     FigureCanvasAgg(figure)
     rows = figure.subplots(n_rows, 1, sharex=True, squeeze=False)
     return figure, [*rows[:, 0]]
+
+
+def _dot_size(n_stars: int) -> float:
+    """Points: a few stars are to be seen, many must not hide each other."""
+    return float(np.clip(60.0 / np.sqrt(max(n_stars, 1)), 0.7, 5.0))
 
 
 def _span(values: Floats) -> tuple[float, float]:

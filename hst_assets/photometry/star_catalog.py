@@ -9,7 +9,7 @@ when all stars are taken off. A changed cut makes only these again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,14 @@ from hst_assets.photometry.diagrams import write_colour_magnitude_diagram
 from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.progress import Progress
-from hst_assets.photometry.quality_cuts import CutResult, cuts_of, tally
+from hst_assets.photometry.quality_cuts import (
+    CutResult,
+    QualityCuts,
+    cuts_of,
+    detected_in,
+    stars_in,
+    tally,
+)
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, make
@@ -60,6 +67,7 @@ class _Read:
     """A catalogue with what the cuts make of it."""
 
     catalog: Catalog
+    cuts: QualityCuts
     cut: CutResult
     detectors: Mapping[str, str]
 
@@ -131,7 +139,14 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
     hdf5 = path.with_name(f"{path.name}.h5")
     for earlier in (hdf5, _diagram_of(path)):  # of a catalogue that is no more
         earlier.unlink(missing_ok=True)
-    pictures = list(_residuals(path))
+    # Which image a warning is of stands in its text; the numbers are in the photometer's record.
+    facts["warnings"] = [
+        {name: warning[name] for name in ("text", "is_problem")}
+        for warning in measured.facts["warnings"]
+    ]
+    if facts["libraries_not_found"] is None:  # not checked: it must not be shown as "none"
+        del facts["libraries_not_found"]
+    pictures: list[Path] = []
     if settings.dolphot.AlignOnly:  # the run was told to end before any star
         facts["n_objects"] = facts["n_stars"] = 0
     else:
@@ -146,7 +161,7 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
             whole = with_ab_and_st(_on_the_sky(found.catalog, workdir), found.detectors)
             outputs.append(export_catalog(whole, hdf5, base=path))
             row["hdf5"] = workdir.relative(hdf5)
-        pictures = [*_diagram(found, path), *pictures]
+        pictures = [*_diagram(found, path), *_residuals(path, _first_of_filters(found.catalog))]
         facts |= {
             "n_objects": row["n_objects"],
             "n_stars": row["n_stars"],
@@ -174,8 +189,8 @@ def _read(path: Path, settings: Settings) -> _Read:
     detectors: Mapping[str, str] = {}
     if beside(path, ".info").is_file():
         detectors = detectors_of_bands(catalog.columns, read_run_info(beside(path, ".info")))
-    cut = tally(catalog, cuts_of(settings.quality_cuts), detectors)
-    return _Read(catalog, cut, detectors)
+    cuts = cuts_of(settings.quality_cuts)
+    return _Read(catalog, cuts, tally(catalog, cuts, detectors), detectors)
 
 
 def _on_the_sky(catalog: Catalog, workdir: WorkDir) -> Catalog:
@@ -186,14 +201,11 @@ def _on_the_sky(catalog: Catalog, workdir: WorkDir) -> Catalog:
 
 
 def _good_in(found: _Read) -> dict[str, NDArray[np.bool_]]:
-    """Stars of each filter: by the cuts made in it, or all that were measured in it."""
-    good = {}
-    for band in bands_of(found.catalog.columns):
-        in_filter = found.cut.good_in.get(band.name)
-        if in_filter is None:
-            in_filter = found.cut.kept & found.catalog.measured(**band.address)
-        good[band.name] = in_filter
-    return good
+    """Stars of each band."""
+    return {
+        band.name: stars_in(found.catalog, found.cuts, found.cut, band)
+        for band in bands_of(found.catalog.columns)
+    }
 
 
 def _diagram(found: _Read, path: Path) -> Iterator[Path]:
@@ -207,7 +219,7 @@ def _diagram(found: _Read, path: Path) -> Iterator[Path]:
     names = bands[0].name, bands[-1].name
     blue, red = (
         np.where(
-            found.catalog.measured(**band.address),
+            detected_in(found.catalog, found.cuts, band),
             found.catalog.values("vega_mag", **band.address),
             np.nan,
         )
@@ -215,7 +227,7 @@ def _diagram(found: _Read, path: Path) -> Iterator[Path]:
     )
     try:
         yield write_colour_magnitude_diagram(blue, red, found.cut.kept, diagram, names=names)
-    except UnusableInput:  # no star has both: there is nothing to draw
+    except UnusableInput:  # no star is seen in both: there is nothing to draw
         return
 
 
@@ -227,15 +239,19 @@ def by_wavelength(band: CatalogBand) -> tuple[int, str]:
     return (nanometres * 10 if in_tens else nanometres), band.name
 
 
-def _residuals(path: Path) -> Iterator[Path]:
-    """What is left when all stars are taken off: pictures of the first images."""
-    images = sorted(path.parent.glob(f"{path.name}.*.res.fits"), key=_number)
-    for image in images[:_MAX_RESIDUALS]:
+def _first_of_filters(catalog: Catalog) -> list[int]:
+    """Number of the first image of each filter."""
+    first: dict[str, int] = {}
+    for image in catalog.columns.images:
+        first.setdefault(image.filter_label, image.number)
+    return list(first.values())
+
+
+def _residuals(path: Path, numbers: Iterable[int]) -> Iterator[Path]:
+    """What is left when all stars are taken off: pictures of the first of these images."""
+    images = [path.with_name(f"{path.name}.{number}.res.fits") for number in numbers]
+    for image in [each for each in images if each.is_file()][:_MAX_RESIDUALS]:
         try:
             yield write_preview(image, image.with_suffix(".png"), symmetric=True)
         except UnusableInput:  # no pixel is good
             image.with_suffix(".png").unlink(missing_ok=True)
-
-
-def _number(image: Path) -> int:
-    return int(image.name.split(".")[-3])

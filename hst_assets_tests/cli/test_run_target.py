@@ -74,6 +74,11 @@ def test_nothing_failed_nothing_raised(tmp_path):
     assert raise_for(RunSummary(n_made=3, n_unchanged=2), WorkDir(tmp_path, "sn1")) is None
 
 
+def test_what_is_not_installed_is_to_be_installed(tmp_path):
+    with pytest.raises(ToolFailed, match="install what is named as missing"):
+        raise_for(RunSummary(failures=["a: x"], kinds={"MissingTool"}), WorkDir(tmp_path, "sn1"))
+
+
 def test_what_was_refused_is_not_promised_to_the_same_command(tmp_path):
     with pytest.raises(AccessRefused) as raised:
         raise_for(RunSummary(failures=["a: x"], kinds={"AccessRefused"}), WorkDir(tmp_path, "sn1"))

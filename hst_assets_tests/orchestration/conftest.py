@@ -125,7 +125,7 @@ def stand_in(campaign, row, table=ASSETS):
         by_hand = _written_by_hand(campaign)[row.make.replace(":", ".")]
         return lambda *arguments, redo=False: by_hand(*arguments, redo=redo)
 
-    def make_it(workdir, *arguments, redo=False):
+    def make_it(workdir, *arguments, redo=False, progress=None):
         *subject, settings = arguments
         inputs = {}
         if row.gathers:

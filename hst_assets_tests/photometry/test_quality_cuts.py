@@ -8,7 +8,15 @@ from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.quantities import NOT_RECOVERED
 from hst_assets.photometry.catalog.reading import read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
-from hst_assets.photometry.quality_cuts import PRESETS, QualityCuts, cuts_of, tally
+from hst_assets.photometry.quality_cuts import (
+    DETECTION_SNR,
+    PRESETS,
+    QualityCuts,
+    cuts_of,
+    detected_in,
+    stars_in,
+    tally,
+)
 from hst_assets.settings import QualityCutSettings
 from hst_assets_tests.photometry.catalog.made_catalogs import made_catalog
 from hst_assets_tests.photometry.catalog.reference_runs import TWO_FILTERS, needs_runs
@@ -44,6 +52,28 @@ def test_without_a_cut_everything_is_kept():
     result = tally(stars(object_type=[1, 2, 3, 4, 5]), PRESETS["none"])
     assert result.kept.all()
     assert len(result.removed) == 0
+
+
+@pytest.mark.parametrize(("min_snr", "seen"), [(None, DETECTION_SNR), (1.0, 1.0), (10.0, 10.0)])
+def test_a_star_of_another_filter_is_not_seen_where_it_is_noise(min_snr, seen):
+    """The user's own limit takes the place of that of detections."""
+    catalog = stars(f606w_snr=[50.0, seen, seen - 0.1])
+    cuts = QualityCuts(object_types=(1,), min_snr=min_snr)
+    result = tally(catalog, cuts)
+    assert result.kept.all()  # for F814W
+    assert list(stars_in(catalog, cuts, result, "F606W")) == [True, True, False]
+    assert stars_in(catalog, cuts, result, "F814W").all()
+
+
+def test_what_was_not_measured_in_a_filter_is_not_seen_there():
+    catalog = stars(f606w_vega_mag=[20.0, 99.999, 20.0])
+    assert list(detected_in(catalog, PRESETS["none"], "F606W")) == [True, False, True]
+
+
+def test_a_star_of_a_filter_passes_the_cuts_that_are_made_there():
+    catalog = stars(f606w_sharpness=[0.0, 2.0, 0.0], object_type=[1, 1, 1])
+    result = tally(catalog, PRESETS["st"], UVIS)
+    assert list(stars_in(catalog, PRESETS["st"], result, "F606W")) == [True, False, True]
 
 
 def test_stars_are_of_type_1():

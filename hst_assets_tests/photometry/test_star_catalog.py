@@ -5,6 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import QTable
 
 from hst_assets.failures import BadConfiguration
@@ -77,6 +78,21 @@ def test_what_is_shown(measured):
         {"filter": "WFC3_F814W", "n_stars": N_STARS},
     ]
     assert made.facts["cuts"][0]["removed_first"] == 0
+
+
+def test_libraries_that_were_not_looked_for_are_not_said_to_be_there(measured):
+    _, _, made = measured
+    assert "libraries_not_found" not in made.facts  # a script tells of no folder
+
+
+def test_residuals_are_shown_of_one_image_a_filter(target):
+    """The images of the stand-in are of F814W, F606W, F814W, F606W; the first has no picture."""
+    workdir, _ = target
+    for number in (2, 3, 4):
+        residual = np.random.default_rng(number).normal(size=(20, 20))
+        fits.writeto(workdir.dolphot / f"dp0000.{number}.res.fits", residual)
+    write_settings(workdir, {"photometry": {"hdf5": False}})
+    assert again(workdir).facts["previews"][1:] == ["dolphot/dp0000.2.res.png"]
 
 
 def test_what_is_up_to_date_is_not_made_again(target):

@@ -17,7 +17,8 @@ from hst_assets.orchestration.assets.materialize_result import BY_PATH, material
 from hst_assets.orchestration.crossings import available_visits, move_pointers
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
-from hst_assets.orchestration.resources import HstRoot, Redo, Session
+from hst_assets.orchestration.resources import HstRoot, Onlooker, Redo, Session
+from hst_assets.photometry.dolphot.progress import Progress, now_and_then
 from hst_assets.provenance import Made, read_record
 from hst_assets.stages import code_version_of
 
@@ -112,13 +113,18 @@ def _check_specs(row: AssetRow) -> list[dg.AssetCheckSpec]:
 def _uniform(row: AssetRow, table: AssetTable) -> dg.AssetsDefinition:
     @decorated(row, table)
     def uniform(
-        context: dg.AssetExecutionContext, config: Redo, hst_root: HstRoot, **_upstream: Path
+        context: dg.AssetExecutionContext,
+        config: Redo,
+        hst_root: HstRoot,
+        onlooker: dg.ResourceParam[Onlooker],
+        **_upstream: Path,
     ) -> dg.MaterializeResult:
         with hst_root.session(context, by_visit=row.by_visit) as session:
             visits = None
             if row.gathers:
                 visits = available_visits(context, session.workdir, table[row.gathers])
-            made = _make(row, session, visits, redo=config.again(*row.redo))
+            told = {"progress": _listener(context, onlooker)} if row.tells else {}
+            made = _make(row, session, visits, redo=config.again(*row.redo), **told)
             target = session.workdir.target
             move_pointers(context.instance, table, row.name, target, made.digest)
             return materialize_result(context, row, made, session)
@@ -126,12 +132,26 @@ def _uniform(row: AssetRow, table: AssetTable) -> dg.AssetsDefinition:
     return uniform
 
 
-def _make(row: AssetRow, session: Session, visits: Sequence[str] | None, *, redo: bool) -> Made:
+def _listener(context: dg.AssetExecutionContext, onlooker: Onlooker) -> Callable[[Progress], None]:
+    """Tells the run's log now and then, and who looks on of every change."""
+    log = now_and_then(context.log.info)
+
+    def listen(progress: Progress) -> None:
+        log(progress)
+        if onlooker.progress:
+            onlooker.progress(progress)
+
+    return listen
+
+
+def _make(
+    row: AssetRow, session: Session, visits: Sequence[str] | None, *, redo: bool, **told: Any
+) -> Made:
     """Call the science: it takes the visit, the visits that are gathered, or neither."""
     subject: tuple[Any, ...] = (session.visit,) if row.by_visit else ()
     if visits is not None:
         subject = (visits,)
-    made: Made = row.maker()(session.workdir, *subject, session.settings, redo=redo)
+    made: Made = row.maker()(session.workdir, *subject, session.settings, redo=redo, **told)
     return made
 
 

@@ -39,14 +39,14 @@ _INSTRUMENTS = ("WFPC2", "ACS", "WFC3")
 
 @dataclass(frozen=True)
 class KnownStars:
-    """The catalogue's stars that passed the cuts.
+    """The catalogue's stars.
 
     Attributes
     ----------
     x, y : ndarray of shape (n,)
         DOLPHOT's X, Y.
     magnitudes : ndarray of shape (n, n_filters)
-        Vega; NaN where a star was not measured.
+        Vega; NaN where a star was not seen.
     """
 
     x: Floats

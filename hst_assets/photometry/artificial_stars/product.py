@@ -7,8 +7,9 @@ it (``artificial_stars.fits``), DOLPHOT's own files of all lists together (``dp0
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -47,7 +48,8 @@ from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.diagrams import write_completeness_diagram
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.program import Program, find_program
-from hst_assets.photometry.quality_cuts import cuts_of, tally
+from hst_assets.photometry.dolphot.progress import Progress, now_and_then
+from hst_assets.photometry.quality_cuts import PRESETS, cuts_of, stars_in, tally
 from hst_assets.products.batch import Batch, make_indexed
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, read_record
@@ -56,7 +58,10 @@ from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = ["INDEX_STAGE", "make_artificial_stars"]
 
+logger = logging.getLogger(__name__)
+
 INDEX_STAGE = "artificial_stars"
+_STEP = "measuring artificial stars"
 
 #: Settings that decide which stars are put in; the others decide what is made of them.
 _OF_LISTS = (
@@ -76,7 +81,13 @@ _EXTENSION, _CHIP = 0, 1
 _TOOLS = ("astropy", "numpy", "scipy")
 
 
-def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> Made:
+def make_artificial_stars(
+    workdir: WorkDir,
+    settings: Settings,
+    *,
+    redo: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Made:
     """Measure artificial stars with the program that made the catalogue, by its own parameters.
 
     Parameters
@@ -87,6 +98,8 @@ def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = 
         Sections artificial_stars, quality_cuts, dolphot, target and machine.
     redo : bool, optional
         Make again what is up to date, too.
+    progress : callable, optional
+        Is told which share of the lists that are due was measured; by default the log is.
 
     Returns
     -------
@@ -121,7 +134,7 @@ def make_artificial_stars(workdir: WorkDir, settings: Settings, *, redo: bool = 
         },
         tools=_TOOLS,
     )
-    run = _Run(workdir, settings, catalog)
+    run = _Run(workdir, settings, catalog, progress or now_and_then(logger.info))
     batch = Batch(
         stage=STAGE,
         planned=chunks,
@@ -146,7 +159,6 @@ def _planned(workdir: WorkDir, settings: Settings, catalog: str) -> list[Chunk]:
             inputs={"dolphot_catalog": catalog},
             settings={
                 "artificial_stars": of_lists,
-                "quality_cuts": cuts_of(settings.quality_cuts).as_recipe(),
                 "parameters": fake_parameters(settings),
                 "list": {"number": number, "n_stars": n_stars, **position},
             },
@@ -164,14 +176,19 @@ class _Run:
     workdir: WorkDir
     settings: Settings
     catalog: Path
+    progress: Callable[[Progress], None]
 
-    def measured(self, due: Sequence[Chunk]) -> Iterable[Any]:
+    def measured(self, due: Sequence[Chunk]) -> Iterator[Any]:
         """Run DOLPHOT on the lists."""
         images = read_input_images(self.workdir)
         self._refuse_another_run()
         photometer = Photometer(self._program, self.catalog, images, self.workdir, self.settings)
         field = star_field(images)
-        return measure_chunks(photometer, partial(self._drawn, self._known(), field), due)
+        draw = partial(self._drawn, self._known(), field)
+        self.progress(Progress(_STEP, 0.0))
+        for n, ended in enumerate(measure_chunks(photometer, draw, due), 1):
+            self.progress(Progress(_STEP, n / len(due)))
+            yield ended
 
     def _refuse_another_run(self) -> None:
         """Raise if inputs or program are not those of the catalogue: they would be mixed."""
@@ -267,15 +284,25 @@ class _Run:
         return StarsPutIn(extension, chip, stars.x, stars.y, stars.magnitudes, names)
 
     def _known(self) -> KnownStars:
-        """The catalogue's stars that pass the cuts."""
+        """The catalogue's stars of type 1, with magnitudes where they are seen.
+
+        The user's cuts do not decide what is put in: another cut measures nothing again.
+        """
         catalog = read_catalog(self.catalog, columns=self._columns)
-        result = tally(catalog, cuts_of(self.settings.quality_cuts), self._detectors)
-        kept = catalog.select(result.kept)
-        magnitudes = [
-            np.where(kept.measured(**band.address), kept.values("vega_mag", **band.address), np.nan)
-            for band in self._bands
-        ]
-        return KnownStars(kept["x"], kept["y"], np.column_stack(magnitudes))
+        cuts = PRESETS["stars"]
+        result = tally(catalog, cuts)
+        magnitudes = np.column_stack(
+            [
+                np.where(
+                    stars_in(catalog, cuts, result, band),
+                    catalog.values("vega_mag", **band.address),
+                    np.nan,
+                )
+                for band in self._bands
+            ]
+        )
+        kept = result.kept
+        return KnownStars(catalog["x"][kept], catalog["y"][kept], magnitudes[kept])
 
     @cached_property
     def _columns(self) -> CatalogColumns:

@@ -1,8 +1,9 @@
 """Which artificial stars were recovered: one table of all that were put in.
 
-A star is recovered in a filter if the photometer found it near its place, it passes the cuts of
-real stars there, and it did not come back brighter than a star of at least its own brightness on
-the same spot would make it. A star that the photometer does not mention is not recovered.
+A star is recovered in a filter if the photometer found it near its place, it is seen in that filter
+and passes the cuts of real stars there, and it did not come back brighter than a star of at least
+its own brightness on the same spot would make it. A star that the photometer does not mention is
+not recovered.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from hst_assets.photometry.artificial_stars.completeness import (
 )
 from hst_assets.photometry.catalog.artificial_stars import ArtificialStars, StarsPutIn
 from hst_assets.photometry.catalog.bands import bands_of
-from hst_assets.photometry.quality_cuts import QualityCuts, tally
+from hst_assets.photometry.quality_cuts import QualityCuts, stars_in, tally
 from hst_assets.products.columns import ColumnSpec
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
 
@@ -152,16 +153,14 @@ def _of_chunk(
         "snr": _spread(measured["snr"][rows], mentioned, np.nan, where=found),
     }
     near = found & (values["distance"] <= settings.match_radius_pix)
-    addresses = {band.name: band.address for band in bands_of(measured.columns)}
+    bands = {band.name: band for band in bands_of(measured.columns)}
     for index, label in enumerate(put_in.labels):
-        address = addresses[label]
-        good = passed.good_in.get(label)
-        if good is None:  # no cut is made in a filter: what was measured in it counts
-            good = passed.kept & measured.measured(**address)
+        band = bands[label]
+        good = stars_in(measured, cuts, passed, band)
         stem, true = label.lower(), put_in.brightness[:, index]
-        in_filter = found & _among_all(measured.measured(**address)[rows], mentioned)
+        in_filter = found & _among_all(measured.measured(**band.address)[rows], mentioned)
         magnitude, error = (
-            _spread(measured.values(key, **address)[rows], mentioned, np.nan, where=in_filter)
+            _spread(measured.values(key, **band.address)[rows], mentioned, np.nan, where=in_filter)
             for key in ("vega_mag", "mag_error")
         )
         brighter = true - magnitude > settings.max_brightening_mag

@@ -22,8 +22,7 @@ NAME = "dolphot"
 _ROOT_VARIABLE = "HST123_DOLPHOT_ROOT"
 _INSTALL = (
     "Build it from http://americano.dolphinsim.com/dolphot/ with the modules and PSF libraries of "
-    "your instruments and put it on the PATH, or name it in dolphot.program; photometry.photometer "
-    "= 'embedded' will measure stars without it, but is not available yet"
+    "your instruments, then put it on the PATH or name it in dolphot.program"
 )
 _ELF = b"\x7fELF"
 _MACH_O = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")

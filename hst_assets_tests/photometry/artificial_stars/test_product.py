@@ -8,6 +8,7 @@ from astropy.table import QTable
 
 from hst_assets.failures import MissingProduct, ToolFailed, UnusableInput
 from hst_assets.photometry.artificial_stars.product import make_artificial_stars
+from hst_assets.photometry.catalog.writing import write_catalog
 from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
 from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
@@ -95,6 +96,17 @@ def test_the_files_of_all_lists_are_dolphots(measured):
     assert results[0].split()[:4] == lists[0].split()[:4]
 
 
+def test_what_is_noise_in_a_filter_does_not_set_the_range(target):
+    """A star of F814W at whose place F606W has noise of 33 mag."""
+    workdir, _ = target
+    catalog = measuring_dolphot.real_stars()
+    catalog.data["f606w_vega_mag"][:90] = 33.0
+    catalog.data["f606w_snr"][:90] = 0.4
+    write_catalog(catalog, workdir.dolphot / "dp0000")
+    again(workdir, seed=2)
+    assert QTable.read(workdir.artificial_stars)["wfc3_f606w_true"].value.max() < 27.6
+
+
 def test_dolphot_is_given_the_catalogues_parameters_and_a_list(measured):
     _, program, made = measured
     first, *others = program.runs or [[], []]
@@ -123,6 +135,15 @@ def test_other_rules_measure_nothing_again(target):
     made = again(workdir, max_brightening_mag=0.01, bin_mag=1.0)
     assert made.ran
     assert program.runs == []
+
+
+def test_another_cut_counts_again_and_measures_nothing(target):
+    workdir, program = target
+    write_settings(workdir, {"quality_cuts": {"min_snr": 60.0}})  # all have 50
+    made = again(workdir)
+    assert made.ran
+    assert program.runs == []
+    assert np.sum(read_table(workdir.completeness)["n_recovered"]) == 0
 
 
 def test_a_list_that_was_lost_is_measured_again(target):
