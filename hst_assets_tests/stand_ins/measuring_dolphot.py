@@ -187,6 +187,8 @@ def _main(program: str, base: str, *options: str) -> None:
     lists = [option.partition("=")[2] for option in options if option.startswith("FakeStars=")]
     single = bool(play.get("single"))
     if lists:
+        with (folder / "seeds").open("a") as seeds:
+            seeds.write(f"{int(time.time())}\n")
         _measure_artificial(base, Path(lists[0]), single=single)
     else:
         _measure(base, single=single)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def measure_list(
     time_s: float,
     silence_s: float,
     folder: str,
+    late_s: float = 0.0,
 ) -> int:
     """Measure a list of artificial stars.
 
@@ -63,6 +65,8 @@ def measure_list(
         Limits of the run, seconds.
     folder : str
         Where all of it lies.
+    late_s : float, optional
+        Seconds to wait first, so that DOLPHOT's seeds differ from those of the lists beside it.
 
     Returns
     -------
@@ -76,6 +80,7 @@ def measure_list(
     HstAssetsError
         As `hst_assets.photometry.dolphot.verdict.judge_artificial_stars`.
     """
+    time.sleep(late_s)
     here = Path(folder)
     ended = run_program(
         Path(program),

@@ -7,6 +7,7 @@ puts in one star at a time, so that chunks measure what one long list would.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,9 @@ STAGE = "artificial_chunk"
 
 _TASK = "hst_assets.photometry.artificial_stars.chunk_task:measure_list"
 _LIST = "stars.fakelist"
+#: DOLPHOT seeds the photon noise of artificial stars with the clock's second: lists that began in
+#: one second would have the same noise.
+_SEED_S = 1.1
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def measure_chunks(
         for start in range(0, len(due), at_a_time):
             chunks = due[start : start + at_a_time]
             calls = [
-                _call(photometer, chunk, draw(chunk), scratch / chunk.path.stem) for chunk in chunks
+                _call(photometer, chunk, draw(chunk), scratch / chunk.path.stem, late_s=late_s)
+                for chunk, late_s in zip(chunks, itertools.count(0.0, _SEED_S), strict=False)
             ]
             outcomes = run_many_isolated(
                 _TASK, calls, timeout_s=machine.dolphot_timeout_s, max_cores=at_a_time
@@ -125,7 +130,9 @@ def measure_chunks(
                     yield chunk, partial(_published, chunk, call)
 
 
-def _call(photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path) -> Call:
+def _call(
+    photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path, *, late_s: float
+) -> Call:
     """One run, in a folder of its own with all that it reads."""
     settings, catalog = photometer.settings, photometer.catalog
     folder.mkdir()
@@ -145,6 +152,7 @@ def _call(photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path)
         "time_s": machine.dolphot_timeout_s,
         "silence_s": machine.dolphot_silence_s,
         "folder": str(folder.absolute()),
+        "late_s": late_s,
     }
     return Call(arguments, folder, photometer.workdir.log(STAGE, chunk.path.stem))
 

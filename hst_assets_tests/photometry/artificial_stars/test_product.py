@@ -80,6 +80,11 @@ def test_every_star_is_kept_and_those_on_no_image_are_not_recovered(measured):
     assert stars["wfc3_f814w_recovered"][bright].all()
 
 
+def test_no_two_lists_have_the_same_noise(measured):
+    _, program, _ = measured
+    assert len(set(program.seeds[:3])) == 3
+
+
 def test_the_bias_is_that_of_the_photometer(measured):
     workdir, _, _ = measured
     table = read_table(workdir.completeness)
