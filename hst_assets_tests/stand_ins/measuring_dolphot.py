@@ -74,6 +74,11 @@ class MeasuringDolphot:
         path = self.folder / "runs.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    @property
+    def seeds(self) -> list[int]:
+        """The second in which each run on artificial stars began: DOLPHOT's seed of their noise."""
+        return [int(each) for each in (self.folder / "seeds").read_text().split()]
+
 
 def columns_text(*, single: bool = False) -> str:
     """A list of columns as DOLPHOT writes it, of two images a filter."""
