@@ -83,6 +83,9 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         "drizzled_stacks": 1,
         "epoch_differences": 1,
         "colour_images": 1,
+        "dolphot_inputs": 1,
+        "dolphot_catalog": 1,
+        "artificial_stars": 1,
     }
     assert {name: counts[name] for name in own_chain} == own_chain
     # Gathers see all visits through their mapping; they are tiny, and the other targets' return
@@ -91,7 +94,10 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
     # What really executed: the reference is sticky, so that not even it was made again.
     assert sorted(complete.ran) == [
         ("aligned_exposures", "sn2/iaaa03"),
+        ("artificial_stars", "sn2"),
         ("colour_images", "sn2"),
+        ("dolphot_catalog", "sn2"),
+        ("dolphot_inputs", "sn2"),
         ("drizzled_stacks", "sn2"),
         ("epoch_differences", "sn2"),
         ("epoch_drizzles", "sn2/iaaa03"),

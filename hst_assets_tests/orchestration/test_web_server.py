@@ -141,7 +141,8 @@ def test_the_server_shows_everything_that_is_defined(ask):
 
 
 def _levels_from_raw():
-    return [level for level in ASSETS.levels if level != ASSETS.archive_level]
+    """Those that run where the settings want nothing more."""
+    return [level for level in ASSETS.levels_from_raw if not level.wanted]
 
 
 def test_runs_of_the_command_line_are_the_code_locations_own(ask):
