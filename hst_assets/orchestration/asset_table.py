@@ -242,8 +242,8 @@ ASSETS = AssetTable(
             make="hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",
             wanted="photometry.make",
             stages=("dolphot_inputs", "dolphot_chips"),
-            # Reference and table of exposures have come into the alignment: by themselves they would
-            # have the chips made before the alignment follows.
+            # Reference and table of exposures have come into the alignment: by themselves they
+            # would have the chips made before the alignment follows.
             after=("target_alignment",),
             redo=("dolphot",),
             checks=(checks.ALL_PREPARED, checks.RAW_UNTOUCHED),
