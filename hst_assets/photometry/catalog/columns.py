@@ -1,6 +1,6 @@
 """The columns of a catalogue: DOLPHOT's ``.columns`` file, parsed, looked up and written.
 
-A line is ``25. Measured counts, /work/x_flc.chip1 (F814W, 500.0 sec)``. The first eleven columns
+A line is ``25. Measured counts, x_flc.chip1 (F814W, 500.0 sec)``. The first eleven columns
 are of the object; blocks follow, one for each filter with two images or more (in the order WFPC2,
 ACS, WFC3), then one for each image. Versions before 2.1 name a filter ``F814W``, later ones
 ``WFC3_F814W``; both are understood. An image is known by its number, from 1, and by its file name,
