@@ -98,7 +98,7 @@ def quality_in_filter(
     *,
     of_object: CombinedQuality,
     image_roundness: Floats,
-    flag_mask: int = 4,
+    flag_mask: int = 7,
 ) -> CombinedQuality:
     """The quality of each star in one filter: images weighted by the inverse variance of the rate.
 

@@ -160,7 +160,8 @@ def star_quality(
         Error of the PSF, a share of the model (NoiseMult).
     level_e : ndarray, shape (n,), optional
         Sky under each star that is still in the residuals, electrons a pixel; it is subtracted.
-        By default none is: the sky of the image is believed.
+        By default it is their mean around the aperture (`StarQuality.sky_e`), as with FitSky = 2;
+        zeros if the sky of the image is to be believed. It decides the roundness of faint stars.
     origin : tuple of int, optional
         X and Y of the first pixel on the whole chip, where the PSF's place on the chip is known.
 
@@ -183,7 +184,9 @@ def star_quality(
     if len({star.shape for star in stars}) != 1:
         raise ValueError("x, y and flux_e have different lengths")
     n = len(stars[0])
-    level = np.zeros(n) if level_e is None else np.ascontiguousarray(level_e, dtype=np.float64)
+    level = np.full(n, np.nan)
+    if level_e is not None:
+        level[:] = level_e
     values = np.full((n, 7), np.nan)
     fits = np.full((n, 3, _FIT_COLUMNS), np.nan)
     flag = np.empty(n, np.int32)
@@ -427,6 +430,13 @@ def _ring_level(
 
 
 @_compiled
+def _first_known(wanted: float, measured: float) -> float:
+    if wanted == wanted:  # not NaN
+        return wanted
+    return measured if measured == measured else 0.0
+
+
+@_compiled
 def _cut(
     residual: Image,
     variance: Image,
@@ -615,10 +625,12 @@ def _measure(
     star, profile = np.empty((side, side)), np.empty((side, side))
     for k in range(x.size):
         ix, iy = int(math.floor(x[k] + 0.5)), int(math.floor(y[k] + 0.5))
-        dx0, dy0, place = x[k] - ix, y[k] - iy, (ix, iy, level[k])
+        dx0, dy0 = x[k] - ix, y[k] - iy
         _aperture(aperture_pix, dx0, dy0, reach, aperture)
         _aperture(chi_pix, dx0, dy0, reach, inner)
         flags[k] = _quality_flag(good, saturated, ix, iy, reach, aperture)
+        around = _ring_level(residual, good, ix, iy, aperture_pix + 1.0, radius, ring)
+        place = ix, iy, _first_known(level[k], around)
         _cut(residual, variance, model, good, place, (left, noise, light, aperture, inner))
         at = (x[k] + origin[0]) / cell_pix[0], (y[k] + origin[1]) / cell_pix[1]
         psf_stamp(_cell(coefficients, at[0], at[1]), radius, x[k], y[k], ix, iy, radius, whole)
@@ -631,7 +643,7 @@ def _measure(
         values[k, 2] = _sharpness(left, noise, star, flux[k], aperture)
         values[k, 3], values[k, 4] = _elongation(residual, good, whole, place, flux[k])
         values[k, 5] = _crowding(flux[k], neighbours - flux[k])
-        values[k, 6] = _ring_level(residual, good, ix, iy, aperture_pix + 1.0, radius, ring)
+        values[k, 6] = around
         for which in range(3):
             if which == _STAR:
                 _middle(whole, profile)
