@@ -90,7 +90,8 @@ def aperture_correction(
     Parameters
     ----------
     residual_e, variance_e2 : ndarray of float32, shape (ny, nx)
-        Data less sky less the models of all stars, electrons; variance of the data.
+        Data less sky less the models of all stars, electrons; variance of the data. Bright stars'
+        models are to be subtracted out to the PSF's radius: what is not is counted twice.
     good : ndarray of bool, shape (ny, nx)
         Pixels that can be used.
     psf : SplinePsf
@@ -102,7 +103,7 @@ def aperture_correction(
     pixel_scale_arcsec : float
         Of the image.
     radius_arcsec : float, optional
-        Of the aperture. (DOLPHOT's own is 0.5 for WFC3: `wfc3_apsize` of its source.)
+        Of the aperture. DOLPHOT's own is 0.5 for WFC3 (`wfc3_apsize` of its source).
     annulus_arcsec : tuple of float, optional
         Where the sky that is left is measured. The default is DOLPHOT's apsky of 15 to 25 pixels
         of WFC3/UVIS.
@@ -124,7 +125,7 @@ def aperture_correction(
     ring = annulus_arcsec[0] / pixel_scale_arcsec, annulus_arcsec[1] / pixel_scale_arcsec
     beyond, wings = _by_table(encircled_energy, radius_arcsec, annulus_arcsec)
     chosen = _bright_and_alone(x, y, flux_e, flux_error_e, radius, usable)
-    measured = []
+    measured: list[tuple[float, float]] = []
     for k in chosen:
         if len(measured) == _MAX_STARS:
             break
@@ -148,9 +149,7 @@ def _by_table(
     radius: float,
     annulus: tuple[float, float],
 ) -> tuple[float, float]:
-    """Magnitudes from the radius to all light, and those that the star's own light in the annulus
-    takes from the aperture.
-    """
+    """Magnitudes from the radius to all light, and what the star's light in the annulus takes."""
     if encircled_energy is None:
         return np.nan, 0.0
     within = encircled_energy(radius)
