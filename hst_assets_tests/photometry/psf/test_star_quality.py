@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hst_assets.photometry.psf.star_quality import psf_stamp
+from hst_assets.photometry.psf.star_quality import psf_stamp, star_quality
 from hst_assets_tests.photometry.catalog.reference_runs import needs_runs
 from hst_assets_tests.photometry.psf import dolphot_exposures
 from hst_assets_tests.photometry.psf.star_frames import (
@@ -195,6 +195,24 @@ def test_the_psf_may_vary_over_the_chip(bright: Frame) -> None:
     # A profile twice as high is measured twice as well.
     moved = frame.quality(origin=(300, 0)).star.flux_error_e
     assert moved == pytest.approx(bright.quality().star.flux_error_e / 2)
+
+
+def test_a_place_that_is_not_known_is_off_the_image() -> None:
+    frame = blank(20.0, 20.0)
+    model = frame.model
+    quality = star_quality(
+        frame.residual,
+        frame.variance,
+        frame.good,
+        frame.saturated,
+        frame.psf,
+        np.array([np.nan]),
+        frame.y,
+        frame.flux,
+        model_e=model,
+    )
+    assert quality.flag[0] == 9
+    assert np.isnan(quality.chi[0])
 
 
 def test_images_must_fit_each_other() -> None:
