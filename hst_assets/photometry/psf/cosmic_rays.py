@@ -65,7 +65,7 @@ _AT_A_TIME = 1 << 18
 #: sharper than that pass for stars.
 _STAR_SHARE = 0.6
 #: Parts of an image that L.A.Cosmic looks at, and their margin.
-_PART_PIX, _MARGIN_PIX = 64, 10
+_PART_PIX, _MARGIN_PIX = 32, 6
 _ROUNDS = 4
 #: Where more than this share of very bright finds (at least so many) are as wide as stars, the
 #: images are not compared rightly.
@@ -74,7 +74,7 @@ _VERY_BRIGHT_SIGMA = 20.0
 #: A share of pixels that is worth a remark.
 _WORTH_SAYING = 0.01
 #: A hot pixel stands out so far on the sum of the exposures, and its neighbours have less than
-#: this share of what a star gives them.
+#: this share of what a star gives them. Each exposure has this share of its mean rate.
 _HOT_SIGMA, _HOT_SHARE = 10.0, 0.5
 
 
@@ -359,7 +359,8 @@ def _weight(image: ChipImage, other: ChipImage) -> float:
     """Of another image: the inverse variance of the difference where there are no stars."""
     scale = image.exptime_s / other.exptime_s
     variances = [
-        float(np.median(each.sky_e[::16, ::16])) + each.read_noise_e**2 for each in (image, other)
+        float(np.median(each.sky_e[::16, ::16])) + float(each.read_noise_e) ** 2
+        for each in (image, other)
     ]
     return 1.0 / max(variances[0] + scale**2 * variances[1], 1e-6)
 
@@ -508,25 +509,26 @@ def _hot_pixels(images: Sequence[ChipImage], shape: _StarShape) -> list[Mask]:
 
 
 def _spikes(images: Sequence[ChipImage], shape: _StarShape) -> Mask:
-    """Pixels that are hot on all exposures of one chip."""
-    standing = np.ones(images[0].shape, bool)
-    total = np.zeros(images[0].shape, np.float32)
-    floor, good = np.zeros_like(total), np.ones(images[0].shape, bool)
-    for image in images:
-        height = image.data_e - image.sky_e
-        variance = _floor(image)
-        standing &= (height > 2 * np.sqrt(variance)) & image.good
-        total += height
-        floor += variance
-        good &= image.good
-    y, x = (
-        axis.astype(np.int32)
-        for axis in np.nonzero(standing & (total > _HOT_SIGMA * np.sqrt(floor)))
-    )
+    """Pixels that are hot on all exposures of one chip, by at least half their mean rate.
+
+    On the sum of the exposures they are sharper than any star: its neighbours have a share.
+    """
+    good: Mask = np.logical_and.reduce([image.good for image in images])
+    total = np.sum([image.data_e - image.sky_e for image in images], axis=0, dtype=np.float32)
+    noise = np.sqrt(np.sum([_floor(image) for image in images], axis=0))
+    seconds = sum(image.exptime_s for image in images)
+    y, x = (axis.astype(np.int32) for axis in np.nonzero(good & (total > _HOT_SIGMA * noise)))
     shares = neighbour_shares(x, y, total, good)
     known = np.isfinite(shares).all(axis=1)
-    shares = np.where(known[:, None], shares, 1)
-    sharp = known & (shares.mean(axis=1) < _HOT_SHARE * shape.shares.mean())
-    hot = np.zeros_like(standing)
-    hot[y[sharp], x[sharp]] = True
-    return hot
+    hot = known & (
+        np.where(known[:, None], shares, 1).mean(axis=1) < _HOT_SHARE * np.mean(shape.shares)
+    )
+    y, x = y[hot], x[hot]
+    stays = np.ones(len(y), bool)
+    for image in images:
+        here = (image.data_e - image.sky_e)[y, x]
+        least = _HOT_SHARE * total[y, x] * image.exptime_s / seconds
+        stays &= here > np.maximum(least, 2 * np.sqrt(_floor(image)[y, x]))
+    spikes = np.zeros_like(good)
+    spikes[y[stays], x[stays]] = True
+    return spikes
