@@ -8,6 +8,7 @@ the prior's share of the light within `TRUSTED_PIX`, and the prior's wings beyon
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -125,7 +126,7 @@ def _joined(psf: Floats, prior: SplinePsf) -> Floats:
     return np.asarray(share * ours + (1 - share) * wings)
 
 
-def _weights(places: Floats, at: Floats) -> Floats:
+def _weights(places: Floats, at: NDArray[np.floating[Any]]) -> Floats:
     """Shares of each of the places in what is wanted at some others, linear, shape (at, places)."""
     unit = np.eye(len(places))
     return np.array([np.interp(at, places, row) for row in unit]).T
