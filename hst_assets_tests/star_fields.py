@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numba
 import numpy as np
+from astropy.io import fits
 from scipy.ndimage import convolve1d, gaussian_filter, map_coordinates, zoom
 from scipy.special import j1
 
@@ -26,7 +28,18 @@ from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.pixel_map import KNOT_STEP_PIX, PixelMap
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING, SplinePsf, spline_psf
 
-__all__ = ["CAMERAS", "Camera", "Scene", "Shot", "StarField", "Truth", "make_field", "shots"]
+__all__ = [
+    "CAMERAS",
+    "Camera",
+    "Scene",
+    "Shot",
+    "StarField",
+    "Truth",
+    "camera_of",
+    "make_field",
+    "read_study",
+    "shots",
+]
 
 #: Steps of a PSF's table a pixel, and its reach in pixels.
 STEPS = 20
@@ -253,6 +266,53 @@ class StarField:
         side = np.arange(-REACH_PIX * STEPS, REACH_PIX * STEPS + 1) / STEPS
         inside = np.hypot(side, side[:, None]) <= radius_pix
         return float(np.mean([table[inside].sum(dtype=float) for table in tables]) / STEPS**2)
+
+
+def read_study(folder: Path) -> StarField:
+    """Four exposures that others simulated, and their truth, as FITS files of a folder.
+
+    The PSF is that of `wfc3_uvis` here, undistorted; offsets are in CRPIX, fluxes in electrons an
+    exposure of 500 s.
+    """
+    images = []
+    for path in sorted(folder.glob("sim?_flc.fits*")):
+        with fits.open(path) as hdus:
+            data = hdus["SCI"].data.astype(np.float32)
+            good = hdus["DQ"].data == 0
+            cards = hdus["SCI"].header
+            primary = hdus[0].header
+        shift = np.array([cards["CRPIX1"], cards["CRPIX2"]])
+        first = shift if not images else first
+        dx, dy = (float(each) for each in shift - first)
+        shape = data.shape
+        images.append(
+            ChipImage(
+                path.name.partition(".")[0],
+                CAMERAS["wfc3_uvis"].band,
+                data,
+                good,
+                np.zeros(shape, dtype=bool),
+                _sky_estimate(data, good),
+                np.ones(shape, dtype=np.float32),
+                float(primary["READNSEA"]),
+                float(primary["EXPTIME"]),
+                (primary["EXPSTART"] + primary["EXPEND"]) / 2,
+                _shifted(shape, dx, dy),
+            )
+        )
+    stored = np.load(folder / "truth_sim.npz")
+    still = np.zeros(len(stored["x"]))
+    rates = {CAMERAS["wfc3_uvis"].band: stored["f"] / float(stored["exp"])}
+    truth = Truth(stored["x"], stored["y"], rates, still, still, np.zeros((0, 2)))
+    scene = Scene(len(still), shape=images[0].shape, shots=shots(len(images)))
+    return StarField(scene, images, [~image.good for image in images], truth)
+
+
+def _shifted(shape: tuple[int, int], dx: float, dy: float) -> PixelMap:
+    x = np.arange(-64.0, shape[1] + 80, KNOT_STEP_PIX)
+    y = np.arange(-64.0, shape[0] + 80, KNOT_STEP_PIX)
+    knots = np.stack(np.meshgrid(x + dx, y + dy), axis=-1)
+    return PixelMap(-64.0, -64.0, KNOT_STEP_PIX, knots)
 
 
 def camera_of(band: str) -> Camera:
