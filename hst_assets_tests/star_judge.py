@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -87,6 +88,10 @@ class Judged:
         Millions of pixels within the edges.
     match : ndarray of int
         Index of the measured star of each true one, or -1.
+    error_mag : ndarray
+        Measured minus true magnitude of each true star; NaN of one that was not matched.
+    bin_of : ndarray of int
+        Number of each true star's bin; -1 outside of all, or of the edges.
     """
 
     bins: tuple[Bin, ...]
@@ -94,6 +99,8 @@ class Judged:
     n_measured: int
     area_mpx: float
     match: np.ndarray
+    error_mag: np.ndarray
+    bin_of: np.ndarray
 
     def table(self) -> str:
         """As lines for people."""
@@ -141,9 +148,11 @@ def judged(
     tx, ty, tflux = (np.asarray(each, dtype=float) for each in true)
     match = _match(np.column_stack([x, y]), flux, np.column_stack([tx, ty]), tflux)
     inside = _inside(tx, ty, shape, edge_pix)
+    bin_of = np.where(inside, np.searchsorted(-np.array(BINS_E), -tflux) - 1, -1)
+    bin_of[bin_of >= len(BINS_E) - 1] = -1
     bins = []
-    for brightest, faintest in zip(BINS_E[:-1], BINS_E[1:], strict=True):
-        here = inside & (tflux <= brightest) & (tflux > faintest)
+    for number, (brightest, faintest) in enumerate(pairwise(BINS_E)):
+        here = bin_of == number
         pairs = np.nonzero(here & (match >= 0))[0]
         bins.append(
             _bin(brightest, faintest, here.sum(), (x, y, flux, error), (tx, ty, tflux), match, pairs)
@@ -154,7 +163,10 @@ def judged(
         distance, _ = cKDTree(not_spurious).query(np.column_stack([x, y]))
         false &= distance > not_spurious_pix
     area = (shape[0] - 2 * edge_pix) * (shape[1] - 2 * edge_pix) / 1e6
-    return Judged(tuple(bins), int(false.sum()), int(seen.sum()), area, match)
+    errors = np.full(len(tx), np.nan)
+    taken = match >= 0
+    errors[taken] = -2.5 * np.log10(flux[match[taken]] / tflux[taken])
+    return Judged(tuple(bins), int(false.sum()), int(seen.sum()), area, match, errors, bin_of)
 
 
 def _inside(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], edge: float) -> np.ndarray:
@@ -306,8 +318,9 @@ def checks(
 ) -> list[Check]:
     """All figures against their limits.
 
-    Without a reference its limits are not checked, and say so. If it measured the same field, its
-    chance is that of the measured one and no sampling error of it is allowed for.
+    Without a reference its limits are not checked, and say so. If it measured the same field, the
+    sampling errors of the comparison are those of pairs: of stars that only one of them found, and
+    of the ratio of scatters when the stars found by both are drawn anew (bootstrap, seeded).
     """
     limits = tolerances or Tolerances()
     made = []
@@ -316,7 +329,10 @@ def checks(
             continue
         other = reference.bins[number] if reference is not None else None
         made += _own_checks(each, limits)
-        made += _against(each, other, limits, same_field=same_field)
+        chance = (np.nan, np.nan)
+        if reference is not None and other is not None and other.n:
+            chance = (_paired if same_field else _apart)(found, reference, number)
+        made += _against(each, other, limits, chance)
     limit, value = np.nan, found.spurious / found.area_mpx
     if reference is not None:
         limit = limits.spurious * reference.spurious / reference.area_mpx
@@ -338,7 +354,8 @@ def _own_checks(each: Bin, limits: Tolerances) -> list[Check]:
     low, high = limits.pull
     excess = max(low - each.pull, each.pull - high) if enough else np.nan
     limit = low if each.pull < 1 else high
-    sampling = _SPREAD_ERROR * each.pull / np.sqrt(max(each.matched, 1))
+    # Of the limit's, not of the value's: the question is whether such pulls could give the value.
+    sampling = _SPREAD_ERROR * limit / np.sqrt(max(each.matched, 1))
     made.append(Check(f"pull {where}", each.pull, limit, excess, sampling))
     return made
 
@@ -348,25 +365,50 @@ def _own_checks(each: Bin, limits: Tolerances) -> list[Check]:
 _SPREAD_ERROR = 1.17
 
 
-def _against(each: Bin, other: Bin | None, limits: Tolerances, *, same_field: bool) -> list[Check]:
+def _apart(found: Judged, reference: Judged, number: int) -> tuple[float, float]:
+    """Standard errors of the difference of completeness, and of the ratio of scatters."""
+    each, other = found.bins[number], reference.bins[number]
+    share = other.completeness
+    completeness = np.sqrt(share * (1 - share) * (1 / each.n + 1 / other.n))
+    counts = max(each.matched, 1), max(other.matched, 1)
+    return float(completeness), float(_SPREAD_ERROR * np.sqrt(1 / counts[0] + 1 / counts[1]))
+
+
+def _paired(found: Judged, reference: Judged, number: int) -> tuple[float, float]:
+    """The same of two catalogues of the same true stars."""
+    here = found.bin_of == number
+    ours, theirs = found.error_mag[here], reference.error_mag[here]
+    only_one = np.isfinite(ours) != np.isfinite(theirs)
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    completeness = np.sqrt(only_one.sum()) / max(len(ours), 1)
+    if both.sum() < ENOUGH:
+        return float(completeness), np.nan
+    pairs = np.column_stack([ours[both], theirs[both]])
+    rng = np.random.default_rng(0)
+    drawn = pairs[rng.integers(0, len(pairs), (200, len(pairs)))]
+    spread = np.median(np.abs(drawn - np.median(drawn, axis=1, keepdims=True)), axis=1)
+    ratio = spread[:, 0] / np.maximum(spread[:, 1], 1e-9)
+    return float(completeness), float(np.std(ratio))
+
+
+def _against(
+    each: Bin, other: Bin | None, limits: Tolerances, chance: tuple[float, float]
+) -> list[Check]:
     where = f"{each.brightest_e:.0f}-{each.faintest_e:.0f}"
     if other is None or not other.n:
         return [
             Check(f"completeness {where}", each.completeness, np.nan, np.nan, np.nan),
             Check(f"scatter {where}", each.scatter_mag, np.nan, np.nan, np.nan),
         ]
-    share = other.completeness
-    chance = 0.0 if same_field else np.sqrt(share * (1 - share) * (1 / each.n + 1 / other.n))
-    missing = Check(
-        f"completeness {where}", each.completeness, share, share - each.completeness, chance
+    missing = other.completeness - each.completeness
+    complete = Check(
+        f"completeness {where}", each.completeness, other.completeness, missing, chance[0]
     )
     enough = min(each.matched, other.matched) >= ENOUGH
     limit = limits.scatter * other.scatter_mag
-    chance = 0.0
-    if not same_field and enough:
-        chance = _SPREAD_ERROR * limit * np.sqrt(1 / each.matched + 1 / other.matched)
     excess = each.scatter_mag - limit if enough else np.nan
-    return [missing, Check(f"scatter {where}", each.scatter_mag, limit, excess, chance)]
+    sampling = chance[1] * other.scatter_mag
+    return [complete, Check(f"scatter {where}", each.scatter_mag, limit, excess, sampling)]
 
 
 #: DOLPHOT 2.0 on 10,000 stars in 1025 x 1024 pixels, four exposures, S/N of at least 3.5, with the
@@ -392,7 +434,8 @@ def _study() -> Judged:
         Bin(BINS_E[k], BINS_E[k + 1], int(counts[k]), round(counts[k] * row[0]), row[1], row[2])
         for k, row in enumerate(_STUDY)
     )
-    return Judged(bins, 543, 0, 1.005 * 1.004, np.zeros(0, dtype=int))
+    none = np.zeros(0, dtype=int)
+    return Judged(bins, 543, 0, 1.005 * 1.004, none, np.zeros(0), none)
 
 
 STUDY_10K = _study()
