@@ -198,7 +198,13 @@ def embedded(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> Mea
     fit = field_fit.fit_field(stack, box)
     forced = field_fit.forced_fit(fit)
     return _bare(
-        images, fit.stars.x, fit.stars.y, forced.counts_e, forced.counts_error_e, forced.xs, forced.ys
+        images,
+        fit.stars.x,
+        fit.stars.y,
+        forced.counts_e,
+        forced.counts_error_e,
+        forced.xs,
+        forced.ys,
     )
 
 
@@ -422,7 +428,9 @@ def growth(options: argparse.Namespace) -> bool:
     ratio = times[-1] / times[0]
     power = np.log(ratio) / np.log(stars[-1] / stars[0])
     local = np.log(times[-1] / times[1]) / np.log(stars[-1] / stars[1])
-    print(f"50 times the stars take {ratio:.1f} times as long (power {power:.2f}; {local:.2f} above")
+    print(
+        f"50 times the stars take {ratio:.1f} times as long (power {power:.2f}; {local:.2f} above"
+    )
     good = ratio <= stars[-1] / stars[0]
     print(f"10,000): no worse than linear: {'ok' if good else 'beyond'}")
     return bool(good)
@@ -466,9 +474,7 @@ def chosen(options: argparse.Namespace) -> list[str]:
         return list(options.cases)
     if options.growth or options.processes:
         return []
-    names = [
-        name for name, case in CASES.items() if options.group in ("all", case.group)
-    ]
+    names = [name for name, case in CASES.items() if options.group in ("all", case.group)]
     return (["crowded_1k"] if options.study is not None else []) + names
 
 
@@ -477,12 +483,16 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"crowded_1k, {', '.join(CASES)}")
-    parser.add_argument("--group", choices=["light", "dense", "heavy", "hard", "all"], default="light")
+    parser.add_argument(
+        "--group", choices=["light", "dense", "heavy", "hard", "all"], default="light"
+    )
     parser.add_argument("--engine", choices=ENGINES, default="embedded")
     parser.add_argument("--study", type=Path, help="folder of crowded_1k")
     parser.add_argument("--dolphot-sources", type=Path, help="of DOLPHOT 2.0 with its wfc3 module")
     parser.add_argument("--dolphot", type=Path, help="a build that --dolphot-sources made")
-    parser.add_argument("--wider", type=float, default=WIDER, help="what is told of the PSF; 1: true")
+    parser.add_argument(
+        "--wider", type=float, default=WIDER, help="what is told of the PSF; 1: true"
+    )
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--processes", action="store_true")
     parser.add_argument("--strict", action="store_true")

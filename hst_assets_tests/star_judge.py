@@ -155,7 +155,9 @@ def judged(
         here = bin_of == number
         pairs = np.nonzero(here & (match >= 0))[0]
         bins.append(
-            _bin(brightest, faintest, here.sum(), (x, y, flux, error), (tx, ty, tflux), match, pairs)
+            _bin(
+                brightest, faintest, here.sum(), (x, y, flux, error), (tx, ty, tflux), match, pairs
+            )
         )
     seen = _inside(x, y, shape, edge_pix)
     false = seen & _spurious(x, y, flux, tx, ty, tflux, match)

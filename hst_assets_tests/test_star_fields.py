@@ -96,7 +96,9 @@ def test_pixel_areas_are_those_of_the_map():
     scene = replace(SMALL, shape=(700, 700), distorted=True, shots=shots(1, turn_deg=30.0))
     (image,) = make_field(scene, 1).images
     for x, y in ((100.0, 100.0), (600.0, 350.0)):
-        corners = [image.pixel_map(np.array(x + a), np.array(y + b)) for a, b in ((0, 0), (16, 0), (0, 16))]
+        corners = [
+            image.pixel_map(np.array(x + a), np.array(y + b)) for a, b in ((0, 0), (16, 0), (0, 16))
+        ]
         (px, py), (qx, qy), (rx, ry) = ([float(each) for each in corner] for corner in corners)
         on_chip = abs((qx - px) * (ry - py) - (rx - px) * (qy - py)) / 16**2
         assert image.area[round(py), round(px)] == pytest.approx(1 / on_chip, rel=3e-4)
@@ -142,7 +144,9 @@ def test_charge_beyond_the_full_well_runs_along_the_column(monkeypatch):
     rows, columns = np.nonzero(image.saturated)
     assert np.ptp(rows) > np.ptp(columns) + 4
     assert not image.good[image.saturated].any()
-    share = sky.psf(BAND, radius_pix=40).at(*np.meshgrid(np.arange(-40.0, 41), np.arange(-40.0, 41)))
+    share = sky.psf(BAND, radius_pix=40).at(
+        *np.meshgrid(np.arange(-40.0, 41), np.arange(-40.0, 41))
+    )
     # No electron is lost on a CCD: 2e6 electrons.
     assert light_about(image, 80.0, 80.0, 40)[0] == pytest.approx(2e6 * share.sum(), rel=0.01)
 
