@@ -302,7 +302,7 @@ def _write_chip(image: ChipImage, path: Path, shape: tuple[int, int]) -> None:
     data[image.saturated] = high + 1
     cards = _cards(image.exptime_s, image.read_noise_e, low, high, image.mjd, tag=2)
     middle = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
-    steps = [middle, middle + (100.0, 0.0), middle + (0.0, 100.0)]
+    steps = [middle, middle + np.array([100.0, 0.0]), middle + np.array([0.0, 100.0])]
     places = [np.array(image.pixel_map(np.array(x), np.array(y))) for x, y in steps]
     linear = np.column_stack([(places[1] - places[0]) / 100, (places[2] - places[0]) / 100])
     _point(cards, places[0], np.linalg.inv(linear))

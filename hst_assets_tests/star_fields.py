@@ -274,7 +274,8 @@ def read_study(folder: Path) -> StarField:
     The PSF is that of `wfc3_uvis` here, undistorted; offsets are in CRPIX, fluxes in electrons an
     exposure of 500 s.
     """
-    images = []
+    images: list[ChipImage] = []
+    first = np.zeros(2)
     for path in sorted(folder.glob("sim?_flc.fits*")):
         with fits.open(path) as hdus:
             data = hdus["SCI"].data.astype(np.float32)
@@ -282,7 +283,7 @@ def read_study(folder: Path) -> StarField:
             cards = hdus["SCI"].header
             primary = hdus[0].header
         shift = np.array([cards["CRPIX1"], cards["CRPIX2"]])
-        first = shift if not images else first
+        first = first if images else shift
         dx, dy = (float(each) for each in shift - first)
         shape = data.shape
         images.append(
@@ -595,7 +596,8 @@ def _spread(coarse: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _tabulated(chip: _Chip, shape: tuple[int, int]) -> PixelMap:
-    rim = 4 * KNOT_STEP_PIX
+    # Turned chips reach beyond the reference.
+    rim = max(4 * KNOT_STEP_PIX, 0.25 * max(shape) * (chip.shot.turn_deg != 0))
     x = np.arange(-rim, shape[1] + rim, KNOT_STEP_PIX)
     y = np.arange(-rim, shape[0] + rim, KNOT_STEP_PIX)
     knots = np.stack(chip.place(*np.meshgrid(x, y)), axis=-1)

@@ -61,7 +61,8 @@ def test_a_psf_holds_all_light_but_that_of_its_far_wings(family):
 
 
 def test_a_stars_electrons_are_rate_times_time_on_each_exposure(monkeypatch):
-    times = tuple(replace(shot, exptime_s=each) for shot, each in zip(shots(2), (100.0, 1000.0)))
+    first, second = shots(2)
+    times = (replace(first, exptime_s=100.0), replace(second, exptime_s=1000.0))
     sky = one_star(replace(SMALL, shots=times, sky_e=20.0), monkeypatch=monkeypatch)
     share = sky.psf(BAND, radius_pix=12).at(*np.meshgrid(np.arange(-8.0, 9), np.arange(-8.0, 9)))
     for image in sky.images:

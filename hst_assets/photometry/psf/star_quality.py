@@ -464,9 +464,7 @@ def _cut(
 
 
 @_compiled
-def _share(
-    light: Floats, noise: Floats, profile: Floats, aperture: Floats
-) -> tuple[float, float]:
+def _share(light: Floats, noise: Floats, profile: Floats, aperture: Floats) -> tuple[float, float]:
     """Flux of the profile that is in the light, weighted by the profile, and its error."""
     flux, norm, squares = 0.0, 0.0, 0.0
     for j in range(light.shape[0]):
