@@ -11,10 +11,11 @@ spurious stars and CPU time, then each figure beyond its tolerance; exits with 1
 
 Tolerances: completeness of at least DOLPHOT's in every bin; bias within 0.01 mag above 500 e- and
 0.03 down to 125 e-; scatter of at most 1.05 of DOLPHOT's; at most half of its spurious stars; pulls
-of 0.9 to 1.1. DOLPHOT's figures are, in this order: of a run on the same images (`--dolphot-sources`
-builds a DOLPHOT of its own, which gets the exact PSF and the true cosmic rays' masks), of its catalogue in the study's folder
-(crowded_1k), of the study's printed table (10,000 stars on WFC3/UVIS, another field: sampling
-errors allowed). Elsewhere they are "not checked", and so it says.
+of 0.9 to 1.1. DOLPHOT's figures are, in this order: of a run on the same images
+(`--dolphot-sources` builds a DOLPHOT of its own, which is given the exact PSF and masks of the true
+cosmic rays), of its catalogue in the study's folder (crowded_1k), of the study's printed table
+(10,000 stars on WFC3/UVIS, another field: sampling errors allowed). Elsewhere they are "not
+checked", and so it says.
 
 A figure beyond its limit by less than two of its standard errors is called near; it fails with
 `--strict` only. Stars of S/N >= 3.5 of both are judged, of all types.
@@ -196,6 +197,7 @@ def embedded(
     if importlib.util.find_spec("hst_assets.photometry.psf.measurement") is None:
         return _stepwise(images, psfs, shape)
     from hst_assets.photometry.psf.measurement import in_this_process, measure_target
+
     from hst_assets.photometry.psf.tiles import ChipInMemory
 
     # One PSF for each band and chip.
