@@ -522,7 +522,7 @@ def _spikes(images: Sequence[ChipImage], shape: _StarShape) -> Mask:
     seconds = sum(image.exptime_s for image in images)
     y, x = (axis.astype(np.int32) for axis in np.nonzero(good & (total > _HOT_SIGMA * noise)))
     shares = neighbour_shares(x, y, total, good)
-    known = np.isfinite(shares).all(axis=1)
+    known = np.asarray(np.isfinite(shares).all(axis=1), dtype=bool)
     mean = np.where(known[:, None], shares, 1.0).mean(axis=1)
     hot = np.asarray(known & (mean < _HOT_SHARE * np.mean(shape.shares)), dtype=bool)
     y, x = y[hot], x[hot]
