@@ -1,0 +1,340 @@
+"""The chips that are measured, from what was prepared for DOLPHOT: described first, read by parts.
+
+Pixels are those of ``dolphot/inputs.ecsv``: counts times pixel areas, with bad pixels below BADPIX
+and saturated ones above SATURATE. They become electrons here. Places are not by the WCS of these
+files, which lacks the look-up tables, but by the full one of the aligned exposure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from hst_assets.detection.image_planes import read_wcs
+from hst_assets.exposures.keywords import number
+from hst_assets.exposures.photometry import Photometry, photometry_of
+from hst_assets.failures import MissingProduct, UnusableInput
+from hst_assets.photometry.dolphot.detector_rules import RULES
+from hst_assets.photometry.dolphot.input_images import InputImage
+from hst_assets.photometry.dolphot.pixel_area import map_of_file, pixel_areas, subarray_offset
+from hst_assets.photometry.psf.chip_image import ChipImage
+from hst_assets.photometry.psf.pixel_map import PixelMap, map_between
+from hst_assets.settings import DolphotInputsSettings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["Box", "ChipFile", "cut", "open_images", "reference_shape"]
+
+#: First and last X, first and last Y, 0-based pixels of the reference.
+Box = tuple[float, float, float, float]
+
+Floats = NDArray[np.float64]
+
+#: Points along each side of a chip: between them a side is straight to well below a pixel.
+_POINTS_A_SIDE = 33
+#: Cards of the WCS that an alignment changes.
+_PLACE = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+#: They went through a text: relative difference that is none.
+_SAME = 1e-9
+_REMAKE = "Materialize dolphot_inputs again"
+
+
+@dataclass(frozen=True, eq=False)
+class ChipFile:
+    """One chip of an aligned exposure by its headers; `cut` reads its pixels.
+
+    Attributes
+    ----------
+    image : InputImage
+        Its files.
+    shape : tuple of int
+        (ny, nx).
+    gain : float
+        Electrons in one count of the exposure.
+    electrons_per_value : float
+        Of the prepared file: the gain, and DOLPHOT's own scale of fluxes taken back
+        (`hst_assets.photometry.dolphot.detector_rules.MaskRules.flux_scale`).
+    read_noise_e, exptime_s, mjd : float
+        Electrons RMS, seconds, and the middle of the exposure.
+    bad_value, saturated_value : float
+        BADPIX and SATURATE: good pixels lie between.
+    photometry : Photometry
+        The zero point in its header.
+    chip_code : int
+        Number by which DOLPHOT knows the chip: WFC3/IR and ACS/HRC 0, others 1 and 2, WFPC2 0 to 3.
+    header : Header
+        Of its SCI extension in the aligned exposure.
+    area_map : `~pathlib.Path` or None
+        The user's map of pixel areas.
+    wcs, reference_wcs : `~astropy.wcs.WCS`
+        Of the chip with all of its distortion, and of the reference.
+    outline : ndarray, shape (n, 2)
+        X and Y of its border on the reference, 0-based pixels.
+    """
+
+    image: InputImage
+    shape: tuple[int, int]
+    gain: float
+    electrons_per_value: float
+    read_noise_e: float
+    exptime_s: float
+    mjd: float
+    bad_value: float
+    saturated_value: float
+    photometry: Photometry
+    chip_code: int
+    header: fits.Header
+    area_map: Path | None
+    wcs: WCS
+    reference_wcs: WCS
+    outline: Floats
+
+    @property
+    def name(self) -> str:
+        """How messages call it: ``idxy01abq.chip2``."""
+        return self.image.label
+
+    @property
+    def band(self) -> str:
+        """Detector and filter: ``wfc3_uvis F814W``."""
+        return f"{self.image.detector.key} {self.image.filter}"
+
+    @property
+    def box(self) -> Box:
+        """The rectangle about it on the reference."""
+        (x_first, y_first), (x_last, y_last) = self.outline.min(axis=0), self.outline.max(axis=0)
+        return float(x_first), float(x_last), float(y_first), float(y_last)
+
+
+def reference_shape(images: Sequence[InputImage]) -> tuple[int, int]:
+    """(ny, nx) of the prepared reference, which is the first of the images."""
+    header = fits.getheader(images[0].path)
+    return int(header["NAXIS2"]), int(header["NAXIS1"])
+
+
+def open_images(
+    workdir: WorkDir, images: Sequence[InputImage], choices: DolphotInputsSettings
+) -> list[ChipFile]:
+    """Describe the chips of a run.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        With the aligned exposures.
+    images : sequence of InputImage
+        The reference first, as `hst_assets.photometry.dolphot.input_images.read_input_images`
+        gives them.
+    choices : DolphotInputsSettings
+        By which they were prepared.
+
+    Returns
+    -------
+    list of ChipFile
+        In the order of the images; the reference is not among them.
+
+    Raises
+    ------
+    MissingProduct
+        If an aligned exposure is not there.
+    UnusableInput
+        If a chip is not that of the aligned exposure, or a card is missing.
+    """
+    reference, *chips = images
+    with fits.open(reference.path) as hdus:
+        frame = read_wcs(hdus[0].header, hdus)
+    return [_described(image, frame, workdir, choices) for image in chips]
+
+
+def _described(
+    image: InputImage, frame: WCS, workdir: WorkDir, choices: DolphotInputsSettings
+) -> ChipFile:
+    prepared = fits.getheader(image.path)
+    shape = int(prepared["NAXIS2"]), int(prepared["NAXIS1"])
+    science, wcs = _aligned(image, workdir, prepared, shape)
+    rules = RULES[image.detector.key]
+    gain = number(prepared, "GAIN")
+    # Of any camera's image, as tests have them, there is no tag and no scale to take back.
+    tagged = rules.tag in prepared
+    code = int(number(prepared, rules.tag, 0))
+    named = choices.pixel_area_maps
+    area_map = named.get(f"{image.detector.key}.{code}") or named.get(image.detector.key)
+    return ChipFile(
+        image=image,
+        shape=shape,
+        gain=gain,
+        electrons_per_value=gain * (rules.flux_scale if tagged else 1.0),
+        read_noise_e=number(prepared, "RDNOISE"),
+        exptime_s=number(prepared, "EXPTIME"),
+        mjd=number(prepared, "MJD-OBS"),
+        bad_value=number(prepared, "BADPIX"),
+        saturated_value=number(prepared, "SATURATE"),
+        photometry=photometry_of(prepared, prepared, image.detector),
+        chip_code=code,
+        header=science,
+        area_map=None if area_map is None else workdir.base / area_map,
+        wcs=wcs,
+        reference_wcs=frame,
+        outline=_outline(wcs, frame, shape),
+    )
+
+
+def _aligned(
+    image: InputImage, workdir: WorkDir, prepared: fits.Header, shape: tuple[int, int]
+) -> tuple[fits.Header, WCS]:
+    """Header and full WCS of a chip in the aligned exposure, which must be that of the pixels."""
+    stem = image.path.name.removesuffix(f".chip{image.chip}.fits")
+    path = workdir.aligned(f"{stem}.fits")
+    if not path.is_file():
+        raise MissingProduct(
+            "the aligned exposure is missing, which has the full distortion",
+            where=path,
+            next_step="Materialize aligned_exposures for its visit",
+        )
+    with fits.open(path) as hdus:
+        planes = [hdu for hdu in hdus if hdu.name == "SCI"]
+        found = planes[image.chip - 1] if image.chip <= len(planes) else None
+        if found is None or found.shape != shape or not _same_place(prepared, found.header):
+            raise UnusableInput(
+                f"the prepared chip {image.chip} is not that of the aligned exposure",
+                where=path,
+                next_step=_REMAKE,
+            )
+        return found.header.copy(), read_wcs(found.header, hdus)
+
+
+def _same_place(prepared: fits.Header, aligned: fits.Header) -> bool:
+    """Whether both have one WCS, as far as both have its cards."""
+    both = [card for card in _PLACE if card in prepared and card in aligned]
+    return all(
+        np.isclose(float(prepared[card]), float(aligned[card]), rtol=_SAME, atol=0) for card in both
+    )
+
+
+def _outline(wcs: WCS, frame: WCS, shape: tuple[int, int]) -> Floats:
+    """The border of a chip on the reference, by the outer edges of its pixels."""
+    ny, nx = shape
+    along = np.linspace(0, 1, _POINTS_A_SIDE)[:-1]
+    zero, one = np.zeros_like(along), np.ones_like(along)
+    x = np.concatenate([along, one, 1 - along, zero]) * nx - 0.5
+    y = np.concatenate([zero, along, one, 1 - along]) * ny - 0.5
+    return np.column_stack(frame.all_world2pix(*wcs.all_pix2world(x, y, 0), 0))
+
+
+# ------------------------------------------------------------------------------- the pixels
+
+
+def cut(chip: ChipFile, box: Box, *, margin_pix: int = 0) -> ChipImage | None:
+    """Read the part of a chip that lies in a box of the reference.
+
+    Parameters
+    ----------
+    chip : ChipFile
+        The chip.
+    box : tuple of float
+        What is wanted of the reference.
+    margin_pix : int, optional
+        Pixels of the chip beyond, for the wings of the stars in the box.
+
+    Returns
+    -------
+    ChipImage or None
+        Its `origin` is the first pixel's place on the chip. None if nothing of the chip is there.
+        Bad pixels have the value of the sky.
+
+    Raises
+    ------
+    UnusableInput
+        If the chip's distortion cannot be inverted there, or a file is damaged.
+    BadConfiguration
+        If the user's map of pixel areas is none.
+    """
+    shared = _overlap(chip.box, box)
+    if shared is None:
+        return None
+    pixel_map = map_between(chip.reference_wcs, chip.wcs, box=shared)
+    part = _part_within(chip.shape, pixel_map, margin_pix)
+    if part is None:
+        return None
+    (y_first, _), (x_first, _) = part
+    values, sky = (
+        _section(path, part) * np.float32(chip.electrons_per_value)
+        for path in (chip.image.path, chip.image.sky_path)
+    )
+    low, high = (
+        np.float32(limit) * np.float32(chip.electrons_per_value)
+        for limit in (chip.bad_value, chip.saturated_value)
+    )
+    saturated = values >= high
+    good = (values > low) & ~saturated
+    return ChipImage(
+        name=chip.name,
+        band=chip.band,
+        data_e=np.where(good | saturated, values, sky),
+        good=good,
+        saturated=saturated,
+        sky_e=sky,
+        area=_areas(chip, part).astype(np.float32),
+        read_noise_e=chip.read_noise_e,
+        exptime_s=chip.exptime_s,
+        mjd=chip.mjd,
+        pixel_map=pixel_map.moved(-x_first, -y_first),
+        origin=(x_first, y_first),
+    )
+
+
+_Part = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _overlap(one: Box, other: Box) -> Box | None:
+    x_first, x_last = max(one[0], other[0]), min(one[1], other[1])
+    y_first, y_last = max(one[2], other[2]), min(one[3], other[3])
+    return (x_first, x_last, y_first, y_last) if x_first < x_last and y_first < y_last else None
+
+
+def _part_within(shape: tuple[int, int], pixel_map: PixelMap, margin_pix: int) -> _Part | None:
+    """Rows and columns of a chip that hold what a map leads to, with a margin; None: none."""
+    part = []
+    for places, size in zip((pixel_map.knots[..., 1], pixel_map.knots[..., 0]), shape, strict=True):
+        first = max(int(np.floor(places.min())) - margin_pix, 0)
+        last = min(int(np.ceil(places.max())) + 1 + margin_pix, size)
+        if first >= last:
+            return None
+        part.append((first, last))
+    return part[0], part[1]
+
+
+def _section(path: Path, part: _Part) -> NDArray[np.float32]:
+    """Some rows and columns of a prepared file; the others are not read."""
+    (y_first, y_last), (x_first, x_last) = part
+    try:
+        with fits.open(path, memmap=True) as hdus:
+            plane: Any = hdus[0].section[y_first:y_last, x_first:x_last]
+            return np.asarray(plane, dtype=np.float32)
+    except FileNotFoundError as error:
+        raise MissingProduct("the file is missing", where=path, next_step=_REMAKE) from error
+    except (OSError, TypeError, ValueError) as error:
+        raise UnusableInput(
+            f"the image cannot be read: {error}", where=path, next_step=_REMAKE
+        ) from error
+
+
+def _areas(chip: ChipFile, part: _Part) -> Floats:
+    """Pixel areas of a part of a chip, as `dolphot_inputs` had them."""
+    (y_first, y_last), (x_first, x_last) = part
+    shape = y_last - y_first, x_last - x_first
+    if chip.area_map is not None:
+        x, y = subarray_offset(chip.header)
+        return map_of_file(chip.area_map, shape, offset=(x + x_first, y + y_first))
+    detector = chip.image.detector
+    if RULES[detector.key].unit_at_centre:
+        return pixel_areas(chip.header, chip.shape)[y_first:y_last, x_first:x_last]
+    moved = chip.header.copy()
+    moved["CRPIX1"] = number(moved, "CRPIX1") - x_first
+    moved["CRPIX2"] = number(moved, "CRPIX2") - y_first
+    return pixel_areas(moved, shape, unit_arcsec=detector.flat_scale_arcsec(chip.header))
