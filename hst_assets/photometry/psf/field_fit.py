@@ -1,0 +1,383 @@
+"""The stars of a piece of the sky: found, and fitted on all of its images at once.
+
+Stars are found in passes: those above a first threshold, then twice what is left above a second.
+After each, all stars are fitted together, the sky is measured on what is left, and stars that came
+to nothing are dropped. At the end each image is fitted for itself, with the places fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from hst_assets.photometry.psf.background import residual_sky
+from hst_assets.photometry.psf.image_stack import ImageStack
+from hst_assets.photometry.psf.peaks import Lattice, Matched, matched_filter, new_peaks
+from hst_assets.photometry.psf.sweeps import add_stars, fit_sweep, forced_sweep, places_on_images
+
+__all__ = ["FieldFit", "FitParameters", "Stars", "fit_field", "forced_fit"]
+
+Floats = NDArray[np.float64]
+Planes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FitParameters:
+    """How stars are found and fitted.
+
+    Attributes
+    ----------
+    first_snr, final_snr : float
+        Least signal-to-noise ratio of stars in the first pass, and in the others and at the end.
+    n_passes : int
+        Searches, the first included.
+    fit_radius_pix : int
+        Pixels within so many of a star are fitted.
+    least_share : float
+        A star found beside others must have so much of their light at its place.
+    least_distance_pix : float
+        Stars nearer to each other than this (pixels of the detector) are one.
+    n_sweeps : int
+        Sweeps over the stars after each search.
+    """
+
+    first_snr: float = 5.0
+    final_snr: float = 3.5
+    n_passes: int = 3
+    fit_radius_pix: int = 4
+    least_share: float = 0.12
+    least_distance_pix: float = 0.6
+    n_sweeps: int = 8
+
+
+@dataclass(eq=False)
+class Stars:
+    """Stars while they are fitted.
+
+    Attributes
+    ----------
+    x, y : ndarray, shape (n,)
+        On the reference, 0-based pixels.
+    rate, rate_variance : ndarray, shape (bands, n)
+        Electrons a second, by the PSF, and their variance.
+    place_covariance : ndarray, shape (n, 3)
+        Variance of x, of y and covariance, pixels squared.
+    """
+
+    x: Floats
+    y: Floats
+    rate: Floats
+    rate_variance: Floats
+    place_covariance: Floats
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @classmethod
+    def at(cls, x: Floats, y: Floats, rate: Floats) -> Stars:
+        """Stars that are not fitted yet."""
+        infinite = np.full((len(x), 3), np.inf)
+        return cls(
+            np.array(x, dtype=float),
+            np.array(y, dtype=float),
+            np.array(rate, dtype=float),
+            np.full(rate.shape, np.inf),
+            infinite,
+        )
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Stars:
+        """Some of them."""
+        return Stars(
+            self.x[rows],
+            self.y[rows],
+            np.ascontiguousarray(self.rate[:, rows]),
+            np.ascontiguousarray(self.rate_variance[:, rows]),
+            self.place_covariance[rows],
+        )
+
+    def joined(self, others: Stars) -> Stars:
+        """These and others."""
+        return Stars(
+            np.concatenate([self.x, others.x]),
+            np.concatenate([self.y, others.y]),
+            np.concatenate([self.rate, others.rate], axis=1),
+            np.concatenate([self.rate_variance, others.rate_variance], axis=1),
+            np.concatenate([self.place_covariance, others.place_covariance]),
+        )
+
+    @property
+    def snr(self) -> Floats:
+        """Signal-to-noise ratio of all bands together, as `Matched.together` has it."""
+        each = self.rate / np.sqrt(self.rate_variance)
+        best: Floats = each.max(axis=0, initial=-np.inf)
+        return np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+
+
+@dataclass(eq=False)
+class FieldFit:
+    """A piece of the sky while it is fitted.
+
+    Attributes
+    ----------
+    stack : ImageStack
+        The images.
+    stars : Stars
+        What was found.
+    sky_e, model_e, residual_e : ndarray of float32, shape (k, ny, nx)
+        Sky, light of the stars, and what is left.
+    parameters : FitParameters
+        How.
+    """
+
+    stack: ImageStack
+    stars: Stars
+    sky_e: Planes
+    model_e: Planes
+    residual_e: Planes
+    parameters: FitParameters
+    #: Light of a pixel that need not be taken off, electrons, by image.
+    faintest_e: Floats = field(default_factory=lambda: np.empty(0))
+
+    # ------------------------------------------------------------------------- steps
+
+    def variance_e2(self) -> Planes:
+        """Variance of each pixel."""
+        return self.stack.variance_e2(self.sky_e, self.model_e)
+
+    def weight(self) -> Planes:
+        """One over the variance; 0 of pixels that are not fitted."""
+        weight: Planes = np.where(self.stack.good, 1 / self.variance_e2(), np.float32(0))
+        return weight
+
+    def counts(self) -> Floats:
+        """Electrons of each star on each image, shape (k, n)."""
+        counts: Floats = self.stars.rate[self.stack.band_of] * self.stack.exptime_s[:, None]
+        return counts
+
+    def render(self) -> None:
+        """Make model and residual anew from the stars."""
+        self.model_e = self._rendered(self.counts())
+        self.residual_e = self.stack.data_e - self.sky_e - self.model_e
+        self.residual_e[~self.stack.good] = 0
+
+    def _rendered(self, counts: Floats) -> Planes:
+        optics, stars = self.stack.optics, self.stars
+        model = np.zeros_like(self.stack.data_e)
+        add_stars(
+            model, self.stack.shapes, optics.lattice, optics.knots, optics.splines, optics.cells,
+            optics.cell_pix, optics.origin, optics.middle, optics.profiles, stars.x, stars.y,
+            np.ascontiguousarray(counts), self.faintest_e, self.parameters.fit_radius_pix + 1,
+        )  # fmt: skip
+        return model
+
+    def refine_sky(self) -> None:
+        """Measure what of the sky is left, and take it off."""
+        for k in range(len(self.stack)):
+            ny, nx = self.stack.shapes[k]
+            part = (k, slice(0, ny), slice(0, nx))
+            more = residual_sky(self.residual_e[part], self.stack.good[part])
+            self.sky_e[part] += more
+            self.residual_e[part] -= np.where(self.stack.good[part], more, 0)
+
+    def sweep(self, n: int, *, move: bool = True, refine_at: tuple[int, ...] = ()) -> None:
+        """Fit all stars n times; stars that no longer change are passed over in between."""
+        optics, stack, stars = self.stack.optics, self.stack, self.stars
+        weight = self.weight()
+        change = np.full(len(stars), np.inf)
+        largest_step = 0.25 / self._scale()
+        for at in range(n):
+            due = np.argsort(-stars.rate.sum(axis=0), kind="stable")
+            if at % 3 != 0 and at < n - 1:
+                due = due[self._restless(change)[due]]
+            fit_sweep(
+                self.residual_e, weight, stack.shapes, stack.exptime_s, stack.band_of,
+                optics.lattice, optics.knots, optics.splines, optics.cells, optics.cell_pix,
+                optics.origin, optics.middle, optics.profiles, stars.x, stars.y, stars.rate,
+                stars.rate_variance, stars.place_covariance, change, due,
+                self.parameters.fit_radius_pix, self.faintest_e, move and at > 0, largest_step, 0.9,
+            )  # fmt: skip
+            if at in refine_at:
+                self.model_e = stack.data_e - self.sky_e - self.residual_e
+                self.refine_sky()
+                weight = self.weight()
+
+    def _restless(self, change: Floats) -> NDArray[np.bool_]:
+        """Stars that still change, and their neighbours."""
+        moving = change > 0.02
+        if moving.all() or not moving.any():
+            return moving
+        places = np.column_stack([self.stars.x, self.stars.y])
+        reach = (2 * self.parameters.fit_radius_pix) / self._scale()
+        distance, _ = KDTree(places[moving]).query(places, distance_upper_bound=reach)
+        return np.isfinite(distance)
+
+    def _scale(self) -> float:
+        """Pixels of the finest detector in one of the reference."""
+        return finest_scale(self.stack)
+
+    def prune(self, least_snr: float) -> None:
+        """Drop stars that came to nothing, lie off all images, or are one with a brighter one."""
+        stars = self.stars
+        keep = (stars.snr > least_snr) & np.isfinite(stars.x) & np.isfinite(stars.y)
+        light = np.where(keep, np.nanmax(stars.rate, axis=0, initial=0), -np.inf)
+        apart = self.parameters.least_distance_pix / self._scale()
+        places = np.column_stack([stars.x, stars.y])
+        places = np.where(np.isfinite(places), places, -1e9)
+        for a, b in KDTree(places).query_pairs(apart, output_type="ndarray"):
+            if keep[a] and keep[b]:
+                keep[b if light[a] >= light[b] else a] = False
+        self.stars = stars.select(keep)
+
+    def find(self, lattice: Lattice, threshold: float) -> int:
+        """Add the stars that are seen in what is left; their number."""
+        variance = self.variance_e2()
+        weight = np.where(self.stack.good, 1 / variance, np.float32(0))
+        seen = matched_filter(self.stack, self.residual_e, weight, lattice)
+        light: Matched | None = None
+        if len(self.stars):
+            model = np.where(self.stack.good, self.model_e, np.float32(0))
+            light = matched_filter(self.stack, model, weight, lattice)
+        x, y, rate = new_peaks(
+            seen,
+            lattice,
+            threshold=threshold,
+            starlight=light,
+            least_share=self.parameters.least_share,
+            known=(self.stars.x, self.stars.y),
+            least_distance_pix=1.0 / self._scale(),
+        )
+        self.stars = self.stars.joined(Stars.at(x, y, rate))
+        return len(x)
+
+
+def finest_scale(stack: ImageStack) -> float:
+    """Pixels of the finest image in one pixel of the reference, from the maps' middle."""
+    knots = stack.optics.knots
+    j, i = knots.shape[1] // 2 - 1, knots.shape[2] // 2 - 1
+    along = knots[:, j, i + 1] - knots[:, j, i]
+    up = knots[:, j + 1, i] - knots[:, j, i]
+    area = np.abs(along[:, 0] * up[:, 1] - along[:, 1] * up[:, 0]) / stack.optics.lattice[2] ** 2
+    return float(np.sqrt(area.max()))
+
+
+def lattice_over(stack: ImageStack, box: tuple[float, float, float, float]) -> Lattice:
+    """Points one pixel of the finest image apart."""
+    step = 1.0 / finest_scale(stack)
+    return Lattice(
+        box[0],
+        box[2],
+        step,
+        int(np.ceil((box[1] - box[0]) / step)) + 1,
+        int(np.ceil((box[3] - box[2]) / step)) + 1,
+    )
+
+
+def fit_field(
+    stack: ImageStack,
+    box: tuple[float, float, float, float],
+    parameters: FitParameters | None = None,
+    *,
+    progress: Callable[[str, float], None] = lambda step, share: None,
+    passes: int | None = None,
+) -> FieldFit:
+    """Find and fit the stars of a piece of the sky.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        Its images.
+    box : tuple of float
+        First and last X, first and last Y on the reference where stars are looked for.
+    parameters : FitParameters, optional
+        How.
+    progress : callable, optional
+        Is told the step and which share of all is done.
+    passes : int, optional
+        Fewer searches than `parameters` has.
+    """
+    parameters = parameters or FitParameters()
+    fit = _begun(stack, parameters)
+    lattice = lattice_over(stack, box)
+    n_passes = passes or parameters.n_passes
+    for at in range(n_passes):
+        progress("finding stars", at / (n_passes + 1))
+        fit.find(lattice, parameters.first_snr if at == 0 else parameters.final_snr)
+        fit.render()
+        last = at == n_passes - 1
+        fit.sweep(parameters.n_sweeps + (4 if last else 0), refine_at=(2, 5, 9))
+        fit.prune(parameters.final_snr - 0.5 if last else 2.5)
+        fit.render()
+    progress("fitting stars", n_passes / (n_passes + 1))
+    fit.sweep(parameters.n_sweeps)
+    fit.prune(parameters.final_snr)
+    fit.render()
+    fit.sweep(4)
+    fit.render()
+    return fit
+
+
+def _begun(stack: ImageStack, parameters: FitParameters) -> FieldFit:
+    sky = stack.sky_e.copy()
+    zero = np.zeros_like(sky)
+    stars = Stars.at(np.empty(0), np.empty(0), np.empty((len(stack.bands), 0)))
+    fit = FieldFit(stack, stars, sky, zero, stack.data_e - sky, parameters)
+    fit.residual_e[~stack.good] = 0
+    noise = np.array(
+        [
+            np.sqrt(np.median(fit.variance_e2()[k][stack.good[k]])) if stack.good[k].any() else 1.0
+            for k in range(len(stack))
+        ]
+    )
+    fit.faintest_e = 0.15 * noise
+    fit.refine_sky()
+    return fit
+
+
+@dataclass(frozen=True, eq=False)
+class ForcedFit:
+    """Fluxes on single images, with the places fixed.
+
+    Attributes
+    ----------
+    counts_e, counts_error_e : ndarray, shape (k, n)
+        Electrons, may be negative; the error is infinite where no pixel was fitted.
+    residual_e : ndarray of float32, shape (k, ny, nx)
+        What is left with these fluxes.
+    xs, ys : ndarray, shape (k, n)
+        Places on the images.
+    """
+
+    counts_e: Floats
+    counts_error_e: Floats
+    residual_e: Planes
+    xs: Floats
+    ys: Floats
+
+
+def forced_fit(fit: FieldFit, *, n_sweeps: int = 12) -> ForcedFit:
+    """Fit each image for itself, all stars at the places of `fit`, neighbours together.
+
+    Variances are those of the common fit's model, so that a faint star's error does not follow its
+    own noise.
+    """
+    stack, stars, optics = fit.stack, fit.stars, fit.stack.optics
+    weight = fit.weight()
+    xs, ys = places_on_images(optics.lattice, optics.knots, stars.x, stars.y)
+    counts = np.ascontiguousarray(fit.counts())
+    variance = np.full_like(counts, np.inf)
+    residual = fit.residual_e.copy()
+    order = np.argsort(-stars.rate.sum(axis=0), kind="stable")
+    for k in range(len(stack)):
+        for _ in range(n_sweeps):
+            largest = forced_sweep(
+                residual[k], weight[k], k, stack.shapes, optics.splines, optics.cells,
+                optics.cell_pix, optics.origin, optics.middle, optics.profiles, xs[k], ys[k],
+                counts[k], variance[k], order, fit.parameters.fit_radius_pix, fit.faintest_e[k],
+            )  # fmt: skip
+            if largest < 0.01:
+                break
+    return ForcedFit(counts, np.sqrt(variance), residual, xs, ys)
