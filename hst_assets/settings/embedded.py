@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.settings.fields import Positive, Section, UserPath
+from hst_assets.settings.fields import Section, UserPath
 
 __all__ = ["EmbeddedSettings"]
 
@@ -34,8 +34,8 @@ class EmbeddedSettings(Section):
     psf_grids: dict[str, UserPath] = Field(default={})
     """Grids of PSFs by STScI (STDPSF, FITS) by detector and filter, with which the PSF begins.
 
-    Such as ``"wfc3_uvis.f814w" = "STDPSF_WFC3UV_F814W.fits"`` in ``[embedded.psf_grids]``. Of a band
-    without one, the PSF begins with a model of the telescope. Both are adjusted to the stars of the
+    Such as ``"wfc3_uvis.f814w" = "STDPSF_WFC3UV_F814W.fits"`` in ``[embedded.psf_grids]``. Of other
+    bands, the PSF begins with a model of the telescope. Both are adjusted to the stars of the
     exposures where there are some. A relative path starts at the work directory.
     """
     max_psf_stars: Annotated[int, Field(ge=0, le=5000)] = 150
@@ -47,7 +47,7 @@ class EmbeddedSettings(Section):
     """
     aperture_radius_arcsec: Annotated[float, Field(ge=0.1, le=2)] = 0.4
     """Radius of the aperture to which the PSF's magnitudes are corrected, arcsec; from there to all
-    light, tables of encircled energy lead."""
+    light, tables of encircled energy lead. WFPC2, which has no such table, always has 0.5."""
     cosmic_rays: bool = True
     """Mask what one exposure has and the others of the same place and band do not, besides the
     cosmic rays that are flagged."""

@@ -25,7 +25,7 @@ from hst_assets.photometry.dolphot.detector_rules import RULES
 from hst_assets.photometry.dolphot.input_images import InputImage
 from hst_assets.photometry.dolphot.pixel_area import map_of_file, pixel_areas, subarray_offset
 from hst_assets.photometry.psf.chip_image import ChipImage
-from hst_assets.photometry.psf.pixel_map import PixelMap, map_between
+from hst_assets.photometry.psf.pixel_map import KNOT_STEP_PIX, PixelMap, map_between
 from hst_assets.settings import DolphotInputsSettings
 from hst_assets.workdir import WorkDir
 
@@ -257,7 +257,7 @@ def cut(chip: ChipFile, box: Box, *, margin_pix: int = 0) -> ChipImage | None:
     shared = _overlap(chip.box, box)
     if shared is None:
         return None
-    pixel_map = map_between(chip.reference_wcs, chip.wcs, box=shared)
+    pixel_map = map_between(chip.reference_wcs, chip.wcs, box=_from_a_knot(shared, box))
     part = _part_within(chip.shape, pixel_map, margin_pix)
     if part is None:
         return None
@@ -295,6 +295,15 @@ def _overlap(one: Box, other: Box) -> Box | None:
     x_first, x_last = max(one[0], other[0]), min(one[1], other[1])
     y_first, y_last = max(one[2], other[2]), min(one[3], other[3])
     return (x_first, x_last, y_first, y_last) if x_first < x_last and y_first < y_last else None
+
+
+def _from_a_knot(shared: Box, box: Box) -> Box:
+    """The box begun at a knot of the lattice over `box`: no map is interpolated twice."""
+    x, y = (
+        start + KNOT_STEP_PIX * np.floor((first - start) / KNOT_STEP_PIX)
+        for first, start in ((shared[0], box[0]), (shared[2], box[2]))
+    )
+    return float(x), shared[1], float(y), shared[3]
 
 
 def _part_within(shape: tuple[int, int], pixel_map: PixelMap, margin_pix: int) -> _Part | None:
