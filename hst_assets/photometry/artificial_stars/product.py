@@ -48,7 +48,8 @@ from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.diagrams import write_completeness_diagram
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.program import Program, find_program
-from hst_assets.photometry.dolphot.progress import Progress, now_and_then
+from hst_assets.photometry.dolphot.progress import TOOL
+from hst_assets.photometry.progress import Progress, now_and_then
 from hst_assets.photometry.quality_cuts import PRESETS, cuts_of, stars_in, tally
 from hst_assets.products.batch import Batch, make_indexed
 from hst_assets.products.columns import build_table, write_table
@@ -185,9 +186,9 @@ class _Run:
         photometer = Photometer(self._program, self.catalog, images, self.workdir, self.settings)
         field = star_field(images)
         draw = partial(self._drawn, self._known(), field)
-        self.progress(Progress(_STEP, 0.0))
+        self.progress(Progress(_STEP, 0.0, TOOL))
         for n, ended in enumerate(measure_chunks(photometer, draw, due), 1):
-            self.progress(Progress(_STEP, n / len(due)))
+            self.progress(Progress(_STEP, n / len(due), TOOL))
             yield ended
 
     def _refuse_another_run(self) -> None:
