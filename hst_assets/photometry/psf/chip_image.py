@@ -93,6 +93,8 @@ class MeasuredStars:
         Added to a magnitude by the PSF.
     remarks : tuple of str
         What is to be said: priors used, images without PSF stars and so on.
+    chip_x, chip_y : ndarray, shape (k, n), or None
+        Place on each chip, 0-based pixels of the whole chip.
     """
 
     x: Floats
@@ -113,6 +115,8 @@ class MeasuredStars:
     aperture_correction_mag: Floats
     aperture_correction_error_mag: Floats
     remarks: tuple[str, ...] = field(default=())
+    chip_x: Floats | None = None
+    chip_y: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.x)

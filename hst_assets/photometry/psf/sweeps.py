@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-__all__ = ["add_stars", "fit_sweep", "forced_sweep", "places_on_images"]
+__all__ = ["add_stars", "compiled", "fit_sweep", "forced_sweep", "places_on_images", "star_stamp"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
+    """Compile a function of this package; its code is kept beside its file where it can be."""
     how = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract", "arcp"}}
     try:
         return numba.njit(cache=True, **how)(function)  # type: ignore[no-any-return]
@@ -28,13 +29,13 @@ def _compiled(function: _F) -> _F:
         return numba.njit(**how)(function)  # type: ignore[no-any-return]
 
 
-@_compiled
+@compiled
 def _place(lattice: Any, knots: Any, k: int, x: float, y: float) -> Any:
     """Where a star is on image k, and the slopes of that: xk, yk, dxk/dx, dxk/dy, dyk/dx, dyk/dy."""
     step = lattice[2]
     u, v = (x - lattice[0]) / step, (y - lattice[1]) / step
-    i = min(max(int(math.floor(u)), 0), knots.shape[2] - 2)
-    j = min(max(int(math.floor(v)), 0), knots.shape[1] - 2)
+    i = min(max(math.floor(u), 0), knots.shape[2] - 2)
+    j = min(max(math.floor(v), 0), knots.shape[1] - 2)
     u -= i
     v -= j
     ax, bx = knots[k, j, i, 0], knots[k, j, i + 1, 0]
@@ -50,7 +51,7 @@ def _place(lattice: Any, knots: Any, k: int, x: float, y: float) -> Any:
     return xk, yk, xx, xy, yx, yy
 
 
-@_compiled
+@compiled
 def _weights(fraction: float, value: Any, slope: Any) -> None:
     """Cubic B-splines at a fraction of a knot's distance, and their slopes."""
     u = fraction
@@ -66,7 +67,7 @@ def _weights(fraction: float, value: Any, slope: Any) -> None:
     slope[3] = u2 / 2
 
 
-@_compiled
+@compiled
 def _cell(cells: Any, cell_pix: Any, origin: Any, k: int, xk: float, yk: float) -> int:
     """The cell of image k's PSF that holds a place."""
     i = min(max(int((xk + origin[k, 0]) / cell_pix[k, 0]), 0), cells[k, 2] - 1)
@@ -74,7 +75,7 @@ def _cell(cells: Any, cell_pix: Any, origin: Any, k: int, xk: float, yk: float) 
     return int(cells[k, 0] + j * cells[k, 2] + i)
 
 
-@_compiled
+@compiled
 def _psf_and_slopes(
     spline: Any,
     middle: int,
@@ -92,7 +93,7 @@ def _psf_and_slopes(
     bx, dbx, by, dby = work[0], work[1], work[2], work[3]
     u = (ix - r - xk) * 4 + middle
     v = (iy - r - yk) * 4 + middle
-    iu, iv = int(math.floor(u)), int(math.floor(v))
+    iu, iv = math.floor(u), math.floor(v)
     _weights(u - iu, bx, dbx)
     _weights(v - iv, by, dby)
     n = 2 * r + 1
@@ -121,7 +122,40 @@ def _psf_and_slopes(
                 along_x[j, i] += wx * d
 
 
-@_compiled
+@compiled
+def star_stamp(
+    k: int,
+    lattice: Any,
+    knots: Any,
+    splines: Any,
+    cells: Any,
+    cell_pix: Any,
+    origin: Any,
+    middle: int,
+    x: float,
+    y: float,
+    radius: int,
+    stamp: Any,
+    corner: Any,
+    work: Any,
+) -> None:
+    """PSF of a star on image k, and its slopes with the place on the reference: stamp (3, …).
+
+    `corner` gets X and Y of the stamp's first pixel.
+    """
+    xk, yk, xx, xy, yx, yy = _place(lattice, knots, k, x, y)
+    ix, iy = math.floor(xk + 0.5), math.floor(yk + 0.5)
+    corner[0], corner[1] = ix - radius, iy - radius
+    spline = splines[_cell(cells, cell_pix, origin, k, xk, yk)]
+    _psf_and_slopes(spline, middle, xk, yk, ix, iy, radius, stamp[0], stamp[1], stamp[2], work)
+    for j in range(2 * radius + 1):
+        for i in range(2 * radius + 1):
+            gx, gy = stamp[1, j, i], stamp[2, j, i]
+            stamp[1, j, i] = gx * xx + gy * yx
+            stamp[2, j, i] = gx * xy + gy * yy
+
+
+@compiled
 def _add_star(
     image: Any,
     ny: int,
@@ -136,10 +170,10 @@ def _add_star(
 ) -> None:
     """Add a star's light to an image, within r pixels."""
     bx, dbx, by, dby = work[0], work[1], work[2], work[3]
-    ix, iy = int(math.floor(xk + 0.5)), int(math.floor(yk + 0.5))
+    ix, iy = math.floor(xk + 0.5), math.floor(yk + 0.5)
     u = (ix - r - xk) * 4 + middle
     v = (iy - r - yk) * 4 + middle
-    iu, iv = int(math.floor(u)), int(math.floor(v))
+    iu, iv = math.floor(u), math.floor(v)
     _weights(u - iu, bx, dbx)
     _weights(v - iv, by, dby)
     b0, b1, b2, b3 = np.float32(bx[0]), np.float32(bx[1]), np.float32(bx[2]), np.float32(bx[3])
@@ -162,7 +196,7 @@ def _add_star(
                 target[i] += w * (s0[i] * b0 + s1[i] * b1 + s2[i] * b2 + s3[i] * b3)
 
 
-@_compiled
+@compiled
 def _reach(profile: Any, counts: float, faintest: float, smallest: int) -> int:
     """Radius to which a star's light is taken off: beyond it a pixel has less than `faintest`."""
     limit = faintest / max(counts, 1e-9)
@@ -172,7 +206,7 @@ def _reach(profile: Any, counts: float, faintest: float, smallest: int) -> int:
     return int(profile.size - 1)
 
 
-@_compiled
+@compiled
 def add_stars(
     images: Any,
     shapes: Any,
@@ -206,7 +240,7 @@ def add_stars(
             _add_star(images[k], ny, nx, spline, middle, xk, yk, flux, r, work)
 
 
-@_compiled
+@compiled
 def places_on_images(lattice: Any, knots: Any, x: Any, y: Any) -> Any:
     """X and Y of stars on each image, two arrays of shape (k, n)."""
     k = knots.shape[0]
@@ -217,7 +251,7 @@ def places_on_images(lattice: Any, knots: Any, x: Any, y: Any) -> Any:
     return xs, ys
 
 
-@_compiled
+@compiled
 def fit_sweep(
     residual: Any,
     weight: Any,
@@ -301,7 +335,7 @@ def fit_sweep(
             xk, yk, xx, xy, yx, yy = _place(lattice, knots, k, x[s], y[s])
             at[k, 0], at[k, 1] = xk, yk
             at[k, 2], at[k, 3], at[k, 4], at[k, 5] = xx, xy, yx, yy
-            ix, iy = int(math.floor(xk + 0.5)), int(math.floor(yk + 0.5))
+            ix, iy = math.floor(xk + 0.5), math.floor(yk + 0.5)
             if (
                 ix < -fit_radius
                 or iy < -fit_radius
@@ -413,7 +447,7 @@ def fit_sweep(
         y[s] += dy
 
 
-@_compiled
+@compiled
 def forced_sweep(
     residual: Any,
     weight: Any,
@@ -442,7 +476,7 @@ def forced_sweep(
     largest = 0.0
     for s in order:
         xk, yk = xs[s], ys[s]
-        ix, iy = int(math.floor(xk + 0.5)), int(math.floor(yk + 0.5))
+        ix, iy = math.floor(xk + 0.5), math.floor(yk + 0.5)
         variance[s] = np.inf
         if ix < -fit_radius or iy < -fit_radius or ix >= nx + fit_radius or iy >= ny + fit_radius:
             continue
