@@ -1,4 +1,4 @@
-"""The chips that are measured, from what was prepared for DOLPHOT: described first, read by parts.
+"""The chips that are measured, from what was prepared for DOLPHOT: described, then read by parts.
 
 Pixels are those of ``dolphot/inputs.ecsv``: counts times pixel areas, with bad pixels below BADPIX
 and saturated ones above SATURATE. They become electrons here. Places are not by the WCS of these
@@ -26,13 +26,11 @@ from hst_assets.photometry.dolphot.input_images import InputImage
 from hst_assets.photometry.dolphot.pixel_area import map_of_file, pixel_areas, subarray_offset
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.pixel_map import KNOT_STEP_PIX, PixelMap, map_between
+from hst_assets.photometry.psf.tiles import Box
 from hst_assets.settings import DolphotInputsSettings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Box", "ChipFile", "cut", "open_images", "reference_shape"]
-
-#: First and last X, first and last Y, 0-based pixels of the reference.
-Box = tuple[float, float, float, float]
+__all__ = ["ChipFile", "open_images", "reference_shape"]
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +46,8 @@ _REMAKE = "Materialize dolphot_inputs again"
 @dataclass(frozen=True, eq=False)
 class ChipFile:
     """One chip of an aligned exposure by its headers; `cut` reads its pixels.
+
+    It is an `hst_assets.photometry.psf.tiles.ImageSource`.
 
     Attributes
     ----------
@@ -72,10 +72,10 @@ class ChipFile:
         Of its SCI extension in the aligned exposure.
     area_map : `~pathlib.Path` or None
         The user's map of pixel areas.
-    wcs, reference_wcs : `~astropy.wcs.WCS`
-        Of the chip with all of its distortion, and of the reference.
-    outline : ndarray, shape (n, 2)
-        X and Y of its border on the reference, 0-based pixels.
+    pixel_map : PixelMap
+        From the reference to the chip, by all of its distortion.
+    box : Box
+        The rectangle about it on the reference.
     """
 
     image: InputImage
@@ -91,9 +91,8 @@ class ChipFile:
     chip_code: int
     header: fits.Header
     area_map: Path | None
-    wcs: WCS
-    reference_wcs: WCS
-    outline: Floats
+    pixel_map: PixelMap
+    box: Box
 
     @property
     def name(self) -> str:
@@ -106,10 +105,49 @@ class ChipFile:
         return f"{self.image.detector.key} {self.image.filter}"
 
     @property
-    def box(self) -> Box:
-        """The rectangle about it on the reference."""
-        (x_first, y_first), (x_last, y_last) = self.outline.min(axis=0), self.outline.max(axis=0)
-        return float(x_first), float(x_last), float(y_first), float(y_last)
+    def psf_key(self) -> str:
+        """Images of one band and chip have one PSF: ``wfc3_uvis F814W chip 2``."""
+        return f"{self.band} chip {self.chip_code}"
+
+    def cut(self, rows: slice, columns: slice) -> ChipImage:
+        """Read some rows and columns; the others stay on the disk.
+
+        Bad pixels have the value of the sky.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Within the chip.
+
+        Raises
+        ------
+        MissingProduct, UnusableInput
+            If a file is not there, or damaged.
+        BadConfiguration
+            If the user's map of pixel areas is none.
+        """
+        factor = np.float32(self.electrons_per_value)
+        values, sky = (
+            _section(path, rows, columns) * factor
+            for path in (self.image.path, self.image.sky_path)
+        )
+        low, high = (np.float32(limit) * factor for limit in (self.bad_value, self.saturated_value))
+        saturated = values >= high
+        good = (values > low) & ~saturated
+        return ChipImage(
+            name=self.name,
+            band=self.band,
+            data_e=np.where(good | saturated, values, sky),
+            good=good,
+            saturated=saturated,
+            sky_e=sky,
+            area=_areas(self, rows, columns).astype(np.float32),
+            read_noise_e=self.read_noise_e,
+            exptime_s=self.exptime_s,
+            mjd=self.mjd,
+            pixel_map=self.pixel_map.moved(-columns.start, -rows.start),
+            origin=(columns.start, rows.start),
+        )
 
 
 def reference_shape(images: Sequence[InputImage]) -> tuple[int, int]:
@@ -143,7 +181,8 @@ def open_images(
     MissingProduct
         If an aligned exposure is not there.
     UnusableInput
-        If a chip is not that of the aligned exposure, or a card is missing.
+        If a chip is not that of the aligned exposure, a card is missing, or the distortion cannot
+        be inverted.
     """
     reference, *chips = images
     with fits.open(reference.path) as hdus:
@@ -163,6 +202,7 @@ def _described(
     tagged = rules.tag in prepared
     code = int(number(prepared, rules.tag, 0))
     named = choices.pixel_area_maps
+    box = _box_about(_outline(wcs, frame, shape))
     area_map = named.get(f"{image.detector.key}.{code}") or named.get(image.detector.key)
     return ChipFile(
         image=image,
@@ -178,9 +218,8 @@ def _described(
         chip_code=code,
         header=science,
         area_map=None if area_map is None else workdir.base / area_map,
-        wcs=wcs,
-        reference_wcs=frame,
-        outline=_outline(wcs, frame, shape),
+        pixel_map=map_between(frame, wcs, box=box),
+        box=box,
     )
 
 
@@ -226,104 +265,22 @@ def _outline(wcs: WCS, frame: WCS, shape: tuple[int, int]) -> Floats:
     return np.column_stack(frame.all_world2pix(*wcs.all_pix2world(x, y, 0), 0))
 
 
-# ------------------------------------------------------------------------------- the pixels
-
-
-def cut(chip: ChipFile, box: Box, *, margin_pix: int = 0) -> ChipImage | None:
-    """Read the part of a chip that lies in a box of the reference.
-
-    Parameters
-    ----------
-    chip : ChipFile
-        The chip.
-    box : tuple of float
-        What is wanted of the reference.
-    margin_pix : int, optional
-        Pixels of the chip beyond, for the wings of the stars in the box.
-
-    Returns
-    -------
-    ChipImage or None
-        Its `origin` is the first pixel's place on the chip. None if nothing of the chip is there.
-        Bad pixels have the value of the sky.
-
-    Raises
-    ------
-    UnusableInput
-        If the chip's distortion cannot be inverted there, or a file is damaged.
-    BadConfiguration
-        If the user's map of pixel areas is none.
-    """
-    shared = _overlap(chip.box, box)
-    if shared is None:
-        return None
-    pixel_map = map_between(chip.reference_wcs, chip.wcs, box=_from_a_knot(shared, box))
-    part = _part_within(chip.shape, pixel_map, margin_pix)
-    if part is None:
-        return None
-    (y_first, _), (x_first, _) = part
-    values, sky = (
-        _section(path, part) * np.float32(chip.electrons_per_value)
-        for path in (chip.image.path, chip.image.sky_path)
-    )
-    low, high = (
-        np.float32(limit) * np.float32(chip.electrons_per_value)
-        for limit in (chip.bad_value, chip.saturated_value)
-    )
-    saturated = values >= high
-    good = (values > low) & ~saturated
-    return ChipImage(
-        name=chip.name,
-        band=chip.band,
-        data_e=np.where(good | saturated, values, sky),
-        good=good,
-        saturated=saturated,
-        sky_e=sky,
-        area=_areas(chip, part).astype(np.float32),
-        read_noise_e=chip.read_noise_e,
-        exptime_s=chip.exptime_s,
-        mjd=chip.mjd,
-        pixel_map=pixel_map.moved(-x_first, -y_first),
-        origin=(x_first, y_first),
+def _box_about(outline: Floats) -> Box:
+    """The rectangle about an outline, with a knot of the map to spare."""
+    (x_first, y_first), (x_last, y_last) = outline.min(axis=0), outline.max(axis=0)
+    return (
+        float(x_first) - KNOT_STEP_PIX,
+        float(x_last) + KNOT_STEP_PIX,
+        float(y_first) - KNOT_STEP_PIX,
+        float(y_last) + KNOT_STEP_PIX,
     )
 
 
-_Part = tuple[tuple[int, int], tuple[int, int]]
-
-
-def _overlap(one: Box, other: Box) -> Box | None:
-    x_first, x_last = max(one[0], other[0]), min(one[1], other[1])
-    y_first, y_last = max(one[2], other[2]), min(one[3], other[3])
-    return (x_first, x_last, y_first, y_last) if x_first < x_last and y_first < y_last else None
-
-
-def _from_a_knot(shared: Box, box: Box) -> Box:
-    """The box begun at a knot of the lattice over `box`: no map is interpolated twice."""
-    x, y = (
-        start + KNOT_STEP_PIX * np.floor((first - start) / KNOT_STEP_PIX)
-        for first, start in ((shared[0], box[0]), (shared[2], box[2]))
-    )
-    return float(x), shared[1], float(y), shared[3]
-
-
-def _part_within(shape: tuple[int, int], pixel_map: PixelMap, margin_pix: int) -> _Part | None:
-    """Rows and columns of a chip that hold what a map leads to, with a margin; None: none."""
-    part = []
-    for places, size in zip((pixel_map.knots[..., 1], pixel_map.knots[..., 0]), shape, strict=True):
-        first = max(int(np.floor(places.min())) - margin_pix, 0)
-        last = min(int(np.ceil(places.max())) + 1 + margin_pix, size)
-        if first >= last:
-            return None
-        part.append((first, last))
-    return part[0], part[1]
-
-
-def _section(path: Path, part: _Part) -> NDArray[np.float32]:
+def _section(path: Path, rows: slice, columns: slice) -> NDArray[np.float32]:
     """Some rows and columns of a prepared file; the others are not read."""
-    (y_first, y_last), (x_first, x_last) = part
     try:
         with fits.open(path, memmap=True) as hdus:
-            plane: Any = hdus[0].section[y_first:y_last, x_first:x_last]
+            plane: Any = hdus[0].section[rows, columns]
             return np.asarray(plane, dtype=np.float32)
     except FileNotFoundError as error:
         raise MissingProduct("the file is missing", where=path, next_step=_REMAKE) from error
@@ -333,17 +290,16 @@ def _section(path: Path, part: _Part) -> NDArray[np.float32]:
         ) from error
 
 
-def _areas(chip: ChipFile, part: _Part) -> Floats:
+def _areas(chip: ChipFile, rows: slice, columns: slice) -> Floats:
     """Pixel areas of a part of a chip, as `dolphot_inputs` had them."""
-    (y_first, y_last), (x_first, x_last) = part
-    shape = y_last - y_first, x_last - x_first
+    shape = rows.stop - rows.start, columns.stop - columns.start
     if chip.area_map is not None:
         x, y = subarray_offset(chip.header)
-        return map_of_file(chip.area_map, shape, offset=(x + x_first, y + y_first))
+        return map_of_file(chip.area_map, shape, offset=(x + columns.start, y + rows.start))
     detector = chip.image.detector
     if RULES[detector.key].unit_at_centre:
-        return pixel_areas(chip.header, chip.shape)[y_first:y_last, x_first:x_last]
+        return pixel_areas(chip.header, chip.shape)[rows, columns]
     moved = chip.header.copy()
-    moved["CRPIX1"] = number(moved, "CRPIX1") - x_first
-    moved["CRPIX2"] = number(moved, "CRPIX2") - y_first
+    moved["CRPIX1"] = number(moved, "CRPIX1") - columns.start
+    moved["CRPIX2"] = number(moved, "CRPIX2") - rows.start
     return pixel_areas(moved, shape, unit_arcsec=detector.flat_scale_arcsec(chip.header))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from hst_assets.detection.image_planes import read_wcs
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.inputs import make_dolphot_inputs
-from hst_assets.photometry.psf.chips_in import cut, open_images, reference_shape
+from hst_assets.photometry.psf.chips_in import open_images, reference_shape
+from hst_assets.photometry.psf.tiles import images_of, plan_tiles
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
@@ -21,8 +23,6 @@ from hst_assets_tests.photometry.dolphot.prepared_targets import DEC, RA, prepar
 from hst_assets_tests.simulated_once import SimulatedOnce
 
 KEYS = ("wfc3_uvis", "acs_wfc", "wfc3_ir", "wfpc2")
-#: More than any reference of these tests.
-EVERYWHERE = (-1e5, 1e5, -1e5, 1e5)
 
 
 def settings(key: str) -> Settings:
@@ -53,11 +53,16 @@ def opened(key: str, workdir: WorkDir):
     return open_images(workdir, read_input_images(workdir), settings(key).dolphot_inputs)
 
 
+def whole_of(chip):
+    ny, nx = chip.shape
+    return chip.cut(slice(0, ny), slice(0, nx))
+
+
 def test_pixels_are_electrons_times_areas(target):
     """SCI of the exposure, its gain and time by hand; areas from ratios of the WCS."""
     key, workdir = target
     (chip, *_) = opened(key, workdir)
-    image = cut(chip, EVERYWHERE)
+    image = whole_of(chip)
     with fits.open(aligned_file(workdir)) as hdus:
         science = [hdu for hdu in hdus if hdu.name == "SCI"][chip.image.chip - 1]
         factor = {"wfpc2": 7.0, "wfc3_ir": float(hdus[0].header["EXPTIME"])}.get(key, 1.0)
@@ -75,7 +80,7 @@ def test_pixels_are_electrons_times_areas(target):
 def test_places_are_those_of_the_full_distortion(target):
     key, workdir = target
     (chip, *_) = opened(key, workdir)
-    image = cut(chip, EVERYWHERE)
+    image = whole_of(chip)
     rng = np.random.default_rng(1)
     x, y = rng.uniform(0, image.shape[1] - 1, 300), rng.uniform(0, image.shape[0] - 1, 300)
     with fits.open(aligned_file(workdir)) as hdus:
@@ -92,38 +97,34 @@ def test_places_are_those_of_the_full_distortion(target):
 def test_a_part_is_the_same_part_of_the_whole(target):
     key, workdir = target
     (chip, *_) = opened(key, workdir)
-    whole = cut(chip, EVERYWHERE)
-    x_first, x_last, y_first, y_last = chip.box
-    middle, low = (x_first + x_last) / 2, (y_first + y_last) / 2
-    part = cut(chip, (middle, middle + 40, low, low + 40), margin_pix=5)
-    x, y = part.origin
-    ny, nx = part.shape
-    there = slice(y, y + ny), slice(x, x + nx)
-    assert part.data_e.size < 0.3 * whole.data_e.size
+    whole = whole_of(chip)
+    there = slice(37, 97), slice(101, 181)
+    part = chip.cut(*there)
+    assert part.shape == (60, 80)
+    assert part.origin == (101, 37)
     for plane in ("data_e", "good", "saturated", "sky_e"):
         assert np.array_equal(getattr(part, plane), getattr(whole, plane)[there])
     assert np.allclose(part.area, whole.area[there], rtol=1e-6)
-    place = np.array([middle + 20.0]), np.array([low + 20.0])
+    place = np.array([200.0]), np.array([150.0])
     assert np.allclose(
-        np.add(np.ravel(part.pixel_map(*place)), part.origin),
-        np.ravel(whole.pixel_map(*place)),
-        atol=2e-3,
+        np.add(np.ravel(part.pixel_map(*place)), part.origin), np.ravel(whole.pixel_map(*place))
     )
-    on_x, on_y = part.pixel_map(*place)
-    assert 5 < on_x < nx - 5
-    assert 5 < on_y < ny - 5
 
 
-def test_elsewhere_there_is_nothing(target):
+def test_tiles_are_cut_of_what_was_told_to_another_process(target):
     key, workdir = target
-    (chip, *_) = opened(key, workdir)
-    assert cut(chip, (-5000.0, -4900.0, 0.0, 10.0)) is None
+    chips = pickle.loads(pickle.dumps(opened(key, workdir)))
+    tiles = plan_tiles(chips, tile_pix=150)
+    assert len(tiles) > 4
+    images = images_of(chips, tiles[len(tiles) // 2])
+    assert 0 < images[0].data_e.size < 0.5 * np.prod(chips[0].shape)
 
 
 def test_what_is_said_of_a_chip(target):
     key, workdir = target
     (chip, *_) = opened(key, workdir)
     assert chip.band.startswith(f"{key} F")
+    assert chip.psf_key == f"{chip.band} chip {chip.chip_code}"
     assert chip.name == f"{chip.image.exposure}.chip{chip.image.chip}"
     assert chip.photometry.flam > 0
     assert chip.photometry.fault == ""
