@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["excess_over", "grow", "neighbour_shares", "seen_at"]
+__all__ = ["excess_over", "grow", "neighbour_shares", "peaks_among", "seen_at"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 Reals = NDArray[np.float32]
@@ -273,3 +273,20 @@ def neighbour_shares(x: Indices, y: Indices, height: Reals, usable: Mask) -> NDA
             if usable[j, i] and usable[q, p]:
                 shares[k, d] = 0.5 * (height[j, i] + height[q, p]) / height[y[k], x[k]]
     return shares
+
+
+@_compiled
+def peaks_among(found: Mask, height: Reals) -> Mask:
+    """Found pixels that no other found one of the 5 x 5 pixels about them exceeds."""
+    ny, nx = found.shape
+    peaks = np.zeros((ny, nx), np.bool_)
+    for y in range(ny):
+        for x in range(nx):
+            if not found[y, x]:
+                continue
+            highest = True
+            for j in range(max(y - 2, 0), min(y + 3, ny)):
+                for i in range(max(x - 2, 0), min(x + 3, nx)):
+                    highest &= not (found[j, i] and height[j, i] > height[y, x])
+            peaks[y, x] = highest
+    return peaks

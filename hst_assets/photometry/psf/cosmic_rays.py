@@ -23,7 +23,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from hst_assets.detection.lacosmic import lacosmic
 from hst_assets.detectors import DETECTORS, Detector
@@ -33,6 +32,7 @@ from hst_assets.photometry.psf.cosmic_ray_loops import (
     excess_over,
     grow,
     neighbour_shares,
+    peaks_among,
     seen_at,
 )
 from hst_assets.photometry.psf.pixel_map import PixelMap
@@ -65,16 +65,16 @@ _AT_A_TIME = 1 << 18
 #: sharper than that pass for stars.
 _STAR_SHARE = 0.6
 #: Parts of an image that L.A.Cosmic looks at, and their margin.
-_PART_PIX, _MARGIN_PIX = 64, 10
+_PART_PIX, _MARGIN_PIX = 32, 6
 _ROUNDS = 4
-#: Where more than this share of very bright finds (at least so many) are as wide as stars, the
-#: images are not compared rightly.
-_MOST_STARS, _FEWEST = 0.5, 20
+#: Images are not compared rightly where more than the first share of bright peaks as wide as stars
+#: is found, and more than the second of bright finds (at least so many) are as wide.
+_MOST_STARS, _MANY_STARS, _FEWEST = 0.5, 0.1, 20
 _VERY_BRIGHT_SIGMA = 20.0
 #: A share of pixels that is worth a remark.
 _WORTH_SAYING = 0.01
 #: A hot pixel stands out so far on the sum of the exposures, and its neighbours have less than
-#: this share of what a star gives them.
+#: this share of what a star gives them. Each exposure has this share of its mean rate.
 _HOT_SIGMA, _HOT_SHARE = 10.0, 0.5
 
 
@@ -239,7 +239,7 @@ def _verdict(
         share = np.count_nonzero(alone) / max(np.count_nonzero(bright), 1)
         if share > _WORTH_SAYING:
             remark = (
-                f"{100 * share:.0f} % of the bright pixels are seen once: judged by their edges"
+                f"{share:.0%} of the bright pixels are seen once: judged by their edges"
             )
     struck &= image.good
     return CosmicRays(struck, int(np.count_nonzero(struck)), how, remark)
@@ -359,7 +359,8 @@ def _weight(image: ChipImage, other: ChipImage) -> float:
     """Of another image: the inverse variance of the difference where there are no stars."""
     scale = image.exptime_s / other.exptime_s
     variances = [
-        float(np.median(each.sky_e[::16, ::16])) + each.read_noise_e**2 for each in (image, other)
+        float(np.median(each.sky_e[::16, ::16])) + float(each.read_noise_e) ** 2
+        for each in (image, other)
     ]
     return 1.0 / max(variances[0] + scale**2 * variances[1], 1e-6)
 
@@ -394,32 +395,25 @@ def _struck_of(image: ChipImage, compared: _Compared, shape: _StarShape) -> Mask
     """
     struck: Mask = grow(compared.excess, _SEED_SIGMA, _NEIGHBOUR_SIGMA)
     height = image.data_e - image.sky_e
-    x, y, which = _peaks(struck, height)
+    x, y = _peaks(struck, height)
     noise = np.sqrt(_floor(image)[y, x])
     star_there = compared.shown[y, x] > _SEED_SIGMA * noise
     doubtful = compared.far[y, x] | star_there
     doubtful &= _like_stars(image, height, x, y, shape)
-    return _spared(struck, which, x[doubtful], y[doubtful])
+    return _spared(struck, x[doubtful], y[doubtful])
 
 
-def _peaks(struck: Mask, height: Reals) -> tuple[Indices, Indices, NDArray[np.int32]]:
-    """X and Y of the brightest pixel of each group of struck pixels, and the groups' numbers."""
-    groups, n = label(struck, np.ones((3, 3)))
-    y, x = np.nonzero(struck)
-    order = np.argsort(height[y, x])  # the brightest of a group comes last
-    brightest = np.zeros(n + 1, np.intp)
-    brightest[groups[y[order], x[order]]] = order
-    chosen = brightest[1:]
-    return x[chosen].astype(np.int32), y[chosen].astype(np.int32), groups
+def _peaks(found: Mask, height: Reals) -> tuple[Indices, Indices]:
+    """X and Y of the found pixels that no other found one within 2 pixels exceeds."""
+    y, x = np.nonzero(peaks_among(found, height))
+    return x.astype(np.int32), y.astype(np.int32)
 
 
-def _spared(struck: Mask, groups: NDArray[np.int32], x: Indices, y: Indices) -> Mask:
-    """Without the pixels within 2 of x, y that are of the same group."""
-    ny, nx = struck.shape
+def _spared(struck: Mask, x: Indices, y: Indices) -> Mask:
+    """Without the pixels within 2 of x, y."""
     left = struck.copy()
     for column, row in zip(x.tolist(), y.tolist(), strict=True):
-        box = np.s_[max(row - 2, 0) : min(row + 3, ny), max(column - 2, 0) : min(column + 3, nx)]
-        left[box] &= groups[box] != groups[row, column]
+        left[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = False
     return left
 
 
@@ -434,12 +428,20 @@ def _like_stars(image: ChipImage, height: Reals, x: Indices, y: Indices, shape: 
 
 
 def _stars_among(image: ChipImage, compared: _Compared, shape: _StarShape) -> bool:
-    """Whether what is found is mostly stars: the maps are wrong, or the images of other fields."""
+    """Whether stars are found: the maps are wrong, or the images of other fields.
+
+    Of the bright peaks as wide as stars most are found, and they are many among the finds. (Of
+    cosmic rays alone few are so wide; of an image of stars rightly compared none is found.)
+    """
     height = image.data_e - image.sky_e
-    x, y, _ = _peaks(compared.excess > _VERY_BRIGHT_SIGMA, height)
-    if len(x) < _FEWEST:
+    found = compared.excess > _VERY_BRIGHT_SIGMA
+    bright = image.good & (height > 2 * _VERY_BRIGHT_SIGMA * np.sqrt(_floor(image)))
+    x, y = _peaks(bright, height)
+    stars = _like_stars(image, height, x, y, shape)
+    struck = found[y, x]
+    if np.count_nonzero(struck) < _FEWEST:
         return False
-    return bool(np.mean(_like_stars(image, height, x, y, shape)) > _MOST_STARS)
+    return bool(struck[stars].mean() > _MOST_STARS and stars[struck].mean() > _MANY_STARS)
 
 
 def _by_edges(
@@ -460,9 +462,9 @@ def _by_edges(
         found[inner] = np.asarray(struck, bool)[offset]
     found &= where
     height = image.data_e - image.sky_e
-    x, y, groups = _peaks(found, height)
+    x, y = _peaks(found, height)
     stars = _like_stars(image, height, x, y, shape)
-    return _spared(found, groups, x[stars], y[stars])
+    return _spared(found, x[stars], y[stars])
 
 
 _Slices = tuple[slice, slice]
@@ -508,25 +510,30 @@ def _hot_pixels(images: Sequence[ChipImage], shape: _StarShape) -> list[Mask]:
 
 
 def _spikes(images: Sequence[ChipImage], shape: _StarShape) -> Mask:
-    """Pixels that are hot on all exposures of one chip."""
-    standing = np.ones(images[0].shape, bool)
+    """Pixels that are hot on all exposures of one chip, by at least half their mean rate.
+
+    On the sum of the exposures they are sharper than any star: its neighbours have a share.
+    """
+    good: Mask = np.logical_and.reduce([image.good for image in images])
     total = np.zeros(images[0].shape, np.float32)
-    floor, good = np.zeros_like(total), np.ones(images[0].shape, bool)
+    variance = np.zeros_like(total)
     for image in images:
-        height = image.data_e - image.sky_e
-        variance = _floor(image)
-        standing &= (height > 2 * np.sqrt(variance)) & image.good
-        total += height
-        floor += variance
-        good &= image.good
-    y, x = (
-        axis.astype(np.int32)
-        for axis in np.nonzero(standing & (total > _HOT_SIGMA * np.sqrt(floor)))
-    )
+        total += image.data_e - image.sky_e
+        variance += _floor(image)
+    noise = np.sqrt(variance)
+    seconds = sum(image.exptime_s for image in images)
+    y, x = (axis.astype(np.int32) for axis in np.nonzero(good & (total > _HOT_SIGMA * noise)))
     shares = neighbour_shares(x, y, total, good)
     known = np.isfinite(shares).all(axis=1)
-    shares = np.where(known[:, None], shares, 1)
-    sharp = known & (shares.mean(axis=1) < _HOT_SHARE * shape.shares.mean())
-    hot = np.zeros_like(standing)
-    hot[y[sharp], x[sharp]] = True
-    return hot
+    hot = known & (
+        np.where(known[:, None], shares, 1).mean(axis=1) < _HOT_SHARE * np.mean(shape.shares)
+    )
+    y, x = y[hot], x[hot]
+    stays = np.ones(len(y), bool)
+    for image in images:
+        here = (image.data_e - image.sky_e)[y, x]
+        least = _HOT_SHARE * total[y, x] * image.exptime_s / seconds
+        stays &= here > np.maximum(least, 2 * np.sqrt(_floor(image)[y, x]))
+    spikes = np.zeros_like(good)
+    spikes[y[stays], x[stays]] = True
+    return spikes

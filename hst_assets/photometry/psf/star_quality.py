@@ -35,7 +35,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 #: Width of the profile of a hot pixel, pixels (DOLPHOT's `photsearch`).
 NARROW_FWHM_PIX = 0.1
 #: Width of the profile of an extended object, pixels: DOLPHOT's RBig, which for HST's cameras is
-#: MaxS + 1 with MaxS = 15 (`initcirc`, `wfc3initparam`).
+#: MaxS + 1 with MaxS = 15 (`initcirc`, wfc3phot.c).
 BROAD_FWHM_PIX = 16.0
 #: Half a pixel, less what a circle loses at the corners: a pixel counts fully within the radius
 #: less 0.535 and not at all beyond the radius plus this (`initcirc`).
@@ -173,17 +173,17 @@ def star_quality(
     Raises
     ------
     ValueError
-        If the arrays do not fit each other, or the PSF is smaller than the aperture.
+        If the arrays do not fit each other, or the PSF does not reach beyond the aperture.
     """
     shape = residual_e.shape
     if any(image.shape != shape for image in (variance_e2, good, saturated, model_e)):
         raise ValueError("images of one chip have different shapes")
     if psf.radius_pix < aperture_pix + 1:
         raise ValueError(f"a PSF of {psf.radius_pix} pixels is smaller than the aperture")
-    stars = [np.ascontiguousarray(np.atleast_1d(a), dtype=np.float64) for a in (x, y, flux_e)]
-    if len({star.shape for star in stars}) != 1:
+    x, y, flux_e = (np.ascontiguousarray(given, dtype=np.float64) for given in (x, y, flux_e))
+    if not x.shape == y.shape == flux_e.shape:
         raise ValueError("x, y and flux_e have different lengths")
-    n = len(stars[0])
+    n = len(x)
     level = np.full(n, np.nan)
     if level_e is not None:
         level[:] = level_e
@@ -200,7 +200,9 @@ def star_quality(
         psf.cell_pix,
         psf.radius_pix,
         (float(origin[0]), float(origin[1])),
-        *stars,
+        x,
+        y,
+        flux_e,
         level,
         (float(aperture_pix), float(chi_aperture_pix), float(noise_mult)),
         values,
@@ -304,7 +306,7 @@ def psf_stamp(
     wx, wy = np.empty(4), np.empty(4)
     u = (ix - x) * OVERSAMPLING + (n - 1) // 2
     v = (iy - y) * OVERSAMPLING + (n - 1) // 2
-    first_u, first_v = int(math.floor(u)), int(math.floor(v))
+    first_u, first_v = math.floor(u), math.floor(v)
     _spline_weights(u - first_u, wx)
     _spline_weights(v - first_v, wy)
     for dy in range(-half, half + 1):
@@ -312,7 +314,7 @@ def psf_stamp(
         for dx in range(-half, half + 1):
             column = first_u - 1 + OVERSAMPLING * dx
             inside = abs(dx) <= radius_pix and abs(dy) <= radius_pix
-            inside = inside and 0 <= row and row + 4 <= n and 0 <= column and column + 4 <= n
+            inside = inside and 0 <= row <= n - 4 and 0 <= column <= n - 4
             total = 0.0
             if inside:
                 for j in range(4):
@@ -347,7 +349,7 @@ def _aperture(radius: float, dx0: float, dy0: float, half: int, out: Floats) -> 
 @_compiled
 def _is_good(good: Mask, row: int, column: int) -> bool:
     on_chip = 0 <= row < good.shape[0] and 0 <= column < good.shape[1]
-    return on_chip and good[row, column]
+    return on_chip and bool(good[row, column])
 
 
 @_compiled
@@ -464,9 +466,7 @@ def _cut(
 
 
 @_compiled
-def _share(
-    light: Floats, noise: Floats, profile: Floats, aperture: Floats
-) -> tuple[float, float]:
+def _share(light: Floats, noise: Floats, profile: Floats, aperture: Floats) -> tuple[float, float]:
     """Flux of the profile that is in the light, weighted by the profile, and its error."""
     flux, norm, squares = 0.0, 0.0, 0.0
     for j in range(light.shape[0]):
@@ -616,7 +616,7 @@ def _measure(
 ) -> None:
     """Measure each star: `values` are those of `_as_quality`, `fits` flux, error and chi."""
     aperture_pix, chi_pix, noise_mult = figures
-    reach = int(math.ceil(aperture_pix))
+    reach = math.ceil(aperture_pix)
     side = 2 * reach + 1
     whole = np.empty((2 * radius + 1, 2 * radius + 1))
     ring = np.empty((2 * radius + 1) * (2 * radius + 1))
@@ -624,7 +624,10 @@ def _measure(
     aperture, inner = np.empty((side, side)), np.empty((side, side))
     star, profile = np.empty((side, side)), np.empty((side, side))
     for k in range(x.size):
-        ix, iy = int(math.floor(x[k] + 0.5)), int(math.floor(y[k] + 0.5))
+        if not (math.isfinite(x[k]) and math.isfinite(y[k])):
+            flags[k] = _OFF_IMAGE
+            continue
+        ix, iy = math.floor(x[k] + 0.5), math.floor(y[k] + 0.5)
         dx0, dy0 = x[k] - ix, y[k] - iy
         _aperture(aperture_pix, dx0, dy0, reach, aperture)
         _aperture(chi_pix, dx0, dy0, reach, inner)

@@ -1,0 +1,269 @@
+"""Aperture corrections: from the flux under the PSF to that within a radius, and to all light.
+
+A PSF is known within some pixels, and its sum is as good as the stars it was made of. Bright stars
+without bright neighbours tell what an aperture holds beside it, image by image, once the models of
+all other stars have been subtracted. What lies beyond the aperture is taken from tables of
+encircled energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from hst_assets.photometry.psf.spline_psf import SplinePsf
+
+__all__ = ["ApertureCorrection", "aperture_correction"]
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+#: Magnitudes a relative error.
+_MAG = 2.5 / np.log(10.0)
+#: A star is used if the PSF is measured to this signal-to-noise ratio, and if its neighbours have
+#: less than this share of its light; no more stars than this are used, the best. Chosen so that a
+#: crowded field still has stars; the test against simulated exposures shows what they are worth.
+_MIN_SNR, _MAX_NEIGHBOURS, _MAX_STARS = 30.0, 0.1, 200
+#: Pixels beyond the aperture from which neighbours count.
+_NEIGHBOUR_REACH_PIX = 3.0
+#: Share of the aperture's pixels that may be bad; the model stands in for them. None near the core.
+_MAX_BAD, _CORE_PIX = 0.05, 1.5
+#: Error that no star is better than, mag: errors of the flat field and of the PSF's variation.
+_FLOOR_MAG = 0.005
+#: Standard deviations beyond which a star is left out, and rounds of it.
+_CLIP_SIGMA, _CLIP_ROUNDS = 3.0, 10
+
+
+@dataclass(frozen=True)
+class ApertureCorrection:
+    """What is added to the magnitudes by the PSF of one image.
+
+    Attributes
+    ----------
+    mag : float
+        To all light if `to_infinity_mag` is known, else to the radius; 0 if not measured.
+    error_mag : float
+        Standard error of the measured part; infinite if not measured.
+    to_radius_mag : float
+        To the light within the radius: measured.
+    to_infinity_mag : float
+        From there to all light, by the table of encircled energy; NaN if not known.
+    n_stars : int
+        Stars used.
+    remark : str
+        What is to be said; empty if all is well.
+    """
+
+    mag: float
+    error_mag: float
+    to_radius_mag: float
+    to_infinity_mag: float
+    n_stars: int
+    remark: str = ""
+
+
+def aperture_correction(
+    residual_e: Image,
+    variance_e2: Image,
+    good: Mask,
+    psf: SplinePsf,
+    x: Floats,
+    y: Floats,
+    flux_e: Floats,
+    flux_error_e: Floats,
+    *,
+    pixel_scale_arcsec: float,
+    radius_arcsec: float = 0.4,
+    annulus_arcsec: tuple[float, float] = (0.6, 1.0),
+    encircled_energy: Callable[[float], float] | None = None,
+    usable: Mask | None = None,
+    min_stars: int = 5,
+    origin: tuple[int, int] = (0, 0),
+) -> ApertureCorrection:
+    """The aperture correction of one image from its bright, isolated stars.
+
+    Parameters
+    ----------
+    residual_e, variance_e2 : ndarray of float32, shape (ny, nx)
+        Data less sky less the models of all stars, electrons; variance of the data. Bright stars'
+        models are to be subtracted out to the PSF's radius: what is not is counted twice.
+    good : ndarray of bool, shape (ny, nx)
+        Pixels that can be used.
+    psf : SplinePsf
+        The PSF that the models were made with.
+    x, y : ndarray, shape (n,)
+        Places of all stars, 0-based pixels of the image.
+    flux_e, flux_error_e : ndarray, shape (n,)
+        Electrons of their models, and the standard errors.
+    pixel_scale_arcsec : float
+        Of the image.
+    radius_arcsec : float, optional
+        Of the aperture. DOLPHOT's own is 0.5 for WFC3 (`wfc3_apsize` of its source).
+    annulus_arcsec : tuple of float, optional
+        Where the sky that is left is measured. The default is DOLPHOT's apsky of 15 to 25 pixels
+        of WFC3/UVIS.
+    encircled_energy : callable, optional
+        Share of all light within a radius in arcsec; NaN if not known.
+    usable : ndarray of bool, shape (n,), optional
+        Stars that may be used: of type 1, unflagged and so on; by default all.
+    min_stars : int, optional
+        With fewer the correction is not measured.
+    origin : tuple of int, optional
+        X and Y of the first pixel on the whole chip, where the PSF's place on the chip is known.
+
+    Returns
+    -------
+    ApertureCorrection
+        0 with an infinite error and a remark if there are too few stars.
+    """
+    radius = radius_arcsec / pixel_scale_arcsec
+    ring = annulus_arcsec[0] / pixel_scale_arcsec, annulus_arcsec[1] / pixel_scale_arcsec
+    beyond, wings = _by_table(encircled_energy, radius_arcsec, annulus_arcsec)
+    chosen = _bright_and_alone(x, y, flux_e, flux_error_e, radius, usable)
+    measured: list[tuple[float, float]] = []
+    for k in chosen:
+        if len(measured) == _MAX_STARS:
+            break
+        light = _aperture_light(
+            residual_e, variance_e2, good, psf, (x[k], y[k]), flux_e[k], radius, ring, origin
+        )
+        if light is not None and light[0] > 0:
+            measured.append((-_MAG * np.log(light[0] / flux_e[k]), _MAG * light[1] / light[0]))
+    if len(measured) < min_stars:
+        remark = f"aperture correction not measured: {len(measured)} stars, {min_stars} are needed"
+        return ApertureCorrection(0.0, np.inf, 0.0, np.nan, len(measured), remark)
+    mean, error, n_used = _robust_mean(*np.array(measured).T)
+    to_radius = mean - wings
+    remark = "" if np.isfinite(beyond) else f"no table of light beyond {radius_arcsec} arcsec"
+    total = to_radius + (beyond if np.isfinite(beyond) else 0.0)
+    return ApertureCorrection(total, error, to_radius, beyond, n_used, remark)
+
+
+def _by_table(
+    encircled_energy: Callable[[float], float] | None,
+    radius: float,
+    annulus: tuple[float, float],
+) -> tuple[float, float]:
+    """Magnitudes from the radius to all light, and what the star's light in the annulus takes."""
+    if encircled_energy is None:
+        return np.nan, 0.0
+    within = encircled_energy(radius)
+    if not 0 < within <= 1:
+        return np.nan, 0.0
+    ring = encircled_energy(annulus[1]) - encircled_energy(annulus[0])
+    taken = ring * radius**2 / (annulus[1] ** 2 - annulus[0] ** 2)
+    wings = -_MAG * np.log1p(-taken / within) if 0 <= taken < within else 0.0
+    return float(_MAG * np.log(within)), float(wings)
+
+
+def _bright_and_alone(
+    x: Floats,
+    y: Floats,
+    flux: Floats,
+    error: Floats,
+    radius: float,
+    usable: Mask | None,
+) -> NDArray[np.int64]:
+    """Indices of the stars to use, the most significant first."""
+    known = np.isfinite(x) & np.isfinite(y) & np.isfinite(flux) & (error > 0)
+    snr = np.where(known, flux / np.where(known, error, 1.0), 0.0)
+    bright = (snr >= _MIN_SNR) & (np.ones(len(x), bool) if usable is None else usable)
+    chosen = np.flatnonzero(bright)
+    if not len(chosen):
+        return chosen
+    others = np.flatnonzero(known & (flux > 0))
+    tree = cKDTree(np.column_stack([x[others], y[others]]))
+    near = tree.query_ball_point(
+        np.column_stack([x[chosen], y[chosen]]), radius + _NEIGHBOUR_REACH_PIX
+    )
+    beside = np.array([flux[others[found]].sum() for found in near]) - flux[chosen]
+    chosen = chosen[beside < _MAX_NEIGHBOURS * flux[chosen]]
+    return chosen[np.argsort(-snr[chosen], kind="stable")]
+
+
+def _aperture_light(
+    residual: Image,
+    variance: Image,
+    good: Mask,
+    psf: SplinePsf,
+    place: tuple[float, float],
+    flux: float,
+    radius: float,
+    ring: tuple[float, float],
+    origin: tuple[int, int],
+) -> tuple[float, float] | None:
+    """Electrons within the aperture and their error; None if too much of it is off or bad.
+
+    The error holds the residuals' noise: the PSF's flux is of the same photons, and what both
+    share is no error of their ratio.
+    """
+    x, y = place
+    half = int(np.ceil(max(radius + 1, ring[1])))
+    ix, iy = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
+    ny, nx = residual.shape
+    inner = int(np.ceil(radius + 1))
+    if not (inner <= ix < nx - inner and inner <= iy < ny - inner):
+        return None
+    rows = slice(max(iy - half, 0), min(iy + half + 1, ny))
+    columns = slice(max(ix - half, 0), min(ix + half + 1, nx))
+    dy, dx = np.mgrid[rows, columns] - np.array([y, x])[:, None, None]
+    distance = np.hypot(dx, dy)
+    left, usable = np.asarray(residual[rows, columns], dtype=float), good[rows, columns]
+    share = np.clip(radius + 0.5 - distance, 0.0, 1.0)
+    in_ring = usable & (distance > ring[0]) & (distance <= ring[1])
+    bad = ~usable & (share > 0)
+    too_bad = bad.sum() > _MAX_BAD * (share > 0).sum() or (bad & (distance < _CORE_PIX)).any()
+    if too_bad or in_ring.sum() < 10:
+        return None
+    level, level_error = _clipped_mean(left[in_ring])
+    cell = psf.cell_of(x + origin[0], y + origin[1])
+    known = (np.abs(np.rint(dx)) <= psf.radius_pix) & (np.abs(np.rint(dy)) <= psf.radius_pix)
+    model = flux * np.where(known, psf.at(dx, dy, cell=cell), 0.0)
+    light = (model * share).sum() + ((left - level) * share)[usable].sum()
+    noise = (np.asarray(variance[rows, columns], dtype=float) * share**2)[usable].sum()
+    return float(light), float(np.sqrt(noise + (share.sum() * level_error) ** 2))
+
+
+def _clipped_mean(values: Floats) -> tuple[float, float]:
+    """Mean without outliers, and its standard error."""
+    kept = values
+    for _ in range(_CLIP_ROUNDS):
+        middle = np.median(kept)
+        spread = _spread(kept - middle)
+        inside = kept[np.abs(kept - middle) <= _CLIP_SIGMA * spread]
+        if len(inside) in (0, len(kept)):
+            break
+        kept = inside
+    return float(kept.mean()), float(kept.std() / np.sqrt(len(kept)))
+
+
+def _spread(deviations: Floats) -> float:
+    """Standard deviation by the median of absolute deviations."""
+    return float(1.4826 * np.median(np.abs(deviations)))
+
+
+def _robust_mean(mags: Floats, errors: Floats) -> tuple[float, float, int]:
+    """Weighted mean of what is left when outliers are not, its error, and how many are left.
+
+    The error is the larger of that by the errors and that by the scatter.
+    """
+    sigma = np.hypot(errors, _FLOOR_MAG)
+    used = np.ones(len(mags), bool)
+    for _ in range(_CLIP_ROUNDS):
+        off = mags - np.median(mags[used])
+        limit = _CLIP_SIGMA * np.maximum(sigma, _spread(off[used]))
+        inside = np.abs(off) <= limit
+        if (inside == used).all():
+            break
+        used = inside
+    weight = 1.0 / sigma[used] ** 2
+    mean = float(np.average(mags[used], weights=weight))
+    n = int(used.sum())
+    formal = 1.0 / np.sqrt(weight.sum())
+    chi2 = (weight * (mags[used] - mean) ** 2).sum() / max(n - 1, 1)
+    return mean, float(formal * max(1.0, np.sqrt(chi2))), n

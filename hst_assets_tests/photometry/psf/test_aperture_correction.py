@@ -1,0 +1,139 @@
+"""Aperture corrections of simulated stars whose light is known to all distances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hst_assets.photometry.psf.aperture_correction import ApertureCorrection, aperture_correction
+from hst_assets_tests.photometry.catalog.reference_runs import needs_runs
+from hst_assets_tests.photometry.psf import dolphot_exposures as reference
+from hst_assets_tests.photometry.psf.star_frames import (
+    Frame,
+    frame_of,
+    lattice,
+    models,
+    pixel_psf,
+    share_within,
+)
+
+SCALE_ARCSEC = 0.04
+
+
+def energy(radius_arcsec: float) -> float:
+    return share_within(radius_arcsec / SCALE_ARCSEC)
+
+
+@pytest.fixture(scope="module")
+def truth() -> Frame:
+    """Stars with light out to 40 pixels, fitted with a PSF out to 10."""
+    x, y = lattice(6, step=60)
+    flux = np.full(len(x), 2e4)
+    image = models((420, 420), pixel_psf(38), x, y, flux)
+    return frame_of(image, pixel_psf(10), x, y, flux, seed=3)
+
+
+def corrected(frame: Frame, *, flux: np.ndarray | None = None, **options) -> ApertureCorrection:
+    flux = frame.flux if flux is None else flux
+    given = {"encircled_energy": energy, "pixel_scale_arcsec": SCALE_ARCSEC, **options}
+    return aperture_correction(
+        frame.residual,
+        frame.variance,
+        frame.good,
+        frame.psf,
+        frame.x,
+        frame.y,
+        flux,
+        np.sqrt(frame.flux + 700.0),
+        **given,
+    )
+
+
+@pytest.mark.parametrize("radius_arcsec", [0.2, 0.4, 0.5])
+def test_true_fluxes_need_no_correction_to_all_light(truth: Frame, radius_arcsec: float) -> None:
+    found = corrected(truth, radius_arcsec=radius_arcsec)
+    # 36 stars of 1 % each: 0.002 mag.
+    assert found.mag == pytest.approx(0.0, abs=4 * found.error_mag)
+    assert found.error_mag < 0.003
+    assert found.to_radius_mag == pytest.approx(-2.5 * np.log10(energy(radius_arcsec)), abs=0.008)
+    assert found.remark == ""
+
+
+def test_a_psf_that_takes_a_part_for_the_whole_is_corrected(truth: Frame) -> None:
+    # Fluxes 5 % too small, with a PSF 5 % too high: the models are the same.
+    high = replace(truth.psf, coefficients=truth.psf.coefficients / 0.95)
+    frame = replace(truth, psf=high, flux=truth.flux * 0.95)
+    assert corrected(frame).mag == pytest.approx(2.5 * np.log10(0.95), abs=0.008)
+
+
+def test_without_a_table_the_correction_ends_at_the_radius(truth: Frame) -> None:
+    found = corrected(truth, encircled_energy=None)
+    assert "no table" in found.remark
+    assert np.isnan(found.to_infinity_mag)
+    # The star's own light in the annulus is taken for sky: 0.002 mag.
+    assert found.mag == pytest.approx(-2.5 * np.log10(energy(0.4)), abs=0.01)
+    unknown = corrected(truth, encircled_energy=lambda _: np.nan)
+    assert unknown.mag == found.mag
+
+
+def test_too_few_stars_make_no_correction(truth: Frame) -> None:
+    usable = np.arange(len(truth.x)) < 4
+    found = corrected(truth, usable=usable)
+    assert (found.mag, found.error_mag, found.n_stars) == (0.0, np.inf, 4)
+    assert "not measured: 4 stars" in found.remark
+
+
+def test_faint_stars_are_not_used(truth: Frame) -> None:
+    found = corrected(truth, flux=np.full(len(truth.x), 300.0))
+    assert found.n_stars == 0
+
+
+def test_stars_with_bad_cores_and_outliers_are_not_used(truth: Frame) -> None:
+    data, good = truth.data.copy(), truth.good.copy()
+    for k in range(6):
+        good[round(truth.y[k]), round(truth.x[k])] = False
+    for k in range(6, 12):  # something else in the aperture
+        data[round(truth.y[k]) + 5, round(truth.x[k])] += 5000
+    found = corrected(replace(truth, data=data, good=good))
+    assert found.n_stars == pytest.approx(24, abs=2)  # 1 in 370 is beyond 3 sigma
+    assert found.mag == pytest.approx(0.0, abs=4 * found.error_mag)
+
+
+def test_the_model_stands_in_for_few_bad_pixels(truth: Frame) -> None:
+    data, good = truth.data.copy(), truth.good.copy()
+    rows, columns = np.round(truth.y).astype(int), np.round(truth.x).astype(int)
+    data[rows + 3, columns + 3] = 1e5
+    good[rows + 3, columns + 3] = False
+    found = corrected(replace(truth, data=data, good=good))
+    assert found.n_stars > 30
+    assert found.mag == pytest.approx(0.0, abs=4 * found.error_mag)
+
+
+def test_stars_beside_bright_ones_are_not_used() -> None:
+    psf = pixel_psf(10)
+    x, y = lattice(6, step=60)
+    x, y = np.append(x, x[:6] + 6), np.append(y, y[:6])
+    flux = np.where(np.arange(42) < 36, 2e4, 1e4)
+    frame = frame_of(models((420, 420), psf, x, y, flux), psf, x, y, flux, seed=3)
+    found = corrected(frame, encircled_energy=None)
+    assert found.n_stars == pytest.approx(30, abs=2)
+
+
+class TestReferenceExposures:
+    """The exposures that DOLPHOT measured, a thousand stars whose fluxes are known."""
+
+    pytestmark = needs_runs
+
+    @pytest.mark.parametrize("number", range(4))
+    def test_true_fluxes_need_no_correction(self, number: int) -> None:
+        given = np.load(reference.CROWDED.catalog.with_name("truth_sim.npz"))
+        dx, dy = reference.OFFSETS[number]
+        frame = replace(
+            reference.exposure(number).frame, x=given["x"] + dx, y=given["y"] + dy, flux=given["f"]
+        )
+        found = corrected(frame)
+        assert found.n_stars > 50
+        assert found.mag == pytest.approx(0.0, abs=4 * found.error_mag)
+        assert found.error_mag < 0.003
