@@ -47,7 +47,11 @@ class EmbeddedSettings(Section):
     """
     aperture_radius_arcsec: Annotated[float, Field(ge=0.1, le=2)] = 0.4
     """Radius of the aperture to which the PSF's magnitudes are corrected, arcsec; from there to all
-    light, tables of encircled energy lead. WFPC2, which has no such table, always has 0.5."""
+    light, tables of encircled energy lead.
+
+    Of WFPC2 such a table is known for 0.5 alone: it is the radius of all where it is among the
+    exposures.
+    """
     cosmic_rays: bool = True
     """Mask what one exposure has and the others of the same place and band do not, besides the
     cosmic rays that are flagged."""

@@ -1,13 +1,16 @@
-"""The catalogue of a target by the embedded photometer: measured tile by tile, written as DOLPHOT's.
+"""The catalogue of a target by the embedded photometer: measured in tiles, written as DOLPHOT's.
 
 The files are those that DOLPHOT leaves, under the same names and in the same format, so that all
 that reads a catalogue reads this one. They appear when everything is measured, the catalogue last.
+What is measured is kept until then: an interrupted run goes on from the tiles that are done.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.digests import sha256_of_file
-from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.exposures.keywords import number
+from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.photometry.catalog.magnitudes import ab_zero_point
 from hst_assets.photometry.catalog.run_records import read_warnings
@@ -30,7 +34,7 @@ from hst_assets.photometry.dolphot.input_images import (
     read_input_images,
 )
 from hst_assets.photometry.dolphot.parameters import parameters_text
-from hst_assets.photometry.encircled_energy import WFPC2_RADIUS_ARCSEC, to_infinity_mag
+from hst_assets.photometry.encircled_energy import WFPC2_RADIUS_ARCSEC
 from hst_assets.photometry.progress import Progress, now_and_then
 from hst_assets.photometry.psf.catalog_files import (
     CatalogedImage,
@@ -40,17 +44,14 @@ from hst_assets.photometry.psf.catalog_files import (
 )
 from hst_assets.photometry.psf.chip_image import MeasuredStars
 from hst_assets.photometry.psf.chips_in import ChipFile, open_images, reference_shape
+from hst_assets.photometry.psf.field_fit import FitParameters
+from hst_assets.photometry.psf.measurement import MeasureParameters, Runner, measure_target
+from hst_assets.photometry.psf.prior_psf import prior_psf
 from hst_assets.photometry.psf.residual_images import read_parts, write_residual_image
-from hst_assets.photometry.psf.tile_plan import (
-    Tile,
-    overlap_pix,
-    plan_tiles,
-    put_together,
-    read_stars,
-)
+from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.wfpc2_cte import wfpc2_cte_mag
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, tool_version
-from hst_assets.settings import Settings
+from hst_assets.settings import EmbeddedSettings, Settings
 from hst_assets.stages import code_version_of
 from hst_assets.workdir import WorkDir
 
@@ -64,10 +65,16 @@ TOOL = "psf photometry"
 
 #: Name of the time limit of a tile.
 _LIMIT = "embedded"
-_TASK = "hst_assets.photometry.psf.tile_task:measure_tile"
 _TOOLS = ("astropy", "numba", "numpy", "photutils", "scipy")
-_STEP = "measuring tiles"
-#: Share of the time after which all tiles are measured.
+#: Folder beside the catalogue for what is measured, while it is; named by the recipe within.
+_BEGUN = "embedded"
+_DIGITS = 16
+#: Tiles a core between two lines of progress.
+_IN_ONE_GO = 2
+#: Remarks that say how a PSF was made, and complain of nothing.
+_IS_NOTE = re.compile(r": PSF of \d+ stamps")
+_ANGSTROM_PER_UM = 1e4
+#: Share of the time after which all is measured.
 _MEASURED = 0.95
 
 Floats = NDArray[np.float64]
@@ -82,6 +89,8 @@ class _Run:
     images: Sequence[InputImage]
     grids: Mapping[str, Path]
     progress: Callable[[Progress], None]
+    digest: str
+    redo: bool
 
     @property
     def catalog(self) -> Path:
@@ -132,7 +141,8 @@ def make_embedded_catalog(
     images = read_input_images(workdir)
     grids = _grids(workdir, settings)
     recipe = _recipe(workdir, settings, images, grids)
-    run = _Run(workdir, settings, images, grids, progress or now_and_then(logger.info))
+    listen = progress or now_and_then(logger.info)
+    run = _Run(workdir, settings, images, grids, listen, recipe.digest, redo)
     return make(recipe, catalog, workdir, lambda: _measured(run), redo=redo)
 
 
@@ -179,96 +189,131 @@ def _grids(workdir: WorkDir, settings: Settings) -> dict[str, Path]:
 
 def _measured(run: _Run) -> Result:
     began = time.monotonic()
-    workdir, choices = run.workdir, run.settings.embedded
+    choices = run.settings.embedded
     run.tell("reading images", 0.0)
     check_images(run.images, with_wcs=False)
-    chips = open_images(workdir, run.images, run.settings.dolphot_inputs)
-    shape = reference_shape(run.images)
-    tiles = plan_tiles(
+    chips = open_images(run.workdir, run.images, run.settings.dolphot_inputs)
+    radius = aperture_radius_arcsec(chips, run.settings)
+    priors = {chip.psf_key: _prior(chip, run) for chip in _one_of_each(chips)}
+    folder = _begun_folder(run)
+    stars = measure_target(
         chips,
-        shape,
-        side_pix=choices.tile_pix,
-        overlap=overlap_pix(chips, choices.psf_radius_pix),
+        priors,
+        folder=folder,
+        parameters=_engine_parameters(choices, radius),
+        run=_runner(run),
+        progress=lambda step, share: run.tell(step, _MEASURED * share),
     )
-    names = [chip.name for chip in chips]
-    with workdir.scratch(STAGE) as scratch:
-        folders = _measured_tiles(run, tiles, scratch)
-        parts = [(tile, read_stars(folder / "stars.npz")) for tile, folder in folders]
-        stars = put_together(parts, names)
-        if not len(stars):
-            raise UnusableInput(
-                "no star was found",
-                where=workdir.dolphot_inputs,
-                next_step="Lower embedded.final_snr, or look at the inputs",
-            )
-        run.tell("writing the catalogue", _MEASURED)
-        cataloged, remarks = _cataloged(chips, run.settings)
-        catalog = catalog_of_stars(
-            stars,
-            cataloged,
-            flag_mask=choices.flag_mask,
-            transfer_mag=_transfer_mag(stars, chips),
-        )
-        warnings = (*stars.remarks, *remarks)
+    run.tell("writing the catalogue", _MEASURED)
+    cataloged, remarks = _cataloged(chips, radius)
+    catalog = catalog_of_stars(
+        stars, cataloged, flag_mask=choices.flag_mask, transfer_mag=_transfer_mag(stars, chips)
+    )
+    info = run_info(stars, cataloged, shape=reference_shape(run.images))
+    notes = [text for text in stars.remarks if _IS_NOTE.search(text)]
+    warnings = (*(text for text in stars.remarks if text not in notes), *remarks)
+    with run.workdir.scratch(STAGE) as scratch:
         made = scratch / run.catalog.name
-        write_files(
-            catalog,
-            run_info(stars, cataloged, shape=shape),
-            made,
-            parameters=_parameters(run),
-            warnings=warnings,
-        )
+        write_files(catalog, info, made, parameters=_parameters(run), warnings=warnings)
         if choices.residuals:
-            _write_residuals(chips, [folder for _, folder in folders], made)
+            _write_residuals(chips, sorted(folder.glob("*.residuals.npz")), made)
         outputs = publish_files(made, run.catalog)
+    shutil.rmtree(folder.parent)
+    facts = _facts(run, stars, cataloged) | {"n_columns": len(catalog.columns), "psfs": notes}
     run.tell("done", 1.0)
-    facts = _facts(run, stars, cataloged)
-    facts |= {"n_columns": len(catalog.columns), "n_tiles": len(tiles)}
     return Result(outputs, {**facts, "seconds": round(time.monotonic() - began, 1)})
 
 
-def _measured_tiles(run: _Run, tiles: Sequence[Tile], scratch: Path) -> list[tuple[Tile, Path]]:
-    """Measure tiles side by side; those that have images, with the folders of their files."""
+def _begun_folder(run: _Run) -> Path:
+    """The folder of what is measured: a run that was interrupted goes on in it."""
+    kept = run.catalog.parent / _BEGUN
+    folder = kept / run.digest[:_DIGITS]
+    if kept.is_dir():
+        for other in kept.iterdir():  # begun of other images, or with other settings
+            if other != folder or run.redo:
+                shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.absolute()
+
+
+def _engine_parameters(choices: EmbeddedSettings, radius_arcsec: float) -> MeasureParameters:
+    return MeasureParameters(
+        fit=FitParameters(
+            first_snr=choices.find_snr,
+            final_snr=choices.final_snr,
+            n_passes=choices.n_searches,
+        ),
+        tile_pix=choices.tile_pix,
+        max_psf_stars=choices.max_psf_stars,
+        cosmic_rays=choices.cosmic_rays,
+        noise_mult=choices.noise_mult,
+        aperture_radius_arcsec=radius_arcsec,
+        residuals=choices.residuals,
+    )
+
+
+def _runner(run: _Run) -> Runner:
+    """Runs tiles in child processes, as many at a time as there are cores."""
     cores = run.settings.machine.max_cores
-    found: list[tuple[Tile, Path]] = []
-    run.tell(_STEP, 0.0)
-    for start in range(0, len(tiles), cores):
-        some = tiles[start : start + cores]
-        calls = [_call(run, tile, scratch) for tile in some]
-        outcomes = run_many_isolated(
-            _TASK, calls, timeout_s=run.settings.machine.timeout_s(_LIMIT), max_cores=cores
-        )
-        for tile, call, outcome in zip(some, calls, outcomes, strict=True):
-            if isinstance(outcome, HstAssetsError):
-                raise outcome
-            if outcome["n_images"]:
-                found.append((tile, call.scratch))
-        run.tell(_STEP, _MEASURED * min(start + cores, len(tiles)) / len(tiles))
-    return found
+    at_once = _IN_ONE_GO * cores
+
+    def in_children(task: str, arguments: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
+        for start in range(0, len(arguments), at_once):
+            with run.workdir.scratch(STAGE) as scratch:
+                calls = [
+                    _call(run, told, scratch / str(at), task)
+                    for at, told in enumerate(arguments[start : start + at_once], start)
+                ]
+                outcomes = run_many_isolated(
+                    task,
+                    calls,
+                    timeout_s=run.settings.machine.timeout_s(_LIMIT),
+                    max_cores=cores,
+                )
+            yield from enumerate(outcomes, start)
+
+    return in_children
 
 
-def _call(run: _Run, tile: Tile, scratch: Path) -> Call:
-    folder = scratch / f"tile_{tile.number:05d}"
+def _call(run: _Run, told: Mapping[str, Any], folder: Path, task: str) -> Call:
     folder.mkdir()
-    arguments = {
-        "root": str(run.workdir.root.absolute()),
-        "target": run.workdir.target,
-        "core": list(tile.core),
-        "box": list(tile.box),
-        "embedded": run.settings.embedded.as_recipe(),
-        "dolphot_inputs": run.settings.dolphot_inputs.as_recipe(),
-        "psf_grids": {name: str(path.absolute()) for name, path in run.grids.items()},
-        "folder": str(folder.absolute()),
-    }
-    return Call(arguments, folder, run.workdir.log(STAGE, folder.name))
+    return Call(told, folder, run.workdir.log(STAGE, task.rpartition(":")[2]))
 
 
-def _write_residuals(chips: Sequence[ChipFile], folders: Sequence[Path], made: Path) -> None:
-    for number, chip in enumerate(chips, 1):
-        parts = [
-            part for folder in folders for part in read_parts(folder / "residuals.npz", chip.name)
-        ]
-        write_residual_image(chip, parts, made.with_name(f"{made.name}.{number}.res.fits"))
+def _one_of_each(chips: Sequence[ChipFile]) -> list[ChipFile]:
+    """The first chip of each PSF."""
+    return list({chip.psf_key: chip for chip in reversed(chips)}.values())
+
+
+def _prior(chip: ChipFile, run: _Run) -> SplinePsf:
+    """The PSF of a chip before any star is seen."""
+    radius = run.settings.embedded.psf_radius_pix
+    name = f"{chip.image.detector.key}.{chip.image.filter.lower()}"
+    if name in run.grids:
+        raise BadConfiguration(
+            "grids of PSFs are not read yet",
+            where=run.grids[name],
+            next_step=f"Leave {name} out of embedded.psf_grids",
+        )
+    pivot = chip.photometry.plam
+    if not math.isfinite(pivot):
+        pivot = vega_band(chip.image.detector.key, chip.image.filter).pivot_angstrom
+    return prior_psf(
+        chip.image.detector.key,
+        pivot_um=pivot / _ANGSTROM_PER_UM,
+        bandwidth_um=number(chip.header, "PHOTBW", 0.0) / _ANGSTROM_PER_UM,
+        radius_pix=radius,
+        chip=chip.chip_code + 1 if chip.image.detector.key == "wfpc2" else 1,
+        pixel_arcsec=chip.pixel_arcsec,
+    )
+
+
+def _write_residuals(chips: Sequence[ChipFile], files: Sequence[Path], made: Path) -> None:
+    if not files:
+        return
+    for at, chip in enumerate(chips, 1):
+        parts = [part for file in files for part in read_parts(file, chip.name)]
+        write_residual_image(chip, parts, made.with_name(f"{made.name}.{at}.res.fits"))
 
 
 def _parameters(run: _Run) -> str:
@@ -309,7 +354,6 @@ def _facts(run: _Run, stars: MeasuredStars, images: Sequence[CatalogedImage]) ->
                 "image": image.alias,
                 "vega_mag": _finite(image.zero_point_mag),
                 "aperture_correction_mag": _finite(correction),
-                "to_all_light_mag": _finite(image.to_infinity_mag),
             }
             for image, correction in zip(
                 images, stars.aperture_correction_mag.tolist(), strict=True
@@ -325,29 +369,27 @@ def _finite(value: float) -> float | None:
 # ------------------------------------------------------------------------- what images are
 
 
-def aperture_radius_arcsec(chip: ChipFile, settings: Settings) -> float:
-    """Radius of the aperture corrections of a chip, arcsec."""
-    if chip.image.detector.key == "wfpc2":
+def aperture_radius_arcsec(chips: Sequence[ChipFile], settings: Settings) -> float:
+    """Radius of the aperture corrections, arcsec; where WFPC2 is, that of its one known share."""
+    if any(chip.image.detector.key == "wfpc2" for chip in chips):
         return WFPC2_RADIUS_ARCSEC
     return settings.embedded.aperture_radius_arcsec
 
 
 def _cataloged(
-    chips: Sequence[ChipFile], settings: Settings
+    chips: Sequence[ChipFile], radius_arcsec: float
 ) -> tuple[list[CatalogedImage], tuple[str, ...]]:
     """What the catalogue says of the images, and what is to be said of that."""
     remarks: dict[str, None] = {}
     images = []
     for chip in chips:
         zero_point, fault = _vega_zero_point(chip)
-        radius = aperture_radius_arcsec(chip, settings)
-        beyond = to_infinity_mag(chip.image.detector.key, chip.image.filter, radius)
         if fault:
             remarks[f"{chip.band} has no Vega magnitudes: {fault}"] = None
-        if not math.isfinite(beyond):
+        if not math.isfinite(chip.encircled(radius_arcsec)):
             remarks[
                 f"no table of encircled energy of {chip.band}: magnitudes are of the light within "
-                f"{radius:g} arcsec"
+                f"{radius_arcsec:g} arcsec"
             ] = None
         images.append(
             CatalogedImage(
@@ -359,7 +401,6 @@ def _cataloged(
                 gain=chip.gain,
                 chip_code=chip.chip_code,
                 zero_point_mag=zero_point,
-                to_infinity_mag=beyond if math.isfinite(beyond) else 0.0,
                 alignment=_alignment(chip),
             )
         )
@@ -379,41 +420,37 @@ def _vega_zero_point(chip: ChipFile) -> tuple[float, str]:
 
 
 def _alignment(chip: ChipFile) -> tuple[float, float, float, float, float]:
-    """Shift, scale and rotation from the reference at the middle of the chip, as ``.info`` has them.
+    """Shift, scale and rotation from the reference in the middle of the chip, as in ``.info``.
 
-    Shifts are those of the chip's middle from the reference's first pixel; the full distortion is
-    not among these five numbers.
+    The shift is that of the map there, continued as if it had no distortion, which is not among
+    these five numbers.
     """
-    ny, nx = chip.shape
-    middle = np.array([(nx - 1) / 2, (ny - 1) / 2])
-    points = middle + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    sky = chip.wcs.all_pix2world(points, 0)
-    there = np.asarray(chip.reference_wcs.all_world2pix(sky, 0))
+    x_first, x_last, y_first, y_last = chip.box
+    place = np.array([(x_first + x_last) / 2, (y_first + y_last) / 2])
+    x, y = place[0] + np.array([0.0, 1.0, 0.0]), place[1] + np.array([0.0, 0.0, 1.0])
+    there = np.column_stack(chip.pixel_map(x, y))
     along, up = there[1] - there[0], there[2] - there[0]
     scale = math.sqrt(abs(along[0] * up[1] - along[1] * up[0]))
+    shift = there[0] - place
     rotation = math.degrees(math.atan2(along[1], along[0]))
-    shift = middle - there[0]
-    return float(shift[0]), float(shift[1]), 1 / scale, 0.0, -rotation
+    return float(shift[0]), float(shift[1]), scale, 0.0, rotation
 
 
 def _transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | None:
     """What lost charge cost each star on WFPC2's chips; None if there are none."""
     wanted = [k for k, chip in enumerate(chips) if chip.image.detector.key == "wfpc2"]
-    if not wanted:
+    if not wanted or stars.chip_x is None or stars.chip_y is None:
         return None
     lost = np.zeros(stars.counts_e.shape)
     for k in wanted:
-        x, y = _places(stars, chips[k])
-        lost[k] = np.nan_to_num(
-            wfpc2_cte_mag(stars.counts_e[k], stars.sky_e[k], x=x, y=y, mjd=chips[k].mjd)
+        lost[k] = wfpc2_cte_mag(
+            stars.counts_e[k],
+            stars.sky_e[k],
+            x=stars.chip_x[k],
+            y=stars.chip_y[k],
+            mjd=chips[k].mjd,
         )
-    return lost
-
-
-def _places(stars: MeasuredStars, chip: ChipFile) -> tuple[Floats, Floats]:
-    sky = chip.reference_wcs.all_pix2world(stars.x, stars.y, 0)
-    x, y = chip.wcs.all_world2pix(*sky, 0, quiet=True)
-    return np.asarray(x), np.asarray(y)
+    return np.nan_to_num(lost)
 
 
 def _charge_transfer(images: Sequence[CatalogedImage]) -> list[str]:

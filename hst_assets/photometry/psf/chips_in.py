@@ -7,6 +7,7 @@ files, which lacks the look-up tables, but by the full one of the aligned exposu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.photometry.dolphot.detector_rules import RULES
 from hst_assets.photometry.dolphot.input_images import InputImage
 from hst_assets.photometry.dolphot.pixel_area import map_of_file, pixel_areas, subarray_offset
+from hst_assets.photometry.encircled_energy import encircled_energy
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.pixel_map import KNOT_STEP_PIX, PixelMap, map_between
 from hst_assets.photometry.psf.tiles import Box
@@ -40,6 +42,7 @@ _POINTS_A_SIDE = 33
 _PLACE = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 #: They went through a text: relative difference that is none.
 _SAME = 1e-9
+_ARCSEC_PER_DEG = 3600.0
 _REMAKE = "Materialize dolphot_inputs again"
 
 
@@ -108,6 +111,21 @@ class ChipFile:
     def psf_key(self) -> str:
         """Images of one band and chip have one PSF: ``wfc3_uvis F814W chip 2``."""
         return f"{self.band} chip {self.chip_code}"
+
+    @property
+    def pixel_scale_arcsec(self) -> float:
+        """Side of a pixel at CRPIX, by the matrix CD."""
+        a, b, c, d = self.pixel_arcsec.ravel()
+        return math.sqrt(abs(a * d - b * c))
+
+    @property
+    def pixel_arcsec(self) -> Floats:
+        """Arcseconds on the sky (rows) by a pixel in X and in Y (columns), shape (2, 2)."""
+        return np.asarray(WCS(self.header, naxis=2).pixel_scale_matrix) * _ARCSEC_PER_DEG
+
+    def encircled(self, radius_arcsec: float) -> float:
+        """Share of a star's light within a radius, by published tables; NaN if not known."""
+        return encircled_energy(self.image.detector.key, self.image.filter, radius_arcsec)
 
     def cut(self, rows: slice, columns: slice) -> ChipImage:
         """Read some rows and columns; the others stay on the disk.

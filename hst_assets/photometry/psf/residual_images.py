@@ -13,7 +13,8 @@ from regions import PixCoord, PolygonPixelRegion
 
 from hst_assets.failures import UnusableInput
 from hst_assets.photometry.psf.chip_image import ChipImage
-from hst_assets.photometry.psf.chips_in import Box, ChipFile
+from hst_assets.photometry.psf.chips_in import ChipFile
+from hst_assets.photometry.psf.tiles import Box
 
 __all__ = ["ResidualPart", "part_of_tile", "read_parts", "write_parts", "write_residual_image"]
 
@@ -60,7 +61,11 @@ def part_of_tile(image: ChipImage, residual_e: NDArray[np.float32], core: Box) -
 
 def _within(image: ChipImage, core: Box) -> NDArray[np.bool_]:
     """Pixels whose middle lies in a box of the reference."""
-    x_first, x_last, y_first, y_last = core
+    knots_y, knots_x = image.pixel_map.knots.shape[:2]
+    ends = image.pixel_map.step * (np.array([knots_x, knots_y]) - 1)
+    # A tile at the border of the field has all that lies beyond.
+    x_first, x_last = np.clip(core[:2], image.pixel_map.x0, image.pixel_map.x0 + ends[0])
+    y_first, y_last = np.clip(core[2:], image.pixel_map.y0, image.pixel_map.y0 + ends[1])
     along = np.linspace(0, 1, _POINTS_A_SIDE)[:-1]
     zero, one = np.zeros_like(along), np.ones_like(along)
     x = x_first + (x_last - x_first) * np.concatenate([along, one, 1 - along, zero])
