@@ -8,7 +8,7 @@ encircled energy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 
-__all__ = ["ApertureCorrection", "aperture_correction"]
+__all__ = ["ApertureCorrection", "aperture_correction", "combined_correction"]
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -267,3 +267,32 @@ def _robust_mean(mags: Floats, errors: Floats) -> tuple[float, float, int]:
     formal = 1.0 / np.sqrt(weight.sum())
     chi2 = (weight * (mags[used] - mean) ** 2).sum() / max(n - 1, 1)
     return mean, float(formal * max(1.0, np.sqrt(chi2))), n
+
+
+def combined_correction(
+    parts: Sequence[ApertureCorrection], *, min_stars: int = 5
+) -> ApertureCorrection:
+    """The correction of an image from those of its parts, each measured with one star or more.
+
+    Parameters
+    ----------
+    parts : sequence of ApertureCorrection
+        Of one image, with `min_stars` of 1.
+    min_stars : int, optional
+        With fewer in all parts together the correction is not measured.
+
+    Returns
+    -------
+    ApertureCorrection
+        The mean, weighted by inverse variance; as of `aperture_correction`.
+    """
+    known = [part for part in parts if np.isfinite(part.error_mag)]
+    n_stars = sum(part.n_stars for part in known)
+    if n_stars < min_stars:
+        remark = f"aperture correction not measured: {n_stars} stars, {min_stars} are needed"
+        return ApertureCorrection(0.0, np.inf, 0.0, np.nan, n_stars, remark)
+    values, errors = np.array([(part.mag, part.error_mag) for part in known]).T
+    mean, error, _ = _robust_mean(values, errors)
+    beyond = known[0].to_infinity_mag
+    to_radius = mean - (beyond if np.isfinite(beyond) else 0.0)
+    return ApertureCorrection(mean, error, to_radius, beyond, n_stars, known[0].remark)

@@ -139,8 +139,14 @@ def _of_image(
     origin = optics.origin[k].astype(int)
     found.stamps.append(
         StarStamps(
-            values, noise, good, xs[chosen] + origin[0], ys[chosen] + origin[1],
-            corners[:, 0] + origin[0], corners[:, 1] + origin[1], counts[chosen],
+            values,
+            noise,
+            good,
+            xs[chosen] + origin[0],
+            ys[chosen] + origin[1],
+            corners[:, 0] + origin[0],
+            corners[:, 1] + origin[1],
+            counts[chosen],
             first_star + chosen,
         )  # fmt: skip
     )
@@ -171,5 +177,3 @@ def _on_chip(shifts: Floats, knots: Floats, step: float) -> ShiftsOfStars:
     dy = shifts[:, 0] * along[1] + shifts[:, 1] * up[1]
     scale = np.sqrt(abs(along[0] * up[1] - along[1] * up[0]))
     return ShiftsOfStars(dx, dy, shifts[:, 2] * scale)
-
-

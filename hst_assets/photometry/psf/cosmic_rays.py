@@ -238,9 +238,7 @@ def _verdict(
     if compared is not None:
         share = np.count_nonzero(alone) / max(np.count_nonzero(bright), 1)
         if share > _WORTH_SAYING:
-            remark = (
-                f"{share:.0%} of the bright pixels are seen once: judged by their edges"
-            )
+            remark = f"{share:.0%} of the bright pixels are seen once: judged by their edges"
     struck &= image.good
     return CosmicRays(struck, int(np.count_nonzero(struck)), how, remark)
 

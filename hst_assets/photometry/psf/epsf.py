@@ -274,7 +274,9 @@ class _Fit:
         self.weight = weight
         self.star_weight = _star_weights(chi, whole & (self.stars.flux_e > 0) & (n_used > 0))
 
-    def _weighed(self, model: Floats, weight_floor: float, clip_floor: float) -> tuple[Floats, Floats]:
+    def _weighed(
+        self, model: Floats, weight_floor: float, clip_floor: float
+    ) -> tuple[Floats, Floats]:
         """Weights of pixels, those left out 0, and residuals."""
         light = self.stars.flux_e[:, None, None] * model
         residual = self.stars.values_e - light
@@ -368,7 +370,9 @@ class _Fit:
         matrix, right = self._right(residual)
         fold = np.unique(self.stars.stars, return_inverse=True)[1] * 7919 % 1013 % _FOLDS
         parts = [
-            correction.equations(terms[fold == k], at.of(fold == k), matrix[fold == k], right[fold == k])
+            correction.equations(
+                terms[fold == k], at.of(fold == k), matrix[fold == k], right[fold == k]
+            )
             for k in range(_FOLDS)
         ]
         total = correction.equations(terms, at, matrix, right)

@@ -139,9 +139,7 @@ class Correction:
         right = equations.vector.ravel() - self._precision @ present
         held = np.einsum("jis,tu->jitsu", self._slopes, np.eye(self.n_terms))
         held = held.reshape(len(present), -1)
-        both = cho_solve_banded(
-            (factor, True), np.column_stack([right, held]), check_finite=False
-        )
+        both = cho_solve_banded((factor, True), np.column_stack([right, held]), check_finite=False)
         free, response = both[:, 0], both[:, 1:]
         push = np.linalg.solve(held.T @ response, held.T @ (free + present))
         return (present + free - response @ push).reshape(self.coefficients.shape)

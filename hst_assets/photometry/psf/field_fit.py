@@ -7,7 +7,6 @@ to nothing are dropped. At the end each image is fitted for itself, with the pla
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +19,7 @@ from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.peaks import Lattice, Matched, matched_filter, new_peaks
 from hst_assets.photometry.psf.sweeps import add_stars, fit_sweep, forced_sweep, places_on_images
 
-__all__ = ["FieldFit", "FitParameters", "Stars", "fit_field", "forced_fit"]
+__all__ = ["FieldFit", "FitParameters", "ForcedFit", "Stars", "fit_field", "forced_fit"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
@@ -282,8 +281,7 @@ def fit_field(
     box: tuple[float, float, float, float],
     parameters: FitParameters | None = None,
     *,
-    progress: Callable[[str, float], None] = lambda step, share: None,
-    passes: int | None = None,
+    bright_only: bool = False,
 ) -> FieldFit:
     """Find and fit the stars of a piece of the sky.
 
@@ -295,24 +293,23 @@ def fit_field(
         First and last X, first and last Y on the reference where stars are looked for.
     parameters : FitParameters, optional
         How.
-    progress : callable, optional
-        Is told the step and which share of all is done.
-    passes : int, optional
-        Fewer searches than `parameters` has.
+    bright_only : bool, optional
+        One search, and no more.
     """
     parameters = parameters or FitParameters()
     fit = _begun(stack, parameters)
     lattice = lattice_over(stack, box)
-    n_passes = passes or parameters.n_passes
+    n_passes = 1 if bright_only else parameters.n_passes
     for at in range(n_passes):
-        progress("finding stars", at / (n_passes + 1))
         fit.find(lattice, parameters.first_snr if at == 0 else parameters.final_snr)
         fit.render()
         last = at == n_passes - 1
-        fit.sweep(parameters.n_sweeps + (4 if last else 0), refine_at=(2, 5, 9))
+        more = 4 if last and not bright_only else 0
+        fit.sweep(parameters.n_sweeps + more, refine_at=(2, 5, 9))
         fit.prune(parameters.final_snr - 0.5 if last else 2.5)
         fit.render()
-    progress("fitting stars", n_passes / (n_passes + 1))
+    if bright_only:
+        return fit
     fit.sweep(parameters.n_sweeps)
     fit.prune(parameters.final_snr)
     fit.render()

@@ -11,7 +11,7 @@ import numpy as np
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.pixel_map import PixelMap
 
-__all__ = ["Box", "ChipInMemory", "ImageSource", "Tile", "part_of_map", "plan_tiles"]
+__all__ = ["Box", "ChipInMemory", "ImageSource", "Tile", "images_of", "plan_tiles"]
 
 #: First and last X, first and last Y on the reference, 0-based pixels.
 Box = tuple[float, float, float, float]
@@ -38,6 +38,8 @@ class ImageSource(Protocol):
         From the reference to the whole chip.
     exptime_s, mjd : float
         As of `ChipImage`.
+    pixel_scale_arcsec : float
+        Arcseconds a pixel of the chip.
     """
 
     @property
@@ -56,6 +58,12 @@ class ImageSource(Protocol):
     def exptime_s(self) -> float: ...  # noqa: D102
     @property
     def mjd(self) -> float: ...  # noqa: D102
+    @property
+    def pixel_scale_arcsec(self) -> float: ...  # noqa: D102
+
+    def encircled(self, radius_arcsec: float) -> float:
+        """Share of a star's light within a radius; NaN where it is not known."""
+        ...
 
     def cut(self, rows: slice, columns: slice) -> ChipImage:
         """Some rows and columns of it; their map leads to pixels of the part."""
@@ -72,10 +80,18 @@ class ChipInMemory:
         The chip.
     psf_key : str
         As of `ImageSource`.
+    pixel_scale_arcsec : float
+        Arcseconds a pixel.
     """
 
     image: ChipImage
     psf_key: str
+    pixel_scale_arcsec: float = 0.04
+
+    def encircled(self, radius_arcsec: float) -> float:
+        """Not known."""
+        del radius_arcsec
+        return float("nan")
 
     @property
     def name(self) -> str:

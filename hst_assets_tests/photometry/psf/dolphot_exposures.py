@@ -1,7 +1,7 @@
 """What DOLPHOT 2.0 measured on four simulated exposures, and ours of the same stars.
 
 Its catalogue holds the stars above S/N = 3.5; it had subtracted fainter ones, too, which are not
-known. That is most of the scatter of crowding and of faint stars' roundness.
+known. That may be most of the scatter of crowding and roundness; it was not shown.
 """
 
 from __future__ import annotations

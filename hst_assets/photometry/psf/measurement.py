@@ -1,0 +1,437 @@
+"""The stars of a target: PSFs from its bright stars, then all stars, tile by tile.
+
+Everything that a tile's process reads and leaves is in one folder, so that tiles run side by side,
+and a measurement that was interrupted goes on from the tiles that are done. Three rounds: twice
+the bright stars are fitted, which gives the PSF of each band and chip (from the prior first, then
+from its own stars) and the shift of each image; then all stars are measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hst_assets.failures import HstAssetsError, UnusableInput
+from hst_assets.photometry.psf.aperture_correction import (
+    ApertureCorrection,
+    combined_correction,
+)
+from hst_assets.photometry.psf.bright_stars import BrightStars
+from hst_assets.photometry.psf.chip_image import MeasuredStars
+from hst_assets.photometry.psf.epsf import StarStamps, fit_epsf
+from hst_assets.photometry.psf.field_fit import FitParameters
+from hst_assets.photometry.psf.psf_stars import select_psf_stars
+from hst_assets.photometry.psf.spline_psf import SplinePsf
+from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
+
+__all__ = [
+    "MeasureParameters",
+    "Measurement",
+    "Runner",
+    "TileStars",
+    "in_this_process",
+    "measure_target",
+]
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+#: Runs a task once for each mapping of arguments and gives the outcomes in any order: index, value.
+Runner = Callable[[str, Sequence[Mapping[str, Any]]], Iterator[tuple[int, Any]]]
+
+_TASKS = "hst_assets.photometry.psf.tile_task"
+_PLAN = "plan.pickle"
+#: Rounds that make PSF and shifts.
+N_ROUNDS = 2
+#: Shares of the whole time of each round, measured on 10,000 stars of four images.
+_SHARES = (0.15, 0.15, 0.7)
+#: Fewer stars do not tell an image's shift.
+_FEWEST_FOR_SHIFT = 5
+
+
+@dataclass(frozen=True)
+class MeasureParameters:
+    """How a target is measured.
+
+    Attributes
+    ----------
+    fit : FitParameters
+        How stars are found and fitted.
+    tile_pix : int
+        Largest side of a tile, pixels of the reference.
+    max_psf_stars : int
+        Stamps that make a PSF, at most; 0: PSFs are taken as they are.
+    cosmic_rays : bool
+        Whether images are searched for cosmic rays.
+    noise_mult : float
+        Error of the PSF, a share of a star's light: it goes into chi.
+    aperture_radius_arcsec : float
+        Radius of the aperture to which fluxes by the PSF are corrected.
+    residuals : bool
+        Whether what is left of each image is kept.
+    """
+
+    fit: FitParameters = field(default_factory=FitParameters)
+    tile_pix: int = 1024
+    max_psf_stars: int = 150
+    cosmic_rays: bool = True
+    noise_mult: float = 0.1
+    aperture_radius_arcsec: float = 0.4
+    residuals: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What the process of a tile is told.
+
+    Attributes
+    ----------
+    sources : sequence of ImageSource
+        All images, with their maps by the shifts known so far.
+    psfs : mapping of SplinePsf
+        By `ImageSource.psf_key`.
+    tiles : sequence of Tile
+        All tiles.
+    parameters : MeasureParameters
+        How.
+    """
+
+    sources: Sequence[ImageSource]
+    psfs: Mapping[str, SplinePsf]
+    tiles: Sequence[Tile]
+    parameters: MeasureParameters
+
+    def save(self, folder: Path, number: int) -> None:
+        """Leave it for the processes of a round."""
+        part = folder / f"{_PLAN}.part"
+        part.write_bytes(pickle.dumps(self))
+        part.replace(folder / f"{number}.{_PLAN}")
+
+    @classmethod
+    def load(cls, folder: Path, number: int) -> Measurement:
+        """What was left for a round."""
+        told: Measurement = pickle.loads((folder / f"{number}.{_PLAN}").read_bytes())  # noqa: S301 - our own file, in our scratch folder
+        return told
+
+
+@dataclass(frozen=True, eq=False)
+class TileStars:
+    """The stars of a tile, on the images that reach into it.
+
+    Attributes
+    ----------
+    images : tuple of int
+        Indices of the images.
+    stars : MeasuredStars
+        Of those images only.
+    corrections : list of ApertureCorrection
+        Of each image, by this tile's stars, be there one only.
+    """
+
+    images: tuple[int, ...]
+    stars: MeasuredStars
+    corrections: list[ApertureCorrection]
+
+
+def in_this_process(task: str, arguments: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
+    """Run a task for each mapping of arguments, one after the other."""
+    module, name = task.split(":")
+    function = getattr(import_module(module), name)
+    for at, each in enumerate(arguments):
+        yield at, function(**each)
+
+
+def measure_target(
+    sources: Sequence[ImageSource],
+    priors: Mapping[str, SplinePsf],
+    *,
+    folder: Path,
+    parameters: MeasureParameters | None = None,
+    run: Runner = in_this_process,
+    progress: Callable[[str, float], None] | None = None,
+) -> MeasuredStars:
+    """Find and measure all stars of a target.
+
+    Parameters
+    ----------
+    sources : sequence of ImageSource
+        All chips of all exposures.
+    priors : mapping of SplinePsf
+        By `ImageSource.psf_key`: the PSF to begin with; all of one radius.
+    folder : `~pathlib.Path`
+        An existing folder. Tiles that are done there are not measured again: it must be of the
+        same images and parameters.
+    parameters : MeasureParameters, optional
+        How.
+    run : callable, optional
+        Runs the tiles; by default one after the other in this process.
+    progress : callable, optional
+        Is told the step and which share of all is done.
+
+    Returns
+    -------
+    MeasuredStars
+        In the order of the tiles; `MeasuredStars.remarks` say how PSFs were made.
+
+    Raises
+    ------
+    UnusableInput
+        If no star was found.
+    HstAssetsError
+        What a tile's process raised.
+    """
+    parameters = parameters or MeasureParameters()
+    say = progress or (lambda step, share: logger.debug("%s %.2f", step, share))
+    tiles = plan_tiles(sources, tile_pix=parameters.tile_pix)
+    now = Measurement(sources, priors, tiles, parameters)
+    remarks: tuple[str, ...] = ()
+    n_rounds = N_ROUNDS if parameters.max_psf_stars else 0
+    for number in range(n_rounds):
+        now.save(folder, number)
+        steps = _Steps(say, "fitting bright stars", number)
+        names = _run(run, "find_bright_stars", now, folder, number, steps)
+        found = [_load(folder / name) for name in names]
+        psfs, remarks = _psfs(now, found, priors)
+        shifted, told = _shifted(now, found)
+        remarks += told
+        now = replace(now, sources=shifted, psfs=psfs)
+    now.save(folder, n_rounds)
+    steps = _Steps(say, "measuring stars", N_ROUNDS)
+    names = _run(run, "measure_tile", now, folder, n_rounds, steps)
+    return _merged([_load(folder / name) for name in names], now, remarks)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Tells the progress of one round."""
+
+    say: Callable[[str, float], None]
+    step: str
+    number: int
+
+    def __call__(self, share: float) -> None:
+        before = sum(_SHARES[: self.number])
+        self.say(self.step, before + share * _SHARES[self.number])
+
+
+def _run(
+    run: Runner, task: str, now: Measurement, folder: Path, number: int, steps: _Steps
+) -> list[str]:
+    """Do what is due of a round; the names of what its tiles left."""
+    names = [f"{number}.tile{tile.number}.{task}.pickle" for tile in now.tiles]
+    due = [at for at, name in enumerate(names) if not (folder / name).is_file()]
+    steps(1 - len(due) / len(names))
+    arguments = [
+        {"folder": str(folder), "round_number": number, "tile_number": at, "output": names[at]}
+        for at in due
+    ]
+    done = len(names) - len(due)
+    for at, outcome in run(f"{_TASKS}:{task}", arguments):
+        if isinstance(outcome, HstAssetsError):
+            raise outcome
+        if not (folder / names[due[at]]).is_file():
+            raise UnusableInput(f"tile {due[at]} left no stars", where=folder)
+        done += 1
+        steps(done / len(names))
+    return names
+
+
+def _load(path: Path) -> Any:
+    return pickle.loads(path.read_bytes())  # noqa: S301 - our own file, in our scratch folder
+
+
+# -------------------------------------------------------------------------- PSFs and shifts
+
+
+def _psfs(
+    now: Measurement, found: Sequence[BrightStars], priors: Mapping[str, SplinePsf]
+) -> tuple[dict[str, SplinePsf], tuple[str, ...]]:
+    """The PSF of each key from the stars of all tiles."""
+    psfs, remarks = {}, []
+    for key in dict.fromkeys(source.psf_key for source in now.sources):
+        stamps, snr, share, saturated = _of_key(now, found, key)
+        shape = next(source.shape for source in now.sources if source.psf_key == key)
+        chosen = select_psf_stars(
+            stamps.x, stamps.y, stamps.flux_e, snr, share, saturated,
+            shape=shape, max_stars=now.parameters.max_psf_stars,
+        )  # fmt: skip
+        fitted = fit_epsf(stamps.of(chosen), priors[key], shape=shape)
+        psfs[key] = fitted.psf
+        remarks.append(f"{key}: {fitted.remark}")
+    return psfs, tuple(remarks)
+
+
+def _of_key(
+    now: Measurement, found: Sequence[BrightStars], key: str
+) -> tuple[StarStamps, Floats, Floats, NDArray[np.bool_]]:
+    stamps: list[StarStamps] = []
+    others: list[tuple[Floats, Floats, NDArray[np.bool_]]] = []
+    for tile, of_tile in zip(now.tiles, found, strict=True):
+        for at, source in enumerate(tile.images):
+            if now.sources[source].psf_key == key:
+                stamps.append(of_tile.stamps[at])
+                others.append((of_tile.snr[at], of_tile.neighbour_share[at], of_tile.saturated[at]))
+    snr, share, saturated = (np.concatenate(each) for each in zip(*others, strict=True))
+    return _joined(stamps), snr, share, saturated
+
+
+def _joined(stamps: Iterable[StarStamps]) -> StarStamps:
+    all_of_them = list(stamps)
+
+    def whole(name: str) -> Any:
+        return np.concatenate([getattr(each, name) for each in all_of_them])
+
+    return StarStamps(
+        *(
+            whole(name)
+            for name in (
+                "values_e", "variance_e2", "good", "x", "y", "x_first", "y_first", "flux_e",
+                "stars",
+            )
+        )
+    )  # fmt: skip
+
+
+def _shifted(
+    now: Measurement, found: Sequence[BrightStars]
+) -> tuple[list[ImageSource], tuple[str, ...]]:
+    """The images with their maps moved to where their stars are, and what is to be said."""
+    sources, remarks = [], []
+    for index, source in enumerate(now.sources):
+        dx, dy, error = (
+            np.concatenate(
+                [
+                    getattr(of_tile.shifts[tile.images.index(index)], name)
+                    for tile, of_tile in zip(now.tiles, found, strict=True)
+                    if index in tile.images
+                ]
+                or [np.empty(0)]
+            )
+            for name in ("dx", "dy", "error")
+        )
+        if len(dx) < _FEWEST_FOR_SHIFT:
+            remarks.append(f"{source.name}: {len(dx)} stars, its shift was not measured")
+            sources.append(source)
+            continue
+        shift = _robust_mean(dx, error), _robust_mean(dy, error)
+        logger.debug("%s: shift %.3f, %.3f pixels", source.name, *shift)
+        sources.append(moved(source, *shift))
+    return sources, tuple(remarks)
+
+
+def _robust_mean(values: Floats, errors: Floats) -> float:
+    """Weighted mean of what is within 3 robust standard deviations of the median."""
+    middle = np.median(values)
+    spread = 1.4826 * np.median(abs(values - middle))
+    near = abs(values - middle) <= 3 * max(spread, 1e-6)
+    weight = 1 / (errors[near] ** 2 + spread**2 + 1e-12)
+    return float((values[near] * weight).sum() / weight.sum())
+
+
+def moved(source: ImageSource, dx: float, dy: float) -> ImageSource:
+    """An image whose stars are dx, dy pixels of the chip from where its map leads to."""
+    return MovedImage(source, dx, dy)
+
+
+@dataclass(frozen=True, eq=False)
+class MovedImage:
+    """An image with its map moved.
+
+    Attributes
+    ----------
+    of : ImageSource
+        The image.
+    dx, dy : float
+        Added to X and Y on the chip, pixels.
+    """
+
+    of: ImageSource
+    dx: float
+    dy: float
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.of, name)
+
+    @property
+    def pixel_map(self) -> Any:
+        """The moved map."""
+        return self.of.pixel_map.moved(self.dx, self.dy)
+
+    def cut(self, rows: slice, columns: slice) -> Any:
+        """Some rows and columns of it."""
+        part = self.of.cut(rows, columns)
+        return replace(part, pixel_map=part.pixel_map.moved(self.dx, self.dy))
+
+
+# --------------------------------------------------------------------------------- the end
+
+
+def _merged(
+    tiles: Sequence[TileStars], now: Measurement, remarks: tuple[str, ...]
+) -> MeasuredStars:
+    """The stars of all tiles, on all images."""
+    n_images = len(now.sources)
+    n = sum(len(tile.stars) for tile in tiles)
+    if n == 0:
+        raise UnusableInput(
+            "no star was found", next_step="Lower embedded.final_snr, or look at the images"
+        )
+    whole = {
+        name: np.full((n_images, n), value, dtype=kind)
+        for name, (value, kind) in _OF_IMAGES.items()
+    }
+    first = 0
+    for tile in tiles:
+        last = first + len(tile.stars)
+        for name, values in whole.items():
+            values[list(tile.images), first:last] = getattr(tile.stars, name)
+        first = last
+    one = {
+        name: np.concatenate([getattr(tile.stars, name) for tile in tiles])
+        for name in ("x", "y", "x_error", "y_error", "object_type")
+    }
+    corrections = [
+        combined_correction(
+            [tile.corrections[tile.images.index(index)] for tile in tiles if index in tile.images]
+        )
+        for index in range(n_images)
+    ]
+    told = [
+        f"{source.name}: {correction.remark}"
+        for source, correction in zip(now.sources, corrections, strict=True)
+        if correction.remark
+    ]
+    return MeasuredStars(
+        **one,
+        **whole,
+        image_names=tuple(source.name for source in now.sources),
+        aperture_correction_mag=np.array([each.mag for each in corrections]),
+        aperture_correction_error_mag=np.array([each.error_mag for each in corrections]),
+        remarks=(*remarks, *told),
+    )
+
+
+#: Values of an image on which a star was not measured.
+_OF_IMAGES: dict[str, tuple[float, type]] = {
+    "counts_e": (0.0, float),
+    "counts_error_e": (np.inf, float),
+    "sky_e": (0.0, float),
+    "chi": (0.0, float),
+    "sharpness": (0.0, float),
+    "roundness": (0.0, float),
+    "position_angle_deg": (0.0, float),
+    "crowding_mag": (0.0, float),
+    "flag": (9, np.int32),
+    "chip_x": (np.nan, float),
+    "chip_y": (np.nan, float),
+}

@@ -1,0 +1,242 @@
+"""What runs in child processes: a round of the measurement of one tile."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hst_assets.photometry.psf.aperture_correction import ApertureCorrection, aperture_correction
+from hst_assets.photometry.psf.bright_stars import BrightStars, bright_stars
+from hst_assets.photometry.psf.chip_image import ChipImage, MeasuredStars
+from hst_assets.photometry.psf.combined_quality import object_quality, object_types
+from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
+from hst_assets.photometry.psf.field_fit import FieldFit, ForcedFit, fit_field, forced_fit
+from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
+from hst_assets.photometry.psf.measurement import Measurement, TileStars
+from hst_assets.photometry.psf.spline_psf import SplinePsf
+from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
+from hst_assets.photometry.psf.tiles import Tile, images_of
+
+__all__ = ["find_bright_stars", "measure_tile"]
+
+#: Numbers of a tile's stars begin with its own times this.
+_STARS_A_TILE = 10_000_000
+#: Sweeps over bright stars: they are near their places after a few.
+_SWEEPS_OF_BRIGHT = 5
+
+
+def find_bright_stars(folder: str, round_number: int, tile_number: int, output: str) -> None:
+    """Fit the stars of one search, and leave what the bright ones tell (`BrightStars`).
+
+    Parameters
+    ----------
+    folder : str
+        Of the measurement.
+    round_number, tile_number : int
+        Which round, which tile.
+    output : str
+        Name of the file to leave in the folder.
+    """
+    now, tile, stack = _begun(folder, round_number, tile_number)
+    how = replace(now.parameters.fit, n_sweeps=_SWEEPS_OF_BRIGHT)
+    fit = fit_field(stack, tile.box, how, bright_only=True)
+    found = bright_stars(fit, first_star=tile_number * _STARS_A_TILE)
+    _leave(_own(found, fit, tile), Path(folder) / output)
+
+
+def measure_tile(folder: str, round_number: int, tile_number: int, output: str) -> None:
+    """Find and measure all stars of a tile, and leave them (`TileStars`).
+
+    Parameters
+    ----------
+    folder, round_number, tile_number, output
+        As of `find_bright_stars`.
+    """
+    now, tile, stack = _begun(folder, round_number, tile_number)
+    fit = fit_field(stack, tile.box, now.parameters.fit)
+    _leave(_measured(now, tile, fit), Path(folder) / output)
+
+
+def _begun(
+    folder: str, round_number: int, tile_number: int
+) -> tuple[Measurement, Tile, ImageStack]:
+    now = Measurement.load(Path(folder), round_number)
+    tile = now.tiles[tile_number]
+    images = images_of(now.sources, tile)
+    if now.parameters.cosmic_rays:
+        images = _without_rays(images, now, tile, Path(folder))
+    psfs = [now.psfs[now.sources[at].psf_key] for at in tile.images]
+    return now, tile, image_stack(images, psfs, box=tile.box)
+
+
+def _without_rays(
+    images: Sequence[ChipImage], now: Measurement, tile: Tile, folder: Path
+) -> list[ChipImage]:
+    """Images with cosmic rays masked; they are looked for once."""
+    kept = folder / f"rays{tile.number}.npz"
+    if kept.is_file():
+        with np.load(kept) as packed:
+            masks = [
+                np.unpackbits(packed[str(at)], count=image.data_e.size).reshape(image.shape) > 0
+                for at, image in enumerate(images)
+            ]
+    else:
+        psfs = {now.sources[at].band: now.psfs[now.sources[at].psf_key] for at in tile.images}
+        masks = [found.mask for found in cosmic_ray_masks(images, psfs=psfs)]
+        part = kept.with_suffix(".part.npz")
+        np.savez(part, **{str(at): np.packbits(mask) for at, mask in enumerate(masks)})
+        part.replace(kept)
+    return [
+        replace(image, good=image.good & ~mask) for image, mask in zip(images, masks, strict=True)
+    ]
+
+
+def _own(found: BrightStars, fit: FieldFit, tile: Tile) -> BrightStars:
+    """What is of stars in the tile's core."""
+    inside = tile.holds(fit.stars.x, fit.stars.y)
+    keep = [inside[stamps.stars % _STARS_A_TILE] for stamps in found.stamps]
+    return BrightStars(
+        [stamps.of(kept) for stamps, kept in zip(found.stamps, keep, strict=True)],
+        [values[kept] for values, kept in zip(found.snr, keep, strict=True)],
+        [values[kept] for values, kept in zip(found.neighbour_share, keep, strict=True)],
+        [values[kept] for values, kept in zip(found.saturated, keep, strict=True)],
+        found.shifts,
+    )
+
+
+def _leave(found: Any, path: Path) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(pickle.dumps(found, protocol=pickle.HIGHEST_PROTOCOL))
+    part.replace(path)
+
+
+# ------------------------------------------------------------------------ all that is measured
+
+
+def _measured(now: Measurement, tile: Tile, fit: FieldFit) -> TileStars:
+    forced = forced_fit(fit)
+    stars, stack = fit.stars, fit.stack
+    psfs = [now.psfs[now.sources[at].psf_key] for at in tile.images]
+    model = stack.data_e - fit.sky_e - forced.residual_e
+    variance = fit.variance_e2()
+    quality = [
+        _quality_of(stack, k, psfs[k], forced, model[k], variance[k], now.parameters.noise_mult)
+        for k in range(len(stack))
+    ]
+    of_object = object_quality(quality, forced.counts_e, forced.counts_error_e, stack.exptime_s)
+    types = object_types(quality)
+    own = tile.holds(stars.x, stars.y)
+    flag = np.array([each.flag for each in quality])
+    off = ~np.isfinite(forced.counts_error_e) & (flag < 8)
+    flag[off] = 9
+    corrections = [
+        _correction(
+            now, tile, k, psfs[k], forced, variance[k], stack, (types == 1) & (flag[k] == 0)
+        )
+        for k in range(len(stack))
+    ]
+
+    def image_values(get: Callable[[StarQuality], Any]) -> Any:
+        return np.nan_to_num(np.array([get(each) for each in quality])[:, own])
+
+    origin = stack.optics.origin
+    found = MeasuredStars(
+        x=stars.x[own],
+        y=stars.y[own],
+        x_error=np.sqrt(stars.place_covariance[own, 0]),
+        y_error=np.sqrt(stars.place_covariance[own, 1]),
+        object_type=types[own],
+        counts_e=forced.counts_e[:, own],
+        counts_error_e=forced.counts_error_e[:, own],
+        sky_e=_sky_at(fit, forced)[:, own],
+        chi=image_values(lambda each: each.chi),
+        sharpness=image_values(lambda each: each.sharpness),
+        roundness=np.nan_to_num(of_object.image_roundness[:, own]),
+        position_angle_deg=image_values(lambda each: each.position_angle_deg),
+        crowding_mag=image_values(lambda each: each.crowding_mag),
+        flag=flag[:, own],
+        image_names=stack.names,
+        aperture_correction_mag=np.array([each.mag for each in corrections]),
+        aperture_correction_error_mag=np.array([each.error_mag for each in corrections]),
+        chip_x=forced.xs[:, own] + origin[:, :1],
+        chip_y=forced.ys[:, own] + origin[:, 1:],
+    )
+    return TileStars(tile.images, found, corrections)
+
+
+def _quality_of(
+    stack: ImageStack,
+    k: int,
+    psf: SplinePsf,
+    forced: ForcedFit,
+    model: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    noise_mult: float,
+) -> StarQuality:
+    ny, nx = stack.shapes[k]
+    part = (slice(0, ny), slice(0, nx))
+    return star_quality(
+        forced.residual_e[k][part],
+        variance[part],
+        stack.good[k][part],
+        stack.saturated[k][part],
+        psf,
+        forced.xs[k],
+        forced.ys[k],
+        forced.counts_e[k],
+        model_e=model[part],
+        noise_mult=noise_mult,
+        origin=_origin(stack, k),
+    )
+
+
+def _correction(
+    now: Measurement,
+    tile: Tile,
+    k: int,
+    psf: SplinePsf,
+    forced: ForcedFit,
+    variance: NDArray[np.float32],
+    stack: ImageStack,
+    usable: NDArray[np.bool_],
+) -> ApertureCorrection:
+    ny, nx = stack.shapes[k]
+    part = (slice(0, ny), slice(0, nx))
+    source = now.sources[tile.images[k]]
+    return aperture_correction(
+        forced.residual_e[k][part],
+        variance[part],
+        stack.good[k][part],
+        psf,
+        forced.xs[k],
+        forced.ys[k],
+        forced.counts_e[k],
+        forced.counts_error_e[k],
+        pixel_scale_arcsec=source.pixel_scale_arcsec,
+        radius_arcsec=now.parameters.aperture_radius_arcsec,
+        encircled_energy=source.encircled,
+        usable=usable,
+        min_stars=1,
+        origin=_origin(stack, k),
+    )
+
+
+def _origin(stack: ImageStack, k: int) -> tuple[int, int]:
+    x, y = stack.optics.origin[k]
+    return int(x), int(y)
+
+
+def _sky_at(fit: FieldFit, forced: ForcedFit) -> NDArray[np.float64]:
+    """Sky under each star on each image; 0 off it."""
+    sky = np.zeros(forced.xs.shape)
+    for k, (ny, nx) in enumerate(fit.stack.shapes):
+        x, y = np.rint(forced.xs[k]), np.rint(forced.ys[k])
+        inside = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
+        sky[k, inside] = fit.sky_e[k][y[inside].astype(int), x[inside].astype(int)]
+    return sky
