@@ -197,7 +197,8 @@ class FieldFit:
                 optics.lattice, optics.knots, optics.splines, optics.cells, optics.cell_pix,
                 optics.origin, optics.middle, optics.profiles, stars.x, stars.y, stars.rate,
                 stars.rate_variance, stars.place_covariance, change, due,
-                self.parameters.fit_radius_pix, self.faintest_e, move and at > 0, largest_step, 0.9,
+                self.parameters.fit_radius_pix, self.faintest_e, largest_step,
+                0.9 if move and at > 0 else 0.0,
             )  # fmt: skip
             if at in refine_at:
                 self.model_e = stack.data_e - self.sky_e - self.residual_e
