@@ -114,7 +114,8 @@ class Stars:
         """Signal-to-noise ratio of all bands together, as `Matched.together` has it."""
         each = self.rate / np.sqrt(self.rate_variance)
         best: Floats = each.max(axis=0, initial=-np.inf)
-        return np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        together: Floats = np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        return together
 
 
 @dataclass(eq=False)
@@ -213,7 +214,8 @@ class FieldFit:
         places = np.column_stack([self.stars.x, self.stars.y])
         reach = (2 * self.parameters.fit_radius_pix) / self._scale()
         distance, _ = KDTree(places[moving]).query(places, distance_upper_bound=reach)
-        return np.isfinite(distance)
+        near: NDArray[np.bool_] = np.isfinite(distance)
+        return near
 
     def _scale(self) -> float:
         """Pixels of the finest detector in one of the reference."""
