@@ -176,6 +176,15 @@ STAGES: dict[str, Stage] = {
     "dolphot_catalog": Stage(
         "2", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),
+    "embedded_catalog": Stage(
+        "1",
+        (
+            "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
+            "hst_assets.photometry.psf.tile_task:find_bright_stars",
+            "hst_assets.photometry.psf.tile_task:measure_tile",
+        ),
+        figures=("flat_scales_arcsec",),
+    ),
     # 2: the time of an exposure that lacks a keyword of it.
     "dolphot_chips": Stage(
         "2",

@@ -26,7 +26,7 @@ _LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
     r"[` ](target|archive|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
-    r"|difference|quality_cuts|artificial_stars|photometry|dolphot_inputs|dolphot|machine)"
+    r"|difference|quality_cuts|artificial_stars|photometry|dolphot_inputs|dolphot|embedded|machine)"
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(

@@ -16,7 +16,14 @@ from rich.console import Console, Group
 from rich.filesize import decimal
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TransferSpeedColumn,
+)
 from rich.spinner import Spinner
 
 if TYPE_CHECKING:
@@ -61,7 +68,7 @@ class Display:
 
 
 class _Redrawn(Display):
-    """A spinner with the level, and below it a bar while files come."""
+    """A spinner with the level, and below it a bar while files come, or a tool works."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -74,12 +81,15 @@ class _Redrawn(Display):
             TransferSpeedColumn(),
         )
         self._bar = self._bars.add_task("", visible=False)
-        self.shown = Group(self._spinner, self._bars)
+        self._tool = Progress(BarColumn(bar_width=30), TaskProgressColumn())
+        self._share = self._tool.add_task("", total=1.0, visible=False)
+        self.shown = Group(self._spinner, self._bars, self._tool)
 
     def working(self, what: str) -> None:
         self._what = escape(what)
         self._spinner.update(text=self._what)
         self._bars.reset(self._bar, visible=False)
+        self._tool.reset(self._share, visible=False)
 
     def fetching(self, state: Fetching) -> None:
         self._bars.update(
@@ -92,6 +102,9 @@ class _Redrawn(Display):
 
     def following(self, state: object) -> None:
         self._spinner.update(text=f"{self._what}  {escape(str(state))}")
+        share = getattr(state, "fraction", None)
+        if share is not None:
+            self._tool.update(self._share, completed=share, visible=True)
 
 
 def _in_words(state: Fetching) -> str:

@@ -19,7 +19,7 @@ MAST_POOL = "mast"
 _REDO_KINDS = (
     RedoKind(name="astrometry", help="Redo the alignment."),
     RedoKind(name="astrodrizzle", help="Redo the drizzling.", options=("--redrizzle",)),
-    RedoKind(name="dolphot", help="Redo the photometry (DOLPHOT)."),
+    RedoKind(name="dolphot", help="Redo the photometry."),
 )
 
 #: Reading headers and hashing files.
@@ -237,7 +237,7 @@ ASSETS = AssetTable(
             job="target_photometry",
             group="photometry",
             description="Chips of the aligned exposures and of the reference, masked and split, "
-            "with the sky under their stars: what DOLPHOT reads.",
+            "with the sky under their stars: what DOLPHOT and the embedded photometer read.",
             path="dolphot_inputs",
             make="hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",
             wanted="photometry.make",
@@ -255,12 +255,12 @@ ASSETS = AssetTable(
             per="target",
             job="target_photometry",
             group="photometry",
-            description="Positions and magnitudes of the stars in all exposures of a target: "
-            "DOLPHOT's catalogue as it wrote it, and as HDF5.",
+            description="Positions and magnitudes of the stars in all exposures of a target, by "
+            "DOLPHOT or the embedded photometer: its catalogue as it wrote it, and as HDF5.",
             path="star_catalog",
             make="hst_assets.photometry.star_catalog:make_star_catalog",
             wanted="photometry.make",
-            stages=("star_catalog", "dolphot_catalog"),
+            stages=("star_catalog", "dolphot_catalog", "embedded_catalog"),
             after=("dolphot_inputs",),
             tells=True,
             redo=("dolphot",),

@@ -354,7 +354,7 @@ def _photometer_warnings(made: Made, _workdir: WorkDir) -> Finding:
         return Finding(passed=False, text=_listed(told))
     if lacking is None:
         return not_checked("where DOLPHOT's libraries lie is not known; it warned of nothing")
-    return Finding(passed=True, text="DOLPHOT warned of nothing")
+    return Finding(passed=True, text="the photometer warned of nothing")
 
 
 def _stars_left(made: Made, _workdir: WorkDir) -> Finding:
@@ -472,7 +472,8 @@ ALL_PREPARED = Check(
 )
 PHOTOMETER_WARNINGS = Check(
     "photometer_warnings",
-    "DOLPHOT warned of nothing: stars enough for alignment, PSF and aperture corrections.",
+    "The photometer warned of nothing: stars enough for PSF and aperture corrections, and, of "
+    "DOLPHOT, for its alignment.",
     _photometer_warnings,
 )
 STARS_LEFT = Check("stars_left", "Some objects pass the quality cuts.", _stars_left)

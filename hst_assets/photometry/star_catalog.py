@@ -1,6 +1,6 @@
 """The catalogue of a target's stars as an asset: measured, read, shown and exported.
 
-The photometer's own files are kept as it wrote them (`hst_assets.photometry.dolphot.catalog_run`).
+The photometer's own files are kept as it wrote them (`hst_assets.photometry.catalog_maker`).
 From them, and without touching them, follow the index ``dolphot/catalog.ecsv``, the same catalogue
 as HDF5 with RA, Dec, AB and ST magnitudes, a colour-magnitude diagram, and pictures of what is left
 when all stars are taken off. A changed cut makes only these again.
@@ -26,10 +26,10 @@ from hst_assets.photometry.catalog.magnitudes import detectors_of_bands, with_ab
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.catalog.reading import beside, read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
+from hst_assets.photometry.catalog_maker import make_catalog
 from hst_assets.photometry.diagrams import write_colour_magnitude_diagram
-from hst_assets.photometry.dolphot.catalog_run import make_dolphot_catalog
 from hst_assets.photometry.dolphot.input_images import read_input_images
-from hst_assets.photometry.dolphot.progress import Progress
+from hst_assets.photometry.progress import Progress
 from hst_assets.photometry.quality_cuts import (
     CutResult,
     QualityCuts,
@@ -86,7 +86,7 @@ def make_star_catalog(
     workdir : WorkDir
         The target's; what the photometer reads must exist.
     settings : Settings
-        Sections photometry, dolphot, quality_cuts and machine.
+        Sections photometry, dolphot, embedded, dolphot_inputs, quality_cuts and machine.
     redo : bool, optional
         Measure again what is up to date, too.
     progress : callable, optional
@@ -100,10 +100,10 @@ def make_star_catalog(
     Raises
     ------
     MissingTool, MissingProduct, UnusableInput, BadConfiguration, ToolFailed, MachineFailure
-        As `hst_assets.photometry.dolphot.catalog_run.make_dolphot_catalog`; `BadConfiguration` also
-        if a limit of the cuts is missing.
+        As `hst_assets.photometry.catalog_maker.make_catalog`; `BadConfiguration` also if a limit of
+        the cuts is missing.
     """
-    measured = make_dolphot_catalog(workdir, settings, redo=redo, progress=progress)
+    measured = make_catalog(workdir, settings, redo=redo, progress=progress)
     path = workdir.dolphot_catalog(settings.dolphot.base)
     recipe = Recipe(
         stage=STAGE,
@@ -147,7 +147,7 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
     if facts["libraries_not_found"] is None:  # not checked: it must not be shown as "none"
         del facts["libraries_not_found"]
     pictures: list[Path] = []
-    if settings.dolphot.AlignOnly:  # the run was told to end before any star
+    if not measured.facts["n_stars"]:  # DOLPHOT was told to end before any star (AlignOnly)
         facts["n_objects"] = facts["n_stars"] = 0
     else:
         found = _read(path, settings)

@@ -21,6 +21,7 @@ from hst_assets.settings.dolphot import (
     PhotometrySettings,
 )
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
+from hst_assets.settings.embedded import EmbeddedSettings
 from hst_assets.settings.files import load_settings, write_settings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
@@ -37,6 +38,7 @@ __all__ = [
     "DolphotParameters",
     "DolphotSettings",
     "DrizzleSettings",
+    "EmbeddedSettings",
     "EpochSettings",
     "GateSettings",
     "ImageParameters",

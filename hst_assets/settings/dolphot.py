@@ -46,10 +46,9 @@ class PhotometrySettings(Section):
     """Measure the stars of the target's exposures (``--run-dolphot``)."""
     photometer: Literal["auto", "dolphot", "embedded"] = "auto"
     """What measures the stars: DOLPHOT (dolphot), this project (embedded), or DOLPHOT where it is
-    installed (auto).
+    installed and this project elsewhere (auto).
 
-    The embedded photometer is not available yet: `embedded` is an error, and so is `auto` where
-    DOLPHOT is missing.
+    With `auto`, a catalogue by DOLPHOT that is up to date stays where DOLPHOT is missing.
     """
     artificial_stars: bool = False
     """Measure artificial stars as well, for completeness and errors (``--do-fake``)."""

@@ -21,6 +21,7 @@ from hst_assets.settings.archive import ArchiveSettings
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
 from hst_assets.settings.dolphot import DolphotSettings, PhotometrySettings
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
+from hst_assets.settings.embedded import EmbeddedSettings
 from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
@@ -30,7 +31,15 @@ __all__ = ["TOOLS", "MachineSettings", "Settings", "ToolName"]
 
 #: What runs in child processes: the tools of the alignment methods, and the steps around them.
 ToolName = Literal[
-    "catalog", "distortion", "dolphot_inputs", "drizzle", "epochs", "jhat", "stars", "tweakreg"
+    "catalog",
+    "distortion",
+    "dolphot_inputs",
+    "drizzle",
+    "embedded",
+    "epochs",
+    "jhat",
+    "stars",
+    "tweakreg",
 ]
 TOOLS: tuple[str, ...] = get_args(ToolName)
 
@@ -79,5 +88,6 @@ class Settings(Section):
     photometry: PhotometrySettings = PhotometrySettings()
     dolphot: DolphotSettings = DolphotSettings()
     dolphot_inputs: DolphotInputsSettings = DolphotInputsSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
     artificial_stars: ArtificialStarSettings = ArtificialStarSettings()
     machine: MachineSettings = MachineSettings()

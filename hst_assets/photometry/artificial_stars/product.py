@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.failures import HstAssetsError, MissingProduct, MissingTool, UnusableInput
 from hst_assets.photometry.artificial_stars.chunks import (
     STAGE,
     Chunk,
@@ -48,7 +48,9 @@ from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.diagrams import write_completeness_diagram
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.dolphot.program import Program, find_program
-from hst_assets.photometry.dolphot.progress import Progress, now_and_then
+from hst_assets.photometry.dolphot.progress import TOOL
+from hst_assets.photometry.progress import Progress, now_and_then
+from hst_assets.photometry.psf.catalog_run import STAGE as EMBEDDED
 from hst_assets.photometry.quality_cuts import PRESETS, cuts_of, stars_in, tally
 from hst_assets.products.batch import Batch, make_indexed
 from hst_assets.products.columns import build_table, write_table
@@ -180,19 +182,25 @@ class _Run:
 
     def measured(self, due: Sequence[Chunk]) -> Iterator[Any]:
         """Run DOLPHOT on the lists."""
-        images = read_input_images(self.workdir)
         self._refuse_another_run()
+        images = read_input_images(self.workdir)
         photometer = Photometer(self._program, self.catalog, images, self.workdir, self.settings)
         field = star_field(images)
         draw = partial(self._drawn, self._known(), field)
-        self.progress(Progress(_STEP, 0.0))
+        self.progress(Progress(_STEP, 0.0, TOOL))
         for n, ended in enumerate(measure_chunks(photometer, draw, due), 1):
-            self.progress(Progress(_STEP, n / len(due)))
+            self.progress(Progress(_STEP, n / len(due), TOOL))
             yield ended
 
     def _refuse_another_run(self) -> None:
         """Raise if inputs or program are not those of the catalogue: they would be mixed."""
         record = read_record(self.catalog)
+        if record is not None and record.recipe.get("stage") == EMBEDDED:
+            raise MissingTool(
+                "artificial stars of a catalogue by the embedded photometer cannot be measured yet",
+                where=self.catalog,
+                next_step="Set photometry.photometer = 'dolphot', or switch artificial_stars off",
+            )
         made_from = {} if record is None else record.recipe.get("inputs", {})
         inputs = read_record(self.workdir.dolphot_inputs)
         for recorded, now, what in (

@@ -33,8 +33,9 @@ from hst_assets.photometry.dolphot.parameters import (
 )
 from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.program_run import Limits, run_program
-from hst_assets.photometry.dolphot.progress import Progress, ProgressReader, now_and_then
+from hst_assets.photometry.dolphot.progress import ProgressReader
 from hst_assets.photometry.dolphot.verdict import Verdict, judge
+from hst_assets.photometry.progress import Progress, now_and_then
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record, why_make
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, publish
@@ -45,6 +46,8 @@ __all__ = [
     "files_beside",
     "lay_out",
     "make_dolphot_catalog",
+    "publish_files",
+    "standing_without_program",
     "threads_of",
     "write_log",
 ]
@@ -110,25 +113,18 @@ def make_dolphot_catalog(
     Raises
     ------
     MissingTool
-        If DOLPHOT is not installed, or a PSF library is missing, or the photometer is
-        ``embedded``.
+        If DOLPHOT is not installed, or a PSF library is missing.
     MissingProduct
         If the inputs are not there.
     UnusableInput, BadConfiguration, ToolFailed, MachineFailure
         See `hst_assets.photometry.dolphot.input_images.check_images` and
         `hst_assets.photometry.dolphot.verdict.judge`.
     """
-    if settings.photometry.photometer == "embedded":
-        raise MissingTool(
-            "the embedded photometer is not available yet",
-            where="photometry.photometer",
-            next_step="Install DOLPHOT and set it to auto or dolphot",
-        )
     catalog = workdir.dolphot_catalog(settings.dolphot.base)
     try:
         program = find_program(settings.dolphot, workdir)
     except MissingTool:
-        standing = _standing_without_program(catalog, workdir, settings)
+        standing = standing_without_program(workdir, settings)
         if standing is None or redo:
             raise
         return Made(standing, ran=False)
@@ -172,8 +168,9 @@ def _of_program(program: Program, data: Mapping[str, Path | None]) -> dict[str, 
     return {_PROGRAM: program.identity, **digests}
 
 
-def _standing_without_program(catalog: Path, workdir: WorkDir, settings: Settings) -> Record | None:
-    """A catalogue that is up to date but for the program, which is not on this machine."""
+def standing_without_program(workdir: WorkDir, settings: Settings) -> Record | None:
+    """The record of a catalogue that is up to date but for the program, which is not here."""
+    catalog = workdir.dolphot_catalog(settings.dolphot.base)
     record = read_record(catalog)
     if record is None:
         return None
@@ -270,14 +267,20 @@ def write_log(log: Path, text: str) -> None:
 
 
 def _published(folder: Path, catalog: Path) -> tuple[Path, ...]:
-    """Move the files of a run to their place, the catalogue last."""
-    _put_aside_foreign(catalog)
-    for path in (catalog, *files_beside(catalog)):
-        path.unlink(missing_ok=True)
-    made = folder / catalog.name
     complaints = folder / f"{catalog.name}.output.stderr"
     if complaints.stat().st_size:
         complaints.replace(folder / f"{catalog.name}.stderr")
+    return publish_files(folder / catalog.name, catalog)
+
+
+def publish_files(made: Path, catalog: Path) -> tuple[Path, ...]:
+    """Move a catalogue and the files beside it to their place, the catalogue last.
+
+    Those of an earlier run go, whoever measured it; those that were not made here are put aside.
+    """
+    _put_aside_foreign(catalog)
+    for path in (catalog, *files_beside(catalog)):
+        path.unlink(missing_ok=True)
     beside = [publish(path, catalog.with_name(path.name)) for path in files_beside(made)]
     return (publish(made, catalog), *beside)
 

@@ -8,11 +8,14 @@ each step in the time was measured on one run of 49 s (four WFC3/UVIS images of 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-__all__ = ["Progress", "ProgressReader", "now_and_then"]
+from hst_assets.photometry.progress import Progress
+
+__all__ = ["TOOL", "ProgressReader"]
+
+#: Its name where progress is told.
+TOOL = "DOLPHOT"
 
 #: Where each step ends, as a fraction of the time of one chip.
 _ALIGNED = 0.15
@@ -22,26 +25,6 @@ _CORRECTED = 0.86
 
 _IMAGE_ALIGNED = re.compile(r"\d+ matched, \d+ used")
 _DOTS = "Finding stars: "
-_SECONDS_A_LINE = 60.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    step : str
-        What the program does.
-    fraction : float
-        Part of its time that is over, 0 to 1, as far as can be told.
-    """
-
-    step: str
-    fraction: float
-
-    def __str__(self) -> str:
-        return f"DOLPHOT: {self.step} ({self.fraction:.0%})"
 
 
 class ProgressReader:
@@ -63,7 +46,7 @@ class ProgressReader:
         self._listen = listen
         self._line = ""
         self._n_aligned = 0
-        self._progress = Progress("reading images", 0.0)
+        self._progress = Progress("reading images", 0.0, TOOL)
 
     @property
     def progress(self) -> Progress:
@@ -102,31 +85,7 @@ class ProgressReader:
             self._reach("done", 1.0)
 
     def _reach(self, step: str, fraction: float) -> None:
-        reached = Progress(step, max(fraction, self._progress.fraction))
+        reached = Progress(step, max(fraction, self._progress.fraction), TOOL)
         if reached != self._progress:
             self._progress = reached
             self._listen(reached)
-
-
-def now_and_then(
-    say: Callable[[str], None], *, seconds: float = _SECONDS_A_LINE
-) -> Callable[[Progress], None]:
-    """A listener that says a line when the step changes, otherwise every so many seconds at most.
-
-    Parameters
-    ----------
-    say : callable
-        Takes the line.
-    seconds : float, optional
-        Shortest time between two lines of one step.
-    """
-    last: list[tuple[str, float]] = [("", 0.0)]
-
-    def listen(progress: Progress) -> None:
-        step, said_at = last[0]
-        now = time.monotonic()
-        if progress.step != step or now - said_at >= seconds:
-            last[0] = progress.step, now
-            say(str(progress))
-
-    return listen

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hst_assets.photometry.dolphot.progress import Progress, ProgressReader, now_and_then
+from hst_assets.photometry.dolphot.progress import ProgressReader
+from hst_assets.photometry.progress import Progress
 from hst_assets_tests.stand_ins.dolphot_program import recorded
 
 
@@ -34,7 +35,7 @@ def test_it_does_not_matter_where_pieces_end(cuts):
     ends = sorted({*cuts, len(text)})
     pieces = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     said = heard(text, pieces)
-    assert said[-1] == Progress("done", 1.0)
+    assert said[-1] == Progress("done", 1.0, "DOLPHOT")
     fractions = [progress.fraction for progress in said]
     assert fractions == sorted(fractions)
     assert set(heard(text)) <= set(said)
@@ -50,11 +51,3 @@ def test_each_dot_of_the_search_counts():
 
 def test_other_words_change_nothing():
     assert heard("Cannot match parameter name:\nNegSky\n-nan\n") == []
-
-
-def test_a_line_is_said_when_the_step_changes_and_then_rarely():
-    said = []
-    listen = now_and_then(said.append, seconds=3600)
-    for progress in (Progress("a", 0.1), Progress("a", 0.2), Progress("b", 0.5)):
-        listen(progress)
-    assert said == ["DOLPHOT: a (10%)", "DOLPHOT: b (50%)"]
