@@ -197,7 +197,6 @@ def embedded(
     if importlib.util.find_spec("hst_assets.photometry.psf.measurement") is None:
         return _stepwise(images, psfs, shape)
     from hst_assets.photometry.psf.measurement import in_this_process, measure_target
-
     from hst_assets.photometry.psf.tiles import ChipInMemory
 
     # One PSF for each band and chip.
