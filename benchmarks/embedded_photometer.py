@@ -200,7 +200,14 @@ def embedded(
     from hst_assets.photometry.psf.tiles import ChipInMemory
 
     # One PSF for each band and chip.
-    sources = [ChipInMemory(each, f"{each.band} {each.name.rpartition('.')[2]}") for each in images]
+    sources = [
+        ChipInMemory(
+            each,
+            f"{each.band} {each.name.rpartition('.')[2]}",
+            pixel_scale_arcsec=camera_of(each.band).pixel_arcsec,
+        )
+        for each in images
+    ]
     priors = {each.psf_key: psfs[each.band] for each in sources}
     with tempfile.TemporaryDirectory() as folder:
         stars: MeasuredStars = measure_target(
