@@ -79,6 +79,8 @@ class ChipFile:
         From the reference to the chip, by all of its distortion.
     box : Box
         The rectangle about it on the reference.
+    pixel_arcsec : ndarray, shape (2, 2)
+        Arcseconds on the sky (rows) by a pixel in X and in Y (columns), at CRPIX.
     """
 
     image: InputImage
@@ -96,6 +98,7 @@ class ChipFile:
     area_map: Path | None
     pixel_map: PixelMap
     box: Box
+    pixel_arcsec: Floats
 
     @property
     def name(self) -> str:
@@ -117,11 +120,6 @@ class ChipFile:
         """Side of a pixel at CRPIX, by the matrix CD."""
         a, b, c, d = self.pixel_arcsec.ravel()
         return math.sqrt(abs(a * d - b * c))
-
-    @property
-    def pixel_arcsec(self) -> Floats:
-        """Arcseconds on the sky (rows) by a pixel in X and in Y (columns), shape (2, 2)."""
-        return np.asarray(WCS(self.header, naxis=2).pixel_scale_matrix) * _ARCSEC_PER_DEG
 
     def encircled(self, radius_arcsec: float) -> float:
         """Share of a star's light within a radius, by published tables; NaN if not known."""
@@ -238,6 +236,7 @@ def _described(
         area_map=None if area_map is None else workdir.base / area_map,
         pixel_map=map_between(frame, wcs, box=box),
         box=box,
+        pixel_arcsec=np.asarray(wcs.pixel_scale_matrix) * _ARCSEC_PER_DEG,
     )
 
 
