@@ -112,8 +112,17 @@ class ChipFile:
 
     @property
     def psf_key(self) -> str:
-        """Images of one band and chip have one PSF: ``wfc3_uvis F814W chip 2``."""
-        return f"{self.band} chip {self.chip_code}"
+        """Images of one band and chip have one PSF: ``wfc3_uvis F814W chip 2``.
+
+        So have subarrays of one place, whose pixels are counted from their own first one.
+        """
+        x, y = self.subarray_offset
+        return f"{self.band} chip {self.chip_code}" + (f" from {x}, {y}" if x or y else "")
+
+    @property
+    def subarray_offset(self) -> tuple[int, int]:
+        """Columns and rows of the full chip before its first pixel."""
+        return subarray_offset(self.header)
 
     @property
     def pixel_scale_arcsec(self) -> float:
@@ -311,7 +320,7 @@ def _areas(chip: ChipFile, rows: slice, columns: slice) -> Floats:
     """Pixel areas of a part of a chip, as `dolphot_inputs` had them."""
     shape = rows.stop - rows.start, columns.stop - columns.start
     if chip.area_map is not None:
-        x, y = subarray_offset(chip.header)
+        x, y = chip.subarray_offset
         return map_of_file(chip.area_map, shape, offset=(x + columns.start, y + rows.start))
     detector = chip.image.detector
     if RULES[detector.key].unit_at_centre:

@@ -11,6 +11,7 @@ from hst_assets.photometry.catalog.reading import read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.psf import catalog_run
 from hst_assets.photometry.psf.catalog_run import make_embedded_catalog
+from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.provenance import WouldBeMade
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
@@ -142,6 +143,25 @@ def test_the_engine_is_given_the_settings(workdir, engine):
     assert (told.max_psf_stars, told.aperture_radius_arcsec) == (7, 0.3)
     (prior,) = call["priors"].values()
     assert prior.radius_pix == 12
+
+
+def test_the_users_grid_is_where_its_band_begins(workdir, engine, monkeypatch):
+    """Of a subarray it is the PSF where the subarray's middle is on the chip: 75 of 4096, 2051."""
+    asked = []
+
+    def read(path, *, detector, chip, shape, prior):
+        asked.append((path.name, detector, chip, shape))
+        cells = np.arange(4.0)[:, None, None] * np.ones(prior.coefficients.shape[-2:])
+        return SplinePsf(cells.reshape(2, 2, *cells.shape[1:]), (2048.0, 1025.5), prior.radius_pix)
+
+    monkeypatch.setattr(catalog_run, "read_stdpsf", read)
+    write_settings(workdir, {"embedded": {"psf_grids": {"wfc3_uvis.f814w": "grid.fits"}}})
+    (workdir.base / "grid.fits").write_text("one")
+    run(workdir)
+    assert asked == [("grid.fits", "wfc3_uvis", 2, (2051, 4096))]
+    (prior,) = engine.calls[0]["priors"].values()
+    assert prior.coefficients.shape[:2] == (1, 1)
+    assert (prior.coefficients == 0).all()  # the first of four cells
 
 
 def test_tiles_run_in_processes_of_their_own(workdir, engine):
