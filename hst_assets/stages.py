@@ -187,7 +187,7 @@ STAGES: dict[str, Stage] = {
     ),
     # 2: the time of an exposure that lacks a keyword of it.
     "dolphot_chips": Stage(
-        "2",
+        "3",
         (
             "hst_assets.photometry.dolphot.inputs:_exposure",
             "hst_assets.photometry.dolphot.inputs:_prepared",
