@@ -37,11 +37,14 @@ class ShiftsOfStars:
     ----------
     dx, dy, error : ndarray, shape (m,)
         Pixels of the chip; standard error in each coordinate.
+    stars : ndarray of int, shape (m,)
+        Their numbers, as of the stamps.
     """
 
     dx: Floats
     dy: Floats
     error: Floats
+    stars: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,8 @@ def _of_image(
     found.neighbour_share.append(share)
     found.saturated.append(saturated)
     known = np.isfinite(shifts).all(axis=1) & (share < 0.3)
-    found.shifts.append(_on_chip(shifts[known], optics.knots[k], optics.lattice[2]))
+    dx, dy, error = _on_chip(shifts[known], optics.knots[k], optics.lattice[2])
+    found.shifts.append(ShiftsOfStars(dx, dy, error, first_star + chosen[known]))
 
 
 def _shift(values: Floats, weight: Floats, model: NDArray[np.float32]) -> Floats:
@@ -169,11 +173,11 @@ def _shift(values: Floats, weight: Floats, model: NDArray[np.float32]) -> Floats
     return np.array([step[1], step[2], np.sqrt(0.5 * (covariance[1, 1] + covariance[2, 2]))])
 
 
-def _on_chip(shifts: Floats, knots: Floats, step: float) -> ShiftsOfStars:
+def _on_chip(shifts: Floats, knots: Floats, step: float) -> tuple[Floats, Floats, Floats]:
     """The same in pixels of the chip, by the slopes of its map."""
     j, i = knots.shape[0] // 2 - 1, knots.shape[1] // 2 - 1
     along, up = (knots[j, i + 1] - knots[j, i]) / step, (knots[j + 1, i] - knots[j, i]) / step
     dx = shifts[:, 0] * along[0] + shifts[:, 1] * up[0]
     dy = shifts[:, 0] * along[1] + shifts[:, 1] * up[1]
     scale = np.sqrt(abs(along[0] * up[1] - along[1] * up[0]))
-    return ShiftsOfStars(dx, dy, shifts[:, 2] * scale)
+    return dx, dy, shifts[:, 2] * scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.aperture_correction import ApertureCorrection, aperture_correction
-from hst_assets.photometry.psf.bright_stars import BrightStars, bright_stars
+from hst_assets.photometry.psf.bright_stars import BrightStars, ShiftsOfStars, bright_stars
 from hst_assets.photometry.psf.chip_image import ChipImage, MeasuredStars
 from hst_assets.photometry.psf.combined_quality import object_quality, object_types
 from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
@@ -107,8 +107,13 @@ def _own(found: BrightStars, fit: FieldFit, tile: Tile) -> BrightStars:
         [values[kept] for values, kept in zip(found.snr, keep, strict=True)],
         [values[kept] for values, kept in zip(found.neighbour_share, keep, strict=True)],
         [values[kept] for values, kept in zip(found.saturated, keep, strict=True)],
-        found.shifts,
+        [_own_shifts(shifts, inside) for shifts in found.shifts],
     )
+
+
+def _own_shifts(shifts: ShiftsOfStars, inside: NDArray[np.bool_]) -> ShiftsOfStars:
+    kept = inside[shifts.stars % _STARS_A_TILE]
+    return ShiftsOfStars(*(getattr(shifts, each.name)[kept] for each in fields(shifts)))
 
 
 def _leave(found: Any, path: Path) -> None:

@@ -14,6 +14,7 @@ from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets_tests.photometry.psf.star_frames import READ_NOISE_E, SKY_E, models, pixel_psf
 
 EXPTIME_S = 500.0
+BAND = "wfc3_uvis F814W"
 DITHERS = ((0.0, 0.0), (3.37, 1.62), (-2.21, 4.54), (5.13, -3.29))
 
 
@@ -54,7 +55,7 @@ def field(
     *,
     side: int,
     n_images: int = 2,
-    bands: tuple[str, ...] = ("F814W",),
+    bands: tuple[str, ...] = (BAND,),
     seed: int | None = 1,
     sky: np.ndarray | float = SKY_E,
     errors: tuple[tuple[float, float], ...] | None = None,

@@ -82,12 +82,12 @@ def test_pixels_beyond_the_image_are_not_good(told: BrightStars) -> None:
     assert stamps.good[~beyond].all()
 
 
-def test_light_of_neighbours_is_told(fit: FieldFit, told: BrightStars) -> None:
-    del fit
+def test_light_of_neighbours_is_told(told: BrightStars) -> None:
     assert np.median(told.neighbour_share[0]) < 0.02  # 25 pixels apart
-    x, y = np.array([30.3, 32.8]), np.array([30.1, 30.1])
+    x, y = np.array([30.3, 34.1]), np.array([30.1, 30.1])
     pair = bright_stars(fitted(field(x, y, np.array([20_000.0, 20_000.0]), side=64)))
-    assert (pair.neighbour_share[0] > 0.2).all()
+    assert len(pair.neighbour_share[0]) == 2
+    assert (pair.neighbour_share[0] > 0.1).all()  # a part of the neighbour is within 3 pixels
 
 
 def test_a_saturated_pixel_nearby_spoils_a_star(small: SmallField) -> None:

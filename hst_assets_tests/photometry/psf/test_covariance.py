@@ -30,9 +30,7 @@ def dense(small: SmallField, *, place_pix: float) -> np.ndarray:
     normal = np.zeros((3 * n, 3 * n))
     for k in range(len(stack)):
         p = on_image(small, k, small.x, small.y, radius=RADIUS)
-        along = []
-        for slope in slopes(small, k, small.x, small.y, radius=RADIUS):
-            along.append(np.where(p > 0, slope, 0))
+        along = slopes(small, k, small.x, small.y, radius=RADIUS)
         design = np.array([p, *along]) * small.counts[:, None, None]
         design = design.transpose(1, 0, 2, 3).reshape(3 * n, -1)
         normal += (design * weight[k].ravel()) @ design.T

@@ -67,7 +67,7 @@ def test_a_star_is_brighter_in_its_own_band() -> None:
     red = field(at, at, np.array([2000.0]), side=80, bands=("red", "blue"))
     blue = field(at, at, np.array([0.0]), side=80, bands=("red", "blue"))
     both = SmallField([red.images[0], blue.images[1]], at, at, at, 80)
-    x, y, rate = new_peaks(*seen(both), threshold=6.0)
+    x, _, rate = new_peaks(*seen(both), threshold=6.0)
     assert len(x) == 1
     assert rate[0, 0] > 10 * rate[1, 0]
 
@@ -84,7 +84,7 @@ def test_pixels_without_weight_do_not_count(apart: SmallField) -> None:
     stack = apart.stack()
     weight = np.full_like(stack.data_e, 1 / (SKY_E + READ_NOISE_E**2))
     weight[:, :, :70] = 0
-    x, y, _ = new_peaks(*seen(apart, weight), threshold=5.0)
+    x, _, _ = new_peaks(*seen(apart, weight), threshold=5.0)
     assert len(x) > 15
     assert x.min() > 60
 

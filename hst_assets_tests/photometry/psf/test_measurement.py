@@ -1,0 +1,277 @@
+"""A target measured by tiles: the same in one or many, side by side, and after an interruption."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import KDTree
+
+from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
+from hst_assets.photometry.psf import tile_task
+from hst_assets.photometry.psf.chip_image import MeasuredStars
+from hst_assets.photometry.psf.measurement import (
+    MeasureParameters,
+    in_this_process,
+    measure_target,
+    moved,
+)
+from hst_assets.photometry.psf.tiles import ChipInMemory
+from hst_assets_tests.photometry.psf.small_fields import (
+    BAND,
+    SmallField,
+    field,
+    jittered,
+    matched,
+    psf,
+)
+
+SIDE = 200
+KNOWN_PSF = MeasureParameters(tile_pix=110, max_psf_stars=0, cosmic_rays=False)
+
+
+@pytest.fixture(scope="module")
+def small() -> SmallField:
+    """400 stars in 200 x 200 pixels on two images."""
+    x, y, counts = jittered(20, 10.0, faintest=800, brightest=40_000)
+    return field(x, y, counts, side=SIDE)
+
+
+def measured(small: SmallField, folder: Path, parameters=KNOWN_PSF, **how) -> MeasuredStars:
+    sources = [ChipInMemory(image, image.band) for image in small.images]
+    folder.mkdir(exist_ok=True)
+    return measure_target(
+        sources, {source.psf_key: psf() for source in sources},
+        folder=folder, parameters=parameters, **how,
+    )  # fmt: skip
+
+
+def assert_same(one: MeasuredStars, other: MeasuredStars) -> None:
+    for each in fields(MeasuredStars):
+        np.testing.assert_array_equal(getattr(one, each.name), getattr(other, each.name))
+
+
+@pytest.fixture(scope="module")
+def in_tiles(small: SmallField, tmp_path_factory) -> tuple[MeasuredStars, Path]:
+    folder = tmp_path_factory.mktemp("tiles")
+    return measured(small, folder), folder
+
+
+def test_no_star_of_many_tiles_is_lost_or_doubled(small: SmallField, in_tiles) -> None:
+    stars, folder = in_tiles
+    assert len(list(folder.glob("*.measure_tile.pickle"))) == 4
+    found = matched(stars.x, stars.y, small.x, small.y)
+    assert (found >= 0).mean() > 0.99
+    # Stars nearer than 0.6 pixels are one within a tile; across borders this holds them to it.
+    assert len(KDTree(np.column_stack([stars.x, stars.y])).query_pairs(0.6)) == 0
+
+
+def test_at_the_borders_of_tiles_stars_are_as_in_one(
+    small: SmallField, in_tiles, tmp_path: Path
+) -> None:
+    one = measured(small, tmp_path, replace(KNOWN_PSF, tile_pix=1000))
+    many = in_tiles[0]
+    of_one, of_many = (matched(s.x, s.y, small.x, small.y) for s in (one, many))
+    both = (of_one >= 0) & (of_many >= 0)
+    assert both.mean() > 0.98
+    difference = many.counts_e[:, of_many[both]] - one.counts_e[:, of_one[both]]
+    pulls = np.abs(difference / one.counts_error_e[:, of_one[both]])
+    # The sky is measured in each tile, and faint neighbours differ: far less than an error.
+    assert np.median(pulls) < 0.1
+    assert np.quantile(pulls, 0.95) < 0.6
+
+
+def test_fluxes_agree_with_the_truth(small: SmallField, in_tiles) -> None:
+    stars = in_tiles[0]
+    found = matched(stars.x, stars.y, small.x, small.y)
+    known = found >= 0
+    pulls = (stars.counts_e[0, found[known]] - small.counts[known]) / stars.counts_error_e[
+        0, found[known]
+    ]
+    assert np.median(pulls) == pytest.approx(0.0, abs=0.2)  # 3 standard errors
+    assert 1.4826 * np.median(np.abs(pulls)) == pytest.approx(1.05, abs=0.2)
+
+
+def test_places_on_the_chips_are_those_of_the_maps(small: SmallField, in_tiles) -> None:
+    stars = in_tiles[0]
+    for k, image in enumerate(small.images):
+        x, y = image.pixel_map(stars.x, stars.y)
+        on_it = stars.flag[k] < 9
+        np.testing.assert_allclose(stars.chip_x[k, on_it], x[on_it], atol=1e-6)
+        np.testing.assert_allclose(stars.chip_y[k, on_it], y[on_it], atol=1e-6)
+
+
+def test_a_star_off_an_image_is_flagged_and_has_no_error(small: SmallField, tmp_path: Path) -> None:
+    half = ChipInMemory(small.images[1], BAND).cut(slice(0, SIDE), slice(0, 90))
+    stars = measured(replace(small, images=[small.images[0], half]), tmp_path)
+    beyond = stars.chip_x[1] > 100
+    beyond |= ~np.isfinite(stars.chip_x[1])
+    assert beyond.sum() > 150
+    assert (stars.flag[1, beyond] == 9).all()
+    assert np.isinf(stars.counts_error_e[1, beyond]).all()
+
+
+# --------------------------------------------------------------------------- going on
+
+
+class Interrupted(Exception):
+    """As of a machine that is turned off."""
+
+
+def dies_after(n: int):
+    """Runs n tiles, then no more."""
+
+    def run(task, arguments):
+        for at, outcome in in_this_process(task, arguments):
+            if at == n:
+                raise Interrupted
+            yield at, outcome
+
+    return run
+
+
+def test_an_interrupted_measurement_goes_on_from_the_tiles_that_are_done(
+    small: SmallField, in_tiles, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        measured(small, tmp_path, run=dies_after(1))
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.measure_tile.pickle")}
+    assert len(done) == 2
+    run = []
+
+    def counted(task, arguments):
+        run.extend(arguments)
+        return in_this_process(task, arguments)
+
+    stars = measured(small, tmp_path, run=counted)
+    assert len(run) == 2
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert_same(stars, in_tiles[0])
+
+
+def test_a_tile_that_was_half_written_is_measured_again(
+    small: SmallField, in_tiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(path: Path, data: bytes) -> int:
+        if ".measure_tile.pickle" in path.name:
+            with path.open("wb") as opened:
+                opened.write(data[: len(data) // 2])
+            raise Interrupted
+        with path.open("wb") as opened:
+            return opened.write(data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", half)
+        with pytest.raises(Interrupted):
+            measured(small, tmp_path)
+    assert not list(tmp_path.glob("*.measure_tile.pickle"))
+    assert_same(measured(small, tmp_path), in_tiles[0])
+
+
+def test_tiles_run_in_any_order(small: SmallField, in_tiles, tmp_path: Path) -> None:
+    def backwards(task, arguments):
+        for at in reversed(range(len(arguments))):
+            for _, outcome in in_this_process(task, arguments[at : at + 1]):
+                yield at, outcome
+
+    assert_same(measured(small, tmp_path, run=backwards), in_tiles[0])
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_as_one(small: SmallField, in_tiles, tmp_path: Path) -> None:
+    assert_same(measured(small, tmp_path, run=two_processes), in_tiles[0])
+
+
+def two_processes(task, arguments):
+    function = getattr(tile_task, task.split(":")[1])
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(function, **each) for each in arguments]
+        for at, future in enumerate(futures):
+            yield at, future.result()
+
+
+# ------------------------------------------------------------------------- PSFs and shifts
+
+
+def test_shifts_and_psfs_come_from_the_bright_stars(tmp_path: Path) -> None:
+    x, y, counts = jittered(10, 20.0, faintest=3000, brightest=60_000)
+    errors = ((0.0, 0.0), (0.12, -0.08))
+    crooked = field(x, y, counts, side=SIDE, errors=errors)
+    straight, fixed = tmp_path / "straight", tmp_path / "fixed"
+    with_shifts = measured(crooked, straight, replace(KNOWN_PSF, max_psf_stars=60))
+    without = measured(crooked, fixed)
+    offset = [
+        np.subtract(
+            [s.chip_x[1].mean(), s.chip_y[1].mean()], [s.chip_x[0].mean(), s.chip_y[0].mean()]
+        )
+        for s in (without, with_shifts)
+    ]
+    # The common places follow the mean; the second image is moved against the first.
+    np.testing.assert_allclose(offset[1] - offset[0], errors[1], atol=0.01)
+    assert np.median(with_shifts.chi) < np.median(without.chi)
+    assert any(remark.startswith(f"{BAND}: ") for remark in with_shifts.remarks)
+
+
+def test_too_few_stars_for_a_shift_are_told(tmp_path: Path) -> None:
+    x, y = np.array([30.2, 70.9]), np.array([40.0, 61.4])
+    two = field(x, y, np.array([9000.0, 8000.0]), side=100)
+    stars = measured(two, tmp_path, replace(KNOWN_PSF, max_psf_stars=60))
+    assert sum("its shift was not measured" in remark for remark in stars.remarks) == 2
+
+
+def test_a_moved_image_is_moved_in_its_parts_too(small: SmallField) -> None:
+    source = ChipInMemory(small.images[0], BAND)
+    twice = moved(moved(source, 0.2, -0.1), 0.05, 0.0)
+    again = pickle.loads(pickle.dumps(twice))
+    (x,), (y,) = again.cut(slice(10, 50), slice(20, 60)).pixel_map(
+        np.array([40.0]), np.array([30.0])
+    )
+    assert (x, y) == pytest.approx((40.0 - 20 + 0.25, 30.0 - 10 - 0.1))
+    assert again.name == source.name
+
+
+# ------------------------------------------------------------------------------- failures
+
+
+def test_a_field_without_stars_is_a_failure(tmp_path: Path) -> None:
+    nothing = np.empty(0)
+    empty = field(nothing, nothing, nothing, side=64)
+    fit = replace(KNOWN_PSF.fit, first_snr=8.0, final_snr=8.0)
+    with pytest.raises(UnusableInput, match="no star was found"):
+        measured(empty, tmp_path, replace(KNOWN_PSF, fit=fit))
+
+
+def test_what_a_tiles_process_raised_is_raised(small: SmallField, tmp_path: Path) -> None:
+    failure = ToolFailed("the process of the tile was killed")
+
+    def fails(task, arguments):
+        yield 0, failure
+
+    with pytest.raises(HstAssetsError) as raised:
+        measured(small, tmp_path, run=fails)
+    assert raised.value is failure
+
+
+def test_a_tile_that_leaves_nothing_is_a_failure(small: SmallField, tmp_path: Path) -> None:
+    def idle(task, arguments):
+        yield 0, None
+
+    with pytest.raises(UnusableInput, match="tile 0 left no stars"):
+        measured(small, tmp_path, run=idle)
+
+
+def test_progress_goes_from_nothing_to_all(small: SmallField, tmp_path: Path) -> None:
+    shares: list[float] = []
+    bright = field(*jittered(5, 20.0, faintest=3000, brightest=60_000), side=100)
+    measured(
+        bright, tmp_path, replace(KNOWN_PSF, max_psf_stars=20),
+        progress=lambda step, share: shares.append(share),
+    )  # fmt: skip
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert shares[-1] == pytest.approx(1.0)
