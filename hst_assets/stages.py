@@ -188,9 +188,12 @@ STAGES: dict[str, Stage] = {
             "flat_scales_arcsec",
             "full_shape",
             "fwhm_pix",
+            "gain_e_per_dn",
             "lacosmic",
+            "n_chips",
             "pixel_scale_arcsec",
             "read_noise_e",
+            "saturation_e",
         ),
     ),
     # 2: the time of an exposure that lacks a keyword of it.
