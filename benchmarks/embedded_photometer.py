@@ -197,11 +197,17 @@ def embedded(
     if importlib.util.find_spec("hst_assets.photometry.psf.measurement") is None:
         return _stepwise(images, psfs, shape)
     from hst_assets.photometry.psf.measurement import in_this_process, measure_target
-
     from hst_assets.photometry.psf.tiles import ChipInMemory
 
     # One PSF for each band and chip.
-    sources = [ChipInMemory(each, f"{each.band} {each.name.rpartition('.')[2]}") for each in images]
+    sources = [
+        ChipInMemory(
+            each,
+            f"{each.band} {each.name.rpartition('.')[2]}",
+            pixel_scale_arcsec=camera_of(each.band).pixel_arcsec,
+        )
+        for each in images
+    ]
     priors = {each.psf_key: psfs[each.band] for each in sources}
     with tempfile.TemporaryDirectory() as folder:
         stars: MeasuredStars = measure_target(
@@ -530,10 +536,14 @@ def _one(task: str, arguments: Mapping[str, Any]) -> object:
 
 
 def compile_first(engine: Engine) -> None:
-    """Compiled loops are cached; the first call on a machine would be timed with them."""
-    sky = make_field(Scene(60, shape=(128, 128)), 1)
+    """Compiled loops are cached; the first call on a machine would be timed with them.
+
+    The field has what makes each step do its work: stars for a PSF, and cosmic rays.
+    """
+    scene = Scene(600, shape=(400, 400), brightest_e=2e6, cosmic_rays=0.3)
+    sky = make_field(scene, 1)
     started = cpu_seconds()
-    engine(sky.masked(), {b: sky.psf(b) for b in sky.truth.rates}, sky.scene.shape)
+    engine(sky.images, {band: sky.psf(band) for band in sky.truth.rates}, scene.shape)
     print(f"Compiled or loaded in {cpu_seconds() - started:.1f} CPU s, counted nowhere below.")
 
 

@@ -62,7 +62,7 @@ class ImageStack:
 
     Attributes
     ----------
-    data_e, sky_e, area : ndarray of float32, shape (k, ny, nx)
+    data_e, sky_e : ndarray of float32, shape (k, ny, nx)
         See `ChipImage`.
     good : ndarray of bool, shape (k, ny, nx)
         Pixels that are fitted.
@@ -80,7 +80,6 @@ class ImageStack:
 
     data_e: Planes
     sky_e: Planes
-    area: Planes
     good: NDArray[np.bool_]
     saturated: NDArray[np.bool_]
     shapes: NDArray[np.int64]
@@ -97,11 +96,11 @@ class ImageStack:
     def variance_e2(self, sky_e: Planes, model_e: Planes) -> Planes:
         """Variance of the pixels by sky, stars and read noise, electrons squared.
 
-        Photons are counted before the multiplication with the pixel area, which multiplies their
-        variance by its square.
+        A flat field makes a uniform sky uniform, and so divides by the pixel area, too: data times
+        pixel areas are the electrons that were detected, with their Poisson noise.
         """
         variance = np.empty_like(self.data_e)
-        _variances(sky_e, model_e, self.area, self.read_noise_e, variance)
+        _variances(sky_e, model_e, self.read_noise_e, variance)
         return variance
 
     def weight(self, sky_e: Planes, model_e: Planes) -> Planes:
@@ -112,15 +111,13 @@ class ImageStack:
 
 
 @compiled
-def _variances(sky: Any, model: Any, area: Any, read_noise: Any, variance: Any) -> None:
+def _variances(sky: Any, model: Any, read_noise: Any, variance: Any) -> None:
     for k in range(sky.shape[0]):
         squared = np.float32(read_noise[k] ** 2)
         for j in range(sky.shape[1]):
             for i in range(sky.shape[2]):
-                a = area[k, j, i]
                 light = sky[k, j, i] + max(model[k, j, i], np.float32(0))
-                value = a * max(light, np.float32(0)) + a * a * squared
-                variance[k, j, i] = max(value, np.float32(1e-3))
+                variance[k, j, i] = max(light, np.float32(0)) + squared + np.float32(1e-3)
 
 
 @compiled
@@ -172,7 +169,6 @@ def image_stack(
             [np.where(g, i.data_e, 0) for g, i in zip(good, images, strict=True)], 0, np.float32
         ),
         sky_e=filled([image.sky_e for image in images], 0, np.float32),
-        area=filled([image.area for image in images], 1, np.float32),
         good=filled(good, 0, np.bool_),
         saturated=filled([image.saturated for image in images], 0, np.bool_),
         shapes=shapes,
