@@ -32,7 +32,7 @@ _OF_CLIPPED = 1.08
 _FEWEST = 30
 #: Finer meshes where there is structure, how significant it is there, and the least share of the
 #: field that has some.
-_FINE_MESHES_PIX, _FINE_SIGMA, _FEWEST_FINE = (32, 16), 4.0, 0.02
+_FINE_MESHES_PIX, _FINE_SIGMA, _FEWEST_FINE = (32, 16, 8), 4.0, 0.02
 _LOCAL_PIX = 21
 
 
@@ -133,7 +133,7 @@ def _means(residual: Planes, good: NDArray[np.bool_], mesh_pix: int, *, every: i
 def fine_structure(residual: Planes, good: NDArray[np.bool_]) -> Planes | None:
     """Light in a residual image that is finer than the meshes of `residual_sky`: nebulosity.
 
-    Meshes of 32 and of 16 pixels are asked one after the other for what significantly differs,
+    Meshes of 32, 16 and 8 pixels are asked one after the other for what significantly differs,
     together with the meshes around, from nothing. Between them it is interpolated by cubics. Light
     as narrow as stars is none of it.
 

@@ -128,7 +128,7 @@ def _on_reference(stack: ImageStack, k: int, places: Floats) -> Floats:
 
 
 def halo_of(residual: Planes, good: Mask, x: float, y: float, *, first_pix: int) -> tuple[Any, Any]:
-    """What shines around a star beyond a distance, the same in all directions.
+    """What shines around a star beyond the square that its PSF fills, alike in all directions.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def halo_of(residual: Planes, good: Mask, x: float, y: float, *, first_pix: int)
     x, y : float
         The star's place on it.
     first_pix : int
-        The distance, pixels.
+        Half the side of the square, pixels.
 
     Returns
     -------
@@ -156,8 +156,9 @@ def halo_of(residual: Planes, good: Mask, x: float, y: float, *, first_pix: int)
     )
     rows, columns = np.ogrid[part]
     distance = np.hypot(columns - x, rows - y)
-    ring = ((distance - first_pix) / _RING_PIX).astype(int)
-    usable = good[part] & (distance > first_pix) & (distance < reach)
+    ring = np.floor((distance - first_pix) / _RING_PIX).astype(int)
+    beyond = np.maximum(abs(columns - round(x)), abs(rows - round(y))) > first_pix
+    usable = good[part] & beyond & (distance < reach)
     level = np.zeros(int(_HALO_PIX / _RING_PIX) + 1)
     for at in range(len(level)):
         values = residual[part][usable & (ring == at)]
@@ -167,7 +168,7 @@ def halo_of(residual: Planes, good: Mask, x: float, y: float, *, first_pix: int)
     level = np.minimum.accumulate(level)
     middles = first_pix + _RING_PIX * (np.arange(len(level)) + 0.5)
     light = np.interp(distance, middles, level, right=0.0)
-    return part, np.where(distance > first_pix, light, 0).astype(np.float32)
+    return part, np.where(beyond, light, 0).astype(np.float32)
 
 
 def _clipped_mean(values: Planes) -> float:
