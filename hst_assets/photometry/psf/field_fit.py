@@ -387,10 +387,7 @@ class FieldFit:
     def find(self, lattice: Lattice, threshold: float) -> int:
         """Add the stars that are seen in what is left; their number."""
         weight = self._weight_for_search()
-        left = self.residual_e.copy()
-        for k in range(len(self.stack)):
-            left[k] -= local_level(left[k], weight[k])
-        seen = matched_filter(self.stack, left, weight, lattice)
+        seen = matched_filter(self.stack, self._without_structure(weight), weight, lattice)
         light: Matched | None = None
         if len(self.stars):
             model = np.where(self.stack.good, self.model_e, np.float32(0))
@@ -409,6 +406,19 @@ class FieldFit:
         wanted = is_seen(self.stack.good, self.stack.shapes, xs, ys)
         self.stars = self.stars.joined(Stars.at(x[wanted], y[wanted], rate[:, wanted]))
         return int(np.count_nonzero(wanted))
+
+    def _without_structure(self, weight: Planes) -> Planes:
+        """What is left, less what is wider than stars: it is not sky yet, but no stars either."""
+        left = self.residual_e.copy()
+        for k, (ny, nx) in enumerate(self.stack.shapes):
+            part = (k, slice(0, ny), slice(0, nx))
+            good = self.stack.good[part]
+            structure = fine_structure(left[part], good)
+            if structure is not None:
+                left[part] -= np.where(good, structure, 0)
+            for _ in range(2):
+                left[part] -= local_level(left[part], weight[part])
+        return left
 
     def _weight_for_search(self) -> Planes:
         """One over the variance, that by the errors of saturated stars' wings included."""
