@@ -76,6 +76,8 @@ class ImageStack:
         The bands; the images.
     optics : Optics
         Maps and PSFs.
+    mjd : ndarray, shape (k,)
+        See `ChipImage`.
     """
 
     data_e: Planes
@@ -89,6 +91,7 @@ class ImageStack:
     bands: tuple[str, ...]
     names: tuple[str, ...]
     optics: Optics
+    mjd: Floats
 
     def __len__(self) -> int:
         return len(self.data_e)
@@ -163,10 +166,13 @@ def image_stack(
             whole[: plane.shape[0], : plane.shape[1]] = plane
         return stack
 
-    good = [image.good & np.isfinite(image.data_e) for image in images]
+    finite = [np.isfinite(image.data_e) for image in images]
+    good = [image.good & f for image, f in zip(images, finite, strict=True)]
     return ImageStack(
         data_e=filled(
-            [np.where(g, i.data_e, 0) for g, i in zip(good, images, strict=True)], 0, np.float32
+            [np.where(f, i.data_e, 0) for f, i in zip(finite, images, strict=True)],
+            0,
+            np.float32,
         ),
         sky_e=filled([image.sky_e for image in images], 0, np.float32),
         good=filled(good, 0, np.bool_),
@@ -178,6 +184,7 @@ def image_stack(
         bands=bands,
         names=tuple(image.name for image in images),
         optics=_optics(images, of_images, box),
+        mjd=np.array([image.mjd for image in images]),
     )
 
 

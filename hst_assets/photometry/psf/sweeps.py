@@ -262,6 +262,7 @@ def fit_sweep(
     place_covariance: Any,
     change: Any,
     order: Any,
+    used: Any,
     fit_radius: int,
     faintest: Any,
     move: bool,
@@ -288,6 +289,8 @@ def fit_sweep(
         Largest change of this sweep in standard errors; changed.
     order : ndarray of int
         Indices of the stars to fit, in this order.
+    used : ndarray of bool, shape (k, n)
+        Which images decide of a star.
     fit_radius : int
         Pixels within so many of a star are fitted.
     faintest : ndarray, shape (k,)
@@ -334,6 +337,8 @@ def fit_sweep(
                 continue
             cell = _cell(cells, cell_pix, origin, k, xk, yk)
             known[k] = cell
+            if not used[k, s]:
+                continue
             psf, along_x, along_y = psfs[k], slopes_x[k], slopes_y[k]
             _psf_and_slopes(
                 splines[cell], middle, xk, yk, ix, iy, fit_radius, psf, along_x, along_y, work
