@@ -141,7 +141,8 @@ class Stars:
         """Signal-to-noise ratio of all bands together, as `Matched.together` has it."""
         each = self.rate / np.sqrt(self.rate_variance)
         best: Floats = each.max(axis=0, initial=-np.inf)
-        return np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        together: Floats = np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        return together
 
 
 @dataclass(eq=False)
@@ -256,7 +257,7 @@ class FieldFit:
                     optics.lattice, optics.knots, optics.splines, optics.cells, optics.cell_pix,
                     optics.origin, optics.middle, optics.profiles, stars.x, stars.y, stars.rate,
                     stars.rate_variance, stars.place_covariance, change, members, used, radius,
-                    self.faintest_e, move and at > 0, largest_step, 0.9,
+                    self.faintest_e, largest_step, 0.9 if move and at > 0 else 0.0,
                 )  # fmt: skip
             if at in refine_at:
                 self.model_e = stack.data_e - self.sky_e - self.residual_e
@@ -304,7 +305,8 @@ class FieldFit:
         places = np.column_stack([self.stars.x, self.stars.y])
         reach = (2 * self.parameters.fit_radius_pix) / self._scale()
         distance, _ = KDTree(places[moving]).query(places, distance_upper_bound=reach)
-        return np.isfinite(distance)
+        near: NDArray[np.bool_] = np.isfinite(distance)
+        return near
 
     def _scale(self) -> float:
         """Pixels of the finest detector in one of the reference."""

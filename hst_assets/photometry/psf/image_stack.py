@@ -68,6 +68,8 @@ class ImageStack:
         Pixels that are fitted.
     shapes : ndarray of int, shape (k, 2)
         Rows and columns of each image.
+    saturated : ndarray of bool, shape (k, ny, nx)
+        See `ChipImage`.
     read_noise_e, exptime_s : ndarray, shape (k,)
         See `ChipImage`.
     band_of : ndarray of int, shape (k,)
@@ -158,9 +160,7 @@ def image_stack(
     shapes = np.array([image.shape for image in images], dtype=np.int64)
     ny, nx = shapes.max(axis=0)
 
-    def filled(
-        planes: Sequence[NDArray[np.generic]], value: float, kind: type
-    ) -> NDArray[np.generic]:
+    def filled(planes: Sequence[NDArray[Any]], value: float, kind: type) -> NDArray[Any]:
         stack = np.full((len(planes), ny, nx), value, dtype=kind)
         for whole, plane in zip(stack, planes, strict=True):
             whole[: plane.shape[0], : plane.shape[1]] = plane

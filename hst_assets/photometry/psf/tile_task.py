@@ -90,7 +90,8 @@ def _without_rays(
         psfs = {now.sources[at].band: now.psfs[now.sources[at].psf_key] for at in tile.images}
         masks = [found.mask for found in cosmic_ray_masks(images, psfs=psfs)]
         part = kept.with_suffix(".part.npz")
-        np.savez(part, **{str(at): np.packbits(mask) for at, mask in enumerate(masks)})
+        packed_masks: dict[str, Any] = {str(at): np.packbits(mask) for at, mask in enumerate(masks)}
+        np.savez(part, **packed_masks)
         part.replace(kept)
     return [
         replace(image, good=image.good & ~mask) for image, mask in zip(images, masks, strict=True)
