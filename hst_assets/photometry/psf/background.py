@@ -6,6 +6,7 @@ they crowd (it doubled the bias of faint stars and the spurious ones in a study)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,38 @@ _CLIP = 2.5
 #: Standard deviation of a normal distribution over that of what is left within 2.5 sigma.
 _OF_CLIPPED = 1.08
 _FEWEST = 30
+#: Values of a mesh that are put in order for a first guess.
+_FEW_IN_ORDER = 101
 #: Finer meshes where there is structure, how significant it is there, and the least share of the
 #: field that has some.
 _FINE_MESHES_PIX, _FINE_SIGMA, _FEWEST_FINE = (32, 16, 8), 4.0, 0.02
 _LOCAL_PIX = 21
+
+
+@compiled
+def _clipped(values: Any) -> tuple[float, float]:
+    """Clipped mean and standard deviation, from a first guess by some of the values in order."""
+    some = np.sort(values[:: max(values.size // _FEW_IN_ORDER, 1)])
+    middle = some[some.size // 2]
+    sigma = middle - some[int(some.size * 0.1587)]
+    for _ in range(8):
+        low, high = middle - _CLIP * sigma, middle + _CLIP * sigma
+        n, total, squares = 0.0, 0.0, 0.0
+        for value in values:
+            inside = 1.0 if low <= value <= high else 0.0
+            apart = (value - middle) * inside
+            n += inside
+            total += apart
+            squares += apart * apart
+        if n < 5:
+            break
+        mean = middle + total / n
+        spread = math.sqrt(max(squares / n - (total / n) ** 2, 0.0)) * _OF_CLIPPED
+        done = abs(mean - middle) < 1e-3 * sigma
+        middle, sigma = mean, spread
+        if done:
+            break
+    return middle, sigma
 
 
 @compiled
@@ -57,20 +86,7 @@ def _mesh_means(residual: Any, good: Any, every: int, means: Any, errors: Any) -
                 means[b, a] = np.nan
                 errors[b, a] = np.inf
                 continue
-            ordered = np.sort(values[:n])
-            middle = ordered[n // 2]
-            sigma = middle - ordered[int(n * 0.1587)]
-            for _ in range(8):
-                low = np.searchsorted(ordered, middle - _CLIP * sigma)
-                high = np.searchsorted(ordered, middle + _CLIP * sigma)
-                if high - low < 5:
-                    break
-                mean = ordered[low:high].mean()
-                done = abs(mean - middle) < 1e-3 * sigma
-                middle = mean
-                if done:
-                    break
-                sigma = ordered[low:high].std() * _OF_CLIPPED
+            middle, sigma = _clipped(values[:n])
             means[b, a] = middle
             errors[b, a] = sigma / np.sqrt(n)
 
