@@ -436,6 +436,7 @@ def fit_sweep(
     place_covariance: Any,
     change: Any,
     order: Any,
+    used: Any,
     fit_radius: int,
     faintest: Any,
     largest_step: float,
@@ -461,6 +462,8 @@ def fit_sweep(
         Largest change of this sweep in standard errors; changed.
     order : ndarray of int
         Indices of the stars to fit, in this order.
+    used : ndarray of bool, shape (k, n)
+        Which images decide of a star.
     fit_radius : int
         Pixels within so many of a star are fitted.
     faintest : ndarray, shape (k,)
@@ -490,6 +493,8 @@ def fit_sweep(
                 known[k] = -1
                 continue
             known[k] = _cell(cells, cell_pix, origin, k, xk, yk)
+            if not used[k, s]:
+                continue
             _psf_and_slopes(
                 splines[known[k]], middle, xk, yk, ix, iy, fit_radius, psf, along_x, along_y, work
             )

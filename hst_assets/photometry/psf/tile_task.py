@@ -141,6 +141,9 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit) -> TileStars:
     flag = np.array([each.flag for each in quality])
     off = ~np.isfinite(forced.counts_error_e) & (flag < 8)
     flag[off] = 9
+    # A saturated star has a flux by its wings: it is flagged as saturated, not as worthless.
+    by_wings = stars.wide & ((flag & 4) > 0) & np.isfinite(forced.counts_error_e) & (flag < 16)
+    flag[by_wings & ~off] &= ~8
     corrections = [
         _correction(
             now, tile, k, psfs[k], forced, variance[k], stack, (types == 1) & (flag[k] == 0)
