@@ -27,9 +27,9 @@ Mask = NDArray[np.bool_]
 
 #: After pixel areas, limits are so much farther out: no good pixel crosses them.
 _ROOM = 1.5
-#: GOODMIN and GOODMAX are the least and the greatest value of unflagged pixels; if more of them than
-#: this share are beyond, the cards are of other pixels (of the raw exposure, as in a real ACS/HRC
-#: file of 2002 whose GOODMIN of 1123 would leave 9 % of the chip).
+#: GOODMIN and GOODMAX are the least and the greatest value of unflagged pixels; if more of them
+#: than this share are beyond, the cards are of other pixels (of the raw exposure, as in a real
+#: ACS/HRC file of 2002 whose GOODMIN of 1123 would leave 9 % of the chip).
 _STRANGE_SHARE = 0.1
 
 

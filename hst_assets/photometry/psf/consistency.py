@@ -136,7 +136,8 @@ def seen_once(
         struck[group] = hit
         elsewhere |= ~hit.any(axis=0) & (others > _ELSEWHERE_SIGMA)
     struck[:, elsewhere] = False
-    return struck.any(axis=0), struck
+    false: NDArray[np.bool_] = np.asarray(struck.any(axis=0))
+    return false, struck
 
 
 def _groups(band_of: NDArray[np.int64], mjd: Floats) -> list[NDArray[np.int64]]:

@@ -2,8 +2,9 @@
 
 Stars are found in passes: those above a first threshold, then twice what is left above a second.
 After each, all stars are fitted together, the sky is measured on what is left, and stars that came
-to nothing are dropped, and so are those that one exposure shows and others of its epoch do not. Stars
-with saturated middles come first, and are fitted to their wings. At the end each image is fitted for itself, with the places fixed.
+to nothing are dropped, and so are those that one exposure shows and others of its epoch do not.
+Stars with saturated middles come first, and are fitted to their wings. At the end each image is
+fitted for itself, with the places fixed.
 """
 
 from __future__ import annotations

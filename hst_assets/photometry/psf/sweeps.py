@@ -402,7 +402,12 @@ def _move_star(
     r: int,
     work: Any,
 ) -> None:
-    """Put a star's old light back to the residual of image k, and take its new light off."""
+    """Put a star's old light back to the residual of image k, and take its new light off.
+
+    `cell` is that of the PSF at its old place, negative of a star that is off the image.
+    """
+    if cell < 0:
+        return
     xk, yk = at[0], at[1]
     if dx == 0.0 and dy == 0.0:
         _add_star(residual, ny, nx, splines[cell], middle, xk, yk, old - new, r, work)
@@ -516,14 +521,13 @@ def fit_sweep(
             variance = place_covariance[s]
             change[s] = max(change[s], math.sqrt(dx * dx / variance[0] + dy * dy / variance[1]))
         for k in range(n_images):
-            if known[k] >= 0:
-                b, t = band_of[k], exptime[k]
-                old, new = rate[b, s] * t, (rate[b, s] + steps[b]) * t
-                r = _reach(profiles[k], max(abs(old), abs(new)), faintest[k], fit_radius + 1)
-                _move_star(
-                    residual[k], shapes[k, 0], shapes[k, 1], splines, cells, cell_pix, origin, k,
-                    known[k], middle, at[k], dx, dy, old, new, r, work,
-                )  # fmt: skip
+            b, t = band_of[k], exptime[k]
+            old, new = rate[b, s] * t, (rate[b, s] + steps[b]) * t
+            r = _reach(profiles[k], max(abs(old), abs(new)), faintest[k], fit_radius + 1)
+            _move_star(
+                residual[k], shapes[k, 0], shapes[k, 1], splines, cells, cell_pix, origin, k,
+                known[k], middle, at[k], dx, dy, old, new, r, work,
+            )  # fmt: skip
         for b in range(n_bands):
             rate[b, s] += steps[b]
         x[s] += dx

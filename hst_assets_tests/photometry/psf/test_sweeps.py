@@ -47,6 +47,7 @@ class Fit:
     variance: np.ndarray
     covariance: np.ndarray
     change: np.ndarray
+    used: np.ndarray
 
     def sweep(self, n: int = 1, *, gain: float = 1.0, largest_step: float = 0.5) -> Fit:
         optics = self.stack.optics
@@ -57,7 +58,7 @@ class Fit:
                 self.stack.band_of, optics.lattice, optics.knots, optics.splines, optics.cells,
                 optics.cell_pix, optics.origin, optics.middle, optics.profiles, self.x, self.y,
                 self.rate, self.variance, self.covariance, self.change, np.arange(len(self.x)),
-                RADIUS, faintest, largest_step, gain,
+                self.used, RADIUS, faintest, largest_step, gain,
             )  # fmt: skip
         return self
 
@@ -77,6 +78,7 @@ def begun(small: SmallField, x, y, counts) -> Fit:
     return Fit(
         stack, residual, weight, x, y, rate, np.full(rate.shape, np.inf),
         np.full((n, 3), np.inf), np.full(n, np.inf),
+        np.ones((len(stack), n), dtype=bool),
     )  # fmt: skip
 
 
@@ -201,6 +203,19 @@ def test_bands_have_fluxes_of_their_own() -> None:
     both = SmallField([red.images[0], blue.images[1]], x, y, red.counts, 44)
     fit = begun(both, x + 0.1, y - 0.1, [100.0]).sweep(20)
     np.testing.assert_allclose(fit.rate[:, 0] * EXPTIME_S, [4000.0, 700.0], rtol=1e-3)
+
+
+def test_an_image_that_does_not_decide_of_a_star_follows_the_others() -> None:
+    at = np.array([20.3])
+    dim, bright = (field(at, at, np.array([flux]), side=44, seed=None) for flux in (1e3, 3e3))
+    both = SmallField([dim.images[0], bright.images[1]], at, at, at, 44)
+    fit = begun(both, at, at, [0.0])
+    fit.used[1] = False
+    before = fit.residual[1].copy()
+    fit.sweep(10)
+    assert fit.rate[0, 0] * EXPTIME_S == pytest.approx(1e3, rel=1e-4)
+    # Its light is taken off there, too.
+    assert (before - fit.residual[1]).sum() == pytest.approx(1e3 * psf().sum, rel=0.01)
 
 
 def test_held_places_do_not_move(crowded: SmallField) -> None:
