@@ -55,6 +55,9 @@ class EmbeddedSettings(Section):
     cosmic_rays: bool = True
     """Mask what one exposure has and the others of the same place and band do not, besides the
     cosmic rays that are flagged."""
+    wfpc2_cte: bool = True
+    """Correct WFPC2's magnitudes for charge that was lost in the readout (Dolphin 2009, PASP 121,
+    655); other detectors' are left as they are."""
     flag_mask: Annotated[int, Field(ge=0, le=7)] = 7
     """Quality flags whose images are left out of a filter's magnitude: the sum of 1 (edge), 2 (bad
     pixels) and 4 (saturated)."""

@@ -167,7 +167,7 @@ def fine_structure(residual: Planes, good: NDArray[np.bool_]) -> Planes | None:
     found: Planes | None = None
     for mesh_pix in _FINE_MESHES_PIX:
         left = residual if found is None else residual - found
-        means, errors = _means(left, good, mesh_pix, every=1)
+        means, errors = _means(left, good, mesh_pix, every=2 if mesh_pix > 8 else 1)
         if min(means.shape) < 4:
             continue
         known = np.isfinite(means)

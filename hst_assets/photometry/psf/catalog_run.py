@@ -208,7 +208,10 @@ def _measured(run: _Run) -> Result:
     run.tell("writing the catalogue", _MEASURED)
     cataloged, remarks = _cataloged(chips, radius)
     catalog = catalog_of_stars(
-        stars, cataloged, flag_mask=choices.flag_mask, transfer_mag=_transfer_mag(stars, chips)
+        stars,
+        cataloged,
+        flag_mask=choices.flag_mask,
+        transfer_mag=_transfer_mag(stars, chips) if choices.wfpc2_cte else None,
     )
     info = run_info(stars, cataloged, shape=reference_shape(run.images))
     notes = [text for text in stars.remarks if _IS_NOTE.search(text)]
@@ -356,7 +359,7 @@ def _facts(run: _Run, stars: MeasuredStars, images: Sequence[CatalogedImage]) ->
         "remarks": [],
         "warnings": [{**asdict(each), "is_problem": each.is_problem} for each in warnings],
         "n_problems": sum(warning.is_problem for warning in warnings),
-        "charge_transfer": _charge_transfer(images),
+        "charge_transfer": _charge_transfer(images, run.settings.embedded),
         "zero_points": [
             {
                 "image": image.alias,
@@ -461,15 +464,17 @@ def _transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | N
     return np.nan_to_num(lost)
 
 
-def _charge_transfer(images: Sequence[CatalogedImage]) -> list[str]:
+def _charge_transfer(images: Sequence[CatalogedImage], choices: EmbeddedSettings) -> list[str]:
     """What is done about lost charge, by detector."""
     known = {image.detector.key: image.detector for image in images}
-    return [f"{key}: {text}" for key, text in _transfer_of(known)]
+    return [f"{key}: {text}" for key, text in _transfer_of(known, choices)]
 
 
-def _transfer_of(detectors: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _transfer_of(
+    detectors: Mapping[str, Any], choices: EmbeddedSettings
+) -> Iterator[tuple[str, str]]:
     for key, detector in detectors.items():
-        if key == "wfpc2":
+        if key == "wfpc2" and choices.wfpc2_cte:
             yield key, "magnitudes corrected star by star (Dolphin 2009, PASP 121, 655)"
         elif detector.is_infrared:
             yield key, "loses none"

@@ -262,7 +262,7 @@ class FieldFit:
                 )  # fmt: skip
             if at in refine_at:
                 self.model_e = stack.data_e - self.sky_e - self.residual_e
-                self.refine_sky()
+                self.refine_sky(fine=at == max(each for each in refine_at if each < n))
                 weight = self.weight()
 
     def by_radius(self, due: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
@@ -416,7 +416,8 @@ class FieldFit:
         for k, (ny, nx) in enumerate(self.stack.shapes):
             part = (k, slice(0, ny), slice(0, nx))
             good = self.stack.good[part]
-            structure = fine_structure(left[part], good)
+            # Once stars were fitted, the sky has it.
+            structure = None if len(self.stars) else fine_structure(left[part], good)
             if structure is not None:
                 left[part] -= np.where(good, structure, 0)
             for _ in range(2):
