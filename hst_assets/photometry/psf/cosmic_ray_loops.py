@@ -7,29 +7,20 @@ each process compiles it again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.photometry.psf.compiling import compiled_in_order
+
 __all__ = ["excess_over", "grow", "neighbour_shares", "peaks_among", "seen_at"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int32]
 
 
-def _compiled(function: _F) -> _F:
-    try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
-
-
-@_compiled
+@compiled_in_order
 def _place(knots: NDArray[np.float64], step: float, x: int, y: int) -> tuple[float, float]:
     """Bilinear between knots (ny, nx, 2) that begin at pixel (0, 0)."""
     i = min(int(x / step), knots.shape[1] - 2)
@@ -44,7 +35,7 @@ def _place(knots: NDArray[np.float64], step: float, x: int, y: int) -> tuple[flo
     return at_x, at_y
 
 
-@_compiled
+@compiled_in_order
 def _box(
     data: Reals, sky: Reals, usable: Mask, saturated: Mask, ix: int, iy: int
 ) -> tuple[int, float, float, bool]:
@@ -61,7 +52,7 @@ def _box(
     return n, low, high, burnt
 
 
-@_compiled
+@compiled_in_order
 def seen_at(
     x: Indices,
     y: Indices,
@@ -129,7 +120,7 @@ def seen_at(
     return level, tolerance, variance
 
 
-@_compiled
+@compiled_in_order
 def excess_over(
     height: Reals,
     floor: Reals,
@@ -210,7 +201,7 @@ def excess_over(
     return excess, shown, far
 
 
-@_compiled
+@compiled_in_order
 def grow(excess: Reals, seed: float, neighbour: float) -> Mask:
     """Pixels beyond one limit, and those beyond a lower one that touch them or such a pixel.
 
@@ -243,7 +234,7 @@ def grow(excess: Reals, seed: float, neighbour: float) -> Mask:
     return struck
 
 
-@_compiled
+@compiled_in_order
 def neighbour_shares(x: Indices, y: Indices, height: Reals, usable: Mask) -> NDArray[np.float32]:
     """Means of the two neighbours of pixels in four directions.
 
@@ -275,7 +266,7 @@ def neighbour_shares(x: Indices, y: Indices, height: Reals, usable: Mask) -> NDA
     return shares
 
 
-@_compiled
+@compiled_in_order
 def peaks_among(found: Mask, height: Reals) -> Mask:
     """Found pixels that no other found one of the 5 x 5 pixels about them exceeds."""
     ny, nx = found.shape

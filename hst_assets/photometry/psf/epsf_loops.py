@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.photometry.psf.compiling import compiled_in_order
+
 __all__ = ["add_normal_equations", "star_models"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 Floats = NDArray[np.float64]
 
 
-def _compiled(function: _F) -> _F:
-    try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
-
-
-@_compiled
+@compiled_in_order
 def _spline(u: float, weights: Floats, slopes: Floats) -> None:
     """Weights of four cubic B-splines at a share u of the step behind the second, and slopes."""
     v = 1.0 - u
@@ -36,7 +26,7 @@ def _spline(u: float, weights: Floats, slopes: Floats) -> None:
     slopes[3] = u * u / 2.0
 
 
-@_compiled
+@compiled_in_order
 def star_models(
     coefficients: Floats,
     cells: NDArray[np.int64],
@@ -96,7 +86,7 @@ def star_models(
                 models[2, star, j, i] = -slope_y * steps
 
 
-@_compiled
+@compiled_in_order
 def add_normal_equations(
     n: int,
     terms: Floats,
@@ -165,7 +155,7 @@ def add_normal_equations(
                 )  # fmt: skip
 
 
-@_compiled
+@compiled_in_order
 def _add_pixel(
     matrix: Floats,
     vector: Floats,

@@ -8,14 +8,12 @@ The definitions are those of the program DOLPHOT 2.0 (Dolphin 2000, PASP 112, 13
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.photometry.psf.compiling import compiled
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING, SplinePsf
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Width of the profile of a hot pixel, pixels (DOLPHOT's `photsearch`).
 NARROW_FWHM_PIX = 0.1
@@ -255,16 +252,7 @@ def largest_roundness(cosine: Floats, sine: Floats) -> tuple[Floats, Floats]:
     return np.minimum(largest, _LIMIT), np.where(known, angles[best], np.nan)
 
 
-def _compiled(function: _F) -> _F:
-    # Sums may be taken in any order, which lets several values be added at a time; NaN stays NaN.
-    how = {"nogil": True, "fastmath": {"reassoc", "nsz"}}
-    try:
-        return numba.njit(cache=True, **how)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(**how)(function)  # type: ignore[no-any-return]
-
-
-@_compiled
+@compiled
 def _spline_weights(fraction: float, out: Floats) -> None:
     """Weights of the four coefficients about a place of a cubic B-spline."""
     f, g = fraction, 1.0 - fraction
@@ -274,7 +262,7 @@ def _spline_weights(fraction: float, out: Floats) -> None:
     out[3] = f * f * f / 6.0
 
 
-@_compiled
+@compiled
 def psf_stamp(
     coefs_cell: Floats,
     radius_pix: int,
@@ -325,7 +313,7 @@ def psf_stamp(
             out[dy + half, dx + half] = total
 
 
-@_compiled
+@compiled
 def _profile_stamp(fwhm: float, dx0: float, dy0: float, half: int, out: Floats) -> None:
     """A round profile, Gaussian plus Lorentzian, at the middles of pixels (DOLPHOT's FPSF G+L).
 
@@ -337,7 +325,7 @@ def _profile_stamp(fwhm: float, dx0: float, dy0: float, half: int, out: Floats) 
             out[dy + half, dx + half] = math.exp(-math.log(2.0) * q) + 1.0 / (1.0 + q)
 
 
-@_compiled
+@compiled
 def _aperture(radius: float, dx0: float, dy0: float, half: int, out: Floats) -> None:
     """Shares of pixels within a circle about the star, which is at dx0, dy0."""
     for dy in range(-half, half + 1):
@@ -346,13 +334,13 @@ def _aperture(radius: float, dx0: float, dy0: float, half: int, out: Floats) -> 
             out[dy + half, dx + half] = min(max(share, 0.0), 1.0)
 
 
-@_compiled
+@compiled
 def _is_good(good: Mask, row: int, column: int) -> bool:
     on_chip = 0 <= row < good.shape[0] and 0 <= column < good.shape[1]
     return on_chip and bool(good[row, column])
 
 
-@_compiled
+@compiled
 def _core_flag(good: Mask, saturated: Mask, ix: int, iy: int) -> int:
     """What the 3 x 3 pixels about the star say; pixels beyond the edge say nothing."""
     n_saturated, n_bad = 0, 0
@@ -374,7 +362,7 @@ def _core_flag(good: Mask, saturated: Mask, ix: int, iy: int) -> int:
     return flag
 
 
-@_compiled
+@compiled
 def _quality_flag(
     good: Mask, saturated: Mask, ix: int, iy: int, reach: int, aperture: Floats
 ) -> int:
@@ -399,7 +387,7 @@ def _quality_flag(
     return flag
 
 
-@_compiled
+@compiled
 def _ring_level(
     residual: Image, good: Mask, ix: int, iy: int, inner: float, half: int, values: Floats
 ) -> float:
@@ -431,14 +419,14 @@ def _ring_level(
     return mean
 
 
-@_compiled
+@compiled
 def _first_known(wanted: float, measured: float) -> float:
     if wanted == wanted:  # not NaN
         return wanted
     return measured if measured == measured else 0.0
 
 
-@_compiled
+@compiled
 def _cut(
     residual: Image,
     variance: Image,
@@ -465,7 +453,7 @@ def _cut(
                 inner[j, i] = 0.0
 
 
-@_compiled
+@compiled
 def _share(light: Floats, noise: Floats, profile: Floats, aperture: Floats) -> tuple[float, float]:
     """Flux of the profile that is in the light, weighted by the profile, and its error."""
     flux, norm, squares = 0.0, 0.0, 0.0
@@ -480,7 +468,7 @@ def _share(light: Floats, noise: Floats, profile: Floats, aperture: Floats) -> t
     return flux / norm, math.sqrt(squares) / norm
 
 
-@_compiled
+@compiled
 def _chi(
     light: Floats, noise: Floats, profile: Floats, flux: float, inner: Floats, noise_mult: float
 ) -> tuple[float, float]:
@@ -499,7 +487,7 @@ def _chi(
     return math.sqrt(total / (weight - largest)), weight - largest
 
 
-@_compiled
+@compiled
 def _sharpness(
     left: Floats, noise: Floats, profile: Floats, flux: float, aperture: Floats
 ) -> float:
@@ -525,7 +513,7 @@ def _sharpness(
     return min(max(above / norm, -_LIMIT), _LIMIT)
 
 
-@_compiled
+@compiled
 def _elongation(
     residual: Image, good: Mask, stamp: Floats, place: tuple[int, int, float], flux: float
 ) -> tuple[float, float]:
@@ -558,7 +546,7 @@ def _elongation(
     return cosine / largest, sine / largest
 
 
-@_compiled
+@compiled
 def _crowding(flux: float, neighbours: float) -> float:
     """Magnitudes by which the neighbours' light under the profile would brighten the star."""
     if flux <= 0.0:
@@ -567,7 +555,7 @@ def _crowding(flux: float, neighbours: float) -> float:
     return min(max(2.5 * math.log10(ratio), 0.0), _LIMIT) if ratio > 0.0 else 0.0
 
 
-@_compiled
+@compiled
 def _add(light: Floats, profile: Floats, flux: float, left: Floats) -> None:
     """`light` becomes what is left and the profile's light."""
     for j in range(light.shape[0]):
@@ -575,7 +563,7 @@ def _add(light: Floats, profile: Floats, flux: float, left: Floats) -> None:
             light[j, i] = left[j, i] + profile[j, i] * flux
 
 
-@_compiled
+@compiled
 def _middle(whole: Floats, out: Floats) -> None:
     """The middle of a stamp; what is negative becomes 0 in both."""
     for j in range(whole.shape[0]):
@@ -587,14 +575,14 @@ def _middle(whole: Floats, out: Floats) -> None:
             out[j, i] = whole[j + edge, i + edge]
 
 
-@_compiled
+@compiled
 def _cell(coefficients: NDArray[np.float64], x: float, y: float) -> Floats:
     row = min(max(int(y), 0), coefficients.shape[0] - 1)
     column = min(max(int(x), 0), coefficients.shape[1] - 1)
     return coefficients[row, column]  # type: ignore[no-any-return]
 
 
-@_compiled
+@compiled
 def _measure(
     residual: Image,
     variance: Image,

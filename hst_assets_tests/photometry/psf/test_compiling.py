@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.photometry.psf.compiling import compiled, compiled_in_order
 
 
 def _total(values: np.ndarray) -> float:
@@ -19,6 +19,11 @@ def _total(values: np.ndarray) -> float:
 def test_a_compiled_sum_is_the_sum() -> None:
     values = np.random.default_rng(1).normal(size=1001)
     assert compiled(_total)(values) == pytest.approx(values.sum(), abs=1e-10)
+
+
+def test_a_sum_in_order_is_that_of_python_to_the_last_digit() -> None:
+    values = np.random.default_rng(1).normal(size=1001)
+    assert compiled_in_order(_total)(values) == _total(values)
 
 
 def test_what_is_no_number_stays_none() -> None:
