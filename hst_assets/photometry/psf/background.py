@@ -179,6 +179,8 @@ def fine_structure(residual: Planes, good: NDArray[np.bool_]) -> Planes | None:
         there = maximum_filter(abs(smooth) > _FINE_SIGMA * noise, 3)
         # Some meshes of many are beyond the limit by chance, and by stars not found yet.
         if there.mean() < _FEWEST_FINE:
+            if found is None:  # what is finer only are objects
+                return None
             continue
         detail = np.where(there, np.where(known, means, smooth), 0)
         more = _cubic(detail, residual.shape)
