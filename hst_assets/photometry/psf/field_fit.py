@@ -38,6 +38,8 @@ _DECIDES_SNR = 20.0
 _SWEEPS_OF_SATURATED = 16
 #: A star has at least this share of the light of the saturated pixels in its middle.
 _AS_BRIGHT = 0.5
+#: Pixels with so many times what need not be taken off have starlight.
+_STARLIGHT = 5.0
 #: A star's light beyond the PSF is looked for if the PSF's last pixel has so many times what need
 #: not be taken off.
 _HALO = 3.0
@@ -210,9 +212,16 @@ class FieldFit:
             part = (k, slice(0, ny), slice(0, nx))
             self._take(part, residual_sky(self.residual_e[part], self.stack.good[part]))
             if fine:
-                more = fine_structure(self.residual_e[part], self.stack.good[part])
+                # Between the stars: what is left under them is errors of their fluxes.
+                dark = self._model_now(part) < _STARLIGHT * self.faintest_e[k]
+                more = fine_structure(self.residual_e[part], self.stack.good[part] & dark)
                 if more is not None:
                     self._take(part, more)
+
+    def _model_now(self, part: Any) -> Planes:
+        """Light of the stars at good pixels of a part of the images, while they are fitted."""
+        model: Planes = self.stack.data_e[part] - self.sky_e[part] - self.residual_e[part]
+        return model
 
     def _take(self, part: Any, more: Planes) -> None:
         """Light of a part of the images is sky."""
