@@ -130,8 +130,7 @@ def _score(
     counts = np.where(seen, catalog.values("counts", **band.address), 0.0)
     snr = catalog.values("snr", **band.address)
     seen &= counts > 0
-    gain = DETECTORS[detector].gain_e_per_dn if DETECTORS[detector].has_separate_dq else 1.0
-    rate = np.where(seen, counts, 1.0) / exptime_s / gain
+    rate = np.where(seen, counts, 1.0) / exptime_s
     zero_point += _simulated_wings(detector, of_band[0].filter, radius_arcsec)
     mag = np.where(seen, -2.5 * np.log10(rate) + correction + zero_point, np.nan)
     error = catalog.values("mag_error", **band.address)
