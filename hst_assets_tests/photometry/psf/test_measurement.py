@@ -198,6 +198,7 @@ def two_processes(task, arguments):
 # ------------------------------------------------------------------------- PSFs and shifts
 
 
+@pytest.mark.slow
 def test_shifts_and_psfs_come_from_the_bright_stars(tmp_path: Path) -> None:
     x, y, counts = jittered(10, 20.0, faintest=3000, brightest=60_000)
     errors = ((0.0, 0.0), (0.12, -0.08))
@@ -265,6 +266,7 @@ def test_a_tile_that_leaves_nothing_is_a_failure(small: SmallField, tmp_path: Pa
         measured(small, tmp_path, run=idle)
 
 
+@pytest.mark.slow
 def test_progress_goes_from_nothing_to_all(small: SmallField, tmp_path: Path) -> None:
     shares: list[float] = []
     bright = field(*jittered(5, 20.0, faintest=3000, brightest=60_000), side=100)
