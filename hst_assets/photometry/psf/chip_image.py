@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.pixel_map import PixelMap
+
+if TYPE_CHECKING:
+    from hst_assets.photometry.psf.measurement_file import MeasurementFile
 
 __all__ = ["ChipImage", "MeasuredStars"]
 
@@ -95,6 +99,8 @@ class MeasuredStars:
         What is to be said: priors used, images without PSF stars and so on.
     chip_x, chip_y : ndarray, shape (k, n), or None
         Place on each chip, 0-based pixels of the whole chip.
+    kept : MeasurementFile or None
+        What artificial stars and forced photometry need later.
     """
 
     x: Floats
@@ -117,6 +123,7 @@ class MeasuredStars:
     remarks: tuple[str, ...] = field(default=())
     chip_x: Floats | None = None
     chip_y: Floats | None = None
+    kept: MeasurementFile | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -19,6 +19,8 @@ from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
 from hst_assets.photometry.psf.field_fit import FieldFit, ForcedFit, fit_field, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
+from hst_assets.photometry.psf.ray_pixels import load_rays, rays_file, rays_on, save_rays
+from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
 from hst_assets.photometry.psf.tiles import Tile, images_of
@@ -79,21 +81,16 @@ def _without_rays(
     images: Sequence[ChipImage], now: Measurement, tile: Tile, folder: Path
 ) -> list[ChipImage]:
     """Images with cosmic rays masked; they are looked for once."""
-    kept = folder / f"rays{tile.number}.npz"
-    if kept.is_file():
-        with np.load(kept) as packed:
-            masks = [
-                np.unpackbits(packed[str(at)], count=image.data_e.size).reshape(image.shape) > 0
-                for at, image in enumerate(images)
-            ]
-    else:
+    kept = rays_file(folder, tile)
+    if not kept.is_file():
         psfs = {now.sources[at].band: now.psfs[now.sources[at].psf_key] for at in tile.images}
         masks = [found.mask for found in cosmic_ray_masks(images, psfs=psfs)]
-        part = kept.with_suffix(".part.npz")
-        np.savez(part, **{str(at): np.packbits(mask) for at, mask in enumerate(masks)})
-        part.replace(kept)
+        save_rays(kept, [(each.origin, mask) for each, mask in zip(images, masks, strict=True)])
+    # Parts of chips may begin a pixel elsewhere since: images were shifted.
+    pixels = dict(zip(tile.images, load_rays(kept), strict=True))
     return [
-        replace(image, good=image.good & ~mask) for image, mask in zip(images, masks, strict=True)
+        replace(image, good=image.good & ~rays_on(image, pixels[at]))
+        for at, image in zip(tile.images, images, strict=True)
     ]
 
 
@@ -167,7 +164,18 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit) -> TileStars:
         chip_x=forced.xs[:, own] + origin[:, :1],
         chip_y=forced.ys[:, own] + origin[:, 1:],
     )
-    return TileStars(tile.images, found, corrections)
+    return TileStars(tile.images, found, corrections, _sky_meshes(now, tile, fit))
+
+
+def _sky_meshes(now: Measurement, tile: Tile, fit: FieldFit) -> list[SkyMesh]:
+    """What was added to the sky of each image."""
+    meshes = []
+    for k, source in enumerate(tile.images):
+        mesh = SkyMesh.of_chip(now.sources[source].shape)
+        ny, nx = fit.stack.shapes[k]
+        mesh.add((fit.sky_e[k] - fit.stack.sky_e[k])[:ny, :nx], _origin(fit.stack, k))
+        meshes.append(mesh)
+    return meshes
 
 
 def _quality_of(
