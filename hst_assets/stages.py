@@ -183,11 +183,11 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.psf.tile_task:find_bright_stars",
             "hst_assets.photometry.psf.tile_task:measure_tile",
         ),
-        figures=("flat_scales_arcsec",),
+        figures=("flat_scales_arcsec", "full_shape", "pixel_scale_arcsec"),
     ),
     # 2: the time of an exposure that lacks a keyword of it.
     "dolphot_chips": Stage(
-        "2",
+        "3",
         (
             "hst_assets.photometry.dolphot.inputs:_exposure",
             "hst_assets.photometry.dolphot.inputs:_prepared",

@@ -5,8 +5,8 @@ aperture"); the zero points of Holtzman et al. (1995, PASP 107, 1065) and of Dol
 112, 1397) for WFPC2 are for a radius of 0.5 arcsec. `to_infinity_mag` leads from a radius to all of
 the light. What is not published is not known: NaN, and whoever asks says "not converted".
 
-Sources
--------
+Sources:
+
 acs_wfc, acs_hrc
     Bohlin 2016, AJ 152, 60, tables 8 and 9 (hot stars; the files ``bohlin2016_wfc_ee-1.txt`` and
     ``bohlin2016_hrc_ee-1.txt`` of STScI's page "ACS aperture corrections"), in pixels of 0.05 and

@@ -241,7 +241,7 @@ class _Chips:
             offset=subarray_offset(sci.header),
         )
         written = _written(path, masked, joined_header(self.primary, sci.header), cards, sky, mode)
-        return written | {"note": noted}
+        return written | {"note": "; ".join(filter(None, (noted, masked.note)))}
 
     def _areas(self, sci: Any) -> tuple[Any, str]:
         """Pixel areas, and what is to be said of them."""

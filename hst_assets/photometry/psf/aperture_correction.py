@@ -33,6 +33,9 @@ _MIN_SNR, _MAX_NEIGHBOURS, _MAX_STARS = 30.0, 0.1, 200
 _NEIGHBOUR_REACH_PIX = 3.0
 #: Share of the aperture's pixels that may be bad; the model stands in for them. None near the core.
 _MAX_BAD, _CORE_PIX = 0.05, 1.5
+#: With fewer stars alone the least crowded others are taken, up to this number; and the light of
+#: neighbours over the star's that they have at most.
+_ENOUGH_STARS, _MOST_CROWDED = 20, 1.0
 #: Error that no star is better than, mag: errors of the flat field and of the PSF's variation.
 _FLOOR_MAG = 0.005
 #: Standard deviations beyond which a star is left out, and rounds of it.
@@ -182,7 +185,13 @@ def _bright_and_alone(
         np.column_stack([x[chosen], y[chosen]]), radius + _NEIGHBOUR_REACH_PIX
     )
     beside = np.array([flux[others[found]].sum() for found in near]) - flux[chosen]
-    chosen = chosen[beside < _MAX_NEIGHBOURS * flux[chosen]]
+    share = beside / flux[chosen]
+    alone = share < _MAX_NEIGHBOURS
+    if alone.sum() < _ENOUGH_STARS:
+        # A crowded field has no star alone: the least crowded then, whose neighbours are off.
+        least = np.argsort(share, kind="stable")[:_ENOUGH_STARS]
+        alone[least[share[least] < _MOST_CROWDED]] = True
+    chosen = chosen[alone]
     return chosen[np.argsort(-snr[chosen], kind="stable")]
 
 

@@ -6,18 +6,17 @@ they crowd (it doubled the bias of faint stars and the spurious ones in a study)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter, zoom
+from scipy.ndimage import median_filter
+
+from hst_assets.photometry.psf.compiling import compiled
 
 __all__ = ["residual_sky"]
 
 Planes = NDArray[np.float32]
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Side of a mesh, pixels.
 MESH_PIX = 64
@@ -27,14 +26,7 @@ _OF_CLIPPED = 1.08
 _FEWEST = 30
 
 
-def _compiled(function: _F) -> _F:
-    try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
-
-
-@_compiled
+@compiled
 def _mesh_means(residual: Any, good: Any, means: Any) -> None:
     """Clipped mean of each mesh from every third pixel of a row; NaN where too few are good."""
     ny, nx = residual.shape
@@ -68,6 +60,26 @@ def _mesh_means(residual: Any, good: Any, means: Any) -> None:
             means[b, a] = middle
 
 
+@compiled
+def _between_meshes(means: Any, sky: Any) -> None:
+    """Interpolate between the middles of meshes; beyond the outer ones it is constant."""
+    ny, nx = sky.shape
+    my, mx = means.shape
+    for j in range(ny):
+        v = min(max((j + 0.5) * my / ny - 0.5, 0.0), my - 1.0)
+        b = min(int(v), max(my - 2, 0))
+        above = min(b + 1, my - 1)
+        g = v - b
+        for i in range(nx):
+            u = min(max((i + 0.5) * mx / nx - 0.5, 0.0), mx - 1.0)
+            a = min(int(u), max(mx - 2, 0))
+            right = min(a + 1, mx - 1)
+            f = u - a
+            sky[j, i] = (1 - g) * ((1 - f) * means[b, a] + f * means[b, right]) + g * (
+                (1 - f) * means[above, a] + f * means[above, right]
+            )
+
+
 def residual_sky(residual: Planes, good: NDArray[np.bool_], *, mesh_pix: int = MESH_PIX) -> Planes:
     """What of the sky is still in a residual image.
 
@@ -91,12 +103,6 @@ def residual_sky(residual: Planes, good: NDArray[np.bool_], *, mesh_pix: int = M
     if np.isnan(means).all():
         return np.zeros_like(residual)
     means = np.where(np.isnan(means), np.nanmedian(means), means)
-    smooth = median_filter(means, 3, mode="nearest")
-    sky: Planes = zoom(
-        smooth.astype(np.float32),
-        (ny / smooth.shape[0], nx / smooth.shape[1]),
-        order=1,
-        mode="nearest",
-        grid_mode=True,
-    )
+    sky = np.empty_like(residual)
+    _between_meshes(median_filter(means, 3, mode="nearest"), sky)
     return sky

@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ from hst_assets.photometry.psf.measurement import MeasureParameters, Runner, mea
 from hst_assets.photometry.psf.prior_psf import prior_psf
 from hst_assets.photometry.psf.residual_images import read_parts, write_residual_image
 from hst_assets.photometry.psf.spline_psf import SplinePsf
+from hst_assets.photometry.psf.stdpsf import read_stdpsf
 from hst_assets.photometry.wfpc2_cte import wfpc2_cte_mag
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, tool_version
 from hst_assets.settings import EmbeddedSettings, Settings
@@ -133,7 +134,7 @@ def make_embedded_catalog(
     BadConfiguration
         If a grid of PSFs that the settings name is not there.
     UnusableInput
-        If an input is damaged, or no star was found.
+        If an input or a grid is damaged, or no star was found.
     HstAssetsError
         The first failure of a tile.
     """
@@ -286,26 +287,33 @@ def _one_of_each(chips: Sequence[ChipFile]) -> list[ChipFile]:
 
 
 def _prior(chip: ChipFile, run: _Run) -> SplinePsf:
-    """The PSF of a chip before any star is seen."""
-    radius = run.settings.embedded.psf_radius_pix
-    name = f"{chip.image.detector.key}.{chip.image.filter.lower()}"
-    if name in run.grids:
-        raise BadConfiguration(
-            "grids of PSFs are not read yet",
-            where=run.grids[name],
-            next_step=f"Leave {name} out of embedded.psf_grids",
-        )
+    """The PSF of a chip before any star is seen: a model, or that of the user's grid."""
+    detector, filter_name = chip.image.detector, chip.image.filter
     pivot = chip.photometry.plam
     if not math.isfinite(pivot):
-        pivot = vega_band(chip.image.detector.key, chip.image.filter).pivot_angstrom
-    return prior_psf(
-        chip.image.detector.key,
+        pivot = vega_band(detector.key, filter_name).pivot_angstrom
+    number_of_chip = max(chip.chip_code + (detector.key == "wfpc2"), 1)
+    model = prior_psf(
+        detector.key,
         pivot_um=pivot / _ANGSTROM_PER_UM,
         bandwidth_um=number(chip.header, "PHOTBW", 0.0) / _ANGSTROM_PER_UM,
-        radius_pix=radius,
-        chip=chip.chip_code + 1 if chip.image.detector.key == "wfpc2" else 1,
+        radius_pix=run.settings.embedded.psf_radius_pix,
+        chip=number_of_chip,
         pixel_arcsec=chip.pixel_arcsec,
     )
+    grid = run.grids.get(f"{detector.key}.{filter_name.lower()}")
+    if grid is None:
+        return model
+    shape = detector.full_shape
+    whole = read_stdpsf(grid, detector=detector.key, chip=number_of_chip, shape=shape, prior=model)
+    return whole if chip.shape == shape else _at_middle(whole, chip)
+
+
+def _at_middle(psf: SplinePsf, chip: ChipFile) -> SplinePsf:
+    """The PSF of a full chip where a subarray's middle is."""
+    x, y = chip.subarray_offset
+    cell = psf.cell_of(x + chip.shape[1] / 2, y + chip.shape[0] / 2)
+    return replace(psf, coefficients=psf.coefficients[cell][None, None], cell_pix=(1e6, 1e6))
 
 
 def _write_residuals(chips: Sequence[ChipFile], files: Sequence[Path], made: Path) -> None:

@@ -79,6 +79,8 @@ class ChipFile:
         From the reference to the chip, by all of its distortion.
     box : Box
         The rectangle about it on the reference.
+    pixel_arcsec : ndarray, shape (2, 2)
+        Arcseconds on the sky (rows) by a pixel in X and in Y (columns), at CRPIX.
     """
 
     image: InputImage
@@ -96,6 +98,7 @@ class ChipFile:
     area_map: Path | None
     pixel_map: PixelMap
     box: Box
+    pixel_arcsec: Floats
 
     @property
     def name(self) -> str:
@@ -109,19 +112,23 @@ class ChipFile:
 
     @property
     def psf_key(self) -> str:
-        """Images of one band and chip have one PSF: ``wfc3_uvis F814W chip 2``."""
-        return f"{self.band} chip {self.chip_code}"
+        """Images of one band and chip have one PSF: ``wfc3_uvis F814W chip 2``.
+
+        So have subarrays of one place, whose pixels are counted from their own first one.
+        """
+        x, y = self.subarray_offset
+        return f"{self.band} chip {self.chip_code}" + (f" from {x}, {y}" if x or y else "")
+
+    @property
+    def subarray_offset(self) -> tuple[int, int]:
+        """Columns and rows of the full chip before its first pixel."""
+        return subarray_offset(self.header)
 
     @property
     def pixel_scale_arcsec(self) -> float:
         """Side of a pixel at CRPIX, by the matrix CD."""
         a, b, c, d = self.pixel_arcsec.ravel()
         return math.sqrt(abs(a * d - b * c))
-
-    @property
-    def pixel_arcsec(self) -> Floats:
-        """Arcseconds on the sky (rows) by a pixel in X and in Y (columns), shape (2, 2)."""
-        return np.asarray(WCS(self.header, naxis=2).pixel_scale_matrix) * _ARCSEC_PER_DEG
 
     def encircled(self, radius_arcsec: float) -> float:
         """Share of a star's light within a radius, by published tables; NaN if not known."""
@@ -238,6 +245,7 @@ def _described(
         area_map=None if area_map is None else workdir.base / area_map,
         pixel_map=map_between(frame, wcs, box=box),
         box=box,
+        pixel_arcsec=np.asarray(wcs.pixel_scale_matrix) * _ARCSEC_PER_DEG,
     )
 
 
@@ -312,7 +320,7 @@ def _areas(chip: ChipFile, rows: slice, columns: slice) -> Floats:
     """Pixel areas of a part of a chip, as `dolphot_inputs` had them."""
     shape = rows.stop - rows.start, columns.stop - columns.start
     if chip.area_map is not None:
-        x, y = subarray_offset(chip.header)
+        x, y = chip.subarray_offset
         return map_of_file(chip.area_map, shape, offset=(x + columns.start, y + rows.start))
     detector = chip.image.detector
     if RULES[detector.key].unit_at_centre:

@@ -236,7 +236,7 @@ def _verdict(
         where = image.good if compared is None else image.good & np.isnan(compared.excess)
         struck = struck | _by_edges(image, alone, where, detector, shape)
     if compared is not None:
-        share = np.count_nonzero(alone) / max(np.count_nonzero(bright), 1)
+        share = int(np.count_nonzero(alone)) / max(int(np.count_nonzero(bright)), 1)
         if share > _WORTH_SAYING:
             remark = f"{share:.0%} of the bright pixels are seen once: judged by their edges"
     struck &= image.good
@@ -510,7 +510,7 @@ def _hot_pixels(images: Sequence[ChipImage], shape: _StarShape) -> list[Mask]:
 def _spikes(images: Sequence[ChipImage], shape: _StarShape) -> Mask:
     """Pixels that are hot on all exposures of one chip, by at least half their mean rate.
 
-    On the sum of the exposures they are sharper than any star: its neighbours have a share.
+    On the sum of the exposures they are sharper than any star, whose neighbours have a share.
     """
     good: Mask = np.logical_and.reduce([image.good for image in images])
     total = np.zeros(images[0].shape, np.float32)
@@ -522,10 +522,9 @@ def _spikes(images: Sequence[ChipImage], shape: _StarShape) -> Mask:
     seconds = sum(image.exptime_s for image in images)
     y, x = (axis.astype(np.int32) for axis in np.nonzero(good & (total > _HOT_SIGMA * noise)))
     shares = neighbour_shares(x, y, total, good)
-    known = np.isfinite(shares).all(axis=1)
-    hot = known & (
-        np.where(known[:, None], shares, 1).mean(axis=1) < _HOT_SHARE * np.mean(shape.shares)
-    )
+    known = np.asarray(np.isfinite(shares).all(axis=1), dtype=bool)
+    mean = np.where(known[:, None], shares, 1.0).mean(axis=1)
+    hot = np.asarray(known & (mean < _HOT_SHARE * np.mean(shape.shares)), dtype=bool)
     y, x = y[hot], x[hot]
     stays = np.ones(len(y), bool)
     for image in images:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from hst_assets.photometry.psf.compiling import compiled
 from hst_assets.photometry.psf.image_stack import ImageStack
-from hst_assets.photometry.psf.sweeps import compiled, star_stamp
+from hst_assets.photometry.psf.sweeps import star_stamp
 
 __all__ = ["error_inflation"]
 

@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 STEPS = 2
 _BORDER_PIX = 2
 #: How far a correction reaches into its neighbourhood (1 / kappa), pixels.
-_LENGTH_PIX = 0.75
+_LENGTH_PIX = 1.0
 #: The prior's light nearby is its mean over so many pixels, plus a share of all light.
 _NEARBY_PIX = 3
 _LEAST_SHARE = 2e-5
@@ -57,8 +57,8 @@ class Equations:
     matrix: Floats
     vector: Floats
 
-    def __sub__(self, other: Equations) -> Equations:
-        return Equations(self.matrix - other.matrix, self.vector - other.vector)
+    def __add__(self, other: Equations) -> Equations:
+        return Equations(self.matrix + other.matrix, self.vector + other.vector)
 
 
 class Correction:
@@ -106,11 +106,10 @@ class Correction:
         self, terms: Floats, at: Offsets, matrix_weights: Floats, vector_weights: Floats
     ) -> Equations:
         """The normal equations of some stars, without the penalty."""
-        made = Equations(
-            np.zeros((self.n * self.n * self.n_terms, self.band)),
-            np.zeros((self.n, self.n, self.n_terms)),
-        )
+        unknowns = self.coefficients.size
+        made = Equations(np.zeros((unknowns, self.band)), np.zeros(unknowns))
         add_normal_equations(
+            self.n,
             np.ascontiguousarray(terms),
             at.dx,
             at.dy,
@@ -136,7 +135,7 @@ class Correction:
             band[column, offset] += value
         factor = cholesky_banded(band.T, overwrite_ab=True, lower=True, check_finite=False)
         present = self.coefficients.ravel()
-        right = equations.vector.ravel() - self._precision @ present
+        right = equations.vector - self._precision @ present
         held = np.einsum("jis,tu->jitsu", self._slopes, np.eye(self.n_terms))
         held = held.reshape(len(present), -1)
         both = cho_solve_banded((factor, True), np.column_stack([right, held]), check_finite=False)

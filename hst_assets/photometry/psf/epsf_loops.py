@@ -98,6 +98,7 @@ def star_models(
 
 @_compiled
 def add_normal_equations(
+    n: int,
     terms: Floats,
     dx: Floats,
     dy: Floats,
@@ -115,6 +116,8 @@ def add_normal_equations(
 
     Parameters
     ----------
+    n : int
+        Coefficients along a side; an odd number, the star at the middle.
     terms : ndarray (m, t)
         By which each term counts for a star.
     dx, dy : ndarray (m,)
@@ -127,45 +130,47 @@ def add_normal_equations(
         Of a pixel, in the matrix and on the right side.
     matrix : ndarray (n n t, band)
         Added to.
-    vector : ndarray (n, n, t)
+    vector : ndarray (n n t,)
         Added to.
     """
-    n, n_terms = vector.shape[0], vector.shape[2]
+    n_terms = terms.shape[1]
     middle = (n - 1) // 2
     side = matrix_weights.shape[1]
-    bx, by, slopes = np.empty(4), np.empty(4), np.empty(4)
-    products = np.empty((16, 16))
-    for star in range(terms.shape[0]):
+    n_stars = terms.shape[0]
+    # Unknowns of four columns follow each other in a row of the lattice, all terms of each.
+    run = 4 * n_terms
+    bx, slopes = np.empty(4), np.empty(4)
+    by, along = np.empty((n_stars, 4)), np.empty((n_stars, run))
+    first = np.empty(n_stars, np.int64)
+    for star in range(n_stars):
         u, v = dx[star] * steps + middle, dy[star] * steps + middle
-        column0, row0 = int(np.floor(u)), int(np.floor(v))
-        _spline(u - column0, bx, slopes)
-        _spline(v - row0, by, slopes)
-        for k in range(16):
-            for q in range(16):
-                products[k, q] = by[k // 4] * bx[k % 4] * by[q // 4] * bx[q % 4]
-        for j in range(side):
-            if abs(dy[star] + j) > reach:
-                continue
-            row = row0 + j * steps - 1
-            for i in range(side):
+        column, row = int(np.floor(u)), int(np.floor(v))
+        first[star] = ((row - 1) * n + column - 1) * n_terms
+        _spline(u - column, bx, slopes)
+        _spline(v - row, by[star], slopes)
+        for q in range(run):
+            along[star, q] = bx[q // n_terms] * terms[star, q % n_terms]
+    # All stars of a pixel, then the next pixel: the part of the matrix stays in the processor.
+    for j in range(side):
+        for i in range(side):
+            for star in range(n_stars):
                 weight = matrix_weights[star, j, i]
-                if abs(dx[star] + i) > reach or weight <= 0.0:
+                far = abs(dx[star] + i) > reach or abs(dy[star] + j) > reach
+                if far or weight <= 0.0:
                     continue
-                column = column0 + i * steps - 1
                 data = vector_weights[star, j, i]
-                for q in range(16):
-                    place = (row + q // 4) * n + column + q % 4
-                    for t in range(n_terms):
-                        low = place * n_terms + t
-                        vector[row + q // 4, column + q % 4, t] += (
-                            data * by[q // 4] * bx[q % 4] * terms[star, t]
-                        )
-                        for s in range(t, n_terms):
-                            matrix[low, s - t] += (
-                                weight * products[q, q] * terms[star, t] * terms[star, s]
-                            )
-                        for k in range(q + 1, 16):
-                            above = ((row + k // 4) * n + column + k % 4) * n_terms
-                            value = weight * products[k, q] * terms[star, t]
-                            for s in range(n_terms):
-                                matrix[low, above + s - low] += value * terms[star, s]
+                x_weights, y_weights = along[star], by[star]
+                low = first[star] + (j * n + i) * steps * n_terms
+                for r in range(4):
+                    for q in range(run):
+                        vector[low + q] += data * y_weights[r] * x_weights[q]
+                        line = matrix[low + q]
+                        value = weight * y_weights[r] * x_weights[q]
+                        for p in range(q, run):
+                            line[p - q] += value * y_weights[r] * x_weights[p]
+                        for s in range(r + 1, 4):
+                            next_value = value * y_weights[s]
+                            start = (s - r) * n * n_terms - q
+                            for p in range(run):
+                                line[start + p] += next_value * x_weights[p]
+                    low += n * n_terms

@@ -152,8 +152,7 @@ class FieldFit:
 
     def weight(self) -> Planes:
         """One over the variance; 0 of pixels that are not fitted."""
-        weight: Planes = np.where(self.stack.good, 1 / self.variance_e2(), np.float32(0))
-        return weight
+        return self.stack.weight(self.sky_e, self.model_e)
 
     def counts(self) -> Floats:
         """Electrons of each star on each image, shape (k, n)."""
@@ -238,8 +237,7 @@ class FieldFit:
 
     def find(self, lattice: Lattice, threshold: float) -> int:
         """Add the stars that are seen in what is left; their number."""
-        variance = self.variance_e2()
-        weight = np.where(self.stack.good, 1 / variance, np.float32(0))
+        weight = self.weight()
         seen = matched_filter(self.stack, self.residual_e, weight, lattice)
         light: Matched | None = None
         if len(self.stars):
@@ -331,9 +329,10 @@ def _begun(stack: ImageStack, parameters: FitParameters, *, sky_is_known: bool) 
     stars = Stars.at(np.empty(0), np.empty(0), np.empty((len(stack.bands), 0)))
     fit = FieldFit(stack, stars, sky, zero, stack.data_e - sky, parameters, sky_is_known)
     fit.residual_e[~stack.good] = 0
+    variance = fit.variance_e2()
     noise = np.array(
         [
-            np.sqrt(np.median(fit.variance_e2()[k][stack.good[k]])) if stack.good[k].any() else 1.0
+            np.sqrt(np.median(variance[k, ::7, ::7])) if stack.good[k].any() else 1.0
             for k in range(len(stack))
         ]
     )
@@ -406,7 +405,7 @@ def forced_fit(fit: FieldFit, *, n_sweeps: int = 12) -> ForcedFit:
                 break
     inflation = error_inflation(
         stack, weight, stars.x, stars.y, fit.counts(),
-        fit_radius_pix=fit.parameters.fit_radius_pix, scale=fit._scale(),
+        fit_radius_pix=fit.parameters.fit_radius_pix, scale=finest_scale(stack),
     )  # fmt: skip
     share = _debiased(fit, inflation)
     return ForcedFit(counts * share, np.sqrt(variance) * inflation, residual, xs, ys)

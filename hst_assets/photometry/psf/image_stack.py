@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.chip_image import ChipImage
+from hst_assets.photometry.psf.compiling import compiled
 from hst_assets.photometry.psf.pixel_map import KNOT_STEP_PIX
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING, SplinePsf
 
@@ -101,10 +103,37 @@ class ImageStack:
         Photons are counted before the multiplication with the pixel area, which multiplies their
         variance by its square.
         """
-        noise = np.maximum(sky_e + np.maximum(model_e, 0), 0) * self.area
-        noise += self.area**2 * (self.read_noise_e.astype(np.float32) ** 2)[:, None, None]
-        variance: Planes = np.maximum(noise, np.float32(1e-3))
+        variance = np.empty_like(self.data_e)
+        _variances(sky_e, model_e, self.area, self.read_noise_e, variance)
         return variance
+
+    def weight(self, sky_e: Planes, model_e: Planes) -> Planes:
+        """One over the variance; 0 of pixels that are not fitted."""
+        weight = self.variance_e2(sky_e, model_e)
+        _inverted(self.good, weight)
+        return weight
+
+
+@compiled
+def _variances(sky: Any, model: Any, area: Any, read_noise: Any, variance: Any) -> None:
+    for k in range(sky.shape[0]):
+        squared = np.float32(read_noise[k] ** 2)
+        for j in range(sky.shape[1]):
+            for i in range(sky.shape[2]):
+                a = area[k, j, i]
+                light = sky[k, j, i] + max(model[k, j, i], np.float32(0))
+                value = a * max(light, np.float32(0)) + a * a * squared
+                variance[k, j, i] = max(value, np.float32(1e-3))
+
+
+@compiled
+def _inverted(good: Any, values: Any) -> None:
+    """One over the value of good pixels, 0 of others, in place."""
+    for k in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            for i in range(values.shape[2]):
+                one = np.float32(1) / values[k, j, i]
+                values[k, j, i] = one if good[k, j, i] else np.float32(0)
 
 
 def image_stack(
@@ -147,8 +176,8 @@ def image_stack(
         ),
         sky_e=filled([image.sky_e for image in images], 0, np.float32),
         area=filled([image.area for image in images], 1, np.float32),
-        good=filled(good, False, np.bool_),
-        saturated=filled([image.saturated for image in images], False, np.bool_),
+        good=filled(good, 0, np.bool_),
+        saturated=filled([image.saturated for image in images], 0, np.bool_),
         shapes=shapes,
         read_noise_e=np.array([image.read_noise_e for image in images]),
         exptime_s=np.array([image.exptime_s for image in images]),

@@ -342,12 +342,7 @@ def _merged(
         name: np.concatenate([getattr(tile.stars, name) for tile in tiles])
         for name in ("x", "y", "x_error", "y_error", "object_type")
     }
-    corrections = [
-        combined_correction(
-            [tile.corrections[tile.images.index(index)] for tile in tiles if index in tile.images]
-        )
-        for index in range(n_images)
-    ]
+    corrections = _corrections(tiles, now)
     told = [
         f"{source.name}: {correction.remark}"
         for source, correction in zip(now.sources, corrections, strict=True)
@@ -396,6 +391,50 @@ def _kept(
         y=stars.y,
         counts_e=np.where(np.isfinite(stars.counts_error_e), stars.counts_e, 0),
         remarks=stars.remarks,
+    )
+
+
+def _corrections(tiles: Sequence[TileStars], now: Measurement) -> list[ApertureCorrection]:
+    """Of each image; one without stars enough has the mean of its band's others."""
+    own = [
+        combined_correction(
+            [tile.corrections[tile.images.index(index)] for tile in tiles if index in tile.images]
+        )
+        for index in range(len(now.sources))
+    ]
+    return [
+        each if np.isfinite(each.error_mag) else _of_band(each, source, own, now)
+        for each, source in zip(own, now.sources, strict=True)
+    ]
+
+
+def _of_band(
+    missing: ApertureCorrection,
+    source: ImageSource,
+    own: Sequence[ApertureCorrection],
+    now: Measurement,
+) -> ApertureCorrection:
+    """The mean of what was measured on other images of the band; what is missing if there is none.
+
+    The others of the same chip go before those of another, which has a PSF of its own.
+    """
+    measured = [
+        (other, each)
+        for other, each in zip(now.sources, own, strict=True)
+        if other.band == source.band and np.isfinite(each.error_mag)
+    ]
+    alike = [each for other, each in measured if other.psf_key == source.psf_key]
+    others = alike or [each for _, each in measured]
+    if not others:
+        return missing
+    mags = np.array([each.mag for each in others])
+    error = np.hypot(mags.std(), np.mean([each.error_mag for each in others]))
+    return replace(
+        others[0],
+        mag=float(mags.mean()),
+        error_mag=float(error),
+        n_stars=0,
+        remark=f"{missing.remark}; the mean of {len(others)} other images of its band is taken",
     )
 
 

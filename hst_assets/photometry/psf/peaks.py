@@ -7,35 +7,25 @@ up by band, weighted by exposure time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
+from hst_assets.photometry.psf.compiling import compiled
 from hst_assets.photometry.psf.image_stack import ImageStack, Optics
 
 __all__ = ["Lattice", "Matched", "matched_filter", "new_peaks"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Pixels on each side of the middle that the filter spans: more light than this is in the wings,
 #: where neighbours are, too.
 _FILTER_PIX = 4
-
-
-def _compiled(function: _F) -> _F:
-    how = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract"}}
-    try:
-        return numba.njit(cache=True, **how)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(**how)(function)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -88,7 +78,7 @@ class Matched:
         return best
 
 
-@_compiled
+@compiled
 def _correlate(data: Any, weight: Any, kernel: Any, num: Any, den: Any) -> None:
     """Sums of kernel times weighted data, and of the kernel's square times weight."""
     ny, nx = data.shape
@@ -120,7 +110,7 @@ def _correlate(data: Any, weight: Any, kernel: Any, num: Any, den: Any) -> None:
                     q[i] += p2 * ww[i]
 
 
-@_compiled
+@compiled
 def _gather(
     num: Any,
     den: Any,

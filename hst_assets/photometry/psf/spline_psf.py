@@ -9,6 +9,7 @@ lattice; whoever makes it blends it between the places where it is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def spline_psf(
     n = 2 * (radius_pix + _BORDER_PIX) * OVERSAMPLING + 1
     if values.shape[-2:] != (n, n):
         raise ValueError(f"a PSF of radius {radius_pix} has {n} x {n} values")
-    cells = np.asarray(values, dtype=float).reshape(
+    cells: NDArray[Any] = np.asarray(values, dtype=float).reshape(
         (1, 1, n, n) if values.ndim == 2 else values.shape
     )
     coefficients = np.empty_like(cells)

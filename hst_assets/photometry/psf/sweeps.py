@@ -9,24 +9,13 @@ second), which an image has for its exposure time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
-__all__ = ["add_stars", "compiled", "fit_sweep", "forced_sweep", "places_on_images", "star_stamp"]
+from hst_assets.photometry.psf.compiling import compiled
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def compiled(function: _F) -> _F:
-    """Compile a function of this package; its code is kept beside its file where it can be."""
-    how = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract", "arcp"}}
-    try:
-        return numba.njit(cache=True, **how)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(**how)(function)  # type: ignore[no-any-return]
+__all__ = ["add_stars", "fit_sweep", "forced_sweep", "places_on_images", "star_stamp"]
 
 
 @compiled

@@ -377,12 +377,6 @@ def test_alignment_alone_is_believed_if_every_image_has_one(workdir, program):
 # ------------------------------------------------------------------------------ inputs and settings
 
 
-def test_the_embedded_photometer_is_not_there_yet(workdir, program):
-    write_settings(workdir, {"photometry": {"photometer": "embedded"}})
-    with pytest.raises(MissingTool, match="not available yet"):
-        run(workdir)
-
-
 def test_a_missing_program_says_how_it_is_installed(workdir, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingTool, match=r"americano\.dolphinsim\.com"):

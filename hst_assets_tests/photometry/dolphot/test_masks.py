@@ -126,3 +126,16 @@ def test_what_nothing_was_exposed_on_is_bad_in_a_drizzled_image() -> None:
 def test_a_drizzled_image_of_nothing_is_rejected() -> None:
     with pytest.raises(UnusableInput, match="exposed"):
         mask_drizzled(np.ones((3, 3)), np.zeros((3, 3), dtype=bool))
+
+
+def test_limits_that_are_of_other_pixels_are_measured_and_said() -> None:
+    """A real ACS/HRC exposure of 2002 has GOODMIN and GOODMAX of its raw counts."""
+    data = np.linspace(30, 900, 400, dtype=np.float32).reshape(20, 20)
+    flags = np.zeros(data.shape, dtype=np.int16)
+    flags[0, 0] = 4
+    header = {"GOODMIN": 500.0, "GOODMAX": 65535.0}
+    found = mask_chip(data, flags, np.ones(data.shape), header, RULES["acs_hrc"])
+    assert found.n_bad == 1
+    assert "GOODMIN 500 and GOODMAX 65535 are not of these pixels (54% are beyond)" in found.note
+    flags[data < 500] = 4
+    assert mask_chip(data, flags, np.ones(data.shape), header, RULES["acs_hrc"]).note == ""

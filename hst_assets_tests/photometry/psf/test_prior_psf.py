@@ -32,9 +32,9 @@ def fwhm_pix(psf, *, along_y=False):
 
 
 @pytest.mark.parametrize("detector", SCALES)
-@pytest.mark.parametrize("radius_arcsec", [0.3, 0.4])
-def test_encircled_energy_is_near_the_published_one(detector, radius_arcsec):
-    for name in known_filters(detector):
+def test_encircled_energy_is_near_the_published_one(detector):
+    radius_arcsec = 0.4
+    for name in known_filters(detector)[::2]:
         band = vega_bands().get((detector, name))
         if band is None or name.endswith("LP"):  # far from a narrow band: half of it is elsewhere
             continue
@@ -144,7 +144,7 @@ def test_the_lattice_is_fine_enough_for_the_sharpest(monkeypatch):
     at = np.linspace(-4, 4, 33)
     dx, dy = np.meshgrid(at, at)
     psf = prior_psf("wfpc2", **band).at(dx, dy)
-    monkeypatch.setattr(module, "_finer", lambda *_: 8)
+    monkeypatch.setattr(module, "_finer", lambda *_: 6)
     finer = prior_psf("wfpc2", **band).at(dx, dy)
     # Of the peak; 1e-3 of the light's amplitude at the edge of the frequencies is let go.
     assert psf == pytest.approx(finer, abs=1e-3 * finer.max())
@@ -222,10 +222,9 @@ def test_real_stars_are_as_wide(monkeypatch, path, key, chip, limits):
         header = hdu.header
     matrix = 3600 * np.array([[header[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
     from_e, to_e, reach = limits
-    places = list(isolated_stars(image, np.median(image), from_e=from_e, to_e=to_e, reach=reach))[
-        :20
-    ]
-    assert len(places) >= 10
+    places = list(isolated_stars(image, np.median(image), from_e=from_e, to_e=to_e, reach=reach))
+    assert len(places) >= 40
+    places = places[:: len(places) // 40]  # from all over the chip
     stamps = [image[y - 4 : y + 5, x - 4 : x + 5] for y, x in places]
     blur = module._OPTICS[key].blur_pix
     misfits = []
