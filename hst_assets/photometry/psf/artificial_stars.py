@@ -38,6 +38,7 @@ from hst_assets.photometry.psf.restored_field import (
     within,
 )
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
+from hst_assets.photometry.psf.sweeps import places_on_images
 from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
 
 __all__ = ["ArtificialStarsFound", "measure_artificial_stars"]
@@ -229,6 +230,7 @@ def _measure_star(
     if distance[nearest] * scale <= _MATCH_PIX:
         psfs = [restored.psfs[k] for k in which]
         _keep(fit, nearest, psfs, kept.parameters.noise_mult, images, star, found)
+        found.stars.sky_e[images, star] = _at(empty.sky_e, empty.shapes, *_place(fit, nearest))
 
 
 def _with_star(
@@ -282,8 +284,25 @@ def _keep(
     stars.roundness[into] = np.nan_to_num(of_object.image_roundness[:, 0])
     xs, ys = forced.xs[:, which], forced.ys[:, which]
     origin = fit.stack.optics.origin
-    assert stars.chip_x is not None and stars.chip_y is not None
-    stars.chip_x[into], stars.chip_y[into] = xs + origin[:, 0], ys + origin[:, 1]
+    for name, places, first in (("chip_x", xs, origin[:, 0]), ("chip_y", ys, origin[:, 1])):
+        getattr(stars, name)[into] = places + first
+
+
+def _place(fit: FieldFit, which: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pixel of a star on each image."""
+    optics, one = fit.stack.optics, slice(which, which + 1)
+    xs, ys = places_on_images(optics.lattice, optics.knots, fit.stars.x[one], fit.stars.y[one])
+    return np.rint(xs[:, 0]).astype(np.int64), np.rint(ys[:, 0]).astype(np.int64)
+
+
+def _at(
+    planes: Planes, shapes: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
+) -> Floats:
+    """The value of a pixel of each image; 0 off it."""
+    inside = (x >= 0) & (y >= 0) & (x < shapes[:, 1]) & (y < shapes[:, 0])
+    values = np.zeros(len(planes))
+    values[inside] = planes[np.flatnonzero(inside), y[inside], x[inside]]
+    return values
 
 
 def _qualities(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,3 +127,19 @@ class MeasuredStars:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> MeasuredStars:
+        """Some of the stars."""
+        one: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_STARS}
+        many: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[:, rows]
+            for name in _OF_IMAGES
+        }
+        return replace(self, **one, **many)
+
+
+_OF_STARS = ("x", "y", "x_error", "y_error", "object_type")
+_OF_IMAGES = (
+    "counts_e", "counts_error_e", "sky_e", "chi", "sharpness", "roundness",
+    "position_angle_deg", "crowding_mag", "flag", "chip_x", "chip_y",
+)  # fmt: skip

@@ -46,7 +46,7 @@ _PIECE_PIX = 256
 #: Catalogue stars within so many fit radii of a place are fitted with it: they share pixels with it
 #: or with a star that does.
 _RADII_FITTED = 4
-#: Solutions; the light beyond the fit radius and the errors of the pixels follow from the one before.
+#: Solutions; the light beyond the fit radius and the pixels' errors follow from the one before.
 _N_SOLUTIONS = 4
 #: An image whose flux differs so many standard errors from the mean of its band has photon noise by
 #: its own flux; others, by the mean, so that a faint flux does not weigh itself.
@@ -314,9 +314,7 @@ def _near(restored: RestoredTile, x: Floats, y: Floats, reach: float) -> NDArray
     return near
 
 
-def _solved(
-    problem: _Problem, counts: Floats
-) -> tuple[Floats, Floats, Floats, Planes, Planes]:
+def _solved(problem: _Problem, counts: Floats) -> tuple[Floats, Floats, Floats, Planes, Planes]:
     """Fluxes, variances and responses to sky of the places; residuals and variances of pixels."""
     stack, n = problem.stack, problem.n_places
     designs = [_design(problem, k) for k in range(len(stack))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.sweeps import add_stars, places_on_images
 from hst_assets.photometry.psf.tiles import Box, ImageSource, Tile, images_of
 
-__all__ = ["RestoredTile", "WHOLE_PSF", "restored_tile", "starlight"]
+__all__ = ["WHOLE_PSF", "RestoredTile", "restored_tile", "starlight", "window", "within"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
@@ -82,7 +83,7 @@ def restored_tile(
     psfs = [kept.psfs[kept.images[at].psf_key] for at in tile.images]
     stack = image_stack(images, psfs, box=tile.box)
     rows = np.flatnonzero(within(kept.x, kept.y, tile.box, least_reach_pix))
-    counts = np.ascontiguousarray(kept.counts_e[np.ix_(tile.images, rows)])
+    counts = np.ascontiguousarray(kept.counts_e[list(tile.images)][:, rows])
     return RestoredTile(tile, stack, psfs, rows, kept.x[rows], kept.y[rows], counts)
 
 
@@ -170,7 +171,7 @@ def window(
         origin=optics.origin[which] + corner,
         profiles=optics.profiles[which],
     )
-    planes = {
+    planes: dict[str, Any] = {
         name: _cut(getattr(stack, name), which, parts, shapes.max(axis=0), filling)
         for name, filling in _FILLING.items()
     }
