@@ -13,6 +13,7 @@ from hst_assets.cli.ingest import ingest_into, show
 from hst_assets.cli.materialize import materialize_target
 from hst_assets.cli.terminal import RootOption, output, root_or_default
 from hst_assets.failures import UnusableInput
+from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def demo_command(
     workdir = WorkDir(folder, plan.name)
     position = plan.ra_deg, plan.dec_deg
     show(ingest_into(workdir, [truth.exposure_folder], position=position), workdir)
+    # Whatever photometer is installed, the demo shows the one that comes with the package.
+    write_settings(workdir, {"photometry": {"make": True, "photometer": "embedded"}})
     materialize_target(workdir)
     failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")

@@ -12,6 +12,8 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from hst_assets.detectors import DETECTORS
+from hst_assets.settings import load_settings
+from hst_assets.simulate.catalog_scoring import catalog_scores
 from hst_assets.simulate.scoring import (
     alignment_scores,
     difference_flux,
@@ -81,7 +83,43 @@ def recovered(
         *_pairs(stacks, truth, max_offset_pix),
         *_fluxes(stacks, truth, max_flux_error),
         *transient_claims(workdir, truth, max_difference_error),
+        *_catalog(workdir, truth),
     ]
+
+
+#: What a catalogue must recover of stars with S/N 10 or more: their share, the bias of their
+#: magnitudes (aperture corrections are good to 0.01 mag, tables of encircled energy to 0.02), and
+#: the range of their pulls.
+_MIN_COMPLETENESS, _MAX_BIAS_MAG, _PULLS = 0.95, 0.03, (0.8, 1.25)
+
+
+def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
+    """What the catalogue of stars has, filter by filter; nothing where none was wanted."""
+    if not workdir.star_catalog.is_file():
+        return
+    index = QTable.read(workdir.star_catalog, format="ascii.ecsv")
+    path = workdir.absolute(str(index["file"][0]))
+    radius_arcsec = load_settings(workdir).embedded.aperture_radius_arcsec
+    for score in catalog_scores(path, workdir, truth, radius_arcsec=radius_arcsec):
+        stars = f"{score.name} stars to AB {score.faintest_mag:.2f} (S/N 10)"
+        yield Claim(
+            f"catalogue: {stars}",
+            f"{score.n_found} of {score.n_true} found ({score.completeness:.1%})",
+            f"{_MIN_COMPLETENESS:.0%}",
+            score.completeness >= _MIN_COMPLETENESS,
+        )
+        yield Claim(
+            f"catalogue: {score.name} magnitudes",
+            f"{score.bias_mag:+.3f} mag off the truth, scatter {score.scatter_mag:.3f}",
+            f"{_MAX_BIAS_MAG} mag",
+            abs(score.bias_mag) < _MAX_BIAS_MAG,
+        )
+        yield Claim(
+            f"catalogue: {score.name} errors",
+            f"pulls {score.pull:.2f}",
+            f"{_PULLS[0]} to {_PULLS[1]}",
+            _PULLS[0] < score.pull < _PULLS[1],
+        )
 
 
 def _stacks(workdir: WorkDir) -> list[tuple[Path, str, str]]:

@@ -54,6 +54,7 @@ _RADII_FITTED = 3
 _MATCH_PIX = 3.0
 #: Pieces of the field that are read at a time, pixels of the reference.
 _PIECE_PIX = 512
+_FIRST_EXTREME_FLAG = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,20 +239,17 @@ def _with_star(
 ) -> ImageStack:
     """A window with the star in it.
 
-    Photons are counted before the multiplication with the pixel area.
+    Data times pixel areas are the electrons that were detected, with their Poisson noise
+    (`ImageStack.variance_e2`).
     """
     place = put_in.x[star : star + 1], put_in.y[star : star + 1]
     light = starlight(stack, *place, put_in.counts_e[images, star : star + 1])
-    mean = light / stack.area
-    shines = mean > 0
-    light[shines] = put_in.generator(star).poisson(mean[shines]) * stack.area[shines]
+    shines = light > 0
+    light[shines] = put_in.generator(star).poisson(light[shines])
     data = stack.data_e + light
     limit = put_in.saturation_e[images].astype(np.float32)[:, None, None]
     saturated = stack.saturated | (stack.good & (data >= limit))
-    good = stack.good & ~saturated
-    return replace(
-        stack, data_e=np.where(good, data, np.float32(0)), good=good, saturated=saturated
-    )
+    return replace(stack, data_e=data, good=stack.good & ~saturated, saturated=saturated)
 
 
 def _keep(
@@ -275,7 +273,11 @@ def _keep(
     stars.object_type[star] = object_types(quality)[0]
     stars.flag[:, star] = OFF_IMAGE
     flag = np.array([each.flag[0] for each in quality])
-    flag[~np.isfinite(error[:, 0]) & (flag < 8)] = OFF_IMAGE
+    off = ~np.isfinite(error[:, 0]) & (flag < _FIRST_EXTREME_FLAG)
+    flag[off] = OFF_IMAGE
+    # A saturated star has a flux by its wings: it is flagged as saturated, not as worthless.
+    by_wings = ((flag & 4) > 0) & np.isfinite(error[:, 0]) & (flag < NOT_RECOVERED)
+    flag[by_wings & fit.stars.wide[which] & ~off] &= ~_FIRST_EXTREME_FLAG
     stars.flag[into] = flag
     stars.counts_e[into], stars.counts_error_e[into] = counts[:, 0], error[:, 0]
     for name in ("chi", "sharpness", "position_angle_deg", "crowding_mag"):

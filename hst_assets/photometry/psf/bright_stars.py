@@ -101,7 +101,7 @@ def _of_image(
     ny, nx = stack.shapes[k]
     b, t = stack.band_of[k], stack.exptime_s[k]
     snr = counts / (t * np.sqrt(fit.stars.rate_variance[b]))
-    snr /= np.sqrt(max(np.count_nonzero(stack.band_of == b), 1))
+    snr /= np.sqrt(np.count_nonzero(stack.band_of == b))
     inside = (xs > -0.5) & (ys > -0.5) & (xs < nx - 0.5) & (ys < ny - 0.5)
     chosen = np.flatnonzero(inside & (snr > _LEAST_SNR))
     chosen = chosen[np.argsort(-counts[chosen], kind="stable")][:_MOST_STARS]
@@ -132,7 +132,7 @@ def _of_image(
         good[at][here] = stack.good[k][rows, columns]
         others = (fit.model_e[k][rows, columns] - own)[core[here]]
         share[at] = max(float(others.sum()), 0.0) / counts[s]
-        saturated[at] = near[int(round(ys[s])), int(round(xs[s]))]
+        saturated[at] = near[round(ys[s]), round(xs[s])]
         if not saturated[at]:
             weight = np.where(good[at] & core, 1 / noise[at], 0)
             shifts[at] = _shift(values[at], weight, counts[s] * stamp)
@@ -148,7 +148,7 @@ def _of_image(
             corners[:, 1] + origin[1],
             counts[chosen],
             first_star + chosen,
-        )  # fmt: skip
+        )
     )
     found.snr.append(snr[chosen])
     found.neighbour_share.append(share)

@@ -75,11 +75,11 @@ def error_inflation(
     corners = np.empty((n, 2), dtype=np.int64)
     for k in range(len(stack)):
         _all_stamps(
-            k, stack.shapes, optics.lattice, optics.knots, optics.splines, optics.cells,
-            optics.cell_pix, optics.origin, optics.middle, x, y, counts_e[k], fit_radius_pix,
-            stamps, corners,
+            k, optics.lattice, optics.knots, optics.splines, optics.cells, optics.cell_pix,
+            optics.origin, optics.middle, x, y, counts_e[k], fit_radius_pix, stamps, corners,
         )  # fmt: skip
-        _products(stamps, corners, weight[k], *stack.shapes[k], owners, pairs, own, shared)
+        ny, nx = stack.shapes[k]
+        _products(stamps, corners, weight[k], ny, nx, owners, pairs, own, shared)
     starts = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
     return np.asarray(_inflations(own, shared, starts, pairs))
 
@@ -96,7 +96,6 @@ def _neighbours(x: Floats, y: Floats, reach: float) -> tuple[NDArray[np.int64], 
 @compiled
 def _all_stamps(
     k: int,
-    shapes: Any,
     lattice: Any,
     knots: Any,
     splines: Any,
@@ -185,38 +184,46 @@ def _inflations(own: Any, shared: Any, starts: Any, pairs: Any) -> Any:
     """Marginal over conditional error of each star's brightness."""
     n = own.shape[0]
     inflation = np.ones(n)
-    prior = 1.0 / _PLACE_PIX**2
     for s in range(n):
         if own[s, 0, 0] <= 0.0:
             continue
-        first, last = starts[s], starts[s + 1]
-        m = 1 + last - first
+        m = 1 + starts[s + 1] - starts[s]
         members = np.empty(m, dtype=np.int64)
         members[0] = s
-        for at in range(1, m):
-            members[at] = pairs[first + at - 1]
+        members[1:] = pairs[starts[s] : starts[s + 1]]
         normal = np.zeros((3 * m, 3 * m))
         for g in range(m):
-            for a in range(3):
-                for b in range(3):
-                    normal[3 * g + a, 3 * g + b] = own[members[g], a, b]
-            normal[3 * g + 1, 3 * g + 1] += prior
-            normal[3 * g + 2, 3 * g + 2] += prior
-            # A star that is hardly seen could have any brightness: it is no worse than 100 %.
-            normal[3 * g, 3 * g] += 1.0 if g > 0 else 0.0
+            _set_own(normal, g, own[members[g]])
             for p in range(starts[members[g]], starts[members[g] + 1]):
-                for h in range(m):
-                    if pairs[p] == members[h]:
-                        for a in range(3):
-                            for b in range(3):
-                                normal[3 * g + a, 3 * h + b] = shared[p, a, b]
-                                normal[3 * h + b, 3 * g + a] = shared[p, a, b]
+                _set_shared(normal, g, members, pairs[p], shared[p])
         right = np.zeros(3 * m)
         right[0] = 1.0
-        for at in range(3 * m):
-            normal[at, at] *= 1.0 + 1e-10
-        solution = np.linalg.solve(normal, right)
-        ratio = solution[0] * own[s, 0, 0]
+        ratio = np.linalg.solve(normal, right)[0] * own[s, 0, 0]
         if ratio > 1.0:
             inflation[s] = math.sqrt(ratio)
     return inflation
+
+
+@compiled
+def _set_own(normal: Any, g: int, products: Any) -> None:
+    """A star's own part of the normal equations, with what is known before the fit."""
+    for a in range(3):
+        for b in range(3):
+            normal[3 * g + a, 3 * g + b] = products[a, b]
+    normal[3 * g + 1, 3 * g + 1] += 1.0 / _PLACE_PIX**2
+    normal[3 * g + 2, 3 * g + 2] += 1.0 / _PLACE_PIX**2
+    # A star that is hardly seen could have any brightness: it is no worse than 100 %.
+    normal[3 * g, 3 * g] += 1.0 if g > 0 else 0.0
+    for a in range(3):
+        normal[3 * g + a, 3 * g + a] *= 1.0 + 1e-10
+
+
+@compiled
+def _set_shared(normal: Any, g: int, members: Any, other: int, products: Any) -> None:
+    """What a star shares with another, if that is one of the members."""
+    for h in range(members.size):
+        if members[h] == other:
+            for a in range(3):
+                for b in range(3):
+                    normal[3 * g + a, 3 * h + b] = products[a, b]
+                    normal[3 * h + b, 3 * g + a] = products[a, b]

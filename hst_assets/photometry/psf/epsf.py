@@ -325,7 +325,8 @@ class _Fit:
             self._update()
 
     def _residual(self) -> Floats:
-        return self.stars.values_e - self.stars.flux_e[:, None, None] * self.models()[0]
+        left: Floats = self.stars.values_e - self.stars.flux_e[:, None, None] * self.models()[0]
+        return left
 
     def _right(self, residual: Floats) -> tuple[Floats, Floats]:
         """Weights of pixels in the matrix and on the right side of a correction's equations."""
@@ -353,9 +354,8 @@ class _Fit:
             return False
         ny, nx = lattice.coefficients.shape[:2]
         for earlier, earlier_terms in self.surface.parts:
-            if earlier.n_terms == 1:
-                earlier_terms = np.ones((ny, nx, 1))
-            surface.parts.append((earlier, earlier_terms))
+            constant = np.ones((ny, nx, 1))
+            surface.parts.append((earlier, constant if earlier.n_terms == 1 else earlier_terms))
         surface.parts.append((correction, chip_terms.at(*surface.cell_places, degree)))
         self.surface, self.cells = surface, cells
         self.terms.append(terms)

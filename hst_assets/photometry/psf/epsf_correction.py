@@ -1,10 +1,10 @@
 """What is added to a prior PSF so that it agrees with stars: a penalised least-squares fit.
 
-The correction is a cubic B-spline surface of `STEPS` coefficients a pixel for each of some terms, by
-which it varies over the chip. Before the stars are seen, it is a random field about 0: as large as a
-share of the prior's light nearby, with a Matern covariance (smoothness 1) whose precision is the
-square of a discrete Helmholtz operator (Lindgren, Rue & Lindström 2011, J. R. Stat. Soc. B 73, 423).
-So faint or few stars leave the prior as it is, and many bright ones win.
+The correction is a cubic B-spline surface of `STEPS` coefficients a pixel for each of some terms,
+by which it varies over the chip. Before the stars are seen, it is a random field about 0: as large
+as a share of the prior's light nearby, with a Matern covariance (smoothness 1) whose precision is
+the square of a discrete Helmholtz operator (Lindgren, Rue & Lindström 2011, J. R. Stat. Soc. B 73,
+423). So faint or few stars leave the prior as it is, and many bright ones win.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ class Correction:
         both = cho_solve_banded((factor, True), np.column_stack([right, held]), check_finite=False)
         free, response = both[:, 0], both[:, 1:]
         push = np.linalg.solve(held.T @ response, held.T @ (free + present))
-        return (present + free - response @ push).reshape(self.coefficients.shape)
+        solved: Floats = present + free - response @ push
+        return solved.reshape(self.coefficients.shape)
 
     def at(self, coefficients: Floats, terms: Floats, at: Offsets, side: int) -> Floats:
         """A correction at the pixels of stamps (m, side, side)."""

@@ -158,19 +158,36 @@ def add_normal_equations(
                 far = abs(dx[star] + i) > reach or abs(dy[star] + j) > reach
                 if far or weight <= 0.0:
                     continue
-                data = vector_weights[star, j, i]
-                x_weights, y_weights = along[star], by[star]
                 low = first[star] + (j * n + i) * steps * n_terms
-                for r in range(4):
-                    for q in range(run):
-                        vector[low + q] += data * y_weights[r] * x_weights[q]
-                        line = matrix[low + q]
-                        value = weight * y_weights[r] * x_weights[q]
-                        for p in range(q, run):
-                            line[p - q] += value * y_weights[r] * x_weights[p]
-                        for s in range(r + 1, 4):
-                            next_value = value * y_weights[s]
-                            start = (s - r) * n * n_terms - q
-                            for p in range(run):
-                                line[start + p] += next_value * x_weights[p]
-                    low += n * n_terms
+                _add_pixel(
+                    matrix, vector, low, n * n_terms, weight, vector_weights[star, j, i],
+                    by[star], along[star],
+                )  # fmt: skip
+
+
+@_compiled
+def _add_pixel(
+    matrix: Floats,
+    vector: Floats,
+    low: int,
+    row_step: int,
+    weight: float,
+    data: float,
+    y_weights: Floats,
+    x_weights: Floats,
+) -> None:
+    """Add one pixel: `low` is its first unknown, `row_step` the unknowns in a row."""
+    run = x_weights.size
+    for r in range(4):
+        for q in range(run):
+            vector[low + q] += data * y_weights[r] * x_weights[q]
+            line = matrix[low + q]
+            value = weight * y_weights[r] * x_weights[q]
+            for p in range(q, run):
+                line[p - q] += value * y_weights[r] * x_weights[p]
+            for s in range(r + 1, 4):
+                next_value = value * y_weights[s]
+                start = (s - r) * row_step - q
+                for p in range(run):
+                    line[start + p] += next_value * x_weights[p]
+        low += row_step

@@ -2,27 +2,48 @@
 
 Stars are found in passes: those above a first threshold, then twice what is left above a second.
 After each, all stars are fitted together, the sky is measured on what is left, and stars that came
-to nothing are dropped. At the end each image is fitted for itself, with the places fixed.
+to nothing are dropped, and so are those that one exposure shows and others of its epoch do not. Stars
+with saturated middles come first, and are fitted to their wings. At the end each image is fitted for itself, with the places fixed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
-from hst_assets.photometry.psf.background import residual_sky
+from hst_assets.photometry.psf.background import fine_structure, local_level, residual_sky
+from hst_assets.photometry.psf.consistency import core_rates, is_seen, seen_once
 from hst_assets.photometry.psf.covariance import error_inflation
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.peaks import Lattice, Matched, matched_filter, new_peaks
+from hst_assets.photometry.psf.saturated_stars import halo_of, saturated_seeds, with_trail_ends
 from hst_assets.photometry.psf.sweeps import add_stars, fit_sweep, forced_sweep, places_on_images
 
 __all__ = ["FieldFit", "FitParameters", "ForcedFit", "Stars", "fit_field", "forced_fit"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
+
+#: Pixels about a place that a saturated pixel, or a cosmic ray, spoils; what stands out there.
+_SPOILS_PIX, _STANDS_OUT = 2, 3.0
+#: An image that is not saturated decides of a star if it has this signal-to-noise ratio.
+_DECIDES_SNR = 20.0
+#: Saturated stars are placed to a pixel or two, and move by a quarter of one in a sweep.
+_SWEEPS_OF_SATURATED = 16
+#: A star has at least this share of the light of the saturated pixels in its middle.
+_AS_BRIGHT = 0.5
+#: A star's light beyond the PSF is looked for if the PSF's last pixel has so many times what need
+#: not be taken off.
+_HALO = 3.0
+#: Relative error of a PSF's wings; of a flux that is fitted to them (with a PSF from the data,
+#: fluxes of stars saturated over 10 to 100 pixels were off by 0.2 to 0.7 % in simulations).
+_FLUX_BY_WINGS = 0.01
+_WING_ERROR = 0.07
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,8 @@ class Stars:
         Electrons a second, by the PSF, and their variance.
     place_covariance : ndarray, shape (n, 3)
         Variance of x, of y and covariance, pixels squared.
+    wide : ndarray of bool, shape (n,)
+        Saturated somewhere: fitted to all pixels that the PSF reaches.
     """
 
     x: Floats
@@ -73,12 +96,13 @@ class Stars:
     rate: Floats
     rate_variance: Floats
     place_covariance: Floats
+    wide: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.x)
 
     @classmethod
-    def at(cls, x: Floats, y: Floats, rate: Floats) -> Stars:
+    def at(cls, x: Floats, y: Floats, rate: Floats, *, wide: bool = False) -> Stars:
         """Stars that are not fitted yet."""
         infinite = np.full((len(x), 3), np.inf)
         return cls(
@@ -87,6 +111,7 @@ class Stars:
             np.array(rate, dtype=float),
             np.full(rate.shape, np.inf),
             infinite,
+            np.full(len(x), wide),
         )
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Stars:
@@ -97,6 +122,7 @@ class Stars:
             np.ascontiguousarray(self.rate[:, rows]),
             np.ascontiguousarray(self.rate_variance[:, rows]),
             self.place_covariance[rows],
+            self.wide[rows],
         )
 
     def joined(self, others: Stars) -> Stars:
@@ -107,6 +133,7 @@ class Stars:
             np.concatenate([self.rate, others.rate], axis=1),
             np.concatenate([self.rate_variance, others.rate_variance], axis=1),
             np.concatenate([self.place_covariance, others.place_covariance]),
+            np.concatenate([self.wide, others.wide]),
         )
 
     @property
@@ -114,7 +141,8 @@ class Stars:
         """Signal-to-noise ratio of all bands together, as `Matched.together` has it."""
         each = self.rate / np.sqrt(self.rate_variance)
         best: Floats = each.max(axis=0, initial=-np.inf)
-        return np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        together: Floats = np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        return together
 
 
 @dataclass(eq=False)
@@ -175,16 +203,46 @@ class FieldFit:
         )  # fmt: skip
         return model
 
-    def refine_sky(self) -> None:
+    def refine_sky(self, *, fine: bool = True) -> None:
         """Measure what of the sky is left, and take it off."""
         if self.sky_is_known:
             return
+        self._take_halos()
         for k in range(len(self.stack)):
             ny, nx = self.stack.shapes[k]
             part = (k, slice(0, ny), slice(0, nx))
-            more = residual_sky(self.residual_e[part], self.stack.good[part])
-            self.sky_e[part] += more
-            self.residual_e[part] -= np.where(self.stack.good[part], more, 0)
+            self._take(part, residual_sky(self.residual_e[part], self.stack.good[part]))
+            if fine:
+                more = fine_structure(self.residual_e[part], self.stack.good[part])
+                if more is not None:
+                    self._take(part, more)
+
+    def _take(self, part: Any, more: Planes) -> None:
+        """Light of a part of the images is sky."""
+        self.sky_e[part] += more
+        self.residual_e[part] -= np.where(self.stack.good[part], more, 0)
+
+    def _take_halos(self) -> None:
+        """Take off what shines around bright stars beyond the PSF."""
+        optics = self.stack.optics
+        edge = optics.profiles[:, -1:] * self.counts()
+        wide = np.flatnonzero((edge > _HALO * self.faintest_e[:, None]).any(axis=0))
+        if not len(wide):
+            return
+        xs, ys = places_on_images(
+            optics.lattice, optics.knots, self.stars.x[wide], self.stars.y[wide]
+        )
+        counts = self.counts()[:, wide]
+        for k in range(len(self.stack)):
+            ny, nx = self.stack.shapes[k]
+            whole = (k, slice(0, ny), slice(0, nx))
+            seen = counts[k] * optics.profiles[k][-1] > _HALO * self.faintest_e[k]
+            for at in np.flatnonzero(seen & np.isfinite(xs[k] + ys[k])):
+                part, light = halo_of(
+                    self.residual_e[whole], self.stack.good[whole], xs[k, at], ys[k, at],
+                    first_pix=optics.radius_pix,
+                )  # fmt: skip
+                self._take((k, *part), light)
 
     def sweep(self, n: int, *, move: bool = True, refine_at: tuple[int, ...] = ()) -> None:
         """Fit all stars n times; stars that no longer change are passed over in between."""
@@ -192,21 +250,56 @@ class FieldFit:
         weight = self.weight()
         change = np.full(len(stars), np.inf)
         largest_step = 0.25 / self._scale()
+        used = self._used()
         for at in range(n):
             due = np.argsort(-stars.rate.sum(axis=0), kind="stable")
             if at % 3 != 0 and at < n - 1:
                 due = due[self._restless(change)[due]]
-            fit_sweep(
-                self.residual_e, weight, stack.shapes, stack.exptime_s, stack.band_of,
-                optics.lattice, optics.knots, optics.splines, optics.cells, optics.cell_pix,
-                optics.origin, optics.middle, optics.profiles, stars.x, stars.y, stars.rate,
-                stars.rate_variance, stars.place_covariance, change, due,
-                self.parameters.fit_radius_pix, self.faintest_e, move and at > 0, largest_step, 0.9,
-            )  # fmt: skip
+            for radius, members in self.by_radius(due):
+                fit_sweep(
+                    self.residual_e, weight, stack.shapes, stack.exptime_s, stack.band_of,
+                    optics.lattice, optics.knots, optics.splines, optics.cells, optics.cell_pix,
+                    optics.origin, optics.middle, optics.profiles, stars.x, stars.y, stars.rate,
+                    stars.rate_variance, stars.place_covariance, change, members, used, radius,
+                    self.faintest_e, largest_step, 0.9 if move and at > 0 else 0.0,
+                )  # fmt: skip
             if at in refine_at:
                 self.model_e = stack.data_e - self.sky_e - self.residual_e
-                self.refine_sky()
+                self.refine_sky(fine=at == max(each for each in refine_at if each < n))
                 weight = self.weight()
+
+    def by_radius(self, due: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
+        """Radii to which stars are fitted, with those of `due` that are; the widest first."""
+        wide = self.stars.wide[due]
+        each = (
+            (self.stack.optics.radius_pix, due[wide]),
+            (self.parameters.fit_radius_pix, due[~wide]),
+        )
+        return [(radius, members) for radius, members in each if len(members)]
+
+    def _used(self) -> NDArray[np.bool_]:
+        """Which images decide of each star: not where it is saturated if another has its middle."""
+        stars, stack = self.stars, self.stack
+        used = np.ones((len(stack), len(stars)), dtype=bool)
+        wide = np.flatnonzero(stars.wide)
+        if not len(wide):
+            return used
+        optics = stack.optics
+        xs, ys = places_on_images(optics.lattice, optics.knots, stars.x[wide], stars.y[wide])
+        inside, saturated = np.zeros(xs.shape, dtype=bool), np.zeros(xs.shape, dtype=bool)
+        for k, (ny, nx) in enumerate(stack.shapes):
+            near = maximum_filter(stack.saturated[k, :ny, :nx], 2 * _SPOILS_PIX + 1)
+            x, y = np.rint(xs[k]), np.rint(ys[k])
+            inside[k] = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
+            at = y[inside[k]].astype(int), x[inside[k]].astype(int)
+            saturated[k, inside[k]] = near[at]
+        bright = self.counts()[:, wide] > _DECIDES_SNR**2
+        whole = inside & ~saturated & bright
+        for band in range(len(stack.bands)):
+            members = np.flatnonzero(stack.band_of == band)
+            decided = whole[members].any(axis=0)
+            used[np.ix_(members, wide)] = ~(saturated[members] & decided)
+        return used
 
     def _restless(self, change: Floats) -> NDArray[np.bool_]:
         """Stars that still change, and their neighbours."""
@@ -216,7 +309,8 @@ class FieldFit:
         places = np.column_stack([self.stars.x, self.stars.y])
         reach = (2 * self.parameters.fit_radius_pix) / self._scale()
         distance, _ = KDTree(places[moving]).query(places, distance_upper_bound=reach)
-        return np.isfinite(distance)
+        near: NDArray[np.bool_] = np.isfinite(distance)
+        return near
 
     def _scale(self) -> float:
         """Pixels of the finest detector in one of the reference."""
@@ -235,10 +329,71 @@ class FieldFit:
                 keep[b if light[a] >= light[b] else a] = False
         self.stars = stars.select(keep)
 
+    def drop_seen_once(self) -> int:
+        """Drop what one exposure shows and others of its epoch do not, and mask it there."""
+        stars, stack = self.stars, self.stack
+        if len(stack) < 2 or not len(stars):
+            return 0
+        rate, variance = core_rates(
+            stack, self.residual_e, self.weight(), stars.x, stars.y, self.counts()
+        )
+        false, struck = seen_once(rate, variance, stack.band_of, stack.mjd)
+        if false.any():
+            self._mask(struck)
+            self.stars = stars.select(~false)
+            self.render()
+        return int(np.count_nonzero(false))
+
+    def _mask(self, struck: NDArray[np.bool_]) -> None:
+        """Pixels of what passed for stars are not good: those that stand out on that image."""
+        optics, stack = self.stack.optics, self.stack
+        xs, ys = places_on_images(optics.lattice, optics.knots, self.stars.x, self.stars.y)
+        for k, s in zip(*np.nonzero(struck), strict=True):
+            ny, nx = stack.shapes[k]
+            i, j = round(xs[k, s]), round(ys[k, s])
+            part = (
+                k,
+                slice(max(j - _SPOILS_PIX, 0), max(min(j + _SPOILS_PIX + 1, ny), 0)),
+                slice(max(i - _SPOILS_PIX, 0), max(min(i + _SPOILS_PIX + 1, nx), 0)),
+            )
+            noise = np.sqrt(np.maximum(self.sky_e[part], 0) + stack.read_noise_e[k] ** 2)
+            stack.good[part] &= stack.data_e[part] - self.sky_e[part] < _STANDS_OUT * noise
+
+    def add_saturated(self) -> None:
+        """Begin with the stars whose middles are saturated."""
+        stack = self.stack
+        x, y = saturated_seeds(stack)
+        for k in range(len(stack)):
+            stack.good[k] &= ~with_trail_ends(stack.saturated[k])
+        self.residual_e[~stack.good] = 0
+        if not len(x):
+            return
+        self.stars = Stars.at(x, y, np.zeros((len(stack.bands), len(x))), wide=True)
+        self.sweep(_SWEEPS_OF_SATURATED)
+        self.stars = self.stars.select(self._would_saturate())
+        self.render()
+
+    def _would_saturate(self) -> NDArray[np.bool_]:
+        """Which stars are as bright as the saturated pixels where they lie: no trail is."""
+        stack, stars, optics = self.stack, self.stars, self.stack.optics
+        believed = np.zeros(len(stars), dtype=bool)
+        counts = self.counts()
+        xs, ys = places_on_images(optics.lattice, optics.knots, stars.x, stars.y)
+        for k, s in zip(*np.nonzero(np.isfinite(xs + ys)), strict=True):
+            ny, nx = stack.shapes[k]
+            i, j = round(xs[k, s]), round(ys[k, s])
+            part = (k, slice(max(j - 2, 0), min(j + 3, ny)), slice(max(i - 2, 0), min(i + 3, nx)))
+            if i < 0 or j < 0 or i >= nx or j >= ny or not stack.saturated[part].any():
+                continue
+            level = np.median(stack.data_e[part][stack.saturated[part]])
+            peak = counts[k, s] * optics.profiles[k][0]
+            believed[s] |= peak > max(_AS_BRIGHT * level, 0.0)
+        return believed
+
     def find(self, lattice: Lattice, threshold: float) -> int:
         """Add the stars that are seen in what is left; their number."""
-        weight = self.weight()
-        seen = matched_filter(self.stack, self.residual_e, weight, lattice)
+        weight = self._weight_for_search()
+        seen = matched_filter(self.stack, self._without_structure(weight), weight, lattice)
         light: Matched | None = None
         if len(self.stars):
             model = np.where(self.stack.good, self.model_e, np.float32(0))
@@ -252,8 +407,34 @@ class FieldFit:
             known=(self.stars.x, self.stars.y),
             least_distance_pix=1.0 / self._scale(),
         )
-        self.stars = self.stars.joined(Stars.at(x, y, rate))
-        return len(x)
+        optics = self.stack.optics
+        xs, ys = places_on_images(optics.lattice, optics.knots, x, y)
+        wanted = is_seen(self.stack.good, self.stack.shapes, xs, ys)
+        self.stars = self.stars.joined(Stars.at(x[wanted], y[wanted], rate[:, wanted]))
+        return int(np.count_nonzero(wanted))
+
+    def _without_structure(self, weight: Planes) -> Planes:
+        """What is left, less what is wider than stars: it is not sky yet, but no stars either."""
+        left = self.residual_e.copy()
+        for k, (ny, nx) in enumerate(self.stack.shapes):
+            part = (k, slice(0, ny), slice(0, nx))
+            good = self.stack.good[part]
+            # Once stars were fitted, the sky has it.
+            structure = None if len(self.stars) else fine_structure(left[part], good)
+            if structure is not None:
+                left[part] -= np.where(good, structure, 0)
+            for _ in range(2):
+                left[part] -= local_level(left[part], weight[part])
+        return left
+
+    def _weight_for_search(self) -> Planes:
+        """One over the variance, that by the errors of saturated stars' wings included."""
+        weight = self.weight()
+        if self.stars.wide.any():
+            counts = np.where(self.stars.wide, self.counts(), 0.0)
+            errors = np.float32(_WING_ERROR) * self._rendered(counts)
+            weight /= 1 + weight * errors**2
+        return weight
 
 
 def finest_scale(stack: ImageStack) -> float:
@@ -303,6 +484,7 @@ def fit_field(
     """
     parameters = parameters or FitParameters()
     fit = _begun(stack, parameters, sky_is_known=sky_is_known)
+    fit.add_saturated()
     lattice = lattice_over(stack, box)
     n_passes = 1 if bright_only else parameters.n_passes
     for at in range(n_passes):
@@ -313,11 +495,13 @@ def fit_field(
         fit.sweep(parameters.n_sweeps + more, refine_at=(2, 5, 9))
         fit.prune(parameters.final_snr - 0.5 if last else 2.5)
         fit.render()
+        fit.drop_seen_once()
     if bright_only:
         return fit
     fit.sweep(parameters.n_sweeps)
     fit.prune(parameters.final_snr)
     fit.render()
+    fit.drop_seen_once()
     fit.sweep(4)
     fit.render()
     return fit
@@ -337,7 +521,7 @@ def _begun(stack: ImageStack, parameters: FitParameters, *, sky_is_known: bool) 
         ]
     )
     fit.faintest_e = 0.15 * noise
-    fit.refine_sky()
+    fit.refine_sky(fine=False)
     return fit
 
 
@@ -396,16 +580,28 @@ def forced_fit(fit: FieldFit, *, n_sweeps: int = 12) -> ForcedFit:
     order = np.argsort(-stars.rate.sum(axis=0), kind="stable")
     for k in range(len(stack)):
         for _ in range(n_sweeps):
-            largest = forced_sweep(
-                residual[k], weight[k], k, stack.shapes, optics.splines, optics.cells,
-                optics.cell_pix, optics.origin, optics.middle, optics.profiles, xs[k], ys[k],
-                counts[k], variance[k], order, fit.parameters.fit_radius_pix, fit.faintest_e[k],
+            largest = max(
+                [
+                    forced_sweep(
+                        residual[k], weight[k], k, stack.shapes, optics.splines, optics.cells,
+                        optics.cell_pix, optics.origin, optics.middle, optics.profiles, xs[k],
+                        ys[k], counts[k], variance[k], members, radius, fit.faintest_e[k],
+                    )
+                    for radius, members in fit.by_radius(order)
+                ],
+                default=0.0,
             )  # fmt: skip
             if largest < 0.01:
                 break
-    inflation = error_inflation(
-        stack, weight, stars.x, stars.y, fit.counts(),
-        fit_radius_pix=fit.parameters.fit_radius_pix, scale=finest_scale(stack),
-    )  # fmt: skip
+    inflation = np.ones(len(stars))
+    for radius, members in fit.by_radius(np.arange(len(stars))):
+        inflation[members] = error_inflation(
+            stack, weight, stars.x[members], stars.y[members], fit.counts()[:, members],
+            fit_radius_pix=radius, scale=finest_scale(stack),
+        )  # fmt: skip
     share = _debiased(fit, inflation)
-    return ForcedFit(counts * share, np.sqrt(variance) * inflation, residual, xs, ys)
+    error = np.sqrt(variance) * inflation
+    error[:, stars.wide] = np.hypot(
+        error[:, stars.wide], _FLUX_BY_WINGS * np.abs(counts[:, stars.wide])
+    )
+    return ForcedFit(counts * share, error, residual, xs, ys)

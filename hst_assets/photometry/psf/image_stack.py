@@ -65,12 +65,14 @@ class ImageStack:
 
     Attributes
     ----------
-    data_e, sky_e, area : ndarray of float32, shape (k, ny, nx)
+    data_e, sky_e : ndarray of float32, shape (k, ny, nx)
         See `ChipImage`.
     good : ndarray of bool, shape (k, ny, nx)
         Pixels that are fitted.
     shapes : ndarray of int, shape (k, 2)
         Rows and columns of each image.
+    saturated : ndarray of bool, shape (k, ny, nx)
+        See `ChipImage`.
     read_noise_e, exptime_s : ndarray, shape (k,)
         See `ChipImage`.
     band_of : ndarray of int, shape (k,)
@@ -79,11 +81,12 @@ class ImageStack:
         The bands; the images.
     optics : Optics
         Maps and PSFs.
+    mjd : ndarray, shape (k,)
+        See `ChipImage`.
     """
 
     data_e: Planes
     sky_e: Planes
-    area: Planes
     good: NDArray[np.bool_]
     saturated: NDArray[np.bool_]
     shapes: NDArray[np.int64]
@@ -93,6 +96,7 @@ class ImageStack:
     bands: tuple[str, ...]
     names: tuple[str, ...]
     optics: Optics
+    mjd: Floats
 
     def __len__(self) -> int:
         return len(self.data_e)
@@ -100,11 +104,11 @@ class ImageStack:
     def variance_e2(self, sky_e: Planes, model_e: Planes) -> Planes:
         """Variance of the pixels by sky, stars and read noise, electrons squared.
 
-        Photons are counted before the multiplication with the pixel area, which multiplies their
-        variance by its square.
+        A flat field makes a uniform sky uniform, and so divides by the pixel area, too: data times
+        pixel areas are the electrons that were detected, with their Poisson noise.
         """
         variance = np.empty_like(self.data_e)
-        _variances(sky_e, model_e, self.area, self.read_noise_e, variance)
+        _variances(sky_e, model_e, self.read_noise_e, variance)
         return variance
 
     def weight(self, sky_e: Planes, model_e: Planes) -> Planes:
@@ -115,15 +119,13 @@ class ImageStack:
 
 
 @compiled
-def _variances(sky: Any, model: Any, area: Any, read_noise: Any, variance: Any) -> None:
+def _variances(sky: Any, model: Any, read_noise: Any, variance: Any) -> None:
     for k in range(sky.shape[0]):
         squared = np.float32(read_noise[k] ** 2)
         for j in range(sky.shape[1]):
             for i in range(sky.shape[2]):
-                a = area[k, j, i]
                 light = sky[k, j, i] + max(model[k, j, i], np.float32(0))
-                value = a * max(light, np.float32(0)) + a * a * squared
-                variance[k, j, i] = max(value, np.float32(1e-3))
+                variance[k, j, i] = max(light, np.float32(0)) + squared + np.float32(1e-3)
 
 
 @compiled
@@ -161,21 +163,21 @@ def image_stack(
     shapes = np.array([image.shape for image in images], dtype=np.int64)
     ny, nx = shapes.max(axis=0)
 
-    def filled(
-        planes: Sequence[NDArray[np.generic]], value: float, kind: type
-    ) -> NDArray[np.generic]:
+    def filled(planes: Sequence[NDArray[Any]], value: float, kind: type) -> NDArray[Any]:
         stack = np.full((len(planes), ny, nx), value, dtype=kind)
         for whole, plane in zip(stack, planes, strict=True):
             whole[: plane.shape[0], : plane.shape[1]] = plane
         return stack
 
-    good = [image.good & np.isfinite(image.data_e) for image in images]
+    finite = [np.isfinite(image.data_e) for image in images]
+    good = [image.good & f for image, f in zip(images, finite, strict=True)]
     return ImageStack(
         data_e=filled(
-            [np.where(g, i.data_e, 0) for g, i in zip(good, images, strict=True)], 0, np.float32
+            [np.where(f, i.data_e, 0) for f, i in zip(finite, images, strict=True)],
+            0,
+            np.float32,
         ),
         sky_e=filled([image.sky_e for image in images], 0, np.float32),
-        area=filled([image.area for image in images], 1, np.float32),
         good=filled(good, 0, np.bool_),
         saturated=filled([image.saturated for image in images], 0, np.bool_),
         shapes=shapes,
@@ -185,6 +187,7 @@ def image_stack(
         bands=bands,
         names=tuple(image.name for image in images),
         optics=_optics(images, of_images, box),
+        mjd=np.array([image.mjd for image in images]),
     )
 
 

@@ -31,7 +31,7 @@ from hst_assets.photometry.psf.measure_parameters import MeasureParameters
 from hst_assets.photometry.psf.measurement_file import KeptImage, MeasurementFile
 from hst_assets.photometry.psf.moved_image import moved, shift_of
 from hst_assets.photometry.psf.psf_stars import select_psf_stars
-from hst_assets.photometry.psf.ray_pixels import joined_rays, load_rays, rays_file
+from hst_assets.photometry.psf.ray_pixels import joined_rays
 from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
@@ -109,12 +109,16 @@ class TileStars:
         Of each image, by this tile's stars, be there one only.
     skies : list of SkyMesh
         What was added to the first estimate of each image's sky.
+    left_out : list of ndarray of int
+        Pixels of each image that cosmic rays hit, or that the fit left out
+        (`hst_assets.photometry.psf.ray_pixels`).
     """
 
     images: tuple[int, ...]
     stars: MeasuredStars
     corrections: list[ApertureCorrection]
     skies: list[SkyMesh] = field(default_factory=list)
+    left_out: list[NDArray[np.int64]] = field(default_factory=list)
 
 
 def in_this_process(task: str, arguments: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
@@ -185,7 +189,7 @@ def measure_target(
     names = _run(run, "measure_tile", now, folder, n_rounds, steps)
     measured = [_load(folder / name) for name in names]
     stars = _merged(measured, now, remarks)
-    return replace(stars, kept=_kept(stars, measured, now, folder))
+    return replace(stars, kept=_kept(stars, measured, now))
 
 
 @dataclass(frozen=True)
@@ -328,7 +332,7 @@ def _merged(
         raise UnusableInput(
             "no star was found", next_step="Lower embedded.final_snr, or look at the images"
         )
-    whole: dict[str, Any] = {
+    whole: dict[str, NDArray[Any]] = {
         name: np.full((n_images, n), value, dtype=kind)
         for name, (value, kind) in _OF_IMAGES.items()
     }
@@ -358,18 +362,15 @@ def _merged(
     )
 
 
-def _kept(
-    stars: MeasuredStars, tiles: Sequence[TileStars], now: Measurement, folder: Path
-) -> MeasurementFile:
+def _kept(stars: MeasuredStars, tiles: Sequence[TileStars], now: Measurement) -> MeasurementFile:
     """What artificial stars and forced photometry need of all this."""
     skies = [SkyMesh.of_chip(source.shape) for source in now.sources]
     rays: list[list[NDArray[np.int64]]] = [[] for _ in now.sources]
     for tile, found in zip(now.tiles, tiles, strict=True):
         for at, mesh in zip(tile.images, found.skies, strict=True):
             skies[at] = skies[at].joined(mesh)
-        if now.parameters.cosmic_rays:
-            for at, pixels in zip(tile.images, load_rays(rays_file(folder, tile)), strict=True):
-                rays[at].append(pixels)
+        for at, pixels in zip(tile.images, found.left_out, strict=True):
+            rays[at].append(pixels)
     images = tuple(
         KeptImage(
             name=source.name,

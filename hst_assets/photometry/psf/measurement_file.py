@@ -55,7 +55,8 @@ class KeptImage:
     sky : SkyMesh
         What was added to the first estimate of the sky.
     rays : ndarray of int
-        Pixels that cosmic rays hit (`hst_assets.photometry.psf.ray_pixels`).
+        Pixels that cosmic rays hit, or that the fit left out
+        (`hst_assets.photometry.psf.ray_pixels`).
     """
 
     name: str

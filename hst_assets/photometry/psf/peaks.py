@@ -71,7 +71,8 @@ class Matched:
         """
         n_bands = len(self.snr)
         if n_bands == 1:
-            return self.snr[0]
+            only: Planes = self.snr[0]
+            return only
         best: Planes = np.maximum(
             self.snr.max(axis=0), self.snr.sum(axis=0) / np.float32(np.sqrt(n_bands))
         )
@@ -187,8 +188,9 @@ def matched_filter(
     optics = stack.optics
     for k in range(len(stack)):
         _correlate(residual[k], weight[k], _kernel(stack, k), num, den)
+        ny, nx = stack.shapes[k]
         _gather(
-            num, den, *stack.shapes[k], optics.lattice, optics.knots[k],
+            num, den, ny, nx, optics.lattice, optics.knots[k],
             lattice.x0, lattice.y0, lattice.step, stack.exptime_s[k],
             total[stack.band_of[k]], summed[stack.band_of[k]],
         )  # fmt: skip
@@ -279,7 +281,7 @@ def new_peaks(
     return x[wanted], y[wanted], np.maximum(rate[:, wanted], 0)
 
 
-def _vertex(before: Floats, at: Floats, after: Floats) -> Floats:
+def _vertex(before: Planes, at: Planes, after: Planes) -> Floats:
     """Where a parabola through three points has its peak, in units of their distance."""
     curvature = before - 2 * at + after
     shift = np.where(

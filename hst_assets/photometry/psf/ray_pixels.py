@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.tiles import Tile
 
-__all__ = ["joined_rays", "load_rays", "rays_file", "rays_on", "save_rays"]
+__all__ = ["joined_rays", "load_rays", "pixel_numbers", "rays_file", "rays_on", "save_rays"]
 
 Pixels = NDArray[np.int64]
 
@@ -26,13 +26,16 @@ def rays_file(folder: Path, tile: Tile) -> Path:
 
 def save_rays(path: Path, masks: Sequence[tuple[tuple[int, int], NDArray[np.bool_]]]) -> None:
     """Leave masks of parts of chips: for each, X and Y of its first pixel and the mask."""
-    pixels = {}
-    for at, (origin, mask) in enumerate(masks):
-        rows, columns = np.nonzero(mask)
-        pixels[str(at)] = (rows + origin[1]) * _ROW + columns + origin[0]
+    pixels = {str(at): pixel_numbers(mask, origin) for at, (origin, mask) in enumerate(masks)}
     part = path.with_suffix(".part.npz")
     np.savez(part, **pixels)  # type: ignore[arg-type]
     part.replace(path)
+
+
+def pixel_numbers(mask: NDArray[np.bool_], origin: tuple[int, int]) -> Pixels:
+    """Numbers of the pixels of a part of a chip whose first pixel has X and Y `origin`."""
+    rows, columns = np.nonzero(mask)
+    return np.asarray((rows + origin[1]) * _ROW + columns + origin[0], dtype=np.int64)
 
 
 def load_rays(path: Path) -> list[Pixels]:

@@ -181,6 +181,7 @@ def window(
         shapes=shapes,
         read_noise_e=stack.read_noise_e[which],
         exptime_s=stack.exptime_s[which],
+        mjd=stack.mjd[which],
         band_of=stack.band_of[which],
         names=tuple(stack.names[k] for k in which),
         optics=about,
@@ -189,7 +190,7 @@ def window(
 
 
 #: Planes of a stack, and what is beyond the pixels of a smaller image.
-_FILLING = {"data_e": 0, "sky_e": 0, "area": 1, "good": False, "saturated": False}
+_FILLING = {"data_e": 0, "sky_e": 0, "good": False, "saturated": False}
 
 
 def _cut(

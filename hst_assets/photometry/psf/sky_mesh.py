@@ -12,9 +12,8 @@ __all__ = ["BLOCK_PIX", "SkyMesh"]
 
 Planes = NDArray[np.float32]
 
-#: Side of a block, pixels: half a mesh of `hst_assets.photometry.psf.background`, between the
-#: middles of which the sky is linear.
-BLOCK_PIX = 32
+#: Side of a block, pixels: the light around bright stars, beyond the PSF, changes over some more.
+BLOCK_PIX = 8
 
 
 @dataclass(frozen=True, eq=False)

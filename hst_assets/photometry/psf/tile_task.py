@@ -19,7 +19,14 @@ from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
 from hst_assets.photometry.psf.field_fit import FieldFit, ForcedFit, fit_field, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
-from hst_assets.photometry.psf.ray_pixels import load_rays, rays_file, rays_on, save_rays
+from hst_assets.photometry.psf.ray_pixels import (
+    joined_rays,
+    load_rays,
+    pixel_numbers,
+    rays_file,
+    rays_on,
+    save_rays,
+)
 from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
@@ -61,8 +68,12 @@ def measure_tile(folder: str, round_number: int, tile_number: int, output: str) 
         As of `find_bright_stars`.
     """
     now, tile, stack = _begun(folder, round_number, tile_number)
+    good = stack.good.copy()  # fewer are at the end
     fit = fit_field(stack, tile.box, now.parameters.fit)
-    _leave(_measured(now, tile, fit), Path(folder) / output)
+    found = _measured(now, tile, fit)
+    left_out = _left_out(now, tile, good & ~fit.stack.good, fit, Path(folder))
+    kept = replace(found, skies=_sky_meshes(now, tile, fit), left_out=left_out)
+    _leave(kept, Path(folder) / output)
 
 
 def _begun(
@@ -132,6 +143,9 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit) -> TileStars:
     flag = np.array([each.flag for each in quality])
     off = ~np.isfinite(forced.counts_error_e) & (flag < 8)
     flag[off] = 9
+    # A saturated star has a flux by its wings: it is flagged as saturated, not as worthless.
+    by_wings = stars.wide & ((flag & 4) > 0) & np.isfinite(forced.counts_error_e) & (flag < 16)
+    flag[by_wings & ~off] &= ~8
     corrections = [
         _correction(
             now, tile, k, psfs[k], forced, variance[k], stack, (types == 1) & (flag[k] == 0)
@@ -164,7 +178,7 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit) -> TileStars:
         chip_x=forced.xs[:, own] + origin[:, :1],
         chip_y=forced.ys[:, own] + origin[:, 1:],
     )
-    return TileStars(tile.images, found, corrections, _sky_meshes(now, tile, fit))
+    return TileStars(tile.images, found, corrections)
 
 
 def _sky_meshes(now: Measurement, tile: Tile, fit: FieldFit) -> list[SkyMesh]:
@@ -176,6 +190,20 @@ def _sky_meshes(now: Measurement, tile: Tile, fit: FieldFit) -> list[SkyMesh]:
         mesh.add((fit.sky_e[k] - fit.stack.sky_e[k])[:ny, :nx], _origin(fit.stack, k))
         meshes.append(mesh)
     return meshes
+
+
+def _left_out(
+    now: Measurement, tile: Tile, dropped: NDArray[np.bool_], fit: FieldFit, folder: Path
+) -> list[NDArray[np.int64]]:
+    """Pixels that cosmic rays hit, and those that the fit left out."""
+    pixels = [
+        pixel_numbers(dropped[k, :ny, :nx], _origin(fit.stack, k))
+        for k, (ny, nx) in enumerate(fit.stack.shapes)
+    ]
+    if not now.parameters.cosmic_rays:
+        return pixels
+    rays = load_rays(rays_file(folder, tile))
+    return [joined_rays(each) for each in zip(pixels, rays, strict=True)]
 
 
 def _quality_of(

@@ -1,0 +1,251 @@
+"""Judge a catalogue of stars by a campaign's truth: which stars are in it, and how bright.
+
+True stars are those that fell on all images of a filter, saturated on none of them. The catalogue's
+are matched to them on the sky, once the offset of its frame is taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from hst_assets.detection.image_planes import read_wcs
+from hst_assets.detectors import DETECTORS
+from hst_assets.photometry.catalog.bands import CatalogBand, bands_of
+from hst_assets.photometry.catalog.model import Catalog
+from hst_assets.photometry.catalog.reading import beside, read_catalog
+from hst_assets.photometry.catalog.run_info import RunInfo, read_run_info
+from hst_assets.photometry.dolphot.input_images import InputImage, read_input_images
+from hst_assets.photometry.encircled_energy import encircled_energy
+from hst_assets.simulate.bands import band_of
+from hst_assets.simulate.geometry import chip_views
+from hst_assets.simulate.psf import psf_model
+from hst_assets.simulate.truth import CampaignTruth, magnitude_column
+from hst_assets.workdir import WorkDir
+
+__all__ = ["CatalogScore", "catalog_scores"]
+
+Floats = NDArray[np.float64]
+
+#: A true star is matched to what lies within so many pixels of the detector and differs in
+#: brightness by less than this.
+_MATCH_PIX, _MATCH_MAG = 1.0, 0.75
+#: Pixels from the border of a chip within which true stars do not count.
+_EDGE_PIX = 10.0
+#: Least signal-to-noise ratio of true stars that count.
+_LEAST_SNR = 10.0
+
+
+@dataclass(frozen=True)
+class CatalogScore:
+    """How well a catalogue has the stars of a filter whose signal-to-noise ratio is 10 or more.
+
+    Attributes
+    ----------
+    name : str
+        The filter.
+    n_true, n_found : int
+        True stars, and those of them in the catalogue.
+    faintest_mag : float
+        AB magnitude of a star with a signal-to-noise ratio of 10.
+    bias_mag : float
+        Median of measured minus true magnitude.
+    scatter_mag : float
+        1.4826 times the median absolute deviation from it.
+    pull : float
+        The same of the differences over their stated errors: 1 if the errors are right.
+    """
+
+    name: str
+    n_true: int
+    n_found: int
+    faintest_mag: float
+    bias_mag: float
+    scatter_mag: float
+    pull: float
+
+    @property
+    def completeness(self) -> float:
+        """Share of the true stars that is in the catalogue."""
+        return self.n_found / self.n_true if self.n_true else float("nan")
+
+
+def catalog_scores(
+    catalog_path: Path, workdir: WorkDir, truth: CampaignTruth, *, radius_arcsec: float
+) -> list[CatalogScore]:
+    """Judge each filter of a catalogue by the embedded photometer.
+
+    Its magnitudes are led from an aperture to all light by published tables of the real telescope;
+    here that step is taken back, and made with the simulated PSF.
+
+    Parameters
+    ----------
+    catalog_path : `~pathlib.Path`
+        The catalogue.
+    workdir : WorkDir
+        Its target's: the reference gives positions on the sky.
+    truth : CampaignTruth
+        The campaign.
+    radius_arcsec : float
+        Radius of the aperture.
+    """
+    catalog = read_catalog(catalog_path)
+    reference, *images = read_input_images(workdir)
+    with fits.open(reference.path) as hdus:
+        catalog = catalog.with_positions(read_wcs(hdus[0].header, hdus))
+    info = read_run_info(beside(catalog_path, ".info"))
+    return [
+        score
+        for band in bands_of(catalog.columns)
+        for score in _score(catalog, band, images, info, truth, radius_arcsec)
+    ]
+
+
+def _score(
+    catalog: Catalog,
+    band: CatalogBand,
+    images: Sequence[InputImage],
+    info: RunInfo,
+    truth: CampaignTruth,
+    radius_arcsec: float,
+) -> Iterator[CatalogScore]:
+    of_band = [images[each.number - 1] for each in band.images]
+    detector = of_band[0].detector.key
+    stars = _true_stars(of_band, truth)
+    if not len(stars):
+        return
+    zero_point = band_of(detector, of_band[0].filter).zero_point_ab
+    true_mag = np.asarray(stars[magnitude_column(detector, of_band[0].filter)])
+    seen = np.asarray(catalog.measured(**band.address))
+    exptime_s = sum(each.exptime_s for each in band.images)
+    numbers = [each.number - 1 for each in band.images]
+    correction = float(np.mean(info.chips[0].aperture_corrections_mag[numbers]))
+    counts = np.where(seen, catalog.values("counts", **band.address), 0.0)
+    snr = catalog.values("snr", **band.address)
+    seen &= counts > 0
+    gain = DETECTORS[detector].gain_e_per_dn if DETECTORS[detector].has_separate_dq else 1.0
+    rate = np.where(seen, counts, 1.0) / exptime_s / gain
+    zero_point += _simulated_wings(detector, of_band[0].filter, radius_arcsec)
+    mag = np.where(seen, -2.5 * np.log10(rate) + correction + zero_point, np.nan)
+    error = catalog.values("mag_error", **band.address)
+    scale = DETECTORS[detector].pixel_scale_arcsec
+    faint = seen & (snr > 5) & (snr < 20)
+    if not faint.any():
+        return
+    at_limit = float(np.median(mag[faint] + 2.5 * np.log10(snr[faint] / _LEAST_SNR)))
+    wanted = true_mag < at_limit
+    match = _matched(stars[wanted], true_mag[wanted], catalog, mag, seen, scale)
+    found = match >= 0
+    difference = mag[match[found]] - true_mag[wanted][found]
+    bias = float(np.median(difference)) if found.any() else np.nan
+    yield CatalogScore(
+        band.name,
+        int(wanted.sum()),
+        int(found.sum()),
+        at_limit,
+        bias,
+        _spread(difference),
+        _spread((difference - bias) / error[match[found]]),
+    )
+
+
+def _simulated_wings(detector: str, filter_name: str, radius_arcsec: float) -> float:
+    """What to add to a magnitude of all light by the tables: the simulated PSF has other wings."""
+    table = encircled_energy(detector, filter_name, radius_arcsec)
+    psf = psf_model(detector, band_of(detector, filter_name), chip_views(detector)[-1].pixel_arcsec)
+    within = psf.net_encircled(radius_arcsec, (np.inf, np.inf))
+    return float(2.5 * np.log10(within) - (2.5 * np.log10(table) if np.isfinite(table) else 0.0))
+
+
+def _true_stars(images: Sequence[InputImage], truth: CampaignTruth) -> Table:
+    """Stars of the truth on every exposure of these, saturated on none."""
+    kept: set[int] | None = None
+    for exposure in {image.exposure for image in images}:
+        here = truth.positions(exposure)
+        good = np.zeros(len(here), dtype=bool)
+        for image in images:
+            if image.exposure != exposure:
+                continue
+            ny, nx = fits.getheader(image.path)["NAXIS2"], fits.getheader(image.path)["NAXIS1"]
+            x, y = np.asarray(here["x"]), np.asarray(here["y"])
+            inside = (x > _EDGE_PIX) & (x < nx - _EDGE_PIX) & (y > _EDGE_PIX) & (y < ny - _EDGE_PIX)
+            good |= inside & (np.asarray(here["chip"]) == image.chip)
+        good &= ~np.asarray(here["saturated"])
+        ids = {int(each) for each in here["id"][good]}
+        kept = ids if kept is None else kept & ids
+    return truth.stars[np.isin(np.asarray(truth.stars["id"]), sorted(kept or set()))]
+
+
+def _matched(
+    stars: Table,
+    true_mag: Floats,
+    catalog: Catalog,
+    mag: Floats,
+    seen: NDArray[np.bool_],
+    scale: float,
+) -> NDArray[np.int64]:
+    """Row of the catalogue of each true star; -1: none. The brightest choose first."""
+    match = np.full(len(stars), -1, dtype=np.int64)
+    rows = np.flatnonzero(seen)
+    if not len(stars) or not len(rows):
+        return match
+    cos_dec = np.cos(np.radians(np.mean(stars["dec"])))
+
+    def flat(ra: Floats, dec: Floats) -> Floats:
+        return np.column_stack([np.asarray(ra) * cos_dec, np.asarray(dec)]) * 3600.0
+
+    true, measured = (
+        flat(stars["ra"], stars["dec"]),
+        flat(catalog["ra"][rows], catalog["dec"][rows]),
+    )
+    bright = np.argsort(true_mag)[:200]
+    shift = _offset(true[bright], true_mag[bright], measured, mag[rows], 20 * scale)
+    tree = KDTree(measured - shift)
+    taken: set[int] = set()
+    for star in np.argsort(true_mag, kind="stable"):
+        near = tree.query_ball_point(true[star], _MATCH_PIX * scale)
+        near = [
+            each
+            for each in near
+            if each not in taken and abs(mag[rows[each]] - true_mag[star]) < _MATCH_MAG
+        ]
+        if near:
+            best = min(
+                near, key=lambda each: float(np.hypot(*(measured[each] - shift - true[star])))
+            )
+            taken.add(best)
+            match[star] = rows[best]
+    return match
+
+
+def _offset(
+    true: Floats, true_mag: Floats, measured: Floats, mag: Floats, reach_arcsec: float
+) -> Floats:
+    """Measured minus true position of the frame, arcsec: the commonest among like-bright pairs."""
+    tree = KDTree(measured)
+    pairs = [
+        measured[each] - place
+        for place, brightness in zip(true, true_mag, strict=True)
+        for each in tree.query_ball_point(place, reach_arcsec)
+        if abs(mag[each] - brightness) < 0.3
+    ]
+    if not pairs:
+        return np.zeros(2)
+    offsets = np.array(pairs)
+    around = KDTree(offsets).query_ball_point(offsets, reach_arcsec / 20)
+    commonest = max(around, key=len)
+    middle: Floats = np.median(offsets[commonest], axis=0)
+    return middle
+
+
+def _spread(values: Floats) -> float:
+    if not len(values):
+        return float("nan")
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
