@@ -217,6 +217,13 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.artificial_stars.product:_Run",
         ),
     ),
+    "embedded_artificial_chunk": Stage(
+        "1",
+        (
+            "hst_assets.photometry.psf.artificial_stars_task:measure_list",
+            "hst_assets.photometry.artificial_stars.product:_Run",
+        ),
+    ),
     # 2: filters of two instruments, or of one image.
     "artificial_stars": Stage(
         "2", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)

@@ -123,8 +123,10 @@ def star_list(
     return StarList(np.round(x, 2), np.round(y, 2), np.round(magnitudes, 3))
 
 
-def in_order_of_lists(bands: Sequence[CatalogBand], program: Program) -> tuple[CatalogBand, ...]:
-    """Bands in the order in which DOLPHOT reads their magnitudes from a list.
+def in_order_of_lists(
+    bands: Sequence[CatalogBand], program: Program | None
+) -> tuple[CatalogBand, ...]:
+    """Bands in the order of their magnitudes in a list: that in which DOLPHOT reads them.
 
     It reads one for each filter of any image, instrument by instrument, in the order of their
     ``filters.dat`` (its sources, version 2.0). Columns have the same order, but only those of
@@ -134,15 +136,20 @@ def in_order_of_lists(bands: Sequence[CatalogBand], program: Program) -> tuple[C
     ----------
     bands : sequence of CatalogBand
         Of the catalogue, those with columns in the order of the columns.
-    program : Program
-        DOLPHOT.
+    program : Program or None
+        DOLPHOT; None for the embedded photometer, which knows a magnitude by the name of its band:
+        instrument by instrument, those with columns first.
 
     Raises
     ------
     UnusableInput
-        If a filter has one image only, others have images, and DOLPHOT's list was not found.
+        With DOLPHOT, if a filter has one image only, others have images, and its list was not
+        found.
     """
     ordered: list[CatalogBand] = []
+    if program is None:
+        order = {instrument: at for at, instrument in enumerate((*_INSTRUMENTS, ""))}
+        return tuple(sorted(bands, key=lambda band: order[band.instrument]))
     for instrument in (*_INSTRUMENTS, ""):
         own = [band for band in bands if band.instrument == instrument]
         known = program.filters(instrument) if instrument else ()

@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from hst_assets.failures import HstAssetsError, MissingProduct, MissingTool, UnusableInput
-from hst_assets.photometry.artificial_stars.chunks import (
-    STAGE,
-    Chunk,
-    Photometer,
-    fake_parameters,
-    list_beside,
-    measure_chunks,
-)
+from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.photometry.artificial_stars.chunks import Chunk, list_beside, measure_chunks
 from hst_assets.photometry.artificial_stars.field import StarField, star_field
 from hst_assets.photometry.artificial_stars.lists import KnownStars, in_order_of_lists, star_list
+from hst_assets.photometry.artificial_stars.photometers import (
+    Dolphot,
+    Embedded,
+    Photometer,
+    embedded_parameters,
+    fake_parameters,
+)
 from hst_assets.photometry.artificial_stars.recovery import (
     COMPLETENESS_COLUMNS,
     FilterResult,
@@ -51,11 +51,13 @@ from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.progress import TOOL
 from hst_assets.photometry.progress import Progress, now_and_then
 from hst_assets.photometry.psf.catalog_run import STAGE as EMBEDDED
+from hst_assets.photometry.psf.catalog_run import TOOL as EMBEDDED_TOOL
 from hst_assets.photometry.quality_cuts import PRESETS, cuts_of, stars_in, tally
 from hst_assets.products.batch import Batch, make_indexed
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings
+from hst_assets.stages import code_versions
 from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = ["INDEX_STAGE", "make_artificial_stars"]
@@ -114,7 +116,7 @@ def make_artificial_stars(
     MissingProduct
         If there is no catalogue, or it has no record.
     MissingTool
-        If DOLPHOT is not installed.
+        If DOLPHOT made the catalogue and is not installed.
     UnusableInput
         If no list could be measured, the catalogue has no filter, or it is not of the inputs and
         the program that are there now.
@@ -125,7 +127,8 @@ def make_artificial_stars(
         raise MissingProduct(
             "there is no catalogue yet", where=catalog, next_step="Materialize dolphot_catalog"
         )
-    chunks = _planned(workdir, settings, record.digest)
+    embedded = record.recipe.get("stage") == EMBEDDED
+    chunks = _planned(workdir, settings, record.digest, embedded=embedded)
     chosen = settings.artificial_stars.as_recipe()
     recipe = Recipe(
         stage=INDEX_STAGE,
@@ -136,9 +139,9 @@ def make_artificial_stars(
         },
         tools=_TOOLS,
     )
-    run = _Run(workdir, settings, catalog, progress or now_and_then(logger.info))
+    run = _Run(workdir, settings, catalog, progress or now_and_then(logger.info), embedded)
     batch = Batch(
-        stage=STAGE,
+        stage=_stage(embedded=embedded),
         planned=chunks,
         run=run.measured,
         candidates=tuple(workdir.artificial_chunk(0).parent.glob("chunk_*.fake")),
@@ -148,7 +151,12 @@ def make_artificial_stars(
     )
 
 
-def _planned(workdir: WorkDir, settings: Settings, catalog: str) -> list[Chunk]:
+def _stage(*, embedded: bool) -> str:
+    return Embedded.stage if embedded else Dolphot.stage
+
+
+def _planned(workdir: WorkDir, settings: Settings, catalog: str, *, embedded: bool) -> list[Chunk]:
+    parameters = embedded_parameters(settings) if embedded else fake_parameters(settings)
     chosen = settings.artificial_stars
     of_lists = {name: chosen.as_recipe()[name] for name in _OF_LISTS}
     defaults = {name: type(chosen)().as_recipe()[name] for name in _OF_LISTS}
@@ -157,11 +165,11 @@ def _planned(workdir: WorkDir, settings: Settings, catalog: str) -> list[Chunk]:
     for number, start in enumerate(range(0, chosen.n_stars, chosen.chunk_size), 1):
         n_stars = min(chosen.chunk_size, chosen.n_stars - start)
         recipe = Recipe(
-            stage=STAGE,
+            stage=_stage(embedded=embedded),
             inputs={"dolphot_catalog": catalog},
             settings={
                 "artificial_stars": of_lists,
-                "parameters": fake_parameters(settings),
+                "parameters": parameters,
                 "list": {"number": number, "n_stars": n_stars, **position},
             },
             defaults={"artificial_stars": defaults},
@@ -179,35 +187,40 @@ class _Run:
     settings: Settings
     catalog: Path
     progress: Callable[[Progress], None]
+    embedded: bool
 
     def measured(self, due: Sequence[Chunk]) -> Iterator[Any]:
-        """Run DOLPHOT on the lists."""
-        self._refuse_another_run()
+        """Measure the lists."""
         images = read_input_images(self.workdir)
-        photometer = Photometer(self._program, self.catalog, images, self.workdir, self.settings)
+        self._refuse_another_run()
+        photometer: Photometer = (
+            Embedded(self.catalog, self.workdir, self.settings)
+            if self.embedded
+            else Dolphot(self._program, self.catalog, images, self.workdir, self.settings)
+        )
+        tool = EMBEDDED_TOOL if self.embedded else TOOL
         field = star_field(images)
         draw = partial(self._drawn, self._known(), field)
-        self.progress(Progress(_STEP, 0.0, TOOL))
+        self.progress(Progress(_STEP, 0.0, tool))
         for n, ended in enumerate(measure_chunks(photometer, draw, due), 1):
-            self.progress(Progress(_STEP, n / len(due), TOOL))
+            self.progress(Progress(_STEP, n / len(due), tool))
             yield ended
 
     def _refuse_another_run(self) -> None:
-        """Raise if inputs or program are not those of the catalogue: they would be mixed."""
+        """Raise if inputs or photometer are not those of the catalogue: they would be mixed."""
         record = read_record(self.catalog)
-        if record is not None and record.recipe.get("stage") == EMBEDDED:
-            raise MissingTool(
-                "artificial stars of a catalogue by the embedded photometer cannot be measured yet",
-                where=self.catalog,
-                next_step="Set photometry.photometer = 'dolphot', or switch artificial_stars off",
-            )
         made_from = {} if record is None else record.recipe.get("inputs", {})
         inputs = read_record(self.workdir.dolphot_inputs)
-        for recorded, now, what in (
-            ("dolphot_inputs", "" if inputs is None else inputs.digest, "from other inputs"),
-            ("dolphot", self._program.identity, "by another program"),
-        ):
-            if made_from.get(recorded) != now:
+        of_inputs = "" if inputs is None else inputs.digest
+        compared = [(made_from.get("dolphot_inputs"), of_inputs, "from other inputs")]
+        if not self.embedded:
+            program = self._program.identity
+            compared.append((made_from.get("dolphot"), program, "by another program"))
+        elif record is not None:
+            version = record.recipe.get("code", {}).get(EMBEDDED)
+            compared.append((version, code_versions([EMBEDDED])[EMBEDDED], "by another version"))
+        for recorded, now, what in compared:
+            if recorded != now:
                 raise UnusableInput(
                     f"the catalogue was made {what}",
                     where=self.catalog,
@@ -334,7 +347,7 @@ class _Run:
                 where=self.catalog,
                 next_step="Artificial stars need Vega magnitudes",
             )
-        return in_order_of_lists(bands, self._program)
+        return in_order_of_lists(bands, None if self.embedded else self._program)
 
 
 def _limits(results: Mapping[str, FilterResult]) -> list[dict[str, Any]]:

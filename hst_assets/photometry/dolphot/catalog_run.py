@@ -62,7 +62,7 @@ _DATA = "dolphot data: "
 LIMITS = {"time": "machine.dolphot_timeout_s", "silence": "machine.dolphot_silence_s"}
 #: What a run writes beside its catalogue; other files there are not this run's.
 _ENDINGS = re.compile(
-    r"\.(?:columns|param|data|info|warnings|output|stderr|apcor|psfs|\d+\.(?:res|psf)\.fits"
+    r"\.(?:columns|param|data|info|warnings|output|stderr|apcor|psfs|psf\.h5|\d+\.(?:res|psf)\.fits"
     r"|diag\.\w+)"
 )
 #: Folder for a catalogue of another program's under our name, such as hst123's.

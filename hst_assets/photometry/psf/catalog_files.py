@@ -37,7 +37,13 @@ from hst_assets.photometry.catalog.writing import write_catalog
 from hst_assets.photometry.psf.chip_image import MeasuredStars
 from hst_assets.workdir import write_atomically
 
-__all__ = ["CatalogedImage", "catalog_of_stars", "run_info", "write_files"]
+__all__ = [
+    "CatalogedImage",
+    "catalog_of_stars",
+    "counts_of_magnitudes",
+    "run_info",
+    "write_files",
+]
 
 Floats = NDArray[np.float64]
 
@@ -170,6 +176,34 @@ def catalog_of_stars(
         column.name: np.asarray(data[column.name], column.quantity.dtype) for column in columns
     }
     return Catalog(columns, plain)
+
+
+def counts_of_magnitudes(
+    mag: Floats, images: Sequence[CatalogedImage], aperture_correction_mag: Floats
+) -> Floats:
+    """Electrons under the PSF that the catalogue would give these magnitudes: its own way back.
+
+    Parameters
+    ----------
+    mag : ndarray, shape (k, n)
+        Vega magnitudes, with what lost charge adds to them (`transfer_mag`) taken off.
+    images : sequence of CatalogedImage
+        The k images.
+    aperture_correction_mag : ndarray, shape (k,)
+        As of `MeasuredStars`.
+
+    Returns
+    -------
+    ndarray, shape (k, n)
+        Electrons of the whole exposure; NaN without a zero point.
+    """
+    rows = [
+        10 ** (-0.4 * (magnitude - image.zero_point_mag - image.to_infinity_mag - correction))
+        * image.exptime_s
+        * image.gain
+        for magnitude, image, correction in zip(mag, images, aperture_correction_mag, strict=True)
+    ]
+    return np.array(rows).reshape(np.shape(mag))
 
 
 def _columns(images: Sequence[CatalogedImage]) -> CatalogColumns:

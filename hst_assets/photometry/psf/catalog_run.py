@@ -56,11 +56,21 @@ from hst_assets.settings import EmbeddedSettings, Settings
 from hst_assets.stages import code_version_of
 from hst_assets.workdir import WorkDir
 
-__all__ = ["STAGE", "TOOL", "aperture_radius_arcsec", "make_embedded_catalog"]
+__all__ = [
+    "KEPT",
+    "STAGE",
+    "TOOL",
+    "aperture_radius_arcsec",
+    "cataloged_images",
+    "make_embedded_catalog",
+    "transfer_mag",
+]
 
 logger = logging.getLogger(__name__)
 
 STAGE = "embedded_catalog"
+#: What the name of a catalogue is followed by in that of what its measurement keeps.
+KEPT = ".psf.h5"
 #: Its name where progress is told.
 TOOL = "psf photometry"
 
@@ -206,12 +216,12 @@ def _measured(run: _Run) -> Result:
         progress=lambda step, share: run.tell(step, _MEASURED * share),
     )
     run.tell("writing the catalogue", _MEASURED)
-    cataloged, remarks = _cataloged(chips, radius)
+    cataloged, remarks = cataloged_images(chips, radius)
     catalog = catalog_of_stars(
         stars,
         cataloged,
         flag_mask=choices.flag_mask,
-        transfer_mag=_transfer_mag(stars, chips) if choices.wfpc2_cte else None,
+        transfer_mag=transfer_mag(stars, chips) if choices.wfpc2_cte else None,
     )
     info = run_info(stars, cataloged, shape=reference_shape(run.images))
     notes = [text for text in stars.remarks if _IS_NOTE.search(text)]
@@ -219,6 +229,9 @@ def _measured(run: _Run) -> Result:
     with run.workdir.scratch(STAGE) as scratch:
         made = scratch / run.catalog.name
         write_files(catalog, info, made, parameters=_parameters(run), warnings=warnings)
+        if stars.kept is not None:
+            kept = replace(stars.kept, engine=_program())
+            kept.save(made.with_name(f"{made.name}{KEPT}"))
         if choices.residuals:
             _write_residuals(chips, sorted(folder.glob("*.residuals.npz")), made)
         outputs = publish_files(made, run.catalog)
@@ -387,7 +400,7 @@ def aperture_radius_arcsec(chips: Sequence[ChipFile], settings: Settings) -> flo
     return settings.embedded.aperture_radius_arcsec
 
 
-def _cataloged(
+def cataloged_images(
     chips: Sequence[ChipFile], radius_arcsec: float
 ) -> tuple[list[CatalogedImage], tuple[str, ...]]:
     """What the catalogue says of the images, and what is to be said of that."""
@@ -447,7 +460,7 @@ def _alignment(chip: ChipFile) -> tuple[float, float, float, float, float]:
     return float(shift[0]), float(shift[1]), scale, 0.0, rotation
 
 
-def _transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | None:
+def transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | None:
     """What lost charge cost each star on WFPC2's chips; None if there are none."""
     wanted = [k for k, chip in enumerate(chips) if chip.image.detector.key == "wfpc2"]
     if not wanted or stars.chip_x is None or stars.chip_y is None:

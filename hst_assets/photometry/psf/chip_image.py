@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.pixel_map import PixelMap
+
+if TYPE_CHECKING:
+    from hst_assets.photometry.psf.measurement_file import MeasurementFile
 
 __all__ = ["ChipImage", "MeasuredStars"]
 
@@ -95,6 +99,8 @@ class MeasuredStars:
         What is to be said: priors used, images without PSF stars and so on.
     chip_x, chip_y : ndarray, shape (k, n), or None
         Place on each chip, 0-based pixels of the whole chip.
+    kept : MeasurementFile or None
+        What artificial stars and forced photometry need later.
     """
 
     x: Floats
@@ -117,6 +123,23 @@ class MeasuredStars:
     remarks: tuple[str, ...] = field(default=())
     chip_x: Floats | None = None
     chip_y: Floats | None = None
+    kept: MeasurementFile | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> MeasuredStars:
+        """Some of the stars."""
+        one: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_STARS}
+        many: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[:, rows]
+            for name in _OF_IMAGES
+        }
+        return replace(self, **one, **many)
+
+
+_OF_STARS = ("x", "y", "x_error", "y_error", "object_type")
+_OF_IMAGES = (
+    "counts_e", "counts_error_e", "sky_e", "chi", "sharpness", "roundness",
+    "position_angle_deg", "crowding_mag", "flag", "chip_x", "chip_y",
+)  # fmt: skip

@@ -125,6 +125,11 @@ class ChipFile:
         return subarray_offset(self.header)
 
     @property
+    def saturation_e(self) -> float:
+        """A pixel with so much is saturated, in the unit of `ChipImage.data_e`."""
+        return self.saturated_value * self.electrons_per_value
+
+    @property
     def pixel_scale_arcsec(self) -> float:
         """Side of a pixel at CRPIX, by the matrix CD."""
         a, b, c, d = self.pixel_arcsec.ravel()

@@ -170,6 +170,8 @@ class FieldFit:
     model_e: Planes
     residual_e: Planes
     parameters: FitParameters
+    #: Whether the sky is not to be measured.
+    sky_is_known: bool = False
     #: Light of a pixel that need not be taken off, electrons, by image.
     faintest_e: Floats = field(default_factory=lambda: np.empty(0))
 
@@ -206,6 +208,8 @@ class FieldFit:
 
     def refine_sky(self, *, fine: bool = True) -> None:
         """Measure what of the sky is left, and take it off."""
+        if self.sky_is_known:
+            return
         self._take_halos()
         for k in range(len(self.stack)):
             ny, nx = self.stack.shapes[k]
@@ -471,6 +475,7 @@ def fit_field(
     parameters: FitParameters | None = None,
     *,
     bright_only: bool = False,
+    sky_is_known: bool = False,
 ) -> FieldFit:
     """Find and fit the stars of a piece of the sky.
 
@@ -484,9 +489,11 @@ def fit_field(
         How.
     bright_only : bool, optional
         One search, and no more.
+    sky_is_known : bool, optional
+        The sky is that of the images, and not measured on what is left.
     """
     parameters = parameters or FitParameters()
-    fit = _begun(stack, parameters)
+    fit = _begun(stack, parameters, sky_is_known=sky_is_known)
     fit.add_saturated()
     lattice = lattice_over(stack, box)
     n_passes = 1 if bright_only else parameters.n_passes
@@ -510,11 +517,11 @@ def fit_field(
     return fit
 
 
-def _begun(stack: ImageStack, parameters: FitParameters) -> FieldFit:
+def _begun(stack: ImageStack, parameters: FitParameters, *, sky_is_known: bool) -> FieldFit:
     sky = stack.sky_e.copy()
     zero = np.zeros_like(sky)
     stars = Stars.at(np.empty(0), np.empty(0), np.empty((len(stack.bands), 0)))
-    fit = FieldFit(stack, stars, sky, zero, stack.data_e - sky, parameters)
+    fit = FieldFit(stack, stars, sky, zero, stack.data_e - sky, parameters, sky_is_known)
     fit.residual_e[~stack.good] = 0
     variance = fit.variance_e2()
     noise = np.array(

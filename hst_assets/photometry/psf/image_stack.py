@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Optics:
         The PSFs reach so far.
     profiles : ndarray, shape (k, radius_pix + 1)
         Largest value of each image's PSF by distance in pixels.
+    kernels : dict of ndarray
+        PSFs at whole pixels by cell, remembered once they were asked for.
     """
 
     lattice: Floats
@@ -54,6 +56,7 @@ class Optics:
     middle: int
     radius_pix: int
     profiles: Floats
+    kernels: dict[int, Planes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,8 +27,12 @@ from hst_assets.photometry.psf.aperture_correction import (
 from hst_assets.photometry.psf.bright_stars import BrightStars
 from hst_assets.photometry.psf.chip_image import MeasuredStars
 from hst_assets.photometry.psf.epsf import StarStamps, fit_epsf
-from hst_assets.photometry.psf.field_fit import FitParameters
+from hst_assets.photometry.psf.measure_parameters import MeasureParameters
+from hst_assets.photometry.psf.measurement_file import KeptImage, MeasurementFile
+from hst_assets.photometry.psf.moved_image import moved, shift_of
 from hst_assets.photometry.psf.psf_stars import select_psf_stars
+from hst_assets.photometry.psf.ray_pixels import joined_rays
+from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
 
@@ -55,37 +59,6 @@ N_ROUNDS = 2
 _SHARES = (0.15, 0.15, 0.7)
 #: Fewer stars do not tell an image's shift.
 _FEWEST_FOR_SHIFT = 5
-
-
-@dataclass(frozen=True)
-class MeasureParameters:
-    """How a target is measured.
-
-    Attributes
-    ----------
-    fit : FitParameters
-        How stars are found and fitted.
-    tile_pix : int
-        Largest side of a tile, pixels of the reference.
-    max_psf_stars : int
-        Stamps that make a PSF, at most; 0: PSFs are taken as they are.
-    cosmic_rays : bool
-        Whether images are searched for cosmic rays.
-    noise_mult : float
-        Error of the PSF, a share of a star's light: it goes into chi.
-    aperture_radius_arcsec : float
-        Radius of the aperture to which fluxes by the PSF are corrected.
-    residuals : bool
-        Whether what is left of each image is kept.
-    """
-
-    fit: FitParameters = field(default_factory=FitParameters)
-    tile_pix: int = 1024
-    max_psf_stars: int = 150
-    cosmic_rays: bool = True
-    noise_mult: float = 0.1
-    aperture_radius_arcsec: float = 0.4
-    residuals: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +107,18 @@ class TileStars:
         Of those images only.
     corrections : list of ApertureCorrection
         Of each image, by this tile's stars, be there one only.
+    skies : list of SkyMesh
+        What was added to the first estimate of each image's sky.
+    left_out : list of ndarray of int
+        Pixels of each image that cosmic rays hit, or that the fit left out
+        (`hst_assets.photometry.psf.ray_pixels`).
     """
 
     images: tuple[int, ...]
     stars: MeasuredStars
     corrections: list[ApertureCorrection]
+    skies: list[SkyMesh] = field(default_factory=list)
+    left_out: list[NDArray[np.int64]] = field(default_factory=list)
 
 
 def in_this_process(task: str, arguments: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
@@ -179,7 +159,8 @@ def measure_target(
     Returns
     -------
     MeasuredStars
-        In the order of the tiles; `MeasuredStars.remarks` say how PSFs were made.
+        In the order of the tiles; `MeasuredStars.remarks` say how PSFs were made, and
+        `MeasuredStars.kept` is what to save for artificial stars and forced photometry.
 
     Raises
     ------
@@ -206,7 +187,9 @@ def measure_target(
     now.save(folder, n_rounds)
     steps = _Steps(say, "measuring stars", N_ROUNDS)
     names = _run(run, "measure_tile", now, folder, n_rounds, steps)
-    return _merged([_load(folder / name) for name in names], now, remarks)
+    measured = [_load(folder / name) for name in names]
+    stars = _merged(measured, now, remarks)
+    return replace(stars, kept=_kept(stars, measured, now))
 
 
 @dataclass(frozen=True)
@@ -336,43 +319,6 @@ def _robust_mean(values: Floats, errors: Floats) -> float:
     return float((values[near] * weight).sum() / weight.sum())
 
 
-def moved(source: ImageSource, dx: float, dy: float) -> ImageSource:
-    """An image whose stars are dx, dy pixels of the chip from where its map leads to."""
-    return MovedImage(source, dx, dy)
-
-
-@dataclass(frozen=True, eq=False)
-class MovedImage:
-    """An image with its map moved.
-
-    Attributes
-    ----------
-    of : ImageSource
-        The image.
-    dx, dy : float
-        Added to X and Y on the chip, pixels.
-    """
-
-    of: ImageSource
-    dx: float
-    dy: float
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.of, name)
-
-    @property
-    def pixel_map(self) -> Any:
-        """The moved map."""
-        return self.of.pixel_map.moved(self.dx, self.dy)
-
-    def cut(self, rows: slice, columns: slice) -> Any:
-        """Some rows and columns of it."""
-        part = self.of.cut(rows, columns)
-        return replace(part, pixel_map=part.pixel_map.moved(self.dx, self.dy))
-
-
 # --------------------------------------------------------------------------------- the end
 
 
@@ -396,7 +342,7 @@ def _merged(
         for name, values in whole.items():
             values[list(tile.images), first:last] = getattr(tile.stars, name)
         first = last
-    one = {
+    one: dict[str, Any] = {
         name: np.concatenate([getattr(tile.stars, name) for tile in tiles])
         for name in ("x", "y", "x_error", "y_error", "object_type")
     }
@@ -413,6 +359,39 @@ def _merged(
         aperture_correction_mag=np.array([each.mag for each in corrections]),
         aperture_correction_error_mag=np.array([each.error_mag for each in corrections]),
         remarks=(*remarks, *told),
+    )
+
+
+def _kept(stars: MeasuredStars, tiles: Sequence[TileStars], now: Measurement) -> MeasurementFile:
+    """What artificial stars and forced photometry need of all this."""
+    skies = [SkyMesh.of_chip(source.shape) for source in now.sources]
+    rays: list[list[NDArray[np.int64]]] = [[] for _ in now.sources]
+    for tile, found in zip(now.tiles, tiles, strict=True):
+        for at, mesh in zip(tile.images, found.skies, strict=True):
+            skies[at] = skies[at].joined(mesh)
+        for at, pixels in zip(tile.images, found.left_out, strict=True):
+            rays[at].append(pixels)
+    images = tuple(
+        KeptImage(
+            name=source.name,
+            psf_key=source.psf_key,
+            shape=source.shape,
+            shift_pix=shift_of(source),
+            aperture_correction_mag=float(stars.aperture_correction_mag[at]),
+            aperture_correction_error_mag=float(stars.aperture_correction_error_mag[at]),
+            sky=skies[at],
+            rays=joined_rays(rays[at]),
+        )
+        for at, source in enumerate(now.sources)
+    )
+    return MeasurementFile(
+        images=images,
+        psfs=dict(now.psfs),
+        parameters=now.parameters,
+        x=stars.x,
+        y=stars.y,
+        counts_e=np.where(np.isfinite(stars.counts_error_e), stars.counts_e, 0),
+        remarks=stars.remarks,
     )
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
 from hst_assets.photometry.psf.compiling import compiled
-from hst_assets.photometry.psf.image_stack import ImageStack
+from hst_assets.photometry.psf.image_stack import ImageStack, Optics
 
 __all__ = ["Lattice", "Matched", "matched_filter", "new_peaks"]
 
@@ -204,6 +204,12 @@ def _kernel(stack: ImageStack, k: int) -> Planes:
     optics = stack.optics
     first, ny, nx = optics.cells[k]
     cell = int(first + (ny // 2) * nx + nx // 2)
+    if cell not in optics.kernels:
+        optics.kernels[cell] = _at_whole_pixels(optics, cell)
+    return optics.kernels[cell]
+
+
+def _at_whole_pixels(optics: Optics, cell: int) -> Planes:
     m = optics.splines.shape[-1]
     whole = optics.splines[cell].transpose(2, 0, 3, 1).reshape(4 * m, 4 * m).astype(float)
     # The spline at its own knots: the weights 1/6, 2/3, 1/6 in both directions.

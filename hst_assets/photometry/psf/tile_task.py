@@ -19,6 +19,16 @@ from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
 from hst_assets.photometry.psf.field_fit import FieldFit, ForcedFit, fit_field, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
+from hst_assets.photometry.psf.ray_pixels import (
+    joined_rays,
+    load_rays,
+    pixel_numbers,
+    rays_file,
+    rays_on,
+    save_rays,
+)
+from hst_assets.photometry.psf.sky_mesh import SkyMesh
+from hst_assets.photometry.psf.residual_images import part_of_tile, write_parts
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
 from hst_assets.photometry.psf.tiles import Tile, images_of
@@ -43,7 +53,7 @@ def find_bright_stars(folder: str, round_number: int, tile_number: int, output: 
     output : str
         Name of the file to leave in the folder.
     """
-    now, tile, stack = _begun(folder, round_number, tile_number)
+    now, tile, _, stack = _begun(folder, round_number, tile_number)
     how = replace(now.parameters.fit, n_sweeps=_SWEEPS_OF_BRIGHT)
     fit = fit_field(stack, tile.box, how, bright_only=True)
     found = bright_stars(fit, first_star=tile_number * _STARS_A_TILE)
@@ -58,43 +68,48 @@ def measure_tile(folder: str, round_number: int, tile_number: int, output: str) 
     folder, round_number, tile_number, output
         As of `find_bright_stars`.
     """
-    now, tile, stack = _begun(folder, round_number, tile_number)
+    now, tile, images, stack = _begun(folder, round_number, tile_number)
+    good = stack.good.copy()  # fewer are at the end
     fit = fit_field(stack, tile.box, now.parameters.fit)
-    _leave(_measured(now, tile, fit), Path(folder) / output)
+    forced = forced_fit(fit)
+    found = _measured(now, tile, fit, forced)
+    if now.parameters.residuals:
+        parts = [
+            part_of_tile(image, left[: image.shape[0], : image.shape[1]], tile.core)
+            for image, left in zip(images, forced.residual_e, strict=True)
+        ]
+        write_parts(parts, Path(folder) / f"tile{tile_number}.residuals.npz")
+    left_out = _left_out(now, tile, good & ~fit.stack.good, fit, Path(folder))
+    kept = replace(found, skies=_sky_meshes(now, tile, fit), left_out=left_out)
+    _leave(kept, Path(folder) / output)
 
 
 def _begun(
     folder: str, round_number: int, tile_number: int
-) -> tuple[Measurement, Tile, ImageStack]:
+) -> tuple[Measurement, Tile, list[ChipImage], ImageStack]:
     now = Measurement.load(Path(folder), round_number)
     tile = now.tiles[tile_number]
     images = images_of(now.sources, tile)
     if now.parameters.cosmic_rays:
         images = _without_rays(images, now, tile, Path(folder))
     psfs = [now.psfs[now.sources[at].psf_key] for at in tile.images]
-    return now, tile, image_stack(images, psfs, box=tile.box)
+    return now, tile, images, image_stack(images, psfs, box=tile.box)
 
 
 def _without_rays(
     images: Sequence[ChipImage], now: Measurement, tile: Tile, folder: Path
 ) -> list[ChipImage]:
     """Images with cosmic rays masked; they are looked for once."""
-    kept = folder / f"rays{tile.number}.npz"
-    if kept.is_file():
-        with np.load(kept) as packed:
-            masks = [
-                np.unpackbits(packed[str(at)], count=image.data_e.size).reshape(image.shape) > 0
-                for at, image in enumerate(images)
-            ]
-    else:
+    kept = rays_file(folder, tile)
+    if not kept.is_file():
         psfs = {now.sources[at].band: now.psfs[now.sources[at].psf_key] for at in tile.images}
         masks = [found.mask for found in cosmic_ray_masks(images, psfs=psfs)]
-        part = kept.with_suffix(".part.npz")
-        packed_masks: dict[str, Any] = {str(at): np.packbits(mask) for at, mask in enumerate(masks)}
-        np.savez(part, **packed_masks)
-        part.replace(kept)
+        save_rays(kept, [(each.origin, mask) for each, mask in zip(images, masks, strict=True)])
+    # Parts of chips may begin a pixel elsewhere since: images were shifted.
+    pixels = dict(zip(tile.images, load_rays(kept), strict=True))
     return [
-        replace(image, good=image.good & ~mask) for image, mask in zip(images, masks, strict=True)
+        replace(image, good=image.good & ~rays_on(image, pixels[at]))
+        for at, image in zip(tile.images, images, strict=True)
     ]
 
 
@@ -125,8 +140,7 @@ def _leave(found: Any, path: Path) -> None:
 # ------------------------------------------------------------------------ all that is measured
 
 
-def _measured(now: Measurement, tile: Tile, fit: FieldFit) -> TileStars:
-    forced = forced_fit(fit)
+def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) -> TileStars:
     stars, stack = fit.stars, fit.stack
     psfs = [now.psfs[now.sources[at].psf_key] for at in tile.images]
     model = stack.data_e - fit.sky_e - forced.residual_e
@@ -177,6 +191,31 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit) -> TileStars:
         chip_y=forced.ys[:, own] + origin[:, 1:],
     )
     return TileStars(tile.images, found, corrections)
+
+
+def _sky_meshes(now: Measurement, tile: Tile, fit: FieldFit) -> list[SkyMesh]:
+    """What was added to the sky of each image."""
+    meshes = []
+    for k, source in enumerate(tile.images):
+        mesh = SkyMesh.of_chip(now.sources[source].shape)
+        ny, nx = fit.stack.shapes[k]
+        mesh.add((fit.sky_e[k] - fit.stack.sky_e[k])[:ny, :nx], _origin(fit.stack, k))
+        meshes.append(mesh)
+    return meshes
+
+
+def _left_out(
+    now: Measurement, tile: Tile, dropped: NDArray[np.bool_], fit: FieldFit, folder: Path
+) -> list[NDArray[np.int64]]:
+    """Pixels that cosmic rays hit, and those that the fit left out."""
+    pixels = [
+        pixel_numbers(dropped[k, :ny, :nx], _origin(fit.stack, k))
+        for k, (ny, nx) in enumerate(fit.stack.shapes)
+    ]
+    if not now.parameters.cosmic_rays:
+        return pixels
+    rays = load_rays(rays_file(folder, tile))
+    return [joined_rays(each) for each in zip(pixels, rays, strict=True)]
 
 
 def _quality_of(
