@@ -203,7 +203,7 @@ def embedded(
     sources = [
         ChipInMemory(
             each,
-            f"{each.band} {each.name.rpartition('.')[2]}",
+            f"{each.band} {each.name.rpartition('.')[2] if '.' in each.name else ''}",
             pixel_scale_arcsec=camera_of(each.band).pixel_arcsec,
         )
         for each in images

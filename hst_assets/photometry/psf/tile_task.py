@@ -27,8 +27,8 @@ from hst_assets.photometry.psf.ray_pixels import (
     rays_on,
     save_rays,
 )
-from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.residual_images import part_of_tile, write_parts
+from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
 from hst_assets.photometry.psf.tiles import Tile, images_of

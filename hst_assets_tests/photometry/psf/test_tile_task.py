@@ -63,7 +63,7 @@ def test_pixels_of_cosmic_rays_are_not_fitted(small: SmallField, tmp_path: Path)
     images = [*small.images]
     images[2] = replace(images[2], data_e=data)
     planned(replace(small, images=images), tmp_path, cosmic_rays=True, tile_pix=1000)
-    _, _, stack = tile_task._begun(str(tmp_path), 0, 0)
+    _, _, _, stack = tile_task._begun(str(tmp_path), 0, 0)
     assert (~stack.good[2, 80, 40:52]).sum() >= 10
     assert stack.good.mean() > 0.99  # stars stay
 
@@ -72,13 +72,13 @@ def test_cosmic_rays_are_looked_for_once(
     small: SmallField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned(small, tmp_path, cosmic_rays=True, tile_pix=1000)
-    first = tile_task._begun(str(tmp_path), 0, 0)[2].good
+    first = tile_task._begun(str(tmp_path), 0, 0)[3].good
 
     def never(*args, **options):
         raise AssertionError
 
     monkeypatch.setattr(tile_task, "cosmic_ray_masks", never)
-    np.testing.assert_array_equal(tile_task._begun(str(tmp_path), 0, 0)[2].good, first)
+    np.testing.assert_array_equal(tile_task._begun(str(tmp_path), 0, 0)[3].good, first)
 
 
 def test_a_tile_leaves_its_stars_on_its_images_and_no_scratch(
