@@ -1,4 +1,4 @@
-"""Artificial stars of a catalogue by the embedded photometer: measured in children, kept, resumed."""
+"""Artificial stars of an embedded catalogue: measured in children, kept, resumed."""
 
 from dataclasses import replace
 
