@@ -112,7 +112,6 @@ def residual_sky(residual: Planes, good: NDArray[np.bool_], *, mesh_pix: int = M
     ndarray of float32, shape (ny, nx)
         To be added to the sky; 0 where nothing can be said.
     """
-    ny, nx = residual.shape
     means, _ = _means(residual, good, mesh_pix, every=3)
     if np.isnan(means).all():
         return np.zeros_like(residual)

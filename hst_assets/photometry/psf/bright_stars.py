@@ -132,7 +132,7 @@ def _of_image(
         good[at][here] = stack.good[k][rows, columns]
         others = (fit.model_e[k][rows, columns] - own)[core[here]]
         share[at] = max(float(others.sum()), 0.0) / counts[s]
-        saturated[at] = near[int(round(ys[s])), int(round(xs[s]))]
+        saturated[at] = near[round(ys[s]), round(xs[s])]
         if not saturated[at]:
             weight = np.where(good[at] & core, 1 / noise[at], 0)
             shifts[at] = _shift(values[at], weight, counts[s] * stamp)

@@ -136,7 +136,7 @@ def seen_once(
         struck[group] = hit
         elsewhere |= ~hit.any(axis=0) & (others > _ELSEWHERE_SIGMA)
     struck[:, elsewhere] = False
-    return struck.any(axis=0), struck
+    return np.asarray(struck.any(axis=0)), struck
 
 
 def _groups(band_of: NDArray[np.int64], mjd: Floats) -> list[NDArray[np.int64]]:
@@ -161,7 +161,7 @@ def _exceeding(rate: Floats, weight: Floats) -> tuple[NDArray[np.bool_], Floats]
     noise = np.sqrt(1.0 / safe + 1.0 / np.where(asked, weight, 1.0))
     hit = asked & (rate - others > _EXCESS_SIGMA * noise)
     hit &= (others * np.sqrt(safe) < _OTHERS_SIGMA) & (others < _OTHERS_SHARE * rate)
-    return hit, snr
+    return np.asarray(hit), np.asarray(snr)
 
 
 @compiled

@@ -75,7 +75,7 @@ def error_inflation(
     corners = np.empty((n, 2), dtype=np.int64)
     for k in range(len(stack)):
         _all_stamps(
-            k, stack.shapes, optics.lattice, optics.knots, optics.splines, optics.cells,
+            k, optics.lattice, optics.knots, optics.splines, optics.cells,
             optics.cell_pix, optics.origin, optics.middle, x, y, counts_e[k], fit_radius_pix,
             stamps, corners,
         )  # fmt: skip
@@ -96,7 +96,6 @@ def _neighbours(x: Floats, y: Floats, reach: float) -> tuple[NDArray[np.int64], 
 @compiled
 def _all_stamps(
     k: int,
-    shapes: Any,
     lattice: Any,
     knots: Any,
     splines: Any,

@@ -2,8 +2,9 @@
 
 Stars are found in passes: those above a first threshold, then twice what is left above a second.
 After each, all stars are fitted together, the sky is measured on what is left, and stars that came
-to nothing are dropped, and so are those that one exposure shows and others of its epoch do not. Stars
-with saturated middles come first, and are fitted to their wings. At the end each image is fitted for itself, with the places fixed.
+to nothing are dropped; so are those that one exposure shows and others of its epoch do not. Stars
+with saturated middles come first, and are fitted to their wings. At the end each image is fitted
+for itself, with the places fixed.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ class Stars:
         """Signal-to-noise ratio of all bands together, as `Matched.together` has it."""
         each = self.rate / np.sqrt(self.rate_variance)
         best: Floats = each.max(axis=0, initial=-np.inf)
-        return np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        together: Floats = np.maximum(best, each.sum(axis=0) / np.sqrt(len(each)))
+        return together
 
 
 @dataclass(eq=False)
@@ -313,7 +315,8 @@ class FieldFit:
         places = np.column_stack([self.stars.x, self.stars.y])
         reach = (2 * self.parameters.fit_radius_pix) / self._scale()
         distance, _ = KDTree(places[moving]).query(places, distance_upper_bound=reach)
-        return np.isfinite(distance)
+        restless: NDArray[np.bool_] = np.isfinite(distance)
+        return restless
 
     def _scale(self) -> float:
         """Pixels of the finest detector in one of the reference."""

@@ -161,9 +161,7 @@ def image_stack(
     shapes = np.array([image.shape for image in images], dtype=np.int64)
     ny, nx = shapes.max(axis=0)
 
-    def filled(
-        planes: Sequence[NDArray[np.generic]], value: float, kind: type
-    ) -> NDArray[np.generic]:
+    def filled(planes: Sequence[NDArray[np.generic]], value: float, kind: type) -> Any:
         stack = np.full((len(planes), ny, nx), value, dtype=kind)
         for whole, plane in zip(stack, planes, strict=True):
             whole[: plane.shape[0], : plane.shape[1]] = plane

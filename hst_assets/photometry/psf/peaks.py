@@ -273,7 +273,7 @@ def new_peaks(
     return x[wanted], y[wanted], np.maximum(rate[:, wanted], 0)
 
 
-def _vertex(before: Floats, at: Floats, after: Floats) -> Floats:
+def _vertex(before: Planes, at: Planes, after: Planes) -> Floats:
     """Where a parabola through three points has its peak, in units of their distance."""
     curvature = before - 2 * at + after
     shift = np.where(

@@ -8,6 +8,7 @@ radius of the PSF is taken off as sky, by its mean at each distance.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,7 @@ def _pixels_of(labels: NDArray[Any], n: int) -> list[tuple[int, tuple[Any, Any]]
     order = np.argsort(of, kind="stable")
     edges = np.searchsorted(of[order], np.arange(1, n + 2))
     return [
-        (k + 1, (rows[order[a:b]], columns[order[a:b]]))
-        for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        (k + 1, (rows[order[a:b]], columns[order[a:b]])) for k, (a, b) in enumerate(pairwise(edges))
     ]
 
 

@@ -265,7 +265,7 @@ def fit_sweep(
     used: Any,
     fit_radius: int,
     faintest: Any,
-    move: bool,
+    move: bool,  # noqa: FBT001 - compiled code has no keywords
     largest_step: float,
     gain: float,
 ) -> None:
