@@ -162,7 +162,7 @@ def _exceeding(rate: Floats, weight: Floats) -> tuple[NDArray[np.bool_], Floats]
     noise = np.sqrt(1.0 / safe + 1.0 / np.where(asked, weight, 1.0))
     hit = asked & (rate - others > _EXCESS_SIGMA * noise)
     hit &= (others * np.sqrt(safe) < _OTHERS_SIGMA) & (others < _OTHERS_SHARE * rate)
-    return hit, snr
+    return np.asarray(hit), np.asarray(snr)
 
 
 @compiled
