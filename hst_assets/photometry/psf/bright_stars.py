@@ -101,7 +101,7 @@ def _of_image(
     ny, nx = stack.shapes[k]
     b, t = stack.band_of[k], stack.exptime_s[k]
     snr = counts / (t * np.sqrt(fit.stars.rate_variance[b]))
-    snr /= np.sqrt(max(np.count_nonzero(stack.band_of == b), 1))
+    snr /= np.sqrt(max(int(np.count_nonzero(stack.band_of == b)), 1))
     inside = (xs > -0.5) & (ys > -0.5) & (xs < nx - 0.5) & (ys < ny - 0.5)
     chosen = np.flatnonzero(inside & (snr > _LEAST_SNR))
     chosen = chosen[np.argsort(-counts[chosen], kind="stable")][:_MOST_STARS]

@@ -79,7 +79,17 @@ def error_inflation(
             optics.cell_pix, optics.origin, optics.middle, x, y, counts_e[k], fit_radius_pix,
             stamps, corners,
         )  # fmt: skip
-        _products(stamps, corners, weight[k], *stack.shapes[k], owners, pairs, own, shared)
+        _products(
+            stamps,
+            corners,
+            weight[k],
+            stack.shapes[k, 0],
+            stack.shapes[k, 1],
+            owners,
+            pairs,
+            own,
+            shared,
+        )
     starts = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
     return np.asarray(_inflations(own, shared, starts, pairs))
 

@@ -71,7 +71,8 @@ class Matched:
         """
         n_bands = len(self.snr)
         if n_bands == 1:
-            return self.snr[0]
+            only: Planes = self.snr[0]
+            return only
         best: Planes = np.maximum(
             self.snr.max(axis=0), self.snr.sum(axis=0) / np.float32(np.sqrt(n_bands))
         )
@@ -188,7 +189,7 @@ def matched_filter(
     for k in range(len(stack)):
         _correlate(residual[k], weight[k], _kernel(stack, k), num, den)
         _gather(
-            num, den, *stack.shapes[k], optics.lattice, optics.knots[k],
+            num, den, stack.shapes[k, 0], stack.shapes[k, 1], optics.lattice, optics.knots[k],
             lattice.x0, lattice.y0, lattice.step, stack.exptime_s[k],
             total[stack.band_of[k]], summed[stack.band_of[k]],
         )  # fmt: skip
