@@ -332,7 +332,7 @@ def _merged(
         raise UnusableInput(
             "no star was found", next_step="Lower embedded.final_snr, or look at the images"
         )
-    whole: dict[str, NDArray[Any]] = {
+    whole: dict[str, Any] = {
         name: np.full((n_images, n), value, dtype=kind)
         for name, (value, kind) in _OF_IMAGES.items()
     }

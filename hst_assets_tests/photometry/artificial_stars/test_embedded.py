@@ -1,4 +1,4 @@
-"""Artificial stars of a catalogue by the embedded photometer: measured in children, kept, resumed."""
+"""Artificial stars of a catalogue by the embedded photometer: measured, kept, resumed."""
 
 from dataclasses import replace
 

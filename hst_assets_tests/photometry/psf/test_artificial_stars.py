@@ -42,7 +42,7 @@ def put_in():
 
 
 def statistics(x, y, flux, stars, matched):
-    """Completeness, bias and scatter by flux, of stars within a pixel and at most 0.75 mag brighter."""
+    """Completeness, bias and scatter by flux, of stars that were found near and not too bright."""
     known = np.isfinite(stars.counts_error_e) & (stars.flag < 8)
     weight = np.where(known, 1 / np.where(known, stars.counts_error_e, 1) ** 2, 0)
     total = np.maximum(weight.sum(axis=0), 1e-30)
