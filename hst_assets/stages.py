@@ -223,6 +223,7 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.psf.artificial_stars_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",
         ),
+        figures=("flat_scales_arcsec", "full_shape", "n_chips", "read_noise_e"),
     ),
     # 2: filters of two instruments, or of one image.
     "artificial_stars": Stage(

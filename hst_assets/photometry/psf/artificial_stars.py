@@ -85,7 +85,7 @@ class _PutIn:
     y: Floats
     counts_e: Floats
     seed: tuple[int, ...]
-    saturation_e: Floats
+    limit_e: Floats
 
     def generator(self, star: int) -> np.random.Generator:
         """Random numbers of one star's photons."""
@@ -247,7 +247,7 @@ def _with_star(
     shines = light > 0
     light[shines] = put_in.generator(star).poisson(light[shines])
     data = stack.data_e + light
-    limit = put_in.saturation_e[images].astype(np.float32)[:, None, None]
+    limit = put_in.limit_e[images].astype(np.float32)[:, None, None]
     saturated = stack.saturated | (stack.good & (data >= limit))
     return replace(stack, data_e=data, good=stack.good & ~saturated, saturated=saturated)
 

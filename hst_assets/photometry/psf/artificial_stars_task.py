@@ -105,7 +105,7 @@ def measure_list(
         put_in.y - _PIXEL_OFFSET,
         counts,
         seed=seed,
-        saturation_e=np.array([chip.saturation_e for chip in chips]),
+        saturation_e=np.array([chip.saturated_e for chip in chips]),
     )
     rows = np.flatnonzero(found.on_image.any(axis=0))
     measured_stars = found.stars.of(rows)

@@ -125,7 +125,7 @@ class ChipFile:
         return subarray_offset(self.header)
 
     @property
-    def saturation_e(self) -> float:
+    def saturated_e(self) -> float:
         """A pixel with so much is saturated, in the unit of `ChipImage.data_e`."""
         return self.saturated_value * self.electrons_per_value
 
