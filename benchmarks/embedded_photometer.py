@@ -42,7 +42,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # hst_assets_tests, when run from elsewhere
 
-from hst_assets.photometry.psf.chip_image import ChipImage, MeasuredStars
+from hst_assets.photometry.psf.chip_image import ChipImage
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets_tests.dolphot_on_fields import (
     DolphotRun,

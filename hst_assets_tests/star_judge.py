@@ -17,7 +17,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.spatial import cKDTree
 
-from hst_assets.photometry.psf.chip_image import ChipImage, MeasuredStars
+from hst_assets.photometry.psf.chip_image import ChipImage
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 
 __all__ = [
     "BINS_E",

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hst_assets.photometry.psf.chip_image import ChipImage, MeasuredStars
+from hst_assets.photometry.psf.chip_image import ChipImage
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.pixel_map import PixelMap
 from hst_assets_tests.photometry.catalog.reference_runs import RUNS, needs_runs
 from hst_assets_tests.star_judge import BINS_E, STUDY_10K, checks, combined, judged

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.catalog.quantities import NOT_RECOVERED, OFF_IMAGE
-from hst_assets.photometry.psf.chip_image import MeasuredStars
 from hst_assets.photometry.psf.combined_quality import object_quality, object_types
 from hst_assets.photometry.psf.field_fit import (
     FieldFit,
@@ -29,6 +28,7 @@ from hst_assets.photometry.psf.field_fit import (
     forced_fit,
 )
 from hst_assets.photometry.psf.image_stack import ImageStack
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.photometry.psf.restored_field import (
     RestoredTile,

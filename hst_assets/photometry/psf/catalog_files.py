@@ -34,7 +34,7 @@ from hst_assets.photometry.catalog.quantities import MISSING_MAG, MISSING_MAG_ER
 from hst_assets.photometry.catalog.run_info import ChipInfo, InfoImage, InstrumentLine, RunInfo
 from hst_assets.photometry.catalog.run_records import ChipRecords, chips_text
 from hst_assets.photometry.catalog.writing import write_catalog
-from hst_assets.photometry.psf.chip_image import MeasuredStars
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.workdir import write_atomically
 
 __all__ = [

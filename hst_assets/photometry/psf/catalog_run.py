@@ -42,9 +42,9 @@ from hst_assets.photometry.psf.catalog_files import (
     run_info,
     write_files,
 )
-from hst_assets.photometry.psf.chip_image import MeasuredStars
 from hst_assets.photometry.psf.chips_in import ChipFile, open_images, reference_shape
 from hst_assets.photometry.psf.field_fit import FitParameters
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement import MeasureParameters, Runner, measure_target
 from hst_assets.photometry.psf.prior_psf import prior_psf
 from hst_assets.photometry.psf.residual_images import read_parts, write_residual_image

@@ -25,9 +25,9 @@ from hst_assets.photometry.psf.aperture_correction import (
     combined_correction,
 )
 from hst_assets.photometry.psf.bright_stars import BrightStars
-from hst_assets.photometry.psf.chip_image import MeasuredStars
 from hst_assets.photometry.psf.epsf import StarStamps, fit_epsf
 from hst_assets.photometry.psf.measure_parameters import MeasureParameters
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement_file import KeptImage, MeasurementFile
 from hst_assets.photometry.psf.moved_image import moved, shift_of
 from hst_assets.photometry.psf.psf_stars import select_psf_stars

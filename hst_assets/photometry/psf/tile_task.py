@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.aperture_correction import ApertureCorrection, aperture_correction
 from hst_assets.photometry.psf.bright_stars import BrightStars, ShiftsOfStars, bright_stars
-from hst_assets.photometry.psf.chip_image import ChipImage, MeasuredStars
+from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.combined_quality import object_quality, object_types
 from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
 from hst_assets.photometry.psf.field_fit import FieldFit, ForcedFit, fit_field, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
 from hst_assets.photometry.psf.ray_pixels import (
     joined_rays,

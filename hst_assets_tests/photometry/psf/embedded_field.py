@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from hst_assets.photometry.psf.chip_image import MeasuredStars
 from hst_assets.photometry.psf.chips_in import ChipFile
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.residual_images import part_of_tile, write_parts
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.photometry.dolphot import small_field as field

@@ -9,7 +9,7 @@ import numpy as np
 from hst_assets.detectors import DETECTORS
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.psf.catalog_files import CatalogedImage
-from hst_assets.photometry.psf.chip_image import MeasuredStars
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 
 
 def measured_stars(counts_e: Any, error_e: Any, **more: Any) -> MeasuredStars:

@@ -195,3 +195,17 @@ def _placed(small: SmallField, x: np.ndarray, y: np.ndarray, counts: float) -> F
     fit.render()
     assert psf().radius_pix == stack.optics.radius_pix
     return fit
+
+
+@pytest.mark.parametrize("apart_pix", [1.7, 2.0])
+def test_a_close_pair_is_two_stars_not_three(apart_pix: float) -> None:
+    """The first search finds one star between both, the next what is left on its sides."""
+    x, y = np.array([30.0, 30.0 + apart_pix]), np.array([30.3, 30.3])
+    small = field(x, y, np.array([10_000.0, 10_000.0]), side=64, n_images=4)
+    fit = fitted(small)
+    counts, error = total(forced_fit(fit))
+    near = np.hypot(fit.stars.x - 30.0, fit.stars.y - 30.3) < 5
+    assert np.count_nonzero(near) == 2
+    # 4 sigma; the errors, with the other star free, are a few per cent of the flux.
+    assert np.all(abs(counts[near] - 10_000) < 4 * error[near])
+    assert np.all(error[near] < 400)

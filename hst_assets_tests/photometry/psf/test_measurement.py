@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 
 from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
 from hst_assets.photometry.psf import tile_task
-from hst_assets.photometry.psf.chip_image import MeasuredStars
+from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement import (
     MeasureParameters,
     in_this_process,
