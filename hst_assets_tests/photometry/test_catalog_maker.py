@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from hst_assets.failures import MissingTool
-from hst_assets.photometry.artificial_stars.product import make_artificial_stars
 from hst_assets.photometry.catalog_maker import make_catalog
 from hst_assets.photometry.psf import catalog_run
 from hst_assets.photometry.star_catalog import make_star_catalog
@@ -122,10 +121,3 @@ def test_dolphots_alignment_alone_does_not_concern_it(workdir):
     write_settings(workdir, {"dolphot": {"AlignOnly": 1}})
     made = make_star_catalog(workdir, load_settings(workdir))
     assert made.facts["n_objects"] == 60
-
-
-def test_artificial_stars_of_it_are_refused(workdir):
-    write_settings(workdir, {"artificial_stars": {"n_stars": 10}})
-    run(workdir)
-    with pytest.raises(MissingTool, match="embedded photometer cannot be measured yet"):
-        make_artificial_stars(workdir, load_settings(workdir))
