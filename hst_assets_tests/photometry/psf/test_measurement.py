@@ -55,7 +55,8 @@ def assert_same(one: MeasuredStars, other: MeasuredStars) -> None:
     for each in fields(MeasuredStars):
         if each.name != "kept":
             np.testing.assert_array_equal(getattr(one, each.name), getattr(other, each.name))
-    assert one.kept is not None and other.kept is not None
+    assert one.kept is not None
+    assert other.kept is not None
     for first, second in zip(one.kept.images, other.kept.images, strict=True):
         assert (first.name, first.shift_pix) == (second.name, second.shift_pix)
         np.testing.assert_array_equal(first.sky.total_e, second.sky.total_e)
