@@ -32,8 +32,8 @@ Planes = NDArray[np.float32]
 
 #: A star of a blend is doubtful if its error grows by the first factor with its neighbours free
 #: and its signal-to-noise ratio is then below 5, or if it grows by the second: pairs of stars 1.2
-#: pixels apart have 4, three stars in the place of two 7 to 30. Of those nearer to each other than so many
-#: pixels of the finest image, the least certain goes, in so many rounds.
+#: pixels apart have 4, three stars in the place of two 7 to 30. Of those nearer to each other than
+#: so many pixels of the finest image, the least certain goes, in so many rounds.
 _BLENDED, _INSEPARABLE, _SURE_SNR, _BLEND_PIX, _BLEND_ROUNDS = 2.0, 6.0, 5.0, 3.0, 3
 #: Pixels about a place that a saturated pixel, or a cosmic ray, spoils; what stands out there.
 _SPOILS_PIX, _STANDS_OUT = 2, 3.0
