@@ -43,7 +43,7 @@ class EmbeddedSettings(Section):
     noise_mult: Annotated[float, Field(ge=0, le=1)] = 0.03
     """Error of the PSF as a fraction of a star's light in a pixel.
 
-    It goes into chi and into the weight of bright stars' pixels, as DOLPHOT's NoiseMult.
+    It goes into chi, as DOLPHOT's NoiseMult does; not into weights and errors.
     """
     aperture_radius_arcsec: Annotated[float, Field(ge=0.1, le=2)] = 0.4
     """Radius of the aperture to which the PSF's magnitudes are corrected, arcsec; from there to all

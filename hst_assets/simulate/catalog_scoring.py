@@ -137,6 +137,7 @@ def _score(
     scale = DETECTORS[detector].pixel_scale_arcsec
     faint = seen & (snr > 5) & (snr < 20)
     if not faint.any():
+        yield CatalogScore(band.name, len(stars), 0, np.nan, np.nan, np.nan, np.nan)
         return
     at_limit = float(np.median(mag[faint] + 2.5 * np.log10(snr[faint] / _LEAST_SNR)))
     wanted = true_mag < at_limit

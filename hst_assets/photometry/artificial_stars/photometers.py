@@ -171,6 +171,7 @@ class Embedded:
             "labels": stars.labels,
             "dolphot_inputs": self.settings.dolphot_inputs.as_recipe(),
             "flag_mask": self.settings.embedded.flag_mask,
+            "wfpc2_cte": self.settings.embedded.wfpc2_cte,
             "seed": [self.settings.artificial_stars.seed, number],
         }
 

@@ -126,7 +126,8 @@ def aperture_correction(
     """
     radius = radius_arcsec / pixel_scale_arcsec
     ring = annulus_arcsec[0] / pixel_scale_arcsec, annulus_arcsec[1] / pixel_scale_arcsec
-    beyond, wings = _by_table(encircled_energy, radius_arcsec, annulus_arcsec)
+    model_arcsec = psf.radius_pix * pixel_scale_arcsec
+    beyond, wings = _by_table(encircled_energy, radius_arcsec, annulus_arcsec, model_arcsec)
     chosen = _bright_and_alone(x, y, flux_e, flux_error_e, radius, usable)
     measured: list[tuple[float, float]] = []
     for k in chosen:
@@ -151,14 +152,19 @@ def _by_table(
     encircled_energy: Callable[[float], float] | None,
     radius: float,
     annulus: tuple[float, float],
+    model: float,
 ) -> tuple[float, float]:
-    """Magnitudes from the radius to all light, and what the star's light in the annulus takes."""
+    """Magnitudes from the radius to all light, and what the star's light in the annulus takes.
+
+    Within `model` the star's light is subtracted with its model, and takes nothing.
+    """
     if encircled_energy is None:
         return np.nan, 0.0
     within = encircled_energy(radius)
     if not 0 < within <= 1:
         return np.nan, 0.0
-    ring = encircled_energy(annulus[1]) - encircled_energy(annulus[0])
+    first = min(max(annulus[0], model), annulus[1])
+    ring = encircled_energy(annulus[1]) - encircled_energy(first)
     taken = ring * radius**2 / (annulus[1] ** 2 - annulus[0] ** 2)
     wings = -_MAG * np.log1p(-taken / within) if 0 <= taken < within else 0.0
     return float(_MAG * np.log(within)), float(wings)

@@ -51,6 +51,7 @@ def measure_list(
     labels: Sequence[str],
     dolphot_inputs: Mapping[str, Any],
     flag_mask: int,
+    wfpc2_cte: bool,
     seed: Sequence[int],
     measured: str,
     folder: str,
@@ -69,6 +70,8 @@ def measure_list(
         Bands of its magnitudes, by name (`hst_assets.photometry.catalog.bands.bands_of`).
     dolphot_inputs : mapping
         Settings by which the images were prepared.
+    wfpc2_cte : bool
+        Whether the catalogue is corrected for charge that WFPC2 lost.
     flag_mask : int
         As of `hst_assets.photometry.psf.catalog_files.catalog_of_stars`.
     seed : sequence of int
@@ -97,7 +100,7 @@ def measure_list(
     images, _ = cataloged_images(chips, kept.parameters.aperture_radius_arcsec)
     put_in = read_stars_put_in(here / stars, labels)
     mags = _magnitudes(put_in, path)
-    counts = _counts(put_in, mags, kept, chips, images)
+    counts = _counts(put_in, mags, kept, chips, images, wfpc2_cte=wfpc2_cte)
     found = measure_artificial_stars(
         chips,
         kept,
@@ -113,7 +116,7 @@ def measure_list(
         measured_stars,
         images,
         flag_mask=flag_mask,
-        transfer_mag=transfer_mag(measured_stars, chips),
+        transfer_mag=transfer_mag(measured_stars, chips) if wfpc2_cte else None,
     )
     gain = np.array([image.gain for image in images])
     result = ArtificialStars(
@@ -145,6 +148,8 @@ def _counts(
     kept: MeasurementFile,
     chips: Sequence[ChipFile],
     images: Sequence[CatalogedImage],
+    *,
+    wfpc2_cte: bool,
 ) -> Floats:
     """Electrons under the PSF, what lost charge leaves of them, shape (k, n)."""
     corrections = np.array([image.aperture_correction_mag for image in kept.images])
@@ -156,7 +161,7 @@ def _counts(
             where=images[bad].alias,
         )
     for k, (source, chip) in enumerate(zip(kept.moved(chips), chips, strict=True)):
-        if chip.image.detector.key != "wfpc2":
+        if chip.image.detector.key != "wfpc2" or not wfpc2_cte:
             continue
         x, y = source.pixel_map(put_in.x - _PIXEL_OFFSET, put_in.y - _PIXEL_OFFSET)
         sky = _sky_at(kept, k, chip, x, y)

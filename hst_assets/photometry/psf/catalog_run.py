@@ -85,6 +85,10 @@ _IN_ONE_GO = 2
 #: Remarks that say how a PSF was made, and complain of nothing.
 _IS_NOTE = re.compile(r": PSF of \d+ stamps")
 _ANGSTROM_PER_UM = 1e4
+#: Charge is lost of a star with so many electrons at least, however faint it is.
+_FEWEST_COUNTS_E = 1.0
+#: WFPC2 ran warm before, and its loss of charge is not known (MJD, April 1994).
+_COLD_SINCE_MJD = 49461.85
 #: Share of the time after which all is measured.
 _MEASURED = 0.95
 
@@ -205,7 +209,8 @@ def _measured(run: _Run) -> Result:
     check_images(run.images, with_wcs=False)
     chips = open_images(run.workdir, run.images, run.settings.dolphot_inputs)
     radius = aperture_radius_arcsec(chips, run.settings)
-    priors = {chip.psf_key: _prior(chip, run) for chip in _one_of_each(chips)}
+    reach = _psf_radius_pix(chips, choices, radius)
+    priors = {chip.psf_key: _prior(chip, run, reach) for chip in _one_of_each(chips)}
     folder = _begun_folder(run)
     stars = measure_target(
         chips,
@@ -225,7 +230,11 @@ def _measured(run: _Run) -> Result:
     )
     info = run_info(stars, cataloged, shape=reference_shape(run.images))
     notes = [text for text in stars.remarks if _IS_NOTE.search(text)]
-    warnings = (*(text for text in stars.remarks if text not in notes), *remarks)
+    warnings = (
+        *(text for text in stars.remarks if text not in notes),
+        *remarks,
+        *(_early(chips) if choices.wfpc2_cte else ()),
+    )
     with run.workdir.scratch(STAGE) as scratch:
         made = scratch / run.catalog.name
         write_files(catalog, info, made, parameters=_parameters(run), warnings=warnings)
@@ -302,7 +311,15 @@ def _one_of_each(chips: Sequence[ChipFile]) -> list[ChipFile]:
     return list({chip.psf_key: chip for chip in reversed(chips)}.values())
 
 
-def _prior(chip: ChipFile, run: _Run) -> SplinePsf:
+def _psf_radius_pix(
+    chips: Sequence[ChipFile], choices: EmbeddedSettings, aperture_arcsec: float
+) -> int:
+    """Radius of all PSFs: as it is set, or what the aperture of the finest chip needs."""
+    finest = min(chip.pixel_scale_arcsec for chip in chips)
+    return max(choices.psf_radius_pix, math.ceil(aperture_arcsec / finest) + 2)
+
+
+def _prior(chip: ChipFile, run: _Run, radius_pix: int) -> SplinePsf:
     """The PSF of a chip before any star is seen: a model, or that of the user's grid."""
     detector, filter_name = chip.image.detector, chip.image.filter
     pivot = chip.photometry.plam
@@ -313,7 +330,7 @@ def _prior(chip: ChipFile, run: _Run) -> SplinePsf:
         detector.key,
         pivot_um=pivot / _ANGSTROM_PER_UM,
         bandwidth_um=number(chip.header, "PHOTBW", 0.0) / _ANGSTROM_PER_UM,
-        radius_pix=run.settings.embedded.psf_radius_pix,
+        radius_pix=radius_pix,
         chip=number_of_chip,
         pixel_arcsec=chip.pixel_arcsec,
     )
@@ -466,15 +483,37 @@ def transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | No
     if not wanted or stars.chip_x is None or stars.chip_y is None:
         return None
     lost = np.zeros(stars.counts_e.shape)
+    rates = _rates_of_bands(stars, chips)
     for k in wanted:
         lost[k] = wfpc2_cte_mag(
-            stars.counts_e[k],
+            # Of the mean of its band: of a faint star's own noisy counts the mean loss is wrong.
+            np.maximum(rates[chips[k].band] * chips[k].exptime_s, _FEWEST_COUNTS_E),
             stars.sky_e[k],
             x=stars.chip_x[k],
             y=stars.chip_y[k],
             mjd=chips[k].mjd,
         )
     return np.nan_to_num(lost)
+
+
+def _rates_of_bands(stars: MeasuredStars, chips: Sequence[ChipFile]) -> dict[str, Floats]:
+    """Mean rate of each star in each band, electrons a second; 0 where nothing was measured."""
+    rates = {}
+    for band in {chip.band for chip in chips}:
+        members = [k for k, chip in enumerate(chips) if chip.band == band]
+        exptime_s = np.array([chips[k].exptime_s for k in members])[:, None]
+        weight = (exptime_s / stars.counts_error_e[members]) ** 2
+        weight = np.where(np.isfinite(weight), weight, 0.0)
+        total = np.maximum(weight.sum(axis=0), 1e-300)
+        rates[band] = (stars.counts_e[members] / exptime_s * weight).sum(axis=0) / total
+    return rates
+
+
+def _early(chips: Sequence[ChipFile]) -> Iterator[str]:
+    """WFPC2's exposures from before its loss of charge is known."""
+    for chip in chips:
+        if chip.image.detector.key == "wfpc2" and chip.mjd < _COLD_SINCE_MJD:
+            yield f"{chip.name}: before April 1994, its lost charge is not known: not corrected"
 
 
 def _charge_transfer(images: Sequence[CatalogedImage], choices: EmbeddedSettings) -> list[str]:
@@ -492,6 +531,6 @@ def _transfer_of(
         elif detector.is_infrared:
             yield key, "loses none"
         elif detector.suffix == "flc":
-            yield key, "corrected in the exposures (flc)"
+            yield key, "corrected in the exposures (flc), unless the exposure table notes another"
         else:
             yield key, "not corrected"

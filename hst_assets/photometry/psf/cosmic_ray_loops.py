@@ -58,7 +58,7 @@ def seen_at(
     y: Indices,
     knots: NDArray[np.float64],
     step: float,
-    planes: tuple[Reals, Reals, Reals, Mask, Mask],
+    planes: tuple[Reals, Reals, Mask, Mask],
     read_noise: float,
     scale: float,
     attenuation: float,
@@ -73,7 +73,7 @@ def seen_at(
     knots : ndarray (ny, nx, 2), step
         Their places on the other image, every `step` pixels.
     planes : tuple
-        The other image's data, sky, area, usable and saturated pixels.
+        The other image's data, sky, usable and saturated pixels.
     read_noise, scale : float
         Of the other image, electrons; what its electrons are multiplied by.
     attenuation, slack : float
@@ -86,7 +86,7 @@ def seen_at(
         Electrons above the sky, scaled. The level is NaN where nothing is seen, infinite where it
         is saturated.
     """
-    data, sky, area, usable, saturated = planes
+    data, sky, usable, saturated = planes
     ny, nx = data.shape
     n = x.size
     level = np.full(n, np.nan, np.float32)
@@ -110,7 +110,7 @@ def seen_at(
                 w = (fx if di else 1 - fx) * (fy if dj else 1 - fy)
                 value += w * (data[j + dj, i + di] - sky[j + dj, i + di])
                 squares += w * w
-        noise = area[j, i] * max(value + sky[j, i], 0.0) + (area[j, i] * read_noise) ** 2
+        noise = max(value + sky[j, i], 0.0) + read_noise**2
         # The range of noise alone, nine values, is 3 sigma.
         spread = math.sqrt(max((high - low) ** 2 - 9.0 * noise, 0.0))
         share = attenuation ** (4 * fx * (1 - fx) + 4 * fy * (1 - fy)) - 1.0 + slack
@@ -124,7 +124,6 @@ def seen_at(
 def excess_over(
     height: Reals,
     floor: Reals,
-    area: Reals,
     level: Reals,
     tolerance: Reals,
     variance: Reals,
@@ -136,8 +135,8 @@ def excess_over(
 
     Parameters
     ----------
-    height, floor, area : ndarray (n,)
-        Of the pixels: electrons above the sky, variance of sky and read noise, area.
+    height, floor : ndarray (n,)
+        Of the pixels: electrons above the sky, variance of sky and read noise.
     level, tolerance, variance : ndarray (k, n)
         From `seen_at`.
     weight : ndarray (k,)
@@ -170,7 +169,7 @@ def excess_over(
             if math.isnan(level[m, k]) or (any_near and not near[m]):
                 continue
             expected = level[m, k] + tolerance[m, k]
-            noise = floor[k] + area[k] * max(expected, 0.0) + variance[m, k]
+            noise = floor[k] + max(expected, 0.0) + variance[m, k]
             limit[m] = expected + threshold * math.sqrt(noise)
             total += weight[m]
             at = count
@@ -195,7 +194,7 @@ def excess_over(
         expected = level[m, k] + tolerance[m, k]
         # A median of several is less noisy than one of them.
         noise = variance[m, k] / max(1.0, 0.6 * count)
-        noise += floor[k] + area[k] * max(expected, 0.0)
+        noise += floor[k] + max(expected, 0.0)
         excess[k] = (height[k] - expected) / math.sqrt(noise)
         shown[k] = level[m, k]
     return excess, shown, far

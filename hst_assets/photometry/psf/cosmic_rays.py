@@ -296,9 +296,7 @@ def _linear_inverse(pixel_map: PixelMap) -> Floats:
 
 def _floor(image: ChipImage) -> Reals:
     """Variance of sky and read noise."""
-    floor: Reals = (
-        image.area * np.maximum(image.sky_e, 0) + (image.area * np.float32(image.read_noise_e)) ** 2
-    )
+    floor: Reals = np.maximum(image.sky_e, 0) + np.float32(image.read_noise_e) ** 2
     return floor
 
 
@@ -339,7 +337,7 @@ def _compare(
         seen = [_seen(image, images[o], usable[o], knots, (x, y), shape) for o, knots in others]
         level, tolerance, variance = (np.stack(part) for part in zip(*seen, strict=True))
         excess[y, x], shown[y, x], far[y, x] = excess_over(
-            height[y, x], floor[y, x], image.area[y, x], level, tolerance, variance,
+            height[y, x], floor[y, x], level, tolerance, variance,
             weight, near, _SEED_SIGMA,
         )  # fmt: skip
     if before is not None:
@@ -376,7 +374,7 @@ def _seen(
         *pixels,
         knots,
         float(_KNOT_STEP_PIX),
-        (other.data_e, other.sky_e, other.area, usable, other.saturated),
+        (other.data_e, other.sky_e, usable, other.saturated),
         other.read_noise_e,
         image.exptime_s / other.exptime_s,
         shape.attenuation,

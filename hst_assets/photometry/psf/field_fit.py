@@ -237,11 +237,15 @@ class FieldFit:
         self.sky_e[part] += more
         self.residual_e[part] -= np.where(self.stack.good[part], more, 0)
 
+    def with_halo(self) -> NDArray[np.bool_]:
+        """Which stars are so bright that what shines beyond the PSF is taken for sky."""
+        edge = self.stack.optics.profiles[:, -1:] * self.counts()
+        return np.asarray((edge > _HALO * self.faintest_e[:, None]).any(axis=0))
+
     def _take_halos(self) -> None:
         """Take off what shines around bright stars beyond the PSF."""
         optics = self.stack.optics
-        edge = optics.profiles[:, -1:] * self.counts()
-        wide = np.flatnonzero((edge > _HALO * self.faintest_e[:, None]).any(axis=0))
+        wide = np.flatnonzero(self.with_halo())
         if not len(wide):
             return
         xs, ys = places_on_images(
@@ -299,15 +303,7 @@ class FieldFit:
         wide = np.flatnonzero(stars.wide)
         if not len(wide):
             return used
-        optics = stack.optics
-        xs, ys = places_on_images(optics.lattice, optics.knots, stars.x[wide], stars.y[wide])
-        inside, saturated = np.zeros(xs.shape, dtype=bool), np.zeros(xs.shape, dtype=bool)
-        for k, (ny, nx) in enumerate(stack.shapes):
-            near = maximum_filter(stack.saturated[k, :ny, :nx], 2 * _SPOILS_PIX + 1)
-            x, y = np.rint(xs[k]), np.rint(ys[k])
-            inside[k] = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
-            at = y[inside[k]].astype(int), x[inside[k]].astype(int)
-            saturated[k, inside[k]] = near[at]
+        inside, saturated = self._saturated_at(wide)
         bright = self.counts()[:, wide] > _DECIDES_SNR**2
         whole = inside & ~saturated & bright
         for band in range(len(stack.bands)):
@@ -315,6 +311,28 @@ class FieldFit:
             decided = whole[members].any(axis=0)
             used[np.ix_(members, wide)] = ~(saturated[members] & decided)
         return used
+
+    def _saturated_at(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether some of the stars lie on each image, and whether they are saturated there."""
+        stars, stack, optics = self.stars, self.stack, self.stack.optics
+        xs, ys = places_on_images(optics.lattice, optics.knots, stars.x[rows], stars.y[rows])
+        inside, saturated = np.zeros(xs.shape, dtype=bool), np.zeros(xs.shape, dtype=bool)
+        for k, (ny, nx) in enumerate(stack.shapes):
+            near = maximum_filter(stack.saturated[k, :ny, :nx], 2 * _SPOILS_PIX + 1)
+            x, y = np.rint(xs[k]), np.rint(ys[k])
+            inside[k] = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
+            at = y[inside[k]].astype(int), x[inside[k]].astype(int)
+            saturated[k, inside[k]] = near[at]
+        return inside, saturated
+
+    def error_of_wings(self, counts: Floats) -> Floats:
+        """Error of fluxes that only wings tell, electrons, shape (k, n); 0 of others."""
+        error = np.zeros(counts.shape)
+        wide = np.flatnonzero(self.stars.wide)
+        if len(wide):
+            _, saturated = self._saturated_at(wide)
+            error[:, wide] = np.where(saturated, _FLUX_BY_WINGS * np.abs(counts[:, wide]), 0)
+        return error
 
     def _restless(self, change: Floats) -> NDArray[np.bool_]:
         """Stars that still change, and their neighbours."""
@@ -649,8 +667,5 @@ def forced_fit(fit: FieldFit, *, n_sweeps: int = 12) -> ForcedFit:
                 break
     inflation = fit.inflation()
     share = _debiased(fit, inflation)
-    error = np.sqrt(variance) * inflation
-    error[:, stars.wide] = np.hypot(
-        error[:, stars.wide], _FLUX_BY_WINGS * np.abs(counts[:, stars.wide])
-    )
+    error = np.hypot(np.sqrt(variance) * inflation, fit.error_of_wings(counts))
     return ForcedFit(counts * share, error, residual, xs, ys)

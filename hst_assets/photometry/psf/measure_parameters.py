@@ -35,6 +35,6 @@ class MeasureParameters:
     tile_pix: int = 1024
     max_psf_stars: int = 150
     cosmic_rays: bool = True
-    noise_mult: float = 0.1
+    noise_mult: float = 0.03
     aperture_radius_arcsec: float = 0.4
     residuals: bool = False

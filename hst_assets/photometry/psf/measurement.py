@@ -174,8 +174,7 @@ def measure_target(
     tiles = plan_tiles(sources, tile_pix=parameters.tile_pix)
     now = Measurement(sources, priors, tiles, parameters)
     remarks: tuple[str, ...] = ()
-    n_rounds = N_ROUNDS if parameters.max_psf_stars else 0
-    for number in range(n_rounds):
+    for number in range(N_ROUNDS):
         now.save(folder, number)
         steps = _Steps(say, "fitting bright stars", number)
         names = _run(run, "find_bright_stars", now, folder, number, steps)
@@ -184,9 +183,9 @@ def measure_target(
         shifted, told = _shifted(now, found)
         remarks += told
         now = replace(now, sources=shifted, psfs=psfs)
-    now.save(folder, n_rounds)
+    now.save(folder, N_ROUNDS)
     steps = _Steps(say, "measuring stars", N_ROUNDS)
-    names = _run(run, "measure_tile", now, folder, n_rounds, steps)
+    names = _run(run, "measure_tile", now, folder, N_ROUNDS, steps)
     measured = [_load(folder / name) for name in names]
     stars = _merged(measured, now, remarks)
     return replace(stars, kept=_kept(stars, measured, now))
@@ -238,6 +237,8 @@ def _psfs(
     now: Measurement, found: Sequence[BrightStars], priors: Mapping[str, SplinePsf]
 ) -> tuple[dict[str, SplinePsf], tuple[str, ...]]:
     """The PSF of each key from the stars of all tiles."""
+    if not now.parameters.max_psf_stars:
+        return dict(now.psfs), ("PSFs are left as they begin (max_psf_stars is 0)",)
     psfs, remarks = {}, []
     for key in dict.fromkeys(source.psf_key for source in now.sources):
         stamps, snr, share, saturated = _of_key(now, found, key)

@@ -159,10 +159,10 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) ->
     # A saturated star has a flux by its wings: it is flagged as saturated, not as worthless.
     by_wings = stars.wide & ((flag & 4) > 0) & np.isfinite(forced.counts_error_e) & (flag < 16)
     flag[by_wings & ~off] &= ~8
+    # Of the brightest, light beyond the PSF went to the sky: they would miss it in the aperture.
+    usable = (types == 1) & ~fit.with_halo()
     corrections = [
-        _correction(
-            now, tile, k, psfs[k], forced, variance[k], stack, (types == 1) & (flag[k] == 0)
-        )
+        _correction(now, tile, k, psfs[k], forced, variance[k], stack, usable & (flag[k] == 0))
         for k in range(len(stack))
     ]
 

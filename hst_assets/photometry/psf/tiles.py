@@ -19,6 +19,8 @@ Box = tuple[float, float, float, float]
 #: Beyond its own place a tile's stars are found and fitted, too, and left to its neighbours: pixels
 #: of the finest image.
 MARGIN_PIX = 24
+#: An image takes part in a tile with so many rows and columns at least.
+_LEAST_PART_PIX = 16
 
 
 class ImageSource(Protocol):
@@ -224,24 +226,38 @@ def _reference_pixels(pixel_map: PixelMap) -> float:
 
 
 def part_of(source: ImageSource, box: Box) -> tuple[slice, slice] | None:
-    """Rows and columns of an image that lie in a box of the reference; None if nothing does."""
+    """Rows and columns of an image that lie in a box of the reference.
+
+    None if nothing does, or so little that no star is fitted on it.
+    """
+    part = _spans(source, box)
+    if any(last - first < _LEAST_PART_PIX for first, last in part):
+        return None
+    (x_first, x_last), (y_first, y_last) = part
+    return slice(y_first, y_last), slice(x_first, x_last)
+
+
+def _spans(source: ImageSource, box: Box) -> list[tuple[int, int]]:
+    """First and last column, first and last row of an image in a box; none if last <= first."""
     x, y = (np.linspace(first, last, 17) for first, last in (box[:2], box[2:]))
     on_chip = source.pixel_map(*np.meshgrid(x, y))
     part = []
     for places, size in zip(on_chip, reversed(source.shape), strict=True):
         first = max(int(np.floor(places.min())), 0)
-        last = min(int(np.ceil(places.max())) + 1, size)
-        if first >= last:
-            return None
-        part.append(slice(first, last))
-    return part[1], part[0]
+        part.append((first, min(int(np.ceil(places.max())) + 1, size)))
+    return part
 
 
 def images_of(sources: Sequence[ImageSource], tile: Tile) -> list[ChipImage]:
     """The parts of all images that reach into a tile."""
     images = []
     for at in tile.images:
-        part = part_of(sources[at], tile.box)
-        if part is not None:
-            images.append(sources[at].cut(*part))
+        # Images were shifted since the tile was planned: what is left of each may be less.
+        columns, rows = (
+            slice(max(min(first, size - 2), 0), max(min(last, size), min(first, size - 2) + 2))
+            for (first, last), size in zip(
+                _spans(sources[at], tile.box), reversed(sources[at].shape), strict=True
+            )
+        )
+        images.append(sources[at].cut(rows, columns))
     return images

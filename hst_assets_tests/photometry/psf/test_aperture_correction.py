@@ -61,6 +61,18 @@ def test_true_fluxes_need_no_correction_to_all_light(truth: Frame, radius_arcsec
     assert found.remark == ""
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_light_in_the_ring_that_the_model_has_is_not_missed_twice(scale: float) -> None:
+    """As of WFC3/IR, whose ring of 0.6 to 1 arcsec lies within the PSF (scale 0.5: half of it)."""
+    x, y = lattice(5, step=70)
+    flux = np.full(len(x), 2e5)
+    image = models((370, 370), pixel_psf(38), x, y, flux)
+    frame = frame_of(image, pixel_psf(26), x, y, flux, seed=5)
+    found = corrected(frame, annulus_arcsec=(15 * SCALE_ARCSEC, 25 * SCALE_ARCSEC / scale))
+    # 25 stars of 0.3 % each; taken off twice, the ring's light would be 0.004 mag and more.
+    assert found.to_radius_mag == pytest.approx(-2.5 * np.log10(energy(0.4)), abs=0.002)
+
+
 def test_a_psf_that_takes_a_part_for_the_whole_is_corrected(truth: Frame) -> None:
     # Fluxes 5 % too small, with a PSF 5 % too high: the models are the same.
     high = replace(truth.psf, coefficients=truth.psf.coefficients / 0.95)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hst_assets.photometry.psf.moved_image import MovedImage
 from hst_assets.photometry.psf.pixel_map import PixelMap
 from hst_assets.photometry.psf.tiles import (
     MARGIN_PIX,
@@ -144,3 +145,22 @@ def test_the_box_of_a_chip_holds_all_its_pixels(sources: list[ChipInMemory]) -> 
 def test_a_source_can_be_given_to_a_process(sources: list[ChipInMemory]) -> None:
     again = pickle.loads(pickle.dumps(sources[0]))
     np.testing.assert_array_equal(again.image.data_e, sources[0].image.data_e)
+
+
+def test_a_sliver_of_an_image_takes_no_part_in_a_tile(sources: list[ChipInMemory]) -> None:
+    """No star is fitted on a few columns, and no cosmic ray is found there."""
+    x_of_edge = -float(sources[0].pixel_map(np.zeros(1), np.zeros(1))[0][0])
+    assert part_of(sources[0], (x_of_edge - 50, x_of_edge + 5, 0.0, 80.0)) is None
+    assert part_of(sources[0], (x_of_edge - 50, x_of_edge + 40, 0.0, 80.0)) is not None
+
+
+def test_an_image_that_was_shifted_out_of_its_tile_is_still_there(
+    sources: list[ChipInMemory],
+) -> None:
+    """All that is kept of a tile is by the images it was planned with."""
+    tiles = plan_tiles(sources, tile_pix=60)
+    shifted = [MovedImage(source, -40.0, 0.0) for source in sources]
+    for tile in tiles:
+        images = images_of(shifted, tile)
+        assert len(images) == len(tile.images)
+        assert all(min(image.shape) >= 2 for image in images)
