@@ -70,10 +70,10 @@ def measure_list(
         Bands of its magnitudes, by name (`hst_assets.photometry.catalog.bands.bands_of`).
     dolphot_inputs : mapping
         Settings by which the images were prepared.
-    wfpc2_cte : bool
-        Whether the catalogue is corrected for charge that WFPC2 lost.
     flag_mask : int
         As of `hst_assets.photometry.psf.catalog_files.catalog_of_stars`.
+    wfpc2_cte : bool
+        Whether the catalogue is corrected for charge that WFPC2 lost.
     seed : sequence of int
         Of the photon noise.
     measured : str
