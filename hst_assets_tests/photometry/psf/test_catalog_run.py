@@ -110,7 +110,9 @@ def test_what_is_said(workdir, engine):
     assert facts["program"].startswith("embedded 1")
     assert facts["psfs"] == ["wfc3_uvis F814W chip 2: PSF of 9 stamps, constant"]
     assert [each["text"] for each in facts["warnings"]] == [engine.remarks[1]]
-    assert facts["charge_transfer"] == ["wfc3_uvis: corrected in the exposures (flc)"]
+    assert facts["charge_transfer"] == [
+        "wfc3_uvis: corrected in the exposures (flc), unless the exposure table notes another"
+    ]
     assert facts["zero_points"][0]["vega_mag"] == pytest.approx(24.708, abs=1e-3)
 
 
