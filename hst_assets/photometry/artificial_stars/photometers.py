@@ -184,4 +184,5 @@ def fake_parameters(settings: Settings) -> dict[str, str]:
 
 def embedded_parameters(settings: Settings) -> dict[str, str]:
     """What the embedded photometer is told of them; all else is as in the measurement."""
-    return {"flag_mask": str(settings.embedded.flag_mask)}
+    embedded = settings.embedded
+    return {"flag_mask": str(embedded.flag_mask), "wfpc2_cte": str(embedded.wfpc2_cte)}

@@ -8,6 +8,7 @@ from astropy.table import QTable
 
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.photometry.artificial_stars.lists import in_order_of_lists
+from hst_assets.photometry.artificial_stars.photometers import embedded_parameters
 from hst_assets.photometry.artificial_stars.product import make_artificial_stars
 from hst_assets.photometry.catalog.artificial_stars import (
     read_artificial_stars,
@@ -21,7 +22,7 @@ from hst_assets.photometry.psf.measure_parameters import MeasureParameters
 from hst_assets.photometry.psf.measurement_file import KeptImage, MeasurementFile
 from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.products.columns import read_table
-from hst_assets.settings import load_settings, write_settings
+from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets_tests.photometry.dolphot import small_field as field
 from hst_assets_tests.photometry.psf.embedded_field import KnowingEngine, embedded_field
 from hst_assets_tests.photometry.psf.known_fields import gaussian_psf
@@ -142,3 +143,10 @@ def test_the_order_of_bands_needs_no_program():
     bands = [band("F814W", "WFC3"), band("F606W", ""), band("F555W", "WFPC2"), band("F435W", "ACS")]
     ordered = in_order_of_lists(bands, None)
     assert [each.instrument for each in ordered] == ["WFPC2", "ACS", "WFC3", ""]
+
+
+@pytest.mark.parametrize("changed", [{"flag_mask": 4}, {"wfpc2_cte": False}])
+def test_what_decides_how_stars_are_put_in_is_in_the_recipe_of_a_list(changed) -> None:
+    asked = Settings()
+    other = asked.model_copy(update={"embedded": asked.embedded.model_copy(update=changed)})
+    assert embedded_parameters(other) != embedded_parameters(asked)
