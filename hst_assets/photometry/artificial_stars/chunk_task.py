@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ from hst_assets.photometry.dolphot.verdict import judge_artificial_stars
 __all__ = ["measure_list"]
 
 _OUTPUT = "artificial_stars.output"
+#: DOLPHOT seeds the photon noise of artificial stars with the clock's second: lists that began in
+#: one second would have the same noise. It looks at the clock a moment after it was started.
+_APART_S = 2.0
 #: By less the magnitudes put in differ from those of the list, in the median. They are printed to
 #: 0.001, but with a correction for lost charge DOLPHOT finds a star's counts in three steps only.
 _SAME_MAG = 0.01
@@ -41,7 +45,7 @@ def measure_list(
     time_s: float,
     silence_s: float,
     folder: str,
-    late_s: float = 0.0,
+    last_start: str,
 ) -> int:
     """Measure a list of artificial stars.
 
@@ -65,8 +69,9 @@ def measure_list(
         Limits of the run, seconds.
     folder : str
         Where all of it lies.
-    late_s : float, optional
-        Seconds to wait first, so that DOLPHOT's seeds differ from those of the lists beside it.
+    last_start : str
+        File in which all lists of the catalogue leave when they started DOLPHOT: this one starts
+        it two seconds after the last or later, so that its seed is its own.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def measure_list(
     HstAssetsError
         As `hst_assets.photometry.dolphot.verdict.judge_artificial_stars`.
     """
-    time.sleep(late_s)
+    _wait_for_own_second(Path(last_start))
     here = Path(folder)
     ended = run_program(
         Path(program),
@@ -102,6 +107,19 @@ def measure_list(
     n_rows = _looked_at(result, here / catalog, put_in)
     result.replace(here / measured)
     return n_rows
+
+
+def _wait_for_own_second(last_start: Path) -> None:
+    """Return when no other list can have the seed of a DOLPHOT that is started now."""
+    with last_start.open("a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.seek(0)
+        last = held.read().strip()
+        # A clock that was set back would have it wait for hours.
+        late = min(_APART_S, float(last) + _APART_S - time.time()) if last else 0.0
+        time.sleep(max(0.0, late))
+        held.truncate(0)
+        held.write(f"{time.time():.3f}")
 
 
 def _into_log(text: str) -> None:

@@ -73,8 +73,7 @@ def measure_chunks(
         for start in range(0, len(due), photometer.at_a_time):
             chunks = due[start : start + photometer.at_a_time]
             calls = [
-                _call(photometer, chunk, draw(chunk), scratch / chunk.path.stem, place=place)
-                for place, chunk in enumerate(chunks)
+                _call(photometer, chunk, draw(chunk), scratch / chunk.path.stem) for chunk in chunks
             ]
             outcomes = run_many_isolated(
                 photometer.task,
@@ -89,14 +88,12 @@ def measure_chunks(
                     yield chunk, partial(_published, chunk, call)
 
 
-def _call(
-    photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path, *, place: int
-) -> Call:
+def _call(photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path) -> Call:
     """One run, in a folder of its own."""
     folder.mkdir()
     write_stars_put_in(stars, folder / _LIST)
     arguments = {
-        **photometer.arguments(stars, folder, number=chunk.number, place=place),
+        **photometer.arguments(stars, folder, number=chunk.number),
         "stars": _LIST,
         "measured": chunk.path.name,
         "folder": str(folder.absolute()),

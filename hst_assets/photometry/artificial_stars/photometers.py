@@ -17,10 +17,6 @@ from hst_assets.workdir import WorkDir
 
 __all__ = ["Dolphot", "Embedded", "Photometer", "embedded_parameters", "fake_parameters"]
 
-#: DOLPHOT seeds the photon noise of artificial stars with the clock's second: lists that began in
-#: one second would have the same noise.
-_SEED_S = 1.1
-
 
 class Photometer(Protocol):
     """What measures the lists.
@@ -50,9 +46,7 @@ class Photometer(Protocol):
     @property
     def timeout_s(self) -> float: ...  # noqa: D102
 
-    def arguments(
-        self, stars: StarsPutIn, folder: Path, *, number: int, place: int
-    ) -> Mapping[str, Any]:
+    def arguments(self, stars: StarsPutIn, folder: Path, *, number: int) -> Mapping[str, Any]:
         """What the task is told besides names of files; what it reads is laid into the folder.
 
         Parameters
@@ -63,8 +57,6 @@ class Photometer(Protocol):
             Of this list alone.
         number : int
             Of the list.
-        place : int
-            Among the lists that begin together.
         """
         ...
 
@@ -107,9 +99,7 @@ class Dolphot:
         """That of any run of DOLPHOT."""
         return self.settings.machine.dolphot_timeout_s
 
-    def arguments(
-        self, stars: StarsPutIn, folder: Path, *, number: int, place: int
-    ) -> Mapping[str, Any]:
+    def arguments(self, stars: StarsPutIn, folder: Path, *, number: int) -> Mapping[str, Any]:
         """See `Photometer`; DOLPHOT finds all that it reads in the folder."""
         del number  # its noise follows from the time
         lay_out(self.images, self.workdir, self.settings, folder)
@@ -124,7 +114,7 @@ class Dolphot:
             "threads": threads_of(self.program, machine),
             "time_s": machine.dolphot_timeout_s,
             "silence_s": machine.dolphot_silence_s,
-            "late_s": place * _SEED_S,
+            "last_start": str((self.workdir.runfiles / "dolphot_last_start").absolute()),
         }
 
 
@@ -159,11 +149,9 @@ class Embedded:
         """That of its tiles."""
         return self.settings.machine.timeout_s("embedded")
 
-    def arguments(
-        self, stars: StarsPutIn, folder: Path, *, number: int, place: int
-    ) -> Mapping[str, Any]:
+    def arguments(self, stars: StarsPutIn, folder: Path, *, number: int) -> Mapping[str, Any]:
         """See `Photometer`; its photon noise follows from the seed and the list's number."""
-        del folder, place
+        del folder
         return {
             "root": str(self.workdir.root.absolute()),
             "target": self.workdir.target,
