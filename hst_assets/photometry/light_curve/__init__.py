@@ -1,0 +1,1 @@
+"""Light curves: what one place on the sky sent, measurement by measurement."""
