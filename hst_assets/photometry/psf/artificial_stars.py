@@ -32,9 +32,9 @@ from hst_assets.photometry.psf.restored_field import (
     window,
     within,
 )
+from hst_assets.photometry.psf.star_light import places_on_images
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
 from hst_assets.photometry.psf.star_search import fit_field
-from hst_assets.photometry.psf.sweeps import places_on_images
 from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
 
 __all__ = ["ArtificialStarsFound", "measure_artificial_stars"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.compiling import compiled
 from hst_assets.photometry.psf.image_stack import ImageStack
-from hst_assets.photometry.psf.sweeps import star_stamp
+from hst_assets.photometry.psf.star_light import star_stamp
 
 __all__ = ["EPOCH_DAYS", "core_rates", "is_seen", "seen_once"]
 

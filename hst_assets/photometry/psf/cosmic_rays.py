@@ -31,12 +31,17 @@ from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.cosmic_ray_loops import (
     excess_over,
     grow,
-    neighbour_shares,
-    peaks_among,
     seen_at,
 )
+from hst_assets.photometry.psf.hot_pixels import hot_pixels
 from hst_assets.photometry.psf.pixel_map import PixelMap
 from hst_assets.photometry.psf.spline_psf import SplinePsf
+from hst_assets.photometry.psf.star_sharpness import (
+    StarShape,
+    floor_variance,
+    like_stars,
+    peaks_of,
+)
 
 __all__ = ["CosmicRays", "cosmic_ray_masks"]
 
@@ -61,9 +66,6 @@ _EPOCH_DAYS = 10.0
 _KNOT_STEP_PIX = 16
 #: Pixels that are compared at a time: bounds the memory, 12 bytes a pixel and image.
 _AT_A_TIME = 1 << 18
-#: A star's neighbours have at least this share of what the PSF gives them. Cosmic rays that are no
-#: sharper than that pass for stars.
-_STAR_SHARE = 0.6
 #: Parts of an image that L.A.Cosmic looks at, and their margin.
 _PART_PIX, _MARGIN_PIX = 32, 6
 _ROUNDS = 4
@@ -73,9 +75,6 @@ _MOST_STARS, _MANY_STARS, _FEWEST = 0.5, 0.1, 20
 _VERY_BRIGHT_SIGMA = 20.0
 #: A share of pixels that is worth a remark.
 _WORTH_SAYING = 0.01
-#: A hot pixel stands out so far on the sum of the exposures, and its neighbours have less than
-#: this share of what a star gives them. Each exposure has this share of its mean rate.
-_HOT_SIGMA, _HOT_SHARE = 10.0, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,35 +98,6 @@ class CosmicRays:
     n_struck: int
     how: How
     remark: str
-
-
-@dataclass(frozen=True)
-class _StarShape:
-    """How sharp a star can be.
-
-    Attributes
-    ----------
-    attenuation : float
-        Its light in the middle of a pixel by that on the border of two.
-    shares : ndarray, shape (4,)
-        Light in the neighbours along x, y and the diagonals by that in the middle.
-    """
-
-    attenuation: float
-    shares: Floats
-
-    @classmethod
-    def of(cls, psf: SplinePsf | None, detector: Detector) -> _StarShape:
-        """From a PSF, the sharpest of its cells, or from the registry's width."""
-        dx, dy = np.array([0, 0.5, 1, 0, 1, 1]), np.array([0, 0.5, 0, 1, 1, -1])
-        if psf is None:
-            sigma = 0.9 * detector.fwhm_pix / np.sqrt(8 * np.log(2))
-            cells = np.exp(-(dx**2 + dy**2) / (2 * sigma**2))[None]
-        else:
-            ny, nx = psf.coefficients.shape[:2]
-            cells = np.array([psf.at(dx, dy, cell=(j, i)) for j in range(ny) for i in range(nx)])
-        by_middle = (cells / cells[:, :1]).min(axis=0)
-        return cls(float(by_middle[1] ** -0.5), by_middle[2:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +148,7 @@ def cosmic_ray_masks(
     for band in dict.fromkeys(image.band for image in images):
         members = [index for index, image in enumerate(images) if image.band == band]
         detector = _detector_of(band)
-        shape = _StarShape.of(psfs.get(band), detector)
+        shape = StarShape.of(psfs.get(band), detector)
         masks = _of_band([images[index] for index in members], detector, shape)
         found.update(zip(members, masks, strict=True))
     return [found[index] for index in range(len(images))]
@@ -191,9 +161,7 @@ def _detector_of(band: str) -> Detector:
     return DETECTORS[key]
 
 
-def _of_band(
-    images: Sequence[ChipImage], detector: Detector, shape: _StarShape
-) -> list[CosmicRays]:
+def _of_band(images: Sequence[ChipImage], detector: Detector, shape: StarShape) -> list[CosmicRays]:
     if not detector.clean_cosmic_rays:
         remark = "the ramps are cleaned in calibration"
         return [CosmicRays(np.zeros(i.shape, bool), 0, "not done", remark) for i in images]
@@ -210,7 +178,7 @@ def _of_band(
             _struck_of(image, one, shape) if one is not None else np.zeros(image.shape, bool)
             for image, one in zip(images, compared, strict=True)
         ]
-    hot = _hot_pixels(images, shape)
+    hot = hot_pixels(images, shape)
     return [
         _verdict(image, one, mask | spikes, detector, shape)
         for image, one, mask, spikes in zip(images, compared, struck, hot, strict=True)
@@ -222,7 +190,7 @@ def _verdict(
     compared: _Compared | None,
     struck: Mask,
     detector: Detector,
-    shape: _StarShape,
+    shape: StarShape,
 ) -> CosmicRays:
     """Add what L.A.Cosmic finds where no other exposure reaches, and say what was done."""
     remark = ""
@@ -230,7 +198,9 @@ def _verdict(
         compared, struck = None, np.zeros(image.shape, bool)
         remark = "the exposures of the band do not match: not compared"
     how: How = "laplacian" if compared is None else "compared"
-    bright = image.good & (image.data_e - image.sky_e > _SEED_SIGMA * np.sqrt(_floor(image)))
+    bright = image.good & (
+        image.data_e - image.sky_e > _SEED_SIGMA * np.sqrt(floor_variance(image))
+    )
     alone = bright if compared is None else bright & np.isnan(compared.excess)
     if alone.any():
         where = image.good if compared is None else image.good & np.isnan(compared.excess)
@@ -294,18 +264,12 @@ def _linear_inverse(pixel_map: PixelMap) -> Floats:
     return solution
 
 
-def _floor(image: ChipImage) -> Reals:
-    """Variance of sky and read noise."""
-    floor: Reals = np.maximum(image.sky_e, 0) + np.float32(image.read_noise_e) ** 2
-    return floor
-
-
 def _compare(
     images: Sequence[ChipImage],
     index: int,
     places: _Places,
     usable: Sequence[Mask],
-    shape: _StarShape,
+    shape: StarShape,
     before: _Compared | None,
 ) -> _Compared | None:
     """Compare an image with the others; None if none overlaps.
@@ -323,7 +287,7 @@ def _compare(
     ]
     if not others:
         return None
-    height, floor = image.data_e - image.sky_e, _floor(image)
+    height, floor = image.data_e - image.sky_e, floor_variance(image)
     # A pixel no brighter than this is not struck whatever others show, unless that is negative.
     asked = image.good & ~(height < 1.5 * np.sqrt(floor))
     excess = np.full(image.shape, -np.inf, np.float32)
@@ -367,7 +331,7 @@ def _seen(
     usable: Mask,
     knots: Floats,
     pixels: tuple[Indices, Indices],
-    shape: _StarShape,
+    shape: StarShape,
 ) -> tuple[Reals, Reals, Reals]:
     """Level, tolerance and variance that another image gives to pixels x, y of an image."""
     level, tolerance, variance = seen_at(
@@ -383,7 +347,7 @@ def _seen(
     return level, tolerance, variance
 
 
-def _struck_of(image: ChipImage, compared: _Compared, shape: _StarShape) -> Mask:
+def _struck_of(image: ChipImage, compared: _Compared, shape: StarShape) -> Mask:
     """Pixels that stand out, and their neighbours; what may be a star that varies is spared.
 
     Such a star is as wide as stars are, and others show one there; or no exposure of its epoch
@@ -391,18 +355,12 @@ def _struck_of(image: ChipImage, compared: _Compared, shape: _StarShape) -> Mask
     """
     struck: Mask = grow(compared.excess, _SEED_SIGMA, _NEIGHBOUR_SIGMA)
     height = image.data_e - image.sky_e
-    x, y = _peaks(struck, height)
-    noise = np.sqrt(_floor(image)[y, x])
+    x, y = peaks_of(struck, height)
+    noise = np.sqrt(floor_variance(image)[y, x])
     star_there = compared.shown[y, x] > _SEED_SIGMA * noise
     doubtful = compared.far[y, x] | star_there
-    doubtful &= _like_stars(image, height, x, y, shape)
+    doubtful &= like_stars(image, height, x, y, shape)
     return _spared(struck, x[doubtful], y[doubtful])
-
-
-def _peaks(found: Mask, height: Reals) -> tuple[Indices, Indices]:
-    """X and Y of the found pixels that no other found one within 2 pixels exceeds."""
-    y, x = np.nonzero(peaks_among(found, height))
-    return x.astype(np.int32), y.astype(np.int32)
 
 
 def _spared(struck: Mask, x: Indices, y: Indices) -> Mask:
@@ -413,17 +371,7 @@ def _spared(struck: Mask, x: Indices, y: Indices) -> Mask:
     return left
 
 
-def _like_stars(image: ChipImage, height: Reals, x: Indices, y: Indices, shape: _StarShape) -> Mask:
-    """Whether peaks are as wide in all directions as stars are, or may be within 2 sigma."""
-    if len(x) == 0:
-        return np.zeros(0, bool)
-    shares = neighbour_shares(x, y, height, image.good)
-    noise = np.sqrt(0.5 * _floor(image)[y, x]) / np.maximum(height[y, x], 1e-3)
-    wide: Mask = (shares > _STAR_SHARE * shape.shares - 2 * noise[:, None]).all(axis=1)
-    return wide
-
-
-def _stars_among(image: ChipImage, compared: _Compared, shape: _StarShape) -> bool:
+def _stars_among(image: ChipImage, compared: _Compared, shape: StarShape) -> bool:
     """Whether stars are found: the maps are wrong, or the images of other fields.
 
     Of the bright peaks as wide as stars most are found, and they are many among the finds. (Of
@@ -431,9 +379,9 @@ def _stars_among(image: ChipImage, compared: _Compared, shape: _StarShape) -> bo
     """
     height = image.data_e - image.sky_e
     found = compared.excess > _VERY_BRIGHT_SIGMA
-    bright = image.good & (height > 2 * _VERY_BRIGHT_SIGMA * np.sqrt(_floor(image)))
-    x, y = _peaks(bright, height)
-    stars = _like_stars(image, height, x, y, shape)
+    bright = image.good & (height > 2 * _VERY_BRIGHT_SIGMA * np.sqrt(floor_variance(image)))
+    x, y = peaks_of(bright, height)
+    stars = like_stars(image, height, x, y, shape)
     struck = found[y, x]
     if np.count_nonzero(struck) < _FEWEST:
         return False
@@ -441,7 +389,7 @@ def _stars_among(image: ChipImage, compared: _Compared, shape: _StarShape) -> bo
 
 
 def _by_edges(
-    image: ChipImage, asked: Mask, where: Mask, detector: Detector, shape: _StarShape
+    image: ChipImage, asked: Mask, where: Mask, detector: Detector, shape: StarShape
 ) -> Mask:
     """What L.A.Cosmic finds in the parts of an image that hold pixels asked about, stars spared."""
     electrons = replace(
@@ -458,8 +406,8 @@ def _by_edges(
         found[inner] = np.asarray(struck, bool)[offset]
     found &= where
     height = image.data_e - image.sky_e
-    x, y = _peaks(found, height)
-    stars = _like_stars(image, height, x, y, shape)
+    x, y = peaks_of(found, height)
+    stars = like_stars(image, height, x, y, shape)
     return _spared(found, x[stars], y[stars])
 
 
@@ -488,47 +436,3 @@ def _parts(asked: Mask) -> list[tuple[_Slices, _Slices, _Slices]]:
         whole = np.s_[0:ny, 0:nx]
         return [(whole, whole, whole)]
     return parts
-
-
-def _hot_pixels(images: Sequence[ChipImage], shape: _StarShape) -> list[Mask]:
-    """Pixels of a chip that stand out on each of its exposures, sharper than any star."""
-    chips: dict[tuple[object, ...], list[int]] = {}
-    for index, image in enumerate(images):
-        chip = (image.name.rpartition(".")[2], image.origin, image.shape)
-        chips.setdefault(chip, []).append(index)
-    masks = [np.zeros(image.shape, bool) for image in images]
-    for members in chips.values():
-        if len(members) > 1:
-            spikes = _spikes([images[index] for index in members], shape)
-            for index in members:
-                masks[index] = spikes & images[index].good
-    return masks
-
-
-def _spikes(images: Sequence[ChipImage], shape: _StarShape) -> Mask:
-    """Pixels that are hot on all exposures of one chip, by at least half their mean rate.
-
-    On the sum of the exposures they are sharper than any star, whose neighbours have a share.
-    """
-    good: Mask = np.logical_and.reduce([image.good for image in images])
-    total = np.zeros(images[0].shape, np.float32)
-    variance = np.zeros_like(total)
-    for image in images:
-        total += image.data_e - image.sky_e
-        variance += _floor(image)
-    noise = np.sqrt(variance)
-    seconds = sum(image.exptime_s for image in images)
-    y, x = (axis.astype(np.int32) for axis in np.nonzero(good & (total > _HOT_SIGMA * noise)))
-    shares = neighbour_shares(x, y, total, good)
-    known = np.asarray(np.isfinite(shares).all(axis=1), dtype=bool)
-    mean = np.where(known[:, None], shares, 1.0).mean(axis=1)
-    hot = np.asarray(known & (mean < _HOT_SHARE * np.mean(shape.shares)), dtype=bool)
-    y, x = y[hot], x[hot]
-    stays = np.ones(len(y), bool)
-    for image in images:
-        here = (image.data_e - image.sky_e)[y, x]
-        least = _HOT_SHARE * total[y, x] * image.exptime_s / seconds
-        stays &= here > np.maximum(least, 2 * np.sqrt(_floor(image)[y, x]))
-    spikes = np.zeros_like(good)
-    spikes[y[stays], x[stays]] = True
-    return spikes

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 
 from hst_assets.photometry.psf.compiling import compiled
 from hst_assets.photometry.psf.image_stack import ImageStack
-from hst_assets.photometry.psf.sweeps import star_stamp
+from hst_assets.photometry.psf.star_light import star_stamp
 
 __all__ = ["error_inflation"]
 

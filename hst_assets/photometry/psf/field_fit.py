@@ -18,7 +18,8 @@ from hst_assets.photometry.psf.covariance import error_inflation
 from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.saturated_stars import halo_of
-from hst_assets.photometry.psf.sweeps import add_stars, fit_sweep, places_on_images
+from hst_assets.photometry.psf.star_light import add_stars, places_on_images
+from hst_assets.photometry.psf.sweeps import fit_sweep
 
 __all__ = ["SPOILS_PIX", "FieldFit", "finest_scale"]
 

@@ -26,8 +26,8 @@ from hst_assets.photometry.psf.field_fit import finest_scale
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.photometry.psf.restored_field import RestoredTile, restored_tile, starlight
+from hst_assets.photometry.psf.star_light import places_on_images, star_stamp
 from hst_assets.photometry.psf.star_quality import star_quality
-from hst_assets.photometry.psf.sweeps import places_on_images, star_stamp
 from hst_assets.photometry.psf.tiles import ImageSource, plan_tiles
 
 __all__ = [

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.field_fit import FieldFit
-from hst_assets.photometry.psf.sweeps import forced_sweep, places_on_images
+from hst_assets.photometry.psf.star_light import places_on_images
+from hst_assets.photometry.psf.sweeps import forced_sweep
 
 __all__ = ["ForcedFit", "forced_fit"]
 

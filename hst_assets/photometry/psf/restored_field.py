@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.photometry.psf.spline_psf import SplinePsf
-from hst_assets.photometry.psf.sweeps import add_stars, places_on_images
+from hst_assets.photometry.psf.star_light import add_stars, places_on_images
 from hst_assets.photometry.psf.tiles import Box, ImageSource, Tile, images_of
 
 __all__ = ["WHOLE_PSF", "RestoredTile", "restored_tile", "starlight", "window", "within"]

@@ -19,7 +19,7 @@ from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.peaks import Lattice, Matched, matched_filter, new_peaks
 from hst_assets.photometry.psf.saturated_stars import saturated_seeds, with_trail_ends
-from hst_assets.photometry.psf.sweeps import places_on_images
+from hst_assets.photometry.psf.star_light import places_on_images
 
 __all__ = ["fit_field", "lattice_over"]
 

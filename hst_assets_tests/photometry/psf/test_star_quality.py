@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hst_assets.photometry.psf.star_quality import psf_stamp, star_quality
+from hst_assets.photometry.psf.spline_loops import psf_stamp
+from hst_assets.photometry.psf.star_quality import star_quality
 from hst_assets_tests.photometry.catalog.reference_runs import needs_runs
 from hst_assets_tests.photometry.psf import dolphot_exposures
 from hst_assets_tests.photometry.psf.star_frames import (

@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 
 from hst_assets.photometry.psf.image_stack import ImageStack
-from hst_assets.photometry.psf.sweeps import (
-    add_stars,
-    fit_sweep,
-    forced_sweep,
-    places_on_images,
-    star_stamp,
-)
+from hst_assets.photometry.psf.star_light import add_stars, places_on_images, star_stamp
+from hst_assets.photometry.psf.sweeps import fit_sweep, forced_sweep
 from hst_assets_tests.photometry.psf.normal_equations import on_image, slopes
 from hst_assets_tests.photometry.psf.small_fields import (
     DITHERS,
