@@ -176,8 +176,9 @@ STAGES: dict[str, Stage] = {
     "dolphot_catalog": Stage(
         "2", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),
+    # 2: the alignments are in the recipe; lost charge is told image by image.
     "embedded_catalog": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.tile_task:find_bright_stars",
@@ -208,7 +209,8 @@ STAGES: dict[str, Stage] = {
         figures=_OF_DOLPHOT,
     ),
     # 2: filters of two instruments, or of one image; stars count where they are seen.
-    "star_catalog": Stage("2", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
+    # 3: a filter without a zero point of Vega is drawn, too.
+    "star_catalog": Stage("3", ("hst_assets.photometry.star_catalog:make_star_catalog",)),
     # 2: filters of one image; cuts no longer decide which stars are put in.
     "artificial_chunk": Stage(
         "2",
@@ -225,9 +227,9 @@ STAGES: dict[str, Stage] = {
         ),
         figures=("flat_scales_arcsec", "full_shape", "n_chips", "read_noise_e"),
     ),
-    # 2: filters of two instruments, or of one image.
+    # 2: filters of two instruments, or of one image. 3: the table says what is not simulated.
     "artificial_stars": Stage(
-        "2", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
+        "3", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
 }

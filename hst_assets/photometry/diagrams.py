@@ -34,20 +34,28 @@ _SHOWN_PERCENT = (0.5, 99.5)
 
 
 def write_colour_magnitude_diagram(
-    blue: Floats, red: Floats, kept: NDArray[np.bool_], path: Path, *, names: tuple[str, str]
+    blue: Floats,
+    red: Floats,
+    kept: NDArray[np.bool_],
+    path: Path,
+    *,
+    names: tuple[str, str],
+    systems: tuple[str, str] = ("Vega", "Vega"),
 ) -> Path:
     """Draw the red magnitude against the colour, stars that pass the cuts over the others.
 
     Parameters
     ----------
     blue, red : ndarray of shape (n,)
-        Vega magnitudes in two filters; NaN where a star is not seen.
+        Magnitudes in two filters; NaN where a star is not seen.
     kept : ndarray of bool of shape (n,)
         Which stars pass the quality cuts.
     path : `~pathlib.Path`
         The PNG file; written in one step.
     names : tuple of str
         The two filters.
+    systems : tuple of str, optional
+        The systems of their magnitudes, which the axes name.
 
     Raises
     ------
@@ -73,10 +81,16 @@ def write_colour_magnitude_diagram(
         )
     axes.set_xlim(*_span(colour[both]))
     axes.set_ylim(*_span(red[both])[::-1])
-    axes.set_xlabel(f"{names[0]} - {names[1]} (Vega mag)")
-    axes.set_ylabel(f"{names[1]} (Vega mag)")
+    axes.set_xlabel(_colour_label(names, systems))
+    axes.set_ylabel(f"{names[1]} ({systems[1]} mag)")
     axes.legend(frameon=False, handlelength=0.5, fontsize="small", markerscale=6.0 / size)
     return _save(figure, path)
+
+
+def _colour_label(names: tuple[str, str], systems: tuple[str, str]) -> str:
+    if len(set(systems)) == 1:
+        return f"{names[0]} - {names[1]} ({systems[0]} mag)"
+    return f"{names[0]} ({systems[0]}) - {names[1]} ({systems[1]}) (mag)"
 
 
 def write_completeness_diagram(

@@ -42,6 +42,7 @@ __all__ = [
     "QualityCuts",
     "cuts_of",
     "detected_in",
+    "least_snr",
     "stars_in",
     "tally",
 ]
@@ -233,9 +234,13 @@ def detected_in(catalog: Catalog, cuts: QualityCuts, band: CatalogBand) -> Mask:
     band : CatalogBand
         One of `hst_assets.photometry.catalog.bands.bands_of`.
     """
-    at_least = DETECTION_SNR if cuts.min_snr is None else cuts.min_snr
     measured: Mask = catalog.measured(**band.address)
-    return measured & (catalog.values("snr", **band.address) >= at_least)
+    return measured & (catalog.values("snr", **band.address) >= least_snr(cuts))
+
+
+def least_snr(cuts: QualityCuts) -> float:
+    """Signal-to-noise ratio from which a star is seen: `min_snr`, or `DETECTION_SNR`."""
+    return DETECTION_SNR if cuts.min_snr is None else cuts.min_snr
 
 
 def stars_in(catalog: Catalog, cuts: QualityCuts, result: CutResult, band: CatalogBand) -> Mask:

@@ -9,7 +9,7 @@ when all stars are taken off. A changed cut makes only these again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,10 @@ from hst_assets.photometry.quality_cuts import (
     CutResult,
     QualityCuts,
     cuts_of,
-    detected_in,
     stars_in,
     tally,
 )
+from hst_assets.photometry.shown_magnitudes import shown_magnitudes
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, make
@@ -161,7 +161,11 @@ def _shown(path: Path, measured: Made, workdir: WorkDir, settings: Settings) -> 
             whole = with_ab_and_st(_on_the_sky(found.catalog, workdir), found.detectors)
             outputs.append(export_catalog(whole, hdf5, base=path))
             row["hdf5"] = workdir.relative(hdf5)
-        pictures = [*_diagram(found, path), *_residuals(path, _first_of_filters(found.catalog))]
+        zero_points = measured.facts.get("zero_points", [])
+        pictures = [
+            *_diagram(found, path, zero_points),
+            *_residuals(path, _first_of_filters(found.catalog)),
+        ]
         facts |= {
             "n_objects": row["n_objects"],
             "n_stars": row["n_stars"],
@@ -208,7 +212,7 @@ def _good_in(found: _Read) -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def _diagram(found: _Read, path: Path) -> Iterator[Path]:
+def _diagram(found: _Read, path: Path, zero_points: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
     """The bluest of the filters against the reddest, where there are two."""
     diagram = _diagram_of(path)
     bands = sorted(
@@ -218,15 +222,18 @@ def _diagram(found: _Read, path: Path) -> Iterator[Path]:
         return
     names = bands[0].name, bands[-1].name
     blue, red = (
-        np.where(
-            detected_in(found.catalog, found.cuts, band),
-            found.catalog.values("vega_mag", **band.address),
-            np.nan,
-        )
+        shown_magnitudes(found.catalog, found.cuts, band, zero_points)
         for band in (bands[0], bands[-1])
     )
     try:
-        yield write_colour_magnitude_diagram(blue, red, found.cut.kept, diagram, names=names)
+        yield write_colour_magnitude_diagram(
+            blue.mag,
+            red.mag,
+            found.cut.kept,
+            diagram,
+            names=names,
+            systems=(blue.system, red.system),
+        )
     except UnusableInput:  # no star is seen in both: there is nothing to draw
         return
 

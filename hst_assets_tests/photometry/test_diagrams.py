@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from hst_assets.failures import UnusableInput
+from hst_assets.photometry import diagrams
 from hst_assets.photometry.artificial_stars.completeness import (
     completeness_curve,
     magnitude_limit,
@@ -33,6 +34,36 @@ def test_bright_stars_are_up_and_red_ones_right(tmp_path):
     _, rows, columns = pixels(path, KEPT_RGB)
     assert len(rows) > 300
     assert np.corrcoef(rows, columns)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("systems", "axes"),
+    [
+        (("Vega", "Vega"), ("F555W - F606W (Vega mag)", "F606W (Vega mag)")),
+        (("AB", "AB"), ("F555W - F606W (AB mag)", "F606W (AB mag)")),
+        (
+            ("instrumental", "Vega"),
+            ("F555W (instrumental) - F606W (Vega) (mag)", "F606W (Vega mag)"),
+        ),
+    ],
+)
+def test_the_axes_name_the_systems(tmp_path, monkeypatch, systems, axes):
+    drawn = []
+    saved = diagrams._save
+    monkeypatch.setattr(
+        diagrams, "_save", lambda figure, path: drawn.append(figure) or saved(figure, path)
+    )
+    values = np.linspace(18, 25, 9)
+    write_colour_magnitude_diagram(
+        values,
+        values,
+        np.ones(9, bool),
+        tmp_path / "cmd.png",
+        names=("F555W", "F606W"),
+        systems=systems,
+    )
+    (upper,) = drawn[0].axes
+    assert (upper.get_xlabel(), upper.get_ylabel()) == axes
 
 
 def test_a_catalogue_without_colours_has_no_diagram(tmp_path):

@@ -60,12 +60,17 @@ from hst_assets.settings import Settings
 from hst_assets.stages import code_versions
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["INDEX_STAGE", "make_artificial_stars"]
+__all__ = ["INDEX_STAGE", "NOT_SIMULATED", "make_artificial_stars"]
 
 logger = logging.getLogger(__name__)
 
 INDEX_STAGE = "artificial_stars"
 _STEP = "measuring artificial stars"
+#: What completeness and errors do not have.
+NOT_SIMULATED = (
+    "cosmic rays: masks are those of the exposures, in which the artificial stars are not; no star "
+    "is taken for a cosmic ray, or hit by one"
+)
 
 #: Settings that decide which stars are put in; the others decide what is made of them.
 _OF_LISTS = (
@@ -256,7 +261,12 @@ class _Run:
         with write_atomically(self.workdir.artificial_stars) as part:
             stars.write(part, format="fits", overwrite=True)
         rows = completeness_rows(results)
-        meta = {"target": self.workdir.target, "cuts": cuts.as_recipe(), "limits": limits}
+        meta = {
+            "target": self.workdir.target,
+            "cuts": cuts.as_recipe(),
+            "limits": limits,
+            "not_simulated": NOT_SIMULATED,
+        }
         write_table(build_table(COMPLETENESS_COLUMNS, rows, meta), self.workdir.completeness)
         diagram = write_completeness_diagram(
             {label: result.curve for label, result in results.items()},

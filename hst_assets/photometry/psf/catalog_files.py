@@ -17,6 +17,7 @@ The object's figures are over all images that it was measured on.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class CatalogedImage:
         See `hst_assets.photometry.psf.chips_in.ChipFile`.
     zero_point_mag : float
         Vega magnitude of one count per second of all of a star's light; NaN if it is not known.
+    ab_zero_point_mag : float
+        The same of the AB system; NaN where the header has no zero point of this filter.
     to_infinity_mag : float
         From the aperture of the aperture corrections to all light: 0 or below.
     alignment : tuple of float
@@ -94,6 +97,7 @@ class CatalogedImage:
     gain: float
     chip_code: int
     zero_point_mag: float
+    ab_zero_point_mag: float = math.nan
     to_infinity_mag: float = 0.0
     alignment: tuple[float, float, float, float, float] = (0.0, 0.0, 1.0, 0.0, 0.0)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hst_assets.digests import sha256_of_file
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.photometry.catalog.run_records import read_warnings
 from hst_assets.photometry.dolphot.catalog_run import publish_files
@@ -39,7 +39,13 @@ from hst_assets.photometry.psf.cataloged_images import aperture_radius_arcsec, c
 from hst_assets.photometry.psf.chips_in import ChipFile, open_images, reference_shape
 from hst_assets.photometry.psf.first_psfs import first_psfs, grids_of_settings
 from hst_assets.photometry.psf.fitted_stars import FitParameters
-from hst_assets.photometry.psf.lost_charge import charge_transfer, too_early, transfer_mag
+from hst_assets.photometry.psf.lost_charge import (
+    ChargeTransfer,
+    charge_transfers,
+    told_by_detector,
+    transfer_mag,
+    transfer_warnings,
+)
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement import MeasureParameters, Runner, measure_target
 from hst_assets.photometry.psf.residual_images import read_parts, write_residual_image
@@ -156,7 +162,7 @@ def _recipe(
     of_grids = {f"psf grid {name}": sha256_of_file(path) for name, path in grids.items()}
     return Recipe(
         stage=STAGE,
-        inputs={"dolphot_inputs": inputs.digest, **of_grids},
+        inputs={"dolphot_inputs": inputs.digest, **_alignments(workdir, images), **of_grids},
         settings={
             "embedded": settings.embedded.as_recipe(),
             # An exposure that failed for want of time, and was made since, is another input.
@@ -168,6 +174,47 @@ def _recipe(
     )
 
 
+def _alignments(workdir: WorkDir, images: Sequence[InputImage]) -> dict[str, str]:
+    """By what each exposure was aligned: its full WCS is read, of which its chips have a part.
+
+    The digest in the record of the aligned exposure; where that was cleaned away, the one its chips
+    were made from; where there is no record at all, the SHA-256 of the file.
+    """
+    found = {}
+    for image in images[1:]:
+        aligned = workdir.aligned(_exposure_file(image))
+        record = read_record(aligned)
+        digest = _prepared_from(workdir, image) if record is None else record.digest
+        if not digest and aligned.is_file():
+            digest = sha256_of_file(aligned)
+        found[f"aligned {image.exposure}"] = digest
+    return found
+
+
+def _exposure_file(image: InputImage) -> str:
+    """Name of the exposure that a chip was cut of."""
+    return f"{image.path.name.removesuffix(f'.chip{image.chip}.fits')}.fits"
+
+
+def _prepared_from(workdir: WorkDir, image: InputImage) -> str:
+    """Digest of the alignment that a chip was made from; empty without a record."""
+    record = read_record(workdir.dolphot_chips(_exposure_file(image)))
+    return "" if record is None else str(record.recipe.get("inputs", {}).get(image.exposure, ""))
+
+
+def _check_alignments(run: _Run) -> None:
+    """The aligned exposures must be those that the chips were made of."""
+    for image in run.images[1:]:
+        aligned = run.workdir.aligned(_exposure_file(image))
+        record, known = read_record(aligned), _prepared_from(run.workdir, image)
+        if record is not None and known and record.digest != known:
+            raise UnusableInput(
+                "the exposure was aligned again since its chips were made",
+                where=aligned,
+                next_step="Materialize dolphot_inputs again",
+            )
+
+
 # ------------------------------------------------------------------------------- the run
 
 
@@ -176,6 +223,7 @@ def _measured(run: _Run) -> Result:
     choices = run.settings.embedded
     run.tell("reading images", 0.0)
     check_images(run.images, with_wcs=False)
+    _check_alignments(run)
     chips = open_images(run.workdir, run.images, run.settings.dolphot_inputs)
     radius = aperture_radius_arcsec(chips, run.settings)
     priors = first_psfs(
@@ -201,16 +249,17 @@ def _measured(run: _Run) -> Result:
         flag_mask=choices.flag_mask,
         transfer_mag=transfer_mag(stars, chips) if choices.wfpc2_cte else None,
     )
+    transfers = charge_transfers(chips, wfpc2_cte=choices.wfpc2_cte)
     info = run_info(stars, cataloged, shape=reference_shape(run.images))
     notes = [text for text in stars.remarks if _IS_NOTE.search(text)]
     warnings = (
         *(text for text in stars.remarks if text not in notes),
         *remarks,
-        *(too_early(chips) if choices.wfpc2_cte else ()),
+        *transfer_warnings(transfers),
     )
     with run.workdir.scratch(STAGE) as scratch:
         made = scratch / run.catalog.name
-        write_files(catalog, info, made, parameters=_parameters(run), warnings=warnings)
+        write_files(catalog, info, made, parameters=_parameters(run, transfers), warnings=warnings)
         if stars.kept is not None:
             kept = replace(stars.kept, engine=_program())
             kept.save(made.with_name(f"{made.name}{KEPT}"))
@@ -218,7 +267,10 @@ def _measured(run: _Run) -> Result:
             _write_residuals(chips, sorted(folder.glob("*.residuals.npz")), made)
         outputs = publish_files(made, run.catalog)
     shutil.rmtree(folder.parent)
-    facts = _facts(run, stars, cataloged) | {"n_columns": len(catalog.columns), "psfs": notes}
+    facts = _facts(run, stars, cataloged, transfers) | {
+        "n_columns": len(catalog.columns),
+        "psfs": notes,
+    }
     run.tell("done", 1.0)
     return Result(outputs, {**facts, "seconds": round(time.monotonic() - began, 1)})
 
@@ -229,7 +281,9 @@ def _begun_folder(run: _Run) -> Path:
     folder = kept / run.digest[:_DIGITS]
     if kept.is_dir():
         for other in kept.iterdir():  # begun of other images, or with other settings
-            if other != folder or run.redo:
+            if not other.is_dir():  # nobody's
+                other.unlink()
+            elif other != folder or run.redo:
                 shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
     return folder.absolute()
@@ -287,13 +341,17 @@ def _write_residuals(chips: Sequence[ChipFile], files: Sequence[Path], made: Pat
         write_residual_image(chip, parts, made.with_name(f"{made.name}.{at}.res.fits"))
 
 
-def _parameters(run: _Run) -> str:
+def _parameters(run: _Run, transfers: Sequence[ChargeTransfer]) -> str:
     """The ``.param`` file: which engine, with which settings, on which images."""
     chosen = run.settings.embedded.as_recipe()
     lines = [
         ("Photometer", _program()),
         ("Nimg", str(len(run.images) - 1)),
         *((f"img{number:04d}_file", image.alias) for number, image in enumerate(run.images)),
+        *(
+            (f"img{number:04d}_charge_transfer", each.state)
+            for number, each in enumerate(transfers, 1)
+        ),
         ("FlagMask", str(chosen.pop("flag_mask"))),
         *(
             (name, f"{int(value) if isinstance(value, bool) else value}")
@@ -309,7 +367,12 @@ def _program() -> str:
     return f"embedded {version}, hst_assets {tool_version('hst_assets')}"
 
 
-def _facts(run: _Run, stars: MeasuredStars, images: Sequence[CatalogedImage]) -> dict[str, Any]:
+def _facts(
+    run: _Run,
+    stars: MeasuredStars,
+    images: Sequence[CatalogedImage],
+    transfers: Sequence[ChargeTransfer],
+) -> dict[str, Any]:
     warnings = read_warnings(run.catalog.with_name(f"{run.catalog.name}.warnings"))
     return {
         "n_stars": len(stars),
@@ -319,15 +382,17 @@ def _facts(run: _Run, stars: MeasuredStars, images: Sequence[CatalogedImage]) ->
         "remarks": [],
         "warnings": [{**asdict(each), "is_problem": each.is_problem} for each in warnings],
         "n_problems": sum(warning.is_problem for warning in warnings),
-        "charge_transfer": charge_transfer(images, run.settings.embedded),
+        "charge_transfer": told_by_detector(transfers),
         "zero_points": [
             {
                 "image": image.alias,
                 "vega_mag": _finite(image.zero_point_mag),
+                "ab_mag": _finite(image.ab_zero_point_mag),
                 "aperture_correction_mag": _finite(correction),
+                "charge_transfer": transfer.state,
             }
-            for image, correction in zip(
-                images, stars.aperture_correction_mag.tolist(), strict=True
+            for image, correction, transfer in zip(
+                images, stars.aperture_correction_mag.tolist(), transfers, strict=True
             )
         ],
     }

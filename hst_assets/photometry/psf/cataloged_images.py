@@ -50,6 +50,7 @@ def cataloged_images(
                 gain=chip.gain,
                 chip_code=chip.chip_code,
                 zero_point_mag=zero_point,
+                ab_zero_point_mag=ab_zero_point(chip.photometry.flam, chip.photometry.plam),
                 alignment=_alignment(chip),
             )
         )

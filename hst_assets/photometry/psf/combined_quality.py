@@ -1,7 +1,8 @@
 """Quality of stars over several images, and what kind of object each is, as DOLPHOT combines them.
 
-Of an object, all images count; of a filter, those whose flag allows it. The weights are those of
-the program DOLPHOT 2.0 (`eval`, `getround`, `photsearch` and `WFC3outstar` of its source).
+All images count. The weights are those of the program DOLPHOT 2.0 (`eval`, `getround` and
+`photsearch` of its source). Filters are combined where a catalogue is made
+(`hst_assets.photometry.psf.catalog_files`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.star_quality import ProfileFit, StarQuality, largest_roundness
 
-__all__ = ["CombinedQuality", "object_quality", "object_types", "quality_in_filter"]
+__all__ = ["CombinedQuality", "object_quality", "object_types"]
 
 Floats = NDArray[np.float64]
 
-#: Flags from here on: nothing could be measured.
-_WORTHLESS = 8
 _LIMIT = 9.999
 _BRIGHT, _FAINT, _HOT_PIXEL, _EXTENDED = 1, 2, 4, 5
 
@@ -31,7 +30,7 @@ class CombinedQuality:
     Attributes
     ----------
     chi, sharpness, roundness, position_angle_deg, crowding_mag : ndarray, shape (n,)
-        As of `StarQuality`. The position angle is that of the object, for filters too.
+        As of `StarQuality`.
     image_roundness : ndarray, shape (k, n)
         Roundness of each image along the object's major axis, of either sign: what a catalogue
         gives as an image's roundness.
@@ -87,52 +86,6 @@ def object_quality(
         crowding_mag=_mean([q.crowding_mag for q in images], np.abs(flux) * rate_weight),
         image_roundness=np.clip(along, -_LIMIT, _LIMIT),
         flag=np.bitwise_or.reduce([q.flag for q in images]),
-    )
-
-
-def quality_in_filter(
-    images: Sequence[StarQuality],
-    flux_e: Floats,
-    flux_error_e: Floats,
-    exptime_s: Floats,
-    *,
-    of_object: CombinedQuality,
-    image_roundness: Floats,
-    flag_mask: int = 7,
-) -> CombinedQuality:
-    """The quality of each star in one filter: images weighted by the inverse variance of the rate.
-
-    Sharpness and roundness are weighted by the rate, too, where it is positive.
-
-    Parameters
-    ----------
-    images, flux_e, flux_error_e, exptime_s
-        As of `object_quality`, of the filter's images.
-    of_object : CombinedQuality
-        The objects' quality, for their position angle.
-    image_roundness : ndarray, shape (k, n)
-        The rows of `of_object.image_roundness` of these images.
-    flag_mask : int, optional
-        Images with any of these flags do not count (FlagMask), nor do those with 8 or more.
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit each other.
-    """
-    flags = np.array([q.flag for q in images])
-    counts = (flags < _WORTHLESS) & ((flags & flag_mask) == 0)
-    flux, _, rate_weight = _weights(images, flux_e, flux_error_e, exptime_s)
-    weight = np.where(counts, rate_weight * np.asarray(exptime_s, dtype=float)[:, None], 0.0)
-    rate = np.maximum(flux, 0.0) / np.asarray(exptime_s, dtype=float)[:, None]
-    return CombinedQuality(
-        chi=np.sqrt(_mean([q.chi**2 for q in images], weight)),
-        sharpness=_mean([q.sharpness for q in images], rate * weight),
-        roundness=_mean(list(image_roundness), rate * weight),
-        position_angle_deg=of_object.position_angle_deg,
-        crowding_mag=_mean([q.crowding_mag for q in images], weight),
-        image_roundness=image_roundness,
-        flag=np.bitwise_or.reduce(np.where(counts & (weight > 0), flags, 0)).astype(np.int32),
     )
 
 

@@ -2,26 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
-from hst_assets.photometry.psf.catalog_files import CatalogedImage
+from hst_assets.exposures.charge import transfer_state
 from hst_assets.photometry.psf.chips_in import ChipFile
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.wfpc2_cte import wfpc2_cte_mag
-from hst_assets.settings import EmbeddedSettings
 
-__all__ = ["charge_transfer", "too_early", "transfer_mag"]
+__all__ = [
+    "ChargeTransfer",
+    "charge_transfers",
+    "told_by_detector",
+    "transfer_mag",
+    "transfer_warnings",
+]
 
 #: Charge is lost of a star with so many electrons at least, however faint it is.
 _FEWEST_COUNTS_E = 1.0
 #: WFPC2 ran warm before, and its loss of charge is not known (MJD, April 1994).
 _COLD_SINCE_MJD = 49461.85
 
+#: What was done about lost charge.
+TransferState = Literal[
+    "none lost", "in the exposure", "by formula", "not corrected", "not checked"
+]
+_WORDS: Mapping[TransferState, str] = MappingProxyType(
+    {
+        "none lost": "loses none",
+        "in the exposure": "corrected in the exposures (PCTECORR)",
+        "by formula": "magnitudes corrected star by star (Dolphin 2009, PASP 121, 655)",
+        "not corrected": "not corrected",
+        "not checked": "not checked: PCTECORR is missing",
+    }
+)
+_TOO_EARLY = "before April 1994 its loss is not known"
+_USE_FLC = "stars far from the amplifier are too faint; use exposures flc, with PCTECORR COMPLETE"
+_NO_REMEDY = (
+    "stars far from the amplifier are too faint, faint ones most; nothing here corrects this "
+    "detector: compare stars of like brightness and rows"
+)
+
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChargeTransfer:
+    """What was done about lost charge on an image.
+
+    Attributes
+    ----------
+    image, detector : str
+        The image's name, and the key of its detector.
+    state : str
+        ``none lost``, corrected ``in the exposure`` or ``by formula``, ``not corrected``, or
+        ``not checked``.
+    remedy : str
+        What to do about it; empty where nothing is to be done.
+    """
+
+    image: str
+    detector: str
+    state: TransferState
+    remedy: str
 
 
 def transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | None:
@@ -56,28 +106,62 @@ def _rates_of_bands(stars: MeasuredStars, chips: Sequence[ChipFile]) -> dict[str
     return rates
 
 
-def too_early(chips: Sequence[ChipFile]) -> Iterator[str]:
-    """WFPC2's exposures from before its loss of charge is known."""
-    for chip in chips:
-        if chip.image.detector.key == "wfpc2" and chip.mjd < _COLD_SINCE_MJD:
-            yield f"{chip.name}: before April 1994, its lost charge is not known: not corrected"
+def charge_transfers(chips: Sequence[ChipFile], *, wfpc2_cte: bool) -> list[ChargeTransfer]:
+    """What was done about lost charge on each image, by its header.
+
+    Parameters
+    ----------
+    chips : sequence of ChipFile
+        The images; the headers of their prepared files are read.
+    wfpc2_cte : bool
+        Whether WFPC2's magnitudes are corrected (`transfer_mag`).
+    """
+    return [ChargeTransfer(chip.name, *_outcome(chip, wfpc2_cte=wfpc2_cte)) for chip in chips]
 
 
-def charge_transfer(images: Sequence[CatalogedImage], choices: EmbeddedSettings) -> list[str]:
-    """What is done about lost charge, by detector."""
-    known = {image.detector.key: image.detector for image in images}
-    return [f"{key}: {text}" for key, text in _transfer_of(known, choices)]
+def _outcome(chip: ChipFile, *, wfpc2_cte: bool) -> tuple[str, TransferState, str]:
+    """Detector, what was done, and what to do if that is too little."""
+    detector = chip.image.detector
+    if detector.key == "wfpc2":
+        if chip.mjd < _COLD_SINCE_MJD:
+            return detector.key, "not corrected", _TOO_EARLY
+        if wfpc2_cte:
+            return detector.key, "by formula", ""
+        return detector.key, "not corrected", "embedded.wfpc2_cte corrects it"
+    state = transfer_state(fits.getheader(chip.image.path), detector)
+    if not state:
+        return detector.key, "none lost", ""
+    if state == "COMPLETE":
+        return detector.key, "in the exposure", ""
+    if detector.suffix != "flc":
+        return detector.key, "not corrected", _NO_REMEDY
+    return detector.key, "not corrected" if state == "OMIT" else "not checked", _USE_FLC
 
 
-def _transfer_of(
-    detectors: Mapping[str, Any], choices: EmbeddedSettings
-) -> Iterator[tuple[str, str]]:
-    for key, detector in detectors.items():
-        if key == "wfpc2" and choices.wfpc2_cte:
-            yield key, "magnitudes corrected star by star (Dolphin 2009, PASP 121, 655)"
-        elif detector.is_infrared:
-            yield key, "loses none"
-        elif detector.suffix == "flc":
-            yield key, "corrected in the exposures (flc), unless the exposure table notes another"
-        else:
-            yield key, "not corrected"
+def told_by_detector(transfers: Sequence[ChargeTransfer]) -> list[str]:
+    """One line for each detector and outcome; images are named where a detector has several."""
+    outcomes = _grouped(transfers)
+    several = Counter(detector for detector, _, _ in outcomes)
+    return [
+        f"{detector}: {_WORDS[state]}" + (f" ({', '.join(names)})" if several[detector] > 1 else "")
+        for (detector, state, _), names in outcomes.items()
+    ]
+
+
+def transfer_warnings(transfers: Sequence[ChargeTransfer]) -> list[str]:
+    """What is to be said of images whose lost charge was not corrected, or may not have been."""
+    return [
+        f"{detector}: lost charge {state} on {len(names)} of {len(transfers)} images "
+        f"({', '.join(names)}): {remedy}"
+        for (detector, state, remedy), names in _grouped(transfers).items()
+        if state in ("not corrected", "not checked")
+    ]
+
+
+def _grouped(
+    transfers: Sequence[ChargeTransfer],
+) -> dict[tuple[str, TransferState, str], list[str]]:
+    groups: dict[tuple[str, TransferState, str], list[str]] = {}
+    for each in transfers:
+        groups.setdefault((each.detector, each.state, each.remedy), []).append(each.image)
+    return groups

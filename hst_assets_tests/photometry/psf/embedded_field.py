@@ -22,6 +22,7 @@ PHOTOMETRY = {
     "PHOTFLAM": 1.4994e-19,
     "PHOTPLAM": 8039.0,
     "PHOTBW": 666.0,
+    "PCTECORR": "COMPLETE",
     "CCDCHIP": 2,
     "DOL_WFC3": 2,
     "INSTRUME": "WFC3",

@@ -13,7 +13,7 @@ from hst_assets.photometry.encircled_energy import encircled_energy
 from hst_assets.photometry.psf import catalog_run, first_psfs
 from hst_assets.photometry.psf.catalog_run import make_embedded_catalog
 from hst_assets.photometry.psf.spline_psf import SplinePsf
-from hst_assets.provenance import WouldBeMade
+from hst_assets.provenance import Recipe, Result, WouldBeMade, make
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.photometry.dolphot import small_field as field
@@ -87,7 +87,7 @@ def test_the_parameters_are_all_settings(workdir, engine):
     first, *lines = (workdir.dolphot / "dp0000.param").read_text().splitlines()
     told = dict(line.split(" = ", 1) for line in lines)
     assert first == "# written by hst_assets"
-    assert told["Photometer"].startswith("embedded 1, hst_assets ")
+    assert told["Photometer"].startswith("embedded 2, hst_assets ")
     assert (told["Nimg"], told["FlagMask"], told["final_snr"]) == ("2", "3", "4.0")
     assert told["img0002_file"] == "iaaa01a2q_flc.chip1"
 
@@ -107,12 +107,11 @@ def test_what_is_said(workdir, engine):
     engine.remarks = (*engine.remarks, "a.chip1: aperture correction not measured: 0 stars")
     facts = run(workdir).facts
     assert (facts["n_stars"], facts["n_images"]) == (field.N_STARS, 2)
-    assert facts["program"].startswith("embedded 1")
+    assert facts["program"].startswith("embedded 2")
     assert facts["psfs"] == ["wfc3_uvis F814W chip 2: PSF of 9 stamps, constant"]
     assert [each["text"] for each in facts["warnings"]] == [engine.remarks[1]]
-    assert facts["charge_transfer"] == [
-        "wfc3_uvis: corrected in the exposures (flc), unless the exposure table notes another"
-    ]
+    assert facts["charge_transfer"] == ["wfc3_uvis: corrected in the exposures (PCTECORR)"]
+    assert facts["zero_points"][0]["charge_transfer"] == "in the exposure"
     assert facts["zero_points"][0]["vega_mag"] == pytest.approx(24.708, abs=1e-3)
 
 
@@ -122,6 +121,28 @@ def test_bands_without_a_zero_point_are_told(workdir, engine):
             hdus[0].header.pop("PHOTFLAM", None)
     texts = [each["text"] for each in run(workdir).facts["warnings"]]
     assert texts == ["wfc3_uvis F814W has no Vega magnitudes: PHOTFLAM missing"]
+
+
+def test_lost_charge_is_told_image_by_image(workdir, engine):
+    with fits.open(second_image(workdir), mode="update") as hdus:
+        hdus[0].header["PCTECORR"] = "OMIT"
+    facts = run(workdir).facts
+    assert facts["charge_transfer"] == [
+        "wfc3_uvis: corrected in the exposures (PCTECORR) (iaaa01a1q.chip1)",
+        "wfc3_uvis: not corrected (iaaa01a2q.chip1)",
+    ]
+    (warning,) = facts["warnings"]
+    assert warning["text"].startswith(
+        "wfc3_uvis: lost charge not corrected on 1 of 2 images (iaaa01a2q.chip1): "
+    )
+    assert warning["is_problem"]
+    lines = (workdir.dolphot / "dp0000.param").read_text().splitlines()
+    assert "img0001_charge_transfer = in the exposure" in lines
+    assert "img0002_charge_transfer = not corrected" in lines
+
+
+def second_image(workdir):
+    return workdir.dolphot / "inputs" / "iaaa01a2q_flc.chip1.fits"
 
 
 def test_progress_is_told_and_never_goes_back(workdir, engine):
@@ -184,6 +205,13 @@ def test_a_run_that_was_interrupted_goes_on(workdir, engine):
     assert [call["there"] for call in engine.calls] == [[], ["0.tile0"]]
 
 
+def test_a_stray_file_among_what_was_begun_does_not_matter(workdir, engine):
+    (workdir.dolphot / "embedded").mkdir()
+    (workdir.dolphot / "embedded" / "notes.txt").write_text("nobody's")
+    assert run(workdir).ran
+    assert not (workdir.dolphot / "embedded").exists()
+
+
 @pytest.mark.parametrize("changed", ["settings", "redo"])
 def test_what_was_begun_otherwise_is_not_used(workdir, engine, changed):
     engine.fails = [TimedOut("one tile")]
@@ -222,6 +250,38 @@ def test_a_grid_of_psfs_is_part_of_the_recipe(workdir, engine):
     assert not run(workdir).ran
     (workdir.base / "grid.fits").write_text("another")
     assert run(workdir).ran
+
+
+def recorded(workdir, product, inputs):
+    """Give a product a record, and return its digest."""
+    recipe = Recipe(stage="aligned_exposure", inputs=inputs)
+    return make(recipe, product, workdir, lambda: Result((product,), {})).digest
+
+
+def test_another_alignment_makes_it_again(workdir, engine):
+    """Of an alignment of the same eight cards, too: its look-up tables may be others."""
+    aligned = workdir.aligned("iaaa01a1q_flc.fits")
+    recorded(workdir, aligned, {"iaaa01a1q": "one"})
+    assert run(workdir).ran
+    assert not run(workdir).ran
+    recorded(workdir, aligned, {"iaaa01a1q": "another"})
+    assert run(workdir).ran
+
+
+def test_chips_of_another_alignment_are_not_measured(workdir, engine):
+    aligned, chips = (
+        workdir.aligned("iaaa01a1q_flc.fits"),
+        workdir.dolphot_chips("iaaa01a1q_flc.fits"),
+    )
+    chips.write_text("table")
+    first = recorded(workdir, aligned, {"iaaa01a1q": "one"})
+    recorded(workdir, chips, {"iaaa01a1q": first})
+    assert run(workdir).ran
+    WorkDir.record(aligned).unlink()  # cleaned away: what the chips were made of is known
+    assert not run(workdir).ran
+    recorded(workdir, aligned, {"iaaa01a1q": "another"})
+    with pytest.raises(UnusableInput, match="aligned again since its chips were made"):
+        run(workdir)
 
 
 def test_a_work_directory_that_is_looked_at_runs_nothing(workdir, engine):

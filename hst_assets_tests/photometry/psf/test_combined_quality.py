@@ -12,7 +12,6 @@ from hst_assets.photometry.psf.combined_quality import (
     CombinedQuality,
     object_quality,
     object_types,
-    quality_in_filter,
 )
 from hst_assets.photometry.psf.star_quality import StarQuality
 from hst_assets_tests.photometry.catalog.reference_runs import needs_runs
@@ -63,48 +62,6 @@ def test_an_objects_roundness_is_along_one_axis() -> None:
     assert whole.roundness[0] == pytest.approx((0.6 * 300 / 225 - 0.2) / (1 + 300 / 225))
     assert whole.position_angle_deg[0] == 90
     assert whole.image_roundness[:, 0] == pytest.approx([-0.2, -5.0, 0.6])
-
-
-def test_a_filters_quality_is_weighted_by_inverse_variance_of_the_rate() -> None:
-    images = three()
-    whole = object_quality(images, FLUX, ERROR, EXPTIME)
-    band = in_filter(images, whole)
-    weight = (EXPTIME / ERROR[:, 0]) ** 2
-    positive = np.maximum(FLUX[:, 0] / EXPTIME, 0) * weight
-    assert band.chi[0] == pytest.approx(np.sqrt(np.average([1, 4, 9], weights=weight)))
-    assert band.crowding_mag[0] == pytest.approx(np.average([0.1, 0.4, 0.2], weights=weight))
-    assert band.sharpness[0] == pytest.approx(np.average([0.1, 9.0, 0.4], weights=positive))
-    assert band.roundness[0] == pytest.approx(np.average([-0.2, -5.0, 0.6], weights=positive))
-
-
-def in_filter(
-    images: list[StarQuality], whole: CombinedQuality, flag_mask: int = 7
-) -> CombinedQuality:
-    return quality_in_filter(
-        images,
-        FLUX,
-        ERROR,
-        EXPTIME,
-        of_object=whole,
-        image_roundness=whole.image_roundness,
-        flag_mask=flag_mask,
-    )
-
-
-@pytest.mark.parametrize(
-    ("flags", "mask", "chi", "flag"),
-    [((2, 9, 4), 4, 1.0, 2), ((4, 9, 4), 4, np.nan, 0), ((2, 9, 8), 1, 1.0, 2)],
-)
-def test_flagged_images_do_not_count_in_a_filter(
-    flags: tuple[int, ...], mask: int, chi: float, flag: int
-) -> None:
-    images = [
-        replace(quality, flag=np.array([value], np.int32))
-        for quality, value in zip(three(), flags, strict=True)
-    ]
-    band = in_filter(images, object_quality(images, FLUX, ERROR, EXPTIME), mask)
-    assert band.chi[0] == pytest.approx(chi, nan_ok=True)
-    assert band.flag[0] == flag
 
 
 def test_an_image_where_nothing_was_measured_does_not_count() -> None:
@@ -162,7 +119,7 @@ def test_stars_alone_may_be_asked_for() -> None:
 
 
 @cache
-def combined() -> tuple[list[StarQuality], CombinedQuality, CombinedQuality]:
+def combined() -> tuple[list[StarQuality], CombinedQuality]:
     """Ours of the four reference exposures, by DOLPHOT's counts and errors."""
     exposures = [reference.exposure(number) for number in range(4)]
     images = [exposure.ours for exposure in exposures]
@@ -171,10 +128,7 @@ def combined() -> tuple[list[StarQuality], CombinedQuality, CombinedQuality]:
     error = np.where(snr != 0, flux / np.where(snr == 0, 1, snr), np.inf)
     exptime = np.full(4, reference.EXPTIME_S)
     whole = object_quality(images, flux, error, exptime)
-    band = quality_in_filter(
-        images, flux, error, exptime, of_object=whole, image_roundness=whole.image_roundness
-    )
-    return images, whole, band
+    return images, whole
 
 
 @pytest.fixture
@@ -192,7 +146,7 @@ def on_all() -> np.ndarray:
 
 
 class TestAgainstDolphot:
-    """DOLPHOT's columns of objects and of the filter."""
+    """DOLPHOT's columns of objects."""
 
     pytestmark = needs_runs
 
@@ -211,7 +165,7 @@ class TestAgainstDolphot:
         rows = reference.catalogue()
         snr = rows[:, reference.OBJECT["snr"]]
         used = on_all & (snr >= low) & (snr < high)
-        _, whole, _ = combined()
+        _, whole = combined()
         ours = {
             "chi": whole.chi,
             "sharpness": whole.sharpness,
@@ -224,26 +178,17 @@ class TestAgainstDolphot:
         }
         assert all(found[name] > least for name, least in correlations.items()), found
 
-    def test_the_filter_agrees(self, on_all: np.ndarray) -> None:
-        rows = reference.catalogue()
-        used = on_all & (rows[:, reference.OBJECT["snr"]] > 10)
-        _, _, band = combined()
-        for name, ours in (("chi", band.chi), ("sharpness", band.sharpness)):
-            theirs = rows[used, reference.FILTER[name]]
-            assert np.corrcoef(ours[used], theirs)[0, 1] > 0.95, name
-        np.testing.assert_array_equal(band.flag, rows[:, reference.FILTER["flag"]])
-
     def test_major_axes_agree(self, on_all: np.ndarray) -> None:
         rows = reference.catalogue()
         # Where there is an axis.
         used = on_all & (rows[:, reference.OBJECT["roundness"]] > 0.2)
         used &= rows[:, reference.OBJECT["snr"]] > 10
-        _, whole, _ = combined()
+        _, whole = combined()
         off = whole.position_angle_deg - rows[:, reference.OBJECT["angle"]]
         assert np.mean(np.abs((off[used] + 90) % 180 - 90) <= 20) > 0.85
 
     def test_types_agree(self) -> None:
-        images, _, _ = combined()
+        images, _ = combined()
         ours = object_types(images, stars_only=True)
         # Those that differ have an S/N near 5, or are off an image in part.
         assert np.mean(ours == reference.catalogue()[:, reference.OBJECT["type"]]) > 0.97
