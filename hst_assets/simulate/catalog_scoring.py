@@ -1,7 +1,9 @@
 """Judge a catalogue of stars by a campaign's truth: which stars are in it, and how bright.
 
-True stars are those that fell on all images of a filter, saturated on none of them. The catalogue's
-are matched to them on the sky, once the offset of its frame is taken off.
+True stars are those that fell on all images of a filter, saturated on none of them, to a limit that
+follows from the simulated noise and PSF and not from the catalogue. The catalogue's are matched to
+them on the sky, once the offset of its frame is taken off. What lies at no star, galaxy or
+transient of the scene is false.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.spatial import KDTree
 
 from hst_assets.detection.image_planes import read_wcs
@@ -26,7 +29,7 @@ from hst_assets.photometry.dolphot.input_images import InputImage, read_input_im
 from hst_assets.photometry.encircled_energy import encircled_energy
 from hst_assets.simulate.bands import band_of
 from hst_assets.simulate.geometry import chip_views
-from hst_assets.simulate.psf import psf_model
+from hst_assets.simulate.psf import OVERSAMPLING, psf_model
 from hst_assets.simulate.truth import CampaignTruth, magnitude_column
 from hst_assets.workdir import WorkDir
 
@@ -39,8 +42,15 @@ Floats = NDArray[np.float64]
 _MATCH_PIX, _MATCH_MAG = 1.0, 0.75
 #: Pixels from the border of a chip within which true stars do not count.
 _EDGE_PIX = 10.0
-#: Least signal-to-noise ratio of true stars that count.
+#: Least signal-to-noise ratio of true stars, and of objects of the catalogue, that count.
 _LEAST_SNR = 10.0
+#: A star is not false within so many pixels of a true one (two of a blend may be found as one), or
+#: within so many half-light radii of a galaxy.
+_NEAR_PIX, _NEAR_RADII = 2.0, 3.0
+#: Object types that pass for stars.
+_STARS = (1, 2)
+#: AB magnitudes between which the limit is looked for.
+_MAG_RANGE = (10.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,11 @@ class CatalogScore:
     n_true, n_found : int
         True stars, and those of them in the catalogue.
     faintest_mag : float
-        AB magnitude of a star with a signal-to-noise ratio of 10.
+        AB magnitude of a lone star with a signal-to-noise ratio of 10, by the simulated sky, read
+        noise and PSF.
+    n_objects, n_false : int
+        Objects of the catalogue that pass for stars with that ratio by their own errors, and those
+        of them where the scene has no star, galaxy or transient.
     bias_mag : float
         Median of measured minus true magnitude.
     scatter_mag : float
@@ -67,6 +81,8 @@ class CatalogScore:
     n_true: int
     n_found: int
     faintest_mag: float
+    n_objects: int
+    n_false: int
     bias_mag: float
     scatter_mag: float
     pull: float
@@ -75,6 +91,11 @@ class CatalogScore:
     def completeness(self) -> float:
         """Share of the true stars that is in the catalogue."""
         return self.n_found / self.n_true if self.n_true else float("nan")
+
+    @property
+    def false_share(self) -> float:
+        """Share of the objects where there is none; 0 without objects."""
+        return self.n_false / self.n_objects if self.n_objects else 0.0
 
 
 def catalog_scores(
@@ -134,26 +155,56 @@ def _score(
     zero_point += _simulated_wings(detector, of_band[0].filter, radius_arcsec)
     mag = np.where(seen, -2.5 * np.log10(rate) + correction + zero_point, np.nan)
     error = catalog.values("mag_error", **band.address)
-    scale = DETECTORS[detector].pixel_scale_arcsec
-    faint = seen & (snr > 5) & (snr < 20)
-    if not faint.any():
-        yield CatalogScore(band.name, len(stars), 0, np.nan, np.nan, np.nan, np.nan)
-        return
-    at_limit = float(np.median(mag[faint] + 2.5 * np.log10(snr[faint] / _LEAST_SNR)))
+    # Two chips of an exposure have one exposure time; a star is on one of them.
+    pairs = zip(of_band, band.images, strict=True)
+    exposures = {image.exposure: each.exptime_s for image, each in pairs}
+    at_limit = _limit_mag(detector, of_band[0].filter, list(exposures.values()))
     wanted = true_mag < at_limit
-    match = _matched(stars[wanted], true_mag[wanted], catalog, mag, seen, scale)
+    frame = _Frame.of(stars, true_mag, catalog, mag, seen, DETECTORS[detector].pixel_scale_arcsec)
+    match = frame.matched(stars[wanted], true_mag[wanted], mag)
     found = match >= 0
     difference = mag[match[found]] - true_mag[wanted][found]
     bias = float(np.median(difference)) if found.any() else np.nan
+    kept = seen & (snr >= _LEAST_SNR) & np.isin(catalog["object_type"], _STARS)
     yield CatalogScore(
         band.name,
-        int(wanted.sum()),
-        int(found.sum()),
-        at_limit,
-        bias,
-        _spread(difference),
-        _spread((difference - bias) / error[match[found]]),
+        n_true=int(wanted.sum()),
+        n_found=int(found.sum()),
+        faintest_mag=at_limit,
+        n_objects=int(kept.sum()),
+        n_false=int(frame.false(kept, truth).sum()),
+        bias_mag=bias,
+        scatter_mag=_spread(difference),
+        pull=_spread((difference - bias) / error[match[found]]),
     )
+
+
+def _limit_mag(detector: str, filter_name: str, exptimes_s: Sequence[float]) -> float:
+    """AB magnitude at which a lone star has `_LEAST_SNR` on all exposures together.
+
+    Its own noise is that of each pixel, as a PSF fit weights them; the mean over places in a pixel.
+    """
+    band = band_of(detector, filter_name)
+    psf = psf_model(detector, band, chip_views(detector)[-1].pixel_arcsec)
+    background_e2 = [
+        band.sky_e_per_s * seconds + DETECTORS[detector].read_noise_e ** 2 for seconds in exptimes_s
+    ]
+
+    def missing(mag: float) -> float:
+        squared = 0.0
+        for seconds, behind in zip(exptimes_s, background_e2, strict=True):
+            star = seconds * _electrons_per_s(detector, filter_name, mag) * psf.grid
+            squared += float((star**2 / (star + behind)).sum()) / OVERSAMPLING**2
+        return float(np.sqrt(squared)) - _LEAST_SNR
+
+    return float(brentq(missing, *_MAG_RANGE, xtol=1e-3))
+
+
+def _electrons_per_s(detector: str, filter_name: str, mag: float) -> float:
+    counts = 10 ** (-0.4 * (mag - band_of(detector, filter_name).zero_point_ab))
+    row = DETECTORS[detector]
+    # Zero points are of electrons, but for WFPC2's of DN.
+    return float(counts * (row.gain_e_per_dn if row.has_separate_dq else 1.0))
 
 
 def _simulated_wings(detector: str, filter_name: str, radius_arcsec: float) -> float:
@@ -183,46 +234,86 @@ def _true_stars(images: Sequence[InputImage], truth: CampaignTruth) -> Table:
     return truth.stars[np.isin(np.asarray(truth.stars["id"]), sorted(kept or set()))]
 
 
-def _matched(
-    stars: Table,
-    true_mag: Floats,
-    catalog: Catalog,
-    mag: Floats,
-    seen: NDArray[np.bool_],
-    scale: float,
-) -> NDArray[np.int64]:
-    """Row of the catalogue of each true star; -1: none. The brightest choose first."""
-    match = np.full(len(stars), -1, dtype=np.int64)
-    rows = np.flatnonzero(seen)
-    if not len(stars) or not len(rows):
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """The catalogue's objects that are seen, on a plane in arcsec, in the frame of the truth.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n,)
+        Their rows in the catalogue.
+    places : ndarray, shape (n, 2)
+        Arcsec east and north.
+    cos_dec, scale_arcsec : float
+        Of the field; a pixel of the detector.
+    """
+
+    rows: NDArray[np.int64]
+    places: Floats
+    cos_dec: float
+    scale_arcsec: float
+
+    @classmethod
+    def of(
+        cls,
+        stars: Table,
+        true_mag: Floats,
+        catalog: Catalog,
+        mag: Floats,
+        seen: NDArray[np.bool_],
+        scale_arcsec: float,
+    ) -> _Frame:
+        """With the offset taken off that most of the bright stars have."""
+        rows = np.flatnonzero(seen)
+        cos_dec = float(np.cos(np.radians(np.mean(stars["dec"]))))
+        measured = _flat(catalog["ra"][rows], catalog["dec"][rows], cos_dec)
+        bright = np.argsort(true_mag)[:200]
+        true = _flat(stars["ra"], stars["dec"], cos_dec)[bright]
+        if len(rows):
+            measured -= _offset(true, true_mag[bright], measured, mag[rows], 20 * scale_arcsec)
+        return cls(rows, measured, cos_dec, scale_arcsec)
+
+    def matched(self, stars: Table, true_mag: Floats, mag: Floats) -> NDArray[np.int64]:
+        """Row of the catalogue of each true star; -1: none. The brightest choose first."""
+        match = np.full(len(stars), -1, dtype=np.int64)
+        if not len(stars) or not len(self.rows):
+            return match
+        true = _flat(stars["ra"], stars["dec"], self.cos_dec)
+        tree = KDTree(self.places)
+        taken: set[int] = set()
+        for star in np.argsort(true_mag, kind="stable"):
+            near = [
+                each
+                for each in tree.query_ball_point(true[star], _MATCH_PIX * self.scale_arcsec)
+                if each not in taken and abs(mag[self.rows[each]] - true_mag[star]) < _MATCH_MAG
+            ]
+            if near:
+                best = min(
+                    near, key=lambda each: float(np.hypot(*(self.places[each] - true[star])))
+                )
+                taken.add(best)
+                match[star] = self.rows[best]
         return match
-    cos_dec = np.cos(np.radians(np.mean(stars["dec"])))
 
-    def flat(ra: Floats, dec: Floats) -> Floats:
-        return np.column_stack([np.asarray(ra) * cos_dec, np.asarray(dec)]) * 3600.0
+    def false(self, kept: NDArray[np.bool_], truth: CampaignTruth) -> NDArray[np.bool_]:
+        """Which of the kept ones lie at no star, galaxy or transient."""
+        places = self.places[kept[self.rows]]
+        near = np.zeros(len(places), dtype=bool)
+        for table in (truth.stars, truth.galaxies, truth.transient):
+            if not len(table):
+                continue
+            there = _flat(table["ra"], table["dec"], self.cos_dec)
+            reach = np.full(len(table), _NEAR_PIX * self.scale_arcsec)
+            if "half_light_radius" in table.colnames:
+                reach = np.maximum(reach, _NEAR_RADII * np.asarray(table["half_light_radius"]))
+            for about in KDTree(places).query_ball_point(there, reach) if len(places) else ():
+                near[about] = True
+        return ~near
 
-    true, measured = (
-        flat(stars["ra"], stars["dec"]),
-        flat(catalog["ra"][rows], catalog["dec"][rows]),
-    )
-    bright = np.argsort(true_mag)[:200]
-    shift = _offset(true[bright], true_mag[bright], measured, mag[rows], 20 * scale)
-    tree = KDTree(measured - shift)
-    taken: set[int] = set()
-    for star in np.argsort(true_mag, kind="stable"):
-        near = tree.query_ball_point(true[star], _MATCH_PIX * scale)
-        near = [
-            each
-            for each in near
-            if each not in taken and abs(mag[rows[each]] - true_mag[star]) < _MATCH_MAG
-        ]
-        if near:
-            best = min(
-                near, key=lambda each: float(np.hypot(*(measured[each] - shift - true[star])))
-            )
-            taken.add(best)
-            match[star] = rows[best]
-    return match
+
+def _flat(ra: Floats, dec: Floats, cos_dec: float) -> Floats:
+    """Arcsec east and north."""
+    return np.column_stack([np.asarray(ra) * cos_dec, np.asarray(dec)]) * 3600.0
 
 
 def _offset(

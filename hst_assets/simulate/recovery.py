@@ -89,8 +89,9 @@ def recovered(
 
 #: What a catalogue must recover of stars with S/N 10 or more: their share, the bias of their
 #: magnitudes (aperture corrections are good to 0.01 mag, tables of encircled energy to 0.02), and
-#: the range of their pulls.
+#: the range of their pulls; and which share of what it has for such stars may be none.
 _MIN_COMPLETENESS, _MAX_BIAS_MAG, _PULLS = 0.95, 0.03, (0.8, 1.25)
+_MAX_FALSE = 0.02
 
 
 def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
@@ -107,6 +108,12 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
             f"{score.n_found} of {score.n_true} found ({score.completeness:.1%})",
             f"{_MIN_COMPLETENESS:.0%}",
             score.completeness >= _MIN_COMPLETENESS,
+        )
+        yield Claim(
+            f"catalogue: {score.name} false stars",
+            f"{score.n_false} of {score.n_objects} with S/N 10 are none ({score.false_share:.1%})",
+            f"{_MAX_FALSE:.0%}",
+            score.false_share <= _MAX_FALSE,
         )
         yield Claim(
             f"catalogue: {score.name} magnitudes",
