@@ -39,6 +39,7 @@ from hst_assets.photometry.psf.cataloged_images import aperture_radius_arcsec, c
 from hst_assets.photometry.psf.chips_in import ChipFile, open_images, reference_shape
 from hst_assets.photometry.psf.first_psfs import first_psfs, grids_of_settings
 from hst_assets.photometry.psf.fitted_stars import FitParameters
+from hst_assets.photometry.psf.image_agreement import disagreements
 from hst_assets.photometry.psf.lost_charge import (
     ChargeTransfer,
     charge_transfers,
@@ -243,18 +244,15 @@ def _measured(run: _Run) -> Result:
     )
     run.tell("writing the catalogue", _MEASURED)
     cataloged, remarks = cataloged_images(chips, radius)
-    catalog = catalog_of_stars(
-        stars,
-        cataloged,
-        flag_mask=choices.flag_mask,
-        transfer_mag=transfer_mag(stars, chips) if choices.wfpc2_cte else None,
-    )
+    lost = transfer_mag(stars, chips) if choices.wfpc2_cte else None
+    catalog = catalog_of_stars(stars, cataloged, flag_mask=choices.flag_mask, transfer_mag=lost)
     transfers = charge_transfers(chips, wfpc2_cte=choices.wfpc2_cte)
     info = run_info(stars, cataloged, shape=reference_shape(run.images))
     notes = [text for text in stars.remarks if _IS_NOTE.search(text)]
     warnings = (
         *(text for text in stars.remarks if text not in notes),
         *remarks,
+        *disagreements(stars, cataloged, transfer_mag=lost),
         *transfer_warnings(transfers),
     )
     with run.workdir.scratch(STAGE) as scratch:
