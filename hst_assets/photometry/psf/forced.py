@@ -335,8 +335,7 @@ def _near(restored: RestoredTile, x: Floats, y: Floats, reach: float) -> NDArray
 
 @dataclass(frozen=True, eq=False)
 class _Solution:
-    """Of all stars, counts; of the places, variances, responses to sky and electrons expected; of
-    the pixels, what is left and their variances."""
+    """What was fitted: of all stars `counts`, of pixels `residual` and `noise`, else of places."""
 
     counts: Floats
     variance: Floats
