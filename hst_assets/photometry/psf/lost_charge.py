@@ -20,6 +20,7 @@ from hst_assets.photometry.wfpc2_cte import wfpc2_cte_mag
 __all__ = [
     "ChargeTransfer",
     "charge_transfers",
+    "lost_on_chip_mag",
     "told_by_detector",
     "transfer_mag",
     "transfer_warnings",
@@ -82,15 +83,32 @@ def transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | No
     lost = np.zeros(stars.counts_e.shape)
     rates = _rates_of_bands(stars, chips)
     for k in wanted:
-        lost[k] = wfpc2_cte_mag(
-            # Of the mean of its band: of a faint star's own noisy counts the mean loss is wrong.
-            np.maximum(rates[chips[k].band] * chips[k].exptime_s, _FEWEST_COUNTS_E),
-            stars.sky_e[k],
-            x=stars.chip_x[k],
-            y=stars.chip_y[k],
-            mjd=chips[k].mjd,
+        # Of the mean of its band: of a faint star's own noisy counts the mean loss is wrong.
+        expected_e = rates[chips[k].band] * chips[k].exptime_s
+        lost[k] = lost_on_chip_mag(
+            expected_e, stars.sky_e[k], x=stars.chip_x[k], y=stars.chip_y[k], mjd=chips[k].mjd
         )
-    return np.nan_to_num(lost)
+    return lost
+
+
+def lost_on_chip_mag(
+    expected_e: Floats, sky_e: Floats, *, x: Floats, y: Floats, mjd: float
+) -> Floats:
+    """What lost charge cost stars on one of WFPC2's chips: 0 or below, 0 where it is not known.
+
+    Parameters
+    ----------
+    expected_e : ndarray, shape (n,)
+        Electrons that are expected of each; of one and less, as of one.
+    sky_e : ndarray, shape (n,)
+        Sky under it, electrons a pixel.
+    x, y : ndarray, shape (n,)
+        Its place on the chip, pixels.
+    mjd : float
+        Time of the exposure.
+    """
+    counts = np.maximum(expected_e, _FEWEST_COUNTS_E)
+    return np.nan_to_num(wfpc2_cte_mag(counts, sky_e, x=x, y=y, mjd=mjd))
 
 
 def _rates_of_bands(stars: MeasuredStars, chips: Sequence[ChipFile]) -> dict[str, Floats]:
