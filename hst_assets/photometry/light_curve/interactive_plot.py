@@ -32,17 +32,17 @@ _SYSTEMS = {"AB": "ab_mag", "ST": "st_mag", "Vega": "vega_mag"}
 _NO_TIME = "unknown"
 
 
-def write_interactive_plot(table: QTable, path: Path) -> Path:
+def write_interactive_plot(table: QTable, path: Path, *, magnitudes: str = "ab") -> Path:
     """Write the light curve as a page of its own.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        Of the light curve, one row a point: the fields of
-        `hst_assets.photometry.light_curve.points.Point` by name, ``ab_mag``, ``ab_mag_error``,
-        ``st_mag``, ``vega_mag``, ``snr``, ``limit_3sigma_ab_mag`` and the place's ``name``.
+        Of `hst_assets.photometry.light_curve.table.LIGHT_CURVE_COLUMNS`.
     path : `~pathlib.Path`
         The HTML file; written in one step.
+    magnitudes : {"ab", "st", "vega"}, optional
+        What is on the axis until another is chosen.
 
     Raises
     ------
@@ -53,18 +53,20 @@ def write_interactive_plot(table: QTable, path: Path) -> Path:
     body = (
         templates_in("hst_assets.products", "web")
         .get_template("figure.html")
-        .render(title=title, figure=light_curve_figure(table))
+        .render(title=title, figure=light_curve_figure(table, magnitudes=magnitudes))
     )
     return write_page(path, title=title, body=Markup(body))  # noqa: S704 - of a template
 
 
-def light_curve_figure(table: QTable) -> Markup:
+def light_curve_figure(table: QTable, *, magnitudes: str = "ab") -> Markup:
     """The light curve as an element of a page.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
         As in `write_interactive_plot`.
+    magnitudes : {"ab", "st", "vega"}, optional
+        What is on the axis until another is chosen.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def light_curve_figure(table: QTable) -> Markup:
             Axis(key="mjd", label="MJD (UTC)"),
             Axis(key="days", label=f"days since MJD {first:.3f}"),
         ),
-        y=_brightness_axes(),
+        y=_brightness_axes(magnitudes),
         columns=columns,
         facets=tuple(facets),
         details=_details(),
@@ -98,8 +100,8 @@ def light_curve_figure(table: QTable) -> Markup:
     return figure.as_html(_caption(columns))
 
 
-def _brightness_axes() -> tuple[Axis, ...]:
-    magnitudes = [
+def _brightness_axes(first: str) -> tuple[Axis, ...]:
+    axes = [
         Axis(
             key=f"seen_{column}",
             label=f"{system} magnitude",
@@ -107,9 +109,9 @@ def _brightness_axes() -> tuple[Axis, ...]:
             limit=f"limit_{column}",
             inverted=True,
         )
-        for system, column in _SYSTEMS.items()
+        for system, column in sorted(_SYSTEMS.items(), key=lambda each: each[1] != f"{first}_mag")
     ]
-    return (*magnitudes, Axis(key="flux_ujy", label="flux (µJy)", error="flux_error_ujy"))
+    return (*axes, Axis(key="flux_ujy", label="flux (µJy)", error="flux_error_ujy"))
 
 
 def _details() -> tuple[Detail, ...]:
@@ -125,6 +127,8 @@ def _details() -> tuple[Detail, ...]:
         Detail(key="seen_st_mag", label="ST", digits=3, error="seen_error"),
         Detail(key="seen_vega_mag", label="Vega", digits=3, error="seen_error"),
         Detail(key="limit_ab_mag", label="fainter than AB", digits=2),
+        Detail(key="limits_from", label="limit from"),
+        Detail(key="limit_50_ab_mag", label="half found at AB", digits=2),
         Detail(key="flux_ujy", label="flux", digits=5, error="flux_error_ujy", unit="µJy"),
         Detail(key="snr", label="flux / error", digits=1),
         Detail(key="offset_arcsec", label="offset", digits=3, unit="arcsec"),
@@ -177,6 +181,8 @@ def _columns(table: QTable) -> dict[str, Any]:
             for name in _SYSTEMS.values()
         },
         **{f"limit_{name}": limit + offset for name, offset in offsets.items()},
+        "limits_from": _texts(table, "limits_from"),
+        "limit_50_ab_mag": _numbers(table, "limit_50_ab_mag"),
         "offset_arcsec": _numbers(table, "offset_arcsec"),
         "images": _texts(table, "images"),
         "note": _texts(table, "note"),

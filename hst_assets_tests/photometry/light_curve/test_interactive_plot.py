@@ -11,6 +11,7 @@ from hst_assets.photometry.light_curve.interactive_plot import (
     light_curve_figure,
     write_interactive_plot,
 )
+from hst_assets.photometry.light_curve.table import LIGHT_CURVE_COLUMNS
 
 HOSTILE = "SN <script>document.title = 'taken'</script>\x1b"
 
@@ -36,6 +37,8 @@ def row(flux, error, **others):
         "st_minus_ab_mag": 0.5,
         "vega_minus_ab_mag": -0.4,
         "limit_3sigma_ab_mag": 23.9 - 2.5 * np.log10(3 * error),
+        "limit_50_ab_mag": np.nan,
+        "limits_from": "error of the flux",
         "offset_arcsec": 0.0,
         "note": "",
     } | others
@@ -45,8 +48,12 @@ def table(*rows, **meta):
     return QTable(rows=list(rows), meta=meta)
 
 
+def told(html):
+    return json.loads(re.search(r"json\">(.*?)</script>", html)[1])
+
+
 def columns(html):
-    return json.loads(re.search(r"json\">(.*?)</script>", html)[1])["columns"]
+    return told(html)["columns"]
 
 
 def test_what_is_not_seen_is_a_limit_and_keeps_its_flux():
@@ -71,6 +78,15 @@ def test_fluxes_may_have_units():
     with_units = table(row(5.0, 0.1))
     with_units["flux_ujy"] = [5.0] * u.uJy
     assert columns(light_curve_figure(with_units))["flux_ujy"] == [5.0]
+
+
+def test_the_system_of_the_settings_is_the_first():
+    html = light_curve_figure(table(row(5.0, 0.1)), magnitudes="vega")
+    assert [axis["key"] for axis in told(html)["y"]][:2] == ["seen_vega_mag", "seen_ab_mag"]
+
+
+def test_every_column_that_is_read_is_one_of_the_table():
+    assert set(row(5.0, 0.1)) <= {spec.name for spec in LIGHT_CURVE_COLUMNS}
 
 
 def test_no_point_is_no_figure():
