@@ -118,7 +118,7 @@ def _phot_line(row: Any, system: MagnitudeSystem) -> str:
     return "  " + _columns(
         (
             f"{row['mjd'].to_value(u.day):7.5f}",
-            f"{detector.instrument}/{detector.name}",
+            f"{detector.instrument}/{detector.detector}",
             str(row["filter_name"]),
             f"{row['exptime_s'].to_value(u.s):7.4f}",
             f"{row['ab_mag'].to_value(u.mag) + added:3.4f}",
@@ -170,7 +170,7 @@ def _observation(row: Any) -> str:
     )
     return (
         f"OBS: {row['mjd'].to_value(u.day):.5f} "
-        f"{detector.instrument}/{detector.name}-{row['filter_name']} {flux:.4f} {error:.4f} "
+        f"{detector.instrument}/{detector.detector}-{row['filter_name']} {flux:.4f} {error:.4f} "
         f"{row['ab_mag'].to_value(u.mag):.4f} {row['ab_mag_error'].to_value(u.mag):.4f}"
     )
 
