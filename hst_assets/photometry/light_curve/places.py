@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.table import Table
+from astropy.table import QTable
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.photometry.light_curve.points import Place
@@ -70,7 +71,7 @@ def read_positions(path: Path) -> list[Place]:
     """
     try:
         form = "ascii.ecsv" if path.suffix == ".ecsv" else "ascii.csv"
-        table = Table.read(path, format=form)
+        table = QTable.read(path, format=form)
     except (OSError, ValueError) as error:
         raise BadConfiguration(
             f"the table of {_SETTING} cannot be read: {error}", where=path
@@ -96,9 +97,11 @@ def read_positions(path: Path) -> list[Place]:
     return places
 
 
-def _degrees(value: object) -> float:
-    """A coordinate; NaN of what is no number."""
+def _degrees(value: Any) -> float:
+    """A coordinate; NaN of what is missing or no number."""
+    if np.any(getattr(value, "mask", False)):
+        return float(np.nan)
     try:
-        return float(value.to_value(u.deg) if isinstance(value, u.Quantity) else value)  # type: ignore[arg-type]
+        return float(value.to_value(u.deg) if isinstance(value, u.Quantity) else value)
     except (TypeError, ValueError):
         return float(np.nan)
