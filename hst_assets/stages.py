@@ -232,6 +232,14 @@ STAGES: dict[str, Stage] = {
         "3", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
+    "light_curve": Stage(
+        "1",
+        (
+            "hst_assets.photometry.light_curve.product:make_light_curve",
+            "hst_assets.photometry.light_curve.forced_task:measure",
+        ),
+        figures=("fwhm_pix", "pixel_scale_arcsec"),
+    ),
 }
 
 

@@ -83,6 +83,18 @@ def simulated(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A browser without a window, for the pages that are to be looked at in one."""
+    from hst_assets_tests.headless_browser import Browser, chromium
+
+    program = chromium()
+    if program is None:
+        pytest.skip("there is no Chromium; Debian's package is chromium")
+    with Browser(program, tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def network_guard(tmp_path_factory):
     """Watch this process and the children it will have; the file that offences are told to."""
     offences = tmp_path_factory.mktemp("network") / "offences"

@@ -5,7 +5,8 @@ Each directive renders one registry of the package as a table:
 ======================== ======================================================================
 ``settings SECTION``     the keys of one section of the settings: type, default, limits, meaning
 ``columns TABLE``        the columns of ``manifest``, ``archive_exposures``, ``archive_left_out``,
-                         ``exposures``, ``alignment``, ``drizzles``, ``differences`` or ``colours``
+                         ``exposures``, ``alignment``, ``drizzles``, ``differences``, ``colours`` or
+                         ``light_curve``
 ``archive_rules``        the rules by which observations of the archive are left out
 ``assets``               the assets in the order of the levels
 ``products``             the file of each asset, and what it is made from
@@ -152,6 +153,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
     from hst_assets.photometry.dolphot.inputs import INPUT_COLUMNS
+    from hst_assets.photometry.light_curve.table import LIGHT_CURVE_COLUMNS
 
     registry = {
         "manifest": columns.MANIFEST_COLUMNS,
@@ -163,6 +165,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "differences": DIFFERENCE_COLUMNS,
         "colours": COLOUR_COLUMNS,
         "dolphot_inputs": INPUT_COLUMNS,
+        "light_curve": LIGHT_CURVE_COLUMNS,
     }
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
 

@@ -9,8 +9,20 @@ import sys
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import archive, clean, demo, ingest, materialize, settings, status, target, up
+from hst_assets.cli import (
+    archive,
+    clean,
+    demo,
+    ingest,
+    light_curve,
+    materialize,
+    settings,
+    status,
+    target,
+    up,
+)
 from hst_assets.cli import run as run_module
+from hst_assets.cli.position_argument import PositionCommand
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import (
     AccessRefused,
@@ -45,6 +57,7 @@ application = typer.Typer(
 application.command("run", cls=run_module.RunCommand)(run_module.run_command)
 application.command("ingest")(ingest.ingest_command)
 application.command("materialize")(materialize.materialize_command)
+application.command("lightcurve", cls=PositionCommand)(light_curve.light_curve_command)
 application.command("status")(status.status_command)
 application.add_typer(target.target_commands)
 application.command("archive")(archive.archive_command)

@@ -286,6 +286,23 @@ ASSETS = AssetTable(
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=8.0, cores=2),
         ),
+        AssetRow(
+            name="light_curve",
+            per="target",
+            job="target_light_curve",
+            group="photometry",
+            description="How bright the target is in each exposure, epoch and filter, and how "
+            "faint it could have been where nothing is seen.",
+            path="light_curve",
+            make="hst_assets.photometry.light_curve.product:make_light_curve",
+            wanted="light_curve.make",
+            stages=("light_curve",),
+            after=("dolphot_catalog", "epoch_differences"),
+            redo=("dolphot",),
+            checks=(checks.ALL_METHODS_MEASURED, checks.METHODS_AGREE, checks.STAR_OF_TARGET),
+            kinds=frozenset({"table"}),
+            resources=Resources(memory_gb=4.0),
+        ),
     ],
     _REDO_KINDS,
 )

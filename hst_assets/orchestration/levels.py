@@ -334,7 +334,7 @@ class AssetTable:
             return True
         behind = {self[name].job for asset in level.assets for name in self.downstream(asset)}
         wishes = {self.level_named(job).wanted for job in behind} | {level.wanted}
-        return any(_is_set(settings, wish) for wish in wishes if wish)
+        return any(settings.wants(wish) for wish in wishes if wish)
 
     def last_of(self, level: Level) -> tuple[str, ...]:
         """The assets of a level from which no other of the level is made."""
@@ -409,11 +409,6 @@ def _is_setting(wanted: str) -> bool:
 def _section(name: str) -> object:
     field = Settings.model_fields.get(name)
     return field.annotation if field else None
-
-
-def _is_set(settings: Settings, wanted: str) -> bool:
-    section, _, key = wanted.partition(".")
-    return bool(getattr(getattr(settings, section), key))
 
 
 def _in_order(names: Iterable[str], after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

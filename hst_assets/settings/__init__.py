@@ -24,6 +24,7 @@ from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
 from hst_assets.settings.files import load_settings, write_settings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
+from hst_assets.settings.light_curve import LightCurveSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
 from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
@@ -42,6 +43,7 @@ __all__ = [
     "EpochSettings",
     "GateSettings",
     "ImageParameters",
+    "LightCurveSettings",
     "MachineSettings",
     "PhotometrySettings",
     "QualityCutSettings",

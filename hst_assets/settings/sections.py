@@ -24,6 +24,7 @@ from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
 from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
+from hst_assets.settings.light_curve import LightCurveSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
 
@@ -90,4 +91,23 @@ class Settings(Section):
     dolphot_inputs: DolphotInputsSettings = DolphotInputsSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     artificial_stars: ArtificialStarSettings = ArtificialStarSettings()
+    light_curve: LightCurveSettings = LightCurveSettings()
     machine: MachineSettings = MachineSettings()
+
+    def wants(self, wish: str) -> bool:
+        """Whether a wish (``section.key``, true or false) is on.
+
+        One that is unset, which only ``light_curve.make`` can be, goes along with the measurement
+        of stars, where there is a place to look at.
+        """
+        section, _, key = wish.partition(".")
+        told = getattr(getattr(self, section), key)
+        return self.photometry.make and self.place is not None if told is None else bool(told)
+
+    @property
+    def place(self) -> tuple[float, float] | None:
+        """Right ascension and declination of the light curve's place, degrees; None without one."""
+        for section in (self.light_curve, self.target):
+            if section.ra_deg is not None and section.dec_deg is not None:
+                return section.ra_deg, section.dec_deg
+        return None

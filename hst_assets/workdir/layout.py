@@ -19,6 +19,7 @@ directory can be adopted. Nobody else in the project joins path strings.
         .hst123_runfiles/           scratch folders of tool calls, locks
         <obj.><inst>.<filt>.ref_<epoch>.drc.fits    the reference image
         dolphot/                    DOLPHOT's catalogue; what it reads is in dolphot/inputs/
+        light_curve/                light curves of the target and of other places
         hap/                        later stages
 """
 
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 from hst_assets.workdir.alignment import AlignmentPaths
 from hst_assets.workdir.exposures import ExposurePaths
 from hst_assets.workdir.images import ImagePaths
+from hst_assets.workdir.light_curves import LightCurvePaths
 from hst_assets.workdir.locks import Locks
 from hst_assets.workdir.photometry import PhotometryPaths
 
@@ -36,7 +38,7 @@ __all__ = ["WorkDir"]
 
 
 @dataclass(frozen=True)
-class WorkDir(ExposurePaths, AlignmentPaths, ImagePaths, PhotometryPaths, Locks):
+class WorkDir(ExposurePaths, AlignmentPaths, ImagePaths, PhotometryPaths, LightCurvePaths, Locks):
     """Paths of one target's work directory; each branch of the layout has its class.
 
     Parameters
