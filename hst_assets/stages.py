@@ -230,6 +230,7 @@ STAGES: dict[str, Stage] = {
         "2", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
+    "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 
 

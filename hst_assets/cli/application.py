@@ -9,7 +9,18 @@ import sys
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import archive, clean, demo, ingest, materialize, settings, status, target, up
+from hst_assets.cli import (
+    archive,
+    clean,
+    demo,
+    explain,
+    ingest,
+    materialize,
+    settings,
+    status,
+    target,
+    up,
+)
 from hst_assets.cli import run as run_module
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import (
@@ -46,6 +57,7 @@ application.command("run", cls=run_module.RunCommand)(run_module.run_command)
 application.command("ingest")(ingest.ingest_command)
 application.command("materialize")(materialize.materialize_command)
 application.command("status")(status.status_command)
+application.command("explain")(explain.explain_command)
 application.add_typer(target.target_commands)
 application.command("archive")(archive.archive_command)
 application.command("settings")(settings.settings_command)

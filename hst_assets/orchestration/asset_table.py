@@ -286,6 +286,28 @@ ASSETS = AssetTable(
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=8.0, cores=2),
         ),
+        AssetRow(
+            name="target_report",
+            per="target",
+            job="target_report",
+            group="exposures",
+            description="One page with everything there is of a target, in one file that works "
+            "offline.",
+            path="report",
+            make="hst_assets.report.page:make_target_report",
+            stages=("target_report",),
+            after=("target_exposures",),
+            follows=(
+                "target_alignment",
+                "drizzled_stacks",
+                "epoch_differences",
+                "colour_images",
+                "dolphot_catalog",
+                "artificial_stars",
+            ),
+            kinds=frozenset({"html"}),
+            resources=Resources(memory_gb=2.0),
+        ),
     ],
     _REDO_KINDS,
 )
