@@ -219,8 +219,9 @@ def embedded(
 
 def _stepwise(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> MeasuredStars:
     from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
-    from hst_assets.photometry.psf.field_fit import fit_field, forced_fit
+    from hst_assets.photometry.psf.image_fluxes import forced_fit
     from hst_assets.photometry.psf.image_stack import image_stack
+    from hst_assets.photometry.psf.star_search import fit_field
 
     struck = cosmic_ray_masks(images, psfs=psfs)
     images = [

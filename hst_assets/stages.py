@@ -230,6 +230,11 @@ STAGES: dict[str, Stage] = {
         "2", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
+    "light_curve": Stage(
+        "1",
+        ("hst_assets.photometry.light_curve.product:make_light_curve",),
+        figures=("fwhm_pix", "pixel_scale_arcsec"),
+    ),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 

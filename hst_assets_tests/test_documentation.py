@@ -31,7 +31,8 @@ _SETTING = re.compile(
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
-    r"hst-assets (run|ingest|materialize|status|archive|settings|clean|demo|target \w+)\b([^`\n]*)"
+    r"hst-assets (run|ingest|materialize|lightcurve|status|archive|settings|clean|demo"
+    r"|target \w+)\b([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 

@@ -8,16 +8,7 @@ from hst_assets.failures import BadConfiguration
 
 __all__ = ["ABSENT_OPTIONS", "refuse_absent_options"]
 
-_SCRAPE = "scraping DOLPHOT's catalogues is not available yet"
-
 ABSENT_OPTIONS: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            *("--scrape-dolphot", "--sd", "--scrape-all", "--scrape-radius", "--no-cuts"),
-            "--brightest",
-        ),
-        _SCRAPE,
-    ),
     "--hierarchical-test": "there is no test mode; use --hierarchical",
     "--no-nan": "the weight maps of the products show where there are no data",
 }

@@ -15,6 +15,7 @@ from hst_assets.cli import (
     demo,
     explain,
     ingest,
+    light_curve,
     materialize,
     settings,
     status,
@@ -22,6 +23,7 @@ from hst_assets.cli import (
     up,
 )
 from hst_assets.cli import run as run_module
+from hst_assets.cli.position_argument import PositionCommand
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import (
     AccessRefused,
@@ -56,6 +58,7 @@ application = typer.Typer(
 application.command("run", cls=run_module.RunCommand)(run_module.run_command)
 application.command("ingest")(ingest.ingest_command)
 application.command("materialize")(materialize.materialize_command)
+application.command("lightcurve", cls=PositionCommand)(light_curve.light_curve_command)
 application.command("status")(status.status_command)
 application.command("explain")(explain.explain_command)
 application.add_typer(target.target_commands)

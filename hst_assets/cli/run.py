@@ -55,7 +55,7 @@ class _Sources:
     skip_copy: bool
 
 
-@takes_settings("archive", "selection", "processing")
+@takes_settings("archive", "selection", "processing", "light_curve")
 @takes_redo
 def run_command(
     position: PositionArgument = None,

@@ -21,7 +21,7 @@ __all__ = ["SETTING_OPTIONS", "Changes", "SettingOption", "changes_of", "takes_s
 
 #: Section to key to value, as `hst_assets.settings.write_settings` takes it.
 Changes = dict[str, dict[str, Any]]
-Group = Literal["archive", "selection", "processing"]
+Group = Literal["archive", "selection", "light_curve", "processing"]
 
 _ARCMIN = "arcmin"
 
@@ -94,7 +94,7 @@ class SettingOption:
         str, int, float, or bool for a flag.
     read : callable, optional
         From what was typed to the setting's value.
-    group : {"archive", "selection", "processing"}
+    group : {"archive", "selection", "light_curve", "processing"}
         Commands take whole groups.
     typed : str
         What the help adds to the setting's own meaning: how the value is typed.
@@ -130,6 +130,10 @@ def _archive(names: str, key: str, **more: Any) -> SettingOption:
 
 def _selection(names: str, key: str, **more: Any) -> SettingOption:
     return SettingOption(names, f"selection.{key}", group="selection", **more)
+
+
+def _light_curve(names: str, key: str, **more: Any) -> SettingOption:
+    return SettingOption(names, f"light_curve.{key}", group="light_curve", **more)
 
 
 _SEVERAL = "Separate several by commas."
@@ -200,6 +204,13 @@ SETTING_OPTIONS: tuple[SettingOption, ...] = (
     SettingOption("--fit-sky", "dolphot.FitSky", kind=int),
     SettingOption("--align-only", "dolphot.AlignOnly", kind=bool, read=int),
     SettingOption("--dolphot-parameters", "dolphot.parameters_file", read=_absolute),
+    # Light curves.
+    SettingOption("--scrape-dolphot --sd", "light_curve.make", kind=bool),
+    _light_curve("--scrape-all", "scrape_all", kind=bool),
+    _light_curve("--scrape-radius", "scrape_radius_arcsec", kind=float),
+    _light_curve("--no-cuts", "no_cuts", kind=bool),
+    _light_curve("--brightest", "brightest", kind=bool),
+    _light_curve("--positions", "positions", read=_absolute),
     # The computer.
     SettingOption("--max-cores", "machine.max_cores", kind=int),
     SettingOption("--dolphot-threads", "machine.dolphot_threads", kind=int),

@@ -42,6 +42,7 @@ __all__ = [
     "error_plane",
     "exposed",
     "noise_model",
+    "weighted_sum_factor",
 ]
 
 Image = NDArray[np.float32]
@@ -450,18 +451,52 @@ def circular_aperture_factor(
     float or None
         None where there is no formula for the kernel.
     """
-    if kernel == "point":
-        ratio = 0.0
-    elif kernel not in _SQUARE_DROPS:
-        return None
     from photutils.aperture import CircularAperture
 
     found = []
     for x, y in _PHASES:
         weights = CircularAperture((x, y), radius_pix).to_mask(method="exact").data
-        blurred = _blurred(_blurred(weights, ratio).T, ratio)
-        found.append(float(np.sum(blurred**2)) / _FINE**2 / float(np.sum(weights)))
+        variance = _variance_of_sum(ratio, weights, kernel)
+        if variance is None:
+            return None
+        found.append(variance / float(np.sum(weights)))
     return math.sqrt(sum(found) / len(found))
+
+
+def weighted_sum_factor(
+    ratio: float, weights: NDArray[np.float64], kernel: str = "square"
+) -> float | None:
+    """By what the error of a weighted sum of pixels is to be multiplied.
+
+    The error is the root of the sum of weights squared times ERR squared; the argument is that of
+    `circular_aperture_factor`.
+
+    Parameters
+    ----------
+    ratio : float
+        Of drop and product pixel (`drop_ratio`).
+    weights : ndarray, shape (n, m)
+        Of the pixels.
+    kernel : str, optional
+        The drop's shape.
+
+    Returns
+    -------
+    float or None
+        None where there is no formula for the kernel.
+    """
+    variance = _variance_of_sum(ratio, weights, kernel)
+    return None if variance is None else math.sqrt(variance / float(np.sum(weights**2)))
+
+
+def _variance_of_sum(ratio: float, weights: NDArray[np.float64], kernel: str) -> float | None:
+    """Variance of a weighted sum, in that of the error of a pixel; None without a formula."""
+    if kernel == "point":
+        ratio = 0.0
+    elif kernel not in _SQUARE_DROPS:
+        return None
+    blurred = _blurred(_blurred(weights, ratio).T, ratio)
+    return float(np.sum(blurred**2)) / _FINE**2
 
 
 #: Steps of a pixel for the integral over an aperture, and places of its centre on the pixel.

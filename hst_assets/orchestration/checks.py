@@ -388,6 +388,25 @@ def _limits_reached(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(passed=True, text=_listed(known))
 
 
+def _all_methods_measured(made: Made, _workdir: WorkDir) -> Finding:
+    lacking: list[Any] = made.facts["not_measured"]
+    if lacking:
+        return not_checked(_listed(lacking))
+    return Finding(passed=True, text=f"{made.facts['n_points']} points")
+
+
+def _star_of_target(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    if not facts["star"]:
+        return not_checked(facts["star_note"] or "there is no catalogue")
+    text = (
+        f"object {facts['star']}, {facts['offset_arcsec']} arcsec ({facts['offset_sigma']} sigma)"
+    )
+    if facts["star_note"]:
+        text += f": {facts['star_note']}"
+    return Finding(passed=not facts["star_note"], text=text)
+
+
 RAW_UNTOUCHED = Check(
     "raw_untouched", "No file of raw/ changed since it was verified.", _raw_untouched
 )
@@ -484,4 +503,14 @@ LIMITS_REACHED = Check(
     "limits_reached",
     "The artificial stars reach from where they are found to where they are not.",
     _limits_reached,
+)
+ALL_METHODS_MEASURED = Check(
+    "all_methods_measured",
+    "Each method by which a place can be measured gave its points.",
+    _all_methods_measured,
+)
+STAR_OF_TARGET = Check(
+    "star_of_target",
+    "The catalogue's star that is taken is at the target's place, within its errors.",
+    _star_of_target,
 )

@@ -6,6 +6,7 @@ when any of the products has changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ __all__ = ["STAGE", "make_target_report"]
 
 STAGE = "target_report"
 
+#: Of a file's SHA-256, enough to tell one content from another.
+_DIGITS = 16
 _TOOLS = ("astropy", "jinja2", "numpy", "pillow")
 
 
@@ -65,7 +68,7 @@ def make_target_report(workdir: WorkDir, settings: Settings, *, redo: bool = Fal
         inputs={
             name: each.record.digest for name, each in products.items() if each.record is not None
         },
-        settings=_shown_settings(settings),
+        settings={**_shown_settings(settings), "files": _contents(products, workdir)},
         defaults=_shown_settings(Settings()),
         tools=_TOOLS,
     )
@@ -78,12 +81,22 @@ def make_target_report(workdir: WorkDir, settings: Settings, *, redo: bool = Fal
     )
 
 
+def _contents(products: Mapping[str, ShownProduct], workdir: WorkDir) -> dict[str, str]:
+    """What the products' own files hold, for an index may be completed under the same recipe."""
+    return {
+        name: stamp.sha256[:_DIGITS]
+        for name, each in products.items()
+        if each.record is not None
+        and (stamp := each.record.outputs.get(workdir.relative(each.path))) is not None
+    }
+
+
 def _shown_settings(settings: Settings) -> dict[str, Any]:
     """All but the machine's, which change no product."""
     return settings.model_dump(mode="json", exclude={"machine"})
 
 
-def _written(workdir: WorkDir, settings: Settings, products: dict[str, ShownProduct]) -> Result:
+def _written(workdir: WorkDir, settings: Settings, products: Mapping[str, ShownProduct]) -> Result:
     sections, absent = sections_of(workdir, settings, products)
     body = (
         templates_in("hst_assets.report", "templates")

@@ -63,11 +63,14 @@ def test_every_option_of_hst123_is_taken_or_refused_by_name():
     assert taken & set(ABSENT_OPTIONS) == set()
 
 
-@pytest.mark.parametrize("words", [["--no-cuts"], ["--scrape-radius=3"], ["--scrape-dolphot"]])
-def test_what_is_not_there_yet_is_refused_with_a_word(cli, root, words):
-    result = cli("run", *PLACE, "--work-dir", root / "sn1", *words)
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("--no-nan", "the weight maps"), ("--hierarchical-test", "there is no test mode")],
+)
+def test_what_is_not_there_is_refused_with_its_own_reason(cli, root, word, reason):
+    result = cli("run", *PLACE, "--work-dir", root / "sn1", word)
     assert result.code == 2
-    assert "is not available yet" in result.err
+    assert reason in result.err
     assert list(root.iterdir()) == []
 
 

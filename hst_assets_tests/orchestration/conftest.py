@@ -46,6 +46,13 @@ FACTS = {
     "n_mentioned": 9,
     "n_found": 9,
     "limits": [],
+    # Of light curves.
+    "n_points": 9,
+    "not_measured": [],
+    "star": 1,
+    "star_note": "",
+    "offset_arcsec": 0.01,
+    "offset_sigma": 0.1,
 }
 
 

@@ -86,6 +86,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         "dolphot_inputs": 1,
         "dolphot_catalog": 1,
         "artificial_stars": 1,
+        "light_curve": 1,
     }
     assert {name: counts[name] for name in own_chain} == own_chain
     # Gathers see all visits through their mapping; they are tiny, and the other targets' return
@@ -102,9 +103,11 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         ("epoch_differences", "sn2"),
         ("epoch_drizzles", "sn2/iaaa03"),
         ("exposure_table", "sn2/iaaa03"),
+        ("light_curve", "sn2"),
         ("raw_exposures", "sn2/iaaa03"),
         ("target_alignment", "sn2"),
         ("target_exposures", "sn2"),
+        ("target_report", "sn2"),
     ]
 
 

@@ -16,7 +16,13 @@ from hst_assets.photometry.catalog.columns import CatalogImage
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.catalog.quantities import MISSING_MAG, MISSING_MAG_ERROR
 
-__all__ = ["MAG_PER_RELATIVE_ERROR", "FilterMean", "mean_of_images"]
+__all__ = [
+    "MAG_PER_RELATIVE_ERROR",
+    "FilterMean",
+    "ImageRates",
+    "mean_of_images",
+    "rates_of_image",
+]
 
 #: 2.5 / ln 10, with the digits that DOLPHOT has of it.
 MAG_PER_RELATIVE_ERROR = 1.0857362
@@ -48,6 +54,27 @@ class FilterMean:
     n_images: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class ImageRates:
+    """What an image measured of each star, arrays of shape (n,).
+
+    Attributes
+    ----------
+    rate, rate_error : ndarray
+        Count rate of which Vega has 1, with aperture correction and, where it was corrected, the
+        loss of charge; negative ones as well.
+    per_count_per_s : ndarray
+        Rate of a star of one count per second of the image.
+    counting : ndarray of bool
+        Whether the image counts for the star: it measured something, and no flag excludes it.
+    """
+
+    rate: NDArray[np.float64]
+    rate_error: NDArray[np.float64]
+    per_count_per_s: NDArray[np.float64]
+    counting: NDArray[np.bool_]
+
+
 def mean_of_images(catalog: Catalog, filter_name: str, *, flag_mask: int) -> FilterMean:
     """Combine the images of a filter.
 
@@ -66,10 +93,12 @@ def mean_of_images(catalog: Catalog, filter_name: str, *, flag_mask: int) -> Fil
     BadConfiguration
         If the catalogue has no such filter.
     """
-    parts = [
-        _rates_of(catalog, image, flag_mask) for image in catalog.columns.images_of(filter_name)
-    ]
-    rate, rate_error, factor, counting = (np.stack(values) for values in zip(*parts, strict=True))
+    images = catalog.columns.images_of(filter_name)
+    parts = [rates_of_image(catalog, image, flag_mask=flag_mask) for image in images]
+    rate, rate_error, factor, counting = (
+        np.stack([getattr(part, name) for part in parts])
+        for name in ("rate", "rate_error", "per_count_per_s", "counting")
+    )
     # The weights are those of count rates without aperture correction.
     sigma = np.where(counting, rate_error / factor, 1.0)
     weight = np.where(counting, 1.0 / sigma**2, 0.0)
@@ -94,10 +123,18 @@ def mean_of_images(catalog: Catalog, filter_name: str, *, flag_mask: int) -> Fil
     )
 
 
-def _rates_of(
-    catalog: Catalog, image: CatalogImage, flag_mask: int
-) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
-    """Of an image: rates, their errors, rate over counts per second, and which stars count."""
+def rates_of_image(catalog: Catalog, image: CatalogImage, *, flag_mask: int) -> ImageRates:
+    """What an image measured of each star.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        With the columns of the image.
+    image : CatalogImage
+        One whose filter is known.
+    flag_mask : int
+        Flags that exclude the image, as of `mean_of_images`.
+    """
     printed, rate_error, flag, mag, counts, sky = (
         catalog.values(key, image=image.number)
         for key in ("rate", "rate_error", "flag", "vega_mag", "counts", "sky")
@@ -116,4 +153,5 @@ def _rates_of(
     rate = np.where(measured, from_mag, per_s * factor)
     # Where counts and sky are both exactly 0 nothing was measured, and the error says nothing.
     counting = (flag < _FIRST_EXTREME_FLAG) & (flag & flag_mask == 0) & ((counts != 0) | (sky != 0))
-    return rate, rate_error, factor, counting & (rate_error > 0) & np.isfinite(rate_error)
+    known = counting & (rate_error > 0) & np.isfinite(rate_error)
+    return ImageRates(rate, rate_error, factor, known)

@@ -84,6 +84,9 @@ class Point:
         How many images count; 0: the flux is NaN.
     flux_ujy, flux_error_ujy : float
         Microjansky; the error is that of the measurement alone. NaN and infinite if nothing counts.
+    shared_error_ujy : float
+        The part of the error that points of this place and band have in common, such as that of the
+        structure of a host galaxy: no mean makes it smaller.
     scatter_ujy : float
         Standard deviation of the images that count about their weighted mean; NaN of one.
     chi2 : float
@@ -113,6 +116,7 @@ class Point:
     n_images: int
     flux_ujy: float
     flux_error_ujy: float
+    shared_error_ujy: float = 0.0
     scatter_ujy: float = np.nan
     chi2: float = 0.0
     st_minus_ab_mag: float = np.nan
@@ -146,6 +150,8 @@ def ab_mag_error(flux_ujy: float, flux_error_ujy: float) -> float:
 def mean_point(points: Sequence[Point], *, level: Level, epoch: int) -> Point:
     """The mean of points of one place, method and band, weighted by the inverse variance.
 
+    Errors that the points share do not weigh; the mean has their root mean square.
+
     Parameters
     ----------
     points : sequence of Point
@@ -167,7 +173,9 @@ def mean_point(points: Sequence[Point], *, level: Level, epoch: int) -> Point:
     counting = [one for one in points if one.counts]
     of_time = counting or list(points)
     flux = np.array([one.flux_ujy for one in counting])
-    weight = np.array([one.flux_error_ujy for one in counting]) ** -2.0
+    shared = np.array([one.shared_error_ujy for one in counting])
+    weight = 1.0 / (np.array([one.flux_error_ujy for one in counting]) ** 2 - shared**2)
+    in_common = float(np.average(shared**2, weights=weight)) if counting else 0.0
     time_s = np.array([one.exptime_s for one in of_time])
     mean = float(np.average(flux, weights=weight)) if counting else np.nan
     apart = flux - mean
@@ -186,7 +194,8 @@ def mean_point(points: Sequence[Point], *, level: Level, epoch: int) -> Point:
         exptime_s=float(sum(one.exptime_s for one in counting)),
         n_images=sum(one.n_images for one in counting),
         flux_ujy=mean,
-        flux_error_ujy=float(weight.sum() ** -0.5) if counting else np.inf,
+        flux_error_ujy=float(np.sqrt(1 / weight.sum() + in_common)) if counting else np.inf,
+        shared_error_ujy=in_common**0.5,
         scatter_ujy=float(np.sqrt(np.average(apart**2, weights=weight) * n / (n - 1)))
         if n > 1
         else np.nan,

@@ -20,13 +20,8 @@ from numpy.typing import NDArray
 
 from hst_assets.photometry.catalog.quantities import NOT_RECOVERED, OFF_IMAGE
 from hst_assets.photometry.psf.combined_quality import object_quality, object_types
-from hst_assets.photometry.psf.field_fit import (
-    FieldFit,
-    ForcedFit,
-    finest_scale,
-    fit_field,
-    forced_fit,
-)
+from hst_assets.photometry.psf.field_fit import FieldFit, finest_scale
+from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
@@ -38,6 +33,7 @@ from hst_assets.photometry.psf.restored_field import (
     within,
 )
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
+from hst_assets.photometry.psf.star_search import fit_field
 from hst_assets.photometry.psf.sweeps import places_on_images
 from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
 

@@ -25,8 +25,10 @@ from hst_assets.photometry.psf.catalog_files import (
     catalog_of_stars,
     counts_of_magnitudes,
 )
-from hst_assets.photometry.psf.catalog_run import KEPT, cataloged_images, transfer_mag
+from hst_assets.photometry.psf.catalog_run import KEPT
+from hst_assets.photometry.psf.cataloged_images import cataloged_images
 from hst_assets.photometry.psf.chips_in import ChipFile, open_images
+from hst_assets.photometry.psf.lost_charge import transfer_mag
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.photometry.wfpc2_cte import wfpc2_cte_mag
 from hst_assets.settings import DolphotInputsSettings

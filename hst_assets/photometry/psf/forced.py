@@ -77,6 +77,13 @@ class ForcedFluxes:
         Electrons a second with the aperture correction.
     local_sky_e : ndarray, shape (k, n)
         What was left of the sky about the place and was taken off, electrons a pixel.
+    sky_e : ndarray, shape (k, n)
+        Sky under the place by the measurement, electrons a pixel.
+    expected_e : ndarray, shape (k, n)
+        Electrons by which the photon noise was reckoned: those of the mean of the band, unless the
+        image's own differ from it by more than five standard errors.
+    chip_x, chip_y : ndarray, shape (k, n)
+        The place on the chip, 0-based pixels.
     chi : ndarray, shape (k, n)
         As of `hst_assets.photometry.psf.star_quality.StarQuality`.
     flag : ndarray of int, shape (k, n)
@@ -94,6 +101,10 @@ class ForcedFluxes:
     rate_e_s: Floats
     rate_error_e_s: Floats
     local_sky_e: Floats
+    sky_e: Floats
+    expected_e: Floats
+    chip_x: Floats
+    chip_y: Floats
     chi: Floats
     flag: NDArray[np.int32]
     replaced: NDArray[np.int64]
@@ -150,7 +161,7 @@ def forced_photometry(
     kept : MeasurementFile
         What it kept: PSFs, shifts, sky, masks and stars.
     x, y : ndarray, shape (n,)
-        Places on the reference, 0-based pixels.
+        Places on the reference, 0-based pixels; at one that is not finite nothing is measured.
     local_sky : bool, optional
         Whether the mean of what is left, in a ring from a pixel beyond the fit radius to the radius
         of the PSF, clipped at 3.5 standard deviations, is taken off as sky. Its error, which is
@@ -196,7 +207,7 @@ def grouped_fluxes(
         On k images.
     groups : mapping
         Indices of images by the group's name: the epochs of a band, or all images of a band. An
-        image may be in several groups.
+        image may be in several groups; without groups there are no means.
     flag_mask : int, optional
         Images with any of these flags do not count, nor do those with 8 or more.
     """
@@ -213,8 +224,11 @@ def grouped_fluxes(
         mean = np.where(any_counts, (np.where(counts, rate, 0) * weight).sum(axis=0) / safe, np.nan)
         chi2 = np.where(counts, (rate - mean) ** 2 * weight, 0).sum(axis=0)
         rows.append((mean, np.where(any_counts, 1 / np.sqrt(safe), np.inf), counts.sum(0), chi2))
-    mean, error, n_images, chi2 = (np.array(each) for each in zip(*rows, strict=True))
-    return GroupedFluxes(tuple(groups), mean, error, n_images, chi2)
+    shape = len(rows), len(fluxes)
+    mean, error, n_images, chi2 = (
+        np.array([row[at] for row in rows]).reshape(shape) for at in range(4)
+    )
+    return GroupedFluxes(tuple(groups), mean, error, n_images.astype(np.int64), chi2)
 
 
 # ------------------------------------------------------------------------------- which stars
@@ -222,10 +236,13 @@ def grouped_fluxes(
 
 def _coinciding(kept: MeasurementFile, x: Floats, y: Floats, limit: float) -> NDArray[np.int64]:
     """The star of the measurement at each place; -1 where there is none."""
-    if len(kept.x) == 0 or len(x) == 0:
-        return np.full(len(x), -1, dtype=np.int64)
-    distance, star = KDTree(np.column_stack([kept.x, kept.y])).query(np.column_stack([x, y]))
-    return np.where(distance <= limit, star, -1).astype(np.int64)
+    found = np.full(len(x), -1, dtype=np.int64)
+    somewhere = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if len(kept.x) and len(somewhere):
+        tree = KDTree(np.column_stack([kept.x, kept.y]))
+        distance, star = tree.query(np.column_stack([x[somewhere], y[somewhere]]))
+        found[somewhere] = np.where(distance <= limit, star, -1)
+    return found
 
 
 def _without(kept: MeasurementFile, replaced: NDArray[np.int64]) -> MeasurementFile:
@@ -246,6 +263,10 @@ def _nothing(
         rate_e_s=np.full(shape, np.nan),
         rate_error_e_s=np.full(shape, np.inf),
         local_sky_e=np.full(shape, np.nan),
+        sky_e=np.full(shape, np.nan),
+        expected_e=np.full(shape, np.nan),
+        chip_x=np.full(shape, np.nan),
+        chip_y=np.full(shape, np.nan),
         chi=np.full(shape, np.nan),
         flag=np.full(shape, OFF_IMAGE, dtype=np.int32),
         replaced=replaced,
@@ -300,9 +321,7 @@ def _measure_piece(
         radius=radius,
     )
     start = np.concatenate([np.zeros((len(stack), n)), restored.counts_e[:, near]], axis=1)
-    counts, variance, response, residual, pixels = _solved(problem, start)
-    _into(found, restored, others, rows, problem, counts, variance, response, residual, pixels,
-          local_sky=local_sky)  # fmt: skip
+    _into(found, restored, others, rows, problem, _solved(problem, start), local_sky=local_sky)
 
 
 def _near(restored: RestoredTile, x: Floats, y: Floats, reach: float) -> NDArray[np.bool_]:
@@ -314,8 +333,19 @@ def _near(restored: RestoredTile, x: Floats, y: Floats, reach: float) -> NDArray
     return near
 
 
-def _solved(problem: _Problem, counts: Floats) -> tuple[Floats, Floats, Floats, Planes, Planes]:
-    """Fluxes, variances and responses to sky of the places; residuals and variances of pixels."""
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    """What was fitted: of all stars `counts`, of pixels `residual` and `noise`, else of places."""
+
+    counts: Floats
+    variance: Floats
+    response: Floats
+    expected: Floats
+    residual: Planes
+    noise: Planes
+
+
+def _solved(problem: _Problem, counts: Floats) -> _Solution:
     stack, n = problem.stack, problem.n_places
     designs = [_design(problem, k) for k in range(len(stack))]
     variance = np.full((len(stack), n), np.inf)
@@ -333,7 +363,7 @@ def _solved(problem: _Problem, counts: Floats) -> tuple[Floats, Floats, Floats, 
         shine[:, :n] = _believed(counts[:, :n], variance, stack)
     residual = stack.data_e - problem.sky_e - starlight(stack, problem.x, problem.y, counts)
     residual[~stack.good] = 0
-    return counts, variance, response, residual, noise
+    return _Solution(counts, variance, response, shine[:, :n], residual, noise)
 
 
 def _design(problem: _Problem, k: int) -> csr_array:
@@ -413,16 +443,14 @@ def _into(
     others: MeasurementFile,
     rows: NDArray[np.int64],
     problem: _Problem,
-    counts: Floats,
-    variance: Floats,
-    response: Floats,
-    residual: Planes,
-    noise: Planes,
+    solved: _Solution,
     *,
     local_sky: bool,
 ) -> None:
     """Put fluxes, sky and flags of a piece where they belong."""
     stack, n, optics = problem.stack, problem.n_places, problem.stack.optics
+    counts, variance, response = solved.counts, solved.variance, solved.response
+    residual, noise = solved.residual, solved.noise
     xs, ys = places_on_images(optics.lattice, optics.knots, problem.x[:n], problem.y[:n])
     model = stack.data_e - problem.sky_e - residual
     for k, image in enumerate(restored.tile.images):
@@ -448,9 +476,23 @@ def _into(
         found.counts_e[into] = np.where(measured, flux, np.nan)
         found.counts_error_e[into] = np.where(measured, error, np.inf)
         found.local_sky_e[into] = np.where(measured, sky, np.nan)
+        found.sky_e[into] = np.where(measured, _at(stack.sky_e[k][part], xs[k], ys[k]), np.nan)
+        found.expected_e[into] = np.where(measured, solved.expected[k], np.nan)
+        found.chip_x[into] = xs[k] + optics.origin[k, 0]
+        found.chip_y[into] = ys[k] + optics.origin[k, 1]
         found.chi[into] = quality.chi
         lost = ~measured & (quality.flag < _FIRST_EXTREME_FLAG)
         found.flag[into] = np.where(lost, _FIRST_EXTREME_FLAG, quality.flag)
+
+
+def _at(plane: Planes, x: Floats, y: Floats) -> Floats:
+    """Pixels of an image at places; of those off it, the nearest."""
+    ny, nx = plane.shape
+    rows, columns = (
+        np.clip(np.rint(values), 0, size - 1).astype(np.int64)
+        for values, size in ((y, ny), (x, nx))
+    )
+    return plane[rows, columns].astype(float)
 
 
 def _ring(

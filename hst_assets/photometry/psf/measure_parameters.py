@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hst_assets.photometry.psf.field_fit import FitParameters
+from hst_assets.photometry.psf.fitted_stars import FitParameters
 
 __all__ = ["MeasureParameters"]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.photometry.psf.chip_image import ChipImage
-from hst_assets.photometry.psf.field_fit import FitParameters
+from hst_assets.photometry.psf.fitted_stars import FitParameters
 from hst_assets.photometry.psf.measure_parameters import MeasureParameters
 from hst_assets.photometry.psf.moved_image import moved
 from hst_assets.photometry.psf.ray_pixels import rays_on

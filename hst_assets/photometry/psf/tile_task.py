@@ -16,7 +16,8 @@ from hst_assets.photometry.psf.bright_stars import BrightStars, ShiftsOfStars, b
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.combined_quality import object_quality, object_types
 from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
-from hst_assets.photometry.psf.field_fit import FieldFit, ForcedFit, fit_field, forced_fit
+from hst_assets.photometry.psf.field_fit import FieldFit
+from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
@@ -32,6 +33,7 @@ from hst_assets.photometry.psf.residual_images import part_of_tile, write_parts
 from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
+from hst_assets.photometry.psf.star_search import fit_field
 from hst_assets.photometry.psf.tiles import Tile, images_of
 
 __all__ = ["find_bright_stars", "measure_tile"]

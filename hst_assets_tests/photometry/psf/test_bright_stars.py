@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from hst_assets.photometry.psf.bright_stars import BrightStars, bright_stars
-from hst_assets.photometry.psf.field_fit import FieldFit, FitParameters, fit_field
+from hst_assets.photometry.psf.field_fit import FieldFit
+from hst_assets.photometry.psf.fitted_stars import FitParameters
+from hst_assets.photometry.psf.star_search import fit_field
 from hst_assets_tests.photometry.psf.small_fields import SmallField, field, jittered, psf
 
 ERRORS = ((0.0, 0.0), (0.04, -0.06), (-0.05, 0.02), (0.01, 0.04))

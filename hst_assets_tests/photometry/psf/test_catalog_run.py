@@ -10,7 +10,7 @@ from hst_assets.failures import BadConfiguration, MissingProduct, TimedOut, Unus
 from hst_assets.photometry.catalog.reading import read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.encircled_energy import encircled_energy
-from hst_assets.photometry.psf import catalog_run
+from hst_assets.photometry.psf import catalog_run, first_psfs
 from hst_assets.photometry.psf.catalog_run import make_embedded_catalog
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.provenance import WouldBeMade
@@ -157,7 +157,7 @@ def test_the_users_grid_is_where_its_band_begins(workdir, engine, monkeypatch):
         cells = np.arange(4.0)[:, None, None] * np.ones(prior.coefficients.shape[-2:])
         return SplinePsf(cells.reshape(2, 2, *cells.shape[1:]), (2048.0, 1025.5), prior.radius_pix)
 
-    monkeypatch.setattr(catalog_run, "read_stdpsf", read)
+    monkeypatch.setattr(first_psfs, "read_stdpsf", read)
     write_settings(workdir, {"embedded": {"psf_grids": {"wfc3_uvis.f814w": "grid.fits"}}})
     (workdir.base / "grid.fits").write_text("one")
     run(workdir)

@@ -7,16 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hst_assets.photometry.psf.field_fit import (
-    FieldFit,
-    FitParameters,
-    ForcedFit,
-    Stars,
-    finest_scale,
-    fit_field,
-    forced_fit,
-    lattice_over,
-)
+from hst_assets.photometry.psf.field_fit import FieldFit, finest_scale
+from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
+from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
+from hst_assets.photometry.psf.star_search import fit_field, lattice_over
 from hst_assets_tests.photometry.psf.small_fields import (
     EXPTIME_S,
     SmallField,

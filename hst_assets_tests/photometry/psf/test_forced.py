@@ -188,3 +188,32 @@ def test_other_images_are_refused(crowded):
     x, y, _, field = crowded
     with pytest.raises(UnusableInput, match="not those of the measurement"):
         forced_photometry(field.sources[:2], field.kept, x, y)
+
+
+def test_a_place_that_is_not_finite_has_no_flux_and_harms_no_other(crowded):
+    x, y, _, field = crowded
+    with_hole = forced_photometry(field.sources, field.kept, [x[0], np.nan, x[1]], [y[0], 5, y[1]])
+    alone = forced_photometry(field.sources, field.kept, x[:2], y[:2])
+    assert np.isnan(with_hole.counts_e[:, 1]).all()
+    assert np.isinf(with_hole.counts_error_e[:, 1]).all()
+    assert (with_hole.flag[:, 1] == 9).all()
+    assert with_hole.replaced[1] == -1
+    assert with_hole.counts_e[:, [0, 2]] == pytest.approx(alone.counts_e, rel=1e-6)
+
+
+def test_without_groups_there_are_no_means(empty_places):
+    none = grouped_fluxes(empty_places, {})
+    assert none.names == ()
+    assert none.rate_e_s.shape == none.n_images.shape == (0, len(empty_places))
+
+
+def test_what_a_correction_for_lost_charge_needs_is_told(crowded):
+    """Sky of 60 e; the second image is 3.3 and -2.6 pixels off; a star of constant light."""
+    x, y, flux, field = crowded
+    fluxes = forced_photometry(field.sources, field.kept, x, y)
+    good = np.isfinite(fluxes.counts_e).all(axis=0)
+    assert fluxes.sky_e[:, good] == pytest.approx(60.0)
+    assert fluxes.chip_x[1, good] - x[good] == pytest.approx(3.3)
+    assert fluxes.chip_y[1, good] - y[good] == pytest.approx(-2.6)
+    scatter = (fluxes.expected_e[:, good] - flux[good]) / fluxes.counts_error_e[:, good]
+    assert scatter.std() == pytest.approx(0.5, abs=0.1)  # of the mean of four

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hst_assets.failures import MissingProduct, UnusableInput
-from hst_assets.photometry.psf.field_fit import FitParameters
+from hst_assets.photometry.psf.fitted_stars import FitParameters
 from hst_assets.photometry.psf.measure_parameters import MeasureParameters
 from hst_assets.photometry.psf.measurement import measure_target
 from hst_assets.photometry.psf.measurement_file import MeasurementFile

@@ -1,0 +1,224 @@
+"""Light curves by forced photometry: fluxes at given places in every exposure.
+
+The embedded photometer fits the place and its neighbours together on each chip
+(`hst_assets.photometry.psf.forced`). Fluxes are of all light: the aperture correction and, of
+WFPC2, the correction for lost charge are in them, as in the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+
+from hst_assets.exposures.epochs import NO_EPOCH
+from hst_assets.photometry.catalog.quantities import OFF_IMAGE
+from hst_assets.photometry.dolphot.input_images import read_input_images
+from hst_assets.photometry.light_curve.kept_measurement import kept_measurement
+from hst_assets.photometry.light_curve.measured_places import (
+    MeasuredPlaces,
+    measure_places,
+    reference_wcs,
+)
+from hst_assets.photometry.light_curve.points import Place, Point
+from hst_assets.photometry.psf.forced import places_of
+from hst_assets.products.columns import read_table
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["ExposureTime", "exposure_times", "forced_points", "points_of_exposures"]
+
+#: A place so near to the edge of a chip was meant to be on the exposure: that it is off is said.
+_NEAR_EDGE_PIX = 64.0
+_FIRST_EXTREME_FLAG = 8
+#: What flags mean (`hst_assets.photometry.psf.forced.ForcedFluxes`).
+_FLAGS = {1: "at the edge", 2: "bad pixels", 4: "saturated", 8: "too few pixels are left"}
+_DAY_S = 86400.0
+
+
+@dataclass(frozen=True)
+class ExposureTime:
+    """When an exposure was taken, and its epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        `hst_assets.exposures.epochs.NO_EPOCH` if the table does not have the exposure.
+    mjd, mjd_first, mjd_last : float
+        Middle, start and end, UTC.
+    exptime_s : float
+        Exposure time.
+    """
+
+    epoch: int
+    mjd: float
+    mjd_first: float
+    mjd_last: float
+    exptime_s: float
+
+
+def forced_points(workdir: WorkDir, settings: Settings, places: Sequence[Place]) -> list[Point]:
+    """Measure places in every exposure.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's; its catalogue by the embedded photometer must exist.
+    settings : Settings
+        Sections dolphot (the name of the catalogue), dolphot_inputs, embedded and machine.
+    places : sequence of Place
+        Where; in the frame of the target.
+
+    Returns
+    -------
+    list of Point
+        A point for each place and exposure, in the order of places and of time. An exposure on
+        which the place is flagged (`embedded.flag_mask`), or lies just off its chips, has one
+        without a flux, with a note; one that is farther off has none.
+
+    Raises
+    ------
+    MissingProduct, UnusableInput
+        If what is needed is missing or damaged.
+    MachineFailure
+        If the child process did not get to its end.
+    """
+    if not places:
+        return []
+    kept = kept_measurement(workdir, settings)
+    wcs = reference_wcs(read_input_images(workdir))
+    x, y = places_of(
+        np.array([place.ra_deg for place in places]),
+        np.array([place.dec_deg for place in places]),
+        wcs,
+    )
+    measured = measure_places(workdir, settings, kept, x, y)
+    times = exposure_times(workdir, measured)
+    return points_of_exposures(measured, places, times, flag_mask=settings.embedded.flag_mask)
+
+
+def exposure_times(workdir: WorkDir, measured: MeasuredPlaces) -> dict[str, ExposureTime]:
+    """When the exposures were taken, by rootname, and their epochs by the target's table.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    measured : MeasuredPlaces
+        Of whose exposures; its own times stand for an exposure that is not in the table.
+    """
+    times = {}
+    for root, mjd, exptime in zip(
+        measured.exposures, measured.mjd, measured.exptime_s, strict=True
+    ):
+        half = exptime / 2 / _DAY_S
+        times[str(root)] = ExposureTime(
+            NO_EPOCH, float(mjd), float(mjd - half), float(mjd + half), float(exptime)
+        )
+    for row in read_table(workdir.target_exposures):
+        root = str(row["rootname"])
+        if root in times:
+            middle, first, last = (
+                float(row[name].to_value(u.day)) for name in ("mjd_mid", "mjd_start", "mjd_end")
+            )
+            exptime_s = float(row["exptime"].to_value(u.s))
+            times[root] = ExposureTime(int(row["epoch"]), middle, first, last, exptime_s)
+    return times
+
+
+def points_of_exposures(
+    measured: MeasuredPlaces,
+    places: Sequence[Place],
+    times: dict[str, ExposureTime],
+    *,
+    flag_mask: int,
+) -> list[Point]:
+    """What was measured on chips, as points of exposures.
+
+    Parameters
+    ----------
+    measured : MeasuredPlaces
+        Of n places on k chips.
+    places : sequence of Place
+        The n places.
+    times : dict of ExposureTime
+        By rootname.
+    flag_mask : int
+        Fluxes with any of these flags do not count, nor do those with 8 or more.
+    """
+    in_time = sorted(set(measured.exposures.tolist()), key=lambda root: (times[root].mjd, root))
+    points = []
+    for at, place in enumerate(places):
+        for root in in_time:
+            chips = np.flatnonzero(measured.exposures == root)
+            chip = _chip_of(measured, chips, at)
+            if measured.beyond_edge_pix[chip, at] <= _NEAR_EDGE_PIX:
+                points.append(_point(measured, place, at, chip, times[root], flag_mask))
+    return points
+
+
+def _chip_of(measured: MeasuredPlaces, chips: NDArray[np.int64], at: int) -> int:
+    """The chip that a place is on: of two, that on which it is flagged less; else the nearest."""
+    return int(
+        min(
+            chips,
+            key=lambda chip: (
+                not np.isfinite(measured.flux_ujy[chip, at]),
+                measured.beyond_edge_pix[chip, at],
+                measured.flag[chip, at],
+            ),
+        )
+    )
+
+
+def _point(
+    measured: MeasuredPlaces,
+    place: Place,
+    at: int,
+    chip: int,
+    time: ExposureTime,
+    flag_mask: int,
+) -> Point:
+    flag = int(measured.flag[chip, at])
+    flux = float(measured.flux_ujy[chip, at])
+    error = float(measured.flux_error_ujy[chip, at])
+    known = bool(np.isfinite(flux) and np.isfinite(error))
+    counts = known and flag < _FIRST_EXTREME_FLAG and flag & flag_mask == 0
+    return Point(
+        source=place.source,
+        method="forced",
+        level="exposure",
+        detector=str(measured.detectors[chip]),
+        filter_name=str(measured.filters[chip]),
+        epoch=time.epoch,
+        images=(str(measured.exposures[chip]),),
+        mjd=time.mjd,
+        mjd_first=time.mjd_first,
+        mjd_last=time.mjd_last,
+        exptime_s=time.exptime_s,
+        n_images=int(counts),
+        flux_ujy=flux if counts else np.nan,
+        flux_error_ujy=error if counts else np.inf,
+        st_minus_ab_mag=float(measured.st_minus_ab_mag[chip]),
+        vega_minus_ab_mag=float(measured.vega_minus_ab_mag[chip]),
+        flag=flag,
+        note=_note(measured, at, chip, known=known, counts=counts),
+    )
+
+
+def _note(measured: MeasuredPlaces, at: int, chip: int, *, known: bool, counts: bool) -> str:
+    notes = []
+    beyond = float(measured.beyond_edge_pix[chip, at])
+    flag = int(measured.flag[chip, at])
+    if beyond > 0:
+        notes.append(f"{measured.exposures[chip]}: {beyond:.0f} pixels off its chips")
+    elif not counts:
+        why = ", ".join(text for bit, text in _FLAGS.items() if flag != OFF_IMAGE and flag & bit)
+        told = f" ({measured.flux_ujy[chip, at]:.4g} microjansky)" if known else ""
+        notes.append(f"{measured.exposures[chip]}: not counted{told}: {why or 'not measured'}")
+    if remark := str(measured.remarks[chip]):
+        notes.append(f"{measured.bands[chip]}: {remark}")
+    return "; ".join(notes)

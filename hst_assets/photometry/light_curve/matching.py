@@ -1,0 +1,169 @@
+"""Which star of a catalogue is the one at a place; a neighbour is never taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from hst_assets.photometry.catalog.quantities import OBJECT_TYPES
+from hst_assets.photometry.light_curve.measured_catalog import MeasuredCatalog
+from hst_assets.photometry.light_curve.points import Place
+from hst_assets.settings.light_curve import LightCurveSettings
+
+__all__ = ["NOT_IN_CATALOG", "Match", "match_places", "stars_within"]
+
+#: How the note of a place without a star begins.
+NOT_IN_CATALOG = "not in the catalogue"
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+#: Neighbours that are looked at: with the nearest may come cut objects.
+_N_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True)
+class Match:
+    """The star at a place.
+
+    Attributes
+    ----------
+    row : int
+        Of the catalogue; -1: there is none.
+    offset_arcsec, offset_sigma : float
+        From the place to the star, and over its error on one axis; NaN without one.
+    note : str
+        Why there is none, with its nearest neighbour, or how the star was chosen.
+    """
+
+    row: int
+    offset_arcsec: float
+    offset_sigma: float
+    note: str = ""
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a star."""
+        return self.row >= 0
+
+
+def match_places(
+    measured: MeasuredCatalog, places: Sequence[Place], kept: Mask, settings: LightCurveSettings
+) -> list[Match]:
+    """The star of a catalogue at each place.
+
+    A star is the one at a place if it is within the radius, if its offset is within what the errors
+    of the place, of the alignment and of the star itself allow, and if no object that the cuts
+    leave out is nearer. With `settings.brightest` it is the brightest within the radius.
+
+    Parameters
+    ----------
+    measured : MeasuredCatalog
+        The catalogue.
+    places : sequence of Place
+        Where.
+    kept : ndarray of bool, shape (n,)
+        Which objects of the catalogue pass the quality cuts.
+    settings : LightCurveSettings
+        Radius, errors and what is to be taken.
+    """
+    if not len(measured.catalog):
+        return [Match(-1, np.nan, np.nan, f"{NOT_IN_CATALOG}: it is empty") for _ in places]
+    errors = _errors_arcsec(measured, settings)
+    tree = KDTree(_unit_vectors(measured.catalog["ra"], measured.catalog["dec"]))
+    where = _unit_vectors(
+        np.array([place.ra_deg for place in places]), np.array([place.dec_deg for place in places])
+    )
+    found = []
+    for vector in where:
+        if settings.brightest:
+            rows = _within(tree, vector, settings.scrape_radius_arcsec)
+            match = _brightest(measured, rows[kept[rows]], settings)
+            if match is not None:
+                offset = _offsets_arcsec(tree, vector, match.row)
+                found.append(Match(match.row, offset, offset / errors[match.row], match.note))
+                continue
+        found.append(_nearest(measured, tree, vector, kept, errors, settings))
+    return found
+
+
+def stars_within(
+    measured: MeasuredCatalog, place: Place, kept: Mask, radius_arcsec: float
+) -> NDArray[np.int64]:
+    """Objects that pass the cuts within a radius of a place: indices, the nearest first."""
+    if not len(measured.catalog):
+        return np.zeros(0, dtype=np.int64)
+    tree = KDTree(_unit_vectors(measured.catalog["ra"], measured.catalog["dec"]))
+    (vector,) = _unit_vectors(np.array([place.ra_deg]), np.array([place.dec_deg]))
+    rows = _within(tree, vector, radius_arcsec)
+    rows = rows[kept[rows]]
+    return rows[np.argsort([_offsets_arcsec(tree, vector, row) for row in rows], kind="stable")]
+
+
+def _errors_arcsec(measured: MeasuredCatalog, settings: LightCurveSettings) -> Floats:
+    """Error of the offset of each star on one axis."""
+    alignment = measured.alignment
+    own = alignment.star_error_arcsec(measured.catalog["snr"])
+    square = own**2 + alignment.error_arcsec**2 + settings.position_error_arcsec**2
+    return np.asarray(np.sqrt(square))
+
+
+def _nearest(
+    measured: MeasuredCatalog,
+    tree: KDTree,
+    vector: Floats,
+    kept: Mask,
+    errors: Floats,
+    settings: LightCurveSettings,
+) -> Match:
+    n = min(_N_NEIGHBOURS, len(measured.catalog))
+    rows = np.atleast_1d(tree.query(vector, k=n)[1])
+    offsets = np.array([_offsets_arcsec(tree, vector, row) for row in rows])
+    sigmas = offsets / errors[rows]
+    fits = (offsets <= settings.scrape_radius_arcsec) & (sigmas <= settings.max_offset_sigma)
+    first = int(np.argmax(fits)) if fits.any() else 0
+    row, offset, sigma = int(rows[first]), float(offsets[first]), float(sigmas[first])
+    at = f"{offset:.3f} arcsec away ({sigma:.1f} sigma)"
+    if fits.any() and kept[row]:
+        return Match(row, offset, sigma)
+    if fits.any():
+        kind = OBJECT_TYPES[int(measured.catalog["object_type"][row])]
+        note = f"{NOT_IN_CATALOG}: object {row + 1}, {at}, is left out by the cuts ({kind})"
+        return Match(-1, np.nan, np.nan, f"{note}; light_curve.no_cuts takes it")
+    note = f"{NOT_IN_CATALOG}: the nearest object, {row + 1}, is {at}"
+    return Match(-1, np.nan, np.nan, note)
+
+
+def _brightest(
+    measured: MeasuredCatalog, rows: NDArray[np.int64], settings: LightCurveSettings
+) -> Match | None:
+    """The brightest of some objects in the first band that measured any."""
+    for image in measured.images if rows.size else ():
+        mags = measured.catalog.values("vega_mag", image=image.image.number)[rows]
+        if measured.catalog.measured(image=image.image.number)[rows].any():
+            note = (
+                f"the brightest of {rows.size} stars within {settings.scrape_radius_arcsec:g} "
+                f"arcsec in {image.filter_name}"
+            )
+            return Match(int(rows[np.argmin(mags)]), np.nan, np.nan, note)
+    return None
+
+
+def _within(tree: KDTree, vector: Floats, radius_arcsec: float) -> NDArray[np.int64]:
+    chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
+    return np.array(sorted(tree.query_ball_point(vector, chord)), dtype=np.int64)
+
+
+def _offsets_arcsec(tree: KDTree, vector: Floats, row: int) -> float:
+    chord = float(np.linalg.norm(tree.data[row] - vector))
+    return float(np.degrees(2.0 * np.arcsin(chord / 2.0)) * 3600.0)
+
+
+def _unit_vectors(ra_deg: Floats, dec_deg: Floats) -> Floats:
+    """Directions, shape (n, 3): chords between them are right at the poles and at 0 h, too."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])

@@ -1,0 +1,149 @@
+"""Fluxes at places of the reference on every chip of a measurement, in microjansky.
+
+Forced photometry (`hst_assets.photometry.psf.forced`) needs pixels, PSFs and compiled code; it runs
+in a child process, which leaves what it measured in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from hst_assets.detection.image_planes import read_wcs
+from hst_assets.isolation import run_isolated
+from hst_assets.photometry.dolphot.input_images import InputImage
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir
+
+__all__ = ["MeasuredPlaces", "measure_places", "reference_wcs"]
+
+Floats = NDArray[np.float64]
+
+_TASK = "hst_assets.photometry.light_curve.forced_task:measure"
+#: Name of its scratch folders and logs.
+_STAGE = "forced_photometry"
+#: Name of the time limit.
+_LIMIT = "embedded"
+_NAME = "places.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredPlaces:
+    """Fluxes of n places on k chips; NaN, with an infinite error, where none was measured.
+
+    Attributes
+    ----------
+    exposures, detectors, filters, bands : ndarray of str, shape (k,)
+        Rootname, key of the detector and filter of each chip; images of one band are fitted with
+        one mean light.
+    exptime_s, mjd : ndarray, shape (k,)
+        Exposure time, and middle of the exposure.
+    st_minus_ab_mag, vega_minus_ab_mag : ndarray, shape (k,)
+        What leads from AB magnitudes to the others.
+    scale_error_mag : ndarray, shape (k,)
+        Error of the aperture correction, which all fluxes of the chip share; infinite: it was not
+        measured.
+    remarks : ndarray of str, shape (k,)
+        What is to be said of a chip's fluxes; empty if nothing.
+    flux_ujy, flux_error_ujy : ndarray, shape (k, n)
+        Microjansky of all light.
+    transfer_mag : ndarray, shape (k, n)
+        What was added to magnitudes for lost charge: 0 or below.
+    sky_e : ndarray, shape (k, n)
+        Sky under the place with what was left of it, electrons a pixel.
+    flag : ndarray of int, shape (k, n)
+        As of `hst_assets.photometry.psf.forced.ForcedFluxes`.
+    beyond_edge_pix : ndarray, shape (k, n)
+        How far off the chip the place lies; 0 on it.
+    """
+
+    exposures: NDArray[np.str_]
+    detectors: NDArray[np.str_]
+    filters: NDArray[np.str_]
+    exptime_s: Floats
+    mjd: Floats
+    st_minus_ab_mag: Floats
+    vega_minus_ab_mag: Floats
+    scale_error_mag: Floats
+    remarks: NDArray[np.str_]
+    flux_ujy: Floats
+    flux_error_ujy: Floats
+    transfer_mag: Floats
+    sky_e: Floats
+    flag: NDArray[np.int32]
+    beyond_edge_pix: Floats
+
+    @property
+    def bands(self) -> NDArray[np.str_]:
+        """Detector and filter of each chip: ``wfc3_uvis F814W``."""
+        return np.array(
+            [f"{key} {name}" for key, name in zip(self.detectors, self.filters, strict=True)]
+        )
+
+    def save(self, path: Path) -> None:
+        """Leave it for the parent."""
+        planes: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        np.savez(path, **planes)
+
+    @classmethod
+    def load(cls, path: Path) -> MeasuredPlaces:
+        """What the child left."""
+        with np.load(path) as planes:
+            return cls(**{each.name: planes[each.name] for each in fields(cls)})
+
+
+def reference_wcs(images: Sequence[InputImage]) -> WCS:
+    """The frame of a measurement: that of the prepared reference, which is the first image."""
+    with fits.open(images[0].path) as hdus:
+        return read_wcs(hdus[0].header, hdus)
+
+
+def measure_places(
+    workdir: WorkDir, settings: Settings, kept: Path, x: Floats, y: Floats
+) -> MeasuredPlaces:
+    """Measure fluxes at places, those of the catalogue's stars about them being free.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        With the inputs of the photometry and the aligned exposures.
+    settings : Settings
+        Sections dolphot_inputs, embedded (whether lost charge is corrected) and machine.
+    kept : `~pathlib.Path`
+        What a measurement of these images keeps.
+    x, y : ndarray, shape (n,)
+        Places on the reference, 0-based pixels.
+
+    Raises
+    ------
+    MissingProduct, UnusableInput
+        If what is needed is missing or damaged, or not of this measurement.
+    MachineFailure
+        If the child process did not get to its end.
+    """
+    with workdir.scratch(_STAGE) as scratch:
+        run_isolated(
+            _TASK,
+            {
+                "root": str(workdir.root.absolute()),
+                "target": workdir.target,
+                "kept": str(kept.absolute()),
+                "dolphot_inputs": settings.dolphot_inputs.as_recipe(),
+                "wfpc2_cte": settings.embedded.wfpc2_cte,
+                "x": np.asarray(x, float).tolist(),
+                "y": np.asarray(y, float).tolist(),
+                "measured": _NAME,
+                "folder": str(scratch.absolute()),
+            },
+            scratch=scratch,
+            log_path=workdir.log(_STAGE, "places"),
+            timeout_s=settings.machine.timeout_s(_LIMIT),
+        )
+        return MeasuredPlaces.load(scratch / _NAME)

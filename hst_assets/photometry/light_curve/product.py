@@ -1,0 +1,221 @@
+"""The light curve of a target as an asset: measured, averaged, written in every format.
+
+The product is the table ``light_curve/light_curve.ecsv``. Beside it lie the same as Parquet, the
+means of epochs as bins in time, and the plot; beside the catalogue, ``.phot`` and ``.snana``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+
+from hst_assets.detectors import DETECTORS
+from hst_assets.digests import sha256_of_file
+from hst_assets.failures import BadConfiguration, MissingProduct, MissingTool
+from hst_assets.photometry.light_curve.gathering import Gathered, gather
+from hst_assets.photometry.light_curve.interactive_plot import write_interactive_plot
+from hst_assets.photometry.light_curve.phot_files import write_light_curve_texts
+from hst_assets.photometry.light_curve.places import target_place
+from hst_assets.photometry.light_curve.static_plot import write_static_plot
+from hst_assets.photometry.light_curve.table import light_curve_table, time_series
+from hst_assets.products.columns import write_table
+from hst_assets.provenance import Made, Recipe, Result, make, read_record
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = ["STAGE", "make_light_curve"]
+
+STAGE = "light_curve"
+
+_TOOLS = ("astropy", "numpy", "scipy")
+#: Places with ``.phot`` and ``.snana`` files of their own: more are in the tables alone.
+_MOST_TEXTS = 500
+#: Means that the web UI shows.
+_MOST_SHOWN = 24
+
+
+def make_light_curve(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> Made:
+    """Make the light curves of a target's place, of a user's places and of stars around.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's; its catalogue of stars and its table of exposures must exist.
+    settings : Settings
+        Section light_curve, the target's position, and the sections of what is measured.
+    redo : bool, optional
+        Make again what is up to date, too.
+
+    Returns
+    -------
+    Made
+        Product: the table ``light_curve/light_curve.ecsv``
+        (`hst_assets.photometry.light_curve.table.LIGHT_CURVE_COLUMNS`). What could not be measured
+        is named in its metadata and in the facts, with the reason.
+
+    Raises
+    ------
+    BadConfiguration
+        If the place is not known, or the user's table of places cannot be read.
+    MissingProduct
+        If there is no catalogue of stars, or no table of exposures.
+    """
+    place = target_place(workdir, settings)
+    recipe = Recipe(
+        stage=STAGE,
+        inputs=_inputs(workdir, settings),
+        settings={
+            "light_curve": settings.light_curve.as_recipe(),
+            "place": {"ra_deg": place.ra_deg, "dec_deg": place.dec_deg, "name": place.name},
+            "base": settings.dolphot.base,
+        },
+        defaults={"light_curve": Settings().light_curve.as_recipe()},
+        detectors=tuple(DETECTORS.values()),
+        tools=_TOOLS,
+    )
+    return make(
+        recipe, workdir.light_curve, workdir, lambda: _written(workdir, settings), redo=redo
+    )
+
+
+def _inputs(workdir: WorkDir, settings: Settings) -> dict[str, str]:
+    """Digests of what is measured on; what a target need not have is left out where it has none."""
+    needed = {
+        "dolphot_catalog": workdir.star_catalog,
+        "target_exposures": workdir.target_exposures,
+    }
+    optional = {
+        "target_alignment": workdir.target_alignment,
+        "epoch_differences": workdir.difference_products,
+    }
+    inputs = {}
+    for name, path in (needed | optional).items():
+        record = read_record(path)
+        if record is not None:
+            inputs[name] = record.digest
+        elif name in needed:
+            raise MissingProduct(
+                f"there is no {name} yet", where=path, next_step=f"Materialize {name} first"
+            )
+    if settings.light_curve.positions is not None:
+        table = workdir.base / settings.light_curve.positions
+        if not table.is_file():
+            raise BadConfiguration(
+                "light_curve.positions names a file that does not exist", where=table
+            )
+        inputs["positions"] = sha256_of_file(table)
+    return inputs
+
+
+# ------------------------------------------------------------------------------- writing
+
+
+def _written(workdir: WorkDir, settings: Settings) -> Result:
+    gathered = gather(workdir, settings)
+    meta = {
+        "target": workdir.target,
+        "not_measured": list(gathered.not_measured),
+        "notes": list(gathered.notes),
+    }
+    table = light_curve_table(gathered.points, gathered.places, gathered.limits, meta)
+    product = workdir.light_curve
+    product.parent.mkdir(parents=True, exist_ok=True)
+    base = workdir.dolphot_catalog(settings.dolphot.base)
+    for earlier in _earlier(product, base):  # of places that are no more
+        earlier.unlink()
+    chosen = settings.light_curve.magnitudes
+    sources = [place.source for place in gathered.places[:_MOST_TEXTS]]
+    beside = write_light_curve_texts(table, base, chosen, sources)
+    beside += _other_formats(table, product)
+    picture = write_static_plot(table, product.with_suffix(".png"))
+    if len(table):
+        page = product.with_suffix(".html")
+        beside.append(write_interactive_plot(table, page, magnitudes=chosen))
+    write_table(table, product)
+    facts = _facts(gathered, table) | {"previews": [workdir.relative(picture)]}
+    return Result((product, picture, *beside), facts)
+
+
+def _earlier(product: Path, base: Path) -> Iterator[Path]:
+    for suffix in (".phot", ".snana"):
+        yield from base.parent.glob(f"{base.name}{suffix}")
+        yield from base.parent.glob(f"{base.name}_[0-9]*{suffix}")
+    yield from product.parent.glob("light_curve.html")
+
+
+def _other_formats(table: QTable, product: Path) -> Iterator[Path]:
+    """The table as Parquet, and the means of epochs as bins in time."""
+    parquet = product.with_suffix(".parquet")
+    frame = _plain(table).to_pandas()
+    frame.attrs["units"] = {
+        name: str(table[name].unit) for name in table.colnames if table[name].unit is not None
+    }
+    frame.attrs["meta"] = dict(table.meta)
+    with write_atomically(parquet) as part:
+        try:
+            frame.to_parquet(part, engine="pyarrow", index=False)
+        except ImportError as error:
+            raise MissingTool(
+                "Parquet needs pyarrow, which is not installed",
+                where=parquet,
+                next_step="Install it: pip install 'hst_assets[parquet]'",
+            ) from error
+    yield parquet
+    epochs = table[np.asarray(table["level"]) == "epoch"]
+    series = product.with_suffix(".series.ecsv")
+    with write_atomically(series) as part:
+        time_series(epochs).write(part, format="ascii.ecsv", overwrite=True)
+    yield series
+
+
+def _plain(table: QTable) -> QTable:
+    """The table without units: a frame has none."""
+    bare = QTable(meta=dict(table.meta))
+    for name in table.colnames:
+        column = table[name]
+        bare[name] = column.value if isinstance(column, u.Quantity) else np.asarray(column)
+    return bare
+
+
+# --------------------------------------------------------------------------------- facts
+
+
+def _facts(gathered: Gathered, table: QTable) -> dict[str, Any]:
+    match = gathered.match
+    rows = table[(np.asarray(table["source"]) == 0) & (np.asarray(table["level"]) != "exposure")]
+    shown = rows[np.asarray(rows["n_images"]) > 0][:_MOST_SHOWN]
+    return {
+        "n_places": len(gathered.places),
+        "n_points": len(table),
+        "star": None if match is None else match.row + 1,
+        "offset_arcsec": None if match is None else _rounded(match.offset_arcsec),
+        "offset_sigma": None if match is None else _rounded(match.offset_sigma),
+        "star_note": "" if match is None else match.note,
+        "not_measured": list(gathered.not_measured),
+        "notes": list(gathered.notes),
+        "light_curve": [_shown(row) for row in shown],
+    }
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {
+        "method": str(row["method"]),
+        "band": f"{row['detector']}.{str(row['filter_name']).lower()}",
+        "epoch": "all" if row["level"] == "filter" else int(row["epoch"]),
+        "mjd": _rounded(row["mjd"].to_value(u.day)),
+        "flux_ujy": _rounded(row["flux_ujy"].to_value(u.uJy), 5),
+        "flux_error_ujy": _rounded(row["flux_error_ujy"].to_value(u.uJy), 5),
+        "ab_mag": _rounded(row["ab_mag"].to_value(u.mag)),
+        "ab_mag_error": _rounded(row["ab_mag_error"].to_value(u.mag)),
+        "limit_3sigma_ab_mag": _rounded(row["limit_3sigma_ab_mag"].to_value(u.mag)),
+    }
+
+
+def _rounded(value: float, digits: int = 3) -> float | None:
+    """A number as JSON has it; None where there is none."""
+    return round(float(value), digits) if np.isfinite(value) else None
