@@ -131,14 +131,14 @@ def lineage_of(path: Path) -> Lineage:
     BadConfiguration
         If it is in no work directory, is not there, or no record names it.
     """
-    path = path.absolute()
+    path = path.parent.resolve() / path.name
     workdir = _workdir_of(path)
     known = _Known(workdir)
     name = workdir.relative(path.with_name(path.name.removesuffix(_RECORD_SUFFIX)))
     product = known.product_that_has(name)
     if product is not None:
         return _followed(known, known.product(product))
-    for file in known.raw.values():
+    for file in known.raw:
         if name == workdir.relative(workdir.raw / file.name):
             origin = known.raw_file(file)
             return Lineage(origin.name, {origin.name: origin})
@@ -203,7 +203,7 @@ class _Known:
     def __init__(self, workdir: WorkDir) -> None:
         self.workdir = workdir
         self.records = dict(_records(workdir))
-        self.raw: dict[str, RawFile] = {file.sha256: file for file in raw_ledger(workdir)}
+        self.raw = raw_ledger(workdir)
         self._by_digest: dict[str, list[str]] = {}
         for name, record in self.records.items():
             self._by_digest.setdefault(record.digest, []).append(name)
@@ -219,10 +219,12 @@ class _Known:
     def named(self, name: str, digest: str) -> Origin:
         """What a record calls `name` and knows by its digest."""
         if products := self._by_digest.get(digest):
-            alike = [each for each in products if Path(each).name == name]
-            return self.product((alike or sorted(products))[0])
-        if digest in self.raw:
-            return self.raw_file(self.raw[digest])
+            namesakes = [each for each in products if Path(each).name == name]
+            return self.product((namesakes or sorted(products))[0])
+        if files := [file for file in self.raw if file.sha256 == digest]:
+            wanted = name.removeprefix("raw:")  # of two copies, the one that the record means
+            alike = [file for file in files if wanted in (file.name, file.rootname)]
+            return self.raw_file((alike or files)[0])
         return Origin("unknown", name, digest, fault=_UNKNOWN)
 
     def product(self, name: str) -> Origin:
