@@ -177,6 +177,22 @@ def test_photometry_that_is_wanted_is_made_and_made_again(campaign, defs, instan
     assert campaign.ran == chain
 
 
+def test_the_report_follows_what_there_is_and_needs_none_of_it(campaign, defs, instance, target):
+    write_settings(target, {"photometry": {"make": True}})
+    campaign.broken.add(("dolphot_catalog", "sn1"))
+    outcomes = {o.level: o for o in run_target(defs, instance, target)}
+    assert outcomes["target_photometry"].failures
+    assert outcomes["target_report"].made == ("target_report",)
+    campaign.broken.clear()
+    campaign.ran.clear()
+    list(run_target(defs, instance, target))
+    assert campaign.ran == [
+        ("dolphot_catalog", "sn1"),
+        ("light_curve", "sn1"),
+        ("target_report", "sn1"),
+    ]
+
+
 def test_a_new_exposure_remakes_only_its_own_chain(campaign, defs, instance, target):
     list(run_target(defs, instance, target))
     campaign.ran.clear()
