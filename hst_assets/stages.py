@@ -240,6 +240,7 @@ STAGES: dict[str, Stage] = {
         ),
         figures=("fwhm_pix", "pixel_scale_arcsec"),
     ),
+    "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 
 

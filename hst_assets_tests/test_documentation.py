@@ -31,7 +31,7 @@ _SETTING = re.compile(
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
-    r"hst-assets (run|ingest|materialize|lightcurve|status|archive|settings|clean|demo"
+    r"hst-assets (run|ingest|materialize|lightcurve|status|explain|archive|settings|clean|demo"
     r"|target \w+)\b([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")

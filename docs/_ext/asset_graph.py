@@ -66,7 +66,7 @@ def depths(table: AssetTable) -> dict[str, int]:
 
 def _drawn_upstream(row: AssetRow, table: AssetTable) -> tuple[str, ...]:
     listing = table.archive_level.assets if row.source == "raw" else ()
-    return (*row.upstream, *listing)
+    return (*row.upstream, *row.follows, *listing)
 
 
 def draw(table: AssetTable) -> str:
@@ -118,7 +118,7 @@ def _edges(table: AssetTable, places: Mapping[str, _Place]) -> list[str]:
             # Arrows that pass over columns leave the lane's middle, where boxes stand.
             bend = 0.0 if x1 - x0 <= _GAP[0] or y0 != y1 else -1.6 * (_BOX[1] / 2 + _GAP[1])
             reach = max((x1 - x0) / 2, 24.0)
-            kind = "edge" if up in row.after else "crossing"
+            kind = "edge" if up in (*row.after, *row.follows) else "crossing"
             drawn.append(
                 f'<path class="{kind}" d="M{x0:g} {y0:g} C{x0 + reach:g} {y0 + bend:g}, '
                 f'{x1 - reach:g} {y1 + bend:g}, {x1:g} {y1:g}"/>'

@@ -213,12 +213,18 @@ def products() -> list[str]:
     rows = [
         (
             f"`{row.name}`",
-            _named(sorted(row.upstream)),
+            _made_from(row),
             f"`{row.printed_path}`" if row.path else "none",
         )
         for row in ASSETS
     ]
     return table(("asset", "made from", "file"), rows)
+
+
+def _made_from(row: Any) -> str:
+    if not row.follows:
+        return _named(sorted(row.upstream))
+    return f"{_named(sorted(row.upstream))}; where made: {_named(row.follows)}"
 
 
 def jobs() -> list[str]:

@@ -13,6 +13,7 @@ from hst_assets.cli import (
     archive,
     clean,
     demo,
+    explain,
     ingest,
     light_curve,
     materialize,
@@ -59,6 +60,7 @@ application.command("ingest")(ingest.ingest_command)
 application.command("materialize")(materialize.materialize_command)
 application.command("lightcurve", cls=PositionCommand)(light_curve.light_curve_command)
 application.command("status")(status.status_command)
+application.command("explain")(explain.explain_command)
 application.add_typer(target.target_commands)
 application.command("archive")(archive.archive_command)
 application.command("settings")(settings.settings_command)

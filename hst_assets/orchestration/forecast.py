@@ -281,6 +281,7 @@ class _Walk:
         for name in row.after:
             scattered = self._table[name].scatters
             names.append((scattered or name, None if scattered else visit))
+        names += [(name, visit) for name in row.follows]
         if row.scatters:
             names.append((row.scatters, None))
         if row.gathers:

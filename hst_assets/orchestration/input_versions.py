@@ -129,6 +129,9 @@ class _Inputs:
             name = upstream if is_file else self._table[upstream].scatters
             if name:
                 yield name, self._digest(name, visit)
+        for name in row.follows:
+            if digest := self._digest(name, visit):
+                yield name, digest
         if row.scatters:
             yield row.scatters, self._digest(row.scatters, None)
         if row.gathers:

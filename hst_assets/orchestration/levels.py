@@ -109,6 +109,9 @@ class AssetRow:
         The stages of provenance whose code decides the product.
     after : tuple of str
         Upstream assets of the same partitions.
+    follows : tuple of str
+        Assets of the same partitions that it shows where they are made: it is made after them, and
+        again when they change, but also without them, and does not make them wanted.
     gathers : str or None
         Upstream asset of the target's visits.
     scatters : str or None
@@ -144,6 +147,7 @@ class AssetRow:
     wanted: str = ""
     stages: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     gathers: str | None = None
     scatters: str | None = None
     source: Literal["", "archive", "raw"] = ""
@@ -306,7 +310,10 @@ class AssetTable:
         levels: dict[str, Level] = {}
         for job in _in_order(jobs, after):
             own = [row.name for row in self.rows if row.job == job]
-            inside = {name: [up for up in self[name].after if up in own] for name in own}
+            inside = {
+                name: [up for up in (*self[name].after, *self[name].follows) if up in own]
+                for name in own
+            }
             depth = 1 + max((levels[before].depth for before in after[job]), default=-1)
             first = self[own[0]]
             levels[job] = Level(
@@ -315,7 +322,8 @@ class AssetTable:
         return tuple(levels.values())
 
     def _jobs_before(self, job: str) -> tuple[str, ...]:
-        upstream = (self[up].job for row in self.rows if row.job == job for up in row.upstream)
+        rows = [row for row in self.rows if row.job == job]
+        upstream = (self[up].job for row in rows for up in (*row.upstream, *row.follows))
         return tuple(dict.fromkeys(before for before in upstream if before != job))
 
     # ------------------------------------------------------------------------ the graph
@@ -375,10 +383,13 @@ class AssetTable:
                 any(r.job == row.job and r.wanted != row.wanted for r in self.rows),
             ),
             ("no setting says whether it is wanted", not _is_setting(row.wanted)),
-            ("it is made from an unknown asset", not all(up in self for up in row.upstream)),
             (
-                "'after' names an asset of other partitions",
-                any(self[up].per != row.per for up in row.after if up in self),
+                "it is made from an unknown asset",
+                not all(up in self for up in (*row.upstream, *row.follows)),
+            ),
+            (
+                "'after' or 'follows' names an asset of other partitions",
+                any(self[up].per != row.per for up in (*row.after, *row.follows) if up in self),
             ),
             ("only a target gathers visits", bool(row.gathers) and row.by_visit),
             ("only a visit has the version of its target", bool(row.scatters) and not row.by_visit),

@@ -52,7 +52,8 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
     Parameters
     ----------
     made : Made
-        The product. Of its facts, ``log`` and ``image`` are paths, ``previews`` is
+        The product. Of its facts, ``log`` and ``image`` are paths, ``page`` is one that a browser
+        opens, ``previews`` is
         a list of paths of PNG files, lists of mappings are shown as tables, everything else as
         it is.
     workdir : WorkDir
@@ -86,6 +87,8 @@ def _executed(made: Made) -> str:
 
 
 def _value(name: str, value: Any, workdir: WorkDir) -> dg.MetadataValue[Any]:
+    if name == "page" and value:
+        return dg.MetadataValue.url(workdir.absolute(str(value)).as_uri())
     if name in {"log", "image"} and value:
         return dg.MetadataValue.path(workdir.absolute(str(value)))
     if isinstance(value, bool):

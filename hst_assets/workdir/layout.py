@@ -20,6 +20,8 @@ directory can be adopted. Nobody else in the project joins path strings.
         <obj.><inst>.<filt>.ref_<epoch>.drc.fits    the reference image
         dolphot/                    DOLPHOT's catalogue; what it reads is in dolphot/inputs/
         light_curve/                light curves of the target and of other places
+        counterpart/                candidates for the counterpart of a transient
+        report.html                 everything about the target on one page
         hap/                        later stages
 """
 
@@ -28,17 +30,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hst_assets.workdir.alignment import AlignmentPaths
+from hst_assets.workdir.counterpart import CounterpartPaths
 from hst_assets.workdir.exposures import ExposurePaths
 from hst_assets.workdir.images import ImagePaths
 from hst_assets.workdir.light_curves import LightCurvePaths
 from hst_assets.workdir.locks import Locks
 from hst_assets.workdir.photometry import PhotometryPaths
+from hst_assets.workdir.report import ReportPaths
 
 __all__ = ["WorkDir"]
 
 
 @dataclass(frozen=True)
-class WorkDir(ExposurePaths, AlignmentPaths, ImagePaths, PhotometryPaths, LightCurvePaths, Locks):
+class WorkDir(
+    ExposurePaths,
+    AlignmentPaths,
+    ImagePaths,
+    PhotometryPaths,
+    LightCurvePaths,
+    CounterpartPaths,
+    ReportPaths,
+    Locks,
+):
     """Paths of one target's work directory; each branch of the layout has its class.
 
     Parameters

@@ -5,6 +5,7 @@ import pytest
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.levels import AssetRow, AssetTable, RedoKind
+from hst_assets.settings import Settings
 
 REDO = (RedoKind(name="work", help="Work again."),)
 
@@ -46,6 +47,22 @@ def test_two_branches_have_one_depth():
     assert {level.job: level.depth for level in levels} == {"root": 0, "left": 1, "right": 1}
 
 
+def test_what_is_followed_comes_before_and_is_not_needed():
+    found = table(
+        row("c", job="last", follows=("b",), after=("a",)),
+        row("b", job="costly", after=("a",), wanted="photometry.make"),
+        row("a", job="first"),
+    )
+    assert [(level.job, level.depth) for level in found.levels] == [
+        ("first", 0),
+        ("costly", 1),
+        ("last", 2),
+    ]
+    assert found.downstream("b") == frozenset()
+    settings = Settings()
+    assert [found.is_wanted(level, settings) for level in found.levels] == [True, False, True]
+
+
 def test_downstream_is_what_is_made_from_it_however_indirectly():
     found = table(
         row("a", per="visit", job="v"),
@@ -72,7 +89,12 @@ def test_the_last_of_a_level_are_those_no_other_is_made_from():
         ([row("a", after=("x",))], "made from an unknown asset"),
         (
             [row("a", per="visit", job="v"), row("b", after=("a",))],
-            "'after' names an asset of other partitions",
+            "'after' or 'follows' names an asset of other partitions",
+        ),
+        ([row("a", follows=("x",))], "made from an unknown asset"),
+        (
+            [row("a", per="visit", job="v"), row("b", follows=("a",))],
+            "'after' or 'follows' names an asset of other partitions",
         ),
         ([row("a", per="visit", gathers="a")], "only a target gathers visits"),
         ([row("a", scatters="a")], "only a visit has the version of its target"),

@@ -40,6 +40,7 @@ def test_all_levels_run_in_order(campaign, defs, instance, target):
         ("visit_images", "sn1/iaaa02"),
         ("target_stacks", "sn1"),
         ("target_pictures", "sn1"),
+        ("target_report", "sn1"),
     ]
     assert not any(o.failures for o in outcomes)
     assert len(campaign.ran) == sum(2 if row.by_visit else 1 for row in MADE)
@@ -176,6 +177,22 @@ def test_photometry_that_is_wanted_is_made_and_made_again(campaign, defs, instan
     assert campaign.ran == chain
 
 
+def test_the_report_follows_what_there_is_and_needs_none_of_it(campaign, defs, instance, target):
+    write_settings(target, {"photometry": {"make": True}})
+    campaign.broken.add(("dolphot_catalog", "sn1"))
+    outcomes = {o.level: o for o in run_target(defs, instance, target)}
+    assert outcomes["target_photometry"].failures
+    assert outcomes["target_report"].made == ("target_report",)
+    campaign.broken.clear()
+    campaign.ran.clear()
+    list(run_target(defs, instance, target))
+    assert campaign.ran == [
+        ("dolphot_catalog", "sn1"),
+        ("light_curve", "sn1"),
+        ("target_report", "sn1"),
+    ]
+
+
 def test_a_new_exposure_remakes_only_its_own_chain(campaign, defs, instance, target):
     list(run_target(defs, instance, target))
     campaign.ran.clear()
@@ -191,6 +208,7 @@ def test_a_new_exposure_remakes_only_its_own_chain(campaign, defs, instance, tar
         ("drizzled_stacks", "sn1"),
         ("epoch_differences", "sn1"),
         ("colour_images", "sn1"),
+        ("target_report", "sn1"),
     ]
 
 
@@ -199,7 +217,7 @@ def test_another_template_makes_only_the_differences_again(campaign, defs, insta
     campaign.ran.clear()
     write_settings(target, {"difference": {"template": "first"}})
     list(run_target(defs, instance, target))
-    assert campaign.ran == [("epoch_differences", "sn1")]
+    assert campaign.ran == [("epoch_differences", "sn1"), ("target_report", "sn1")]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         ("raw_exposures", "sn2/iaaa03"),
         ("target_alignment", "sn2"),
         ("target_exposures", "sn2"),
+        ("target_report", "sn2"),
     ]
 
 

@@ -55,8 +55,8 @@ def decorated(
 def _options(row: AssetRow, table: AssetTable) -> dict[str, Any]:
     """The arguments of ``dagster.asset`` that follow from a row.
 
-    Upstream assets that are files are inputs, which the IO manager finds whole or not; the rest are
-    dependencies only.
+    Upstream assets that are files are inputs, which the IO manager finds whole or not; the rest,
+    and what is only followed, are dependencies only.
     """
     inputs = [up for up in row.after if up in table.with_file]
     pointers = [up for up in row.after if up not in table.with_file]
@@ -67,6 +67,7 @@ def _options(row: AssetRow, table: AssetTable) -> dict[str, Any]:
         "ins": {up: dg.AssetIn(dagster_type=BY_PATH) for up in inputs},
         "deps": [
             *pointers,
+            *row.follows,
             *(dg.AssetDep(up, partition_mapping=dg.AllPartitionMapping()) for up in crossing),
         ],
         "group_name": row.group,

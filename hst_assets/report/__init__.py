@@ -1,0 +1,1 @@
+"""What there is of a target on one page that works offline."""
