@@ -16,6 +16,7 @@ from hst_assets.photometry.psf.bright_stars import BrightStars, ShiftsOfStars, b
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.combined_quality import object_quality, object_types
 from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
+from hst_assets.photometry.psf.epsf_task import save_stamps
 from hst_assets.photometry.psf.field_fit import FieldFit, ForcedFit, fit_field, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
@@ -45,6 +46,8 @@ _SWEEPS_OF_BRIGHT = 5
 def find_bright_stars(folder: str, round_number: int, tile_number: int, output: str) -> None:
     """Fit the stars of one search, and leave what the bright ones tell (`BrightStars`).
 
+    Their stamps are in a file of their own (`hst_assets.photometry.psf.epsf_task`).
+
     Parameters
     ----------
     folder : str
@@ -58,7 +61,8 @@ def find_bright_stars(folder: str, round_number: int, tile_number: int, output: 
     how = replace(now.parameters.fit, n_sweeps=_SWEEPS_OF_BRIGHT)
     fit = fit_field(stack, tile.box, how, bright_only=True)
     found = bright_stars(fit, first_star=tile_number * _STARS_A_TILE)
-    _leave(_own(found, fit, tile), Path(folder) / output)
+    told = save_stamps(Path(folder), output, _own(found, fit, tile))
+    _leave(told, Path(folder) / output)
 
 
 def measure_tile(folder: str, round_number: int, tile_number: int, output: str) -> None:
