@@ -176,10 +176,12 @@ STAGES: dict[str, Stage] = {
     "dolphot_catalog": Stage(
         "2", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),
+    # 2: stamps of stars that make PSFs are kept in single precision.
     "embedded_catalog": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
+            "hst_assets.photometry.psf.epsf_task:fit_psf",
             "hst_assets.photometry.psf.tile_task:find_bright_stars",
             "hst_assets.photometry.psf.tile_task:measure_tile",
         ),
