@@ -496,8 +496,7 @@ def processes(options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         told = on_disk(scene, 20, Path(folder), options.wider)
         one, two = (alone(n, *told) for n in (1, 2))
-    of_tasks = sum(map(sum, one.task_cpu_s))
-    share = one.parent_cpu_s / (one.parent_cpu_s + of_tasks)
+    share = one.parent_cpu_s / one.ideal_s(1)
     print(f"CPU s: {one.parent_cpu_s:.1f} in the parent ({share:.1%} of all); tasks by round:")
     for tasks in one.task_cpu_s:
         print("  " + ", ".join(f"{each:.1f}" for each in tasks))

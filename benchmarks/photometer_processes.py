@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,8 +127,12 @@ def _one(task: str, arguments: Mapping[str, Any]) -> tuple[object, float, int, f
 
 
 def peak() -> float:
-    """Largest resident set of this process so far, GB (1e9 bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    """Largest resident set of this process so far, GB (1e9 bytes).
+
+    By /proc: what `getrusage` says begins with that of the process which started this one.
+    """
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024 / 1e9
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Run:
     wall_s, parent_cpu_s : float
         Wall time, and CPU time of the parent.
     task_cpu_s : list of list of float
-        CPU seconds of each task, by round.
+        CPU seconds of each task, by round: bright stars and PSFs twice, then all stars.
     parent_gb : float
         Largest resident set of the parent.
     processes_gb : list of float

@@ -176,7 +176,8 @@ STAGES: dict[str, Stage] = {
     "dolphot_catalog": Stage(
         "2", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),
-    # 2: stamps of stars that make PSFs are kept in single precision.
+    # 2: stamps of stars that make PSFs are kept in single precision; pixels near stars that one
+    # exposure alone has too bright are masked.
     "embedded_catalog": Stage(
         "2",
         (

@@ -33,6 +33,7 @@ from hst_assets.photometry.psf.residual_images import part_of_tile, write_parts
 from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
+from hst_assets.photometry.psf.struck_pixels import mask_struck
 from hst_assets.photometry.psf.tiles import Tile, images_of
 
 __all__ = ["find_bright_stars", "measure_tile"]
@@ -41,6 +42,8 @@ __all__ = ["find_bright_stars", "measure_tile"]
 _STARS_A_TILE = 10_000_000
 #: Sweeps over bright stars: they are near their places after a few.
 _SWEEPS_OF_BRIGHT = 5
+#: Sweeps once pixels that cosmic rays hit near stars are masked: few stars change.
+_SWEEPS_WITHOUT_STRUCK = 4
 
 
 def find_bright_stars(folder: str, round_number: int, tile_number: int, output: str) -> None:
@@ -76,6 +79,9 @@ def measure_tile(folder: str, round_number: int, tile_number: int, output: str) 
     now, tile, images, stack = _begun(folder, round_number, tile_number)
     good = stack.good.copy()  # fewer are at the end
     fit = fit_field(stack, tile.box, now.parameters.fit)
+    if now.parameters.cosmic_rays and mask_struck(fit):
+        fit.sweep(_SWEEPS_WITHOUT_STRUCK)
+        fit.render()
     forced = forced_fit(fit)
     found = _measured(now, tile, fit, forced)
     if now.parameters.residuals:

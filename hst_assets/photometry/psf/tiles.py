@@ -31,9 +31,9 @@ MARGIN_PIX = 24
 #: A tile whose images need too much memory is not divided into shorter sides than this, pixels.
 _LEAST_TILE_PIX = 128
 #: Memory that a pixel of an image needs while a tile is measured, all arrays of the fit together:
-#: largest resident set of the process less that of one with a small tile
-#: (`python benchmarks/embedded_photometer.py --memory`).
-BYTES_A_PIXEL = 45
+#: from the largest resident sets of processes that measured tiles of 468 and 1072 pixels of four
+#: images, 0.33 and 0.57 GB (`run_on` of ``benchmarks/photometer_processes.py``).
+BYTES_A_PIXEL = 64
 #: An image takes part in a tile with so many rows and columns at least.
 _LEAST_PART_PIX = 16
 
