@@ -4,7 +4,7 @@
     python benchmarks/embedded_photometer.py uvis_1k ir_10k varying
     python benchmarks/embedded_photometer.py --group all --strict
     python benchmarks/embedded_photometer.py crowded_1k --study FOLDER --dolphot-sources SOURCES
-    python benchmarks/embedded_photometer.py --growth --processes
+    python benchmarks/embedded_photometer.py --growth --processes --memory
 
 Prints a table for each case by flux (completeness, bias, scatter, pulls, position, outliers),
 spurious stars and CPU time, then each figure beyond its tolerance; exits with 1 if there is one.
@@ -31,16 +31,16 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # hst_assets_tests, when run from elsewhere
+
+from photometer_processes import ChipOnDisk, alone
 
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
@@ -71,13 +71,13 @@ STUDY_CPU_S = {1_000: 93.0, 10_000: 132.0}
 STUDY_ZERO_POINT_MAG = 24.680
 NEEDED_CPU_RATIO = 10.0
 NEEDED_SPEED_UP = 1.8
+#: Of parent and children together.
+MOST_MEMORY_GB = 4.0
 #: What the photometer is told of the PSF is so much too wide, and of one shape everywhere.
 WIDER = 1.08
 
 Psfs = dict[str, SplinePsf]
 Engine = Callable[[list[ChipImage], Psfs, tuple[int, int]], MeasuredStars]
-#: Runs a task (``module:function``) for each mapping of arguments; index and outcome.
-Runner = Callable[[str, Sequence[Mapping[str, Any]]], Iterator[tuple[int, Any]]]
 
 
 @dataclass(frozen=True)
@@ -191,13 +191,11 @@ CASES = _cases()
 # ------------------------------------------------------------------------------- engines
 
 
-def embedded(
-    images: list[ChipImage], psfs: Psfs, shape: tuple[int, int], *, run: Runner | None = None
-) -> MeasuredStars:
+def embedded(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> MeasuredStars:
     """The engine: `measure_target`, or as long as there is none, its steps with the PSFs given."""
     if importlib.util.find_spec("hst_assets.photometry.psf.measurement") is None:
         return _stepwise(images, psfs, shape)
-    from hst_assets.photometry.psf.measurement import in_this_process, measure_target
+    from hst_assets.photometry.psf.measurement import measure_target
     from hst_assets.photometry.psf.tiles import ChipInMemory
 
     # One PSF for each band and chip.
@@ -211,9 +209,7 @@ def embedded(
     ]
     priors = {each.psf_key: psfs[each.band] for each in sources}
     with tempfile.TemporaryDirectory() as folder:
-        stars: MeasuredStars = measure_target(
-            sources, priors, folder=Path(folder), run=run or in_this_process
-        )
+        stars: MeasuredStars = measure_target(sources, priors, folder=Path(folder))
     return stars
 
 
@@ -492,49 +488,57 @@ def growth(options: argparse.Namespace) -> bool:
 
 
 def processes(options: argparse.Namespace) -> bool:
-    """Wall time on one process and on two, four chips' worth of tiles."""
-    print("\n## Wall time on 1 and 2 processes, 40,000 stars on 2048 x 2048 pixels")
-    if importlib.util.find_spec("hst_assets.photometry.psf.measurement") is None:
-        print("not checked: there is no measure_target")
-        return True
+    """Time on one process and on two, four chips' worth of tiles."""
+    print("\n## Time on 1 and 2 processes, 40,000 stars on 2048 x 2048 pixels")
     if (os.cpu_count() or 1) < 2:
         print("not checked: this machine has one core")
         return True
     scene = replace(CASES["uvis_10k"].scene, n_stars=40_000, shape=(2048, 2048))
-    sky = make_field(scene, 20)
-    band = CAMERAS["wfc3_uvis"].band
-    psfs = {band: sky.psf(band, wider=options.wider)}
-    walls = []
-    for n in (1, 2):
-        started = time.perf_counter()
-        embedded(sky.images, psfs, scene.shape, run=_Side(n))
-        walls.append(time.perf_counter() - started)
-    ratio = walls[0] / walls[1]
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        told = on_disk(scene, 20, Path(folder), options.wider)
+        one, two = (alone(n, *told) for n in (1, 2))
+    share = one.parent_cpu_s / one.ideal_s(1)
+    print(f"CPU s: {one.parent_cpu_s:.1f} in the parent ({share:.1%} of all); tasks by round:")
+    for tasks in one.task_cpu_s:
+        print("  " + ", ".join(f"{each:.1f}" for each in tasks))
+    implied = one.ideal_s(1) / one.ideal_s(2)
+    print(f"by CPU times, 2 processes are {implied:.2f} times as fast")
+    ratio = one.wall_s / two.wall_s
     good = ratio >= NEEDED_SPEED_UP
-    print(f"{walls[0]:.1f} s, {walls[1]:.1f} s: {ratio:.2f} times as fast", end=": ")
+    print(f"{one.wall_s:.1f} s, {two.wall_s:.1f} s: {ratio:.2f} times as fast", end=": ")
     print(f"at least {NEEDED_SPEED_UP}: {'ok' if good else 'beyond'}")
     return bool(good)
 
 
-class _Side:
-    """So many processes side by side, one thread each; they end with each round of tasks."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __call__(
-        self, task: str, arguments: Sequence[Mapping[str, Any]]
-    ) -> Iterator[tuple[int, Any]]:
+def memory(options: argparse.Namespace) -> bool:
+    """Largest memory of two chips of 8 exposures on two processes."""
+    print("\n## Memory: two chips of 4096 x 2051 pixels, 8 exposures, 2 processes")
+    scene = replace(CASES["whole_chip"].scene, shape=(2 * 2051 + 35, 4096), gap_pix=35)
+    scene = replace(scene, n_stars=options.memory_stars)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.n, mp_context=spawn) as pool:
-            futures = {pool.submit(_one, task, each): k for k, each in enumerate(arguments)}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # the field's own memory goes
+            told = pool.submit(on_disk, scene, 20, Path(folder), options.wider).result()
+        run = alone(2, *told)
+    total = run.parent_gb + sum(run.processes_gb)
+    print(f"{run.n_stars} stars measured in {run.wall_s:.0f} s")
+    print(f"largest resident sets: parent {run.parent_gb:.2f} GB, children", end=" ")
+    print(", ".join(f"{each:.2f}" for each in run.processes_gb), end=": ")
+    good = total < MOST_MEMORY_GB
+    print(f"{total:.2f} GB, below {MOST_MEMORY_GB}: {'ok' if good else 'beyond'}")
+    return good
 
 
-def _one(task: str, arguments: Mapping[str, Any]) -> object:
-    module, name = task.split(":")
-    return getattr(import_module(module), name)(**arguments)
+def on_disk(
+    scene: Scene, seed: int, folder: Path, wider: float
+) -> tuple[list[ChipOnDisk], dict[str, SplinePsf]]:
+    """A field in files, and what is told of its PSFs."""
+    sky = make_field(scene, seed)
+    sources = [
+        ChipOnDisk.of(image, folder / str(at), camera_of(image.band).pixel_arcsec)
+        for at, image in enumerate(sky.images)
+    ]
+    return sources, {each.psf_key: sky.psf(each.band, wider=wider) for each in sources}
 
 
 def compile_first(engine: Engine) -> None:
@@ -553,7 +557,7 @@ def chosen(options: argparse.Namespace) -> list[str]:
     """Names of cases, in order."""
     if options.cases:
         return list(options.cases)
-    if options.growth or options.processes:
+    if options.growth or options.processes or options.memory:
         return []
     names = [name for name, case in CASES.items() if options.group in ("all", case.group)]
     return (["crowded_1k"] if options.study is not None else []) + names
@@ -583,6 +587,10 @@ def main() -> int:
     parser.add_argument("--true-masks", action="store_true", help="mask the true cosmic rays")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--processes", action="store_true")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument(
+        "--memory-stars", type=int, default=100_000, help="in the field of --memory"
+    )
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--folder", type=Path, help="scratch; a temporary one by default")
     options = parser.parse_args()
@@ -607,6 +615,8 @@ def main() -> int:
         good.append(growth(options))
     if options.processes:
         good.append(processes(options))
+    if options.memory:
+        good.append(memory(options))
     return 0 if all(good) else 1
 
 

@@ -176,11 +176,14 @@ STAGES: dict[str, Stage] = {
     "dolphot_catalog": Stage(
         "2", ("hst_assets.photometry.dolphot.catalog_run:make_dolphot_catalog",)
     ),
-    # 2: the alignments are in the recipe; lost charge is told image by image.
+    # 2: the alignments are in the recipe; lost charge is told image by image. Stamps of
+    # stars that make PSFs are kept in single precision; pixels near stars that one exposure alone
+    # has too bright are masked.
     "embedded_catalog": Stage(
         "2",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
+            "hst_assets.photometry.psf.epsf_task:fit_psf",
             "hst_assets.photometry.psf.tile_task:find_bright_stars",
             "hst_assets.photometry.psf.tile_task:measure_tile",
         ),

@@ -11,7 +11,7 @@ whose figures are in `STUDY_10K`.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +35,9 @@ __all__ = [
 #: Edges of the bins of true flux, electrons an exposure.
 BINS_E = (2e5, 2e4, 5e3, 2e3, 1e3, 500.0, 250.0, 125.0, 60.0)
 MATCH_PIX = 1.0
+#: So near, a star that was missed adds to the flux of another: at 3 pixels, of WFC3/UVIS's width,
+#: 4 % of its light.
+MISSED_PIX = 3.0
 MATCH_MAG = 0.75
 #: True stars so near the edge of the reference are not looked for; pixels.
 EDGE_PIX = 10.0
@@ -58,6 +61,9 @@ class Bin:
         NaN of fewer than three matched stars.
     outliers : float
         Share of the matched beyond 5 times the scatter.
+    pull_alone : float
+        Of stars without a true star within `MISSED_PIX` that was missed: the light of one that
+        nobody sees is no error of the fit.
     """
 
     brightest_e: float
@@ -69,6 +75,7 @@ class Bin:
     pull: float = np.nan
     position_pix: float = np.nan
     outliers: float = np.nan
+    pull_alone: float = np.nan
 
     @property
     def completeness(self) -> float:
@@ -105,11 +112,14 @@ class Judged:
 
     def table(self) -> str:
         """As lines for people."""
-        lines = ["| flux e- | N | compl | bias | scatter | pull | dpos | outl |", "|---" * 8 + "|"]
+        lines = [
+            "| flux e- | N | compl | bias | scatter | pull | alone | dpos | outl |",
+            "|---" * 9 + "|",
+        ]
         lines += [
             f"| {b.brightest_e:.0f}-{b.faintest_e:.0f} | {b.n} | {b.completeness:.3f} "
-            f"| {b.bias_mag:+.4f} | {b.scatter_mag:.4f} | {b.pull:.2f} | {b.position_pix:.3f} "
-            f"| {b.outliers:.3f} |"
+            f"| {b.bias_mag:+.4f} | {b.scatter_mag:.4f} | {b.pull:.2f} | {b.pull_alone:.2f} "
+            f"| {b.position_pix:.3f} | {b.outliers:.3f} |"
             for b in self.bins
             if b.n
         ]
@@ -151,14 +161,16 @@ def judged(
     inside = _inside(tx, ty, shape, edge_pix)
     bin_of = np.where(inside, np.searchsorted(-np.array(BINS_E), -tflux) - 1, -1)
     bin_of[bin_of >= len(BINS_E) - 1] = -1
+    alone = _alone(tx, ty, match)
     bins = []
     for number, (brightest, faintest) in enumerate(pairwise(BINS_E)):
         here = bin_of == number
         pairs = np.nonzero(here & (match >= 0))[0]
+        one = _bin(
+            brightest, faintest, here.sum(), (x, y, flux, error), (tx, ty, tflux), match, pairs
+        )
         bins.append(
-            _bin(
-                brightest, faintest, here.sum(), (x, y, flux, error), (tx, ty, tflux), match, pairs
-            )
+            replace(one, pull_alone=_pull((flux, error), tflux, match, pairs[alone[pairs]]))
         )
     seen = _inside(x, y, shape, edge_pix)
     false = seen & _spurious(x, y, flux, tx, ty, tflux, match)
@@ -215,6 +227,23 @@ def _bin(brightest, faintest, n, measured, true, match, pairs) -> Bin:
         float(np.median(np.hypot(x - tx, y - ty))),
         float(np.mean(np.abs(magnitude - bias) > 5 * max(scatter, 0.002))),
     )
+
+
+def _alone(x: np.ndarray, y: np.ndarray, match: np.ndarray) -> np.ndarray:
+    """Which true stars have no other within `MISSED_PIX` that was missed."""
+    places, missed = np.column_stack([x, y]), match < 0
+    if not missed.any():
+        return np.ones(len(x), dtype=bool)
+    # Of a missed star the first is itself.
+    distance, _ = cKDTree(places[missed]).query(places, k=np.array([1, 2]))
+    return np.where(missed, distance[:, 1], distance[:, 0]) > MISSED_PIX
+
+
+def _pull(measured, true_flux, match, pairs) -> float:
+    if len(pairs) < 3:
+        return np.nan
+    flux, error = (each[match[pairs]] for each in measured)
+    return _middle_and_spread((flux - true_flux[pairs]) / error)[1]
 
 
 def _middle_and_spread(values: np.ndarray) -> tuple[float, float]:

@@ -52,6 +52,19 @@ def test_stars_that_were_not_measured_are_missing():
     )
 
 
+def test_pulls_of_stars_alone_leave_out_the_light_of_those_that_were_missed():
+    x, y, flux, error = observed(stars())
+    near = np.arange(0, len(x), 2)  # half of them hide a star of half their light
+    true = [*stars()]
+    hidden = (true[0][near] + 0.4, true[1][near], 0.5 * true[2][near])
+    all_true = tuple(np.append(a, b) for a, b in zip(true, hidden, strict=True))
+    seen = flux.copy()
+    seen[near] += 0.5 * true[2][near]
+    found = bin_of(judged((x, y, seen, error), all_true, shape=SHAPE), 300.0)
+    assert found.pull > 2.0
+    assert found.pull_alone == pytest.approx(1.0, abs=0.12)  # 882 stars: 0.04
+
+
 def test_a_star_measured_far_too_bright_is_missing_and_not_spurious():
     true = (np.array([100.0]), np.array([100.0]), np.array([300.0]))
     found = judged((true[0], true[1], np.array([700.0]), np.array([10.0])), true, shape=SHAPE)

@@ -69,6 +69,11 @@ class EmbeddedSettings(Section):
     Smaller tiles need less memory; each is a process of its own, as many at a time as
     ``machine.max_cores``.
     """
+    tile_memory_gb: Annotated[float, Field(ge=0.05, le=1024)] = 1.0
+    """Memory that the exposures of a tile may take, GB; a tile that needs more is divided.
+
+    Each of ``machine.max_cores`` processes takes so much at most, and 0.3 GB for itself.
+    """
 
     @field_validator("psf_grids")
     @classmethod

@@ -15,6 +15,7 @@ from hst_assets.settings import EmbeddedSettings, Settings
         ({"psf_radius_pix": 3}, "psf_radius_pix"),
         ({"aperture_radius_arcsec": 0.05}, "aperture_radius_arcsec"),
         ({"tile_pix": 64}, "tile_pix"),
+        ({"tile_memory_gb": 0.0}, "tile_memory_gb"),
         ({"psf_grids": {"uvis": "a.fits"}}, "not a detector and filter"),
         ({"psf_grids": {"wfc3_uvis.f160w": "a.fits"}}, "wfc3_uvis has no filter F160W"),
     ],

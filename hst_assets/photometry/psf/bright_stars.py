@@ -6,7 +6,7 @@ where the common places lead to, which an alignment leaves at some hundredths of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from hst_assets.photometry.psf.star_light import places_on_images, star_stamp
 __all__ = ["BrightStars", "ShiftsOfStars", "bright_stars"]
 
 Floats = NDArray[np.float64]
+Planes = NDArray[np.float32]
 
 #: Least signal-to-noise ratio on an image.
 _LEAST_SNR = 20.0
@@ -69,6 +70,10 @@ class BrightStars:
     saturated: list[NDArray[np.bool_]]
     shifts: list[ShiftsOfStars]
 
+    def without_pixels(self) -> BrightStars:
+        """All but the pixels of the stamps."""
+        return replace(self, stamps=[stamps.without_pixels() for stamps in self.stamps])
+
 
 def bright_stars(fit: FieldFit, *, first_star: int = 0) -> BrightStars:
     """Cut out the bright stars of a piece of the sky.
@@ -112,7 +117,8 @@ def _of_image(
     side = 2 * radius + 1
     near = maximum_filter(stack.saturated[k, :ny, :nx], 2 * _SATURATED_WITHIN + 1)
     m = len(chosen)
-    values, noise = np.zeros((m, side, side)), np.ones((m, side, side))
+    values = np.zeros((m, side, side), dtype=np.float32)
+    noise = np.ones((m, side, side), dtype=np.float32)
     good = np.zeros((m, side, side), dtype=bool)
     corners = np.zeros((m, 2), dtype=np.int64)
     share, saturated = np.zeros(m), np.zeros(m, dtype=bool)
@@ -137,7 +143,7 @@ def _of_image(
         share[at] = max(float(others.sum()), 0.0) / counts[s]
         saturated[at] = near[round(ys[s]), round(xs[s])]
         if not saturated[at]:
-            weight = np.where(good[at] & core, 1 / noise[at], 0)
+            weight = np.where(good[at] & core, 1 / noise[at].astype(float), 0)
             shifts[at] = _shift(values[at], weight, counts[s] * stamp)
     origin = optics.origin[k].astype(int)
     found.stamps.append(
@@ -161,7 +167,7 @@ def _of_image(
     found.shifts.append(ShiftsOfStars(dx, dy, error, first_star + chosen[known]))
 
 
-def _shift(values: Floats, weight: Floats, model: NDArray[np.float32]) -> Floats:
+def _shift(values: Planes, weight: Floats, model: Planes) -> Floats:
     """How far a star is from its place on the reference, by its slopes: dx, dy, mean error."""
     design = model.reshape(3, -1).astype(float)
     normal = (design * weight.ravel()) @ design.T

@@ -295,6 +295,7 @@ def _engine_parameters(choices: EmbeddedSettings, radius_arcsec: float) -> Measu
             n_passes=choices.n_searches,
         ),
         tile_pix=choices.tile_pix,
+        tile_memory_gb=choices.tile_memory_gb,
         max_psf_stars=choices.max_psf_stars,
         cosmic_rays=choices.cosmic_rays,
         noise_mult=choices.noise_mult,

@@ -16,9 +16,11 @@ What stars cannot tell is the prior's:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +30,10 @@ from hst_assets.photometry.psf.epsf_loops import star_models
 from hst_assets.photometry.psf.epsf_surface import ChipTerms, CorrectedPsf, on_lattice
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING, SplinePsf
 
-__all__ = ["MIN_STARS", "EpsfFit", "StarStamps", "fit_epsf"]
+__all__ = ["MIN_STARS", "EpsfFit", "StarStamps", "fit_epsf", "joined_stamps"]
 
 Floats = NDArray[np.float64]
+Reals = NDArray[np.float64] | NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 #: Fewer stamps are not corrected from: among them a bad one is not told from a good one.
@@ -94,8 +97,8 @@ class StarStamps:
         and in cross-validation. By default each stamp is another star.
     """
 
-    values_e: Floats
-    variance_e2: Floats
+    values_e: Reals
+    variance_e2: Reals
     good: Mask
     x: Floats
     y: Floats
@@ -115,8 +118,8 @@ class StarStamps:
     def of(self, chosen: Mask | NDArray[np.int64]) -> StarStamps:
         """Some of the stamps."""
         return StarStamps(
-            np.asarray(self.values_e[chosen], dtype=float),
-            np.asarray(self.variance_e2[chosen], dtype=float),
+            self.values_e[chosen],
+            self.variance_e2[chosen],
             self.good[chosen],
             np.asarray(self.x[chosen], dtype=float),
             np.asarray(self.y[chosen], dtype=float),
@@ -125,6 +128,33 @@ class StarStamps:
             np.asarray(self.flux_e[chosen], dtype=float),
             self.stars[chosen],
         )
+
+    def without_pixels(self) -> StarStamps:
+        """The same stars, with stamps of no pixel."""
+        none = np.s_[:, :0, :0]
+        return replace(
+            self,
+            values_e=self.values_e[none],
+            variance_e2=self.variance_e2[none],
+            good=self.good[none],
+        )
+
+
+def joined_stamps(parts: Sequence[StarStamps]) -> StarStamps:
+    """The stamps of all parts, one after the other; they have one size."""
+
+    def whole(name: str) -> Any:
+        return np.concatenate([getattr(each, name) for each in parts])
+
+    return StarStamps(
+        *(
+            whole(name)
+            for name in (
+                "values_e", "variance_e2", "good", "x", "y", "x_first", "y_first", "flux_e",
+                "stars",
+            )
+        )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,9 +263,10 @@ class _Fit:
         self, stamps: StarStamps, prior: SplinePsf, shape: tuple[int, int], norm_radius_pix: float
     ) -> None:
         usable = stamps.good & np.isfinite(stamps.values_e) & (stamps.variance_e2 > 0)
-        self.stars = replace(stamps, good=usable, values_e=np.where(usable, stamps.values_e, 0.0))
+        values_e = np.where(usable, stamps.values_e, 0.0).astype(float)
+        self.stars = replace(stamps, good=usable, values_e=values_e)
         self.inverse_variance: Floats = np.where(usable, 1.0, 0.0) / np.where(
-            usable, stamps.variance_e2, 1.0
+            usable, stamps.variance_e2.astype(float), 1.0
         )
         self.place = stamps.x, stamps.y
         self.shape = shape

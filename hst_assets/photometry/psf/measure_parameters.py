@@ -19,6 +19,8 @@ class MeasureParameters:
         How stars are found and fitted.
     tile_pix : int
         Largest side of a tile, pixels of the reference.
+    tile_memory_gb : float
+        A tile whose images need more is divided.
     max_psf_stars : int
         Stamps that make a PSF, at most; 0: PSFs are taken as they are.
     cosmic_rays : bool
@@ -33,6 +35,7 @@ class MeasureParameters:
 
     fit: FitParameters = field(default_factory=FitParameters)
     tile_pix: int = 1024
+    tile_memory_gb: float = 1.0
     max_psf_stars: int = 150
     cosmic_rays: bool = True
     noise_mult: float = 0.03

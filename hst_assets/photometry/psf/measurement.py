@@ -1,16 +1,16 @@
 """The stars of a target: PSFs from its bright stars, then all stars, tile by tile.
 
-Everything that a tile's process reads and leaves is in one folder, so that tiles run side by side,
-and a measurement that was interrupted goes on from the tiles that are done. Three rounds: twice
-the bright stars are fitted, which gives the PSF of each band and chip (from the prior first, then
-from its own stars) and the shift of each image; then all stars are measured.
+Everything that a process reads and leaves is in one folder, so that tiles run side by side, and a
+measurement that was interrupted goes on from the tiles that are done. Three rounds: twice the
+bright stars are fitted, which gives the PSF of each band and chip (from the prior first, then from
+its own stars; one process each) and the shift of each image; then all stars are measured.
 """
 
 from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -24,17 +24,15 @@ from hst_assets.photometry.psf.aperture_correction import (
     ApertureCorrection,
     combined_correction,
 )
-from hst_assets.photometry.psf.bright_stars import BrightStars
-from hst_assets.photometry.psf.epsf import StarStamps, fit_epsf
+from hst_assets.photometry.psf.image_shifts import shifted_images
 from hst_assets.photometry.psf.measure_parameters import MeasureParameters
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement_file import KeptImage, MeasurementFile
-from hst_assets.photometry.psf.moved_image import moved, shift_of
-from hst_assets.photometry.psf.psf_stars import select_psf_stars
+from hst_assets.photometry.psf.moved_image import shift_of
 from hst_assets.photometry.psf.ray_pixels import joined_rays
 from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
-from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
+from hst_assets.photometry.psf.tiles import ImageSource, Tile, memory_gb_of, plan_tiles
 
 __all__ = [
     "MeasureParameters",
@@ -51,14 +49,14 @@ Floats = NDArray[np.float64]
 #: Runs a task once for each mapping of arguments and gives the outcomes in any order: index, value.
 Runner = Callable[[str, Sequence[Mapping[str, Any]]], Iterator[tuple[int, Any]]]
 
-_TASKS = "hst_assets.photometry.psf.tile_task"
+_FIND = "hst_assets.photometry.psf.tile_task:find_bright_stars"
+_FIT_PSF = "hst_assets.photometry.psf.epsf_task:fit_psf"
+_MEASURE = "hst_assets.photometry.psf.tile_task:measure_tile"
 _PLAN = "plan.pickle"
 #: Rounds that make PSF and shifts.
 N_ROUNDS = 2
 #: Shares of the whole time of each round, measured on 10,000 stars of four images.
 _SHARES = (0.15, 0.15, 0.7)
-#: Fewer stars do not tell an image's shift.
-_FEWEST_FOR_SHIFT = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +150,7 @@ def measure_target(
     parameters : MeasureParameters, optional
         How.
     run : callable, optional
-        Runs the tiles; by default one after the other in this process.
+        Runs tiles and fits of PSFs; by default one after the other in this process.
     progress : callable, optional
         Is told the step and which share of all is done.
 
@@ -171,24 +169,34 @@ def measure_target(
     """
     parameters = parameters or MeasureParameters()
     say = progress or (lambda step, share: logger.debug("%s %.2f", step, share))
-    tiles = plan_tiles(sources, tile_pix=parameters.tile_pix)
+    tiles = plan_tiles(sources, tile_pix=parameters.tile_pix, memory_gb=parameters.tile_memory_gb)
     now = Measurement(sources, priors, tiles, parameters)
     remarks: tuple[str, ...] = ()
     for number in range(N_ROUNDS):
         now.save(folder, number)
         steps = _Steps(say, "fitting bright stars", number)
-        names = _run(run, "find_bright_stars", now, folder, number, steps)
-        found = [_load(folder / name) for name in names]
-        psfs, remarks = _psfs(now, found, priors)
-        shifted, told = _shifted(now, found)
+        names = _of_tiles(run, _FIND, now, folder, number, steps)
+        psfs, remarks = _psfs(run, now, folder, number, names)
+        bright = [_load(folder / name) for name in names]
+        shifted, told = shifted_images(now.sources, now.tiles, bright)
         remarks += told
         now = replace(now, sources=shifted, psfs=psfs)
     now.save(folder, N_ROUNDS)
     steps = _Steps(say, "measuring stars", N_ROUNDS)
-    names = _run(run, "measure_tile", now, folder, N_ROUNDS, steps)
+    names = _of_tiles(run, _MEASURE, now, folder, N_ROUNDS, steps)
     measured = [_load(folder / name) for name in names]
-    stars = _merged(measured, now, remarks)
+    stars = _merged(measured, now, (*remarks, *_too_large(now)))
     return replace(stars, kept=_kept(stars, measured, now))
+
+
+def _too_large(now: Measurement) -> tuple[str, ...]:
+    """What is to be said of tiles that could not be divided far enough."""
+    allowed = now.parameters.tile_memory_gb
+    needed, n_images = max((memory_gb_of(now.sources, t), len(t.images)) for t in now.tiles)
+    if needed <= allowed:
+        return ()
+    needs = f"the smallest tiles, of {n_images} images, need {needed:.2g} GB each"
+    return (f"{needs}, more than embedded.tile_memory_gb ({allowed:g})",)
 
 
 @dataclass(frozen=True)
@@ -204,23 +212,41 @@ class _Steps:
         self.say(self.step, before + share * _SHARES[self.number])
 
 
-def _run(
+def _of_tiles(
     run: Runner, task: str, now: Measurement, folder: Path, number: int, steps: _Steps
 ) -> list[str]:
     """Do what is due of a round; the names of what its tiles left."""
-    names = [f"{number}.tile{tile.number}.{task}.pickle" for tile in now.tiles]
-    due = [at for at, name in enumerate(names) if not (folder / name).is_file()]
-    steps(1 - len(due) / len(names))
+    name = task.rpartition(":")[2]
     arguments = [
-        {"folder": str(folder), "round_number": number, "tile_number": at, "output": names[at]}
-        for at in due
+        {
+            "folder": str(folder),
+            "round_number": number,
+            "tile_number": at,
+            "output": f"{number}.tile{at}.{name}.pickle",
+        }
+        for at in range(len(now.tiles))
     ]
+    return _run(run, task, arguments, folder, steps)
+
+
+def _run(
+    run: Runner,
+    task: str,
+    arguments: Sequence[Mapping[str, Any]],
+    folder: Path,
+    steps: Callable[[float], None] | None = None,
+) -> list[str]:
+    """Run a task for all arguments whose output is not there; the names of all outputs."""
+    names: list[str] = [each["output"] for each in arguments]
+    due = [each for each in arguments if not (folder / each["output"]).is_file()]
+    steps = steps or (lambda _: None)
     done = len(names) - len(due)
-    for at, outcome in run(f"{_TASKS}:{task}", arguments):
+    steps(done / len(names))
+    for at, outcome in run(task, due) if due else ():
         if isinstance(outcome, HstAssetsError):
             raise outcome
-        if not (folder / names[due[at]]).is_file():
-            raise UnusableInput(f"tile {due[at]} left no stars", where=folder)
+        if not (folder / due[at]["output"]).is_file():
+            raise UnusableInput(f"a process left no {due[at]['output']}", where=folder)
         done += 1
         steps(done / len(names))
     return names
@@ -230,94 +256,34 @@ def _load(path: Path) -> Any:
     return pickle.loads(path.read_bytes())  # noqa: S301 - our own file, in our scratch folder
 
 
-# -------------------------------------------------------------------------- PSFs and shifts
+# ------------------------------------------------------------------------------------ PSFs
 
 
 def _psfs(
-    now: Measurement, found: Sequence[BrightStars], priors: Mapping[str, SplinePsf]
+    run: Runner, now: Measurement, folder: Path, number: int, of_tiles: Sequence[str]
 ) -> tuple[dict[str, SplinePsf], tuple[str, ...]]:
-    """The PSF of each key from the stars of all tiles."""
+    """The PSF of each key from the stars of all tiles, each in a process of its own."""
     if not now.parameters.max_psf_stars:
         return dict(now.psfs), ("PSFs are left as they begin (max_psf_stars is 0)",)
-    psfs, remarks = {}, []
-    for key in dict.fromkeys(source.psf_key for source in now.sources):
-        stamps, snr, share, saturated = _of_key(now, found, key)
-        shape = next(source.shape for source in now.sources if source.psf_key == key)
-        chosen = select_psf_stars(
-            stamps.x, stamps.y, stamps.flux_e, snr, share, saturated,
-            shape=shape, max_stars=now.parameters.max_psf_stars,
-        )  # fmt: skip
-        fitted = fit_epsf(stamps.of(chosen), priors[key], shape=shape)
-        psfs[key] = fitted.psf
-        remarks.append(f"{key}: {fitted.remark}")
-    return psfs, tuple(remarks)
-
-
-def _of_key(
-    now: Measurement, found: Sequence[BrightStars], key: str
-) -> tuple[StarStamps, Floats, Floats, NDArray[np.bool_]]:
-    stamps: list[StarStamps] = []
-    others: list[tuple[Floats, Floats, NDArray[np.bool_]]] = []
-    for tile, of_tile in zip(now.tiles, found, strict=True):
-        for at, source in enumerate(tile.images):
-            if now.sources[source].psf_key == key:
-                stamps.append(of_tile.stamps[at])
-                others.append((of_tile.snr[at], of_tile.neighbour_share[at], of_tile.saturated[at]))
-    snr, share, saturated = (np.concatenate(each) for each in zip(*others, strict=True))
-    return _joined(stamps), snr, share, saturated
-
-
-def _joined(stamps: Iterable[StarStamps]) -> StarStamps:
-    all_of_them = list(stamps)
-
-    def whole(name: str) -> Any:
-        return np.concatenate([getattr(each, name) for each in all_of_them])
-
-    return StarStamps(
-        *(
-            whole(name)
-            for name in (
-                "values_e", "variance_e2", "good", "x", "y", "x_first", "y_first", "flux_e",
-                "stars",
-            )
-        )
-    )  # fmt: skip
-
-
-def _shifted(
-    now: Measurement, found: Sequence[BrightStars]
-) -> tuple[list[ImageSource], tuple[str, ...]]:
-    """The images with their maps moved to where their stars are, and what is to be said."""
-    sources, remarks = [], []
-    for index, source in enumerate(now.sources):
-        dx, dy, error = (
-            np.concatenate(
-                [
-                    getattr(of_tile.shifts[tile.images.index(index)], name)
-                    for tile, of_tile in zip(now.tiles, found, strict=True)
-                    if index in tile.images
-                ]
-                or [np.empty(0)]
-            )
-            for name in ("dx", "dy", "error")
-        )
-        if len(dx) < _FEWEST_FOR_SHIFT:
-            remarks.append(f"{source.name}: {len(dx)} stars, its shift was not measured")
-            sources.append(source)
-            continue
-        shift = _robust_mean(dx, error), _robust_mean(dy, error)
-        logger.debug("%s: shift %.3f, %.3f pixels", source.name, *shift)
-        sources.append(moved(source, *shift))
-    return sources, tuple(remarks)
-
-
-def _robust_mean(values: Floats, errors: Floats) -> float:
-    """Weighted mean of what is within 3 robust standard deviations of the median."""
-    middle = np.median(values)
-    spread = 1.4826 * np.median(abs(values - middle))
-    near = abs(values - middle) <= 3 * max(spread, 1e-6)
-    weight = 1 / (errors[near] ** 2 + spread**2 + 1e-12)
-    return float((values[near] * weight).sum() / weight.sum())
+    seen = sorted({at for tile in now.tiles for at in tile.images})
+    keys = list(dict.fromkeys(now.sources[at].psf_key for at in seen))
+    names = [f"{number}.psf{at}.pickle" for at in range(len(keys))]
+    arguments = [
+        {
+            "folder": str(folder),
+            "round_number": number,
+            "psf_key": key,
+            "of_tiles": list(of_tiles),
+            "output": name,
+        }
+        for key, name in zip(keys, names, strict=True)
+    ]
+    _run(run, _FIT_PSF, arguments, folder)
+    fitted = [_load(folder / name) for name in names]
+    psfs = {key: each.psf for key, each in zip(keys, fitted, strict=True)}
+    return {**now.psfs, **psfs}, tuple(
+        f"{key}: {each.remark}" for key, each in zip(keys, fitted, strict=True)
+    )
 
 
 # --------------------------------------------------------------------------------- the end

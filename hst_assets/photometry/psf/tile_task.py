@@ -16,6 +16,7 @@ from hst_assets.photometry.psf.bright_stars import BrightStars, ShiftsOfStars, b
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.combined_quality import object_quality, object_types
 from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
+from hst_assets.photometry.psf.epsf_task import save_stamps
 from hst_assets.photometry.psf.field_fit import FieldFit
 from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
@@ -34,6 +35,7 @@ from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
 from hst_assets.photometry.psf.star_search import fit_field
+from hst_assets.photometry.psf.struck_pixels import mask_struck
 from hst_assets.photometry.psf.tiles import Tile, images_of
 
 __all__ = ["find_bright_stars", "measure_tile"]
@@ -42,10 +44,14 @@ __all__ = ["find_bright_stars", "measure_tile"]
 _STARS_A_TILE = 10_000_000
 #: Sweeps over bright stars: they are near their places after a few.
 _SWEEPS_OF_BRIGHT = 5
+#: Sweeps once pixels that cosmic rays hit near stars are masked: few stars change.
+_SWEEPS_WITHOUT_STRUCK = 4
 
 
 def find_bright_stars(folder: str, round_number: int, tile_number: int, output: str) -> None:
     """Fit the stars of one search, and leave what the bright ones tell (`BrightStars`).
+
+    Their stamps are in a file of their own (`hst_assets.photometry.psf.epsf_task`).
 
     Parameters
     ----------
@@ -60,7 +66,8 @@ def find_bright_stars(folder: str, round_number: int, tile_number: int, output: 
     how = replace(now.parameters.fit, n_sweeps=_SWEEPS_OF_BRIGHT)
     fit = fit_field(stack, tile.box, how, bright_only=True)
     found = bright_stars(fit, first_star=tile_number * _STARS_A_TILE)
-    _leave(_own(found, fit, tile), Path(folder) / output)
+    told = save_stamps(Path(folder), output, _own(found, fit, tile))
+    _leave(told, Path(folder) / output)
 
 
 def measure_tile(folder: str, round_number: int, tile_number: int, output: str) -> None:
@@ -74,6 +81,9 @@ def measure_tile(folder: str, round_number: int, tile_number: int, output: str) 
     now, tile, images, stack = _begun(folder, round_number, tile_number)
     good = stack.good.copy()  # fewer are at the end
     fit = fit_field(stack, tile.box, now.parameters.fit)
+    if now.parameters.cosmic_rays and mask_struck(fit):
+        fit.sweep(_SWEEPS_WITHOUT_STRUCK)
+        fit.render()
     forced = forced_fit(fit)
     found = _measured(now, tile, fit, forced)
     if now.parameters.residuals:

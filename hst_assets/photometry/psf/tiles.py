@@ -11,7 +11,16 @@ import numpy as np
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.pixel_map import PixelMap
 
-__all__ = ["Box", "ChipInMemory", "ImageSource", "Tile", "images_of", "plan_tiles"]
+__all__ = [
+    "BYTES_A_PIXEL",
+    "Box",
+    "ChipInMemory",
+    "ImageSource",
+    "Tile",
+    "images_of",
+    "memory_gb_of",
+    "plan_tiles",
+]
 
 #: First and last X, first and last Y on the reference, 0-based pixels.
 Box = tuple[float, float, float, float]
@@ -19,6 +28,12 @@ Box = tuple[float, float, float, float]
 #: Beyond its own place a tile's stars are found and fitted, too, and left to its neighbours: pixels
 #: of the finest image.
 MARGIN_PIX = 24
+#: A tile whose images need too much memory is not divided into shorter sides than this, pixels.
+_LEAST_TILE_PIX = 128
+#: Memory that a pixel of an image needs while a tile is measured, all arrays of the fit together:
+#: from the largest resident sets of processes that measured tiles of 468 and 1072 pixels of four
+#: images, 0.33 and 0.57 GB (`run_on` of ``benchmarks/photometer_processes.py``).
+BYTES_A_PIXEL = 64
 #: An image takes part in a tile with so many rows and columns at least.
 _LEAST_PART_PIX = 16
 
@@ -183,7 +198,9 @@ class Tile:
         return inside
 
 
-def plan_tiles(sources: Sequence[ImageSource], *, tile_pix: int) -> list[Tile]:
+def plan_tiles(
+    sources: Sequence[ImageSource], *, tile_pix: int, memory_gb: float = np.inf
+) -> list[Tile]:
     """Divide the field of all images into tiles of about one size.
 
     Parameters
@@ -192,6 +209,9 @@ def plan_tiles(sources: Sequence[ImageSource], *, tile_pix: int) -> list[Tile]:
         The images.
     tile_pix : int
         Largest side of a tile, pixels of the reference.
+    memory_gb : float, optional
+        A tile whose images need more (`memory_gb_of`) is halved, until its longer side is shorter
+        than 256 pixels.
     """
     boxes = np.array([source.box for source in sources])
     whole = (boxes[:, 0].min(), boxes[:, 1].max(), boxes[:, 2].min(), boxes[:, 3].max())
@@ -203,19 +223,68 @@ def plan_tiles(sources: Sequence[ImageSource], *, tile_pix: int) -> list[Tile]:
     tiles: list[Tile] = []
     for y_first, y_last in zip(edges[1][:-1], edges[1][1:], strict=True):
         for x_first, x_last in zip(edges[0][:-1], edges[0][1:], strict=True):
-            box = (x_first - margin, x_last + margin, y_first - margin, y_last + margin)
-            core = (
-                -np.inf if x_first == edges[0][0] else x_first,
-                np.inf if x_last == edges[0][-1] else x_last,
-                -np.inf if y_first == edges[1][0] else y_first,
-                np.inf if y_last == edges[1][-1] else y_last,
-            )
-            reaching = tuple(
-                at for at, source in enumerate(sources) if part_of(source, box) is not None
-            )
-            if reaching:
-                tiles.append(Tile(len(tiles), core, tuple(map(float, box)), reaching))  # type: ignore[arg-type]
+            piece = (float(x_first), float(x_last), float(y_first), float(y_last))
+            for part in _divided(piece, sources, margin, memory_gb):
+                tile = _tile_of(len(tiles), part, whole, sources, margin)
+                if tile.images:
+                    tiles.append(tile)
     return tiles
+
+
+def memory_gb_of(sources: Sequence[ImageSource], tile: Tile) -> float:
+    """Memory that the images of a tile need while it is measured, GB (1e9 bytes).
+
+    Parameters
+    ----------
+    sources : sequence of ImageSource
+        All images.
+    tile : Tile
+        With its images.
+    """
+    sides = [_sides(sources[at], tile.box) for at in tile.images]
+    ny, nx = (max((side[axis] for side in sides), default=0) for axis in (0, 1))
+    return BYTES_A_PIXEL * len(sides) * ny * nx / 1e9
+
+
+def _sides(source: ImageSource, box: Box) -> tuple[int, int]:
+    (x_first, x_last), (y_first, y_last) = _spans(source, box)
+    return y_last - y_first, x_last - x_first
+
+
+def _divided(
+    piece: Box, sources: Sequence[ImageSource], margin: float, memory_gb: float
+) -> list[Box]:
+    """A piece, or halves of it, and of these, that need no more memory than they may."""
+    x_first, x_last, y_first, y_last = piece
+    width, height = x_last - x_first, y_last - y_first
+    if (
+        max(width, height) < 2 * _LEAST_TILE_PIX
+        or memory_gb_of(sources, _tile_of(0, piece, piece, sources, margin)) <= memory_gb
+    ):
+        return [piece]
+    x_middle, y_middle = (x_first + x_last) / 2, (y_first + y_last) / 2
+    halves = (
+        ((x_first, x_middle, y_first, y_last), (x_middle, x_last, y_first, y_last))
+        if width >= height
+        else ((x_first, x_last, y_first, y_middle), (x_first, x_last, y_middle, y_last))
+    )
+    return [part for half in halves for part in _divided(half, sources, margin, memory_gb)]
+
+
+def _tile_of(
+    number: int, piece: Box, whole: Box, sources: Sequence[ImageSource], margin: float
+) -> Tile:
+    """The tile of a piece of the whole field."""
+    x_first, x_last, y_first, y_last = piece
+    box = (x_first - margin, x_last + margin, y_first - margin, y_last + margin)
+    core = (
+        -np.inf if x_first == whole[0] else x_first,
+        np.inf if x_last == whole[1] else x_last,
+        -np.inf if y_first == whole[2] else y_first,
+        np.inf if y_last == whole[3] else y_last,
+    )
+    reaching = (at for at, source in enumerate(sources) if part_of(source, box) is not None)
+    return Tile(number, core, box, tuple(reaching))
 
 
 def _reference_pixels(pixel_map: PixelMap) -> float:

@@ -159,12 +159,14 @@ def test_progress_is_told_and_never_goes_back(workdir, engine):
 
 def test_the_engine_is_given_the_settings(workdir, engine):
     table = {"find_snr": 6.0, "n_searches": 2, "tile_pix": 300, "max_psf_stars": 7}
-    write_settings(workdir, {"embedded": {**table, "aperture_radius_arcsec": 0.3}})
+    more = {"aperture_radius_arcsec": 0.3, "tile_memory_gb": 0.5}
+    write_settings(workdir, {"embedded": {**table, **more}})
     run(workdir)
     (call,) = engine.calls
     told = call["parameters"]
     assert (told.fit.first_snr, told.fit.n_passes, told.tile_pix) == (6.0, 2, 300)
     assert (told.max_psf_stars, told.aperture_radius_arcsec) == (7, 0.3)
+    assert told.tile_memory_gb == 0.5
     (prior,) = call["priors"].values()
     assert prior.radius_pix == 12
 

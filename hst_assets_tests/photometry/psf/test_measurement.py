@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,14 +14,13 @@ import pytest
 from scipy.spatial import KDTree
 
 from hst_assets.failures import HstAssetsError, ToolFailed, UnusableInput
-from hst_assets.photometry.psf import tile_task
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement import (
     MeasureParameters,
     in_this_process,
     measure_target,
-    moved,
 )
+from hst_assets.photometry.psf.moved_image import moved
 from hst_assets.photometry.psf.tiles import ChipInMemory
 from hst_assets_tests.photometry.psf.small_fields import (
     BAND,
@@ -195,7 +195,8 @@ def test_two_processes_give_the_same_as_one(small: SmallField, in_tiles, tmp_pat
 
 
 def two_processes(task, arguments):
-    function = getattr(tile_task, task.split(":")[1])
+    module, _, name = task.partition(":")
+    function = getattr(import_module(module), name)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(function, **each) for each in arguments]
         for at, future in enumerate(futures):
@@ -240,6 +241,15 @@ def test_a_moved_image_is_moved_in_its_parts_too(small: SmallField) -> None:
     assert again.name == source.name
 
 
+# --------------------------------------------------------------------------------- memory
+
+
+def test_what_a_tile_needs_beyond_its_memory_is_told(small: SmallField, tmp_path: Path) -> None:
+    parameters = replace(KNOWN_PSF, tile_pix=1000, tile_memory_gb=1e-4)
+    stars = measured(small, tmp_path, parameters)
+    assert any("more than embedded.tile_memory_gb" in remark for remark in stars.remarks)
+
+
 # ------------------------------------------------------------------------------- failures
 
 
@@ -266,7 +276,7 @@ def test_a_tile_that_leaves_nothing_is_a_failure(small: SmallField, tmp_path: Pa
     def idle(task, arguments):
         yield 0, None
 
-    with pytest.raises(UnusableInput, match="tile 0 left no stars"):
+    with pytest.raises(UnusableInput, match=r"left no 0\.tile0\.find_bright_stars"):
         measured(small, tmp_path, run=idle)
 
 

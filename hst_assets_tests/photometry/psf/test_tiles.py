@@ -11,10 +11,12 @@ import pytest
 from hst_assets.photometry.psf.moved_image import MovedImage
 from hst_assets.photometry.psf.pixel_map import PixelMap
 from hst_assets.photometry.psf.tiles import (
+    BYTES_A_PIXEL,
     MARGIN_PIX,
     ChipInMemory,
     Tile,
     images_of,
+    memory_gb_of,
     part_of,
     plan_tiles,
 )
@@ -164,3 +166,35 @@ def test_an_image_that_was_shifted_out_of_its_tile_is_still_there(
         images = images_of(shifted, tile)
         assert len(images) == len(tile.images)
         assert all(min(image.shape) >= 2 for image in images)
+
+
+# ----------------------------------------------------------------------------- memory
+
+
+def test_a_tile_that_needs_too_much_is_divided(sources: list[ChipInMemory]) -> None:
+    (whole,) = plan_tiles(sources, tile_pix=1000)
+    allowed = 0.8 * memory_gb_of(sources, whole)
+    tiles = plan_tiles(sources, tile_pix=1000, memory_gb=allowed)
+    assert len(tiles) > 1
+    assert max(memory_gb_of(sources, tile) for tile in tiles) <= allowed
+    assert [tile.number for tile in tiles] == list(range(len(tiles)))
+    x, y = np.random.default_rng(1).uniform(-20, 400, (2, 2000))
+    owners = sum(tile.holds(x, y).astype(int) for tile in tiles)
+    np.testing.assert_array_equal(owners, 1)
+
+
+def test_tiles_within_the_memory_are_as_without_a_limit(sources: list[ChipInMemory]) -> None:
+    free = plan_tiles(sources, tile_pix=120)
+    needed = max(memory_gb_of(sources, tile) for tile in free)
+    assert plan_tiles(sources, tile_pix=120, memory_gb=needed) == free
+
+
+def test_tiles_are_not_divided_without_end(sources: list[ChipInMemory]) -> None:
+    tiles = plan_tiles(sources, tile_pix=1000, memory_gb=1e-9)
+    sides = [tile.box[1] - tile.box[0] - 2 * MARGIN_PIX for tile in tiles]
+    assert min(sides) >= 100
+
+
+def test_memory_is_that_of_the_largest_part_for_each_image(sources: list[ChipInMemory]) -> None:
+    (tile,) = plan_tiles(sources, tile_pix=1000)
+    assert memory_gb_of(sources, tile) == 3 * SIDE**2 * BYTES_A_PIXEL / 1e9
