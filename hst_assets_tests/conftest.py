@@ -17,6 +17,11 @@ hypothesis.settings.register_profile("hst_assets", deadline=None)
 hypothesis.settings.load_profile("hst_assets")
 
 
+# As in the children that tools run in. Else the threads of each worker (astroscrappy's, of OpenMP)
+# wait for each other on the same cores, and burn them while they do: three times the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 # What a shell starts in the background ignores interrupts, and so would all children of the suite:
 # those that tests interrupt would work on for ever.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

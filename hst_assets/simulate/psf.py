@@ -140,7 +140,20 @@ def _diffraction(wavelength_m: float, pixel_arcsec: tuple[float, float]) -> NDAr
         * (wavelength_m / (_GRID * np.radians(width / OVERSAMPLING / 3600.0)))
         for width in pixel_arcsec
     ]
-    x, y = axes[0][None, :], axes[1][:, None]
+    # The pupil is a hundredth of the grid: what lies about it is not computed.
+    across_x, across_y = (np.flatnonzero(np.abs(axis) <= _APERTURE_RADIUS_M) for axis in axes)
+    wave = np.zeros((_GRID, _GRID), complex)
+    wave[np.ix_(across_y, across_x)] = _pupil(axes[0][across_x], axes[1][across_y], wavelength_m)
+    power = np.abs(np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(wave)))) ** 2
+    normalised: NDArray[np.float64] = power / power.sum()
+    return normalised
+
+
+def _pupil(
+    x_m: NDArray[np.float64], y_m: NDArray[np.float64], wavelength_m: float
+) -> NDArray[np.complex128]:
+    """The wave in the pupil, at places of a grid: rows are of `y_m`, columns of `x_m`."""
+    x, y = x_m[None, :], y_m[:, None]
     radius = np.hypot(x, y)
     inner = _APERTURE_RADIUS_M * _OBSCURATION
     pupil = (radius <= _APERTURE_RADIUS_M) & (radius >= inner)
@@ -152,7 +165,4 @@ def _diffraction(wavelength_m: float, pixel_arcsec: tuple[float, float]) -> NDAr
     scaled = (radius / _APERTURE_RADIUS_M) ** 2
     path_m = _SPHERICAL_RMS_M * np.sqrt(5.0) * (6 * scaled**2 - 6 * scaled + 1)
     path_m += _DEFOCUS_RMS_M * np.sqrt(3.0) * (2 * scaled - 1)
-    wave = pupil * np.exp(2j * np.pi * path_m / wavelength_m)
-    power = np.abs(np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(wave)))) ** 2
-    normalised: NDArray[np.float64] = power / power.sum()
-    return normalised
+    return np.asarray(pupil * np.exp(2j * np.pi * path_m / wavelength_m))
