@@ -13,7 +13,7 @@ from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
 from hst_assets.photometry.psf.field_fit import FieldFit
-from hst_assets.photometry.psf.__pycache__.sweeps.places_on_images-235.py311.1.nbc import places_on_images
+from hst_assets.photometry.psf.star_light import places_on_images
 
 __all__ = ["mask_struck"]
 
@@ -99,13 +99,15 @@ def _of_image(
     lone &= asked > 0
     struck[rows[lone], columns[lone]] = True
     beside = maximum_filter(struck, 3) & (sigma[k] > _NEIGHBOUR_SIGMA)
-    return struck | beside
+    masked: NDArray[np.bool_] = struck | beside
+    return masked
 
 
 def _turned(fit: FieldFit, k: int, other: int, offset: Floats) -> Floats:
     """Offsets on an image as offsets on another, by the slopes of both maps in the middle."""
     slopes = _slopes(fit, k), _slopes(fit, other)
-    return offset @ np.linalg.solve(slopes[0].T, slopes[1].T)
+    turned: Floats = offset @ np.linalg.solve(slopes[0].T, slopes[1].T)
+    return turned
 
 
 def _slopes(fit: FieldFit, k: int) -> Floats:
