@@ -16,10 +16,10 @@ from hst_assets.imaging.astrodrizzle.run import drizzle
 from hst_assets.imaging.frames import Frame, covering_frame
 from hst_assets.imaging.wfpc2_gain import gain_of, in_force
 from hst_assets.settings import DrizzleSettings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.imaging.conftest import MACHINE
+from hst_assets_tests.simulated_once import SimulatedOnce
 
 WFPC2 = DETECTORS["wfpc2"]
 SCALE_ARCSEC = 0.0996
@@ -31,10 +31,9 @@ ENGINES = pytest.mark.parametrize("engine", ["direct", "astrodrizzle"])
 
 
 @pytest.fixture(scope="module")
-def exposures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def exposures(simulated: SimulatedOnce) -> list[Path]:
     plan = small_plan("wfpc2", n_exposures=2)
-    folder = simulate_campaign(plan, tmp_path_factory.mktemp("sky")).exposure_folder
-    return sorted(folder.glob("*_c0m.fits"))
+    return sorted(simulated(plan).exposure_folder.glob("*_c0m.fits"))
 
 
 def uniform(source: Path, folder: Path, level: float, *, atodgain: float = 7.0) -> Path:
