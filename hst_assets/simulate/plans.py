@@ -15,9 +15,18 @@ from hst_assets.simulate.campaign import (
     VisitPlan,
 )
 
-__all__ = ["DEMO_MJD", "demo_plan", "epochs_plan", "small_plan"]
+__all__ = [
+    "DEMO_MJD",
+    "PROGENITOR_MAG",
+    "demo_plan",
+    "epochs_plan",
+    "small_plan",
+    "two_decades_plan",
+]
 
 DEMO_MJD = 57210.25
+#: AB magnitude at 8000 A of the star that explodes in `two_decades_plan`, until it does.
+PROGENITOR_MAG = 22.4
 
 
 class _Small(NamedTuple):
@@ -279,4 +288,100 @@ def demo_plan() -> CampaignPlan:
             colour=0.2,
         ),
         seed=20150708,
+    )
+
+
+def two_decades_plan() -> CampaignPlan:
+    """A star of 1999 and 2004 that explodes in 2012 and is gone in 2019.
+
+    WFPC2, then ACS/WFC, then WFC3/UVIS and IR, then WFC3/UVIS: five visits of one field with rolls
+    of their own, aimed at places up to 8 arcsec apart, with pointing errors of 0.1 to 0.5 arcsec.
+    """
+    uvis = Subarray(1400, 500, 1024, 1024)
+    first = VisitPlan(
+        visit="u5aa01",
+        detector_key="wfpc2",
+        filters=("F606W", "F814W"),
+        n_exposures=2,
+        exptime_s=500.0,
+        mjd=51299.3,
+        pa_v3_deg=310.0,
+        offset_arcsec=(6.0, -5.0),
+        pointing_error_arcsec=(0.31, -0.38),
+        roll_error_deg=0.004,
+    )
+    second = VisitPlan(
+        visit="j8bb01",
+        detector_key="acs_wfc",
+        filters=("F606W", "F814W"),
+        n_exposures=2,
+        exptime_s=400.0,
+        mjd=53126.1,
+        pa_v3_deg=85.0,
+        subarray=Subarray(1000, 800, 1024, 1024),
+        offset_arcsec=(-4.0, 3.0),
+        pointing_error_arcsec=(0.12, 0.20),
+        roll_error_deg=-0.002,
+    )
+    third = VisitPlan(
+        visit="ibcc01",
+        detector_key="wfc3_uvis",
+        filters=("F606W", "F814W"),
+        n_exposures=2,
+        exptime_s=350.0,
+        mjd=56048.6,
+        pa_v3_deg=40.0,
+        subarray=uvis,
+        pointing_error_arcsec=(0.05, -0.10),
+        roll_error_deg=0.001,
+    )
+    infrared = VisitPlan(
+        visit="ibcc02",
+        detector_key="wfc3_ir",
+        filters=("F110W",),
+        n_exposures=3,
+        exptime_s=150.0,
+        mjd=56049.6,
+        pa_v3_deg=40.0,
+        subarray=Subarray(251, 251, 512, 512),
+        offset_arcsec=(2.0, 2.0),
+        pointing_error_arcsec=(-0.17, 0.10),
+        roll_error_deg=0.002,
+    )
+    last = replace(
+        third,
+        visit="idcc01",
+        filters=("F814W",),
+        mjd=58604.2,
+        pa_v3_deg=200.0,
+        offset_arcsec=(3.0, -2.0),
+        pointing_error_arcsec=(0.22, 0.16),
+        roll_error_deg=-0.003,
+    )
+    return CampaignPlan(
+        name="two-decades",
+        ra_deg=210.8024,
+        dec_deg=54.3488,
+        visits=(first, second, third, infrared, last),
+        scene=ScenePlan(
+            radius_arcsec=75.0,
+            n_stars=4100,
+            magnitudes=(18.5, 25.0),
+            slope=0.20,
+            n_isolated=120,
+            isolated_magnitudes=(18.5, 20.3),
+            n_galaxies=40,
+        ),
+        transient=Transient(
+            east_arcsec=1.1,
+            north_arcsec=2.6,
+            light_curve=(
+                (50000.0, PROGENITOR_MAG),
+                (56030.0, PROGENITOR_MAG),
+                (56045.0, 19.6),
+                (56060.0, 20.1),
+            ),
+            colour=0.3,
+        ),
+        seed=1999,
     )

@@ -12,7 +12,9 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from hst_assets.detectors import DETECTORS
-from hst_assets.settings import load_settings
+from hst_assets.photometry.catalog.reading import beside
+from hst_assets.photometry.psf.catalog_run import KEPT
+from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.simulate.catalog_scoring import catalog_scores
 from hst_assets.simulate.scoring import (
     alignment_scores,
@@ -100,7 +102,9 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         return
     index = QTable.read(workdir.star_catalog, format="ascii.ecsv")
     path = workdir.absolute(str(index["file"][0]))
-    radius_arcsec = load_settings(workdir).embedded.aperture_radius_arcsec
+    # What was measured with: among WFPC2's exposures it is not what the settings say.
+    kept = MeasurementFile.load(beside(path, KEPT))
+    radius_arcsec = kept.parameters.aperture_radius_arcsec
     for score in catalog_scores(path, workdir, truth, radius_arcsec=radius_arcsec):
         stars = f"{score.name} stars to AB {score.faintest_mag:.2f} (S/N 10)"
         yield Claim(
