@@ -50,11 +50,17 @@ def cataloged_images(
                 gain=chip.gain,
                 chip_code=chip.chip_code,
                 zero_point_mag=zero_point,
-                ab_zero_point_mag=ab_zero_point(chip.photometry.flam, chip.photometry.plam),
+                ab_zero_point_mag=_ab_zero_point(chip),
                 alignment=_alignment(chip),
             )
         )
     return images, tuple(remarks)
+
+
+def _ab_zero_point(chip: ChipFile) -> float:
+    """AB magnitude of one count per second by the header; NaN if it has none of this filter."""
+    known = chip.photometry
+    return math.nan if known.fault else ab_zero_point(known.flam, known.plam)
 
 
 def _vega_zero_point(chip: ChipFile) -> tuple[float, str]:

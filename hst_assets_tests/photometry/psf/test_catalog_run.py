@@ -119,8 +119,10 @@ def test_bands_without_a_zero_point_are_told(workdir, engine):
     for path in (workdir.dolphot / "inputs").glob("*chip1.fits"):
         with fits.open(path, mode="update") as hdus:
             hdus[0].header.pop("PHOTFLAM", None)
-    texts = [each["text"] for each in run(workdir).facts["warnings"]]
+    facts = run(workdir).facts
+    texts = [each["text"] for each in facts["warnings"]]
     assert texts == ["wfc3_uvis F814W has no Vega magnitudes: PHOTFLAM missing"]
+    assert (facts["zero_points"][0]["vega_mag"], facts["zero_points"][0]["ab_mag"]) == (None, None)
 
 
 def test_lost_charge_is_told_image_by_image(workdir, engine):
