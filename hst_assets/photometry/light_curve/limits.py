@@ -8,7 +8,7 @@ know where to look, and pass the cuts of the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -54,6 +54,8 @@ _LEAST_STEP_PIX = 5.0
 #: Artificial stars are so much brighter and fainter than five standard errors of the local noise.
 _BRIGHTER_MAG, _FAINTER_MAG = 1.8, 1.4
 _SHARE = 0.5
+#: Radius of their circle where there is structure, such as a galaxy's.
+_UPON_A_GALAXY_ARCSEC = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,7 @@ def local_noise(
     """
     if not places:
         return []
-    kept = kept_measurement(workdir, settings)
+    kept = kept_measurement(workdir, settings, places)
     measurement = MeasurementFile.load(kept)
     wcs = reference_wcs(read_input_images(workdir))
     scale = pixel_scale_arcsec(wcs)
@@ -261,6 +263,7 @@ def completeness_limits(
         Artificial stars about each place.
     within_arcsec : float, optional
         They are evenly strewn over a circle of this radius: the same background, the same crowding.
+        Where there is structure about the place, such as a galaxy's, it is 1 arcsec at most.
 
     Returns
     -------
@@ -281,30 +284,36 @@ def completeness_limits(
         bands = {
             (one.detector, one.filter_name): one for one in wanted if one.source == place.source
         }
+        radius = _radius_arcsec(bands.values(), within_arcsec)
         try:
             stars = of_product_about(
-                workdir, settings, place, n_stars=n_stars, within_arcsec=within_arcsec
+                workdir, settings, place, n_stars=n_stars, within_arcsec=radius
             ) or measured_about(
                 workdir,
                 settings,
                 place,
                 {band: _middle_ab_mag(one) for band, one in bands.items()},
                 n_stars=n_stars,
-                within_arcsec=within_arcsec,
+                within_arcsec=radius,
                 range_mag=(_BRIGHTER_MAG, _FAINTER_MAG),
             )
         except MissingProduct as failure:
             stars, why = None, failure.what
         else:
             why = "the catalogue does not have the band"
-        found += [_limit(place, band, stars, within_arcsec, why) for band in bands]
+        found += [_limit(place, band, stars, radius, why) for band in bands]
     return found
 
 
 def _middle_ab_mag(noise: LocalNoise) -> float:
     """Five standard errors by the local noise; by the formal errors where it was not measured."""
-    known = noise.sigma_ujy if np.isfinite(noise.sigma_ujy) else noise.formal_ujy
-    return ab_mag(5 * known)
+    return ab_mag(5 * float(np.fmax(noise.scatter_ujy, noise.formal_ujy)))
+
+
+def _radius_arcsec(bands: Iterable[LocalNoise], within_arcsec: float) -> float:
+    """Upon a galaxy the background is that of the place only close about it."""
+    upon = any(one.structure_ujy > one.formal_ujy for one in bands)
+    return min(within_arcsec, _UPON_A_GALAXY_ARCSEC) if upon else within_arcsec
 
 
 def _limit(
