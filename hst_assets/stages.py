@@ -261,7 +261,7 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.light_curve.product:make_light_curve",
             "hst_assets.photometry.light_curve.forced_task:measure",
         ),
-        figures=("fwhm_pix", "pixel_scale_arcsec"),
+        figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
