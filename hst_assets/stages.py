@@ -232,7 +232,10 @@ STAGES: dict[str, Stage] = {
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
     "light_curve": Stage(
         "1",
-        ("hst_assets.photometry.light_curve.product:make_light_curve",),
+        (
+            "hst_assets.photometry.light_curve.product:make_light_curve",
+            "hst_assets.photometry.light_curve.forced_task:measure",
+        ),
         figures=("fwhm_pix", "pixel_scale_arcsec"),
     ),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),

@@ -299,7 +299,7 @@ ASSETS = AssetTable(
             stages=("light_curve",),
             after=("dolphot_catalog", "epoch_differences"),
             redo=("dolphot",),
-            checks=(checks.ALL_METHODS_MEASURED, checks.STAR_OF_TARGET),
+            checks=(checks.ALL_METHODS_MEASURED, checks.METHODS_AGREE, checks.STAR_OF_TARGET),
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=4.0),
         ),

@@ -26,6 +26,8 @@ from hst_assets.workdir import WorkDir
 
 #: Each check is an event in Dagster's database: at most so many things are named.
 _NAMED = 12
+#: Fluxes of one epoch by two methods differ by no more of their errors.
+_MOST_SIGMA = 3.0
 _FORMER = "the record is of an earlier version, which does not say what was compared"
 
 
@@ -395,6 +397,20 @@ def _all_methods_measured(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(passed=True, text=f"{made.facts['n_points']} points")
 
 
+def _methods_agree(made: Made, _workdir: WorkDir) -> Finding:
+    comparisons: list[dict[str, Any]] = made.facts["compared"]
+    if not comparisons:
+        return not_checked("no epoch was measured by two methods")
+    apart = [
+        f"{each['methods']} in {each['band']}, epoch {each['epoch']}: {each['sigma']} sigma"
+        for each in comparisons
+        if abs(each["sigma"]) > _MOST_SIGMA
+    ]
+    worst = max(abs(each["sigma"]) for each in comparisons)
+    well = f"{len(comparisons)} pairs of epochs differ by at most {worst} sigma"
+    return Finding(passed=not apart, text=_listed(apart) or well)
+
+
 def _star_of_target(made: Made, _workdir: WorkDir) -> Finding:
     facts = made.facts
     if not facts["star"]:
@@ -508,6 +524,11 @@ ALL_METHODS_MEASURED = Check(
     "all_methods_measured",
     "Each method by which a place can be measured gave its points.",
     _all_methods_measured,
+)
+METHODS_AGREE = Check(
+    "methods_agree",
+    "Fluxes of an epoch by different methods agree within three errors.",
+    _methods_agree,
 )
 STAR_OF_TARGET = Check(
     "star_of_target",

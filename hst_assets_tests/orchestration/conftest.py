@@ -49,6 +49,7 @@ FACTS = {
     # Of light curves.
     "n_points": 9,
     "not_measured": [],
+    "compared": [],
     "star": 1,
     "star_note": "",
     "offset_arcsec": 0.01,

@@ -3,7 +3,8 @@
 The error of a flux holds the noise of the star's own light. An exposure in which the star came out
 faint by chance has a smaller error, and would weigh more: of a star of N electrons in each
 exposure, on no background, the mean comes out low by about one electron, which is 1/N of it. So
-each error is taken as it would be were the star in each exposure as bright as in the mean.
+each error of DOLPHOT's is taken as it would be were the star in each exposure as bright as in the
+mean. The embedded photometer's errors are so from the beginning.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def with_expected_errors(
         return list(points)
     counting = [point for point, is_known in zip(points, known, strict=True) if is_known]
     flux = np.array([point.flux_ujy for point in counting])
-    own = np.array([point.flux_error_ujy for point in counting]) ** 2
+    shared = np.array([point.shared_error_ujy for point in counting]) ** 2
+    own = np.array([point.flux_error_ujy for point in counting]) ** 2 - shared
     per_electron = np.array([ujy_per_electron[point.images[0]] for point in counting])
     mean = float(np.average(flux, weights=[point.exptime_s for point in counting]))
     background = np.maximum(own - per_electron * np.maximum(flux, 0.0), 0.0)
@@ -91,7 +93,7 @@ def with_expected_errors(
         expected = background + per_electron * max(mean, 0.0)
         variance = np.where(expected > 0, expected, own)
         mean = float(np.average(flux, weights=1.0 / variance))
-    errors = iter(np.sqrt(variance))
+    errors = iter(np.sqrt(variance + shared))
     return [
         replace(point, flux_error_ujy=float(next(errors))) if is_known else point
         for point, is_known in zip(points, known, strict=True)

@@ -81,9 +81,12 @@ def catalog_points(
 def ujy_per_electron(measured: MeasuredCatalog) -> dict[str, float]:
     """Flux of one detected electron of each exposure, microjansky, by its rootname.
 
-    It tells what share of a flux's variance is the star's own light.
+    It tells what share of a flux's variance is the star's own light; of a catalogue whose errors do
+    not follow single fluxes, nothing is to be told.
     """
     found: dict[str, float] = {}
+    if not measured.errors_hold_own_light:
+        return found
     for each in measured.images:
         rates = rates_of_image(measured.catalog, each.image, flag_mask=measured.flag_mask)
         exptime_s = measured.exposures[each.exposure].exptime_s

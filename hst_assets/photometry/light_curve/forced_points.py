@@ -15,25 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.exposures.epochs import NO_EPOCH
+from hst_assets.photometry.catalog.combining import MAG_PER_RELATIVE_ERROR
 from hst_assets.photometry.catalog.quantities import OFF_IMAGE
 from hst_assets.photometry.dolphot.input_images import read_input_images
-from hst_assets.photometry.light_curve.kept_measurement import kept_measurement
+from hst_assets.photometry.light_curve.kept_measurement import kept_measurement, pixels_arcsec
+from hst_assets.photometry.light_curve.local_structure import places_about, structure_ujy
 from hst_assets.photometry.light_curve.measured_places import (
+    FIRST_EXTREME_FLAG,
     MeasuredPlaces,
     measure_places,
     reference_wcs,
 )
 from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.photometry.psf.forced import places_of
+from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.products.columns import read_table
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import pixel_scale_arcsec
 from hst_assets.workdir import WorkDir
 
 __all__ = ["ExposureTime", "exposure_times", "forced_points", "points_of_exposures"]
 
 #: A place so near to the edge of a chip was meant to be on the exposure: that it is off is said.
 _NEAR_EDGE_PIX = 64.0
-_FIRST_EXTREME_FLAG = 8
 #: What flags mean (`hst_assets.photometry.psf.forced.ForcedFluxes`).
 _FLAGS = {1: "at the edge", 2: "bad pixels", 4: "saturated", 8: "too few pixels are left"}
 _DAY_S = 86400.0
@@ -95,9 +99,21 @@ def forced_points(workdir: WorkDir, settings: Settings, places: Sequence[Place])
         np.array([place.dec_deg for place in places]),
         wcs,
     )
-    measured = measure_places(workdir, settings, kept, x, y)
+    measurement = MeasurementFile.load(kept)
+    finest_pix = min(pixels_arcsec(measurement)) / pixel_scale_arcsec(wcs)
+    about = places_about(x, y, measurement.x, measurement.y, finest_pix=finest_pix)
+    measured = measure_places(
+        workdir,
+        settings,
+        kept,
+        np.concatenate([x, *(each[0] for each in about)]),
+        np.concatenate([y, *(each[1] for each in about)]),
+    )
     times = exposure_times(workdir, measured)
-    return points_of_exposures(measured, places, times, flag_mask=settings.embedded.flag_mask)
+    sizes = [len(each[0]) for each in about]
+    return points_of_exposures(
+        measured, places, times, flag_mask=settings.embedded.flag_mask, n_about=sizes
+    )
 
 
 def exposure_times(workdir: WorkDir, measured: MeasuredPlaces) -> dict[str, ExposureTime]:
@@ -135,28 +151,44 @@ def points_of_exposures(
     times: dict[str, ExposureTime],
     *,
     flag_mask: int,
+    n_about: Sequence[int] = (),
 ) -> list[Point]:
     """What was measured on chips, as points of exposures.
 
     Parameters
     ----------
     measured : MeasuredPlaces
-        Of n places on k chips.
+        Of n places on k chips, and then of those about each place.
     places : sequence of Place
         The n places.
     times : dict of ExposureTime
         By rootname.
     flag_mask : int
         Fluxes with any of these flags do not count, nor do those with 8 or more.
+    n_about : sequence of int, optional
+        How many places about each were measured, which tell what errors its exposures share
+        (`hst_assets.photometry.light_curve.local_structure`).
     """
     in_time = sorted(set(measured.exposures.tolist()), key=lambda root: (times[root].mjd, root))
-    points = []
+    first, points = len(places), []
     for at, place in enumerate(places):
+        last = first + (n_about[at] if n_about else 0)
+        structure = {
+            band: structure_ujy(
+                measured,
+                np.flatnonzero(measured.bands == band),
+                slice(first, last),
+                flag_mask=flag_mask,
+            )
+            for band in np.unique(measured.bands).tolist()
+        }
+        first = last
         for root in in_time:
             chips = np.flatnonzero(measured.exposures == root)
             chip = _chip_of(measured, chips, at)
             if measured.beyond_edge_pix[chip, at] <= _NEAR_EDGE_PIX:
-                points.append(_point(measured, place, at, chip, times[root], flag_mask))
+                of_band = structure[str(measured.bands[chip])]
+                points.append(_point(measured, place, at, chip, times[root], flag_mask, of_band))
     return points
 
 
@@ -181,12 +213,14 @@ def _point(
     chip: int,
     time: ExposureTime,
     flag_mask: int,
+    structure: float,
 ) -> Point:
     flag = int(measured.flag[chip, at])
     flux = float(measured.flux_ujy[chip, at])
     error = float(measured.flux_error_ujy[chip, at])
     known = bool(np.isfinite(flux) and np.isfinite(error))
-    counts = known and flag < _FIRST_EXTREME_FLAG and flag & flag_mask == 0
+    counts = known and flag < FIRST_EXTREME_FLAG and flag & flag_mask == 0
+    shared = float(np.hypot(structure, _scale_error(measured, chip) * max(flux, 0.0)))
     return Point(
         source=place.source,
         method="forced",
@@ -201,15 +235,24 @@ def _point(
         exptime_s=time.exptime_s,
         n_images=int(counts),
         flux_ujy=flux if counts else np.nan,
-        flux_error_ujy=error if counts else np.inf,
+        flux_error_ujy=float(np.hypot(error, shared)) if counts else np.inf,
+        shared_error_ujy=shared if counts else 0.0,
         st_minus_ab_mag=float(measured.st_minus_ab_mag[chip]),
         vega_minus_ab_mag=float(measured.vega_minus_ab_mag[chip]),
         flag=flag,
-        note=_note(measured, at, chip, known=known, counts=counts),
+        note=_note(measured, at, chip, structure, known=known, counts=counts),
     )
 
 
-def _note(measured: MeasuredPlaces, at: int, chip: int, *, known: bool, counts: bool) -> str:
+def _scale_error(measured: MeasuredPlaces, chip: int) -> float:
+    """Relative error of the aperture correction; 0, and a remark, where it was not measured."""
+    error_mag = float(measured.scale_error_mag[chip])
+    return error_mag / MAG_PER_RELATIVE_ERROR if np.isfinite(error_mag) else 0.0
+
+
+def _note(
+    measured: MeasuredPlaces, at: int, chip: int, structure: float, *, known: bool, counts: bool
+) -> str:
     notes = []
     beyond = float(measured.beyond_edge_pix[chip, at])
     flag = int(measured.flag[chip, at])
@@ -219,6 +262,11 @@ def _note(measured: MeasuredPlaces, at: int, chip: int, *, known: bool, counts: 
         why = ", ".join(text for bit, text in _FLAGS.items() if flag != OFF_IMAGE and flag & bit)
         told = f" ({measured.flux_ujy[chip, at]:.4g} microjansky)" if known else ""
         notes.append(f"{measured.exposures[chip]}: not counted{told}: {why or 'not measured'}")
+    if structure > 0:
+        notes.append(
+            f"{measured.bands[chip]}: structure about the place, such as a galaxy's, makes all "
+            f"fluxes uncertain by {structure:.2g} microjansky"
+        )
     if remark := str(measured.remarks[chip]):
         notes.append(f"{measured.bands[chip]}: {remark}")
     return "; ".join(notes)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.exposures.epochs import NO_EPOCH
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.reading import beside
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.light_curve.averages import averaged
 from hst_assets.photometry.light_curve.catalog_points import catalog_points, ujy_per_electron
+from hst_assets.photometry.light_curve.difference_points import difference_points
+from hst_assets.photometry.light_curve.forced_points import forced_points
+from hst_assets.photometry.light_curve.limits import (
+    CompletenessLimit,
+    LocalNoise,
+    completeness_limits,
+    local_noise,
+)
 from hst_assets.photometry.light_curve.matching import Match, match_places, stars_within
 from hst_assets.photometry.light_curve.measured_catalog import (
     MeasuredCatalog,
@@ -69,13 +78,13 @@ class _Lacking:
 
     told: list[str] = field(default_factory=list)
 
-    def attempt(self, name: str, measure: Callable[[], Found], otherwise: Found) -> Found:
+    def attempt(self, name: str, measure: Callable[[], list[Found]]) -> list[Found]:
         """What a method gives; where its inputs are missing or damaged, the reason is kept."""
         try:
             return measure()
         except (MissingProduct, UnusableInput) as error:
             self.told.append(f"{name}: {NOT_MEASURED}: {error.brief}")
-            return otherwise
+            return []
 
 
 def gather(workdir: WorkDir, settings: Settings) -> Gathered:
@@ -95,28 +104,87 @@ def gather(workdir: WorkDir, settings: Settings) -> Gathered:
         is missing.
     """
     places = wanted_places(workdir, settings)
+    around: tuple[list[Place], list[Match]] = [], []
     lacking = _Lacking()
-    measured = lacking.attempt("catalog", lambda: open_measured_catalog(workdir, settings), None)
-    points: list[Point] = []
-    per_electron: Mapping[str, float] = {}
+    catalogs = lacking.attempt("catalog", lambda: [open_measured_catalog(workdir, settings)])
+    measured = catalogs[0] if catalogs else None
+    found: list[Point] = []
     match = None
     if measured is not None:
         kept = _kept(measured, workdir, settings)
         matches = match_places(measured, places, kept, settings.light_curve)
         match = matches[0]
         around = _around(measured, places, matches, kept, settings)
-        per_electron = ujy_per_electron(measured)
-        points += catalog_points(measured, [*places, *around[0]], [*matches, *around[1]])
-        places = [*places, *around[0]]
-    found = averaged(points, per_electron)
+        of_stars = catalog_points(measured, [*places, *around[0]], [*matches, *around[1]])
+        found += averaged(of_stars, ujy_per_electron(measured))
+    found += _at_places(workdir, settings, places, lacking)
+    found.sort(key=lambda point: point.source)
+    limits = _limits(workdir, settings, places, lacking)
     return Gathered(
-        tuple(places),
+        (*places, *around[0]),
         tuple(found),
-        tuple(PointLimits() for _ in found),
+        tuple(limits(point) for point in found),
         match,
         tuple(lacking.told),
         measured.notes if measured is not None else (),
     )
+
+
+def _at_places(
+    workdir: WorkDir, settings: Settings, places: Sequence[Place], lacking: _Lacking
+) -> list[Point]:
+    """What is measured at places as they are: on exposures, and on differences."""
+    forced = lacking.attempt("forced", lambda: forced_points(workdir, settings, places))
+    difference = lacking.attempt("difference", lambda: difference_points(workdir, settings, places))
+    if not difference and not any(text.startswith("difference:") for text in lacking.told):
+        lacking.told.append(f"difference: {NOT_MEASURED}: no difference covers the place")
+    return averaged([*forced, *difference], {})
+
+
+def _limits(
+    workdir: WorkDir, settings: Settings, places: Sequence[Place], lacking: _Lacking
+) -> Callable[[Point], PointLimits]:
+    """What tells the limits of a point.
+
+    Empty places and artificial stars tell of what is measured on exposures. Differences have a
+    noise of their own, which is in their errors, and single exposures that of their fluxes.
+    """
+    noise = lacking.attempt("limits by local noise", lambda: local_noise(workdir, settings, places))
+    by_epoch = {(one.source, one.detector, one.filter_name, one.epoch): one for one in noise}
+    # Artificial stars cost seconds: they are put in about the target alone.
+    half = lacking.attempt(
+        "limits by artificial stars",
+        lambda: completeness_limits(workdir, settings, places[:1], noise),
+    )
+    by_band = {(one.source, one.detector, one.filter_name): one for one in half}
+    lacking.told += [
+        f"limits by local noise, {_band_of(one)}: {one.note}"
+        for one in noise
+        if one.note.startswith(NOT_MEASURED)
+    ]
+    lacking.told += [
+        f"limits by artificial stars, {_band_of(one)}: {one.note}"
+        for one in half
+        if one.note.startswith(NOT_MEASURED)
+    ]
+
+    def of_point(point: Point) -> PointLimits:
+        if point.method == "difference" or point.level == "exposure":
+            return PointLimits()
+        band = (point.source, point.detector, point.filter_name)
+        about = by_epoch.get((*band, point.epoch))
+        found = by_band.get(band) if point.level == "filter" else None
+        return PointLimits(
+            noise_ujy=about.sigma_ujy if about else np.nan,
+            half_found_ab_mag=found.ab_mag if found else np.nan,
+        )
+
+    return of_point
+
+
+def _band_of(one: LocalNoise | CompletenessLimit) -> str:
+    epoch = "" if one.epoch == NO_EPOCH else f", epoch {one.epoch}"
+    return f"{one.filter_name} of {one.detector}{epoch}"
 
 
 def _kept(measured: MeasuredCatalog, workdir: WorkDir, settings: Settings) -> NDArray[np.bool_]:

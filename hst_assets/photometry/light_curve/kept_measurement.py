@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import MissingProduct
 from hst_assets.photometry.psf.catalog_run import KEPT, STAGE
+from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["kept_measurement"]
+__all__ = ["kept_measurement", "pixels_arcsec"]
 
 
 def kept_measurement(workdir: WorkDir, settings: Settings) -> Path:
@@ -41,3 +43,9 @@ def kept_measurement(workdir: WorkDir, settings: Settings) -> Path:
             next_step='Set photometry.photometer = "embedded"',
         )
     return catalog.with_name(f"{catalog.name}{KEPT}")
+
+
+def pixels_arcsec(measurement: MeasurementFile) -> list[float]:
+    """Sides of a pixel of the detectors that a measurement is of."""
+    keys = {image.psf_key.partition(" ")[0] for image in measurement.images}
+    return sorted(DETECTORS[key].pixel_scale_arcsec for key in keys)

@@ -15,14 +15,13 @@ import numpy as np
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
-from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.epochs import NO_EPOCH
 from hst_assets.failures import MissingProduct
 from hst_assets.photometry.artificial_stars.completeness import magnitude_limit
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.empty_places import empty_places
 from hst_assets.photometry.light_curve.forced_points import exposure_times
-from hst_assets.photometry.light_curve.kept_measurement import kept_measurement
+from hst_assets.photometry.light_curve.kept_measurement import kept_measurement, pixels_arcsec
 from hst_assets.photometry.light_curve.measured_places import (
     MeasuredPlaces,
     measure_places,
@@ -50,7 +49,6 @@ _N_PLACES = 60
 #: Empty places are so many pixels of the coarsest detector apart, at least; and two fit radii and a
 #: pixel of the finest.
 _LEAST_STEP_PIX = 5.0
-_FIRST_EXTREME_FLAG = 8
 #: Artificial stars are so much brighter and fainter than five standard errors of the local noise.
 _BRIGHTER_MAG, _FAINTER_MAG = 2.5, 1.5
 _SHARE = 0.5
@@ -204,7 +202,7 @@ def local_noise(
         own = slice(first, last)
         for (detector, name, epoch), chips in groups.items():
             if np.any(measured.beyond_edge_pix[chips, at] == 0):
-                fluxes = _means(measured, chips, own, settings.embedded.flag_mask)
+                fluxes = measured.means(chips, own, settings.embedded.flag_mask)
                 found.append(_noise(place, detector, name, epoch, fluxes, float(far)))
         first = last
     return found
@@ -316,8 +314,7 @@ def _limit(
 
 def _step_arcsec(measurement: MeasurementFile) -> float:
     """Distance between empty places."""
-    keys = {image.psf_key.partition(" ")[0] for image in measurement.images}
-    pixels = [DETECTORS[key].pixel_scale_arcsec for key in keys]
+    pixels = pixels_arcsec(measurement)
     apart = 2 * measurement.parameters.fit.fit_radius_pix + 1
     return max(apart * min(pixels), _LEAST_STEP_PIX * max(pixels))
 
@@ -334,21 +331,6 @@ def _groups(
             chips_of.setdefault((*band, epoch), []).append(chip)
     ordered = sorted(chips_of, key=lambda key: (key[0], key[1], key[2] == NO_EPOCH, key[2]))
     return {key: np.array(chips_of[key]) for key in ordered}
-
-
-def _means(
-    measured: MeasuredPlaces, chips: NDArray[np.int64], places: slice, flag_mask: int
-) -> tuple[Floats, Floats]:
-    """Mean fluxes of places on some chips and their errors, of those that count anywhere."""
-    flux, error = measured.flux_ujy[chips, places], measured.flux_error_ujy[chips, places]
-    flag = measured.flag[chips, places]
-    counts = np.isfinite(flux) & np.isfinite(error)
-    counts &= (flag < _FIRST_EXTREME_FLAG) & (flag & flag_mask == 0)
-    weight = np.where(counts, 1 / np.where(counts, error, 1.0) ** 2, 0.0)
-    total = weight.sum(axis=0)
-    known = total > 0
-    mean = (np.where(counts, flux, 0.0) * weight).sum(axis=0)[known] / total[known]
-    return mean, total[known] ** -0.5
 
 
 def _noise(

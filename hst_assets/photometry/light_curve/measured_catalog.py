@@ -124,6 +124,9 @@ class MeasuredCatalog:
         Flags that exclude an image from a mean, as of the catalogue itself.
     alignment : Alignment
         Errors of positions.
+    errors_hold_own_light : bool
+        Whether the error of a flux follows that flux, as DOLPHOT's; the embedded photometer's
+        follow the mean of the band.
     notes : tuple of str
         What could not be converted, and what is not known.
     """
@@ -133,6 +136,7 @@ class MeasuredCatalog:
     exposures: Mapping[str, ExposureTimes]
     flag_mask: int
     alignment: Alignment
+    errors_hold_own_light: bool
     notes: tuple[str, ...] = ()
 
 
@@ -180,6 +184,7 @@ def open_measured_catalog(workdir: WorkDir, settings: Settings) -> MeasuredCatal
         exposures,
         settings.embedded.flag_mask if embedded else settings.dolphot.FlagMask,
         alignment,
+        not embedded,
         tuple(filter(None, (*notes, alignment.note))),
     )
 

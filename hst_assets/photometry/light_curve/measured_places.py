@@ -22,7 +22,7 @@ from hst_assets.photometry.dolphot.input_images import InputImage
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["MeasuredPlaces", "measure_places", "reference_wcs"]
+__all__ = ["FIRST_EXTREME_FLAG", "MeasuredPlaces", "measure_places", "reference_wcs"]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,8 @@ _STAGE = "forced_photometry"
 #: Name of the time limit.
 _LIMIT = "embedded"
 _NAME = "places.npz"
+#: Flags from 8 on are worthless (`hst_assets.photometry.catalog.quantities`).
+FIRST_EXTREME_FLAG = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,30 @@ class MeasuredPlaces:
         return np.array(
             [f"{key} {name}" for key, name in zip(self.detectors, self.filters, strict=True)]
         )
+
+    def means(
+        self, chips: NDArray[np.int64], places: slice, flag_mask: int
+    ) -> tuple[Floats, Floats]:
+        """Mean fluxes on some chips and their errors, weighted by the inverse variance.
+
+        Parameters
+        ----------
+        chips : ndarray of int
+            Which chips.
+        places : slice
+            Which places; those that count on none of the chips are left out.
+        flag_mask : int
+            Fluxes with any of these flags do not count, nor do those with 8 or more.
+        """
+        flux, error = self.flux_ujy[chips, places], self.flux_error_ujy[chips, places]
+        flag = self.flag[chips, places]
+        counts = np.isfinite(flux) & np.isfinite(error)
+        counts &= (flag < FIRST_EXTREME_FLAG) & (flag & flag_mask == 0)
+        weight = np.where(counts, 1 / np.where(counts, error, 1.0) ** 2, 0.0)
+        total = weight.sum(axis=0)
+        known = total > 0
+        mean = (np.where(counts, flux, 0.0) * weight).sum(axis=0)[known] / total[known]
+        return mean, total[known] ** -0.5
 
     def save(self, path: Path) -> None:
         """Leave it for the parent."""

@@ -17,6 +17,7 @@ from astropy.table import QTable
 from hst_assets.detectors import DETECTORS
 from hst_assets.digests import sha256_of_file
 from hst_assets.failures import BadConfiguration, MissingProduct, MissingTool
+from hst_assets.photometry.light_curve.agreement import Comparison, compared
 from hst_assets.photometry.light_curve.gathering import Gathered, gather
 from hst_assets.photometry.light_curve.interactive_plot import write_interactive_plot
 from hst_assets.photometry.light_curve.phot_files import write_light_curve_texts
@@ -73,8 +74,13 @@ def make_light_curve(workdir: WorkDir, settings: Settings, *, redo: bool = False
             "light_curve": settings.light_curve.as_recipe(),
             "place": {"ra_deg": place.ra_deg, "dec_deg": place.dec_deg, "name": place.name},
             "base": settings.dolphot.base,
+            "embedded": settings.embedded.as_recipe(),
+            "artificial_stars": settings.artificial_stars.as_recipe(),
         },
-        defaults={"light_curve": Settings().light_curve.as_recipe()},
+        defaults={
+            name: getattr(Settings(), name).as_recipe()
+            for name in ("light_curve", "embedded", "artificial_stars")
+        },
         detectors=tuple(DETECTORS.values()),
         tools=_TOOLS,
     )
@@ -92,6 +98,7 @@ def _inputs(workdir: WorkDir, settings: Settings) -> dict[str, str]:
     optional = {
         "target_alignment": workdir.target_alignment,
         "epoch_differences": workdir.difference_products,
+        "artificial_stars": workdir.completeness,
     }
     inputs = {}
     for name, path in (needed | optional).items():
@@ -198,7 +205,18 @@ def _facts(gathered: Gathered, table: QTable) -> dict[str, Any]:
         "star_note": "" if match is None else match.note,
         "not_measured": list(gathered.not_measured),
         "notes": list(gathered.notes),
+        "compared": [_compared(each) for each in compared(gathered.points) if each.source == 0],
         "light_curve": [_shown(row) for row in shown],
+    }
+
+
+def _compared(each: Comparison) -> dict[str, Any]:
+    return {
+        "methods": each.what,
+        "band": f"{each.detector}.{each.filter_name.lower()}",
+        "epoch": each.epoch,
+        "difference_ujy": _rounded(each.difference_ujy, 5),
+        "sigma": _rounded(each.sigma, 2),
     }
 
 

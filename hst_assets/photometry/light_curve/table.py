@@ -51,6 +51,12 @@ LIGHT_CURVE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("n_images", "int64", "Images that count; 0: nothing was measured"),
     ColumnSpec("flux_ujy", "float64", "Flux of all light, positive or not", u.uJy),
     ColumnSpec("flux_error_ujy", "float64", "Its error, by the inverse variance", u.uJy),
+    ColumnSpec(
+        "shared_error_ujy",
+        "float64",
+        "Part of the error that the points of a band share, which means do not lower",
+        u.uJy,
+    ),
     ColumnSpec("scatter_ujy", "float64", "Standard deviation of the images that count", u.uJy),
     ColumnSpec("chi2", "float64", "Of the images about their mean; n_images - 1 are free"),
     ColumnSpec("snr", "float64", "Flux over its error"),
