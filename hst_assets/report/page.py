@@ -7,6 +7,7 @@ when any of the products has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from astropy.table import QTable
 from astropy.time import Time
 from markupsafe import Markup
 
+from hst_assets.digests import digest_of
 from hst_assets.failures import MissingProduct
 from hst_assets.products.columns import read_table
 from hst_assets.products.web_page import templates_in, write_page
@@ -29,6 +31,8 @@ __all__ = ["STAGE", "make_target_report"]
 
 STAGE = "target_report"
 
+#: Of the page's form, inside the package.
+_FORM = ("products/web", "report/templates")
 #: Of a file's SHA-256, enough to tell one content from another.
 _DIGITS = 16
 _TOOLS = ("astropy", "jinja2", "numpy", "pillow")
@@ -68,7 +72,11 @@ def make_target_report(workdir: WorkDir, settings: Settings, *, redo: bool = Fal
         inputs={
             name: each.record.digest for name, each in products.items() if each.record is not None
         },
-        settings={**_shown_settings(settings), "files": _contents(products, workdir)},
+        settings={
+            **_shown_settings(settings),
+            "files": _contents(products, workdir),
+            "form": _form(),
+        },
         defaults=_shown_settings(Settings()),
         tools=_TOOLS,
     )
@@ -79,6 +87,17 @@ def make_target_report(workdir: WorkDir, settings: Settings, *, redo: bool = Fal
         lambda: _written(workdir, settings, products),
         redo=redo,
     )
+
+
+def _form() -> str:
+    """Digest of templates, style and script, of which the version of the code knows nothing."""
+    return digest_of(
+        {
+            path.name: path.read_text(encoding="utf-8")
+            for folder in _FORM
+            for path in files("hst_assets").joinpath(folder).iterdir()
+        }
+    )[:_DIGITS]
 
 
 def _contents(products: Mapping[str, ShownProduct], workdir: WorkDir) -> dict[str, str]:
