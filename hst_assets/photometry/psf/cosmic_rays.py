@@ -435,7 +435,7 @@ def _stars_among(image: ChipImage, compared: _Compared, shape: _StarShape) -> bo
     x, y = _peaks(bright, height)
     stars = _like_stars(image, height, x, y, shape)
     struck = found[y, x]
-    if np.count_nonzero(struck) < _FEWEST:
+    if np.count_nonzero(struck) < _FEWEST or not stars.any():
         return False
     return bool(struck[stars].mean() > _MOST_STARS and stars[struck].mean() > _MANY_STARS)
 

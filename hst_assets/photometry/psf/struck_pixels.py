@@ -98,21 +98,23 @@ def _of_image(
         lone &= ~seen | (shown <= _ELSEWHERE_SIGMA)
     lone &= asked > 0
     struck[rows[lone], columns[lone]] = True
-    beside = maximum_filter(struck, 3) & (sigma[k] > _NEIGHBOUR_SIGMA)
+    beside: NDArray[np.bool_] = maximum_filter(struck, 3) & (sigma[k] > _NEIGHBOUR_SIGMA)
     return struck | beside
 
 
 def _turned(fit: FieldFit, k: int, other: int, offset: Floats) -> Floats:
     """Offsets on an image as offsets on another, by the slopes of both maps in the middle."""
     slopes = _slopes(fit, k), _slopes(fit, other)
-    return offset @ np.linalg.solve(slopes[0].T, slopes[1].T)
+    turned: Floats = offset @ np.linalg.solve(slopes[0].T, slopes[1].T)
+    return turned
 
 
 def _slopes(fit: FieldFit, k: int) -> Floats:
     """Of X and Y on an image (rows) with X and Y on the reference (columns)."""
     knots, step = fit.stack.optics.knots[k], fit.stack.optics.lattice[2]
     j, i = knots.shape[0] // 2 - 1, knots.shape[1] // 2 - 1
-    return np.column_stack([knots[j, i + 1] - knots[j, i], knots[j + 1, i] - knots[j, i]]) / step
+    slopes: Floats = np.column_stack([knots[j, i + 1] - knots[j, i], knots[j + 1, i] - knots[j, i]])
+    return slopes / step
 
 
 def _shown_by(
