@@ -383,7 +383,7 @@ def _stars_among(image: ChipImage, compared: _Compared, shape: StarShape) -> boo
     x, y = peaks_of(bright, height)
     stars = like_stars(image, height, x, y, shape)
     struck = found[y, x]
-    if np.count_nonzero(struck) < _FEWEST:
+    if np.count_nonzero(struck) < _FEWEST or not stars.any():
         return False
     return bool(struck[stars].mean() > _MOST_STARS and stars[struck].mean() > _MANY_STARS)
 

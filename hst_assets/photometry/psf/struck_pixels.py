@@ -98,9 +98,8 @@ def _of_image(
         lone &= ~seen | (shown <= _ELSEWHERE_SIGMA)
     lone &= asked > 0
     struck[rows[lone], columns[lone]] = True
-    beside = maximum_filter(struck, 3) & (sigma[k] > _NEIGHBOUR_SIGMA)
-    masked: NDArray[np.bool_] = struck | beside
-    return masked
+    beside: NDArray[np.bool_] = maximum_filter(struck, 3) & (sigma[k] > _NEIGHBOUR_SIGMA)
+    return struck | beside
 
 
 def _turned(fit: FieldFit, k: int, other: int, offset: Floats) -> Floats:
@@ -114,10 +113,8 @@ def _slopes(fit: FieldFit, k: int) -> Floats:
     """Of X and Y on an image (rows) with X and Y on the reference (columns)."""
     knots, step = fit.stack.optics.knots[k], fit.stack.optics.lattice[2]
     j, i = knots.shape[0] // 2 - 1, knots.shape[1] // 2 - 1
-    slopes: Floats = (
-        np.column_stack([knots[j, i + 1] - knots[j, i], knots[j + 1, i] - knots[j, i]]) / step
-    )
-    return slopes
+    slopes: Floats = np.column_stack([knots[j, i + 1] - knots[j, i], knots[j + 1, i] - knots[j, i]])
+    return slopes / step
 
 
 def _shown_by(

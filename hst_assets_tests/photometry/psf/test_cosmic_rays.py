@@ -136,6 +136,20 @@ def test_maps_that_are_wrong_are_noticed():
     assert "do not match" in first.remark
 
 
+def test_bright_rays_without_a_star_are_found():
+    rng = np.random.default_rng(5)
+    images, struck = [], []
+    for image in _field(3)[0]:
+        hits = np.zeros((N, N))
+        hits[tuple(rng.integers(5, N - 5, (2, 60)))] = 5000.0
+        data = rng.poisson(SKY_E + hits) + rng.normal(0, READ_NOISE_E, (N, N))
+        images.append(replace(image, data_e=data.astype(np.float32)))
+        struck.append(hits)
+    masks = cosmic_ray_masks(images)
+    assert _share_found(masks, struck) > 0.98
+    assert all(mask.how == "compared" for mask in masks)
+
+
 def test_pixels_that_are_not_good_are_not_counted():
     images, _, _ = _field(2)
     images[0].good[:, :80] = False
