@@ -36,6 +36,13 @@ class LightCurveSettings(Section):
     """
     scrape_radius_arcsec: Positive = 0.5
     """Radius around the position within which the catalogue's star is looked for, arcsec."""
+    measure_at: Literal["star", "place"] = "star"
+    """Where exposures and differences are measured: at the catalogue's ``star``, where it is the
+    one at the place, or always at the ``place`` as it is given.
+
+    The frame of the reference and a published position differ by more than a PSF allows, often by
+    0.1 arcsec and more.
+    """
     brightest: bool = False
     """Take the brightest star within the radius, whatever its offset, and not the nearest."""
     no_cuts: bool = False

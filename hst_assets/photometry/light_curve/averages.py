@@ -3,8 +3,7 @@
 The error of a flux holds the noise of the star's own light. An exposure in which the star came out
 faint by chance has a smaller error, and would weigh more: of a star of N electrons in each
 exposure, on no background, the mean comes out low by about one electron, which is 1/N of it. So
-each error of DOLPHOT's is taken as it would be were the star in each exposure as bright as in the
-mean. The embedded photometer's errors are so from the beginning.
+each error is taken as it would be were the star in each exposure as bright as in the mean.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ negative.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ __all__ = ["catalog_points", "ujy_per_electron"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+#: Stars of less tell the noise of an image without the light of stars.
+_FAINT_SNR = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,8 @@ def catalog_points(
     """
     rows = np.array([match.row for match in matches if match.found], dtype=np.int64)
     exposures = [_exposure(measured, images, rows) for images in _by_exposure(measured)]
+    if not measured.errors_hold_own_light:
+        exposures = _with_own_light(measured, exposures)
     points: list[Point] = []
     at = 0
     for place, match in zip(places, matches, strict=True):
@@ -81,12 +86,9 @@ def catalog_points(
 def ujy_per_electron(measured: MeasuredCatalog) -> dict[str, float]:
     """Flux of one detected electron of each exposure, microjansky, by its rootname.
 
-    It tells what share of a flux's variance is the star's own light; of a catalogue whose errors do
-    not follow single fluxes, nothing is to be told.
+    It tells what share of a flux's variance is the star's own light.
     """
     found: dict[str, float] = {}
-    if not measured.errors_hold_own_light:
-        return found
     for each in measured.images:
         rates = rates_of_image(measured.catalog, each.image, flag_mask=measured.flag_mask)
         exptime_s = measured.exposures[each.exposure].exptime_s
@@ -132,6 +134,51 @@ def _exposure(
         ),
         np.logical_or.reduce(here, axis=0),
     )
+
+
+def _with_own_light(measured: MeasuredCatalog, exposures: Sequence[_Chips]) -> list[_Chips]:
+    """The same with errors that hold the light of the star as it was in each exposure.
+
+    Those of the embedded photometer hold its mean light in the band: of a star that has vanished,
+    the noise of what it was. What remains without that light is at least the noise of the faint
+    stars of the exposure.
+    """
+    per_electron = ujy_per_electron(measured)
+    bands: dict[tuple[str, str], list[_Chips]] = {}
+    for chips in exposures:
+        bands.setdefault((chips.image.detector, chips.image.filter_name), []).append(chips)
+    means = {band: _mean_flux(members) for band, members in bands.items()}
+    found = []
+    for chips in exposures:
+        of_electron = per_electron.get(chips.image.exposure)
+        if of_electron is None:
+            found.append(chips)
+            continue
+        light = of_electron * np.maximum(means[chips.image.detector, chips.image.filter_name], 0.0)
+        variance = chips.flux_error_ujy**2
+        # No star has less than the faint ones, but where its own error says so.
+        least = np.minimum(variance, _faint_variance(measured, chips.image))
+        background = np.maximum(variance - light, least)
+        own = of_electron * np.maximum(np.nan_to_num(chips.flux_ujy), 0.0)
+        found.append(replace(chips, flux_error_ujy=np.sqrt(background + own)))
+    return found
+
+
+def _mean_flux(members: Sequence[_Chips]) -> Floats:
+    flux = np.stack([chips.flux_ujy for chips in members])
+    weight = np.stack([chips.flux_error_ujy for chips in members]) ** -2.0
+    total = weight.sum(axis=0)
+    mean: Floats = np.nansum(flux * weight, axis=0) / np.where(total > 0, total, 1.0)
+    return mean
+
+
+def _faint_variance(measured: MeasuredCatalog, image: MeasuredImage) -> float:
+    """Median variance of the stars of an image that are within three errors of nothing."""
+    rates = rates_of_image(measured.catalog, image.image, flag_mask=measured.flag_mask)
+    faint = rates.counting & (abs(rates.rate) < _FAINT_SNR * rates.rate_error)
+    if not faint.any():
+        return np.inf
+    return float(np.median(rates.rate_error[faint]) * image.ujy_per_rate) ** 2
 
 
 def _chip(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -109,6 +109,7 @@ def gather(workdir: WorkDir, settings: Settings) -> Gathered:
     catalogs = lacking.attempt("catalog", lambda: [open_measured_catalog(workdir, settings)])
     measured = catalogs[0] if catalogs else None
     found: list[Point] = []
+    matches: list[Match] = []
     match = None
     if measured is not None:
         kept = _kept(measured, workdir, settings)
@@ -117,9 +118,16 @@ def gather(workdir: WorkDir, settings: Settings) -> Gathered:
         around = _around(measured, places, matches, kept, settings)
         of_stars = catalog_points(measured, [*places, *around[0]], [*matches, *around[1]])
         found += averaged(of_stars, ujy_per_electron(measured))
-    found += _at_places(workdir, settings, places, lacking)
+    if measured is not None and settings.light_curve.measure_at == "star":
+        where = _at_stars(measured, places, matches)
+        offsets = {place.source: match for place, match in zip(places, matches, strict=True)}
+    else:
+        where, offsets = places, {}
+    found += [
+        _with_offset(point, offsets) for point in _at_places(workdir, settings, where, lacking)
+    ]
     found.sort(key=lambda point: point.source)
-    limits = _limits(workdir, settings, places, lacking)
+    limits = _limits(workdir, settings, where, lacking)
     return Gathered(
         (*places, *around[0]),
         tuple(found),
@@ -128,6 +136,27 @@ def gather(workdir: WorkDir, settings: Settings) -> Gathered:
         tuple(lacking.told),
         measured.notes if measured is not None else (),
     )
+
+
+def _at_stars(
+    measured: MeasuredCatalog, places: Sequence[Place], matches: Sequence[Match]
+) -> list[Place]:
+    """The places, moved onto their stars where there are some."""
+    ra_deg, dec_deg = measured.catalog["ra"], measured.catalog["dec"]
+    return [
+        replace(place, ra_deg=float(ra_deg[match.row]), dec_deg=float(dec_deg[match.row]))
+        if match.found
+        else place
+        for place, match in zip(places, matches, strict=True)
+    ]
+
+
+def _with_offset(point: Point, matches: Mapping[int, Match]) -> Point:
+    """The point, with the offset of the star at which it was measured instead of at its place."""
+    match = matches.get(point.source)
+    if match is None or not match.found:
+        return point
+    return replace(point, offset_arcsec=match.offset_arcsec, offset_sigma=match.offset_sigma)
 
 
 def _at_places(

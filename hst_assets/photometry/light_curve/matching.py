@@ -23,7 +23,10 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 #: Neighbours that are looked at: with the nearest may come cut objects.
-_N_NEIGHBOURS = 8
+_N_NEIGHBOURS = 32
+#: An object that the cuts leave out is much likelier the one at the place than a star whose chi2
+#: (the square of the offset over its error) is larger by more: e^2 times.
+_MUCH_LIKELIER = 4.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def match_places(
 
     A star is the one at a place if it is within the radius, if its offset is within what the errors
     of the place, of the alignment and of the star itself allow, and if no object that the cuts
-    leave out is nearer. With `settings.brightest` it is the brightest within the radius.
+    leave out is much likelier there: by a difference of chi2 above 4. The nearest of such stars is
+    taken. With `settings.brightest` it is the brightest within the radius.
 
     Parameters
     ----------
@@ -125,17 +129,32 @@ def _nearest(
     offsets = np.array([_offsets_arcsec(tree, vector, row) for row in rows])
     sigmas = offsets / errors[rows]
     fits = (offsets <= settings.scrape_radius_arcsec) & (sigmas <= settings.max_offset_sigma)
+    allowed = np.flatnonzero(fits & kept[rows])
     first = int(np.argmax(fits)) if fits.any() else 0
-    row, offset, sigma = int(rows[first]), float(offsets[first]), float(sigmas[first])
-    at = f"{offset:.3f} arcsec away ({sigma:.1f} sigma)"
-    if fits.any() and kept[row]:
-        return Match(row, offset, sigma)
+    chosen = int(allowed[0]) if allowed.size else first
+    likelier = sigmas[chosen] ** 2 - sigmas[first] ** 2 > _MUCH_LIKELIER
+    if allowed.size and not likelier:
+        note = "" if chosen == first else _left_out(measured, rows, offsets, sigmas, first)
+        return Match(int(rows[chosen]), float(offsets[chosen]), float(sigmas[chosen]), note)
     if fits.any():
-        kind = OBJECT_TYPES[int(measured.catalog["object_type"][row])]
-        note = f"{NOT_IN_CATALOG}: object {row + 1}, {at}, is left out by the cuts ({kind})"
-        return Match(-1, np.nan, np.nan, f"{note}; light_curve.no_cuts takes it")
-    note = f"{NOT_IN_CATALOG}: the nearest object, {row + 1}, is {at}"
+        left_out = _left_out(measured, rows, offsets, sigmas, first)
+        note = f"{NOT_IN_CATALOG}: {left_out}; light_curve.no_cuts takes it"
+        return Match(-1, np.nan, np.nan, note)
+    at = _told(offsets[0], sigmas[0])
+    note = f"{NOT_IN_CATALOG}: the nearest object, {int(rows[0]) + 1}, is {at}"
     return Match(-1, np.nan, np.nan, note)
+
+
+def _left_out(
+    measured: MeasuredCatalog, rows: NDArray[np.int64], offsets: Floats, sigmas: Floats, which: int
+) -> str:
+    kind = OBJECT_TYPES[int(measured.catalog["object_type"][rows[which]])]
+    at = _told(offsets[which], sigmas[which])
+    return f"object {int(rows[which]) + 1}, {at}, is left out by the cuts ({kind})"
+
+
+def _told(offset_arcsec: float, sigma: float) -> str:
+    return f"{offset_arcsec:.3f} arcsec away ({sigma:.1f} sigma)"
 
 
 def _brightest(
