@@ -230,6 +230,11 @@ STAGES: dict[str, Stage] = {
         "2", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
+    "counterpart": Stage(
+        "1",
+        ("hst_assets.counterpart.product:make_counterpart",),
+        figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
+    ),
 }
 
 

@@ -26,11 +26,12 @@ _LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
     r"[` ](target|archive|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
-    r"|difference|quality_cuts|artificial_stars|photometry|dolphot_inputs|dolphot|embedded|machine)"
+    r"|difference|quality_cuts|artificial_stars|photometry|dolphot_inputs|dolphot|embedded|counterpart|machine)"
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
-    r"hst-assets (run|ingest|materialize|status|archive|settings|clean|demo|target \w+)\b([^`\n]*)"
+    r"hst-assets (run|ingest|materialize|status|archive|counterpart|settings|clean|demo|target \w+)"
+    r"\b([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
@@ -141,7 +142,7 @@ def test_settings_named_in_the_pages_exist(page: Path, registries: ModuleType) -
     named = {
         pair
         for pair in _SETTING.findall(page.read_text())
-        if pair[1] not in {"ecsv", "fits", "h5", "json", "toml"}
+        if pair[1] not in {"ecsv", "fits", "h5", "json", "png", "toml"}
     }
     assert {pair for pair in named if pair[1] not in models[pair[0]].model_fields} == set()
 
@@ -344,7 +345,16 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
     text = "".join(page.read_text() for page in (DOCS / "reference" / "api").glob("*.md"))
     listed = re.findall(r"automodule:: (\S+)", text)
     packages = (
-        *("simulate", "photometry", "astrometry", "imaging", "detection", "exposures", "archive"),
+        *(
+            "simulate",
+            "counterpart",
+            "photometry",
+            "astrometry",
+            "imaging",
+            "detection",
+            "exposures",
+            "archive",
+        ),
         *("products", "provenance", "settings", "transfer", "workdir"),
     )
     modules = {

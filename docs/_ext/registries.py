@@ -149,6 +149,10 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
     from hst_assets.exposures import columns
     from hst_assets.imaging.colour_images import COLOUR_COLUMNS
+    from hst_assets.counterpart.tables import (
+        COUNTERPART_COLUMNS,
+        COUNTERPART_PHOTOMETRY_COLUMNS,
+    )
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
     from hst_assets.photometry.dolphot.inputs import INPUT_COLUMNS
@@ -160,6 +164,8 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "exposures": columns.EXPOSURE_COLUMNS,
         "alignment": ALIGNMENT_COLUMNS,
         "drizzles": DRIZZLE_COLUMNS,
+        "counterpart": COUNTERPART_COLUMNS,
+        "counterpart_photometry": COUNTERPART_PHOTOMETRY_COLUMNS,
         "differences": DIFFERENCE_COLUMNS,
         "colours": COLOUR_COLUMNS,
         "dolphot_inputs": INPUT_COLUMNS,

@@ -9,8 +9,20 @@ import sys
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import archive, clean, demo, ingest, materialize, settings, status, target, up
+from hst_assets.cli import (
+    archive,
+    clean,
+    counterpart,
+    demo,
+    ingest,
+    materialize,
+    settings,
+    status,
+    target,
+    up,
+)
 from hst_assets.cli import run as run_module
+from hst_assets.cli.position_argument import PositionCommand
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import (
     AccessRefused,
@@ -48,6 +60,7 @@ application.command("materialize")(materialize.materialize_command)
 application.command("status")(status.status_command)
 application.add_typer(target.target_commands)
 application.command("archive")(archive.archive_command)
+application.command("counterpart", cls=PositionCommand)(counterpart.counterpart_command)
 application.command("settings")(settings.settings_command)
 application.command("clean")(clean.clean_command)
 application.command("up")(up.up_command)

@@ -286,6 +286,23 @@ ASSETS = AssetTable(
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=8.0, cores=2),
         ),
+        AssetRow(
+            name="counterpart",
+            per="target",
+            job="target_counterpart",
+            group="photometry",
+            description="Which source of the earlier images is the object at one place: candidates "
+            "with the probabilities of their offsets and of chance, limits, what became of them.",
+            path="counterpart",
+            make="hst_assets.counterpart.product:make_counterpart",
+            wanted="counterpart.ra_deg",
+            stages=("counterpart",),
+            after=("dolphot_catalog", "epoch_differences", "target_alignment"),
+            redo=("dolphot",),
+            checks=(checks.ERROR_CIRCLE_TOLD, checks.COUNTERPART_CLEAR),
+            kinds=frozenset({"table"}),
+            resources=Resources(memory_gb=4.0, cores=2),
+        ),
     ],
     _REDO_KINDS,
 )

@@ -19,6 +19,7 @@ from hst_assets.settings.alignment import (
 )
 from hst_assets.settings.archive import ArchiveSettings
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
+from hst_assets.settings.counterpart import CounterpartSettings
 from hst_assets.settings.dolphot import DolphotSettings, PhotometrySettings
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
@@ -90,4 +91,5 @@ class Settings(Section):
     dolphot_inputs: DolphotInputsSettings = DolphotInputsSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     artificial_stars: ArtificialStarSettings = ArtificialStarSettings()
+    counterpart: CounterpartSettings = CounterpartSettings()
     machine: MachineSettings = MachineSettings()

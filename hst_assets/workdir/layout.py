@@ -19,6 +19,7 @@ directory can be adopted. Nobody else in the project joins path strings.
         .hst123_runfiles/           scratch folders of tool calls, locks
         <obj.><inst>.<filt>.ref_<epoch>.drc.fits    the reference image
         dolphot/                    DOLPHOT's catalogue; what it reads is in dolphot/inputs/
+        counterpart/                candidates for the counterpart of a transient
         hap/                        later stages
 """
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hst_assets.workdir.alignment import AlignmentPaths
+from hst_assets.workdir.counterpart import CounterpartPaths
 from hst_assets.workdir.exposures import ExposurePaths
 from hst_assets.workdir.images import ImagePaths
 from hst_assets.workdir.locks import Locks
@@ -36,7 +38,7 @@ __all__ = ["WorkDir"]
 
 
 @dataclass(frozen=True)
-class WorkDir(ExposurePaths, AlignmentPaths, ImagePaths, PhotometryPaths, Locks):
+class WorkDir(ExposurePaths, AlignmentPaths, ImagePaths, PhotometryPaths, CounterpartPaths, Locks):
     """Paths of one target's work directory; each branch of the layout has its class.
 
     Parameters
