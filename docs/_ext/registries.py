@@ -147,12 +147,12 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     """Column, unit and meaning of one of the project's tables."""
     from hst_assets.archive import listing
     from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
-    from hst_assets.exposures import columns
-    from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.counterpart.tables import (
         COUNTERPART_COLUMNS,
         COUNTERPART_PHOTOMETRY_COLUMNS,
     )
+    from hst_assets.exposures import columns
+    from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
     from hst_assets.photometry.dolphot.inputs import INPUT_COLUMNS
