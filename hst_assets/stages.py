@@ -263,6 +263,11 @@ STAGES: dict[str, Stage] = {
         ),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
+    "counterpart": Stage(
+        "1",
+        ("hst_assets.counterpart.product:make_counterpart",),
+        figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
+    ),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 

@@ -27,12 +27,12 @@ _FENCE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
     r"[` ](target|archive|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
     r"|difference|quality_cuts|artificial_stars|light_curve|photometry|dolphot_inputs|dolphot|embedded"
-    r"|machine)"
+    r"|counterpart|machine)"
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
-    r"hst-assets (run|ingest|materialize|lightcurve|status|explain|archive|settings|clean|demo"
-    r"|target \w+)\b([^`\n]*)"
+    r"hst-assets (run|ingest|materialize|lightcurve|status|explain|archive|counterpart|settings|clean"
+    r"|demo|target \w+)\b([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
@@ -346,7 +346,16 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
     text = "".join(page.read_text() for page in (DOCS / "reference" / "api").glob("*.md"))
     listed = re.findall(r"automodule:: (\S+)", text)
     packages = (
-        *("simulate", "photometry", "astrometry", "imaging", "detection", "exposures", "archive"),
+        *(
+            "simulate",
+            "counterpart",
+            "photometry",
+            "astrometry",
+            "imaging",
+            "detection",
+            "exposures",
+            "archive",
+        ),
         *("products", "provenance", "settings", "transfer", "workdir"),
     )
     modules = {

@@ -148,6 +148,10 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     """Column, unit and meaning of one of the project's tables."""
     from hst_assets.archive import listing
     from hst_assets.astrometry.alignment_table import ALIGNMENT_COLUMNS
+    from hst_assets.counterpart.tables import (
+        COUNTERPART_COLUMNS,
+        COUNTERPART_PHOTOMETRY_COLUMNS,
+    )
     from hst_assets.exposures import columns
     from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
@@ -162,6 +166,8 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "exposures": columns.EXPOSURE_COLUMNS,
         "alignment": ALIGNMENT_COLUMNS,
         "drizzles": DRIZZLE_COLUMNS,
+        "counterpart": COUNTERPART_COLUMNS,
+        "counterpart_photometry": COUNTERPART_PHOTOMETRY_COLUMNS,
         "differences": DIFFERENCE_COLUMNS,
         "colours": COLOUR_COLUMNS,
         "dolphot_inputs": INPUT_COLUMNS,

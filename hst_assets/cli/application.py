@@ -12,6 +12,7 @@ from rich.markup import escape
 from hst_assets.cli import (
     archive,
     clean,
+    counterpart,
     demo,
     explain,
     ingest,
@@ -63,6 +64,7 @@ application.command("status")(status.status_command)
 application.command("explain")(explain.explain_command)
 application.add_typer(target.target_commands)
 application.command("archive")(archive.archive_command)
+application.command("counterpart", cls=PositionCommand)(counterpart.counterpart_command)
 application.command("settings")(settings.settings_command)
 application.command("clean")(clean.clean_command)
 application.command("up")(up.up_command)

@@ -423,6 +423,26 @@ def _star_of_target(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(passed=not facts["star_note"], text=text)
 
 
+def _error_circle_told(made: Made, _workdir: WorkDir) -> Finding:
+    unknown: list[Any] = made.facts["unknown_terms"]
+    if unknown:
+        return not_checked(f"a part of the error is not known: {_listed(unknown)}")
+    return Finding(
+        passed=True, text=f"{made.facts['error_mas']:g} mas on an axis, every term known"
+    )
+
+
+def _counterpart_clear(made: Made, _workdir: WorkDir) -> Finding:
+    found = made.facts["identification"]
+    told = {
+        "counterpart": "one candidate, unlikely by chance",
+        "none": "no source of the earlier images; see the limits",
+        "ambiguous": f"ambiguous: {made.facts['n_inside']} sources within the circle of 99 %",
+        "chance": "the one candidate may lie there by chance",
+    }
+    return Finding(passed=found in ("counterpart", "none"), text=told[found])
+
+
 RAW_UNTOUCHED = Check(
     "raw_untouched", "No file of raw/ changed since it was verified.", _raw_untouched
 )
@@ -534,4 +554,14 @@ STAR_OF_TARGET = Check(
     "star_of_target",
     "The catalogue's star that is taken is at the target's place, within its errors.",
     _star_of_target,
+)
+ERROR_CIRCLE_TOLD = Check(
+    "error_circle_told",
+    "Every part of the position's error is known: centroid, alignment of both epochs, frame.",
+    _error_circle_told,
+)
+COUNTERPART_CLEAR = Check(
+    "counterpart_clear",
+    "There is one candidate that is unlikely by chance, or none at all.",
+    _counterpart_clear,
 )

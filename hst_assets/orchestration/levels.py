@@ -103,8 +103,8 @@ class AssetRow:
         to call `make`. Its configuration is `Redo`, but for the archive's, which takes none. `make`
         then tells whether the product would be made (`hst_assets.orchestration.forecast`).
     wanted : str
-        ``section.key`` of a boolean setting without which the asset is made only when it is named;
-        empty for what every run makes. The rows of a level have the same.
+        ``section.key`` of a setting without which (unset, or false) the asset is made only when it
+        is named; empty for what every run makes. The rows of a level have the same.
     stages : tuple of str
         The stages of provenance whose code decides the product.
     after : tuple of str

@@ -14,6 +14,7 @@ from hst_assets.settings.alignment import (
 )
 from hst_assets.settings.archive import ArchiveSettings
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
+from hst_assets.settings.counterpart import CounterpartSettings
 from hst_assets.settings.dolphot import (
     DolphotParameters,
     DolphotSettings,
@@ -34,6 +35,7 @@ __all__ = [
     "ArchiveSettings",
     "ArtificialStarSettings",
     "CatalogSettings",
+    "CounterpartSettings",
     "DifferenceSettings",
     "DolphotInputsSettings",
     "DolphotParameters",

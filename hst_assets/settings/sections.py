@@ -19,6 +19,7 @@ from hst_assets.settings.alignment import (
 )
 from hst_assets.settings.archive import ArchiveSettings
 from hst_assets.settings.artificial_stars import ArtificialStarSettings
+from hst_assets.settings.counterpart import CounterpartSettings
 from hst_assets.settings.dolphot import DolphotSettings, PhotometrySettings
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
@@ -92,17 +93,20 @@ class Settings(Section):
     embedded: EmbeddedSettings = EmbeddedSettings()
     artificial_stars: ArtificialStarSettings = ArtificialStarSettings()
     light_curve: LightCurveSettings = LightCurveSettings()
+    counterpart: CounterpartSettings = CounterpartSettings()
     machine: MachineSettings = MachineSettings()
 
     def wants(self, wish: str) -> bool:
-        """Whether a wish (``section.key``, true or false) is on.
+        """Whether a wish (``section.key``) is on: true, or a value that is set.
 
-        One that is unset, which only ``light_curve.make`` can be, goes along with the measurement
-        of stars, where there is a place to look at.
+        ``light_curve.make`` that is unset goes along with the measurement of stars, where there is
+        a place to look at.
         """
         section, _, key = wish.partition(".")
         told = getattr(getattr(self, section), key)
-        return self.photometry.make and self.place is not None if told is None else bool(told)
+        if wish == "light_curve.make" and told is None:
+            return self.photometry.make and self.place is not None
+        return told is not None and told is not False  # a coordinate of 0 is one
 
     @property
     def place(self) -> tuple[float, float] | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hst_assets.settings.fields import Names, NotNegative, Positive, Section
 
-__all__ = ["EpochSettings", "SelectionSettings", "TargetSettings"]
+__all__ = ["EpochSettings", "Moment", "SelectionSettings", "TargetSettings"]
 
 
 def _as_moment(value: Any) -> Any:
@@ -19,7 +19,18 @@ def _as_moment(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-Moment = Annotated[str, BeforeValidator(_as_moment)]
+def _a_date(value: str) -> str:
+    from astropy.time import Time
+
+    try:
+        Time(value)
+    except ValueError:
+        raise ValueError(f"not a date in ISO 8601, such as 2013-06-01: {value}") from None
+    return value
+
+
+#: A moment in time: ISO 8601, UTC.
+Moment = Annotated[str, BeforeValidator(_as_moment), AfterValidator(_a_date)]
 
 
 class TargetSettings(Section):
@@ -78,18 +89,6 @@ class SelectionSettings(Section):
 
     Negative: the target must lie at least this far inside.
     """
-
-    @field_validator("before", "after")
-    @classmethod
-    def _a_date(cls, value: str | None) -> str | None:
-        if value is not None:
-            from astropy.time import Time
-
-            try:
-                Time(value)
-            except ValueError:
-                raise ValueError(f"not a date in ISO 8601, such as 2013-06-01: {value}") from None
-        return value
 
     @model_validator(mode="after")
     def _in_order(self) -> SelectionSettings:

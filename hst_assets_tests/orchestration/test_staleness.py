@@ -88,6 +88,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         "dolphot_catalog": 1,
         "artificial_stars": 1,
         "light_curve": 1,
+        "counterpart": 1,
     }
     assert {name: counts[name] for name in own_chain} == own_chain
     # Gathers see all visits through their mapping; they are tiny, and the other targets' return
@@ -98,6 +99,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         ("aligned_exposures", "sn2/iaaa03"),
         ("artificial_stars", "sn2"),
         ("colour_images", "sn2"),
+        ("counterpart", "sn2"),
         ("dolphot_catalog", "sn2"),
         ("dolphot_inputs", "sn2"),
         ("drizzled_stacks", "sn2"),

@@ -1,0 +1,124 @@
+"""Which exposures are the earlier images, which the later ones, and which show what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+from astropy.time import Time
+
+from hst_assets.detectors import DETECTORS
+from hst_assets.failures import BadConfiguration
+from hst_assets.settings.counterpart import CounterpartSettings
+
+__all__ = ["Exposure", "ImageGroups", "group_images"]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """An exposure that is used."""
+
+    rootname: str
+    file: str
+    visit: str
+    detector_key: str
+    filter_name: str
+    epoch: int
+    mjd_start: float
+    exptime_s: float
+
+    @property
+    def band(self) -> str:
+        """Detector and filter."""
+        return DETECTORS[self.detector_key].band(self.filter_name)
+
+
+@dataclass(frozen=True)
+class ImageGroups:
+    """The exposures by their part in the question.
+
+    Attributes
+    ----------
+    every : tuple of Exposure
+        All that are used.
+    early : tuple of Exposure
+        Those before the object appeared, in which its counterpart is looked for.
+    measured : tuple of Exposure
+        Those on which its position is measured; empty where it is given.
+    late : tuple of Exposure
+        Those after it has faded.
+    """
+
+    every: tuple[Exposure, ...]
+    early: tuple[Exposure, ...]
+    measured: tuple[Exposure, ...] = ()
+    late: tuple[Exposure, ...] = ()
+
+    @property
+    def early_bands(self) -> tuple[str, ...]:
+        """Bands of the earlier images."""
+        return tuple(sorted({one.band for one in self.early}))
+
+    @property
+    def shining(self) -> tuple[Exposure, ...]:
+        """Exposures that are neither early nor late: the object itself may shine in them."""
+        others = {one.rootname for one in (*self.early, *self.late)}
+        return tuple(one for one in self.every if one.rootname not in others)
+
+    def epochs(self, exposures: Sequence[Exposure]) -> tuple[int, ...]:
+        """Numbers of their epochs."""
+        return tuple(sorted({one.epoch for one in exposures}))
+
+
+def group_images(table: QTable, settings: CounterpartSettings) -> ImageGroups:
+    """Divide the exposures of a target.
+
+    Parameters
+    ----------
+    table : QTable
+        The target's exposure table, with epochs.
+    settings : CounterpartSettings
+        `measured_on`, `appeared` and `faded`.
+
+    Raises
+    ------
+    BadConfiguration
+        If there is no such epoch, or no earlier exposure.
+    """
+    every = tuple(_exposure(row) for row in table if bool(row["used"]))
+    measured = tuple(one for one in every if one.epoch == settings.measured_on)
+    if settings.measured_on is not None and not measured:
+        raise BadConfiguration(
+            f"counterpart.measured_on is {settings.measured_on}; there is no such epoch",
+            next_step=f"Epochs: {', '.join(map(str, sorted({one.epoch for one in every})))}",
+        )
+    before = np.inf
+    if settings.appeared is not None:
+        before = float(Time(settings.appeared, scale="utc").mjd)
+    elif measured:
+        before = min(one.mjd_start for one in measured)
+    since = np.inf if settings.faded is None else float(Time(settings.faded, scale="utc").mjd)
+    early = tuple(one for one in every if one.mjd_start < min(before, since))
+    if not early:
+        raise BadConfiguration(
+            "no exposure is earlier than the object",
+            next_step="Set counterpart.appeared to a date after the first exposures",
+        )
+    late = tuple(one for one in every if one.mjd_start >= since)
+    return ImageGroups(every, early, measured, late)
+
+
+def _exposure(values: Any) -> Exposure:
+    return Exposure(
+        rootname=str(values["rootname"]),
+        file=str(values["file"]),
+        visit=str(values["visit"]),
+        detector_key=str(values["detector_key"]),
+        filter_name=str(values["filter"]),
+        epoch=int(values["epoch"]),
+        mjd_start=float(values["mjd_start"].to_value("d")),
+        exptime_s=float(values["exptime"].to_value("s")),
+    )

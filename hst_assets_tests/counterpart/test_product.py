@@ -1,0 +1,208 @@
+"""The counterpart of a target, from tables and images to the verdict and its files."""
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+from hst_assets.counterpart import search
+from hst_assets.counterpart.product import make_counterpart
+from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.photometry.light_curve.limits import CompletenessLimit, LocalNoise
+from hst_assets.photometry.light_curve.points import Point
+from hst_assets.photometry.psf import catalog_run
+from hst_assets.products.columns import read_table
+from hst_assets.settings import load_settings, write_settings
+from hst_assets.workdir import WorkDir
+from hst_assets_tests.counterpart.small_target import (
+    BAND,
+    SCATTER_MAS,
+    isolated_star,
+    small_target,
+    star_place,
+)
+from hst_assets_tests.photometry.psf.embedded_field import KnowingEngine
+
+FLUX_UJY, ERROR_UJY = 5.0, 0.1
+
+
+def knowing_forced_points(_workdir, _settings, places):
+    """Every candidate has its flux in epoch 1 and nothing in epoch 2; the place has nothing."""
+    return [
+        Point(
+            source=place.source,
+            method="forced",
+            level="exposure",
+            detector="wfc3_uvis",
+            filter_name="F814W",
+            epoch=epoch,
+            images=(f"iaaa01a{epoch}q",),
+            mjd=56000.0,
+            mjd_first=56000.0,
+            mjd_last=56000.0,
+            exptime_s=120.0,
+            n_images=1,
+            flux_ujy=FLUX_UJY if place.source and epoch == 1 else 0.0,
+            flux_error_ujy=ERROR_UJY,
+        )
+        for place in places
+        for epoch in (1, 2)
+    ]
+
+
+def knowing_local_noise(_workdir, _settings, _places):
+    band = {"source": 0, "detector": "wfc3_uvis", "filter_name": "F814W", "n_places": 60}
+    known = {"formal_ujy": 0.1, "mean_ujy": 0.0, "within_arcsec": 3.0}
+    return [LocalNoise(**band, **known, epoch=epoch, scatter_ujy=0.2) for epoch in (1, 2)]
+
+
+def knowing_completeness(_workdir, _settings, _places, _noise):
+    band = {"source": 0, "detector": "wfc3_uvis", "filter_name": "F814W", "epoch": -1}
+    return [CompletenessLimit(**band, ab_mag=25.43, error_mag=0.1, n_stars=400, within_arcsec=3.0)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog_run, "measure_target", KnowingEngine())
+        return small_target(tmp_path_factory.mktemp("counterpart") / "root")
+
+
+@pytest.fixture
+def target(whole, tmp_path, monkeypatch):
+    """The same in a folder of its own."""
+    monkeypatch.setattr(search, "forced_points", knowing_forced_points)
+    monkeypatch.setattr(search, "local_noise", knowing_local_noise)
+    monkeypatch.setattr(search, "completeness_limits", knowing_completeness)
+    shutil.copytree(whole.root, tmp_path / "root")
+    return WorkDir(tmp_path / "root", whole.target)
+
+
+def asked(workdir, place=None, **more):
+    ra_deg, dec_deg = place or star_place(isolated_star())
+    chosen = {"ra_deg": ra_deg, "dec_deg": dec_deg, **more}
+    write_settings(workdir, {"counterpart": chosen})
+    return make_counterpart(workdir, load_settings(workdir))
+
+
+def test_a_star_is_found_at_a_given_place(target):
+    made = asked(target, error_mas=20.0, frame_error_mas=5.0)
+    assert made.facts["identification"] == "counterpart"
+    (one,) = read_table(target.counterpart)
+    place = star_place(isolated_star())
+    assert one["ra"].value == pytest.approx(place[0], abs=0.006 * 0.04 / 3600)
+    assert one["separation"].value < 1.0  # X and Y have two decimals: 0.4 mas
+    assert one["is_inside"]
+    assert "Source 1 is the counterpart" in target.counterpart_verdict.read_text()
+
+
+def test_the_errors_of_a_given_place_are_its_own_the_frame_s_and_the_alignment_s(target):
+    made = asked(target, error_mas=20.0, frame_error_mas=5.0)
+    terms = {term["term"]: term["error_mas"] for term in made.facts["terms"]}
+    assert terms["position"] == 20.0
+    assert terms["frame"] == 5.0
+    # Thirty stars of two exposures about the place: within a factor of two for its leverage.
+    alone = SCATTER_MAS / math.sqrt(2 * 30)
+    assert alone / 2 < terms["alignment of the earlier images"] < 3 * alone
+    assert made.facts["error_mas"] == pytest.approx(np.hypot(20.0, 5.0), abs=0.1)
+
+
+def test_a_frame_that_nobody_told_is_not_known(target):
+    made = asked(target, error_mas=20.0)
+    (unknown,) = made.facts["unknown_terms"]
+    assert unknown.startswith("frame: counterpart.frame_error_mas is not set")
+    assert "not known: frame" in target.counterpart_verdict.read_text()
+
+
+def test_a_place_may_be_measured_on_the_later_epoch(target):
+    ra, dec = star_place(isolated_star())
+    off = (ra + 0.06 / 3600, dec)
+    made = asked(target, off, measured_on=2, on_difference=False)
+    meta = read_table(target.counterpart).meta
+    assert (meta["ra_deg"] - ra) * 3.6e6 == pytest.approx(0.0, abs=4 * meta["error_mas"])
+    assert made.facts["unknown_terms"] == []
+    assert {term["term"] for term in made.facts["terms"]} == {
+        "centroid of the object",
+        "alignment of the later images",
+        "alignment of the earlier images",
+    }
+    assert made.facts["identification"] == "counterpart"
+    assert any("places of the catalogue are by all images" in one for one in made.facts["doubts"])
+
+
+def test_the_magnitude_is_that_of_the_earlier_images(target):
+    asked(target, error_mas=20.0, appeared="2014-01-01")
+    rows = read_table(target.counterpart_photometry)
+    (row,) = rows[(rows["method"] == "catalog")]
+    assert (row["band"], row["n_images"], row["images"]) == (BAND, 1, "early")
+    counts = field_counts()
+    expected = 25.13 - 2.5 * np.log10(counts / 120.0)  # of one count a second
+    assert row["ab_mag"].value == pytest.approx(expected, abs=0.05)  # an aperture's
+
+
+def field_counts():
+    from hst_assets_tests.photometry.dolphot.small_field import truth
+
+    return truth()[2][isolated_star()]
+
+
+def test_where_there_is_none_the_limits_are_told(target):
+    ra, dec = star_place(isolated_star())
+    made = asked(target, (ra, dec + 0.3 / 3600), error_mas=5.0, frame_error_mas=0.0)
+    assert made.facts["identification"] == "none"
+    limit = 23.9 - 2.5 * np.log10(3 * ERROR_UJY / math.sqrt(2))  # of both exposures
+    noise = 23.9 - 2.5 * np.log10(3 * 0.2 / math.sqrt(2))
+    told = target.counterpart_verdict.read_text()
+    assert f"{limit:.2f} (3 sigma)" in told
+    assert f"{noise:.2f} (3 sigma)" in told
+    assert "25.43 (half of the stars found)" in told
+
+
+def test_a_candidate_that_is_not_there_later_is_gone(target):
+    asked(target, error_mas=20.0, faded="2014-01-01")
+    (one,) = read_table(target.counterpart)
+    assert one["state"] == "gone"
+    assert one["forced_sigma"] == pytest.approx(FLUX_UJY / ERROR_UJY / math.sqrt(2))
+    assert np.isnan(one["difference_sigma"])
+
+
+def test_everything_is_written_and_skipped_the_second_time(target):
+    made = asked(target, error_mas=20.0)
+    names = {name.rpartition("/")[2] for name in made.record.outputs}
+    assert names == {
+        "counterpart.ecsv",
+        "photometry.ecsv",
+        "counterpart.png",
+        "verdict.txt",
+        "methods.txt",
+        "methods.tex",
+    }
+    assert not make_counterpart(target, load_settings(target)).ran
+    text = target.counterpart_methods.read_text()
+    assert "programmes 13364" in text
+    assert "WFC3 pipeline version 3.7" in text
+    assert "& 13364 & 25.100 &" in target.counterpart_methods.with_suffix(".tex").read_text()
+
+
+def test_another_place_is_another_product(target):
+    first = asked(target, error_mas=20.0)
+    second = asked(target, error_mas=21.0)
+    assert second.ran
+    assert second.digest != first.digest
+
+
+def test_without_a_position_it_says_what_to_set(target):
+    with pytest.raises(BadConfiguration, match=r"counterpart\.ra_deg"):
+        make_counterpart(target, load_settings(target))
+
+
+def test_without_a_catalogue_it_says_what_to_make(target):
+    target.record(target.star_catalog).unlink()
+    with pytest.raises(MissingProduct, match="Materialize dolphot_catalog"):
+        asked(target, error_mas=20.0)
+
+
+def test_an_epoch_without_a_difference_cannot_be_measured_on_one(target):
+    with pytest.raises(BadConfiguration, match="on_difference = false"):
+        asked(target, measured_on=2)
