@@ -31,8 +31,8 @@ _SETTING = re.compile(
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
-    r"hst-assets (run|ingest|materialize|lightcurve|status|explain|archive|counterpart|settings|clean"
-    r"|demo|target \w+)\b([^`\n]*)"
+    r"hst-assets (run|ingest|materialize|lightcurve|status|explain|archive|counterpart|settings"
+    r"|clean|demo|target \w+)\b([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 

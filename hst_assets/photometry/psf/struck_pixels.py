@@ -113,8 +113,8 @@ def _slopes(fit: FieldFit, k: int) -> Floats:
     """Of X and Y on an image (rows) with X and Y on the reference (columns)."""
     knots, step = fit.stack.optics.knots[k], fit.stack.optics.lattice[2]
     j, i = knots.shape[0] // 2 - 1, knots.shape[1] // 2 - 1
-    right, up = knots[j, i + 1] - knots[j, i], knots[j + 1, i] - knots[j, i]
-    slopes: Floats = np.column_stack([right, up]) / step
+    along, up = knots[j, i + 1] - knots[j, i], knots[j + 1, i] - knots[j, i]
+    slopes: Floats = np.column_stack([along, up]) / step
     return slopes
 
 
