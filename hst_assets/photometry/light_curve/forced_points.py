@@ -109,6 +109,8 @@ def forced_points(workdir: WorkDir, settings: Settings, places: Sequence[Place])
         kept,
         np.concatenate([x, *(each[0] for each in about)]),
         np.concatenate([y, *(each[1] for each in about)]),
+        n_sources=len(places),
+        finest_pix=finest_pix,
     )
     times = exposure_times(workdir, measured)
     sizes = [len(each[0]) for each in about]

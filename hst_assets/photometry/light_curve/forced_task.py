@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.flux_scale import FluxScale, scale_of_header
@@ -24,6 +26,11 @@ __all__ = ["chips_of", "measure"]
 
 Floats = NDArray[np.float64]
 
+#: Pixels of sky whose noise a fitted star has: 8 to 20 on HST's cameras.
+_NOISE_PIX = 14.0
+#: Fainter stars may have been found so far from their place as a source is looked for.
+_FAINT_SNR = 8.0
+
 
 def measure(
     root: str,
@@ -34,6 +41,8 @@ def measure(
     wfpc2_cte: bool,
     x: Sequence[float],
     y: Sequence[float],
+    n_sources: int,
+    own_within_pix: float,
     measured: str,
     folder: str,
 ) -> int:
@@ -51,6 +60,11 @@ def measure(
         Whether fluxes are corrected for charge that WFPC2 lost.
     x, y : sequence of float
         Places on the reference, 0-based pixels.
+    n_sources : int
+        So many of them, the first, may be sources that the catalogue has, too.
+    own_within_pix : float
+        A faint star of the catalogue so near to one of them is that source: its place was found
+        among noise. Pixels of the reference.
     measured : str
         Name that the result gets in `folder`.
     folder : str
@@ -64,7 +78,11 @@ def measure(
     measurement = MeasurementFile.load(Path(kept))
     workdir = WorkDir(Path(root), target)
     chips = chips_of(workdir, measurement, DolphotInputsSettings(**dolphot_inputs))
-    fluxes = forced_photometry(chips, measurement, np.array(x, float), np.array(y, float))
+    places = np.array(x, float), np.array(y, float)
+    of_others = _without_own(
+        measurement, chips, places[0][:n_sources], places[1][:n_sources], own_within_pix
+    )
+    fluxes = forced_photometry(chips, of_others, *places)
     found = _in_microjansky(fluxes, chips, measurement, wfpc2_cte=wfpc2_cte)
     found.save(Path(folder) / measured)
     return int(np.isfinite(found.flux_ujy).sum())
@@ -78,6 +96,43 @@ def chips_of(
     images = read_input_images(workdir)
     own = [image for image in images[1:] if image.label in names]
     return open_images(workdir, [images[0], *own], choices)
+
+
+def _without_own(
+    measurement: MeasurementFile, chips: Sequence[ChipFile], x: Floats, y: Floats, within: float
+) -> MeasurementFile:
+    """The measurement without faint stars that are the sources themselves.
+
+    Fitted beside its source, such a star would have a part of its light: sources of S/N 4 in all
+    had lost 1.3 standard errors where theirs was 0.5 to 1.5 pixels off.
+    """
+    sources = np.column_stack([x, y])[np.isfinite(x) & np.isfinite(y)]
+    if len(sources) == 0 or len(measurement.x) == 0:
+        return measurement
+    distance, _ = KDTree(sources).query(np.column_stack([measurement.x, measurement.y]))
+    near = np.flatnonzero(distance <= within)
+    faint = near[_snr(measurement, chips, near) < _FAINT_SNR]
+    left = np.setdiff1d(np.arange(len(measurement.x)), faint)
+    return replace(
+        measurement,
+        x=measurement.x[left],
+        y=measurement.y[left],
+        counts_e=measurement.counts_e[:, left],
+    )
+
+
+def _snr(
+    measurement: MeasurementFile, chips: Sequence[ChipFile], stars: NDArray[np.int64]
+) -> Floats:
+    """Roughly, the signal-to-noise ratio of stars in all images."""
+    total = np.zeros(len(stars))
+    for chip, counts in zip(chips, measurement.counts_e[:, stars], strict=True):
+        ny, nx = chip.shape
+        part = chip.cut(*(slice(n // 2 - n // 8, n // 2 + n // 8) for n in (ny, nx)))
+        sky_e2 = _NOISE_PIX * (max(float(np.median(part.sky_e)), 0.0) + chip.read_noise_e**2)
+        light = np.maximum(counts, 0.0)
+        total += light**2 / (sky_e2 + light)
+    return np.sqrt(total)
 
 
 def _in_microjansky(

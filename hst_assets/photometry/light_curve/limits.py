@@ -204,7 +204,9 @@ def local_noise(
     # The places themselves are fitted along: their light is no noise.
     all_x = np.concatenate([x, *(each[0] for each in (*about, *close))])
     all_y = np.concatenate([y, *(each[1] for each in (*about, *close))])
-    measured = measure_places(workdir, settings, kept, all_x, all_y)
+    measured = measure_places(
+        workdir, settings, kept, all_x, all_y, n_sources=len(places), finest_pix=finest_pix
+    )
     groups = _groups(workdir, measured)
     rows = _slices(len(places), [len(each[0]) for each in (*about, *close)])
     found = []

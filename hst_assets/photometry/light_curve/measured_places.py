@@ -32,6 +32,8 @@ _STAGE = "forced_photometry"
 #: Name of the time limit.
 _LIMIT = "embedded"
 _NAME = "places.npz"
+#: A faint star of the catalogue so near to a source is the source itself, pixels.
+_OWN_WITHIN_PIX = 1.5
 #: Flags from 8 on are worthless (`hst_assets.photometry.catalog.quantities`).
 FIRST_EXTREME_FLAG = 8
 
@@ -132,7 +134,14 @@ def reference_wcs(images: Sequence[InputImage]) -> WCS:
 
 
 def measure_places(
-    workdir: WorkDir, settings: Settings, kept: Path, x: Floats, y: Floats
+    workdir: WorkDir,
+    settings: Settings,
+    kept: Path,
+    x: Floats,
+    y: Floats,
+    *,
+    n_sources: int,
+    finest_pix: float,
 ) -> MeasuredPlaces:
     """Measure fluxes at places, those of the catalogue's stars about them being free.
 
@@ -146,6 +155,11 @@ def measure_places(
         What a measurement of these images keeps.
     x, y : ndarray, shape (n,)
         Places on the reference, 0-based pixels.
+    n_sources : int
+        So many of them, the first, may be sources that the catalogue has: its faint stars within
+        1.5 pixels of them are not fitted beside them.
+    finest_pix : float
+        A pixel of the finest detector, in pixels of the reference.
 
     Raises
     ------
@@ -165,6 +179,8 @@ def measure_places(
                 "wfpc2_cte": settings.embedded.wfpc2_cte,
                 "x": np.asarray(x, float).tolist(),
                 "y": np.asarray(y, float).tolist(),
+                "n_sources": n_sources,
+                "own_within_pix": _OWN_WITHIN_PIX * finest_pix,
                 "measured": _NAME,
                 "folder": str(scratch.absolute()),
             },
