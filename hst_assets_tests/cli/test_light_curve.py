@@ -2,7 +2,8 @@
 
 import pytest
 
-from hst_assets.products.columns import read_table
+from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
+from hst_assets.products.columns import build_table
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.photometry.light_curve.measured_target import (
@@ -20,8 +21,8 @@ FLUX = [[1.0], [1.2], [3.0], [-0.05]]
 @pytest.fixture
 def target(root):
     workdir = measured_target(root, Stars(FLUX, 0.1))
-    table = read_table(workdir.star_catalog)
-    recorded(workdir, workdir.difference_products, "epoch_differences", table)
+    none = build_table(DIFFERENCE_COLUMNS, [])
+    recorded(workdir, workdir.difference_products, "epoch_differences", none)
     return workdir
 
 

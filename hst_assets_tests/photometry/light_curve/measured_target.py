@@ -103,7 +103,7 @@ def _write_exposures(workdir: WorkDir) -> None:
             {spec.key or spec.name: nothing[spec.dtype] for spec in EXPOSURE_COLUMNS}
             | {"rootname": name, "filter": filter_name, "epoch": epoch, "exptime": EXPTIME_S}
             | {"mjd_start": mjd - half_day, "mjd_mid": mjd, "mjd_end": mjd + half_day}
-            | {"detector_key": "wfc3_uvis", "used": True}
+            | {"detector_key": "wfc3_uvis", "used": True, "visit": name[:6]}
         )
     table = build_table(EXPOSURE_COLUMNS, rows)
     recorded(workdir, workdir.target_exposures, "target_exposures", table)
