@@ -196,6 +196,26 @@ STAGES: dict[str, Stage] = {
             "saturation_e",
         ),
     ),
+    "surroundings": Stage(
+        "1",
+        (
+            "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
+            "hst_assets.photometry.psf.tile_task:find_bright_stars",
+            "hst_assets.photometry.psf.tile_task:measure_tile",
+        ),
+        figures=(
+            "clean_cosmic_rays",
+            "flat_scales_arcsec",
+            "full_shape",
+            "fwhm_pix",
+            "gain_e_per_dn",
+            "lacosmic",
+            "n_chips",
+            "pixel_scale_arcsec",
+            "read_noise_e",
+            "saturation_e",
+        ),
+    ),
     # 2: the time of an exposure that lacks a keyword of it.
     "dolphot_chips": Stage(
         "3",
@@ -236,7 +256,7 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.light_curve.product:make_light_curve",
             "hst_assets.photometry.light_curve.forced_task:measure",
         ),
-        figures=("fwhm_pix", "pixel_scale_arcsec"),
+        figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }

@@ -48,6 +48,10 @@ class PhotometryPaths(Folders):
         """Completeness, bias and scatter against magnitude, filter by filter (ECSV)."""
         return self.dolphot / "completeness.ecsv"
 
+    def surroundings(self, places: str) -> Path:
+        """What the embedded photometer keeps of the surroundings of `places` (HDF5)."""
+        return self.base / "light_curve" / f"surroundings_{places}.psf.h5"
+
     @property
     def artificial_stars(self) -> Path:
         """Every artificial star, with what was found of it (FITS table)."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from hst_assets.photometry.light_curve.stack_aperture import (
     stack_aperture,
 )
 from hst_assets.products.columns import read_table
+from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -168,7 +168,7 @@ def _read(workdir: WorkDir, settings: Settings, row: dict[str, Any]) -> _Differe
         flags = np.array(hdus["DQ"].data)
         wcs = read_wcs(hdus["SCI"].header, hdus)
     filter_name = str(primary.get("FILTER", "")).upper()
-    epoch, template = (_stack(workdir.drizzle / str(primary[f"{letter}_FILE"])) for letter in "ET")
+    epoch, template = (_stack(workdir, primary, letter) for letter in "ET")
     aperture = stack_aperture(
         epoch.rate,
         epoch.error,
@@ -200,7 +200,17 @@ def _read(workdir: WorkDir, settings: Settings, row: dict[str, Any]) -> _Differe
     )
 
 
-def _stack(path: Path) -> _Stack:
+def _stack(workdir: WorkDir, primary: fits.Header, letter: str) -> _Stack:
+    """The epoch (E) or the template (T) of a difference: that which it was made of."""
+    path = workdir.drizzle / str(primary[f"{letter}_FILE"])
+    record = read_record(path)
+    if record is None or record.digest != str(primary[f"{letter}_RECIPE"]):
+        raise MissingProduct(
+            "the stack is not that of which the difference was made",
+            where=path,
+            next_step="Materialize epoch_differences again",
+        )
+    place = float(record.facts["crpix1"]), float(record.facts["crpix2"])
     with opened(path) as hdus:
         header = hdus[0].header.copy()
         model = noise_model(header, where=path)
@@ -209,7 +219,6 @@ def _stack(path: Path) -> _Stack:
             np.array(hdus[name].data, dtype=float) for name in ("SCI", "ERR", "WHT")
         )
         saturated = (np.array(hdus["DQ"].data) & ProductFlag.SATURATED) > 0
-        place = float(hdus["SCI"].header["CRPIX1"]), float(hdus["SCI"].header["CRPIX2"])
     return _Stack(rate / seconds, error / seconds, weight, saturated, header, place)
 
 

@@ -70,7 +70,8 @@ def forced_points(workdir: WorkDir, settings: Settings, places: Sequence[Place])
     Parameters
     ----------
     workdir : WorkDir
-        The target's; its catalogue by the embedded photometer must exist.
+        The target's; its catalogue must exist. If DOLPHOT made it, the surroundings of the places
+        are measured by the embedded photometer first, and kept.
     settings : Settings
         Sections dolphot (the name of the catalogue), dolphot_inputs, embedded and machine.
     places : sequence of Place
@@ -92,7 +93,7 @@ def forced_points(workdir: WorkDir, settings: Settings, places: Sequence[Place])
     """
     if not places:
         return []
-    kept = kept_measurement(workdir, settings)
+    kept = kept_measurement(workdir, settings, places)
     wcs = reference_wcs(read_input_images(workdir))
     x, y = places_of(
         np.array([place.ra_deg for place in places]),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.exposures.epochs import NO_EPOCH
-from hst_assets.failures import MissingProduct, UnusableInput
+from hst_assets.failures import MissingProduct, NoOverlap, UnusableInput
 from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.reading import beside
 from hst_assets.photometry.catalog.run_info import read_run_info
@@ -82,7 +82,7 @@ class _Lacking:
         """What a method gives; where its inputs are missing or damaged, the reason is kept."""
         try:
             return measure()
-        except (MissingProduct, UnusableInput) as error:
+        except (MissingProduct, NoOverlap, UnusableInput) as error:
             self.told.append(f"{name}: {NOT_MEASURED}: {error.brief}")
             return []
 

@@ -8,8 +8,9 @@ know where to look, and pass the cuts of the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from astropy.stats import mad_std
@@ -22,6 +23,7 @@ from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.empty_places import empty_places
 from hst_assets.photometry.light_curve.forced_points import exposure_times
 from hst_assets.photometry.light_curve.kept_measurement import kept_measurement, pixels_arcsec
+from hst_assets.photometry.light_curve.local_structure import places_about, structure_ujy
 from hst_assets.photometry.light_curve.measured_places import (
     MeasuredPlaces,
     measure_places,
@@ -50,8 +52,10 @@ _N_PLACES = 60
 #: pixel of the finest.
 _LEAST_STEP_PIX = 5.0
 #: Artificial stars are so much brighter and fainter than five standard errors of the local noise.
-_BRIGHTER_MAG, _FAINTER_MAG = 2.5, 1.5
+_BRIGHTER_MAG, _FAINTER_MAG = 1.8, 1.4
 _SHARE = 0.5
+#: Radius of their circle where there is structure, such as a galaxy's.
+_UPON_A_GALAXY_ARCSEC = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,9 @@ class LocalNoise:
         Median of their fluxes: light that no star explains; NaN of none.
     within_arcsec : float
         Distance of the farthest.
+    structure_ujy : float
+        Error by light close about the place itself that nothing explains, such as a galaxy's
+        (`hst_assets.photometry.light_curve.local_structure`); 0 if there is none.
     note : str
         ``not measured: why``, or what is to be said; empty if nothing.
     """
@@ -89,6 +96,7 @@ class LocalNoise:
     formal_ujy: float
     mean_ujy: float
     within_arcsec: float
+    structure_ujy: float = 0.0
     note: str = ""
 
     @property
@@ -98,8 +106,9 @@ class LocalNoise:
 
     @property
     def sigma_ujy(self) -> float:
-        """The larger of both; NaN if the scatter was not measured."""
-        return float(np.maximum(self.scatter_ujy, self.formal_ujy))
+        """The larger of both, with the structure; NaN if the scatter was not measured."""
+        of_noise = np.maximum(self.scatter_ujy, self.formal_ujy)
+        return float(np.hypot(of_noise, self.structure_ujy))
 
     def limit_ujy(self, n_sigma: float) -> float:
         """Flux of so many standard errors; NaN if the scatter was not measured."""
@@ -173,7 +182,7 @@ def local_noise(
     """
     if not places:
         return []
-    kept = kept_measurement(workdir, settings)
+    kept = kept_measurement(workdir, settings, places)
     measurement = MeasurementFile.load(kept)
     wcs = reference_wcs(read_input_images(workdir))
     scale = pixel_scale_arcsec(wcs)
@@ -190,22 +199,38 @@ def local_noise(
         )
         for at_x, at_y in zip(x, y, strict=True)
     ]  # fmt: skip
+    finest_pix = min(pixels_arcsec(measurement)) / scale
+    close = places_about(x, y, measurement.x, measurement.y, finest_pix=finest_pix)
     # The places themselves are fitted along: their light is no noise.
-    all_x = np.concatenate([x, *(each[0] for each in about)])
-    all_y = np.concatenate([y, *(each[1] for each in about)])
+    all_x = np.concatenate([x, *(each[0] for each in (*about, *close))])
+    all_y = np.concatenate([y, *(each[1] for each in (*about, *close))])
     measured = measure_places(workdir, settings, kept, all_x, all_y)
     groups = _groups(workdir, measured)
-    first, found = len(places), []
+    rows = _slices(len(places), [len(each[0]) for each in (*about, *close)])
+    found = []
     for at, place in enumerate(places):
-        last = first + len(about[at][0])
         far = np.hypot(about[at][0] - x[at], about[at][1] - y[at]).max(initial=0.0) * scale
-        own = slice(first, last)
+        structures = {
+            (str(detector), str(name)): structure_ujy(
+                measured,
+                np.flatnonzero((measured.detectors == detector) & (measured.filters == name)),
+                rows[len(places) + at],
+                flag_mask=settings.embedded.flag_mask,
+            )
+            for detector, name in {(key[0], key[1]) for key in groups}
+        }
         for (detector, name, epoch), chips in groups.items():
             if np.any(measured.beyond_edge_pix[chips, at] == 0):
-                fluxes = measured.means(chips, own, settings.embedded.flag_mask)
-                found.append(_noise(place, detector, name, epoch, fluxes, float(far)))
-        first = last
+                fluxes = measured.means(chips, rows[at], settings.embedded.flag_mask)
+                one = _noise(place, detector, name, epoch, fluxes, float(far))
+                found.append(replace(one, structure_ujy=structures[detector, name]))
     return found
+
+
+def _slices(first: int, sizes: Sequence[int]) -> list[slice]:
+    """Pieces of these sizes, one behind the other."""
+    edges = first + np.concatenate([[0], np.cumsum(sizes, dtype=int)])
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def completeness_limits(
@@ -214,7 +239,7 @@ def completeness_limits(
     places: Sequence[Place],
     noise: Sequence[LocalNoise],
     *,
-    n_stars: int = 400,
+    n_stars: int = 500,
     within_arcsec: float = 3.0,
 ) -> list[CompletenessLimit]:
     """Which stars about places the photometer finds: limits of 50 % by artificial stars.
@@ -238,6 +263,7 @@ def completeness_limits(
         Artificial stars about each place.
     within_arcsec : float, optional
         They are evenly strewn over a circle of this radius: the same background, the same crowding.
+        Where there is structure about the place, such as a galaxy's, it is 1 arcsec at most.
 
     Returns
     -------
@@ -258,30 +284,36 @@ def completeness_limits(
         bands = {
             (one.detector, one.filter_name): one for one in wanted if one.source == place.source
         }
+        radius = _radius_arcsec(bands.values(), within_arcsec)
         try:
             stars = of_product_about(
-                workdir, settings, place, n_stars=n_stars, within_arcsec=within_arcsec
+                workdir, settings, place, n_stars=n_stars, within_arcsec=radius
             ) or measured_about(
                 workdir,
                 settings,
                 place,
                 {band: _middle_ab_mag(one) for band, one in bands.items()},
                 n_stars=n_stars,
-                within_arcsec=within_arcsec,
+                within_arcsec=radius,
                 range_mag=(_BRIGHTER_MAG, _FAINTER_MAG),
             )
         except MissingProduct as failure:
             stars, why = None, failure.what
         else:
             why = "the catalogue does not have the band"
-        found += [_limit(place, band, stars, within_arcsec, why) for band in bands]
+        found += [_limit(place, band, stars, radius, why) for band in bands]
     return found
 
 
 def _middle_ab_mag(noise: LocalNoise) -> float:
     """Five standard errors by the local noise; by the formal errors where it was not measured."""
-    known = noise.sigma_ujy if np.isfinite(noise.sigma_ujy) else noise.formal_ujy
-    return ab_mag(5 * known)
+    return ab_mag(5 * float(np.fmax(noise.scatter_ujy, noise.formal_ujy)))
+
+
+def _radius_arcsec(bands: Iterable[LocalNoise], within_arcsec: float) -> float:
+    """Upon a galaxy the background is that of the place only close about it."""
+    upon = any(one.structure_ujy > one.formal_ujy for one in bands)
+    return min(within_arcsec, _UPON_A_GALAXY_ARCSEC) if upon else within_arcsec
 
 
 def _limit(

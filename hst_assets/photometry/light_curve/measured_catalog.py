@@ -37,6 +37,7 @@ __all__ = [
     "read_alignment_error",
 ]
 
+_OF_ALIGNMENT = ("rms_ra", "rms_dec", "held_out_offset_x", "held_out_offset_y", "fwhm")
 _FWHM_PER_SIGMA = math.sqrt(8.0 * math.log(2.0))
 
 
@@ -292,10 +293,12 @@ def _alignment_rows(path: Path) -> QTable:
     if not path.is_file():
         return QTable()
     try:
-        return QTable.read(path, path="exposures", format="hdf5")
+        table = QTable.read(path, path="exposures", format="hdf5")
     except (OSError, KeyError) as error:
         raise MissingProduct(
             f"the alignment cannot be read: {error}",
             where=path,
             next_step="Materialize target_alignment",
         ) from error
+    # A table without these numbers tells no errors.
+    return table if set(_OF_ALIGNMENT) <= set(table.colnames) else QTable()

@@ -20,6 +20,7 @@ from hst_assets.failures import BadConfiguration, MissingProduct, MissingTool
 from hst_assets.photometry.light_curve.agreement import Comparison, compared
 from hst_assets.photometry.light_curve.gathering import Gathered, gather
 from hst_assets.photometry.light_curve.interactive_plot import write_interactive_plot
+from hst_assets.photometry.light_curve.kept_measurement import SURROUNDINGS_STAGE
 from hst_assets.photometry.light_curve.phot_files import write_light_curve_texts
 from hst_assets.photometry.light_curve.places import target_place
 from hst_assets.photometry.light_curve.static_plot import write_static_plot
@@ -83,6 +84,8 @@ def make_light_curve(workdir: WorkDir, settings: Settings, *, redo: bool = False
         },
         detectors=tuple(DETECTORS.values()),
         tools=_TOOLS,
+        # Of a catalogue by DOLPHOT, the surroundings of the places are measured on the way.
+        uses=(SURROUNDINGS_STAGE,),
     )
     return make(
         recipe, workdir.light_curve, workdir, lambda: _written(workdir, settings), redo=redo

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from hst_assets.failures import HstAssetsError, UnusableInput
+from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.photometry.artificial_stars.chunks import Chunk, list_beside, measure_chunks
 from hst_assets.photometry.artificial_stars.lists import in_order_of_lists
 from hst_assets.photometry.artificial_stars.photometers import Embedded
@@ -27,7 +27,7 @@ from hst_assets.photometry.catalog.reading import beside, catalog_columns
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.catalog.vega import vega_band
 from hst_assets.photometry.dolphot.input_images import read_input_images
-from hst_assets.photometry.light_curve.kept_measurement import kept_measurement
+from hst_assets.photometry.light_curve.kept_measurement import kept_of_catalog
 from hst_assets.photometry.light_curve.measured_places import reference_wcs
 from hst_assets.photometry.light_curve.points import Place
 from hst_assets.photometry.psf.forced import places_of
@@ -183,7 +183,12 @@ def measured_about(
     MachineFailure
         If a child process did not get to its end.
     """
-    kept_measurement(workdir, settings)
+    if kept_of_catalog(workdir, settings) is None:
+        raise MissingProduct(
+            "the catalogue is DOLPHOT's: no stars are put in for one place",
+            where=workdir.dolphot_inputs,
+            next_step='Materialize artificial_stars with artificial_stars.positions = "target"',
+        )
     catalog = workdir.dolphot_catalog(settings.dolphot.base)
     bands = _Bands.of(catalog)
     if not bands.of_catalog or not all(band.filter_name for band in bands.of_catalog):

@@ -53,6 +53,7 @@ __all__ = [
     "STAGE",
     "TOOL",
     "make_embedded_catalog",
+    "measure_chips",
 ]
 
 logger = logging.getLogger(__name__)
@@ -178,19 +179,13 @@ def _measured(run: _Run) -> Result:
     check_images(run.images, with_wcs=False)
     chips = open_images(run.workdir, run.images, run.settings.dolphot_inputs)
     radius = aperture_radius_arcsec(chips, run.settings)
-    priors = first_psfs(
-        chips,
-        run.grids,
-        psf_radius_pix=choices.psf_radius_pix,
-        aperture_radius_arcsec=radius,
-    )
     folder = _begun_folder(run)
-    stars = measure_target(
+    stars = measure_chips(
         chips,
-        priors,
+        run.workdir,
+        run.settings,
         folder=folder,
-        parameters=_engine_parameters(choices, radius),
-        run=_runner(run),
+        residuals=choices.residuals,
         progress=lambda step, share: run.tell(step, _MEASURED * share),
     )
     run.tell("writing the catalogue", _MEASURED)
@@ -212,8 +207,7 @@ def _measured(run: _Run) -> Result:
         made = scratch / run.catalog.name
         write_files(catalog, info, made, parameters=_parameters(run), warnings=warnings)
         if stars.kept is not None:
-            kept = replace(stars.kept, engine=_program())
-            kept.save(made.with_name(f"{made.name}{KEPT}"))
+            stars.kept.save(made.with_name(f"{made.name}{KEPT}"))
         if choices.residuals:
             _write_residuals(chips, sorted(folder.glob("*.residuals.npz")), made)
         outputs = publish_files(made, run.catalog)
@@ -221,6 +215,67 @@ def _measured(run: _Run) -> Result:
     facts = _facts(run, stars, cataloged) | {"n_columns": len(catalog.columns), "psfs": notes}
     run.tell("done", 1.0)
     return Result(outputs, {**facts, "seconds": round(time.monotonic() - began, 1)})
+
+
+def measure_chips(
+    chips: Sequence[ChipFile],
+    workdir: WorkDir,
+    settings: Settings,
+    *,
+    folder: Path,
+    residuals: bool = False,
+    progress: Callable[[str, float], None] | None = None,
+) -> MeasuredStars:
+    """Measure the stars of some chips, tile by tile in child processes.
+
+    Parameters
+    ----------
+    chips : sequence of ChipFile
+        The images; where their boxes are smaller than they are, so much of them is measured.
+    workdir : WorkDir
+        For scratch folders and logs.
+    settings : Settings
+        Sections embedded and machine.
+    folder : `~pathlib.Path`
+        An existing folder, where tiles that are done are not measured again.
+    residuals : bool, optional
+        Whether what is left of the images is kept there.
+    progress : callable, optional
+        Is told the step and which share of all is done.
+
+    Returns
+    -------
+    MeasuredStars
+        With what is to be kept of the measurement.
+
+    Raises
+    ------
+    BadConfiguration
+        If a grid of PSFs that the settings name is not there.
+    UnusableInput
+        If an input or a grid is damaged, or no star was found.
+    HstAssetsError
+        The first failure of a tile.
+    """
+    radius = aperture_radius_arcsec(chips, settings)
+    priors = first_psfs(
+        chips,
+        grids_of_settings(workdir, settings),
+        psf_radius_pix=settings.embedded.psf_radius_pix,
+        aperture_radius_arcsec=radius,
+    )
+    parameters = _engine_parameters(settings.embedded, radius)
+    stars = measure_target(
+        chips,
+        priors,
+        folder=folder,
+        parameters=replace(parameters, residuals=residuals),
+        run=_runner(workdir, settings),
+        progress=progress,
+    )
+    if stars.kept is None:
+        return stars
+    return replace(stars, kept=replace(stars.kept, engine=_program()))
 
 
 def _begun_folder(run: _Run) -> Path:
@@ -247,26 +302,25 @@ def _engine_parameters(choices: EmbeddedSettings, radius_arcsec: float) -> Measu
         cosmic_rays=choices.cosmic_rays,
         noise_mult=choices.noise_mult,
         aperture_radius_arcsec=radius_arcsec,
-        residuals=choices.residuals,
     )
 
 
-def _runner(run: _Run) -> Runner:
+def _runner(workdir: WorkDir, settings: Settings) -> Runner:
     """Runs tiles in child processes, as many at a time as there are cores."""
-    cores = run.settings.machine.max_cores
+    cores = settings.machine.max_cores
     at_once = _IN_ONE_GO * cores
 
     def in_children(task: str, arguments: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:
         for start in range(0, len(arguments), at_once):
-            with run.workdir.scratch(STAGE) as scratch:
+            with workdir.scratch(STAGE) as scratch:
                 calls = [
-                    _call(run, told, scratch / str(at), task)
+                    _call(workdir, told, scratch / str(at), task)
                     for at, told in enumerate(arguments[start : start + at_once], start)
                 ]
                 outcomes = run_many_isolated(
                     task,
                     calls,
-                    timeout_s=run.settings.machine.timeout_s(_LIMIT),
+                    timeout_s=settings.machine.timeout_s(_LIMIT),
                     max_cores=cores,
                 )
             yield from enumerate(outcomes, start)
@@ -274,9 +328,9 @@ def _runner(run: _Run) -> Runner:
     return in_children
 
 
-def _call(run: _Run, told: Mapping[str, Any], folder: Path, task: str) -> Call:
+def _call(workdir: WorkDir, told: Mapping[str, Any], folder: Path, task: str) -> Call:
     folder.mkdir()
-    return Call(told, folder, run.workdir.log(STAGE, task.rpartition(":")[2]))
+    return Call(told, folder, workdir.log(STAGE, task.rpartition(":")[2]))
 
 
 def _write_residuals(chips: Sequence[ChipFile], files: Sequence[Path], made: Path) -> None:

@@ -85,3 +85,19 @@ def test_points_of_two_filters_have_no_mean():
         mean_point([point(1, 1), point(1, 1, filter_name="F606W")], level="filter", epoch=-1)
     with pytest.raises(BadConfiguration, match="0 places"):
         mean_point([], level="filter", epoch=-1)
+
+
+def test_no_mean_makes_a_shared_error_smaller():
+    """Of four with errors of 0.3 of their own and 0.4 in common: 0.15 and 0.4."""
+    mean = mean_point([point(2.0, 0.5, shared_error_ujy=0.4)] * 4, level="filter", epoch=-1)
+    assert mean.shared_error_ujy == pytest.approx(0.4)
+    assert mean.flux_error_ujy == pytest.approx(np.hypot(0.15, 0.4))
+
+
+def test_what_is_shared_does_not_weigh():
+    """Errors of their own are 0.3 and 0.4: weights as 16 to 9."""
+    points = [
+        point(1.0, np.hypot(0.3, 5.0), shared_error_ujy=5.0),
+        point(0.0, 0.4, shared_error_ujy=0.0),
+    ]
+    assert mean_point(points, level="filter", epoch=-1).flux_ujy == pytest.approx(16 / 25)
