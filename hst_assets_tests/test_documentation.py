@@ -356,7 +356,7 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
             "exposures",
             "archive",
         ),
-        *("products", "provenance", "settings", "transfer", "workdir"),
+        *("products", "provenance", "report", "settings", "transfer", "workdir"),
     )
     modules = {
         ".".join(path.relative_to(PROJECT).with_suffix("").parts)
