@@ -248,6 +248,7 @@ def _measured(difference: _Difference, place: Place, flag_mask: int) -> Point | 
         notes.append("not counted: saturated")
     factor = difference.scale.ujy_per_count_s
     known = counts and total is not None and math.isfinite(total.value * factor)
+    shared = difference.aperture.share_error * max(total.value, 0.0) if total is not None else 0.0
     return _point(
         difference,
         place,
@@ -255,7 +256,10 @@ def _measured(difference: _Difference, place: Place, flag_mask: int) -> Point | 
         header=difference.primary,
         file=str(difference.primary["E_FILE"]),
         flux_ujy=total.value * factor if total is not None and known else math.nan,
-        flux_error_ujy=total.error * factor if total is not None and known else math.inf,
+        flux_error_ujy=math.hypot(total.error, shared) * factor
+        if total is not None and known
+        else math.inf,
+        shared_error_ujy=shared * factor if known else 0.0,
         flag=flag,
         note="; ".join(notes),
     )
@@ -359,6 +363,7 @@ def _of_template(difference: _Difference, place: Place) -> Point:
         file=name,
         flux_ujy=math.nan,
         flux_error_ujy=math.inf,
+        shared_error_ujy=0.0,
         flag=0,
         note="the template: differences are relative to it",
     )
@@ -373,6 +378,7 @@ def _point(
     file: str,
     flux_ujy: float,
     flux_error_ujy: float,
+    shared_error_ujy: float,
     flag: int,
     note: str,
 ) -> Point:
@@ -392,6 +398,7 @@ def _point(
         n_images=int(math.isfinite(flux_ujy)),
         flux_ujy=flux_ujy,
         flux_error_ujy=flux_error_ujy,
+        shared_error_ujy=shared_error_ujy,
         st_minus_ab_mag=difference.scale.st_minus_ab_mag,
         vega_minus_ab_mag=difference.scale.vega_minus_ab_mag,
         flag=flag,
