@@ -46,6 +46,11 @@ FACTS = {
     "n_mentioned": 9,
     "n_found": 9,
     "limits": [],
+    # Of the counterpart.
+    "unknown_terms": [],
+    "error_mas": 5.0,
+    "identification": "counterpart",
+    "n_inside": 1,
 }
 
 
