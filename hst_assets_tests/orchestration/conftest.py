@@ -54,6 +54,11 @@ FACTS = {
     "star_note": "",
     "offset_arcsec": 0.01,
     "offset_sigma": 0.1,
+    # Of the counterpart.
+    "unknown_terms": [],
+    "error_mas": 5.0,
+    "identification": "counterpart",
+    "n_inside": 1,
 }
 
 
