@@ -30,7 +30,8 @@ _SETTING = re.compile(
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
-    r"hst-assets (run|ingest|materialize|status|archive|settings|clean|demo|target \w+)\b([^`\n]*)"
+    r"hst-assets (run|ingest|materialize|status|archive|settings|clean|demo|hap|target \w+)\b"
+    r"([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
@@ -345,7 +346,7 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
     listed = re.findall(r"automodule:: (\S+)", text)
     packages = (
         *("simulate", "photometry", "astrometry", "imaging", "detection", "exposures", "archive"),
-        *("products", "provenance", "settings", "transfer", "workdir"),
+        *("hap", "products", "provenance", "settings", "transfer", "workdir"),
     )
     modules = {
         ".".join(path.relative_to(PROJECT).with_suffix("").parts)

@@ -9,7 +9,18 @@ import sys
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import archive, clean, demo, ingest, materialize, settings, status, target, up
+from hst_assets.cli import (
+    archive,
+    clean,
+    demo,
+    hap,
+    ingest,
+    materialize,
+    settings,
+    status,
+    target,
+    up,
+)
 from hst_assets.cli import run as run_module
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import (
@@ -52,6 +63,7 @@ application.command("settings")(settings.settings_command)
 application.command("clean")(clean.clean_command)
 application.command("up")(up.up_command)
 application.command("home")(up.home_command)
+application.command("hap")(hap.hap_command)
 application.command("demo")(demo.demo_command)
 
 

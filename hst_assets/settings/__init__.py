@@ -23,6 +23,7 @@ from hst_assets.settings.dolphot import (
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
 from hst_assets.settings.files import load_settings, write_settings
+from hst_assets.settings.hap import HapSettings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
 from hst_assets.settings.sections import MachineSettings, Settings
@@ -41,6 +42,7 @@ __all__ = [
     "EmbeddedSettings",
     "EpochSettings",
     "GateSettings",
+    "HapSettings",
     "ImageParameters",
     "MachineSettings",
     "PhotometrySettings",

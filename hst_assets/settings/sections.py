@@ -37,6 +37,7 @@ ToolName = Literal[
     "drizzle",
     "embedded",
     "epochs",
+    "hap",
     "jhat",
     "stars",
     "tweakreg",
