@@ -388,8 +388,8 @@ class _Visit:
             raise UnusableInput(
                 "not aligned to Gaia",
                 where=", ".join(not_fitted),
-                next_step="Set accept_a_priori_wcs, or see whether Gaia has stars there "
-                "($ASTROMETRIC_CATALOG_URL)",
+                next_step="Accept the WCS that they came with (accept_a_priori_wcs; leave "
+                "--aligned-only out), or see whether $ASTROMETRIC_CATALOG_URL has stars there",
             )
         return trailers
 

@@ -98,6 +98,18 @@ def test_all_tests_of_quality_leave_their_files(pieces):
     }
 
 
+def test_a_visit_that_cannot_be_aligned_is_told_and_ends_the_run_if_it_shall(visit, monkeypatch):
+    folder = visit()
+    before = {path.name for path in folder.iterdir()}
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", "http://127.0.0.1:9")  # nobody answers there
+    answer = CliRunner().invoke(application, ["hap", POLLER, "--aligned-only"])
+    assert answer.exit_code == 1
+    assert answer.output.count("_flt.fits: not aligned to Gaia; its WCS is IDC_") == 4
+    assert "1: the run failed" in answer.output
+    assert {path.name for path in folder.iterdir()} - before == {"wfc3_sim_01_input.log"}
+
+
 def test_products_are_those_of_drizzlepac_in_one_go(pieces, visit, stars, drizzlepac):
     made, _ = pieces
     folder = visit()
