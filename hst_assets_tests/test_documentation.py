@@ -32,7 +32,7 @@ _SETTING = re.compile(
 )
 _COMMAND = re.compile(
     r"hst-assets (run|ingest|materialize|lightcurve|status|explain|archive|counterpart|settings"
-    r"|clean|demo|target \w+)\b([^`\n]*)"
+    r"|clean|demo|hap|target \w+)\b([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
@@ -356,7 +356,7 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
             "exposures",
             "archive",
         ),
-        *("products", "provenance", "report", "settings", "transfer", "workdir"),
+        *("hap", "products", "provenance", "report", "settings", "transfer", "workdir"),
     )
     modules = {
         ".".join(path.relative_to(PROJECT).with_suffix("").parts)

@@ -15,6 +15,7 @@ from hst_assets.cli import (
     counterpart,
     demo,
     explain,
+    hap,
     ingest,
     light_curve,
     materialize,
@@ -69,6 +70,7 @@ application.command("settings")(settings.settings_command)
 application.command("clean")(clean.clean_command)
 application.command("up")(up.up_command)
 application.command("home")(up.home_command)
+application.command("hap")(hap.hap_command)
 application.command("demo")(demo.demo_command)
 
 

@@ -24,6 +24,7 @@ from hst_assets.settings.dolphot import (
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
 from hst_assets.settings.files import load_settings, write_settings
+from hst_assets.settings.hap import HapSettings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.light_curve import LightCurveSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
@@ -44,6 +45,7 @@ __all__ = [
     "EmbeddedSettings",
     "EpochSettings",
     "GateSettings",
+    "HapSettings",
     "ImageParameters",
     "LightCurveSettings",
     "MachineSettings",

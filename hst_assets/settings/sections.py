@@ -39,6 +39,7 @@ ToolName = Literal[
     "drizzle",
     "embedded",
     "epochs",
+    "hap",
     "jhat",
     "stars",
     "tweakreg",

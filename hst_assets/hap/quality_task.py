@@ -1,0 +1,103 @@
+"""The piece of HAP that measures the quality of its products, as JSON files.
+
+It runs in a child process, in a folder with all products of the visit. Each test of
+``svm_quality_analysis`` (drizzlepac 3.11) runs for itself, so that one that fails is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from hst_assets.hap import upstream_defects
+
+upstream_defects.apply_at_import()
+
+from drizzlepac.haputils import poller_utils, svm_quality_analysis  # noqa: E402 - the line above comes first
+
+from hst_assets.hap.objects import load  # noqa: E402
+
+__all__ = ["TESTS", "assess"]
+
+#: The tests, by the name of the argument that asks for them; they need catalogues, or Gaia.
+TESTS = (
+    "compare_num_sources",
+    "find_gaia_sources",
+    "compare_hla_sourcelists",
+    "compare_ra_dec_crossmatches",
+    "characterize_gaia_distribution",
+    "compare_photometry",
+    "compare_interfilter_crossmatches",
+    "report_wcs",
+)
+_HLA = "compare_hla_sourcelists"
+
+
+class _Complaints(logging.Handler):
+    """Keeps what was raised inside a test, which drizzlepac logs and forgets."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.raised: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.raised.append(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
+
+
+def assess(totals: dict[str, int], log_level: int) -> dict[str, Any]:
+    """Run every test of quality.
+
+    Parameters
+    ----------
+    totals : dict
+        Number of each total product that has images, and how many filters it has.
+    log_level : int
+        Of `logging`.
+
+    Returns
+    -------
+    dict
+        Of each test what came of it: ``done``, ``not checked: why``.
+    """
+    products = []
+    for number, n_filters in totals.items():
+        total = load(f"drizzled{number}")
+        total.fdp_list = [load(f"filter{number}_{index}") for index in range(n_filters)]
+        frame = total.generate_metawcs()
+        for each in (total, *total.fdp_list, *total.edp_list):
+            poller_utils.add_primary_fits_header_as_attr(each)
+        for filtered in total.fdp_list:
+            filtered.meta_wcs = frame
+            for one in filtered.edp_list:
+                poller_utils.add_primary_fits_header_as_attr(one)
+            upstream_defects.name_exposures_for_quality(filtered.edp_list)
+        upstream_defects.name_exposures_for_quality(total.edp_list)
+        products.append(total)
+    return {name: _outcome(name, products, log_level) for name in TESTS}
+
+
+def _outcome(name: str, products: list[Any], log_level: int) -> str:
+    if name == _HLA and not _has_hla():
+        return "not checked: no products of the Hubble Legacy Archive to compare with"
+    before = set(Path().iterdir())
+    complaints = _Complaints()
+    svm_quality_analysis.log.addHandler(complaints)
+    try:
+        svm_quality_analysis.run_quality_analysis(
+            products,
+            log_level=log_level,
+            **{f"run_{each}": each == name for each in TESTS},
+        )
+    finally:
+        svm_quality_analysis.log.removeHandler(complaints)
+    if complaints.raised:
+        return f"not checked: {complaints.raised[0]}"
+    return "done" if set(Path().iterdir()) - before else "not checked: nothing to compare"
+
+
+def _has_hla() -> bool:
+    base = os.environ.get("HLA_CLASSIC_BASEPATH")
+    return bool(base and os.environ.get("HLA_BUILD_VER") and Path(base).is_dir())

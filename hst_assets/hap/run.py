@@ -1,0 +1,448 @@
+"""All Hubble Advanced Products of a visit, from its poller: what drizzlepac's runsinglehap makes.
+
+The products are worked in a hidden folder beside their final places, and move there at the end. A
+run that fails leaves its log alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from astropy.table import Table
+
+from hst_assets.failures import (
+    BadConfiguration,
+    HstAssetsError,
+    MachineFailure,
+    MissingProduct,
+    ToolFailed,
+    UnusableInput,
+)
+from hst_assets.hap import pieces
+from hst_assets.hap.listed import file_of, listed_exposures
+from hst_assets.hap.pieces import CATALOG_KINDS, HapEnded, Piece, VisitFolder, run_pieces
+from hst_assets.hap.poller import PollerRow, poller_text, read_poller
+from hst_assets.hap.product_tree import FilterNode, TotalNode, VisitTree, visit_tree
+from hst_assets.hap.result import HapResult, ReturnCode
+from hst_assets.hap.switches import wants_catalogs, wants_quality
+from hst_assets.settings import HapSettings, MachineSettings
+from hst_assets.settings.hap import LogLevel, ParametersSection, PhotometryMode
+
+__all__ = ["make_advanced_products", "run_hap_processing"]
+
+logger = logging.getLogger(__name__)
+
+_GIVEN = "given-parameters.json"
+_NEW = "new-parameters.json"
+
+
+def run_hap_processing(
+    input_filename: str,
+    diagnostic_mode: bool = False,  # noqa: FBT001, FBT002 - the signature that users know
+    use_defaults_configs: bool = True,  # noqa: FBT001, FBT002
+    input_custom_pars_file: str | None = None,
+    output_custom_pars_file: str | None = None,
+    phot_mode: str = "both",
+    log_level: int = logging.INFO,
+) -> ReturnCode:
+    """Make the advanced products of a visit in the current folder.
+
+    Parameters
+    ----------
+    input_filename : str
+        The poller file.
+    diagnostic_mode : bool, optional
+        Keep intermediate files, and catalogues that would be emptied.
+    use_defaults_configs : bool, optional
+        Use the section ``default_values`` of the file of parameters; if not, ``parameters``.
+    input_custom_pars_file : str, optional
+        File of parameters (JSON); by default they are drizzlepac's.
+    output_custom_pars_file : str, optional
+        File to which the parameters in force are written.
+    phot_mode : str, optional
+        Which catalogues: 'aperture', 'segment' or 'both'.
+    log_level : int, optional
+        Of `logging`.
+
+    Returns
+    -------
+    ReturnCode
+        0, or what went wrong; ``meaning`` explains it, and the log of this module tells what the
+        number does not (no alignment, empty catalogues).
+
+    Raises
+    ------
+    BadConfiguration
+        If an argument is none of its values.
+    MachineFailure
+        If the machine failed, not the data.
+    """
+    settings = HapSettings(
+        photometry=_mode(phot_mode),
+        parameters_file=None if input_custom_pars_file is None else Path(input_custom_pars_file),
+        parameters_section=_section(use_defaults_configs, input_custom_pars_file),
+        diagnostic_mode=diagnostic_mode,
+        log_level=_level(log_level),
+    )
+    try:
+        result = make_advanced_products(
+            Path(input_filename),
+            settings=settings,
+            new_parameters_file=(
+                None if output_custom_pars_file is None else Path(output_custom_pars_file)
+            ),
+        )
+    except (BadConfiguration, MachineFailure):
+        raise
+    except HstAssetsError as error:
+        result = HapResult(ReturnCode.FAILED, failure=error)
+    for line in result.told():
+        logger.warning("%s", line)
+    if result.failure is not None:
+        logger.error("%s", result.failure)
+    logger.info("%d: %s", result.code, result.code.meaning)
+    return result.code
+
+
+def _mode(phot_mode: str) -> PhotometryMode:
+    if phot_mode.lower() not in get_args(PhotometryMode):
+        raise BadConfiguration(
+            f"no kind of catalogues: {phot_mode!r}",
+            where="phot_mode",
+            next_step=f"One of {', '.join(get_args(PhotometryMode))}",
+        )
+    return cast("PhotometryMode", phot_mode.lower())
+
+
+def _section(use_defaults: bool, given: str | None) -> ParametersSection:  # noqa: FBT001
+    # drizzlepac's own parameters have one section: the choice is about a user's file.
+    return "default_values" if use_defaults or given is None else "parameters"
+
+
+def _level(level: int) -> LogLevel:
+    name = logging.getLevelName(level if level > logging.DEBUG else logging.DEBUG).lower()
+    if name not in get_args(LogLevel):
+        raise BadConfiguration(
+            f"no level of logging: {level}", where="log_level", next_step="10, 20, 30, 40 or 50"
+        )
+    return cast("LogLevel", name)
+
+
+# ------------------------------------------------------------------------------- the whole visit
+
+
+def make_advanced_products(
+    poller: Path,
+    *,
+    folder: Path | None = None,
+    settings: HapSettings | None = None,
+    machine: MachineSettings | None = None,
+    new_parameters_file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> HapResult:
+    """Make the images and catalogues of a visit.
+
+    Parameters
+    ----------
+    poller : Path
+        The poller file.
+    folder : Path, optional
+        Where the exposures are and the products go; by default the current folder.
+    settings : HapSettings, optional
+        What is made, and how.
+    machine : MachineSettings, optional
+        Number of processes, and their time limit (tool ``hap``).
+    new_parameters_file : Path, optional
+        File to which the parameters in force are written; what it has of other visits stays.
+    environ : mapping, optional
+        Of its variables, ``SVM_CATALOG_...`` and ``SVM_QUALITY_TESTING`` count here.
+
+    Returns
+    -------
+    HapResult
+        Also of a run that a piece ended; `HapResult.failure` tells how.
+
+    Raises
+    ------
+    MissingProduct
+        If the poller, an exposure or the file of parameters is not there.
+    UnusableInput
+        If the poller cannot be read.
+    BadConfiguration
+        If it is one of a multi-visit mosaic, or the files of parameters are one and the same.
+    MachineFailure
+        If the machine failed, not the data.
+    """
+    folder = Path.cwd() if folder is None else folder
+    settings = settings or HapSettings()
+    rows = read_poller(poller)
+    sources = {row.file: file_of(row, folder) for row in rows}
+    _check(poller, rows, settings, new_parameters_file)
+    with _work_folder(folder) as work:
+        for name, path in sources.items():
+            (work.files / name).symlink_to(path.absolute())
+        visit = _Visit(rows, work, settings, machine or MachineSettings(), environ)
+        try:
+            visit.make(new_parameters_file)
+        except HapEnded as end:
+            visit.code = _code_of(end.code)
+            if visit.code is not ReturnCode.NOTHING_TO_PROCESS:
+                visit.failure = ToolFailed("drizzlepac ended the run", where=end.log_path.stem)
+        except (ToolFailed, UnusableInput) as error:
+            visit.failure = error
+        if visit.failure is not None:
+            if visit.code is ReturnCode.DONE:
+                visit.code = ReturnCode.FAILED
+            kept = folder / f"{poller.stem}.log"
+            kept.write_text(_joined(sorted(work.logs.glob("*.txt"))), encoding="utf-8")
+            return visit.result((kept,))
+        return visit.result(tuple(_moved(path, folder) for path in work.products()))
+
+
+def _check(
+    poller: Path, rows: Sequence[PollerRow], settings: HapSettings, new: Path | None
+) -> None:
+    if rows[0].skycell_id is not None:
+        raise BadConfiguration(
+            "this is the poller of a multi-visit mosaic",
+            where=poller,
+            next_step="Give the poller of a visit: 1, 2 or 8 columns",
+        )
+    given = settings.parameters_file
+    if given is not None and not given.is_file():
+        raise MissingProduct(
+            "no such file of parameters",
+            where=given,
+            next_step="Write one with 'hst-assets hap -o FILE', and change it",
+        )
+    if given is not None and new is not None and given.resolve() == new.resolve():
+        raise BadConfiguration(
+            "parameters are read from this file and written to it",
+            where=given,
+            next_step="Give two files",
+        )
+
+
+def _code_of(number: int) -> ReturnCode:
+    return ReturnCode(number) if number in set(ReturnCode) - {0} else ReturnCode.FAILED
+
+
+@contextmanager
+def _work_folder(folder: Path) -> Iterator[VisitFolder]:
+    """A hidden folder on the products' file system."""
+    root = Path(tempfile.mkdtemp(prefix=".hap-", dir=folder))
+    try:
+        work = VisitFolder(root)
+        work.files.mkdir()
+        work.logs.mkdir()
+        yield work
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _moved(path: Path, folder: Path) -> Path:
+    return path.replace(folder / path.name)
+
+
+def _joined(logs: Sequence[Path]) -> str:
+    return "".join(f"==== {log.stem}\n{log.read_text(errors='replace')}" for log in logs)
+
+
+@dataclass
+class _Visit:
+    """A visit while it is made."""
+
+    rows: tuple[PollerRow, ...]
+    work: VisitFolder
+    settings: HapSettings
+    machine: MachineSettings
+    environ: Mapping[str, str]
+    code: ReturnCode = ReturnCode.DONE
+    failure: HstAssetsError | None = None
+    wcs: dict[str, str] = field(default_factory=dict)
+    catalogs: dict[str, int] = field(default_factory=dict)
+    emptied: list[str] = field(default_factory=list)
+    without_psf: list[str] = field(default_factory=list)
+    rejected: dict[str, str] = field(default_factory=dict)
+    quality: dict[str, str] = field(default_factory=dict)
+    manifest: list[str] = field(default_factory=list)
+
+    def result(self, products: tuple[Path, ...]) -> HapResult:
+        return HapResult(
+            self.code,
+            products,
+            self.wcs,
+            self.catalogs,
+            tuple(self.emptied),
+            tuple(self.without_psf),
+            self.rejected,
+            self.quality,
+            self.failure,
+        )
+
+    def make(self, new_parameters_file: Path | None) -> None:
+        """Run all pieces, and write the trailers and the manifest."""
+        tree = self._planned(new_parameters_file)
+        if not tree.has_direct_exposures:
+            self.code = ReturnCode.NOTHING_TO_PROCESS
+            (self.work.files / tree.manifest_file).write_text("")
+            return
+        totals = dict(enumerate(tree.totals))
+        copies = self._aligned({key: each for key, each in totals.items() if each.exposures})
+        drizzled = {key: each for key, each in totals.items() if each.drizzled_filters}
+        self._drizzled(drizzled)
+        with_catalogs = {
+            key: each
+            for key, each in drizzled.items()
+            if wants_catalogs(each.detector, self.environ)
+        }
+        self._cataloged(with_catalogs)
+        if self.settings.quality or wants_quality(self.environ):
+            arguments = {"log_level": self._log_level}
+            piece = pieces.quality_piece(drizzled, list(self.catalogs), arguments)
+            (self.quality,) = self._run([piece])
+        for total in totals.values():
+            if not total.exposures:
+                self.manifest.append(total.trailer_file)
+        for total in totals.values():
+            self._append_logs(total.trailer_file)
+        for name in copies:
+            self._append_logs(name)
+        text = "".join(f"{name}\n" for name in self.manifest)
+        (self.work.files / tree.manifest_file).write_text(text)
+
+    @property
+    def _log_level(self) -> int:
+        return logging.getLevelNamesMapping()[self.settings.log_level.upper()]
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "log_level": self._log_level,
+            "photometry": self.settings.photometry,
+            "diagnostic_mode": self.settings.diagnostic_mode,
+        }
+
+    def _run(self, made: Sequence[Piece]) -> list[dict[str, Any]]:
+        for piece in made:
+            logger.info("%s", piece.label)
+        return run_pieces(made, self.work, self.machine)
+
+    def _planned(self, new: Path | None) -> VisitTree:
+        files = self.work.files
+        given = self.settings.parameters_file
+        if given is not None:
+            (files / _GIVEN).symlink_to(given.absolute())
+        is_extended = new is not None and new.is_file()
+        if new is not None and is_extended:
+            shutil.copyfile(new, files / _NEW)
+        arguments = {
+            "poller": poller_text(self.rows),
+            "log_level": self._log_level,
+            "use_defaults": self.settings.parameters_section == "default_values",
+            "parameters_file": None if given is None else _GIVEN,
+            "new_parameters_file": None if new is None else _NEW,
+        }
+        piece = pieces.plan_piece(
+            [row.file for row in self.rows], arguments, is_extended=is_extended
+        )
+        (planned,) = self._run([piece])
+        if new is not None:
+            shutil.move(files / _NEW, new)
+        self.rejected = planned["rejected"]
+        taken = [row for row in self.rows if row.file not in self.rejected]
+        tree = visit_tree(listed_exposures(taken, files))
+        levels = tree.levels()
+        told = {name: level for name, level in planned["drizzled"].items() if name in levels}
+        if told != levels:
+            raise ToolFailed(
+                "drizzlepac plans other products than expected",
+                where=", ".join(sorted(set(planned["drizzled"]) ^ set(levels))),
+                next_step="Use drizzlepac 3.11, or report this",
+            )
+        return tree
+
+    def _aligned(self, totals: Mapping[int, TotalNode]) -> list[str]:
+        """Align; return the trailers of exposures that are aligned and no more."""
+        arguments = {
+            "log_level": self._log_level,
+            "diagnostic_mode": self.settings.diagnostic_mode,
+        }
+        told = self._run([pieces.align_piece(key, each, arguments) for key, each in totals.items()])
+        trailers = []
+        for each in told:
+            self.wcs |= each["wcs"]
+            beside = [*each["aligned_only"], *each["dispersed"]]
+            self.manifest += [*each["headerlets"], *beside]
+            trailers += [name for name in beside if name.endswith("_trl.txt")]
+        not_fitted = [name for name, wcs in self.wcs.items() if "-FIT_" not in wcs]
+        if not_fitted and not self.settings.accept_a_priori_wcs:
+            raise UnusableInput(
+                "not aligned to Gaia",
+                where=", ".join(not_fitted),
+                next_step="Accept the WCS that they came with (accept_a_priori_wcs; leave "
+                "--aligned-only out), or see whether $ASTROMETRIC_CATALOG_URL has stars there",
+            )
+        return trailers
+
+    def _drizzled(self, totals: Mapping[int, TotalNode]) -> None:
+        self._run(
+            [piece for key, each in totals.items() for piece in pieces.filter_pieces(key, each)]
+        )
+        self._run([pieces.total_piece(key, each) for key, each in totals.items()])
+        try:
+            self._run(
+                [piece for key, each in totals.items() for piece in pieces.header_pieces(key, each)]
+            )
+        except ToolFailed:
+            self.code = ReturnCode.HEADERS_FAILED
+            raise
+        for total in totals.values():
+            for each in total.drizzled_filters:
+                self.manifest += [each.drizzled_file, each.trailer_file]
+                for one in each.exposures:
+                    self.manifest += [one.drizzled_file, one.exposure_file, one.trailer_file]
+            self.manifest += [total.drizzled_file, total.trailer_file]
+
+    def _cataloged(self, totals: Mapping[int, TotalNode]) -> None:
+        options = self._options
+        detected = self._run(
+            [pieces.detect_piece(key, each, options) for key, each in totals.items()]
+        )
+        self.without_psf = [
+            each.detector
+            for each, told in zip(totals.values(), detected, strict=True)
+            if told["complaint"]
+        ]
+        self._run(
+            [
+                piece
+                for key, each in totals.items()
+                for piece in pieces.measure_pieces(key, each, options)
+            ]
+        )
+        combined = self._run(
+            [pieces.combine_piece(key, each, options) for key, each in totals.items()]
+        )
+        for total, told in zip(totals.values(), combined, strict=True):
+            if told["emptied"]:
+                self.emptied.append(total.detector)
+            nodes: list[FilterNode | TotalNode] = [*total.drizzled_filters, total]
+            for node in nodes:
+                for kind in CATALOG_KINDS[self.settings.photometry]:
+                    name = node.catalog_file(kind)
+                    self.manifest.append(name)
+                    self.catalogs[name] = len(Table.read(self.work.files / name))
+
+    def _append_logs(self, trailer: str) -> None:
+        """Add what all pieces said to a trailer file."""
+        with (self.work.files / trailer).open("a", encoding="utf-8") as file:
+            file.write(_joined(sorted(self.work.logs.glob("*.txt"))))

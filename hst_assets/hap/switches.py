@@ -1,0 +1,64 @@
+"""The environment variables of HAP's programs that say what is made.
+
+They are those of drizzlepac 3.11 (``hapsequencer``), with its words for yes and no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hst_assets.failures import BadConfiguration
+
+__all__ = ["QUALITY", "wants_catalogs", "wants_quality"]
+
+QUALITY = "SVM_QUALITY_TESTING"
+_CATALOGS = "SVM_CATALOG_{}"
+_WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+
+def wants_catalogs(detector: str, environ: Mapping[str, str]) -> bool:
+    """Whether catalogues of a detector are made; they are, unless ``SVM_CATALOG_...`` says no.
+
+    Parameters
+    ----------
+    detector : str
+        HRC, SBC, WFC, UVIS, IR or PC.
+    environ : mapping
+        `os.environ`.
+
+    Raises
+    ------
+    BadConfiguration
+        If the variable is neither yes nor no.
+    """
+    return _is_on(_CATALOGS.format(detector.upper()), environ, default=True)
+
+
+def wants_quality(environ: Mapping[str, str]) -> bool:
+    """Whether ``SVM_QUALITY_TESTING`` asks for tests of quality.
+
+    Parameters
+    ----------
+    environ : mapping
+        `os.environ`.
+
+    Raises
+    ------
+    BadConfiguration
+        If the variable is neither yes nor no.
+    """
+    return _is_on(QUALITY, environ, default=False)
+
+
+def _is_on(name: str, environ: Mapping[str, str], *, default: bool) -> bool:
+    value = environ.get(name)
+    if value is None:
+        return default
+    try:
+        return _WORDS[value.strip().lower()]
+    except KeyError:
+        raise BadConfiguration(
+            f"{value!r} is neither yes nor no",
+            where=name,
+            next_step=f"Write one of {', '.join(_WORDS)}, or unset it",
+        ) from None

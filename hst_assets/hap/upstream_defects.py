@@ -1,0 +1,153 @@
+"""Work-arounds of defects of drizzlepac 3.11's HAP code; only child processes import this.
+
+Each has a test that meets the defect in drizzlepac itself, and fails when a release mends it: then
+the work-around goes. Import this module before any other part of drizzlepac: one defect is met by
+an import.
+
+=============================  ==================================================================
+work-around                    defect of drizzlepac 3.11.0
+=============================  ==================================================================
+`refuse_new_photutils`         photutils 3 renamed columns: catalogues raise, alignment fails
+                               without a word
+`supply_pdf_merger`            ``compare_sourcelists`` imports ``PyPDF2``, which it does not
+                               require; pypdf has the same class under another name
+`matched_lines`                ``comparison_utils.extractMatchedLines`` compares a mask with
+                               ``[]``, which numpy 2 refuses: three tests of quality fail
+`name_exposures_for_quality`   tests with Gaia split a description that has had one more word in
+                               it since apertures are told: they look for files that do not exist
+`give_alignment_parameters`    ``run_align_to_gaia`` asks for parameters that are not there if the
+                               user gave a file of his own
+=============================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hst_assets.failures import MissingTool
+from hst_assets.hap.listed import NO_APERTURE
+
+__all__ = [
+    "apply_at_import",
+    "give_alignment_parameters",
+    "matched_lines",
+    "name_exposures_for_quality",
+    "refuse_new_photutils",
+    "supply_pdf_merger",
+]
+
+
+def refuse_new_photutils(installed: str) -> None:
+    """Refuse photutils from 3 on.
+
+    Parameters
+    ----------
+    installed : str
+        Its version.
+
+    Raises
+    ------
+    MissingTool
+        If it is one with which HAP fails without a word.
+    """
+    if int(installed.partition(".")[0]) >= 3:
+        raise MissingTool(
+            f"drizzlepac 3.11 does not work with photutils {installed}",
+            where="photutils",
+            next_step="Install photutils 2: pip install 'photutils<3'",
+        )
+
+
+def supply_pdf_merger(modules: dict[str, ModuleType]) -> None:
+    """Let ``from PyPDF2 import PdfFileMerger`` find pypdf's class.
+
+    Parameters
+    ----------
+    modules : dict
+        `sys.modules`.
+    """
+    from pypdf import PdfWriter
+
+    stand_in = ModuleType("PyPDF2")
+    stand_in.PdfFileMerger = PdfWriter  # type: ignore[attr-defined]
+    modules.setdefault("PyPDF2", stand_in)
+
+
+def matched_lines(
+    column: str,
+    reference: Any,
+    compared: Any,
+    reference_lines: Any,
+    compared_lines: Any,
+    bitmask: Any = (),
+) -> NDArray[Any]:
+    """The values of a column in matched rows of two tables.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    reference, compared : Table
+        The tables.
+    reference_lines, compared_lines : array_like of int
+        The matched rows.
+    bitmask : array_like of bool, optional
+        Matches to leave out.
+
+    Returns
+    -------
+    ndarray
+        Shape (2, n): the reference's values, and the other's; (2, 0) if a table lacks the column.
+    """
+    if column not in reference.colnames or column not in compared.colnames:
+        return np.empty((2, 0))
+    pairs = np.stack(
+        [
+            np.asarray(reference[column][reference_lines]),
+            np.asarray(compared[column][compared_lines]),
+        ]
+    )
+    left_out = np.asarray(bitmask, dtype=bool)
+    return pairs[:, ~left_out] if left_out.size else pairs
+
+
+def name_exposures_for_quality(exposures: Iterable[Any]) -> None:
+    """Take the aperture out of the descriptions of exposures, as tests with Gaia expect them.
+
+    Parameters
+    ----------
+    exposures : iterable of ExposureProduct
+        drizzlepac's objects.
+    """
+    for one in exposures:
+        aperture = f"_{one.aperture_from_poller or NO_APERTURE}_"
+        one.info = one.info.replace(aperture, "_", 1)
+
+
+def give_alignment_parameters(configuration: Any) -> None:
+    """Put the alignment's parameters where they are looked for, if they came from a user's file.
+
+    Parameters
+    ----------
+    configuration : HapConfig
+        drizzlepac's object.
+    """
+    alignment = configuration.pars["alignment"]
+    if not hasattr(alignment, "pars_multidict"):
+        alignment.pars_multidict = {"all": alignment.outpars}
+
+
+def apply_at_import() -> None:
+    """What has to be in force before HAP's modules are imported, and what replaces their parts."""
+    refuse_new_photutils(version("photutils"))
+    supply_pdf_merger(sys.modules)
+    from drizzlepac.haputils import comparison_utils
+
+    comparison_utils.extractMatchedLines = matched_lines

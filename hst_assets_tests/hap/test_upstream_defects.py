@@ -1,0 +1,73 @@
+"""Each defect is met in drizzlepac itself: when one of these fails, its work-around goes."""
+
+import json
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from hst_assets.failures import MissingTool
+from hst_assets.hap.upstream_defects import matched_lines, refuse_new_photutils
+
+pytestmark = pytest.mark.xdist_group("hap")
+
+
+def test_drizzlepac_cannot_compare_with_a_mask(drizzlepac):
+    assert "broadcast" in drizzlepac("raised_by_matched_lines")
+
+
+def test_matched_lines_leave_out_what_is_masked():
+    one = Table({"FLUX": [1.0, 2.0, 3.0]})
+    other = Table({"FLUX": [30.0, 20.0, 10.0]})
+    rows, others = np.array([0, 1, 2]), np.array([2, 1, 0])
+    pairs = matched_lines("FLUX", one, other, rows, others, bitmask=np.array([False, True, False]))
+    assert pairs.tolist() == [[1.0, 3.0], [10.0, 30.0]]
+    assert matched_lines("FLUX", one, other, rows, others).shape == (2, 3)
+    assert matched_lines("MAG", one, other, rows, others).shape == (2, 0)
+
+
+def test_drizzlepac_asks_for_a_package_that_it_does_not_require(drizzlepac):
+    assert drizzlepac("raised_by_importing_the_comparison") == "PyPDF2"
+
+
+def test_tests_with_gaia_look_for_files_that_do_not_exist(drizzlepac):
+    task = "files_asked_for_by_a_test_with_gaia"
+    assert drizzlepac(task, {"mended": False}) == ["empty_aperture"]
+    assert drizzlepac(task, {"mended": True}) == ["iaaa01a0q_flt.fits"]
+
+
+@pytest.fixture
+def parameters(drizzlepac, tmp_path):
+    """A file of parameters whose two sections differ."""
+    folder = tmp_path / "parameters"
+    folder.mkdir()
+    drizzlepac(
+        "parameters_of_a_file", {"path": None, "use_defaults": True, "mended": False}, folder
+    )
+    written = json.loads((folder / "written.json").read_text())
+    (product,) = written.values()
+    product["parameters"]["catalog generation"]["nsigma"] = 77.0
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(written))
+    return path
+
+
+@pytest.mark.parametrize("use_defaults", [True, False])
+def test_the_section_that_is_chosen_is_read_and_alignment_finds_it(
+    drizzlepac, parameters, use_defaults
+):
+    task, arguments = (
+        "parameters_of_a_file",
+        {"path": str(parameters), "use_defaults": use_defaults},
+    )
+    raw = drizzlepac(task, {**arguments, "mended": False})
+    assert not raw["alignment_found"]
+    mended = drizzlepac(task, {**arguments, "mended": True})
+    assert mended["alignment_found"]
+    assert (mended["nsigma"] == 77.0) == (not use_defaults)
+
+
+def test_photutils_3_is_refused():
+    refuse_new_photutils("2.3.0")
+    with pytest.raises(MissingTool, match="photutils 3"):
+        refuse_new_photutils("3.0.1")
