@@ -26,6 +26,8 @@ MAX_OFFSET_PIX = 0.1
 MAX_FLUX_ERROR = 0.01
 #: What the transient's flux on a difference must agree to, besides three times its error.
 MAX_DIFFERENCE_ERROR = 0.02
+#: The epoch near the transient's peak; on what is earlier its counterpart is looked for.
+_LATER_EPOCH = 3
 
 
 def demo_command(
@@ -44,11 +46,21 @@ def demo_command(
     workdir = WorkDir(folder, plan.name)
     position = plan.ra_deg, plan.dec_deg
     show(ingest_into(workdir, [truth.exposure_folder], position=position), workdir)
-    # Whatever photometer is installed, the demo shows the one that comes with the package.
-    write_settings(workdir, {"photometry": {"make": True, "photometer": "embedded"}})
+    seen = truth.transient[0]
+    place = {"ra_deg": float(seen["ra"]), "dec_deg": float(seen["dec"])}
+    write_settings(
+        workdir,
+        {
+            # Whatever photometer is installed, the demo shows the one that comes with the package.
+            "photometry": {"make": True, "photometer": "embedded"},
+            "light_curve": place,
+            "counterpart": place | {"measured_on": _LATER_EPOCH},
+        },
+    )
     materialize_target(workdir)
     failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")
+    console.print(f"everything on one page: {workdir.report}", highlight=False)
     console.print("'hst-assets up' shows every asset with its previews on http://127.0.0.1:3000")
     if failed:
         raise UnusableInput("the demo did not recover the truth", where=", ".join(failed))

@@ -7,6 +7,7 @@ of the candidates after the object has faded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -157,9 +158,12 @@ def _meta(search: Search) -> dict[str, Any]:
 
 def _images(search: Search) -> list[ImageRow]:
     limits: dict[tuple[str, str], float] = {}
-    for row in search.photometry.rows:
-        if row.number == THE_PLACE and row.method == "forced":
-            limits[row.band, row.images] = row.limit_3sigma_mag
+    at_place = [row for row in search.photometry.rows if row.number == THE_PLACE]
+    # Empty places tell more than the error of a fit, which holds the light of what is there.
+    for method in ("forced", "local noise"):
+        for row in at_place:
+            if row.method == method and math.isfinite(row.limit_3sigma_mag):
+                limits[row.band, row.images] = row.limit_3sigma_mag
     return image_rows(search.workdir, search.groups, search.stacks, limits)
 
 
@@ -169,11 +173,15 @@ def _methods(search: Search) -> str:
         _images(search),
         search.budget,
         search.settings.counterpart,
-        photometer=str(index["photometer"]),
+        photometer=_photometer(str(index["photometer"])),
         versions={name: tool_version(name) for name in _SOFTWARE},
         calibrations=calibrations_of(search.workdir, search.groups.every),
         measured_on=search.position.measured_on,
     )
+
+
+def _photometer(name: str) -> str:
+    return "the embedded photometer of hst_assets" if name.startswith("embedded") else name
 
 
 def _figure(search: Search) -> list[Path]:

@@ -46,8 +46,7 @@ from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
 from hst_assets.photometry.light_curve.limits import completeness_limits, local_noise
-from hst_assets.photometry.light_curve.points import Place, Point
-from hst_assets.photometry.psf.catalog_run import STAGE as EMBEDDED
+from hst_assets.photometry.light_curve.points import Place
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
@@ -66,13 +65,10 @@ class SearchPhotometry:
         Magnitudes and limits.
     fates : dict
         What became of each candidate, by its number; empty without late images.
-    doubts : tuple of str
-        What could not be measured.
     """
 
     rows: list[BandMeasurement]
     fates: dict[int, Disappearance]
-    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -205,15 +201,11 @@ class Search:
                 for one in self.candidates
             ),
         ]
-        doubts: list[str] = []
-        forced: list[Point] = []
-        if self._is_embedded:
-            forced = forced_points(self.workdir, self.settings, places)
-        else:
-            doubts.append(
-                "not checked: forced photometry at the place and limits from it; the catalogue is "
-                "DOLPHOT's"
-            )
+        # By itself: beside a candidate at the same place the light would be shared between the two.
+        forced = [
+            *forced_points(self.workdir, self.settings, places[:1]),
+            *forced_points(self.workdir, self.settings, places[1:]),
+        ]
         templates = templates_of_bands(self.workdir)
         apart = difference_points(self.workdir, self.settings, places) if templates else []
         early, late = (
@@ -222,8 +214,7 @@ class Search:
         rows += forced_rows(early, "early", chosen) + forced_rows(late, "late", chosen)
         differences = difference_rows(apart, self.groups, templates, chosen)
         rows += differences
-        if self._is_embedded:
-            rows += self._limits(places[0])
+        rows += self._limits(places[0])
         fates = {}
         if self.groups.late:
             for one in self.candidates:
@@ -232,7 +223,7 @@ class Search:
                     gone_sigma=chosen.gone_sigma,
                     detection_snr=chosen.detection_snr,
                 )
-        return SearchPhotometry(rows, fates, tuple(doubts))
+        return SearchPhotometry(rows, fates)
 
     def _limits(self, place: Place) -> list[BandMeasurement]:
         """By the noise about the place and, where no source is there, by artificial stars."""
@@ -243,11 +234,6 @@ class Search:
             found = completeness_limits(self.workdir, self.settings, [place], noise)
             rows += completeness_rows(found, chosen)
         return rows
-
-    @cached_property
-    def _is_embedded(self) -> bool:
-        record = read_record(self.workdir.dolphot_catalog(self.settings.dolphot.base))
-        return record is not None and record.recipe.get("stage") == EMBEDDED
 
     # ------------------------------------------------------------------------ what is said
 
@@ -267,7 +253,7 @@ class Search:
             max_chance_probability=self.settings.counterpart.max_chance_probability,
             limits=limits,
             disappearances=self.photometry.fates,
-            doubts=(*self._doubts(), *self.photometry.doubts),
+            doubts=self._doubts(),
         )
 
     def _doubts(self) -> list[str]:

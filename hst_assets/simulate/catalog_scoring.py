@@ -33,7 +33,7 @@ from hst_assets.simulate.psf import OVERSAMPLING, psf_model
 from hst_assets.simulate.truth import CampaignTruth, magnitude_column
 from hst_assets.workdir import WorkDir
 
-__all__ = ["CatalogScore", "catalog_scores"]
+__all__ = ["CatalogScore", "catalog_scores", "simulated_wings_mag"]
 
 Floats = NDArray[np.float64]
 
@@ -152,7 +152,7 @@ def _score(
     snr = catalog.values("snr", **band.address)
     seen &= counts > 0
     rate = np.where(seen, counts, 1.0) / exptime_s
-    zero_point += _simulated_wings(detector, of_band[0].filter, radius_arcsec)
+    zero_point += simulated_wings_mag(detector, of_band[0].filter, radius_arcsec)
     mag = np.where(seen, -2.5 * np.log10(rate) + correction + zero_point, np.nan)
     error = catalog.values("mag_error", **band.address)
     # Two chips of an exposure have one exposure time; a star is on one of them.
@@ -207,8 +207,18 @@ def _electrons_per_s(detector: str, filter_name: str, mag: float) -> float:
     return float(counts * (row.gain_e_per_dn if row.has_separate_dq else 1.0))
 
 
-def _simulated_wings(detector: str, filter_name: str, radius_arcsec: float) -> float:
-    """What to add to a magnitude of all light by the tables: the simulated PSF has other wings."""
+def simulated_wings_mag(detector: str, filter_name: str, radius_arcsec: float) -> float:
+    """What to add to a magnitude of all light by the tables: the simulated PSF has other wings.
+
+    Parameters
+    ----------
+    detector : str
+        Key of `hst_assets.detectors.DETECTORS`.
+    filter_name : str
+        The filter.
+    radius_arcsec : float
+        Radius of the aperture within which the light was measured.
+    """
     table = encircled_energy(detector, filter_name, radius_arcsec)
     psf = psf_model(detector, band_of(detector, filter_name), chip_views(detector)[-1].pixel_arcsec)
     within = psf.net_encircled(radius_arcsec, (np.inf, np.inf))

@@ -16,6 +16,7 @@ from hst_assets.photometry.catalog.reading import beside
 from hst_assets.photometry.psf.catalog_run import KEPT
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.simulate.catalog_scoring import catalog_scores
+from hst_assets.simulate.light_curve_scoring import light_curve_scores
 from hst_assets.simulate.scoring import (
     alignment_scores,
     difference_flux,
@@ -86,6 +87,8 @@ def recovered(
         *_fluxes(stacks, truth, max_flux_error),
         *transient_claims(workdir, truth, max_difference_error),
         *_catalog(workdir, truth),
+        *_light_curve(workdir, truth),
+        *_counterpart(workdir),
     ]
 
 
@@ -95,6 +98,8 @@ def recovered(
 #: 0 to 3.3 % by filter).
 _MIN_COMPLETENESS, _MAX_BIAS_MAG, _PULLS = 0.95, 0.03, (0.8, 1.25)
 _MAX_FALSE = 0.05
+#: Share of a light curve's epochs that must be within so many errors of the truth.
+_MIN_WITHIN, _WITHIN_SIGMA = 0.9, 2.0
 
 
 def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
@@ -103,9 +108,7 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         return
     index = QTable.read(workdir.star_catalog, format="ascii.ecsv")
     path = workdir.absolute(str(index["file"][0]))
-    # What was measured with: among WFPC2's exposures it is not what the settings say.
-    kept = MeasurementFile.load(beside(path, KEPT))
-    radius_arcsec = kept.parameters.aperture_radius_arcsec
+    radius_arcsec = _aperture_radius_arcsec(workdir)
     for score in catalog_scores(path, workdir, truth, radius_arcsec=radius_arcsec):
         stars = f"{score.name} stars to AB {score.faintest_mag:.2f} (S/N 10)"
         yield Claim(
@@ -132,6 +135,50 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
             f"{_PULLS[0]} to {_PULLS[1]}",
             _PULLS[0] < score.pull < _PULLS[1],
         )
+
+
+def _aperture_radius_arcsec(workdir: WorkDir) -> float:
+    """What was measured with: among WFPC2's exposures it is not what the settings say."""
+    index = QTable.read(workdir.star_catalog, format="ascii.ecsv")
+    kept = MeasurementFile.load(beside(workdir.absolute(str(index["file"][0])), KEPT))
+    return kept.parameters.aperture_radius_arcsec
+
+
+def _light_curve(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
+    """How the transient's light curve compares, by each method; nothing where none was made."""
+    if not workdir.light_curve.is_file():
+        return
+    radius_arcsec = _aperture_radius_arcsec(workdir)
+    scores = light_curve_scores(workdir, truth, radius_arcsec=radius_arcsec)
+    within = [score for score in scores if abs(score.pull) < _WITHIN_SIGMA]
+    worst = max(scores, key=lambda score: abs(score.pull), default=None)
+    told = (
+        "nothing was measured"
+        if worst is None
+        else f"; worst {worst.method} in {worst.band}, epoch {worst.epoch}: {worst.pull:+.1f}"
+    )
+    yield Claim(
+        f"light curve: epochs of the transient within {_WITHIN_SIGMA:g} errors",
+        f"{len(within)} of {len(scores)}{told}",
+        f"{_MIN_WITHIN:.0%}",
+        len(within) >= _MIN_WITHIN * max(len(scores), 1),
+    )
+
+
+def _counterpart(workdir: WorkDir) -> Iterator[Claim]:
+    """Whether the transient is found on the images before its peak; nothing if not looked for."""
+    if not workdir.counterpart.is_file():
+        return
+    table = QTable.read(workdir.counterpart, format="ascii.ecsv")
+    inside = table[np.asarray(table["is_inside"])]
+    radius = float(table.meta["radius_99_mas"])
+    apart = ", ".join(f"{row['separation'].to_value('mas'):.1f} mas" for row in inside) or "none"
+    yield Claim(
+        "counterpart: the transient on the earlier images",
+        f"{table.meta['identification']}; sources in the circle of 99 %: {apart}",
+        f"one within {radius:.1f} mas",
+        table.meta["identification"] == "counterpart" and len(inside) == 1,
+    )
 
 
 def _stacks(workdir: WorkDir) -> list[tuple[Path, str, str]]:
