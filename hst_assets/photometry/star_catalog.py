@@ -40,7 +40,7 @@ from hst_assets.photometry.quality_cuts import (
 from hst_assets.photometry.shown_magnitudes import shown_magnitudes
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.preview import write_preview
-from hst_assets.provenance import Made, Recipe, Result, make
+from hst_assets.provenance import Made, Recipe, Result, make, why_make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -115,12 +115,15 @@ def make_star_catalog(
         },
         tools=_TOOLS,
     )
+    reasons = why_make(recipe, workdir.star_catalog, workdir, redo=redo)
+    if measured.ran and not reasons:
+        reasons = measured.reasons
     return make(
         recipe,
         workdir.star_catalog,
         workdir,
         lambda: _shown(path, measured, workdir, settings),
-        redo=redo or measured.ran,
+        reasons=reasons,
     )
 
 

@@ -151,13 +151,14 @@ def _with_own_light(measured: MeasuredCatalog, exposures: Sequence[_Chips]) -> l
     found = []
     for chips in exposures:
         of_electron = per_electron.get(chips.image.exposure)
-        if of_electron is None:
+        of_faint = _faint_variance(measured, chips.image)
+        if of_electron is None or of_faint is None:  # what is not light cannot be told
             found.append(chips)
             continue
         light = of_electron * np.maximum(means[chips.image.detector, chips.image.filter_name], 0.0)
         variance = chips.flux_error_ujy**2
         # No star has less than the faint ones, but where its own error says so.
-        least = np.minimum(variance, _faint_variance(measured, chips.image))
+        least = np.minimum(variance, of_faint)
         background = np.maximum(variance - light, least)
         own = of_electron * np.maximum(np.nan_to_num(chips.flux_ujy), 0.0)
         found.append(replace(chips, flux_error_ujy=np.sqrt(background + own)))
@@ -172,12 +173,12 @@ def _mean_flux(members: Sequence[_Chips]) -> Floats:
     return mean
 
 
-def _faint_variance(measured: MeasuredCatalog, image: MeasuredImage) -> float:
+def _faint_variance(measured: MeasuredCatalog, image: MeasuredImage) -> float | None:
     """Median variance of the stars of an image that are within three errors of nothing."""
     rates = rates_of_image(measured.catalog, image.image, flag_mask=measured.flag_mask)
     faint = rates.counting & (abs(rates.rate) < _FAINT_SNR * rates.rate_error)
     if not faint.any():
-        return np.inf
+        return None
     return float(np.median(rates.rate_error[faint]) * image.ujy_per_rate) ** 2
 
 

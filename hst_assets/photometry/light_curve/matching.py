@@ -24,9 +24,9 @@ Mask = NDArray[np.bool_]
 
 #: Neighbours that are looked at: with the nearest may come cut objects.
 _N_NEIGHBOURS = 32
-#: An object that the cuts leave out is much likelier the one at the place than a star whose chi2
-#: (the square of the offset over its error) is larger by more: e^2 times.
-_MUCH_LIKELIER = 4.0
+#: An object that the cuts leave out is likelier the one at the place than a star whose chi2
+#: (the square of the offset over its error) is larger by more: 1.6 times or more.
+_LIKELIER = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def match_places(
 
     A star is the one at a place if it is within the radius, if its offset is within what the errors
     of the place, of the alignment and of the star itself allow, and if no object that the cuts
-    leave out is much likelier there: by a difference of chi2 above 4. The nearest of such stars is
+    leave out is likelier there: by a difference of chi2 above 1. The nearest of such stars is
     taken. With `settings.brightest` it is the brightest within the radius.
 
     Parameters
@@ -132,7 +132,7 @@ def _nearest(
     allowed = np.flatnonzero(fits & kept[rows])
     first = int(np.argmax(fits)) if fits.any() else 0
     chosen = int(allowed[0]) if allowed.size else first
-    likelier = sigmas[chosen] ** 2 - sigmas[first] ** 2 > _MUCH_LIKELIER
+    likelier = sigmas[chosen] ** 2 - sigmas[first] ** 2 > _LIKELIER
     if allowed.size and not likelier:
         note = "" if chosen == first else _left_out(measured, rows, offsets, sigmas, first)
         return Match(int(rows[chosen]), float(offsets[chosen]), float(sigmas[chosen]), note)

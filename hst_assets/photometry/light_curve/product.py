@@ -6,6 +6,7 @@ means of epochs as bins in time, and the plot; beside the catalogue, ``.phot`` a
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from astropy.table import QTable
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.digests import sha256_of_file
-from hst_assets.failures import BadConfiguration, MissingProduct, MissingTool
+from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.photometry.light_curve.agreement import Comparison, compared
 from hst_assets.photometry.light_curve.gathering import Gathered, gather
 from hst_assets.photometry.light_curve.interactive_plot import write_interactive_plot
@@ -35,6 +36,10 @@ __all__ = ["STAGE", "make_light_curve"]
 STAGE = "light_curve"
 
 _TOOLS = ("astropy", "numpy", "scipy")
+_HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
+_NO_PARQUET = (
+    "no Parquet file: pyarrow is not installed (pip install 'hst_assets[parquet]', then --clobber)"
+)
 #: Places with ``.phot`` and ``.snana`` files of their own: more are in the tables alone.
 _MOST_TEXTS = 500
 #: Means that the web UI shows.
@@ -136,6 +141,7 @@ def _written(workdir: WorkDir, settings: Settings) -> Result:
     product = workdir.light_curve
     product.parent.mkdir(parents=True, exist_ok=True)
     base = workdir.dolphot_catalog(settings.dolphot.base)
+    notes = [*gathered.notes, *(() if _HAS_PARQUET else (_NO_PARQUET,))]
     for earlier in _earlier(product, base):  # of places that are no more
         earlier.unlink()
     chosen = settings.light_curve.magnitudes
@@ -147,7 +153,7 @@ def _written(workdir: WorkDir, settings: Settings) -> Result:
         page = product.with_suffix(".html")
         beside.append(write_interactive_plot(table, page, magnitudes=chosen))
     write_table(table, product)
-    facts = _facts(gathered, table) | {"previews": [workdir.relative(picture)]}
+    facts = _facts(gathered, table) | {"previews": [workdir.relative(picture)], "notes": notes}
     return Result((product, picture, *beside), facts)
 
 
@@ -155,11 +161,22 @@ def _earlier(product: Path, base: Path) -> Iterator[Path]:
     for suffix in (".phot", ".snana"):
         yield from base.parent.glob(f"{base.name}{suffix}")
         yield from base.parent.glob(f"{base.name}_[0-9]*{suffix}")
-    yield from product.parent.glob("light_curve.html")
+    yield from (
+        product.with_suffix(suffix)
+        for suffix in (".html", ".parquet")
+        if product.with_suffix(suffix).exists()
+    )
 
 
 def _other_formats(table: QTable, product: Path) -> Iterator[Path]:
-    """The table as Parquet, and the means of epochs as bins in time."""
+    """The means of epochs as bins in time and, where it can be written, the table as Parquet."""
+    epochs = table[np.asarray(table["level"]) == "epoch"]
+    series = product.with_suffix(".series.ecsv")
+    with write_atomically(series) as part:
+        time_series(epochs).write(part, format="ascii.ecsv", overwrite=True)
+    yield series
+    if not _HAS_PARQUET:
+        return
     parquet = product.with_suffix(".parquet")
     frame = _plain(table).to_pandas()
     frame.attrs["units"] = {
@@ -167,20 +184,8 @@ def _other_formats(table: QTable, product: Path) -> Iterator[Path]:
     }
     frame.attrs["meta"] = dict(table.meta)
     with write_atomically(parquet) as part:
-        try:
-            frame.to_parquet(part, engine="pyarrow", index=False)
-        except ImportError as error:
-            raise MissingTool(
-                "Parquet needs pyarrow, which is not installed",
-                where=parquet,
-                next_step="Install it: pip install 'hst_assets[parquet]'",
-            ) from error
+        frame.to_parquet(part, engine="pyarrow", index=False)
     yield parquet
-    epochs = table[np.asarray(table["level"]) == "epoch"]
-    series = product.with_suffix(".series.ecsv")
-    with write_atomically(series) as part:
-        time_series(epochs).write(part, format="ascii.ecsv", overwrite=True)
-    yield series
 
 
 def _plain(table: QTable) -> QTable:
@@ -207,7 +212,6 @@ def _facts(gathered: Gathered, table: QTable) -> dict[str, Any]:
         "offset_sigma": None if match is None else _rounded(match.offset_sigma),
         "star_note": "" if match is None else match.note,
         "not_measured": list(gathered.not_measured),
-        "notes": list(gathered.notes),
         "compared": [_compared(each) for each in compared(gathered.points) if each.source == 0],
         "light_curve": [_shown(row) for row in shown],
     }

@@ -7,6 +7,7 @@ import pytest
 from astropy.table import QTable
 
 from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.photometry.light_curve import product as product_module
 from hst_assets.photometry.light_curve.product import make_light_curve
 from hst_assets.photometry.light_curve.table import LIGHT_CURVE_COLUMNS
 from hst_assets.products.columns import read_table
@@ -104,6 +105,15 @@ def test_what_is_up_to_date_is_not_made_again(bright):
     again = made(workdir)
     assert not again.ran
     assert again.digest == product.digest
+
+
+def test_without_pyarrow_all_else_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(product_module, "_HAS_PARQUET", False)
+    workdir = measured_target(tmp_path, Stars(FLUX, ERROR))
+    product = made(workdir)
+    assert any("pyarrow is not installed" in note for note in product.facts["notes"])
+    assert not workdir.light_curve.with_suffix(".parquet").exists()
+    assert workdir.light_curve.with_suffix(".series.ecsv").is_file()
 
 
 def test_without_a_place_it_says_what_to_do(tmp_path):
