@@ -323,7 +323,7 @@ ASSETS = AssetTable(
         AssetRow(
             name="target_report",
             per="target",
-            job="target_report",
+            job="target_page",
             group="exposures",
             description="One page with everything there is of a target, in one file that works "
             "offline.",

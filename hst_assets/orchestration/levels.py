@@ -373,6 +373,7 @@ class AssetTable:
     def _refuse_impossible(self, row: AssetRow) -> None:
         for problem, found in (
             ("there are two of this name", sum(r.name == row.name for r in self.rows) > 1),
+            ("an asset has the name of its job", any(r.name == row.job for r in self.rows)),
             ("it has no way to be made", not (row.make or row.body or row.scatters)),
             (
                 "its level has other partitions",

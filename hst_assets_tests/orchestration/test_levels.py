@@ -84,6 +84,7 @@ def test_the_last_of_a_level_are_those_no_other_is_made_from():
     ("rows", "words"),
     [
         ([row("a"), row("a")], "there are two of this name"),
+        ([row("a", job="b"), row("b")], "an asset has the name of its job"),
         ([row("a", make="")], "it has no way to be made"),
         ([row("a"), row("b", per="visit")], "its level has other partitions"),
         ([row("a", after=("x",))], "made from an unknown asset"),

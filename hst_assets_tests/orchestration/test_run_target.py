@@ -40,7 +40,7 @@ def test_all_levels_run_in_order(campaign, defs, instance, target):
         ("visit_images", "sn1/iaaa02"),
         ("target_stacks", "sn1"),
         ("target_pictures", "sn1"),
-        ("target_report", "sn1"),
+        ("target_page", "sn1"),
     ]
     assert not any(o.failures for o in outcomes)
     assert len(campaign.ran) == sum(2 if row.by_visit else 1 for row in MADE)
@@ -182,7 +182,7 @@ def test_the_report_follows_what_there_is_and_needs_none_of_it(campaign, defs, i
     campaign.broken.add(("dolphot_catalog", "sn1"))
     outcomes = {o.level: o for o in run_target(defs, instance, target)}
     assert outcomes["target_photometry"].failures
-    assert outcomes["target_report"].made == ("target_report",)
+    assert outcomes["target_page"].made == ("target_report",)
     campaign.broken.clear()
     campaign.ran.clear()
     list(run_target(defs, instance, target))
