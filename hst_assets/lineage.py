@@ -178,7 +178,8 @@ def verdict_of(record: Record) -> str:
         parts.append(": ".join(filter(None, (status, str(facts.get("reason") or "")))))
         numbers = facts.get("numbers") or {}
         if numbers.get("n_matches"):
-            rms = ", ".join(f"{numbers[axis]:.3f}" for axis in ("rms_x", "rms_y"))
+            known = (numbers.get(axis) for axis in ("rms_x", "rms_y"))
+            rms = ", ".join("-" if one is None else f"{one:.3f}" for one in known)
             parts.append(f"{numbers['n_matches']} stars, RMS {rms} px")
     used, total = (facts.get(name) for name in _COUNTS)
     if isinstance(used, int) and isinstance(total, int):

@@ -291,13 +291,20 @@ def noise_rows(
             note="; ".join(dict.fromkeys(one.note for one in own if one.note)),
         )
         if known:
-            sigma = sum(one.sigma_ujy**-2 for one in known) ** -0.5
+            sigma = _joined(known)
             row = replace(
                 row, limit_3sigma_mag=ab_mag(3.0 * sigma), limit_5sigma_mag=ab_mag(5.0 * sigma)
             )
         pivot = _pivot(own[0].detector, own[0].filter_name)
         rows.append(with_magnitudes(row, settings, pivot_angstrom=pivot))
     return rows
+
+
+def _joined(known: Sequence[LocalNoise]) -> float:
+    """Noise of the mean of several epochs; no mean makes the structure of the place smaller."""
+    of_noise = [max(one.scatter_ujy, one.formal_ujy) for one in known]
+    structure = max(one.structure_ujy for one in known)
+    return math.hypot(sum(one**-2 for one in of_noise) ** -0.5, structure)
 
 
 def completeness_rows(

@@ -20,6 +20,7 @@ from hst_assets.counterpart.search import Search
 from hst_assets.counterpart.stamps import Mark, write_stamps
 from hst_assets.counterpart.tables import THE_PLACE, candidate_table, photometry_table
 from hst_assets.counterpart.transient_position import require_position
+from hst_assets.detectors import DETECTORS
 from hst_assets.failures import MissingProduct
 from hst_assets.products.columns import read_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, tool_version
@@ -29,7 +30,7 @@ from hst_assets.workdir import WorkDir, write_atomically
 __all__ = ["STAGE", "make_counterpart"]
 
 STAGE = "counterpart"
-_TOOLS = ("astropy", "matplotlib", "numpy", "scipy")
+_TOOLS = ("astropy", "matplotlib", "numba", "numpy", "photutils", "scipy")
 _SOFTWARE = ("hst_assets", "drizzlepac", "astropy", "photutils")
 #: What is made from which asset.
 _INPUTS = {
@@ -73,13 +74,15 @@ def make_counterpart(workdir: WorkDir, settings: Settings, *, redo: bool = False
     require_position(chosen.ra_deg, chosen.dec_deg, workdir.settings_file)
     recipe = Recipe(
         stage=STAGE,
-        inputs={name: _digest(workdir, name, asset) for name, asset in _INPUTS.items()},
+        inputs={name: _digest(workdir, name, asset) for name, asset in _INPUTS.items()}
+        | _artificial_stars(workdir),
         settings={
             **_sections(settings),
             "fit_geometry": settings.alignment.fit_geometry,
             "base": settings.dolphot.base,
         },
         defaults=_sections(Settings()),
+        detectors=tuple(DETECTORS.values()),
         tools=_TOOLS,
     )
     return make(
@@ -94,7 +97,14 @@ def _sections(settings: Settings) -> dict[str, Any]:
         "embedded": settings.embedded.as_recipe(),
         "artificial_stars": settings.artificial_stars.as_recipe(),
         "quality_cuts": settings.quality_cuts.as_recipe(),
+        "dolphot_inputs": settings.dolphot_inputs.as_recipe(),
     }
+
+
+def _artificial_stars(workdir: WorkDir) -> dict[str, str]:
+    """Their digest, if there are some: those about the place tell a limit."""
+    record = read_record(workdir.completeness)
+    return {} if record is None else {"artificial_stars": record.digest}
 
 
 def _digest(workdir: WorkDir, name: str, asset: str) -> str:
@@ -159,11 +169,18 @@ def _meta(search: Search) -> dict[str, Any]:
 def _images(search: Search) -> list[ImageRow]:
     limits: dict[tuple[str, str], float] = {}
     at_place = [row for row in search.photometry.rows if row.number == THE_PLACE]
-    # Empty places tell more than the error of a fit, which holds the light of what is there.
-    for method in ("forced", "local noise"):
-        for row in at_place:
-            if row.method == method and math.isfinite(row.limit_3sigma_mag):
-                limits[row.band, row.images] = row.limit_3sigma_mag
+    for row in at_place:
+        if row.method == "local noise" and math.isfinite(row.limit_3sigma_mag):
+            limits[row.band, row.images] = row.limit_3sigma_mag
+    # Where something is seen, the error of a fit holds its light; otherwise that of its neighbours,
+    # which empty places elsewhere do not have.
+    for row in at_place:
+        key = row.band, row.images
+        if row.method == "forced" and math.isfinite(row.limit_3sigma_mag):
+            known = limits.get(key, math.inf)
+            unseen = row.snr < search.settings.counterpart.detection_snr
+            if unseen or not math.isfinite(known):
+                limits[key] = min(row.limit_3sigma_mag, known)
     return image_rows(search.workdir, search.groups, search.stacks, limits)
 
 

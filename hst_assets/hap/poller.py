@@ -128,6 +128,10 @@ def read_poller(path: Path) -> tuple[PollerRow, ...]:
         raise MissingProduct(
             "no such poller file", where=path, next_step="Give the file that lists the exposures"
         ) from None
+    except OSError as error:
+        raise UnusableInput(
+            f"the poller cannot be read: {error.strerror}", where=path, next_step="Give a file"
+        ) from error
     except UnicodeDecodeError:
         raise UnusableInput(
             "a poller is a text file", where=path, next_step="Is this a FITS file?"

@@ -6,6 +6,7 @@ run that fails leaves its log alone.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -198,13 +199,21 @@ def make_advanced_products(
                 visit.failure = ToolFailed("drizzlepac ended the run", where=end.log_path.stem)
         except (ToolFailed, UnusableInput) as error:
             visit.failure = error
+        except HstAssetsError:
+            _keep_log(work, poller, folder)
+            raise
         if visit.failure is not None:
             if visit.code is ReturnCode.DONE:
                 visit.code = ReturnCode.FAILED
-            kept = folder / f"{poller.stem}.log"
-            kept.write_text(_joined(sorted(work.logs.glob("*.txt"))), encoding="utf-8")
-            return visit.result((kept,))
+            return visit.result((_keep_log(work, poller, folder),))
         return visit.result(tuple(_moved(path, folder) for path in work.products()))
+
+
+def _keep_log(work: VisitFolder, poller: Path, folder: Path) -> Path:
+    """What the pieces said so far, beside the products: their own folder goes."""
+    kept = folder / f"{poller.stem}.log"
+    kept.write_text(_joined(sorted(work.logs.glob("*.txt"))), encoding="utf-8")
+    return kept
 
 
 def _check(
@@ -223,12 +232,29 @@ def _check(
             where=given,
             next_step="Write one with 'hst-assets hap -o FILE', and change it",
         )
+    if given is not None:
+        _check_parameters(given)
+    if new is not None and not new.absolute().parent.is_dir():
+        raise BadConfiguration(
+            "there is no such folder", where=new.absolute().parent, next_step="Make it first"
+        )
     if given is not None and new is not None and given.resolve() == new.resolve():
         raise BadConfiguration(
             "parameters are read from this file and written to it",
             where=given,
             next_step="Give two files",
         )
+
+
+def _check_parameters(given: Path) -> None:
+    try:
+        json.loads(given.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadConfiguration(
+            f"the file of parameters is not JSON: {error}",
+            where=given,
+            next_step="Write one with 'hst-assets hap -o FILE', and change it",
+        ) from error
 
 
 def _code_of(number: int) -> ReturnCode:

@@ -74,7 +74,8 @@ def make_target_report(workdir: WorkDir, settings: Settings, *, redo: bool = Fal
         },
         settings={
             **_shown_settings(settings),
-            "files": _contents(products, workdir),
+            "files": _contents(products),
+            "not_shown": {name: each.why_not for name, each in products.items() if each.why_not},
             "form": _form(),
         },
         defaults=_shown_settings(Settings()),
@@ -100,13 +101,14 @@ def _form() -> str:
     )[:_DIGITS]
 
 
-def _contents(products: Mapping[str, ShownProduct], workdir: WorkDir) -> dict[str, str]:
-    """What the products' own files hold, for an index may be completed under the same recipe."""
+def _contents(products: Mapping[str, ShownProduct]) -> dict[str, str]:
+    """What the products' files hold, for a product may be completed under the same recipe."""
     return {
-        name: stamp.sha256[:_DIGITS]
+        name: digest_of({file: stamp.sha256 for file, stamp in each.record.outputs.items()})[
+            :_DIGITS
+        ]
         for name, each in products.items()
         if each.record is not None
-        and (stamp := each.record.outputs.get(workdir.relative(each.path))) is not None
     }
 
 

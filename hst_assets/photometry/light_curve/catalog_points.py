@@ -234,7 +234,9 @@ def _absent(measured: MeasuredCatalog, place: Place, match: Match) -> Iterator[P
     for image in measured.images:
         bands.setdefault((image.detector, image.filter_name), []).append(image)
     for (detector, filter_name), images in bands.items():
-        times = [measured.exposures[name] for name in {image.exposure for image in images}]
+        times = [
+            measured.exposures[name] for name in dict.fromkeys(image.exposure for image in images)
+        ]
         weight = [each.exptime_s for each in times]
         yield Point(
             source=place.source,

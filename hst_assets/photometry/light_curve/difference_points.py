@@ -25,6 +25,7 @@ from hst_assets.imaging.differences.subtraction import Flag
 from hst_assets.imaging.frames import opened
 from hst_assets.imaging.noise import drop_ratio, noise_model, weighted_sum_factor
 from hst_assets.imaging.product_flags import ProductFlag
+from hst_assets.photometry.encircled_energy import WFPC2_RADIUS_ARCSEC
 from hst_assets.photometry.light_curve.flux_scale import FluxScale, flux_scale
 from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.photometry.light_curve.stack_aperture import (
@@ -137,21 +138,21 @@ def difference_points(workdir: WorkDir, settings: Settings, places: Sequence[Pla
             next_step="Materialize epoch_differences",
         )
     by_place: dict[int, list[Point]] = {at: [] for at in range(len(places))}
-    templates: set[tuple[str, int]] = set()
+    templates: set[tuple[int, str, int]] = set()
     for row in read_table(workdir.difference_products):
         if not str(row["file"]):
             continue
         told = {name: row[name] for name in row.colnames}
         difference = _read(workdir, settings, told)
-        key = str(told["band"]), int(told["template"])
         for at, place in enumerate(places):
             point = _measured(difference, place, settings.embedded.flag_mask)
             if point is None:
                 continue
             by_place[at].append(point)
+            key = at, str(told["band"]), int(told["template"])
             if key not in templates:
                 by_place[at].append(_of_template(difference, place))
-        templates.add(key)
+                templates.add(key)
     return [point for points in by_place.values() for point in _in_time(points)]
 
 
@@ -176,7 +177,10 @@ def _read(workdir: WorkDir, settings: Settings, row: dict[str, Any]) -> _Differe
         detector=detector,
         filter_name=filter_name,
         scale_arcsec=float(epoch.header["D_SCALE"]),
-        radius_arcsec=settings.embedded.aperture_radius_arcsec,
+        # Of WFPC2, the share of the light is known within this radius alone.
+        radius_arcsec=WFPC2_RADIUS_ARCSEC
+        if detector.key == "wfpc2"
+        else settings.embedded.aperture_radius_arcsec,
     )
     model = noise_model(epoch.header, where=path)
     return _Difference(
@@ -248,7 +252,7 @@ def _measured(difference: _Difference, place: Place, flag_mask: int) -> Point | 
         notes.append("not counted: saturated")
     factor = difference.scale.ujy_per_count_s
     known = counts and total is not None and math.isfinite(total.value * factor)
-    shared = difference.aperture.share_error * max(total.value, 0.0) if total is not None else 0.0
+    shared = difference.aperture.share_error * abs(total.value) if total is not None else 0.0
     return _point(
         difference,
         place,

@@ -33,6 +33,8 @@ from hst_assets.photometry.light_curve.places import wanted_places
 from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.photometry.light_curve.table import PointLimits
 from hst_assets.photometry.quality_cuts import cuts_of, tally
+from hst_assets.products.columns import read_table
+from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -74,8 +76,14 @@ class Gathered:
 
 @dataclass
 class _Lacking:
-    """Collects why methods measured nothing."""
+    """Collects why methods measured nothing.
 
+    What a record tells of and is gone or damaged is no reason: that failure goes out, since it
+    would stay with the light curve when the file has been made again.
+    """
+
+    workdir: WorkDir
+    base: str
     told: list[str] = field(default_factory=list)
 
     def attempt(self, name: str, measure: Callable[[], list[Found]]) -> list[Found]:
@@ -83,8 +91,26 @@ class _Lacking:
         try:
             return measure()
         except (MissingProduct, NoOverlap, UnusableInput) as error:
+            if _damaged(self.workdir, self.base):
+                raise
             self.told.append(f"{name}: {NOT_MEASURED}: {error.brief}")
             return []
+
+
+def _damaged(workdir: WorkDir, base: str) -> bool:
+    """Whether a file is not as the record of what is measured on tells."""
+    products = [
+        workdir.star_catalog,
+        workdir.dolphot_catalog(base),
+        workdir.target_exposures,
+        workdir.target_alignment,
+        workdir.difference_products,
+    ]
+    if workdir.difference_products.is_file():
+        files = map(str, read_table(workdir.difference_products)["file"])
+        products += [workdir.absolute(file) for file in files if file]
+    records = [record for product in products if (record := read_record(product)) is not None]
+    return any(record.lost(workdir) for record in records)
 
 
 def gather(workdir: WorkDir, settings: Settings) -> Gathered:
@@ -105,7 +131,7 @@ def gather(workdir: WorkDir, settings: Settings) -> Gathered:
     """
     places = wanted_places(workdir, settings)
     around: tuple[list[Place], list[Match]] = [], []
-    lacking = _Lacking()
+    lacking = _Lacking(workdir, settings.dolphot.base)
     catalogs = lacking.attempt("catalog", lambda: [open_measured_catalog(workdir, settings)])
     measured = catalogs[0] if catalogs else None
     found: list[Point] = []

@@ -17,15 +17,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from hst_assets.failures import UnusableInput
+from hst_assets.photometry.light_curve.table import SEEN_SIGMA
 from hst_assets.products.interactive_figure import Axis, Detail, InteractiveFigure, facet_of
 from hst_assets.products.web_page import templates_in, write_page
 
-__all__ = ["SEEN_SIGMA", "light_curve_figure", "write_interactive_plot"]
+__all__ = ["light_curve_figure", "write_interactive_plot"]
 
 Floats = NDArray[np.float64]
 
-#: From this flux over its error on, a point is drawn as a magnitude; below, as its limit.
-SEEN_SIGMA = 3.0
 #: Means over all epochs hide what a light curve is to show, exposures are many: a click shows them.
 _HIDDEN_LEVELS = ("exposure", "filter")
 _SYSTEMS = {"AB": "ab_mag", "ST": "st_mag", "Vega": "vega_mag"}
@@ -156,6 +155,7 @@ def _caption(columns: dict[str, Any]) -> str:
 def _columns(table: QTable) -> dict[str, Any]:
     snr = _numbers(table, "snr")
     seen = snr >= SEEN_SIGMA
+    # Of what was left out there is no limit: a star may be there, and be bright.
     limit = np.where(seen, np.nan, _numbers(table, "limit_3sigma_ab_mag"))
     offsets = {
         "ab_mag": np.zeros(len(table)),

@@ -160,15 +160,25 @@ def _told(offset_arcsec: float, sigma: float) -> str:
 def _brightest(
     measured: MeasuredCatalog, rows: NDArray[np.int64], settings: LightCurveSettings
 ) -> Match | None:
-    """The brightest of some objects in the first band that measured any."""
+    """The brightest of some objects in the first band in which any was measured."""
+    bands: dict[str, list[int]] = {}
     for image in measured.images if rows.size else ():
-        mags = measured.catalog.values("vega_mag", image=image.image.number)[rows]
-        if measured.catalog.measured(image=image.image.number)[rows].any():
+        bands.setdefault(image.filter_name, []).append(image.image.number)
+    for filter_name, numbers in bands.items():
+        rate = np.full((len(numbers), rows.size), np.nan)
+        for at, number in enumerate(numbers):
+            seen = measured.catalog.measured(image=number)[rows]
+            mag = measured.catalog.values("vega_mag", image=number)[rows]
+            rate[at, seen] = 10.0 ** (-0.4 * mag[seen])
+        known = np.isfinite(rate).any(axis=0)
+        if known.any():
+            mean = np.full(rows.size, -np.inf)
+            mean[known] = np.nanmean(rate[:, known], axis=0)
             note = (
                 f"the brightest of {rows.size} stars within {settings.scrape_radius_arcsec:g} "
-                f"arcsec in {image.filter_name}"
+                f"arcsec in {filter_name}"
             )
-            return Match(int(rows[np.argmin(mags)]), np.nan, np.nan, note)
+            return Match(int(rows[np.argmax(mean)]), np.nan, np.nan, note)
     return None
 
 

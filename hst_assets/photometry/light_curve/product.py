@@ -26,6 +26,7 @@ from hst_assets.photometry.light_curve.phot_files import write_light_curve_texts
 from hst_assets.photometry.light_curve.places import target_place
 from hst_assets.photometry.light_curve.static_plot import write_static_plot
 from hst_assets.photometry.light_curve.table import light_curve_table, time_series
+from hst_assets.photometry.quality_cuts import cuts_of
 from hst_assets.products.columns import write_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
@@ -35,7 +36,7 @@ __all__ = ["STAGE", "make_light_curve"]
 
 STAGE = "light_curve"
 
-_TOOLS = ("astropy", "numpy", "scipy")
+_TOOLS = ("astropy", "numba", "numpy", "photutils", "scipy")
 _HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
 _NO_PARQUET = (
     "no Parquet file: pyarrow is not installed (pip install 'hst_assets[parquet]', then --clobber)"
@@ -82,6 +83,9 @@ def make_light_curve(workdir: WorkDir, settings: Settings, *, redo: bool = False
             "base": settings.dolphot.base,
             "embedded": settings.embedded.as_recipe(),
             "artificial_stars": settings.artificial_stars.as_recipe(),
+            "quality_cuts": cuts_of(settings.quality_cuts).as_recipe(),
+            "dolphot_inputs": settings.dolphot_inputs.as_recipe(),
+            "flag_mask": settings.dolphot.FlagMask,
         },
         defaults={
             name: getattr(Settings(), name).as_recipe()

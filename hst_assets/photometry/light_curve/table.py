@@ -12,6 +12,7 @@ from astropy.table import QTable
 from astropy.time import Time
 from astropy.timeseries import BinnedTimeSeries
 
+from hst_assets.photometry.light_curve.matching import NOT_IN_CATALOG
 from hst_assets.photometry.light_curve.points import Place, Point, ab_mag, ab_mag_error
 from hst_assets.products.columns import ColumnSpec, build_table
 
@@ -19,6 +20,7 @@ __all__ = [
     "FROM_ERROR",
     "FROM_LOCAL_NOISE",
     "LIGHT_CURVE_COLUMNS",
+    "SEEN_SIGMA",
     "PointLimits",
     "light_curve_table",
     "time_series",
@@ -27,6 +29,8 @@ __all__ = [
 #: Where the limits of 3 and 5 sigma of a point are from.
 FROM_LOCAL_NOISE = "local noise"
 FROM_ERROR = "error of the flux"
+#: What has so many errors is seen.
+SEEN_SIGMA = 3.0
 
 LIGHT_CURVE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("source", "int64", "Number of the place; 0 is the target's"),
@@ -131,9 +135,7 @@ def light_curve_table(
 
 
 def _row(point: Point, place: Place, limits: PointLimits) -> dict[str, Any]:
-    noise, source = limits.noise_ujy, FROM_LOCAL_NOISE
-    if not np.isfinite(noise):
-        noise, source = point.flux_error_ujy, FROM_ERROR if point.counts else ""
+    noise, source = _noise(point, limits)
     mag = ab_mag(point.flux_ujy)
     return {
         **asdict(point),
@@ -151,6 +153,18 @@ def _row(point: Point, place: Place, limits: PointLimits) -> dict[str, Any]:
         "limits_from": source,
         "limit_50_ab_mag": limits.half_found_ab_mag,
     }
+
+
+def _noise(point: Point, limits: PointLimits) -> tuple[float, str]:
+    """What tells the limits of a point, microjansky, and where it is from."""
+    left_out = not point.counts and not point.note.startswith(NOT_IN_CATALOG)
+    if left_out:  # a star may be there, and be bright
+        return np.nan, ""
+    # Of what is not seen, the error holds what empty places elsewhere do not: a bright neighbour.
+    unseen = point.counts and point.snr < SEEN_SIGMA
+    if not np.isfinite(limits.noise_ujy) or (unseen and point.flux_error_ujy > limits.noise_ujy):
+        return point.flux_error_ujy, FROM_ERROR if point.counts else ""
+    return limits.noise_ujy, FROM_LOCAL_NOISE
 
 
 def time_series(table: QTable) -> BinnedTimeSeries:

@@ -51,6 +51,13 @@ def disagreements(
         mag = mag + transfer_mag
     told = []
     for later, image in enumerate(images):
+        others = [one for one in range(later) if images[one].filter_label == image.filter_label]
+        shared = [int(np.count_nonzero(bright[one] & bright[later])) for one in others]
+        if others and max(shared) < _FEWEST:
+            told.append(
+                f"{image.filter_label}: not checked whether {image.alias} agrees with the other "
+                f"images of its filter: it shares {max(shared)} bright stars with them"
+            )
         for earlier in range(later):
             if images[earlier].filter_label != image.filter_label:
                 continue
