@@ -105,12 +105,13 @@ def test_a_cut_object_that_is_much_likelier_hides_a_star(measured):
     assert "light_curve.no_cuts takes it" in found.note
 
 
-def test_a_cut_object_that_is_not_much_likelier_is_named_beside_the_star(measured):
-    """Chi2 are 1.0 and 2.2^2, 3.8 apart."""
-    found = match(measured, 57.5)
+def test_a_cut_object_that_is_hardly_likelier_is_named_beside_the_star(measured):
+    """Chi2 are 0.22^2 and 0.98^2, 0.9 apart."""
+    found = match(measured, 60.56)
     assert found.row == BESIDE
+    assert found.offset_sigma == pytest.approx(0.976, abs=5e-3)
     assert found.note == (
-        "object 2, 0.100 arcsec away (1.0 sigma), is left out by the cuts (hot pixel)"
+        "object 2, 0.022 arcsec away (0.2 sigma), is left out by the cuts (hot pixel)"
     )
 
 
