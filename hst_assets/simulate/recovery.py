@@ -153,7 +153,7 @@ def _light_curve(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
     within = [score for score in scores if abs(score.pull) < _WITHIN_SIGMA]
     worst = max(scores, key=lambda score: abs(score.pull), default=None)
     told = (
-        "nothing was measured"
+        "; nothing was measured"
         if worst is None
         else f"; worst {worst.method} in {worst.band}, epoch {worst.epoch}: {worst.pull:+.1f}"
     )

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,51 @@ def test_a_candidate_that_is_not_there_later_is_gone(target):
     assert one["state"] == "gone"
     assert one["forced_sigma"] == pytest.approx(FLUX_UJY / ERROR_UJY / math.sqrt(2))
     assert np.isnan(one["difference_sigma"])
+
+
+def sharing_forced_points(workdir, settings, places):
+    """As the photometer does: sources at one place of one call share the light that is there."""
+    at = [(round(one.ra_deg, 6), round(one.dec_deg, 6)) for one in places]
+    points = knowing_forced_points(workdir, settings, places)
+    return [
+        replace(one, flux_ujy=FLUX_UJY / at.count(at[number // 2]))
+        for number, one in enumerate(points)
+    ]
+
+
+def test_the_place_is_measured_without_the_candidates(target, monkeypatch):
+    """Beside one at the same place each would have half of the light."""
+    monkeypatch.setattr(search, "forced_points", sharing_forced_points)
+    asked(target, read_star(target), error_mas=20.0, appeared="2014-01-01")
+    rows = read_table(target.counterpart_photometry)
+    forced = {int(row["number"]): row for row in rows[rows["method"] == "forced"]}
+    assert set(forced) == {0, 1}
+    for number in (0, 1):
+        assert forced[number]["flux"].value == pytest.approx(FLUX_UJY, rel=1e-6)
+
+
+def read_star(target):
+    """Where the catalogue has the star, which makes it a candidate at the place itself."""
+    asked(target, error_mas=20.0)
+    (one,) = read_table(target.counterpart)
+    return float(one["ra"].value), float(one["dec"].value)
+
+
+@pytest.mark.parametrize(("sigma_ujy", "limit_ujy"), [(0.2, 3 * 0.2), (math.nan, 3 * ERROR_UJY)])
+def test_methods_tell_the_limit_by_local_noise_before_that_of_the_fit(
+    target, monkeypatch, sigma_ujy, limit_ujy
+):
+    def noise(*arguments):
+        return [replace(one, scatter_ujy=sigma_ujy) for one in knowing_local_noise(*arguments)]
+
+    monkeypatch.setattr(search, "local_noise", noise)
+    asked(target, error_mas=20.0, appeared="2014-01-01")
+    limit = 23.9 - 2.5 * np.log10(limit_ujy)
+    assert f"{limit:.2f} ({BAND}) AB mag" in " ".join(
+        target.counterpart_methods.read_text().split()
+    )
+    table = target.counterpart_methods.with_suffix(".tex").read_text()
+    assert f"& {limit:.2f} & early" in table
 
 
 def test_everything_is_written_and_skipped_the_second_time(target):

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from hst_assets.simulate.campaign import exposure_plans, simulate_campaign
-from hst_assets.simulate.plans import demo_plan, epochs_plan, small_plan
+from hst_assets.simulate.geometry import Pointing, astropy_wcs, chip_views, wcs_keywords
+from hst_assets.simulate.plans import (
+    PROGENITOR_MAG,
+    demo_plan,
+    epochs_plan,
+    small_plan,
+    two_decades_plan,
+)
+from hst_assets.simulate.scene import REFERENCE_WAVELENGTH_A
 from hst_assets.simulate.scoring import isolated_stars
 
 KEYS = ["wfc3_uvis", "wfc3_ir", "acs_wfc", "acs_hrc", "wfpc2"]
@@ -47,6 +55,65 @@ def test_the_demo_errs_as_much_as_it_says():
     between = [np.hypot(*(a - b)) for i, a in enumerate(medians) for b in medians[:i]]
     assert min(between) > 0.05
     assert max(lengths) < 0.4
+
+
+def test_two_decades_are_five_visits_of_four_cameras():
+    exposures = exposure_plans(two_decades_plan())
+    assert len(exposures) == 17
+    visits = {one.rootname[:6]: one.detector_key for one in exposures}
+    assert list(visits.values()) == ["wfpc2", "acs_wfc", "wfc3_uvis", "wfc3_ir", "wfc3_uvis"]
+    times = [one.mjd for one in exposures]
+    assert times == sorted(times)
+    assert (times[-1] - times[0]) / 365.25 == pytest.approx(20.0, abs=0.1)
+    errors = [np.hypot(*one.error_arcsec) for one in exposures]
+    # As its description says, and a jitter of some hundredths.
+    assert 0.05 < min(errors) < max(errors) < 0.55
+    places = np.array([(one.pointing.ra_deg, one.pointing.dec_deg) for one in exposures]) - (
+        210.8024,
+        54.3488,
+    )
+    east, north = 3600 * places[:, 0] * np.cos(np.radians(54.35)), 3600 * places[:, 1]
+    assert 6 < np.hypot(east, north).max() < 9
+
+
+def test_the_star_of_two_decades_explodes_once_and_is_gone():
+    plan = two_decades_plan()
+    light = {
+        visit: plan.transient.magnitude(visit.mjd, REFERENCE_WAVELENGTH_A) for visit in plan.visits
+    }
+    first, second, third, infrared, last = light.values()
+    assert (first, second) == (PROGENITOR_MAG, PROGENITOR_MAG)
+    assert third < PROGENITOR_MAG - 2
+    assert infrared < PROGENITOR_MAG - 2
+    assert np.isnan(last)
+
+
+def edge_pix(exposure, ra_deg, dec_deg):
+    """How far inside a chip of an exposure a place is, by where the telescope truly looked."""
+    depths = []
+    for view in chip_views(exposure.detector_key, exposure.subarray):
+        wcs = astropy_wcs(
+            view,
+            wcs_keywords(
+                exposure.detector_key, view, exposure.true_pointing, subarray=exposure.subarray
+            ),
+        )
+        ny, nx = view.shape
+        x, y = (float(value) for value in wcs.wcs_world2pix(ra_deg, dec_deg, 0))
+        if -0.1 * nx < x < 1.1 * nx and -0.1 * ny < y < 1.1 * ny:  # others' distortion diverges
+            x, y = (float(value) for value in wcs.all_world2pix(ra_deg, dec_deg, 0))
+            depths.append(min(x, y, nx - 1 - x, ny - 1 - y))
+    return max(depths, default=-np.inf)
+
+
+def test_what_explodes_is_on_every_exposure_of_two_decades():
+    plan = two_decades_plan()
+    place = Pointing(plan.ra_deg, plan.dec_deg, 0.0).displaced(
+        plan.transient.east_arcsec, plan.transient.north_arcsec
+    )
+    for exposure in exposure_plans(plan):
+        # An aperture of 0.5 arcsec and its sky, in WFPC2's pixels of 0.1 arcsec: 20.
+        assert edge_pix(exposure, place.ra_deg, place.dec_deg) > 20, exposure.rootname
 
 
 @pytest.mark.slow

@@ -8,8 +8,15 @@ from hst_assets.failures import MissingProduct, ToolFailed
 from hst_assets.photometry.light_curve import gathering
 from hst_assets.photometry.light_curve.gathering import gather
 from hst_assets.photometry.light_curve.limits import CompletenessLimit, LocalNoise
-from hst_assets.settings import load_settings
-from hst_assets_tests.photometry.light_curve.measured_target import Stars, measured_target
+from hst_assets.settings import load_settings, write_settings
+from hst_assets_tests.photometry.light_curve.measured_target import (
+    DEC,
+    MIDDLE_PIX,
+    PIXEL_ARCSEC,
+    RA,
+    Stars,
+    measured_target,
+)
 from hst_assets_tests.photometry.light_curve.test_points import point
 
 FLUX = [[1.0], [1.2], [3.0], [-0.05]]
@@ -118,3 +125,105 @@ def test_a_failure_of_a_tool_is_no_gap_in_a_table(target, given):
     given["forced_points"] = ToolFailed("killed")
     with pytest.raises(ToolFailed):
         gathered(target)
+
+
+#: Of the star from the place, to the west: 1.6 errors of the place.
+OFF_PIX = 4
+
+
+@pytest.fixture
+def apart(tmp_path):
+    """A target whose star is beside its place."""
+    return measured_target(tmp_path, Stars(FLUX, 0.1, x=[MIDDLE_PIX + OFF_PIX]))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The places that each method was given, by its name; fluxes are of these places."""
+    asked = {}
+
+    def points(name, **others):
+        def measured(_workdir, _settings, places):
+            asked[name] = list(places)
+            return [point(1.0, 0.1, source=each.source, **others) for each in places]
+
+        return measured
+
+    def limits(name):
+        def measured(_workdir, _settings, places, *_noise):
+            asked[name] = list(places)
+            return []
+
+        return measured
+
+    monkeypatch.setattr(gathering, "forced_points", points("forced_points"))
+    monkeypatch.setattr(
+        gathering, "difference_points", points("difference_points", method="difference")
+    )
+    for name in ("local_noise", "completeness_limits"):
+        monkeypatch.setattr(gathering, name, limits(name))
+    return asked
+
+
+def measured_at(target, where, **more):
+    write_settings(target, {"light_curve": {"measure_at": where, **more}})
+    return gathered(target)
+
+
+def west_pix(place):
+    return (RA - place.ra_deg) * np.cos(np.radians(DEC)) * 3600 / PIXEL_ARCSEC
+
+
+EVERY = ("forced_points", "difference_points", "local_noise", "completeness_limits")
+
+
+def test_exposures_are_measured_at_the_star_that_is_the_one_at_the_place(apart, asked):
+    found = measured_at(apart, "star")
+    for name in EVERY:
+        (where,) = asked[name]
+        # Places in the catalogue have two decimals.
+        assert west_pix(where) == pytest.approx(OFF_PIX, abs=0.02)
+    # What is told of the place itself is the place.
+    assert (found.places[0].ra_deg, found.places[0].dec_deg) == (RA, DEC)
+    assert {each.method for each in found.points} == {"catalog", "forced", "difference"}
+    for each in found.points:
+        assert each.offset_arcsec == pytest.approx(OFF_PIX * PIXEL_ARCSEC, abs=1e-3)
+        assert each.offset_sigma == pytest.approx(1.6, abs=0.01)
+
+
+def test_exposures_are_measured_at_the_place_where_that_is_wanted(apart, asked):
+    found = measured_at(apart, "place")
+    for name in EVERY:
+        (where,) = asked[name]
+        assert (where.ra_deg, where.dec_deg) == (RA, DEC)
+    assert found.match.found
+    for each in found.points:
+        if each.method == "catalog":
+            assert each.offset_arcsec == pytest.approx(OFF_PIX * PIXEL_ARCSEC, abs=1e-3)
+        else:
+            assert each.offset_arcsec == 0
+            assert np.isnan(each.offset_sigma)
+
+
+def test_a_place_without_a_star_is_measured_as_it_is_beside_one_that_has_it(apart, asked):
+    far = DEC + 10 / 3600
+    (apart.base / "more.csv").write_text(f"ra,dec,name\n{RA},{far},far\n")
+    found = measured_at(apart, "star", positions="more.csv")
+    own, other = asked["forced_points"]
+    assert west_pix(own) == pytest.approx(OFF_PIX, abs=0.02)
+    assert (other.ra_deg, other.dec_deg) == (RA, far)
+    forced = {each.source: each for each in found.points if each.method == "forced"}
+    assert forced[0].offset_arcsec == pytest.approx(OFF_PIX * PIXEL_ARCSEC, abs=1e-3)
+    assert (forced[1].offset_arcsec, np.isnan(forced[1].offset_sigma)) == (0, True)
+
+
+def test_without_a_catalogue_exposures_are_measured_at_the_place(apart, asked):
+    apart.record(apart.dolphot_catalog("dp")).unlink()
+    found = measured_at(apart, "star")
+    (where,) = asked["forced_points"]
+    assert (where.ra_deg, where.dec_deg) == (RA, DEC)
+    assert found.match is None
+    assert {each.offset_arcsec for each in found.points} == {0}
+    (told,) = found.not_measured
+    assert told.startswith("catalog: not measured: ")
+    assert "there is no catalogue yet" in told
