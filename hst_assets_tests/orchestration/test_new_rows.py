@@ -50,7 +50,7 @@ ROWS = (
         "star_catalog",
         "target",
         "target_catalogs",
-        "star_catalog",
+        "found_stars",
         after=("drizzled_stacks",),
         checks=(FOUND_STARS,),
         kinds=frozenset({"table"}),
@@ -71,7 +71,7 @@ ROWS = (
     new(
         "test_plots",
         "target",
-        "test_plots",
+        "target_plots",
         "test_plots",
         after=("star_tests",),
         wanted="alignment.keep_objfile",
@@ -91,7 +91,7 @@ def campaign(campaign, monkeypatch):
         )
     for name in (
         "all_mosaics",
-        "star_catalog",
+        "found_stars",
         "star_curves",
         "charts",
         "star_tests",
@@ -143,7 +143,7 @@ def _set(campaign, **settings):
 
 
 def test_what_is_not_wanted_is_not_made_unless_it_is_named(campaign, run):
-    assert {"target_tests", "test_plots"}.isdisjoint(job for job, _ in run())
+    assert {"target_tests", "target_plots"}.isdisjoint(job for job, _ in run())
     results = run(assets=["star_tests"])
     assert results["target_tests", "sn1"].made == ("star_tests",)
 
@@ -152,14 +152,14 @@ def test_what_a_setting_wants_is_made(campaign, run):
     _set(campaign, drizzle={"keep_artifacts": True})
     results = run()
     assert results["target_tests", "sn1"].made == ("star_tests",)
-    assert ("test_plots", "sn1") not in results
+    assert ("target_plots", "sn1") not in results
 
 
 def test_what_is_wanted_wants_what_it_is_made_from(campaign, run):
     _set(campaign, alignment={"keep_objfile": True})
     results = run()
     assert results["target_tests", "sn1"].made == ("star_tests",)
-    assert results["test_plots", "sn1"].made == ("test_plots",)
+    assert results["target_plots", "sn1"].made == ("test_plots",)
 
 
 def test_sensors_and_sweeps_leave_alone_what_is_not_wanted(campaign, daemon, run):
@@ -286,7 +286,7 @@ def test_the_definition_has_all_that_the_row_says(defs):
     assert node.group_name == "scratch"
     assert node.kinds == {"table"}
     assert node.partitions_def.name == "hst_target"
-    assert "`dolphot/star_catalog.ecsv`" in node.description
+    assert "`dolphot/found_stars.ecsv`" in node.description
     assert node.assets_def.op.tags["hst_assets/memory_gb"] == "4"
     assert node.assets_def.op.tags["hst_assets/cores"] == "2"
     checks = {key.name for key in graph.asset_check_keys if key.asset_key == node.key}

@@ -35,7 +35,7 @@ def disagreements(
     """What is to be said of images whose magnitudes are not those of the others of their filter.
 
     Each is compared with the first of its filter that shares enough bright stars with it; images
-    that share none with another cannot be compared, and nothing is said of them.
+    that share too few with the others cannot be compared, which is said.
 
     Parameters
     ----------

@@ -42,6 +42,9 @@ def test_lost_charge_that_was_corrected_is_none():
     assert told(factor=10 ** (-0.4 * 0.1), transfer_mag=lost) == []
 
 
-def test_a_few_stars_tell_nothing():
-    assert told(factor=0.5, n=19) == []
-    assert told(factor=0.5, flag=np.full((2, 40), 1)) == []
+def test_a_few_stars_tell_nothing_and_that_is_said():
+    (line,) = told(factor=0.5, n=19)
+    assert "not checked" in line
+    assert "shares 19 bright stars" in line
+    (line,) = told(factor=0.5, flag=np.full((2, 40), 1))
+    assert "shares 0 bright stars" in line
