@@ -175,6 +175,21 @@ class Traffic:
             self.in_flight.append((run, key))
 
 
+EVERYTHING_WANTED = {
+    "photometry": {"artificial_stars": True},
+    "light_curve": {"make": True},
+    "counterpart": {"ra_deg": 1.0, "dec_deg": 2.0, "error_mas": 5.0},
+}
+
+
+def n_branches(level):
+    """How many levels end in one that follows some without needing them; 1 for all others."""
+    rows = [ASSETS[asset] for asset in level.assets]
+    if not any(row.follows for row in rows):
+        return 1
+    return len({ASSETS[up].job for row in rows for up in (*row.after, *row.follows)})
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_in_whatever_order_runs_end_no_sensor_asks_for_a_superfluous_one(
     campaign, defs, daemon, seed
@@ -185,14 +200,18 @@ def test_in_whatever_order_runs_end_no_sensor_asks_for_a_superfluous_one(
             for visit in visits:
                 campaign.add_exposure("sn1", visit)
             if n_target_runs == 1:
-                write_settings(campaign.workdir("sn1"), {"photometry": {"artificial_stars": True}})
+                write_settings(campaign.workdir("sn1"), EVERYTHING_WANTED)
             traffic.until_nothing_is_left()
             keys = [f"sn1/{visit}" for visit in ("iaaa01", "iaaa02", "iaaa03")[: n_target_runs + 1]]
             expected = Counter()
             for level in ASSETS.levels_from_raw:
                 for key in keys if level.by_visit else ["sn1"]:
                     expected[level.job, key] = 1 if level.by_visit else n_target_runs
-            assert traffic.asked == expected
+            # What follows others without needing them is made again as each of them is there.
+            most = {level.job: n_branches(level) for level in ASSETS.levels_from_raw}
+            for (job, key), n in expected.items():
+                assert n <= traffic.asked[job, key] <= n * most[job], job
+            assert traffic.asked.keys() == expected.keys()
 
 
 def test_a_folder_with_an_impossible_name_is_passed_over(campaign, daemon):
