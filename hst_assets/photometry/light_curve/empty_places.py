@@ -43,8 +43,11 @@ def empty_places(
     Returns
     -------
     x, y : ndarray
-        Places, the nearest first; fewer than wanted where there are no more.
+        Places, the nearest first; fewer than wanted where there are no more, and none about a place
+        that is not finite.
     """
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return np.empty(0), np.empty(0)
     grid_x, grid_y = _grid(step_pix, within_pix)
     grid_x, grid_y = grid_x + x, grid_y + y
     if len(stars_x) == 0:

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.exposures.epochs import NO_EPOCH
+from hst_assets.failures import NoOverlap
 from hst_assets.photometry.catalog.combining import MAG_PER_RELATIVE_ERROR
 from hst_assets.photometry.catalog.quantities import OFF_IMAGE
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.kept_measurement import kept_measurement, pixels_arcsec
 from hst_assets.photometry.light_curve.local_structure import places_about, structure_ujy
 from hst_assets.photometry.light_curve.measured_places import (
+    CANNOT_BE_TOLD_APART,
     FIRST_EXTREME_FLAG,
     MeasuredPlaces,
     measure_places,
@@ -38,8 +40,14 @@ __all__ = ["ExposureTime", "exposure_times", "forced_points", "points_of_exposur
 
 #: A place so near to the edge of a chip was meant to be on the exposure: that it is off is said.
 _NEAR_EDGE_PIX = 64.0
-#: What flags mean (`hst_assets.photometry.psf.forced.ForcedFluxes`).
-_FLAGS = {1: "at the edge", 2: "bad pixels", 4: "saturated", 8: "too few pixels are left"}
+#: What flags mean (`MeasuredPlaces`).
+_FLAGS = {
+    1: "at the edge",
+    2: "bad pixels",
+    4: "saturated",
+    8: "too few pixels are left",
+    CANNOT_BE_TOLD_APART: "its light cannot be told from that of another star",
+}
 _DAY_S = 86400.0
 
 
@@ -88,6 +96,8 @@ def forced_points(workdir: WorkDir, settings: Settings, places: Sequence[Place])
     ------
     MissingProduct, UnusableInput
         If what is needed is missing or damaged.
+    NoOverlap
+        If no exposure covers any of the places.
     MachineFailure
         If the child process did not get to its end.
     """
@@ -103,20 +113,23 @@ def forced_points(workdir: WorkDir, settings: Settings, places: Sequence[Place])
     measurement = MeasurementFile.load(kept)
     finest_pix = min(pixels_arcsec(measurement)) / pixel_scale_arcsec(wcs)
     about = places_about(x, y, measurement.x, measurement.y, finest_pix=finest_pix)
+    sizes = [len(each[0]) for each in about]
     measured = measure_places(
         workdir,
         settings,
         kept,
         np.concatenate([x, *(each[0] for each in about)]),
         np.concatenate([y, *(each[1] for each in about)]),
-        n_sources=len(places),
+        source_of=[*range(len(places)), *np.repeat(range(len(places)), sizes)],
         finest_pix=finest_pix,
     )
     times = exposure_times(workdir, measured)
-    sizes = [len(each[0]) for each in about]
-    return points_of_exposures(
+    points = points_of_exposures(
         measured, places, times, flag_mask=settings.embedded.flag_mask, n_about=sizes
     )
+    if not points:
+        raise NoOverlap("no exposure covers the place", where=workdir.dolphot_inputs)
+    return points
 
 
 def exposure_times(workdir: WorkDir, measured: MeasuredPlaces) -> dict[str, ExposureTime]:

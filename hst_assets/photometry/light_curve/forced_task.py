@@ -12,12 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from hst_assets.photometry.catalog.quantities import OFF_IMAGE
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.flux_scale import FluxScale, scale_of_header
-from hst_assets.photometry.light_curve.measured_places import MeasuredPlaces
+from hst_assets.photometry.light_curve.measured_places import (
+    CANNOT_BE_TOLD_APART,
+    FIRST_EXTREME_FLAG,
+    MeasuredPlaces,
+)
+from hst_assets.photometry.light_curve.separate_fits import Plan, planned_fits
 from hst_assets.photometry.psf.chips_in import ChipFile, open_images
 from hst_assets.photometry.psf.forced import ForcedFluxes, forced_photometry
-from hst_assets.photometry.psf.lost_charge import lost_on_chip_mag
+from hst_assets.photometry.psf.lost_charge import lost_on_chip_mag, mean_rates
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.settings import DolphotInputsSettings
 from hst_assets.workdir import WorkDir
@@ -30,6 +36,17 @@ Floats = NDArray[np.float64]
 _NOISE_PIX = 14.0
 #: Fainter stars may have been found so far from their place as a source is looked for.
 _FAINT_SNR = 8.0
+#: A faint star of the catalogue so near to a source is the source itself, pixels of the finest
+#: detector.
+_OWN_WITHIN_PIX = 1.5
+#: Two sources so many pixels of a detector apart, or other places so many of the finest's, are told
+#: from each other: PSFs are 1.1 (WFC3/IR) to 2.2 (ACS/HRC) pixels wide.
+_APART_PIX = 2.5
+#: Planes of `ForcedFluxes` of shape (k, n).
+_OF_IMAGES = (
+    "counts_e", "counts_error_e", "rate_e_s", "rate_error_e_s", "local_sky_e", "sky_e",
+    "expected_e", "chip_x", "chip_y", "chi", "flag",
+)  # fmt: skip
 
 
 def measure(
@@ -41,8 +58,8 @@ def measure(
     wfpc2_cte: bool,
     x: Sequence[float],
     y: Sequence[float],
-    n_sources: int,
-    own_within_pix: float,
+    source_of: Sequence[int],
+    finest_pix: float,
     measured: str,
     folder: str,
 ) -> int:
@@ -60,11 +77,11 @@ def measure(
         Whether fluxes are corrected for charge that WFPC2 lost.
     x, y : sequence of float
         Places on the reference, 0-based pixels.
-    n_sources : int
-        So many of them, the first, may be sources that the catalogue has, too.
-    own_within_pix : float
-        A faint star of the catalogue so near to one of them is that source: its place was found
-        among noise. Pixels of the reference.
+    source_of : sequence of int
+        For each place, the source that it is about; for a source, which the catalogue may have,
+        too, its own number.
+    finest_pix : float
+        A pixel of the finest detector, in pixels of the reference.
     measured : str
         Name that the result gets in `folder`.
     folder : str
@@ -78,11 +95,9 @@ def measure(
     measurement = MeasurementFile.load(Path(kept))
     workdir = WorkDir(Path(root), target)
     chips = chips_of(workdir, measurement, DolphotInputsSettings(**dolphot_inputs))
-    places = np.array(x, float), np.array(y, float)
-    of_others = _without_own(
-        measurement, chips, places[0][:n_sources], places[1][:n_sources], own_within_pix
+    fluxes = _forced(
+        chips, measurement, np.array(x, float), np.array(y, float), source_of, finest_pix
     )
-    fluxes = forced_photometry(chips, of_others, *places)
     found = _in_microjansky(fluxes, chips, measurement, wfpc2_cte=wfpc2_cte)
     found.save(Path(folder) / measured)
     return int(np.isfinite(found.flux_ujy).sum())
@@ -98,10 +113,89 @@ def chips_of(
     return open_images(workdir, [images[0], *own], choices)
 
 
+def _forced(
+    chips: Sequence[ChipFile],
+    measurement: MeasurementFile,
+    x: Floats,
+    y: Floats,
+    source_of: Sequence[int],
+    finest_pix: float,
+) -> ForcedFluxes:
+    """Fluxes of all places, of those that are too near to each other in separate fits.
+
+    How near that is depends on the detector: of each, the fluxes are those of its own fits.
+    """
+    sides = np.array([chip.image.detector.pixel_scale_arcsec for chip in chips])
+    images_of: dict[Plan, list[int]] = {}
+    for side in np.unique(sides).tolist():
+        plan = planned_fits(
+            x,
+            y,
+            source_of,
+            sources_apart_pix=_APART_PIX * finest_pix * side / sides.min(),
+            apart_pix=_APART_PIX * finest_pix,
+        )
+        images_of.setdefault(plan, []).extend(np.flatnonzero(sides == side).tolist())
+    found = _nothing(x, y, chips)
+    for plan, images in images_of.items():
+        for fit in plan.fits:
+            rows = np.array([*fit.measured, *fit.beside], dtype=np.int64)
+            sources = rows[[source_of[row] == row for row in rows.tolist()]]
+            of_others = _without_own(
+                measurement, chips, x[sources], y[sources], _OWN_WITHIN_PIX * finest_pix
+            )
+            fluxes = forced_photometry(chips, of_others, x[rows], y[rows])
+            _into(found, fluxes, images, np.array(fit.measured, dtype=np.int64))
+        for image in images:
+            found.flag[image, list(plan.hidden)] = CANNOT_BE_TOLD_APART
+        _into(found, found, images, np.arange(len(x)), list(plan.same_as))
+    lost = np.isnan(found.counts_e) & np.isfinite(found.chi) & (found.flag == FIRST_EXTREME_FLAG)
+    found.flag[lost] = CANNOT_BE_TOLD_APART
+    return found
+
+
+def _nothing(x: Floats, y: Floats, chips: Sequence[ChipFile]) -> ForcedFluxes:
+    def plane(value: float) -> Floats:
+        return np.full((len(chips), len(x)), value)
+
+    return ForcedFluxes(
+        x=x,
+        y=y,
+        counts_e=plane(np.nan),
+        counts_error_e=plane(np.inf),
+        rate_e_s=plane(np.nan),
+        rate_error_e_s=plane(np.inf),
+        local_sky_e=plane(np.nan),
+        sky_e=plane(np.nan),
+        expected_e=plane(np.nan),
+        chip_x=plane(np.nan),
+        chip_y=plane(np.nan),
+        chi=plane(np.nan),
+        flag=np.full((len(chips), len(x)), OFF_IMAGE, dtype=np.int32),
+        replaced=np.full(len(x), -1, dtype=np.int64),
+        image_names=tuple(chip.name for chip in chips),
+    )
+
+
+def _into(
+    found: ForcedFluxes,
+    fluxes: ForcedFluxes,
+    images: Sequence[int],
+    rows: NDArray[np.int64],
+    columns: Sequence[int] | None = None,
+) -> None:
+    """Put what was measured of places, by default the first, where it belongs."""
+    taken = np.array(range(len(rows)) if columns is None else columns, dtype=np.int64)
+    at = np.array(images, dtype=np.int64)
+    for name in _OF_IMAGES:
+        getattr(found, name)[np.ix_(at, rows)] = getattr(fluxes, name)[np.ix_(at, taken)]
+    found.replaced[rows] = fluxes.replaced[taken]
+
+
 def _without_own(
     measurement: MeasurementFile, chips: Sequence[ChipFile], x: Floats, y: Floats, within: float
 ) -> MeasurementFile:
-    """The measurement without faint stars that are the sources themselves.
+    """The measurement without faint stars that are the fitted sources themselves.
 
     Fitted beside its source, such a star would have a part of its light: sources of S/N 4 in all
     had lost 1.3 standard errors where theirs was 0.5 to 1.5 pixels off.
@@ -189,14 +283,17 @@ def _transfer_mag(fluxes: ForcedFluxes, chips: Sequence[ChipFile]) -> Floats:
     """What lost charge cost on WFPC2's chips, as of the catalogue's stars; 0 of other detectors.
 
     By the electrons that are expected, not by a faint source's own noisy ones, of which the mean
-    loss is wrong.
+    loss is wrong; and by two standard errors of the mean of the band, if they are more. NaN, and so
+    no flux, where the sky is not known.
     """
     lost = np.zeros(fluxes.counts_e.shape)
+    rates = mean_rates(fluxes.counts_e, fluxes.counts_error_e, chips)
     for k, chip in enumerate(chips):
         if chip.image.detector.key == "wfpc2":
             lost[k] = lost_on_chip_mag(
                 fluxes.expected_e[k],
                 fluxes.sky_e[k],
+                expected_error_e=rates[chip.band][1] * chip.exptime_s,
                 x=fluxes.chip_x[k],
                 y=fluxes.chip_y[k],
                 mjd=chip.mjd,

@@ -198,13 +198,17 @@ def _measured(workdir: WorkDir, settings: Settings, places: Sequence[Place], pat
 
 
 def _box_about(workdir: WorkDir, places: Sequence[Place]) -> Box:
-    """The rectangle of the reference about all places, with their surroundings."""
+    """The rectangle of the reference about all places on its sky, with their surroundings."""
     wcs = reference_wcs(read_input_images(workdir))
     x, y = places_of(
         np.array([place.ra_deg for place in places]),
         np.array([place.dec_deg for place in places]),
         wcs,
     )
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        raise NoOverlap("no exposure covers the place", where=workdir.dolphot_inputs)
+    x, y = x[known], y[known]
     reach = _REACH_ARCSEC / pixel_scale_arcsec(wcs)
     return (
         float(x.min() - reach),

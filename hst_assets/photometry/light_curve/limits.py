@@ -8,7 +8,7 @@ know where to look, and pass the cuts of the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -171,7 +171,8 @@ def local_noise(
     Returns
     -------
     list of LocalNoise
-        For each place all epochs of each band that was exposed there, then the whole band.
+        For each place all epochs of each band that was exposed there, then the whole band. Of a
+        place that no exposure covers, each whole band, with a note.
 
     Raises
     ------
@@ -204,13 +205,20 @@ def local_noise(
     # The places themselves are fitted along: their light is no noise.
     all_x = np.concatenate([x, *(each[0] for each in (*about, *close))])
     all_y = np.concatenate([y, *(each[1] for each in (*about, *close))])
+    sizes = [len(each[0]) for each in (*about, *close)]
+    numbers = range(len(places))
     measured = measure_places(
-        workdir, settings, kept, all_x, all_y, n_sources=len(places), finest_pix=finest_pix
-    )
+        workdir, settings, kept, all_x, all_y,
+        source_of=[*numbers, *np.repeat([*numbers, *numbers], sizes)],
+        finest_pix=finest_pix,
+    )  # fmt: skip
     groups = _groups(workdir, measured)
-    rows = _slices(len(places), [len(each[0]) for each in (*about, *close)])
+    rows = _slices(len(places), sizes)
     found = []
     for at, place in enumerate(places):
+        if not np.any(measured.beyond_edge_pix[:, at] == 0):
+            found += _nowhere(place, groups)
+            continue
         far = np.hypot(about[at][0] - x[at], about[at][1] - y[at]).max(initial=0.0) * scale
         structures = {
             (str(detector), str(name)): structure_ujy(
@@ -227,6 +235,19 @@ def local_noise(
                 one = _noise(place, detector, name, epoch, fluxes, float(far))
                 found.append(replace(one, structure_ujy=structures[detector, name]))
     return found
+
+
+def _nowhere(place: Place, groups: Iterable[tuple[str, str, int]]) -> list[LocalNoise]:
+    """What is said of a place that is on no chip: once for each band."""
+    nothing: tuple[Floats, Floats] = np.empty(0), np.empty(0)
+    return [
+        replace(
+            _noise(place, detector, name, epoch, nothing, 0.0),
+            note="not measured: no exposure covers it",
+        )
+        for detector, name, epoch in groups
+        if epoch == NO_EPOCH
+    ]
 
 
 def _slices(first: int, sizes: Sequence[int]) -> list[slice]:
@@ -270,8 +291,9 @@ def completeness_limits(
     Returns
     -------
     list of CompletenessLimit
-        For each place each band of `noise`. Nothing is extrapolated: where the stars do not lead
-        from more than half to less, the limit is not measured, and the note says why.
+        For each place each band of `noise`; none for a place without a band. Nothing is
+        extrapolated: where the stars do not lead from more than half to less, the limit is not
+        measured, and the note says why.
 
     Raises
     ------
@@ -286,25 +308,40 @@ def completeness_limits(
         bands = {
             (one.detector, one.filter_name): one for one in wanted if one.source == place.source
         }
+        if not bands:
+            continue
         radius = _radius_arcsec(bands.values(), within_arcsec)
-        try:
-            stars = of_product_about(
-                workdir, settings, place, n_stars=n_stars, within_arcsec=radius
-            ) or measured_about(
-                workdir,
-                settings,
-                place,
-                {band: _middle_ab_mag(one) for band, one in bands.items()},
-                n_stars=n_stars,
-                within_arcsec=radius,
-                range_mag=(_BRIGHTER_MAG, _FAINTER_MAG),
-            )
-        except MissingProduct as failure:
-            stars, why = None, failure.what
-        else:
-            why = "the catalogue does not have the band"
+        about = {band: _middle_ab_mag(one) for band, one in bands.items()}
+        stars, why = _stars_about(workdir, settings, place, about, n_stars, radius)
         found += [_limit(place, band, stars, radius, why) for band in bands]
     return found
+
+
+def _stars_about(
+    workdir: WorkDir,
+    settings: Settings,
+    place: Place,
+    middle_ab_mag: Mapping[tuple[str, str], float],
+    n_stars: int,
+    radius: float,
+) -> tuple[StarsAbout | None, str]:
+    """The stars, and why a band has none."""
+    try:
+        stars = of_product_about(workdir, settings, place, n_stars=n_stars, within_arcsec=radius)
+        if stars is None and not np.isfinite(list(middle_ab_mag.values())).any():
+            return None, "the local noise, about which stars are put in, was not measured"
+        stars = stars or measured_about(
+            workdir,
+            settings,
+            place,
+            middle_ab_mag,
+            n_stars=n_stars,
+            within_arcsec=radius,
+            range_mag=(_BRIGHTER_MAG, _FAINTER_MAG),
+        )
+    except MissingProduct as failure:
+        return None, failure.what
+    return stars, "the catalogue does not have the band"
 
 
 def _middle_ab_mag(noise: LocalNoise) -> float:

@@ -22,7 +22,13 @@ from hst_assets.photometry.dolphot.input_images import InputImage
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["FIRST_EXTREME_FLAG", "MeasuredPlaces", "measure_places", "reference_wcs"]
+__all__ = [
+    "CANNOT_BE_TOLD_APART",
+    "FIRST_EXTREME_FLAG",
+    "MeasuredPlaces",
+    "measure_places",
+    "reference_wcs",
+]
 
 Floats = NDArray[np.float64]
 
@@ -32,10 +38,10 @@ _STAGE = "forced_photometry"
 #: Name of the time limit.
 _LIMIT = "embedded"
 _NAME = "places.npz"
-#: A faint star of the catalogue so near to a source is the source itself, pixels.
-_OWN_WITHIN_PIX = 1.5
 #: Flags from 8 on are worthless (`hst_assets.photometry.catalog.quantities`).
 FIRST_EXTREME_FLAG = 8
+#: Flag of a place whose light cannot be told from that of another star or source.
+CANNOT_BE_TOLD_APART = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +69,8 @@ class MeasuredPlaces:
     sky_e : ndarray, shape (k, n)
         Sky under the place with what was left of it, electrons a pixel.
     flag : ndarray of int, shape (k, n)
-        As of `hst_assets.photometry.psf.forced.ForcedFluxes`.
+        As of `hst_assets.photometry.psf.forced.ForcedFluxes`; 16 of a place whose light cannot be
+        told from that of another star or source.
     beyond_edge_pix : ndarray, shape (k, n)
         How far off the chip the place lies; 0 on it.
     """
@@ -140,10 +147,13 @@ def measure_places(
     x: Floats,
     y: Floats,
     *,
-    n_sources: int,
+    source_of: Sequence[int],
     finest_pix: float,
 ) -> MeasuredPlaces:
     """Measure fluxes at places, those of the catalogue's stars about them being free.
+
+    Sources within half a pixel of each other are measured once. Those nearer than 2.5 pixels of a
+    detector are taken for readings of one light: each is measured on it without the others.
 
     Parameters
     ----------
@@ -155,9 +165,10 @@ def measure_places(
         What a measurement of these images keeps.
     x, y : ndarray, shape (n,)
         Places on the reference, 0-based pixels.
-    n_sources : int
-        So many of them, the first, may be sources that the catalogue has: its faint stars within
-        1.5 pixels of them are not fitted beside them.
+    source_of : sequence of int
+        For each place, the source that it is about; sources come first, and have their own
+        numbers. The catalogue may have them: its faint stars within 1.5 pixels of them are not
+        fitted beside them.
     finest_pix : float
         A pixel of the finest detector, in pixels of the reference.
 
@@ -179,8 +190,8 @@ def measure_places(
                 "wfpc2_cte": settings.embedded.wfpc2_cte,
                 "x": np.asarray(x, float).tolist(),
                 "y": np.asarray(y, float).tolist(),
-                "n_sources": n_sources,
-                "own_within_pix": _OWN_WITHIN_PIX * finest_pix,
+                "source_of": [int(source) for source in source_of],
+                "finest_pix": finest_pix,
                 "measured": _NAME,
                 "folder": str(scratch.absolute()),
             },

@@ -166,7 +166,8 @@ def measured_about(
     place : Place
         Where.
     middle_ab_mag : mapping of float
-        By detector and filter: about which magnitude; other bands get the mean of these.
+        By detector and filter: about which magnitude; bands without one, or with one that is not
+        finite, get the mean of the others.
     n_stars : int
         How many.
     within_arcsec : float
@@ -179,7 +180,7 @@ def measured_about(
     MissingProduct
         If the catalogue is not the embedded photometer's.
     UnusableInput
-        If the catalogue has no filter.
+        If the catalogue has no filter, or no band a magnitude.
     MachineFailure
         If a child process did not get to its end.
     """
@@ -190,12 +191,16 @@ def measured_about(
             next_step='Materialize artificial_stars with artificial_stars.positions = "target"',
         )
     catalog = workdir.dolphot_catalog(settings.dolphot.base)
+    known = {band: mag for band, mag in middle_ab_mag.items() if np.isfinite(mag)}
+    if not known:
+        raise UnusableInput(
+            f"no band tells about which magnitude stars are to be put in at {place.name}",
+            where=catalog,
+        )
     bands = _Bands.of(catalog)
     if not bands.of_catalog or not all(band.filter_name for band in bands.of_catalog):
         raise UnusableInput("the catalogue has images of no filter", where=catalog)
-    drawn = _drawn(
-        workdir, settings, bands, place, middle_ab_mag, n_stars, within_arcsec, range_mag
-    )
+    drawn = _drawn(workdir, settings, bands, place, known, n_stars, within_arcsec, range_mag)
     lists = _measured(workdir, settings, catalog, drawn)
     table = recovery_table(
         lists, cuts_of(settings.quality_cuts), bands.detectors, settings.artificial_stars
@@ -220,7 +225,7 @@ def _drawn(
     radius = within_arcsec / pixel_scale_arcsec(wcs) * np.sqrt(rng.random(n_stars))
     angle = 2 * np.pi * rng.random(n_stars)
     apart = rng.uniform(-range_mag[0], range_mag[1], n_stars)
-    usual = float(np.mean(list(middle_ab_mag.values()))) if middle_ab_mag else np.nan
+    usual = float(np.mean(list(middle_ab_mag.values())))
     columns = []
     for band in bands.of_catalog:
         detector = bands.detectors.get(band.name, "")

@@ -155,7 +155,8 @@ def catalog_of_stars(
     flag_mask : int
         Flags whose images are left out of a filter's columns.
     transfer_mag : ndarray, shape (k, n), optional
-        Added to magnitudes for lost charge (WFPC2); 0 or below.
+        Added to magnitudes for lost charge (WFPC2); 0 or below. A star of which it is not known
+        counts as not measured on that image.
 
     Returns
     -------
@@ -246,7 +247,8 @@ def _of_images(
     gain = np.array([image.gain for image in images])[:, None]
     added = np.array([image.to_infinity_mag + image.zero_point_mag for image in images])
     added = (added + measured.aperture_correction_mag)[:, None]
-    lost = np.zeros(known.shape) if transfer_mag is None else np.nan_to_num(transfer_mag)
+    lost = np.zeros(known.shape) if transfer_mag is None else transfer_mag
+    known &= np.isfinite(lost)
 
     def of_known(values: NDArray[Any]) -> Floats:
         return np.where(known & np.isfinite(values), values, 0.0)
@@ -256,7 +258,7 @@ def _of_images(
         counts=of_known(measured.counts_e / gain),
         sigma=np.where(known, measured.counts_error_e / gain, np.inf),
         sky=of_known(measured.sky_e / gain),
-        factor=10.0 ** (-0.4 * (added + lost)),
+        factor=10.0 ** (-0.4 * (added + np.where(known, lost, 0.0))),
         chi=of_known(measured.chi),
         sharpness=np.clip(of_known(measured.sharpness), -_WIDEST, _WIDEST),
         roundness=np.clip(of_known(measured.roundness), -_WIDEST, _WIDEST),

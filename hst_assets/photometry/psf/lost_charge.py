@@ -15,19 +15,23 @@ from numpy.typing import NDArray
 from hst_assets.exposures.charge import transfer_state
 from hst_assets.photometry.psf.chips_in import ChipFile
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
-from hst_assets.photometry.wfpc2_cte import wfpc2_cte_mag
+from hst_assets.photometry.wfpc2_cte import FIRST_MJD, wfpc2_cte_mag
 
 __all__ = [
     "ChargeTransfer",
     "charge_transfers",
     "lost_on_chip_mag",
+    "mean_rates",
     "told_by_detector",
     "transfer_mag",
     "transfer_warnings",
 ]
 
-#: Charge is lost of a star with so many electrons at least, however faint it is.
+#: Charge is lost of a star with so many electrons at least, or so many standard errors, however
+#: faint it is: the share that is lost grows without bound towards 0, and by the counts that noise
+#: leaves, fluxes of nothing were scaled by 2 to 10, each by another factor.
 _FEWEST_COUNTS_E = 1.0
+_FEWEST_SIGMA = 2.0
 #: WFPC2 ran warm before, and its loss of charge is not known (MJD, April 1994).
 _COLD_SINCE_MJD = 49461.85
 
@@ -76,51 +80,101 @@ class ChargeTransfer:
 
 
 def transfer_mag(stars: MeasuredStars, chips: Sequence[ChipFile]) -> Floats | None:
-    """What lost charge cost each star on WFPC2's chips; None if there are none."""
+    """What lost charge cost each star on WFPC2's chips; None if there are none.
+
+    By the electrons of the mean of its band, or two standard errors of that mean if they are more:
+    see `lost_on_chip_mag`. NaN of stars that were not measured.
+    """
     wanted = [k for k, chip in enumerate(chips) if chip.image.detector.key == "wfpc2"]
     if not wanted or stars.chip_x is None or stars.chip_y is None:
         return None
     lost = np.zeros(stars.counts_e.shape)
-    rates = _rates_of_bands(stars, chips)
+    rates = mean_rates(stars.counts_e, stars.counts_error_e, chips)
     for k in wanted:
         # Of the mean of its band: of a faint star's own noisy counts the mean loss is wrong.
-        expected_e = rates[chips[k].band] * chips[k].exptime_s
+        rate, rate_error = rates[chips[k].band]
         lost[k] = lost_on_chip_mag(
-            expected_e, stars.sky_e[k], x=stars.chip_x[k], y=stars.chip_y[k], mjd=chips[k].mjd
+            rate * chips[k].exptime_s,
+            stars.sky_e[k],
+            expected_error_e=rate_error * chips[k].exptime_s,
+            x=stars.chip_x[k],
+            y=stars.chip_y[k],
+            mjd=chips[k].mjd,
         )
     return lost
 
 
 def lost_on_chip_mag(
-    expected_e: Floats, sky_e: Floats, *, x: Floats, y: Floats, mjd: float
+    expected_e: Floats,
+    sky_e: Floats,
+    *,
+    expected_error_e: Floats,
+    x: Floats,
+    y: Floats,
+    mjd: float,
 ) -> Floats:
-    """What lost charge cost stars on one of WFPC2's chips: 0 or below, 0 where it is not known.
+    """What lost charge cost stars on one of WFPC2's chips: 0 or below.
+
+    The loss is that of two standard errors at least, so that noise alone does not decide how much
+    the flux of a faint star or of nothing is raised: where nothing is seen, it is raised as that
+    of a star that would just be seen, and so is its error.
 
     Parameters
     ----------
     expected_e : ndarray, shape (n,)
-        Electrons that are expected of each; of one and less, as of one.
+        Electrons that are expected of each.
     sky_e : ndarray, shape (n,)
         Sky under it, electrons a pixel.
+    expected_error_e : ndarray, shape (n,)
+        Standard error of `expected_e`: of fewer than two of them, or than one electron, the loss
+        is that of as many.
     x, y : ndarray, shape (n,)
         Its place on the chip, pixels.
     mjd : float
         Time of the exposure.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Magnitudes; 0 before 1994, of which no loss is known (`transfer_warnings` says so); NaN
+        where the sky, the place or the electrons are not known.
     """
-    counts = np.maximum(expected_e, _FEWEST_COUNTS_E)
-    return np.nan_to_num(wfpc2_cte_mag(counts, sky_e, x=x, y=y, mjd=mjd))
+    if mjd < FIRST_MJD:
+        return np.zeros(np.shape(expected_e))
+    fewest = np.maximum(_FEWEST_SIGMA * expected_error_e, _FEWEST_COUNTS_E)
+    counts = np.where(np.isfinite(fewest), np.maximum(expected_e, fewest), np.nan)
+    return wfpc2_cte_mag(counts, sky_e, x=x, y=y, mjd=mjd)
 
 
-def _rates_of_bands(stars: MeasuredStars, chips: Sequence[ChipFile]) -> dict[str, Floats]:
-    """Mean rate of each star in each band, electrons a second; 0 where nothing was measured."""
+def mean_rates(
+    counts_e: Floats, counts_error_e: Floats, chips: Sequence[ChipFile]
+) -> dict[str, tuple[Floats, Floats]]:
+    """Mean rate of each star in each band and its standard error, electrons a second.
+
+    Parameters
+    ----------
+    counts_e, counts_error_e : ndarray, shape (k, n)
+        Electrons of the whole exposure; an infinite error where nothing was measured.
+    chips : sequence of ChipFile
+        The k images.
+
+    Returns
+    -------
+    dict of (ndarray, ndarray)
+        By band: means weighted by the inverse variance, 0 with an infinite error where nothing was
+        measured.
+    """
     rates = {}
     for band in {chip.band for chip in chips}:
         members = [k for k, chip in enumerate(chips) if chip.band == band]
         exptime_s = np.array([chips[k].exptime_s for k in members])[:, None]
-        weight = (exptime_s / stars.counts_error_e[members]) ** 2
-        weight = np.where(np.isfinite(weight), weight, 0.0)
-        total = np.maximum(weight.sum(axis=0), 1e-300)
-        rates[band] = (stars.counts_e[members] / exptime_s * weight).sum(axis=0) / total
+        weight = (exptime_s / counts_error_e[members]) ** 2
+        known = np.isfinite(weight) & np.isfinite(counts_e[members])
+        weight = np.where(known, weight, 0.0)
+        total = weight.sum(axis=0)
+        safe = np.where(total > 0, total, 1.0)
+        rate = (np.where(known, counts_e[members], 0.0) / exptime_s * weight).sum(axis=0) / safe
+        rates[band] = rate, np.where(total > 0, safe**-0.5, np.inf)
     return rates
 
 

@@ -35,3 +35,10 @@ def test_where_stars_are_dense_they_come_nearer():
 def test_there_are_no_more_than_there_is_room():
     x, _ = empty_places(0, 0, NONE, NONE, step_pix=9, within_pix=10, n_places=60)
     assert len(x) == 6
+
+
+def test_about_a_place_that_is_nowhere_there_is_none():
+    x, y = empty_places(
+        np.nan, np.nan, np.zeros(3), np.zeros(3), step_pix=9, within_pix=75, n_places=60
+    )
+    assert len(x) == len(y) == 0

@@ -59,6 +59,12 @@ def test_a_flagged_flux_does_not_count_and_is_told():
     assert taken.flux_ujy == 3.0
 
 
+def test_a_place_that_cannot_be_told_from_another_star_says_so():
+    told = measured_places([[np.nan]], np.inf, flag=np.array([[16]], np.int32))
+    (one,) = points(told)
+    assert one.note == "e0: not counted: its light cannot be told from that of another star"
+
+
 def test_a_negative_flux_is_a_point():
     (one,) = points(measured_places([[-0.2]], 0.1))
     assert (one.flux_ujy, one.counts) == (-0.2, True)

@@ -130,6 +130,33 @@ def test_local_noise_is_that_of_the_sky(workdir, places):
     assert found[2].formal_ujy == pytest.approx(found[0].formal_ujy / np.sqrt(2), rel=0.1)
 
 
+def test_two_places_on_one_star_have_its_flux_both(workdir, places):
+    """At the very place; what is 1.2 pixels off is measured as if it were alone."""
+    named, truth = places
+    star = named[0]
+    beside = replace(star, source=9, dec_deg=star.dec_deg + 1.2 * 0.04 / 3600)
+    points = forced_points(workdir, load_settings(workdir), [star, replace(star, source=8), beside])
+    flux = np.array([one.flux_ujy for one in points]).reshape(3, 2)
+    assert flux[:2] / truth[0] == pytest.approx(np.ones((2, 2)), abs=0.03)
+    assert flux[0] == pytest.approx(flux[1], rel=1e-12)
+    alone = forced_points(workdir, load_settings(workdir), [beside])
+    assert flux[2] == pytest.approx([one.flux_ujy for one in alone], rel=1e-6, abs=1e-9)
+
+
+def test_of_a_place_on_the_other_side_of_the_sky_all_is_said_and_nothing_measured(workdir, places):
+    named, _ = places
+    antipode = Place(source=5, name="far", ra_deg=330.0, dec_deg=-2.0)
+    settings = load_settings(workdir)
+    found = local_noise(workdir, settings, [named[0], antipode])
+    (nowhere,) = [one for one in found if one.source == 5]
+    assert (nowhere.note, nowhere.epoch) == ("not measured: no exposure covers it", -1)
+    assert [one.epoch for one in found if one.source == 0] == [1, 2, -1]
+    with pytest.raises(NoOverlap, match="no exposure covers"):
+        forced_points(workdir, settings, [antipode])
+    with pytest.raises(NoOverlap, match="no exposure covers"):
+        make_surroundings(workdir, settings, [antipode])
+
+
 def test_nothing_is_measured_without_places(workdir):
     assert forced_points(workdir, load_settings(workdir), []) == []
 

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from hst_assets.photometry.light_curve.limits import LocalNoise
+from hst_assets.exposures.epochs import NO_EPOCH
+from hst_assets.photometry.light_curve import limits
+from hst_assets.photometry.light_curve.limits import LocalNoise, completeness_limits
+from hst_assets.photometry.light_curve.points import Place
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir
+
+PLACE = Place(source=0, name="SN", ra_deg=150.0, dec_deg=2.0)
 
 
 def noise(**more):
@@ -38,3 +45,17 @@ def test_without_a_scatter_there_is_no_limit():
     one = noise(scatter_ujy=np.nan, n_places=12)
     assert np.isnan(one.limit_ujy(5))
     assert np.isnan(one.limit_ab_mag(5))
+
+
+def test_without_bands_no_stars_are_put_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "of_product_about", lambda *_, **__: pytest.fail("asked for stars"))
+    assert completeness_limits(WorkDir(tmp_path, "sn"), Settings(), [PLACE], []) == []
+
+
+def test_where_no_noise_was_measured_no_stars_are_put_in_and_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "of_product_about", lambda *_, **__: None)
+    unknown = noise(epoch=NO_EPOCH, scatter_ujy=np.nan, formal_ujy=np.nan, n_places=0)
+    (one,) = completeness_limits(WorkDir(tmp_path, "sn"), Settings(), [PLACE], [unknown])
+    assert one.note == (
+        "not measured: the local noise, about which stars are put in, was not measured"
+    )

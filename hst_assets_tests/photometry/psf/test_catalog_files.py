@@ -112,6 +112,13 @@ def test_lost_charge_brightens_magnitudes_and_no_counts():
     assert catalog.values("counts", image=1)[0] == 1e4
 
 
+def test_a_star_whose_lost_charge_is_not_known_has_no_magnitude_on_that_image():
+    stars = measured_stars([[1e4], [2e4]], [[100], [150]])
+    catalog = catalog_of_stars(stars, TWO, flag_mask=7, transfer_mag=np.array([[np.nan], [-0.3]]))
+    assert catalog.values("vega_mag", image=1)[0] == 99.999
+    assert catalog.values("vega_mag", image=2)[0] < 30
+
+
 def test_filters_of_two_images_have_columns_in_dolphots_order():
     ir = {"detector": DETECTORS["wfc3_ir"], "chip_code": 0}
     acs = {"detector": DETECTORS["acs_wfc"]}
