@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +19,11 @@ from hst_assets.counterpart.band_measurements import (
     noise_rows,
 )
 from hst_assets.counterpart.candidates import Candidate, find_candidates
-from hst_assets.counterpart.disappearance import Disappearance, judge_disappearance
+from hst_assets.counterpart.disappearance import (
+    BandDecline,
+    Disappearance,
+    judge_disappearance,
+)
 from hst_assets.counterpart.earlier_sources import EarlierSources, read_earlier_sources
 from hst_assets.counterpart.epoch_tie import FrameTie, tie_terms
 from hst_assets.counterpart.error_circle import ErrorBudget, ErrorTerm
@@ -46,7 +51,7 @@ from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
 from hst_assets.photometry.light_curve.limits import completeness_limits, local_noise
-from hst_assets.photometry.light_curve.points import Place
+from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
@@ -219,9 +224,13 @@ class Search:
         if self.groups.late:
             for one in self.candidates:
                 fates[one.number] = judge_disappearance(
-                    band_declines(one.number, early, late, differences),
+                    [
+                        *band_declines(one.number, early, late, differences),
+                        *_late_alone(one.number, early, late),
+                    ],
                     gone_sigma=chosen.gone_sigma,
                     detection_snr=chosen.detection_snr,
+                    gone_share=chosen.gone_share,
                 )
         return SearchPhotometry(rows, fates)
 
@@ -280,6 +289,18 @@ def _covered(field: StarField, place: tuple[float, float], inner: float, outer: 
     ring = (distance > inner) & (distance <= outer) & field.covered[np.ix_(rows, columns)]
     area = float(np.count_nonzero(ring)) * field.scale_arcsec**2
     return min(area / (math.pi * (outer**2 - inner**2)), 1.0)
+
+
+def _late_alone(
+    number: int, early: Mapping[tuple[int, str], Point], late: Mapping[tuple[int, str], Point]
+) -> list[BandDecline]:
+    """What a candidate has in bands of which there are only late images: whether it is seen."""
+    own = {band: point for (source, band), point in late.items() if source == number}
+    return [
+        BandDecline(band, math.nan, math.inf, point.flux_ujy, point.flux_error_ujy)
+        for band, point in sorted(own.items())
+        if point.counts and not ((number, band) in early and early[number, band].counts)
+    ]
 
 
 def _limit_told(row: BandMeasurement) -> str:

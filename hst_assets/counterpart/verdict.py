@@ -63,7 +63,12 @@ def judge(
         What else a reader must know.
     """
     inside = [one for one in candidates if one.is_inside]
-    doubts = (*(f"not known: {each}" for each in budget.unknown), *doubts)
+    fates = disappearances or {}
+    doubts = (
+        *(f"not known: {each}" for each in budget.unknown),
+        *(f"source {number}: {found.doubt}" for number, found in fates.items() if found.doubt),
+        *doubts,
+    )
     lines = [_circle(budget)]
     if not inside:
         identification: Identification = "none"
@@ -87,7 +92,7 @@ def judge(
             "an unrelated source may lie there by chance"
         )
         lines.append(f"{says}: {_told(one)}")
-    lines += [f"Source {number}: {found.text}" for number, found in (disappearances or {}).items()]
+    lines += [f"Source {number}: {found.text}" for number, found in fates.items()]
     lines += [f"Note: {doubt}" for doubt in doubts]
     return Verdict(identification, "\n".join(lines), tuple(doubts))
 

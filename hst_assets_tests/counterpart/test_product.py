@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,3 +207,14 @@ def test_without_a_catalogue_it_says_what_to_make(target):
 def test_an_epoch_without_a_difference_cannot_be_measured_on_one(target):
     with pytest.raises(BadConfiguration, match="on_difference = false"):
         asked(target, measured_on=2)
+
+
+def test_a_late_band_without_early_images_shows_that_it_is_not_gone(target, monkeypatch):
+    def with_infrared(*args):
+        points = knowing_forced_points(*args)
+        seen = {"detector": "wfc3_ir", "filter_name": "F160W", "flux_ujy": 1.0}
+        return [*points, *(replace(point, **seen) for point in points if point.epoch == 2)]
+
+    monkeypatch.setattr(search, "forced_points", with_infrared)
+    made = asked(target, error_mas=20.0, frame_error_mas=5.0, faded="2014-01-01")
+    assert [one["state"] for one in made.facts["candidates"]] == ["fainter"]

@@ -77,6 +77,9 @@ def test_what_is_not_known_is_told():
 
 def test_what_became_of_a_candidate_is_told():
     gone = judge_disappearance(
-        [BandDecline("wfc3_uvis.f814w", 20.0, 1.0, 0.0, 1.0)], gone_sigma=3, detection_snr=3
+        [BandDecline("wfc3_uvis.f814w", 20.0, 1.0, 0.0, 1.0)],
+        gone_sigma=3,
+        detection_snr=3,
+        gone_share=0.5,
     )
     assert "Source 1: gone: decline of 14.1 sigma" in verdict(ONE, disappearances={1: gone}).text
