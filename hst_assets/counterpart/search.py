@@ -46,6 +46,7 @@ from hst_assets.counterpart.transient_position import (
 )
 from hst_assets.counterpart.verdict import Verdict, judge
 from hst_assets.detectors import DETECTORS
+from hst_assets.failures import UnusableInput
 from hst_assets.photometry.artificial_stars.field import StarField, star_field
 from hst_assets.photometry.dolphot.input_images import read_input_images
 from hst_assets.photometry.light_curve.difference_points import difference_points
@@ -58,6 +59,11 @@ from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Search", "SearchPhotometry"]
+
+#: A place with no good pixel of any image within so much (arcseconds) is on none of them.
+_NEAR_ARCSEC = 1.0
+#: A measured place so many errors of the given one from that, and half a width, is doubtful.
+_MOVED_ERRORS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +113,19 @@ class Search:
     def about(self) -> tuple[float, float]:
         """The place that the settings name."""
         chosen = self.settings.counterpart
-        return require_position(chosen.ra_deg, chosen.dec_deg, self.workdir.settings_file)
+        place = require_position(chosen.ra_deg, chosen.dec_deg, self.workdir.settings_file)
+        if _covered(self.field, place, 0.0, _NEAR_ARCSEC) == 0.0:
+            raise UnusableInput(
+                f"the place {place[0]:.7f} {place[1]:+.7f} lies on none of the target's images",
+                where=self.workdir.dolphot_inputs,
+                next_step="Set counterpart.ra_deg and dec_deg to a place that they show",
+            )
+        return place
+
+    @cached_property
+    def field(self) -> StarField:
+        """The part of the sky that the images of the catalogue show."""
+        return star_field(read_input_images(self.workdir))
 
     @cached_property
     def ties(self) -> tuple[FrameTie | None, FrameTie]:
@@ -177,16 +195,16 @@ class Search:
     def candidates(self) -> list[Candidate]:
         """The sources near the place."""
         chosen = self.settings.counterpart
-        field = star_field(read_input_images(self.workdir))
+        place = self.place  # first of all: whether the images show it
         return find_candidates(
             self.sources,
-            self.place,
+            place,
             self.budget,
             floor_mas=self.ties[1].floor_mas,
             search_sigma=chosen.search_sigma,
             detection_snr=chosen.detection_snr,
             density_radius_arcsec=chosen.density_radius_arcsec,
-            covered=lambda inner, outer: _covered(field, self.place, inner, outer),
+            covered=lambda inner, outer: _covered(self.field, place, inner, outer),
         )
 
     @cached_property
@@ -263,10 +281,28 @@ class Search:
             limits=limits,
             disappearances=self.photometry.fates,
             doubts=self._doubts(),
+            coverage=self._coverage(),
         )
 
+    def _coverage(self) -> dict[str, bool]:
+        """By band, whether an earlier exposure has the place on a good pixel."""
+        measured = {
+            row.band
+            for row in self.photometry.rows
+            if (row.number, row.method, row.images) == (THE_PLACE, "forced", "early")
+            and math.isfinite(row.flux_ujy)
+        }
+        return {band: band in measured for band in self.groups.early_bands}
+
     def _doubts(self) -> list[str]:
-        doubts = [f"left out, without a zero point: {name}" for name in self.sources.not_converted]
+        doubts = list(self.groups.doubts)
+        position = self.position
+        if position.moved_mas > max(position.fwhm_mas / 2, _MOVED_ERRORS * self._given_error_mas()):
+            doubts.append(
+                f"the measured place lies {position.moved_mas:.0f} mas from the given one: it may "
+                "be another source"
+            )
+        doubts += [f"left out, without a zero point: {name}" for name in self.sources.not_converted]
         shining = {one.rootname for one in (*self.groups.shining, *self.groups.late)}
         if shining:
             doubts.append(
@@ -275,10 +311,15 @@ class Search:
             )
         return doubts
 
+    def _given_error_mas(self) -> float:
+        return self.settings.counterpart.error_mas or 0.0
+
 
 def _covered(field: StarField, place: tuple[float, float], inner: float, outer: float) -> float:
     """Share of a ring about a place that was measured."""
-    x, y = (float(value) for value in field.wcs.all_world2pix(*place, 0))
+    x, y = (float(value) for value in field.wcs.all_world2pix(*place, 0, quiet=True))
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return 0.0
     reach = outer / field.scale_arcsec
     ny, nx = field.covered.shape
     rows = np.arange(max(int(y - reach), 0), min(int(y + reach) + 2, ny))
@@ -286,7 +327,7 @@ def _covered(field: StarField, place: tuple[float, float], inner: float, outer: 
     if rows.size == 0 or columns.size == 0:
         return 0.0
     distance = np.hypot(rows[:, None] - y, columns[None, :] - x) * field.scale_arcsec
-    ring = (distance > inner) & (distance <= outer) & field.covered[np.ix_(rows, columns)]
+    ring = (distance >= inner) & (distance <= outer) & field.covered[np.ix_(rows, columns)]
     area = float(np.count_nonzero(ring)) * field.scale_arcsec**2
     return min(area / (math.pi * (outer**2 - inner**2)), 1.0)
 

@@ -214,7 +214,7 @@ def centroid_floor(
     apart: list[float] = []
     if len(places) == 0:
         return math.nan
-    for x, y in wcs.all_world2pix(places[:_MOST_STARS], 0):
+    for x, y in wcs.all_world2pix(places[:_MOST_STARS], 0, quiet=True):
         try:
             found = fitted_centroid(data, error, float(x), float(y), fwhm_pix=fwhm)
         except UnusableInput:
