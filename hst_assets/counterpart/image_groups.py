@@ -14,7 +14,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings.counterpart import CounterpartSettings
 
-__all__ = ["Exposure", "ImageGroups", "group_images"]
+__all__ = ["Exposure", "ImageGroups", "group_images", "require_epoch"]
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,9 @@ def group_images(table: QTable, settings: CounterpartSettings) -> ImageGroups:
         the exposures on which it is measured began.
     """
     every = tuple(_exposure(row) for row in table if bool(row["used"]))
+    if settings.measured_on is not None:
+        require_epoch(table, settings.measured_on)
     measured = tuple(one for one in every if one.epoch == settings.measured_on)
-    if settings.measured_on is not None and not measured:
-        raise BadConfiguration(
-            f"counterpart.measured_on is {settings.measured_on}; there is no such epoch",
-            next_step=f"Epochs: {', '.join(map(str, sorted({one.epoch for one in every})))}",
-        )
     before, doubts = _appeared(settings, measured)
     since = np.inf if settings.faded is None else float(Time(settings.faded, scale="utc").mjd)
     early = tuple(one for one in every if one.mjd_start < min(before, since))
@@ -109,6 +106,29 @@ def group_images(table: QTable, settings: CounterpartSettings) -> ImageGroups:
         )
     late = tuple(one for one in every if one.mjd_start >= since)
     return ImageGroups(every, early, measured, late, doubts)
+
+
+def require_epoch(table: QTable, number: int) -> None:
+    """Refuse an epoch of which no exposure is used.
+
+    Parameters
+    ----------
+    table : QTable
+        The target's exposure table, with epochs.
+    number : int
+        The epoch on which a position is to be measured.
+
+    Raises
+    ------
+    BadConfiguration
+        If there is none, with those that there are.
+    """
+    there = sorted({int(row["epoch"]) for row in table if bool(row["used"])})
+    if number not in there:
+        raise BadConfiguration(
+            f"counterpart.measured_on is {number}; there is no such epoch",
+            next_step=f"Epochs: {', '.join(map(str, there))}",
+        )
 
 
 def _appeared(

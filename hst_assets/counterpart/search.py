@@ -45,10 +45,12 @@ from hst_assets.counterpart.transient_position import (
     require_position,
 )
 from hst_assets.counterpart.verdict import Verdict, judge
+from hst_assets.detection.image_planes import read_wcs
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
+from hst_assets.imaging.frames import opened
 from hst_assets.photometry.artificial_stars.field import StarField, star_field
-from hst_assets.photometry.dolphot.input_images import read_input_images
+from hst_assets.photometry.dolphot.input_images import InputImage, read_input_images
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
 from hst_assets.photometry.light_curve.limits import completeness_limits, local_noise
@@ -56,12 +58,13 @@ from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import TangentPlane
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Search", "SearchPhotometry"]
 
-#: A place with no good pixel of any image within so much (arcseconds) is on none of them.
-_NEAR_ARCSEC = 1.0
+#: A WCS whose inverse leads so far (arcseconds) from where it began has failed: off the chip.
+_SAME_PLACE_ARCSEC = 1.0
 #: A measured place so many errors of the given one from that, and half a width, is doubtful.
 _MOVED_ERRORS = 3.0
 
@@ -114,18 +117,18 @@ class Search:
         """The place that the settings name."""
         chosen = self.settings.counterpart
         place = require_position(chosen.ra_deg, chosen.dec_deg, self.workdir.settings_file)
-        if _covered(self.field, place, 0.0, _NEAR_ARCSEC) == 0.0:
+        if not any(_shows(image, place) for image in self.images if image.role == "exposure"):
             raise UnusableInput(
-                f"the place {place[0]:.7f} {place[1]:+.7f} lies on none of the target's images",
+                f"the place {place[0]:.7f} {place[1]:+.7f} lies on none of the target's exposures",
                 where=self.workdir.dolphot_inputs,
                 next_step="Set counterpart.ra_deg and dec_deg to a place that they show",
             )
         return place
 
     @cached_property
-    def field(self) -> StarField:
-        """The part of the sky that the images of the catalogue show."""
-        return star_field(read_input_images(self.workdir))
+    def images(self) -> list[InputImage]:
+        """Those of the catalogue: the reference, and the chips of the exposures."""
+        return read_input_images(self.workdir)
 
     @cached_property
     def ties(self) -> tuple[FrameTie | None, FrameTie]:
@@ -196,6 +199,7 @@ class Search:
         """The sources near the place."""
         chosen = self.settings.counterpart
         place = self.place  # first of all: whether the images show it
+        field = star_field(self.images)
         return find_candidates(
             self.sources,
             place,
@@ -204,7 +208,7 @@ class Search:
             search_sigma=chosen.search_sigma,
             detection_snr=chosen.detection_snr,
             density_radius_arcsec=chosen.density_radius_arcsec,
-            covered=lambda inner, outer: _covered(self.field, place, inner, outer),
+            covered=lambda inner, outer: _covered(field, place, inner, outer),
         )
 
     @cached_property
@@ -313,6 +317,18 @@ class Search:
 
     def _given_error_mas(self) -> float:
         return self.settings.counterpart.error_mas or 0.0
+
+
+def _shows(image: InputImage, place: tuple[float, float]) -> bool:
+    """Whether a place lies on a chip."""
+    with opened(image.path) as hdus:
+        ny, nx = hdus[0].shape
+        wcs = read_wcs(hdus[0].header, hdus)
+    x, y = (float(value) for value in wcs.all_world2pix(*place, 0, quiet=True))
+    if not (-0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5):
+        return False
+    back = TangentPlane(*place, 1.0).project(np.column_stack(wcs.all_pix2world([x], [y], 0)))
+    return bool(np.hypot(*back[0]) < _SAME_PLACE_ARCSEC)
 
 
 def _covered(field: StarField, place: tuple[float, float], inner: float, outer: float) -> float:

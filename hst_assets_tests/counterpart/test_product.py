@@ -225,7 +225,7 @@ def test_a_late_band_without_early_images_shows_that_it_is_not_gone(target, monk
 )
 @pytest.mark.parametrize("more", [{"error_mas": 20.0}, {"measured_on": 2, "on_difference": False}])
 def test_a_place_off_all_images_is_refused_in_words(target, place, more):
-    with pytest.raises(UnusableInput, match="lies on none of the target's images"):
+    with pytest.raises(UnusableInput, match="lies on none of the target's exposures"):
         asked(target, place, **more)
 
 
