@@ -299,7 +299,7 @@ def gone(n_candidates: int, seed: int = 3) -> bool:
             early - late + rng.normal(0, difference_error),
             difference_error,
         )
-        found = judge_disappearance([band], gone_sigma=3.0, detection_snr=3.0)
+        found = judge_disappearance([band], gone_sigma=3.0, detection_snr=3.0, gone_share=0.5)
         good = found.state == ("gone" if is_gone else "still there")
         false_gone += found.state == "gone" and not is_gone
         below = found.state == "gone" and min(found.forced_sigma, found.difference_sigma) < 3.0

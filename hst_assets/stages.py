@@ -263,8 +263,9 @@ STAGES: dict[str, Stage] = {
         ),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
+    # 2: centroids of the brightest pixel; what is gone, not covered or not decided.
     "counterpart": Stage(
-        "1",
+        "2",
         ("hst_assets.counterpart.product:make_counterpart",),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),

@@ -47,8 +47,9 @@ def counterpart_command(
 ) -> None:
     """Look for the counterpart of the object at RA and DEC in a target's earlier images.
 
-    What is given is kept in the target's settings; without RA and DEC, these have the position.
-    Aligned exposures, stacks, differences and the catalogue must be there.
+    With RA and DEC the whole question is kept in the target's settings: what these options had
+    there before is forgotten. Without, the settings have the position, and only what is given is
+    changed. Aligned exposures, stacks, differences and the catalogue must be there.
     """
     workdir = WorkDir(root_or_default(root), target).existing()
     changes = {
@@ -62,13 +63,15 @@ def counterpart_command(
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     place = read_position(position)
     if place is not None:
-        given |= {"ra_deg": place[0], "dec_deg": place[1]}
+        given = {**changes, "ra_deg": place[0], "dec_deg": place[1]}
     elif load_settings(workdir).counterpart.ra_deg is None:
         raise BadConfiguration(
             "no position whose counterpart could be looked for",
             where=target,
             next_step="Give RA and DEC with --error, or with --epoch where it is to be measured",
         )
+    if epoch is not None:
+        _require_epoch(workdir, epoch)
     if given:
         write_settings(workdir, {"counterpart": given})
     materialize_target(workdir, assets=["counterpart"])
@@ -78,3 +81,12 @@ def counterpart_command(
         markup=False,
     )
     output().print(f"written to {workdir.counterpart.parent}", highlight=False, markup=False)
+
+
+def _require_epoch(workdir: WorkDir, epoch: int) -> None:
+    """Refuse a wrong epoch before it is kept, where the exposures are known."""
+    from hst_assets.counterpart.image_groups import require_epoch
+    from hst_assets.products.columns import read_table
+
+    if workdir.target_exposures.is_file():
+        require_epoch(read_table(workdir.target_exposures), epoch)

@@ -3,7 +3,12 @@
 One is forced photometry of the candidate's place in the early and in the late images; the other the
 difference of the epochs. Each gives the decline of the flux in every band over its error. Those of
 several bands are joined by Stouffer's method, the sum over the root of their number. Nothing is
-called gone below the stated significance in either measurement that was made.
+called gone below the stated significance in either measurement that was made, nor where the late
+images would not have shown a stated share of its early flux.
+
+It is still seen late by all bands joined, or in one of n bands: the largest of n significances is
+above t by chance as often as one is above s where ``1 - (1 - Q(t))^n = Q(s)``, with the tail Q of
+the Gaussian; so ``t = Q^-1(1 - (1 - Q(s))^(1/n))``. Four bands raise 3 to 3.4.
 """
 
 from __future__ import annotations
@@ -70,9 +75,10 @@ class Disappearance:
     Attributes
     ----------
     state : str
-        "gone": it declined and is seen no more; "fainter": it declined and is still seen; "still
-        there": it is seen, and no decline is significant; "not decided": it is not seen, but the
-        images are too shallow for a significant decline, or the measurements contradict each other.
+        "gone": it declined, is seen no more, and little can be left of it; "fainter": it declined,
+        and is still seen or might be; "still there": it is seen, and no decline is significant;
+        "not decided": it is not seen, but the images are too shallow for a significant decline, or
+        the measurements contradict each other.
     forced_sigma, difference_sigma, late_snr : float
         Decline by both measurements, and what is seen of it late, all bands joined; NaN: not
         measured.
@@ -80,6 +86,8 @@ class Disappearance:
         Upper limit at 3 sigma of the late over the early flux, from the band that limits it best.
     text : str
         The verdict in words, with its numbers.
+    doubt : str
+        Why it is not called gone though it is seen no more; empty if there is no doubt.
     """
 
     state: State
@@ -88,21 +96,25 @@ class Disappearance:
     late_snr: float
     left: float
     text: str
+    doubt: str = ""
 
 
 def judge_disappearance(
-    bands: Sequence[BandDecline], *, gone_sigma: float, detection_snr: float
+    bands: Sequence[BandDecline], *, gone_sigma: float, detection_snr: float, gone_share: float
 ) -> Disappearance:
     """Judge what became of a candidate.
 
     Parameters
     ----------
     bands : sequence of BandDecline
-        Bands in which it was measured early and late.
+        Bands in which it was measured, early and late or late alone.
     gone_sigma : float
         Significance of the decline that is demanded of every measurement that was made.
     detection_snr : float
-        Signal-to-noise ratio from which it is still seen.
+        Signal-to-noise ratio from which it is still seen, of the joined bands; of one among several
+        a little more (see above).
+    gone_share : float
+        Of the early flux: where as much might be left (3 sigma), it is not called gone.
     """
     forced = _joined([band.forced_sigma for band in bands])
     difference = _joined([band.difference_sigma for band in bands])
@@ -114,9 +126,11 @@ def judge_disappearance(
         text = "not checked: no band was measured before and after the object had faded"
         return Disappearance(state, forced, difference, late, left, text)
     declined = min(declines) >= gone_sigma
-    seen = late >= detection_snr
+    best, threshold = _best_late(bands, detection_snr)
+    seen = late >= detection_snr or best.late_snr >= threshold
+    doubt = "" if seen or not declined or left < gone_share else _too_shallow(left, gone_share)
     if declined:
-        state = "fainter" if seen else "gone"
+        state = "fainter" if seen or doubt else "gone"
     else:
         state = "still there" if seen and max(declines) < gone_sigma else "not decided"
     told = [
@@ -125,10 +139,28 @@ def judge_disappearance(
         if math.isfinite(difference)
         else "no difference of the epochs",
         f"late signal-to-noise ratio {late:.1f}",
-        f"at most {left:.0%} of its flux is left (3 sigma)" if state == "gone" else "",
+        f"{best.late_snr:.1f} in {best.band} alone" if best.late_snr > late else "",
+        f"at most {left:.0%} of its flux is left (3 sigma)" if state == "gone" else doubt,
     ]
-    return Disappearance(
-        state, forced, difference, late, left, f"{state}: {', '.join(filter(None, told))}"
+    text = f"{state}: {', '.join(filter(None, told))}"
+    return Disappearance(state, forced, difference, late, left, text, doubt)
+
+
+def _best_late(bands: Sequence[BandDecline], detection_snr: float) -> tuple[BandDecline, float]:
+    """The band that shows it best late, and what it must show to count: see the module."""
+    from scipy.stats import norm
+
+    known = [band for band in bands if math.isfinite(band.late_snr)]
+    false_rate = float(norm.sf(detection_snr))
+    threshold = float(norm.isf(-math.expm1(math.log1p(-false_rate) / len(known))))
+    return max(known, key=lambda band: band.late_snr), threshold
+
+
+def _too_shallow(left: float, share: float) -> str:
+    might = f"{left:.0%}" if math.isfinite(left) else "an unknown part"
+    return (
+        f"the late images are too shallow: {might} of its flux might be left (3 sigma), "
+        f"gone means less than {share:.0%}"
     )
 
 

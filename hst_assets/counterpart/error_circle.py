@@ -54,8 +54,10 @@ class ErrorBudget:
 
     @property
     def error_mas(self) -> float:
-        """Total on an axis: the root of the sum of squares."""
+        """Total on an axis: the root of the sum of squares; NaN if no term is known."""
         known = [term for term in self.terms if term.is_known]
+        if not known:
+            return math.nan
         return math.sqrt(max(sum(term.error_mas**2 - term.shared_mas2 for term in known), 0.0))
 
     @property

@@ -14,7 +14,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings.counterpart import CounterpartSettings
 
-__all__ = ["Exposure", "ImageGroups", "group_images"]
+__all__ = ["Exposure", "ImageGroups", "group_images", "require_epoch"]
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,15 @@ class ImageGroups:
         Those on which its position is measured; empty where it is given.
     late : tuple of Exposure
         Those after it has faded.
+    doubts : tuple of str
+        What was taken for the date of its appearance, where none is set.
     """
 
     every: tuple[Exposure, ...]
     early: tuple[Exposure, ...]
     measured: tuple[Exposure, ...] = ()
     late: tuple[Exposure, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def early_bands(self) -> tuple[str, ...]:
@@ -86,20 +89,14 @@ def group_images(table: QTable, settings: CounterpartSettings) -> ImageGroups:
     Raises
     ------
     BadConfiguration
-        If there is no such epoch, or no earlier exposure.
+        If there is no such epoch, or no earlier exposure; if the object would have appeared after
+        the exposures on which it is measured began.
     """
     every = tuple(_exposure(row) for row in table if bool(row["used"]))
+    if settings.measured_on is not None:
+        require_epoch(table, settings.measured_on)
     measured = tuple(one for one in every if one.epoch == settings.measured_on)
-    if settings.measured_on is not None and not measured:
-        raise BadConfiguration(
-            f"counterpart.measured_on is {settings.measured_on}; there is no such epoch",
-            next_step=f"Epochs: {', '.join(map(str, sorted({one.epoch for one in every})))}",
-        )
-    before = np.inf
-    if settings.appeared is not None:
-        before = float(Time(settings.appeared, scale="utc").mjd)
-    elif measured:
-        before = min(one.mjd_start for one in measured)
+    before, doubts = _appeared(settings, measured)
     since = np.inf if settings.faded is None else float(Time(settings.faded, scale="utc").mjd)
     early = tuple(one for one in every if one.mjd_start < min(before, since))
     if not early:
@@ -108,7 +105,50 @@ def group_images(table: QTable, settings: CounterpartSettings) -> ImageGroups:
             next_step="Set counterpart.appeared to a date after the first exposures",
         )
     late = tuple(one for one in every if one.mjd_start >= since)
-    return ImageGroups(every, early, measured, late)
+    return ImageGroups(every, early, measured, late, doubts)
+
+
+def require_epoch(table: QTable, number: int) -> None:
+    """Refuse an epoch of which no exposure is used.
+
+    Parameters
+    ----------
+    table : QTable
+        The target's exposure table, with epochs.
+    number : int
+        The epoch on which a position is to be measured.
+
+    Raises
+    ------
+    BadConfiguration
+        If there is none, with those that there are.
+    """
+    there = sorted({int(row["epoch"]) for row in table if bool(row["used"])})
+    if number not in there:
+        raise BadConfiguration(
+            f"counterpart.measured_on is {number}; there is no such epoch",
+            next_step=f"Epochs: {', '.join(map(str, there))}",
+        )
+
+
+def _appeared(
+    settings: CounterpartSettings, measured: tuple[Exposure, ...]
+) -> tuple[float, tuple[str, ...]]:
+    """From when on the object may shine (MJD), and what a reader must know of that."""
+    first = min((one.mjd_start for one in measured), default=np.inf)
+    if settings.appeared is not None:
+        appeared = float(Time(settings.appeared, scale="utc").mjd)
+        if appeared > first:
+            raise BadConfiguration(
+                f"counterpart.appeared is {settings.appeared}, but epoch {settings.measured_on}, "
+                f"on which the object is measured, began on "
+                f"{Time(first, format='mjd', scale='utc').isot[:10]}",
+                next_step="Set counterpart.appeared to a date before, or another measured_on",
+            )
+        return appeared, ()
+    if measured:
+        return first, (f"appeared is not set: taken as the start of epoch {settings.measured_on}",)
+    return first, ("no date of appearance is set: every exposure counts as earlier",)
 
 
 def _exposure(values: Any) -> Exposure:

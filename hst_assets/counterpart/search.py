@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +19,11 @@ from hst_assets.counterpart.band_measurements import (
     noise_rows,
 )
 from hst_assets.counterpart.candidates import Candidate, find_candidates
-from hst_assets.counterpart.disappearance import Disappearance, judge_disappearance
+from hst_assets.counterpart.disappearance import (
+    BandDecline,
+    Disappearance,
+    judge_disappearance,
+)
 from hst_assets.counterpart.earlier_sources import EarlierSources, read_earlier_sources
 from hst_assets.counterpart.epoch_tie import FrameTie, tie_terms
 from hst_assets.counterpart.error_circle import ErrorBudget, ErrorTerm
@@ -40,19 +45,28 @@ from hst_assets.counterpart.transient_position import (
     require_position,
 )
 from hst_assets.counterpart.verdict import Verdict, judge
+from hst_assets.detection.image_planes import read_wcs
 from hst_assets.detectors import DETECTORS
+from hst_assets.failures import UnusableInput
+from hst_assets.imaging.frames import opened
 from hst_assets.photometry.artificial_stars.field import StarField, star_field
-from hst_assets.photometry.dolphot.input_images import read_input_images
+from hst_assets.photometry.dolphot.input_images import InputImage, read_input_images
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
 from hst_assets.photometry.light_curve.limits import completeness_limits, local_noise
-from hst_assets.photometry.light_curve.points import Place
+from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
+from hst_assets.sky_geometry import TangentPlane
 from hst_assets.workdir import WorkDir
 
 __all__ = ["Search", "SearchPhotometry"]
+
+#: A WCS whose inverse leads so far (arcseconds) from where it began has failed: off the chip.
+_SAME_PLACE_ARCSEC = 1.0
+#: A measured place so many errors of the given one from that, and half a width, is doubtful.
+_MOVED_ERRORS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +116,19 @@ class Search:
     def about(self) -> tuple[float, float]:
         """The place that the settings name."""
         chosen = self.settings.counterpart
-        return require_position(chosen.ra_deg, chosen.dec_deg, self.workdir.settings_file)
+        place = require_position(chosen.ra_deg, chosen.dec_deg, self.workdir.settings_file)
+        if not any(_shows(image, place) for image in self.images if image.role == "exposure"):
+            raise UnusableInput(
+                f"the place {place[0]:.7f} {place[1]:+.7f} lies on none of the target's exposures",
+                where=self.workdir.dolphot_inputs,
+                next_step="Set counterpart.ra_deg and dec_deg to a place that they show",
+            )
+        return place
+
+    @cached_property
+    def images(self) -> list[InputImage]:
+        """Those of the catalogue: the reference, and the chips of the exposures."""
+        return read_input_images(self.workdir)
 
     @cached_property
     def ties(self) -> tuple[FrameTie | None, FrameTie]:
@@ -172,16 +198,17 @@ class Search:
     def candidates(self) -> list[Candidate]:
         """The sources near the place."""
         chosen = self.settings.counterpart
-        field = star_field(read_input_images(self.workdir))
+        place = self.place  # first of all: whether the images show it
+        field = star_field(self.images)
         return find_candidates(
             self.sources,
-            self.place,
+            place,
             self.budget,
             floor_mas=self.ties[1].floor_mas,
             search_sigma=chosen.search_sigma,
             detection_snr=chosen.detection_snr,
             density_radius_arcsec=chosen.density_radius_arcsec,
-            covered=lambda inner, outer: _covered(field, self.place, inner, outer),
+            covered=lambda inner, outer: _covered(field, place, inner, outer),
         )
 
     @cached_property
@@ -219,9 +246,13 @@ class Search:
         if self.groups.late:
             for one in self.candidates:
                 fates[one.number] = judge_disappearance(
-                    band_declines(one.number, early, late, differences),
+                    [
+                        *band_declines(one.number, early, late, differences),
+                        *_late_alone(one.number, early, late),
+                    ],
                     gone_sigma=chosen.gone_sigma,
                     detection_snr=chosen.detection_snr,
+                    gone_share=chosen.gone_share,
                 )
         return SearchPhotometry(rows, fates)
 
@@ -254,10 +285,28 @@ class Search:
             limits=limits,
             disappearances=self.photometry.fates,
             doubts=self._doubts(),
+            coverage=self._coverage(),
         )
 
+    def _coverage(self) -> dict[str, bool]:
+        """By band, whether an earlier exposure has the place on a good pixel."""
+        measured = {
+            row.band
+            for row in self.photometry.rows
+            if (row.number, row.method, row.images) == (THE_PLACE, "forced", "early")
+            and math.isfinite(row.flux_ujy)
+        }
+        return {band: band in measured for band in self.groups.early_bands}
+
     def _doubts(self) -> list[str]:
-        doubts = [f"left out, without a zero point: {name}" for name in self.sources.not_converted]
+        doubts = list(self.groups.doubts)
+        position = self.position
+        if position.moved_mas > max(position.fwhm_mas / 2, _MOVED_ERRORS * self._given_error_mas()):
+            doubts.append(
+                f"the measured place lies {position.moved_mas:.0f} mas from the given one: it may "
+                "be another source"
+            )
+        doubts += [f"left out, without a zero point: {name}" for name in self.sources.not_converted]
         shining = {one.rootname for one in (*self.groups.shining, *self.groups.late)}
         if shining:
             doubts.append(
@@ -266,10 +315,27 @@ class Search:
             )
         return doubts
 
+    def _given_error_mas(self) -> float:
+        return self.settings.counterpart.error_mas or 0.0
+
+
+def _shows(image: InputImage, place: tuple[float, float]) -> bool:
+    """Whether a place lies on a chip."""
+    with opened(image.path) as hdus:
+        ny, nx = hdus[0].shape
+        wcs = read_wcs(hdus[0].header, hdus)
+    x, y = (float(value) for value in wcs.all_world2pix(*place, 0, quiet=True))
+    if not (-0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5):
+        return False
+    back = TangentPlane(*place, 1.0).project(np.column_stack(wcs.all_pix2world([x], [y], 0)))
+    return bool(np.hypot(*back[0]) < _SAME_PLACE_ARCSEC)
+
 
 def _covered(field: StarField, place: tuple[float, float], inner: float, outer: float) -> float:
     """Share of a ring about a place that was measured."""
-    x, y = (float(value) for value in field.wcs.all_world2pix(*place, 0))
+    x, y = (float(value) for value in field.wcs.all_world2pix(*place, 0, quiet=True))
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return 0.0
     reach = outer / field.scale_arcsec
     ny, nx = field.covered.shape
     rows = np.arange(max(int(y - reach), 0), min(int(y + reach) + 2, ny))
@@ -277,9 +343,21 @@ def _covered(field: StarField, place: tuple[float, float], inner: float, outer: 
     if rows.size == 0 or columns.size == 0:
         return 0.0
     distance = np.hypot(rows[:, None] - y, columns[None, :] - x) * field.scale_arcsec
-    ring = (distance > inner) & (distance <= outer) & field.covered[np.ix_(rows, columns)]
+    ring = (distance >= inner) & (distance <= outer) & field.covered[np.ix_(rows, columns)]
     area = float(np.count_nonzero(ring)) * field.scale_arcsec**2
     return min(area / (math.pi * (outer**2 - inner**2)), 1.0)
+
+
+def _late_alone(
+    number: int, early: Mapping[tuple[int, str], Point], late: Mapping[tuple[int, str], Point]
+) -> list[BandDecline]:
+    """What a candidate has in bands of which there are only late images: whether it is seen."""
+    own = {band: point for (source, band), point in late.items() if source == number}
+    return [
+        BandDecline(band, math.nan, math.inf, point.flux_ujy, point.flux_error_ujy)
+        for band, point in sorted(own.items())
+        if point.counts and not ((number, band) in early and early[number, band].counts)
+    ]
 
 
 def _limit_told(row: BandMeasurement) -> str:

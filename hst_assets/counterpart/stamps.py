@@ -117,6 +117,8 @@ def cut_stamp(
     columns, rows = np.meshgrid(np.arange(n), np.arange(n))
     sky = own.all_pix2world(columns.ravel(), rows.ravel(), 0)
     x, y = wcs.all_world2pix(*sky, 0, quiet=True)
+    if not (np.isfinite(x).any() and np.isfinite(y).any()):
+        return None
     reach = math.ceil(side_arcsec / pixel_scale_arcsec(wcs)) + 2
     corner_x, corner_y = (max(int(np.nanmin(value)) - 2, 0) for value in (x, y))
     part = data[corner_y : corner_y + 2 * reach, corner_x : corner_x + 2 * reach]

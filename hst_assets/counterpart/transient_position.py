@@ -1,10 +1,12 @@
 """Where the object is: measured on an image or a difference, or given, with the error of that.
 
-A Gaussian with a plane below it is fitted to the pixels about the given place, weighted by their
-errors. Its error is that of the fit, by the pixels' errors: of Gaussian noise, the width over the
-signal-to-noise ratio (King 1983, PASP 95, 163). How far the centre of a star is off however bright
-it is, since it is no Gaussian, is measured on bright stars of the same image and added in
-quadrature. Where that cannot be, the error is larger by the root of the reduced chi square.
+From the given place the way leads to the brightest pixel within one width, until none is brighter;
+then a Gaussian with a plane below it is fitted to the pixels about it, weighted by their errors,
+and again to those about its own centre. Its error is that of the fit, by the pixels' errors: of
+Gaussian noise, the width over the signal-to-noise ratio (King 1983, PASP 95, 163). How far the
+centre of a star is off however bright it is, since it is no Gaussian, is measured on bright stars
+of the same image and added in quadrature. Where that cannot be, the error is larger by the root of
+the reduced chi square.
 """
 
 from __future__ import annotations
@@ -44,6 +46,10 @@ _WIDTHS = (0.6, 2.0)
 #: A centre farther than this from the given place (arcseconds) is that of something else.
 _MAX_MOVE_ARCSEC = 0.3
 _FEWEST_PIXELS = 12
+#: Fits of which each is about the centre of the last, until it moves by less than so many pixels.
+_MOST_FITS, _SAME_CENTRE_PIX = 5, 0.05
+#: The last may move it by half a width, or by half a pixel's diagonal.
+_MAX_PULL_FWHM, _MAX_PULL_PIX = 0.5, 0.75
 #: What is fainter is no detection, and its centre that of noise.
 _LEAST_SNR = 3.0
 #: Stars that tell the floor, at most and at least; what is farther off is another star.
@@ -67,6 +73,8 @@ class TransientPosition:
         The image; empty where it was given.
     snr : float
         Flux of the fit over its error; NaN where it was given.
+    moved_mas, fwhm_mas : float
+        From the place about which it was sought, and the width of a star; NaN where it was given.
     """
 
     ra_deg: float
@@ -74,6 +82,8 @@ class TransientPosition:
     centroid: ErrorTerm
     measured_on: str = ""
     snr: float = math.nan
+    moved_mas: float = math.nan
+    fwhm_mas: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -133,15 +143,17 @@ def measured_position(
     Raises
     ------
     UnusableInput
-        If the place is not on the image, or no source is found there.
+        If the place is not on the image, or no source is found within 0.3 arcsec.
     """
     data, error, wcs = _planes(image)
     scale_mas = pixel_scale_arcsec(wcs) * 1e3
-    x, y = (float(value) for value in wcs.all_world2pix(ra_deg, dec_deg, 0))
+    x, y = (float(value) for value in wcs.all_world2pix(ra_deg, dec_deg, 0, quiet=True))
     fwhm = _fwhm_pix(detector, wcs)
+    most = _MAX_MOVE_ARCSEC * 1e3 / scale_mas
     try:
-        found = fitted_centroid(data, error, x, y, fwhm_pix=fwhm)
-        if math.hypot(found.x - x, found.y - y) * scale_mas > _MAX_MOVE_ARCSEC * 1e3:
+        found = fitted_centroid(data, error, x, y, fwhm_pix=fwhm, max_move_pix=most)
+        moved_pix = math.hypot(found.x - x, found.y - y)
+        if moved_pix > most:
             raise UnusableInput("the nearest source lies more than 0.3 arcsec from the place")
     except UnusableInput as failure:
         raise UnusableInput(
@@ -158,9 +170,18 @@ def measured_position(
         "centroid of the object",
         math.hypot(own, floor),
         f"fit on {image.name}: {own:.2f} mas at S/N {found.snr:.1f}"
-        + (f", floor {floor:.2f} mas" if floor else ""),
+        + (f", floor {floor:.2f} mas" if floor else "")
+        + f"; {moved_pix * scale_mas:.1f} mas from the given place",
     )
-    return TransientPosition(ra % 360.0, dec, term, image.name, found.snr)
+    return TransientPosition(
+        ra_deg=ra % 360.0,
+        dec_deg=dec,
+        centroid=term,
+        measured_on=image.name,
+        snr=found.snr,
+        moved_mas=moved_pix * scale_mas,
+        fwhm_mas=fwhm * scale_mas,
+    )
 
 
 def centroid_floor(
@@ -193,7 +214,7 @@ def centroid_floor(
     apart: list[float] = []
     if len(places) == 0:
         return math.nan
-    for x, y in wcs.all_world2pix(places[:_MOST_STARS], 0):
+    for x, y in wcs.all_world2pix(places[:_MOST_STARS], 0, quiet=True):
         try:
             found = fitted_centroid(data, error, float(x), float(y), fwhm_pix=fwhm)
         except UnusableInput:
@@ -218,7 +239,15 @@ def _fwhm_pix(detector: Detector, wcs: WCS) -> float:
     return detector.fwhm_pix * detector.pixel_scale_arcsec / pixel_scale_arcsec(wcs)
 
 
-def fitted_centroid(data: Image, error: Image, x: float, y: float, *, fwhm_pix: float) -> Centroid:
+def fitted_centroid(
+    data: Image,
+    error: Image,
+    x: float,
+    y: float,
+    *,
+    fwhm_pix: float,
+    max_move_pix: float = math.inf,
+) -> Centroid:
     """The centre of a source by a Gaussian on a plane.
 
     Parameters
@@ -229,15 +258,53 @@ def fitted_centroid(data: Image, error: Image, x: float, y: float, *, fwhm_pix: 
         About where it is, 0-based pixels.
     fwhm_pix : float
         Width of a star.
+    max_move_pix : float, optional
+        A source whose brightest pixel is farther from there is another one.
 
     Raises
     ------
     UnusableInput
-        If there are too few pixels, or nothing is seen at 3 sigma.
+        If there are too few pixels, nothing is seen at 3 sigma, the brightest pixel is too far off,
+        or the fits' centre does not settle.
     """
+    start = _local_maximum(data, error, x, y, fwhm_pix, max_move_pix)
+    most = max(_MAX_PULL_FWHM * fwhm_pix, _MAX_PULL_PIX)
+    for _ in range(_MOST_FITS):
+        found = _fit(data, error, start, fwhm_pix)
+        pull = math.hypot(found.x - start[0], found.y - start[1])
+        if pull <= _SAME_CENTRE_PIX:
+            break
+        start = found.x, found.y
+    if pull > most:
+        raise UnusableInput(
+            f"no centroid: the centre of the fit lies {pull:.1f} pixels from the brightest one"
+        )
+    return found
+
+
+def _local_maximum(
+    data: Image, error: Image, x: float, y: float, reach: float, max_move: float
+) -> tuple[float, float]:
+    """The pixel near a place that none within a distance outshines.
+
+    A pixel on a star's wing is not taken for its centre: each step goes to a more significant one.
+    """
+    at = _brightest(data, error, x, y, reach)
+    while True:
+        if math.hypot(at[0] - x, at[1] - y) > max_move + 0.5:
+            raise UnusableInput(
+                f"the nearest source lies over {max_move:.1f} pixels from the place"
+            )
+        best = _brightest(data, error, *at, reach)
+        if best == at:
+            return at
+        at = best
+
+
+def _fit(data: Image, error: Image, start: tuple[float, float], fwhm_pix: float) -> Centroid:
+    """One fit, to the pixels about a centre."""
     from scipy.optimize import curve_fit
 
-    start = _brightest(data, error, x, y, fwhm_pix)
     columns, rows, values, errors = _about(data, error, *start, _REACH_FWHM * fwhm_pix)
     if len(values) < _FEWEST_PIXELS:
         raise UnusableInput(f"{len(values)} good pixels at the place: no centroid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,8 +14,11 @@ from hst_assets.counterpart.error_circle import ErrorBudget
 __all__ = ["Identification", "Verdict", "judge"]
 
 #: "counterpart": one candidate, unlikely by chance; "chance": one, but chance may have put it
-#: there; "ambiguous": several; "none": no source of the earlier images.
-Identification = Literal["counterpart", "chance", "ambiguous", "none"]
+#: there; "ambiguous": several; "none": no source of the earlier images; "not covered": no earlier
+#: image shows the place; "not decided": no error, or no probability of chance, is known.
+Identification = Literal["counterpart", "chance", "ambiguous", "none", "not covered", "not decided"]
+
+_NOT_COVERED = "no earlier exposure has the place on a good pixel"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ def judge(
     limits: Sequence[str] = (),
     disappearances: Mapping[int, Disappearance] | None = None,
     doubts: Sequence[str] = (),
+    coverage: Mapping[str, bool] | None = None,
 ) -> Verdict:
     """Judge which source is the object, if any.
 
@@ -61,12 +66,26 @@ def judge(
         What became of a candidate, by its number.
     doubts : sequence of str, optional
         What else a reader must know.
+    coverage : mapping, optional
+        By band, whether an earlier exposure has the place on a good pixel.
     """
     inside = [one for one in candidates if one.is_inside]
-    doubts = (*(f"not known: {each}" for each in budget.unknown), *doubts)
+    fates = disappearances or {}
+    doubts = (
+        *(f"not known: {each}" for each in budget.unknown),
+        *(f"source {number}: {found.doubt}" for number, found in fates.items() if found.doubt),
+        *(f"{band}: {_NOT_COVERED}" for band, has in (coverage or {}).items() if not has),
+        *doubts,
+    )
     lines = [_circle(budget)]
-    if not inside:
-        identification: Identification = "none"
+    if not math.isfinite(budget.error_mas):
+        identification: Identification = "not decided"
+        lines.append("Not decided: nothing is known of the error of the place.")
+    elif not inside and coverage and not any(coverage.values()):
+        identification = "not covered"
+        lines.append(f"Not covered: {_NOT_COVERED} in any band; what is there is not known.")
+    elif not inside:
+        identification = "none"
         lines.append(_no_source(candidates))
         lines += limits
     elif len(inside) > 1:
@@ -78,26 +97,37 @@ def judge(
         lines += [f"  {_told(one)}" for one in inside]
     else:
         (one,) = inside
-        likely = one.chance_probability <= max_chance_probability
-        identification = "counterpart" if likely else "chance"
-        says = (
-            f"Source {one.number} is the counterpart"
-            if likely
-            else f"Source {one.number} is the only one within the circle of {OUTER_SHARE:.0%}, but "
-            "an unrelated source may lie there by chance"
-        )
+        identification, says = _of_one(one, max_chance_probability)
         lines.append(f"{says}: {_told(one)}")
-    lines += [f"Source {number}: {found.text}" for number, found in (disappearances or {}).items()]
+    lines += [f"Source {number}: {found.text}" for number, found in fates.items()]
     lines += [f"Note: {doubt}" for doubt in doubts]
     return Verdict(identification, "\n".join(lines), tuple(doubts))
 
 
+def _of_one(one: Candidate, max_chance: float) -> tuple[Identification, str]:
+    alone = f"Source {one.number} is the only one within the circle of {OUTER_SHARE:.0%}"
+    if math.isnan(one.chance_probability):
+        return "not decided", f"{alone}; whether it lies there by chance is not checked"
+    if one.chance_probability <= max_chance:
+        return "counterpart", f"Source {one.number} is the counterpart"
+    return "chance", f"{alone}, but an unrelated source may lie there by chance"
+
+
 def _circle(budget: ErrorBudget) -> str:
+    lacking = [term.name for term in budget.terms if not term.is_known]
+    if not math.isfinite(budget.error_mas):
+        return f"The error of the place is not known ({', '.join(lacking) or 'no term'})."
     inner, outer = (budget.radius_mas(share) for share in (INNER_SHARE, OUTER_SHARE))
     terms = ", ".join(f"{term.name} {term.error_mas:.1f}" for term in budget.terms if term.is_known)
+    known = (
+        f"The error of the place is at least {budget.error_mas:.1f} mas "
+        f"({', '.join(lacking)} not known)"
+        if lacking
+        else f"The place is known to {budget.error_mas:.1f} mas"
+    )
     return (
-        f"The place is known to {budget.error_mas:.1f} mas on an axis ({terms} mas): circles of "
-        f"{inner:.1f} mas hold it with 68 %, of {outer:.1f} mas with 99 %."
+        f"{known} on an axis ({terms} mas): circles of {inner:.1f} mas hold it with 68 %, of "
+        f"{outer:.1f} mas with 99 %{', by what is known' if lacking else ''}."
     )
 
 
@@ -109,10 +139,15 @@ def _no_source(candidates: Sequence[Candidate]) -> str:
 
 
 def _told(one: Candidate) -> str:
+    by_chance = (
+        "by chance one lies so near with a probability that is not checked: no density is known"
+        if math.isnan(one.chance_probability)
+        else f"{one.density_arcsec2:.3g} sources at least as bright per arcsec2, of which one lies "
+        f"so near by chance with a probability of {one.chance_probability:.2g}"
+    )
     return (
         f"source {one.number} at {one.ra_deg:.7f} {one.dec_deg:+.7f}, {one.separation_mas:.1f} mas "
         f"off = {one.sigma:.2f} total errors of {one.error_mas:.1f} mas (the object itself would "
         f"lie so far off with a probability of {one.offset_probability:.2g}); S/N {one.snr:.1f} in "
-        f"{one.best_band}; {one.density_arcsec2:.3g} sources at least as bright per arcsec2, of "
-        f"which one lies so near by chance with a probability of {one.chance_probability:.2g}"
+        f"{one.best_band}; {by_chance}"
     )

@@ -434,6 +434,10 @@ def _error_circle_told(made: Made, _workdir: WorkDir) -> Finding:
 
 def _counterpart_clear(made: Made, _workdir: WorkDir) -> Finding:
     found = made.facts["identification"]
+    if found == "not covered":
+        return not_checked("no earlier exposure has the place on a good pixel")
+    if found == "not decided":
+        return not_checked("the error of the place, or the density of sources, is not known")
     told = {
         "counterpart": "one candidate, unlikely by chance",
         "none": "no source of the earlier images; see the limits",

@@ -61,6 +61,9 @@ class CounterpartSettings(Section):
     counterpart."""
     gone_sigma: Annotated[float, Field(ge=2, le=20)] = 3.0
     """Significance of the decline from which a candidate is called gone or fainter."""
+    gone_share: Probability = 0.5
+    """Share of its early flux of which less must be left, by the upper limit at 3 sigma, of a
+    candidate that is called gone."""
     ebv_mag: NotNegative = 0.0
     """Colour excess E(B-V), magnitudes; extinction follows the law of Cardelli et al. (1989) at the
     pivot wavelength of each band."""

@@ -34,3 +34,7 @@ def test_circles_hold_their_share_of_a_round_gaussian(share):
 
 def test_the_probability_beyond_a_circle_is_what_it_does_not_hold():
     assert probability_beyond(circle_radius(2.0, 0.9), 2.0) == pytest.approx(0.1)
+
+
+def test_an_error_of_which_nothing_is_known_is_not_zero():
+    assert math.isnan(ErrorBudget((ErrorTerm("frame", math.nan, "not set"),)).error_mas)

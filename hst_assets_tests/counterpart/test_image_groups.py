@@ -66,3 +66,21 @@ def test_an_epoch_that_is_not_there_is_refused():
 def test_without_an_earlier_exposure_nothing_can_be_found():
     with pytest.raises(BadConfiguration, match="no exposure is earlier"):
         group_images(table(), CounterpartSettings(**PLACE, measured_on=1))
+
+
+def test_an_object_that_is_measured_has_appeared():
+    chosen = CounterpartSettings(**PLACE, measured_on=2, appeared="2018-01-01")
+    with pytest.raises(BadConfiguration, match=r"epoch 2, on which .* began on 2015-06-01"):
+        group_images(table(), chosen)
+
+
+@pytest.mark.parametrize(
+    ("more", "doubts"),
+    [
+        ({}, ("no date of appearance is set: every exposure counts as earlier",)),
+        ({"measured_on": 2}, ("appeared is not set: taken as the start of epoch 2",)),
+        ({"measured_on": 2, "appeared": "2015-01-01"}, ()),
+    ],
+)
+def test_what_is_taken_for_the_appearance_is_told(more, doubts):
+    assert group_images(table(), CounterpartSettings(**PLACE, **more)).doubts == doubts

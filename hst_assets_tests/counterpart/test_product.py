@@ -9,7 +9,7 @@ import pytest
 
 from hst_assets.counterpart import search
 from hst_assets.counterpart.product import make_counterpart
-from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
 from hst_assets.photometry.light_curve.limits import CompletenessLimit, LocalNoise
 from hst_assets.photometry.light_curve.points import Point
 from hst_assets.photometry.psf import catalog_run
@@ -252,3 +252,47 @@ def test_without_a_catalogue_it_says_what_to_make(target):
 def test_an_epoch_without_a_difference_cannot_be_measured_on_one(target):
     with pytest.raises(BadConfiguration, match="on_difference = false"):
         asked(target, measured_on=2)
+
+
+def test_a_late_band_without_early_images_shows_that_it_is_not_gone(target, monkeypatch):
+    def with_infrared(*args):
+        points = knowing_forced_points(*args)
+        seen = {"detector": "wfc3_ir", "filter_name": "F160W", "flux_ujy": 1.0}
+        return [*points, *(replace(point, **seen) for point in points if point.epoch == 2)]
+
+    monkeypatch.setattr(search, "forced_points", with_infrared)
+    made = asked(target, error_mas=20.0, frame_error_mas=5.0, faded="2014-01-01")
+    assert [one["state"] for one in made.facts["candidates"]] == ["fainter"]
+
+
+@pytest.mark.parametrize(
+    "place", [(150.1, 2.0), (330.0, -2.0), (150.0, 2.1)], ids=["beside", "opposite", "above"]
+)
+@pytest.mark.parametrize("more", [{"error_mas": 20.0}, {"measured_on": 2, "on_difference": False}])
+def test_a_place_off_all_images_is_refused_in_words(target, place, more):
+    with pytest.raises(UnusableInput, match="lies on none of the target's exposures"):
+        asked(target, place, **more)
+
+
+def test_a_place_on_no_good_pixel_of_an_earlier_image_is_not_covered(target, monkeypatch):
+    def flagged(*args):
+        return [
+            replace(point, flux_ujy=math.nan, flux_error_ujy=math.inf)
+            for point in knowing_forced_points(*args)
+        ]
+
+    monkeypatch.setattr(search, "forced_points", flagged)
+    ra, dec = star_place(isolated_star())
+    made = asked(target, (ra, dec + 0.3 / 3600), error_mas=5.0, frame_error_mas=0.0)
+    assert made.facts["identification"] == "not covered"
+    assert any(one.startswith(f"{BAND}: no earlier exposure") for one in made.facts["doubts"])
+
+
+@pytest.mark.parametrize(("error_mas", "doubtful"), [(10.0, True), (40.0, False)])
+def test_a_place_that_moved_far_when_it_was_measured_is_doubtful(target, error_mas, doubtful):
+    """By 90 mas: more than half a width, and nine or two errors of the given place."""
+    ra, dec = star_place(isolated_star())
+    off = (ra, dec + 0.09 / 3600)
+    made = asked(target, off, measured_on=2, on_difference=False, error_mas=error_mas)
+    assert any("from the given one" in one for one in made.facts["doubts"]) is doubtful
+    assert "90" in made.facts["terms"][0]["from"].partition("; ")[2]

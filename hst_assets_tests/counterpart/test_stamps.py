@@ -32,6 +32,12 @@ def test_an_image_of_another_place_has_no_stamp(tmp_path):
     assert cut_stamp(image, (PLACE[0], PLACE[1] + 0.1), 2.0, title="a") is None
 
 
+def test_an_image_of_the_opposite_sky_has_no_stamp(tmp_path):
+    """Its tangent plane has no such place: there are no pixels, not even wrong ones."""
+    image = write_image(tmp_path / "a.fits", [STAR])
+    assert cut_stamp(image, ((PLACE[0] + 180.0) % 360.0, -PLACE[1]), 2.0, title="a") is None
+
+
 def test_beyond_the_image_there_is_nothing(tmp_path):
     image = write_image(tmp_path / "a.fits", [STAR])
     stamp = cut_stamp(image, (PLACE[0], PLACE[1] + 2.3 / 3600), 2.0, title="a")

@@ -58,6 +58,24 @@ def test_a_place_off_the_image_has_no_centre():
         fitted_centroid(*image(rng, 12.0, 12.0, 50.0), 500.0, 12.0, fwhm_pix=FWHM)
 
 
+def test_a_pixel_of_the_wing_is_not_the_centre():
+    """Sought up to 2.2 widths off; four errors of either axis."""
+    rng = np.random.default_rng(5)
+    for off in (0.0, 1.5, 3.0, 4.0, 5.3):
+        x, y = rng.uniform(11.5, 12.5, 2)
+        found = fitted_centroid(*image(rng, x, y, 500.0), x + off, y, fwhm_pix=FWHM)
+        assert abs(found.x - x) < 4 * found.x_error
+        assert abs(found.y - y) < 4 * found.y_error
+
+
+def test_a_slope_without_a_peak_has_no_centre():
+    """A host's light, brighter towards the border of what is seen."""
+    rng = np.random.default_rng(6)
+    data, error = image(rng, 40.0, 12.0, 0.0, slope=50.0)
+    with pytest.raises(UnusableInput):
+        fitted_centroid(data, error, 12.0, 12.0, fwhm_pix=FWHM, max_move_pix=7.5)
+
+
 STAR_ARCSEC = 0.02, -0.03
 
 
@@ -78,6 +96,21 @@ def test_a_position_is_measured_on_an_image(stack):
     assert off_mas < 4 * found.centroid.error_mas
     assert 0.4 < found.centroid.error_mas < 2.0
     assert found.measured_on == "a.fits"
+    # From 0.08 arcsec east of the frame's middle to the star.
+    moved = np.hypot(80.0 * math.cos(math.radians(FRAME.dec_deg)) - 20.0, 30.0)
+    assert found.moved_mas == pytest.approx(moved, abs=4 * found.centroid.error_mas)
+    assert f"{found.moved_mas:.1f} mas from the given place" in found.centroid.source
+
+
+@pytest.mark.parametrize("off_arcsec", [0.0, 0.05, 0.1, 0.15, 0.17, 0.2])
+def test_where_it_is_sought_does_not_move_it(tmp_path, off_arcsec):
+    """Its place, by four errors."""
+    bright = write_image(tmp_path / "a.fits", [(*STAR_ARCSEC, 600.0)])
+    cosine = math.cos(math.radians(FRAME.dec_deg))
+    place = FRAME.ra_deg + (STAR_ARCSEC[0] + off_arcsec) / 3600 / cosine, FRAME.dec_deg
+    found = measured_position(bright, *place, UVIS, floor_mas=0.1)
+    east = (found.ra_deg - FRAME.ra_deg) * cosine * 3.6e6
+    assert abs(east - STAR_ARCSEC[0] * 1e3) < 4 * found.centroid.error_mas
 
 
 def test_the_floor_is_how_far_stars_are_from_where_they_should_be(tmp_path):
@@ -97,7 +130,15 @@ def test_the_floor_is_how_far_stars_are_from_where_they_should_be(tmp_path):
 
 def test_a_source_too_far_from_the_place_is_another(stack):
     place = FRAME.ra_deg, FRAME.dec_deg + 0.36 / 3600
-    with pytest.raises(UnusableInput, match=r"0\.3 arcsec|nothing is seen|no centroid"):
+    with pytest.raises(UnusableInput, match=r"from the place|nothing is seen|no centroid"):
+        measured_position(stack, *place, UVIS)
+
+
+def test_where_only_noise_is_near_no_position_is_made_up(stack):
+    """0.25 arcsec off are six pixels: no light of the star is within one width."""
+    cosine = math.cos(math.radians(FRAME.dec_deg))
+    place = FRAME.ra_deg + (STAR_ARCSEC[0] + 0.25) / 3600 / cosine, FRAME.dec_deg
+    with pytest.raises(UnusableInput, match=r"nothing is seen|no centroid"):
         measured_position(stack, *place, UVIS)
 
 

@@ -1,5 +1,6 @@
 """The verdict: words that follow from numbers, with all of them."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -75,8 +76,45 @@ def test_what_is_not_known_is_told():
     assert "Note: not known: frame" in found.text
 
 
+def test_an_error_of_which_a_part_is_unknown_is_at_least_the_rest():
+    budget = BUDGET.plus(ErrorTerm("frame", math.nan, "not set"))
+    first = judge([ONE], budget, max_chance_probability=0.05).text.splitlines()[0]
+    assert "at least 5.0 mas (frame not known)" in first
+
+
+def test_without_any_error_nothing_is_decided():
+    budget = ErrorBudget((ErrorTerm("frame", math.nan, "not set"),))
+    found = judge([ONE], budget, max_chance_probability=0.05)
+    assert found.identification == "not decided"
+    assert "error of the place is not known (frame)" in found.text
+
+
+def test_a_chance_that_is_not_known_is_not_checked():
+    found = verdict(replace(ONE, chance_probability=math.nan, density_arcsec2=math.nan))
+    assert found.identification == "not decided"
+    assert "not checked" in found.text
+    assert "nan" not in found.text
+
+
+def test_where_no_earlier_image_shows_the_place_there_is_not_none():
+    found = verdict(coverage={"wfc3_uvis.f814w": False, "wfc3_ir.f160w": False}, limits=["27.10"])
+    assert found.identification == "not covered"
+    assert "27.10" not in found.text
+    assert len([one for one in found.doubts if "no earlier exposure has the place" in one]) == 2
+
+
+def test_a_band_that_does_not_show_the_place_is_told():
+    found = verdict(coverage={"wfc3_uvis.f814w": False, "wfc3_ir.f160w": True})
+    assert found.identification == "none"
+    (doubt,) = found.doubts
+    assert doubt.startswith("wfc3_uvis.f814w: no earlier exposure has the place")
+
+
 def test_what_became_of_a_candidate_is_told():
     gone = judge_disappearance(
-        [BandDecline("wfc3_uvis.f814w", 20.0, 1.0, 0.0, 1.0)], gone_sigma=3, detection_snr=3
+        [BandDecline("wfc3_uvis.f814w", 20.0, 1.0, 0.0, 1.0)],
+        gone_sigma=3,
+        detection_snr=3,
+        gone_share=0.5,
     )
     assert "Source 1: gone: decline of 14.1 sigma" in verdict(ONE, disappearances={1: gone}).text

@@ -56,6 +56,18 @@ def test_only_what_is_not_clear_is_warned_of(
     assert text in found.text
 
 
+@pytest.mark.parametrize(
+    ("identification", "text"),
+    [("not covered", "no earlier exposure"), ("not decided", "is not known")],
+)
+def test_what_could_not_be_looked_for_is_not_checked(
+    identification: str, text: str, tmp_path: Path
+) -> None:
+    found = judged("counterpart_clear", {**FACTS, "identification": identification}, tmp_path)
+    assert not found.checked
+    assert text in found.text
+
+
 @pytest.mark.parametrize(("ra_deg", "wanted"), [(None, False), (0.0, True), (150.1, True)])
 def test_it_is_wanted_where_a_position_is_set(ra_deg: float | None, wanted: bool) -> None:
     place = {} if ra_deg is None else {"ra_deg": ra_deg, "dec_deg": 2.2, "error_mas": 5.0}
