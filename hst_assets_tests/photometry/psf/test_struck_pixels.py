@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hst_assets.photometry.psf.field_fit import FieldFit, fit_field
+from hst_assets.photometry.psf.field_fit import FieldFit
+from hst_assets.photometry.psf.star_search import fit_field
 from hst_assets.photometry.psf.struck_pixels import mask_struck
 from hst_assets_tests.photometry.psf.small_fields import (
     DITHERS,
