@@ -124,6 +124,14 @@ def test_without_cuts_the_object_itself_is_taken(measured):
     assert (found.row, found.note) == (CUT, "")
 
 
+def test_the_brightest_may_be_missing_in_the_first_image(tmp_path):
+    flux = np.tile(FLUX_UJY, (4, 1))
+    flux[0, RIGHT] = -0.04  # a star of which the first image has nothing
+    workdir = measured_target(tmp_path, Stars(flux, ERROR_UJY, X, Y, TYPES))
+    measured = open_measured_catalog(workdir, load_settings(workdir))
+    assert match(measured, 99.0, brightest=True).row == RIGHT
+
+
 def test_the_brightest_kept_star_within_the_radius_is_taken_whatever_its_offset(measured):
     found = match(measured, 97.0, brightest=True)
     assert found.row == RIGHT

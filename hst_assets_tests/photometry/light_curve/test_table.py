@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
+from hst_assets.photometry.light_curve.matching import NOT_IN_CATALOG
 from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.photometry.light_curve.table import (
     FROM_ERROR,
@@ -53,6 +54,35 @@ def test_what_was_not_measured_has_no_limit():
     row = table_of(point(np.nan, np.inf, n_images=0, note="off"))[0]
     assert np.isnan(row["limit_3sigma_ab_mag"])
     assert row["limits_from"] == ""
+
+
+def test_what_was_left_out_has_no_limit_of_empty_places():
+    """A saturated star is not fainter than they are."""
+    noise = PointLimits(noise_ujy=0.4)
+    left_out = point(np.nan, np.inf, n_images=0, note="not counted: saturated")
+    row = table_of(left_out, limits=[noise])[0]
+    assert np.isnan(row["limit_3sigma_ab_mag"])
+    assert row["limits_from"] == ""
+
+
+def test_a_place_without_a_star_has_the_limit_of_empty_places():
+    noise = PointLimits(noise_ujy=0.4)
+    absent = point(np.nan, np.inf, n_images=0, note=f"{NOT_IN_CATALOG}: nothing is near")
+    row = table_of(absent, limits=[noise])[0]
+    assert row["limit_3sigma_ab_mag"].value == pytest.approx(23.9 - 2.5 * np.log10(1.2))
+
+
+def test_beside_a_bright_neighbour_the_limit_is_that_of_the_flux_itself():
+    """Empty places elsewhere do not have the neighbour's light."""
+    noise = PointLimits(noise_ujy=0.04)
+    row = table_of(point(-0.1, 0.2), limits=[noise])[0]
+    assert row["limit_3sigma_ab_mag"].value == pytest.approx(24.4546, abs=1e-3)
+    assert row["limits_from"] == FROM_ERROR
+
+
+def test_the_light_of_what_is_seen_is_in_no_limit():
+    row = table_of(point(40.0, 0.2), limits=[PointLimits(noise_ujy=0.04)])[0]
+    assert row["limits_from"] == FROM_LOCAL_NOISE
 
 
 def test_a_time_series_is_in_the_order_of_time():
