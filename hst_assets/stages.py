@@ -100,6 +100,20 @@ _OF_DIFFERENCES = (
     "science_units",
 )
 
+#: Figures of a detector with which the embedded photometer measures.
+_MEASURED_WITH = (
+    "clean_cosmic_rays",
+    "flat_scales_arcsec",
+    "full_shape",
+    "fwhm_pix",
+    "gain_e_per_dn",
+    "lacosmic",
+    "n_chips",
+    "pixel_scale_arcsec",
+    "read_noise_e",
+    "saturation_e",
+)
+
 #: Every stage by the name that its records carry.
 STAGES: dict[str, Stage] = {
     "raw_exposures": Stage("1", ("hst_assets.exposures.table:make_raw_manifest",)),
@@ -187,38 +201,17 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.psf.tile_task:find_bright_stars",
             "hst_assets.photometry.psf.tile_task:measure_tile",
         ),
-        figures=(
-            "clean_cosmic_rays",
-            "flat_scales_arcsec",
-            "full_shape",
-            "fwhm_pix",
-            "gain_e_per_dn",
-            "lacosmic",
-            "n_chips",
-            "pixel_scale_arcsec",
-            "read_noise_e",
-            "saturation_e",
-        ),
+        figures=_MEASURED_WITH,
     ),
     "surroundings": Stage(
         "1",
         (
             "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
+            "hst_assets.photometry.psf.epsf_task:fit_psf",
             "hst_assets.photometry.psf.tile_task:find_bright_stars",
             "hst_assets.photometry.psf.tile_task:measure_tile",
         ),
-        figures=(
-            "clean_cosmic_rays",
-            "flat_scales_arcsec",
-            "full_shape",
-            "fwhm_pix",
-            "gain_e_per_dn",
-            "lacosmic",
-            "n_chips",
-            "pixel_scale_arcsec",
-            "read_noise_e",
-            "saturation_e",
-        ),
+        figures=_MEASURED_WITH,
     ),
     # 2: the time of an exposure that lacks a keyword of it.
     "dolphot_chips": Stage(

@@ -126,12 +126,11 @@ def _written(search: Search) -> Result:
     )
     photometry = photometry_table(search.photometry.rows, {"target": workdir.target})
     write_table(photometry, workdir.counterpart_photometry)
+    images = _images(search)
     texts = {
         workdir.counterpart_verdict: search.verdict.text + "\n",
-        workdir.counterpart_methods: _methods(search),
-        workdir.counterpart_methods.with_suffix(".tex"): latex_table(
-            _images(search), target=workdir.target
-        ),
+        workdir.counterpart_methods: _methods(search, images),
+        workdir.counterpart_methods.with_suffix(".tex"): latex_table(images, target=workdir.target),
     }
     for path, text in texts.items():
         with write_atomically(path) as part:
@@ -184,10 +183,10 @@ def _images(search: Search) -> list[ImageRow]:
     return image_rows(search.workdir, search.groups, search.stacks, limits)
 
 
-def _methods(search: Search) -> str:
+def _methods(search: Search, images: Sequence[ImageRow]) -> str:
     (index,) = read_table(search.workdir.star_catalog)
     return methods_paragraph(
-        _images(search),
+        images,
         search.budget,
         search.settings.counterpart,
         photometer=_photometer(str(index["photometer"])),

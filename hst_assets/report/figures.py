@@ -19,6 +19,7 @@ from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.catalog.reading import beside, read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
+from hst_assets.photometry.light_curve.table import SEEN_SIGMA
 from hst_assets.photometry.quality_cuts import cuts_of, detected_in, tally
 from hst_assets.photometry.star_catalog import by_wavelength
 from hst_assets.products.interactive_figure import Axis, Detail, InteractiveFigure, facet_of
@@ -30,7 +31,6 @@ Floats = NDArray[np.float64]
 
 #: A browser draws so many points without a wait; of more, evenly chosen ones are drawn.
 _MOST_STARS = 30_000
-_SEEN_SIGMA = 3.0
 _KEPT, _CUT = "kept by the cuts", "cut"
 
 
@@ -154,7 +154,7 @@ def _magnitude_of(light_curve: QTable, diagram: _Diagram, band: CatalogBand) -> 
             (int(row["source"]), row["method"], row["level"]) == (0, "catalog", "filter")
             and row["filter_name"] == band.filter_name
             and row["detector"] == diagram.detectors.get(band.name)
-            and float(row["snr"]) >= _SEEN_SIGMA
+            and float(row["snr"]) >= SEEN_SIGMA
         ):
             magnitude = float(u.Quantity(row["vega_mag"], u.mag).value)
             return magnitude if np.isfinite(magnitude) else None

@@ -58,16 +58,14 @@ def disagreements(
                 f"{image.filter_label}: not checked whether {image.alias} agrees with the other "
                 f"images of its filter: it shares {max(shared)} bright stars with them"
             )
-        for earlier in range(later):
-            if images[earlier].filter_label != image.filter_label:
+        for earlier, n_shared in zip(others, shared, strict=True):
+            if n_shared < _FEWEST:
                 continue
             both = bright[earlier] & bright[later]
-            if np.count_nonzero(both) < _FEWEST:
-                continue
             off = float(np.median((mag[later] - mag[earlier])[both]))
             if abs(off) > _TOLERATED_MAG:
                 told.append(
-                    f"{image.filter_label}: {np.count_nonzero(both)} stars are {abs(off):.2f} mag "
+                    f"{image.filter_label}: {n_shared} stars are {abs(off):.2f} mag "
                     f"{'fainter' if off > 0 else 'brighter'} on {image.alias} than on "
                     f"{images[earlier].alias}: compare their aperture corrections "
                     f"({stars.aperture_correction_mag[later]:+.3f}, "
