@@ -20,13 +20,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    python=$$candidate; break; fi; done; \
 	if [ -z "$${python:-}" ]; then echo "Python 3.11 or later is needed"; exit 1; fi; \
-	echo "Setting up $(VENV) with $$($$python --version)"; \
+	echo "Setting up $(VENV) with $$($$python --version): one to three minutes"; \
 	$$python -m venv --clear $(VENV)
 	@# uv, itself from the lock, installs in a sixth of pip's time; pip does it where uv cannot.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.lock)"
 	@$(BIN)/uv pip install --no-config --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock \
 	  || $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Compiling"
 	@# Without bytecode every process parses drizzlepac again: 18 s instead of 5 s.
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib hst_assets || true
 	@touch $@
@@ -43,8 +44,8 @@ demo-archive: $(INSTALLED) ## The same from a stand-in of MAST that fails now an
 	@$(BIN)/python -m hst_assets_tests.stand_ins.archive_demo
 
 .PHONY: up
-up: $(INSTALLED) ## The web UI on 127.0.0.1:3000, with the daemon that runs sensors and schedules
-	@$(BIN)/hst-assets up
+up: $(INSTALLED) ## The web UI on 127.0.0.1:3000 (or PORT=...), with the daemon that runs sensors and schedules
+	@$(BIN)/hst-assets up $(if $(PORT),--port $(PORT))
 
 .PHONY: test
 test: $(INSTALLED) ## The whole test suite
@@ -77,6 +78,7 @@ fingerprints: $(INSTALLED) ## Renew the fingerprints of the stages' code; UNCHAN
 .PHONY: docs
 docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "the pages begin at $(CURDIR)/docs/_build/html/index.html"
 
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock

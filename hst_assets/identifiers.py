@@ -114,6 +114,9 @@ class VisitKey:
         target, slash, visit = key.partition("/")
         if not slash:
             raise BadConfiguration(
-                "not a visit key", where=repr(key[:80]), next_step="Expected 'target/visit'"
+                "not a visit key",
+                where=repr(key[:80]),
+                next_step="Expected 'target/visit'; 'hst-assets visit forget KEY' removes one that "
+                "was added by mistake",
             )
         return cls(target, visit)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -14,6 +16,7 @@ from hst_assets.cli import (
     clean,
     counterpart,
     demo,
+    doctor,
     explain,
     hap,
     ingest,
@@ -23,10 +26,12 @@ from hst_assets.cli import (
     status,
     target,
     up,
+    visit,
 )
 from hst_assets.cli import run as run_module
+from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.position_argument import PositionCommand
-from hst_assets.cli.terminal import errors
+from hst_assets.cli.terminal import errors, output
 from hst_assets.failures import (
     AccessRefused,
     BadConfiguration,
@@ -41,6 +46,9 @@ __all__ = ["application", "run"]
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+#: Columns of the help on a wide terminal.
+_WIDTH = 110
 #: Of failures that a script may want to tell from others.
 _EXIT_CODES: dict[type[HstAssetsError], int] = {
     BadConfiguration: EXIT_USAGE,
@@ -51,34 +59,57 @@ _EXIT_CODES: dict[type[HstAssetsError], int] = {
 
 application = typer.Typer(
     name="hst-assets",
-    help="Hubble imaging as software-defined assets: ingest exposures, materialize products.",
+    cls=HelpfulGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
 )
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        output().print(f"hst-assets {version('hst_assets')}", highlight=False)
+        raise typer.Exit
+
+
+@application.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Hubble imaging as software-defined assets: ingest exposures, materialize products."""
+
+
 application.command("run", cls=run_module.RunCommand)(run_module.run_command)
-application.command("ingest")(ingest.ingest_command)
-application.command("materialize")(materialize.materialize_command)
+application.command("ingest", cls=HelpfulCommand)(ingest.ingest_command)
+application.command("materialize", cls=HelpfulCommand)(materialize.materialize_command)
 application.command("lightcurve", cls=PositionCommand)(light_curve.light_curve_command)
-application.command("status")(status.status_command)
-application.command("explain")(explain.explain_command)
+application.command("status", cls=HelpfulCommand)(status.status_command)
+application.command("explain", cls=HelpfulCommand)(explain.explain_command)
 application.add_typer(target.target_commands)
-application.command("archive")(archive.archive_command)
+application.add_typer(visit.visit_commands)
+application.command("archive", cls=HelpfulCommand)(archive.archive_command)
 application.command("counterpart", cls=PositionCommand)(counterpart.counterpart_command)
-application.command("settings")(settings.settings_command)
-application.command("clean")(clean.clean_command)
-application.command("up")(up.up_command)
-application.command("home")(up.home_command)
-application.command("hap")(hap.hap_command)
-application.command("demo")(demo.demo_command)
+application.command("settings", cls=HelpfulCommand)(settings.settings_command)
+application.command("clean", cls=HelpfulCommand)(clean.clean_command)
+application.command("doctor", cls=HelpfulCommand)(doctor.doctor_command)
+application.command("up", cls=HelpfulCommand)(up.up_command)
+application.command("home", cls=HelpfulCommand)(up.home_command)
+application.command("hap", cls=HelpfulCommand)(hap.hap_command)
+application.command("demo", cls=HelpfulCommand)(demo.demo_command)
 
 
 def run() -> None:
-    """Exit with 0 when done, 130 if interrupted, else by what failed (`_EXIT_CODES`, or 1)."""
+    """Exit with 0 when done, 130 if interrupted, 143 if terminated, else by what failed.
+
+    For the failures see `_EXIT_CODES`; of others the exit code is 1.
+    """
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
-    signal.signal(signal.SIGTERM, _interrupt)
+    asked_to_end = _take_signals()
     try:
         application()
     except HstAssetsError as error:
@@ -93,13 +124,31 @@ def run() -> None:
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
             errors().print("interrupted; run the same command again to continue")
+            if asked_to_end:
+                sys.exit(EXIT_TERMINATED)
         raise
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    """Let a request to terminate take the way of Ctrl-C, on which tools are stopped as well."""
-    signal.raise_signal(signal.SIGINT)
+def _take_signals() -> list[int]:
+    """Let a request to terminate take the way of Ctrl-C, on which tools are stopped as well.
+
+    Returns
+    -------
+    list of int
+        Filled with the signal once it came.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    # What a script starts in the background inherits SIGINT as ignored, and could not be ended.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, end)
+    return came
 
 
 def _tell(error: HstAssetsError) -> None:
-    errors().print(f"[red]{type(error).__name__}[/red] {escape(str(error))}", highlight=False)
+    errors().print(f"[red]error:[/red] {escape(str(error))}", highlight=False)

@@ -17,14 +17,23 @@ __all__ = ["Command", "option", "takes_redo", "with_options"]
 
 Command = Callable[..., None]
 
+_AGAIN = "Make again"
 
-def option(name: str, kind: Any, default: Any, *names: str, help: str) -> inspect.Parameter:  # noqa: A002 - typer's word
-    """A parameter that typer takes for an option called `names`."""
+
+def option(
+    name: str,
+    kind: Any,
+    default: Any,
+    *names: str,
+    help: str,  # noqa: A002 - typer's word
+    heading: str | None = None,
+) -> inspect.Parameter:
+    """A parameter that typer takes for an option called `names`, under `heading` in the help."""
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind, typer.Option(*names, help=help)],
+        annotation=Annotated[kind, typer.Option(*names, help=help, rich_help_panel=heading)],
     )
 
 
@@ -63,11 +72,26 @@ def takes_redo(command: Command) -> Command:
     kinds = ASSETS.redo_kinds
     everything = " ".join(kind.help.rstrip(".").lower() + "," for kind in kinds).rstrip(",")
     options = [
-        option("redo", bool, False, "--redo", help=f"All of these: {everything}."),
+        option(
+            "redo",
+            bool,
+            False,
+            "--redo",
+            help=f"All of these: {everything}.",
+            heading=_AGAIN,
+        ),
         *(
-            option(kind.field, bool, False, kind.option, *kind.options, help=kind.help)
+            option(
+                kind.field,
+                bool,
+                False,
+                kind.option,
+                *kind.options,
+                help=kind.help,
+                heading=_AGAIN,
+            )
             for kind in kinds
         ),
-        option("clobber", bool, False, "--clobber", help="Remake everything."),
+        option("clobber", bool, False, "--clobber", help="Remake everything.", heading=_AGAIN),
     ]
     return with_options(options, "redo", dict)(command)

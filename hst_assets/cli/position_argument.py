@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
-
+from hst_assets.cli.help_pages import HelpfulCommand
 from hst_assets.failures import BadConfiguration
 from hst_assets.sky_position import parse_position
 
@@ -27,7 +27,7 @@ PositionArgument = Annotated[
 ]
 
 
-class PositionCommand(TyperCommand):
+class PositionCommand(HelpfulCommand):
     """A command whose arguments may begin with a hyphen, as in ``run 12:30:00 -45.0``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -71,9 +71,14 @@ def read_position(words: list[str] | None) -> tuple[float, float] | None:
     try:
         return parse_position(text)
     except ValueError as error:
-        raise BadConfiguration(
-            str(error), next_step="Write it like 12:22:56.15 +15:49:34.18 or 185.734 15.826"
-        ) from error
+        raise BadConfiguration(str(error), next_step=_remedy(words)) from error
+
+
+def _remedy(words: list[str]) -> str:
+    """How a position is written; of words that may be a name, how a name is given."""
+    written = "Write it like 12:22:56.15 +15:49:34.18 or 185.734 15.826"
+    name = " ".join(words)
+    return f"{written}; for an object give --name {quote(name)}" if name[0].isalpha() else written
 
 
 def position_from(ra: str | None, dec: str | None) -> tuple[float, float] | None:

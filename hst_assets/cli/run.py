@@ -20,12 +20,18 @@ from hst_assets.cli.option_groups import takes_redo
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.run_target import RunSummary, raise_for, run_and_report
 from hst_assets.cli.setting_options import Changes, takes_settings
-from hst_assets.cli.target_settings import asked_settings, describe, place_from, tentatively
+from hst_assets.cli.target_settings import (
+    asked_settings,
+    describe,
+    place_from,
+    show_changes,
+    tentatively,
+)
 from hst_assets.cli.terminal import RootOption, errors, output, split_names
 from hst_assets.cli.token_option import TokenOption, token_given
 from hst_assets.cli.work_directory import WorkDirOption, named_workdir
 from hst_assets.failures import BadConfiguration, NothingFound
-from hst_assets.settings import load_settings, write_settings
+from hst_assets.settings import load_settings, settings_after, write_settings
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -107,6 +113,7 @@ def run_command(
     otherwise = place.target_name(changes.get("archive", {}).get("proposals", ()))
     workdir = named_workdir(work_dir=work_dir, target=target, root=root, otherwise=otherwise)
     asked = asked_settings(workdir, place, changes, query=download or dry_run)
+    settings_after(workdir, asked)  # told before anything is asked or made
     if dry_run:
         _show_what_would_be_fetched(workdir, asked)
         return
@@ -116,6 +123,7 @@ def run_command(
     _make_ready(workdir)
     settings = write_settings(workdir, asked)
     output().print(f"{workdir.base}: {describe(settings)}", highlight=False, markup=False)
+    show_changes(asked)
     _run(workdir.create(), sources, redo, split_names(select), secret)
     if cleanup:
         clean_target(workdir)
@@ -257,7 +265,7 @@ def _summarize(workdir: WorkDir, summary: RunSummary, n_new: int, size: int) -> 
 
 
 def _tell_not_asked(workdir: WorkDir) -> None:
-    """Name the visits of raw/ that the listing lacks: they are kept, and used."""
+    """Name the visits of raw/ that the listing lacks: they stay."""
     from hst_assets.archive.listing import read_listing
     from hst_assets.exposures.raw import visits_in
 
@@ -266,7 +274,7 @@ def _tell_not_asked(workdir: WorkDir) -> None:
     if others:
         errors().print(
             f"[yellow]note[/yellow] visits in raw/ that the archive query does not include: "
-            f"{', '.join(others)}; they are kept and used",
+            f"{', '.join(others)}; they stay, and are selected from like all others",
             highlight=False,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -113,9 +114,16 @@ def run_and_report(
     console = output()
     with opened_instance() as instance, display(console) as shown:
         from hst_assets.orchestration.build import build_defs
+        from hst_assets.orchestration.partitions import invalid_keys_of
         from hst_assets.orchestration.resources import MastAccess, Onlooker, Redo
         from hst_assets.orchestration.run_target import run_target
 
+        for key in invalid_keys_of(instance, workdir.target):
+            errors().print(
+                f"[yellow]note[/yellow] {escape(repr(key))} is registered and no visit: left out; "
+                f"'hst-assets visit forget {escape(quote(key))}' removes it",
+                highlight=False,
+            )
         mast = MastAccess(token=token, progress=shown.fetching)
         resources = {"mast": mast, "onlooker": Onlooker(shown.following)}
         for outcome in run_target(

@@ -17,11 +17,32 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.filter_names import without_wavelength
 from hst_assets.settings import Settings
 
-__all__ = ["SETTING_OPTIONS", "Changes", "SettingOption", "changes_of", "takes_settings"]
+__all__ = [
+    "HEADINGS",
+    "SETTING_OPTIONS",
+    "Changes",
+    "SettingOption",
+    "changes_of",
+    "takes_settings",
+]
 
 #: Section to key to value, as `hst_assets.settings.write_settings` takes it.
 Changes = dict[str, dict[str, Any]]
 Group = Literal["archive", "selection", "light_curve", "processing"]
+
+#: Section of the settings to what the help lists its options under.
+HEADINGS = {
+    "archive": "Query of the archive",
+    "selection": "Which exposures are used",
+    "reference": "Reference image",
+    "alignment": "Alignment",
+    "drizzle": "Drizzling",
+    "photometry": "Photometry",
+    "dolphot_inputs": "Photometry",
+    "dolphot": "Photometry",
+    "light_curve": "Light curves",
+    "machine": "Computer",
+}
 
 _ARCMIN = "arcmin"
 
@@ -113,11 +134,18 @@ class SettingOption:
         return self.names.split()[0].partition("/")[0].removeprefix("--").replace("-", "_")
 
     @property
+    def heading(self) -> str:
+        """What the help lists the option under: its section's."""
+        return HEADINGS[self.setting.partition(".")[0]]
+
+    @property
     def help(self) -> str:
-        """What the setting means, and how its value is typed."""
+        """What the setting means, how its value is typed, its name, and its default."""
         section, _, key = self.setting.partition(".")
-        meaning = type(Settings.model_fields[section].default).summary(key)
-        return f"{meaning} {self.typed}".rstrip()
+        plain = Settings.model_fields[section].default
+        meaning = type(plain).summary(key)
+        default = _typed(plain.model_dump(mode="json").get(key))
+        return f"{meaning} {self.typed}".rstrip() + f"  [{self.setting}{default}]"
 
     def value(self, given: Any) -> Any:
         """The setting's value."""
@@ -137,6 +165,16 @@ def _light_curve(names: str, key: str, **more: Any) -> SettingOption:
 
 
 _SEVERAL = "Separate several by commas."
+
+
+def _typed(default: Any) -> str:
+    """A default as it would be typed; nothing for what is unset, and for flags that are off."""
+    if default in (None, False, [], {}, ""):
+        return ""
+    if isinstance(default, list):
+        return f"; default {','.join(map(str, default))}"
+    return f"; default {default if default is not True else 'on'}"
+
 
 SETTING_OPTIONS: tuple[SettingOption, ...] = (
     # The query to the archive.
@@ -248,7 +286,14 @@ def changes_of(given: Mapping[str, Any]) -> Changes:
 def takes_settings(*groups: Group) -> Callable[[Command], Command]:
     """Give a command the options of `groups`; it receives them as its argument ``changes``."""
     parameters = [
-        option(each.parameter, each.kind | None, None, *each.names.split(), help=each.help)
+        option(
+            each.parameter,
+            each.kind | None,
+            None,
+            *each.names.split(),
+            help=each.help,
+            heading=each.heading,
+        )
         for each in SETTING_OPTIONS
         if each.group in groups
     ]

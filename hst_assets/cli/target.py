@@ -12,9 +12,10 @@ from rich.table import Table
 
 from hst_assets.cli.deployment import opened_instance, require_writable
 from hst_assets.cli.env_file import introduce_folder
+from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.setting_options import Changes, takes_settings
-from hst_assets.cli.target_settings import asked_settings, describe, place_from
+from hst_assets.cli.target_settings import asked_settings, describe, place_from, refuse_move
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings import load_settings
@@ -27,7 +28,8 @@ __all__ = ["target_commands"]
 
 target_commands = typer.Typer(
     name="target",
-    help="Add, list and retire targets that are followed in the archive.",
+    cls=HelpfulGroup,
+    help="Add, list, retire and forget targets that are followed in the archive.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -43,6 +45,9 @@ def add_command(
         str | None, typer.Option("--name", help="Name of the object, instead of RA and DEC.")
     ] = None,
     root: RootOption = None,
+    move: Annotated[
+        bool, typer.Option("--move", help="A known target is at another place from now on.")
+    ] = False,
     changes: Changes,
 ) -> None:
     """Register a target whose exposures come from the archive; the sensor follows it from then on.
@@ -51,6 +56,8 @@ def add_command(
     """
     workdir = WorkDir(root_or_default(root), target)
     asked = asked_settings(workdir, place_from(position, name), changes, query=True)
+    if not move:
+        refuse_move(workdir, asked)
     _refuse_nowhere(workdir, asked)
     require_writable(workdir)
     introduce_folder(workdir)
@@ -79,7 +86,7 @@ def _refuse_nowhere(workdir: WorkDir, asked: Changes) -> None:
         )
 
 
-@target_commands.command("list")
+@target_commands.command("list", cls=HelpfulCommand)
 def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     root: RootOption = None,
@@ -95,7 +102,7 @@ def list_command(
         output().print(_table(states))
 
 
-@target_commands.command("retire")
+@target_commands.command("retire", cls=HelpfulCommand)
 def retire_command(target: TargetArgument, root: RootOption = None) -> None:
     """Stop following a target; its files stay. Not possible while its runs are in flight."""
     workdir = WorkDir(root_or_default(root), target).existing()
@@ -106,6 +113,27 @@ def retire_command(target: TargetArgument, root: RootOption = None) -> None:
     output().print(
         f"{target} is retired; 'hst-assets target add {target}' follows it again", highlight=False
     )
+
+
+@target_commands.command("forget", cls=HelpfulCommand)
+def forget_command(
+    target: Annotated[str, typer.Argument(help="Name, or a key that is none.", show_default=False)],
+    root: RootOption = None,
+) -> None:
+    """Take a target and its visits out of Dagster, such as one that was added by mistake.
+
+    A work directory without exposures goes as well. One with exposures stays, and the target is
+    retired.
+    """
+    with opened_instance() as instance:
+        from hst_assets.orchestration.targets import forget_target
+
+        left = forget_target(instance, root_or_default(root), target)
+    output().print(f"forgotten: {target}", highlight=False, markup=False)
+    if left is not None:
+        output().print(
+            f"its files stay in {left}, where it is retired", highlight=False, markup=False
+        )
 
 
 def _facts(state: TargetState) -> dict[str, Any]:

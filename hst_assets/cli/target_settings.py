@@ -21,7 +21,15 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Place", "asked_settings", "describe", "place_from", "tentatively"]
+__all__ = [
+    "Place",
+    "asked_settings",
+    "describe",
+    "place_from",
+    "refuse_move",
+    "show_changes",
+    "tentatively",
+]
 
 #: The same place in another notation.
 _SAME_ARCSEC = 0.1
@@ -148,6 +156,33 @@ def _refuse_another_field(
             next_step="Choose another folder or target name",
         )
     output().print(f"the target moves by {distance:.1f} arcsec: its products will be remade")
+
+
+def refuse_move(workdir: WorkDir, asked: Changes) -> None:
+    """Raise if a target would be somewhere else on the sky.
+
+    Raises
+    ------
+    BadConfiguration
+        It names both places.
+    """
+    new, standing = asked.get("target", {}), load_settings(workdir).target
+    if "ra_deg" not in new or standing.ra_deg is None:
+        return
+    raise BadConfiguration(
+        f"is at RA {standing.ra_deg:.6f} Dec {standing.dec_deg:.6f}, "
+        f"not at RA {new['ra_deg']:.6f} Dec {new['dec_deg']:.6f}",
+        where=workdir.target,
+        next_step="Give --move if it is to be there, or choose another name",
+    )
+
+
+def show_changes(asked: Changes) -> None:
+    """Print each setting that is written, under its own name."""
+    for section, values in asked.items():
+        for key, value in values.items():
+            if section != "target" and key != "query":
+                output().print(f"{section}.{key} = {value}", highlight=False, markup=False)
 
 
 def describe(settings: Settings) -> str:

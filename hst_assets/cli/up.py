@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from hst_assets.cli.deployment import HOME_VARIABLE, ready_home
 from hst_assets.cli.env_file import write_env_file
 from hst_assets.cli.terminal import RootOption, output, root_or_default
+from hst_assets.failures import BadConfiguration
 from hst_assets.workdir import ROOT_VARIABLE
 
 __all__ = ["home_command", "up_command"]
@@ -28,6 +30,7 @@ def up_command(
     It is ``dagster dev`` on the instance and the folder of work directories that the other
     commands use.
     """
+    _refuse_busy(host, port)
     home, folder = ready_home(), root_or_default(root)
     output().print(f"instance {home}; work directories {folder}", highlight=False)
     sys.stdout.flush()
@@ -35,6 +38,29 @@ def up_command(
     environment = {**os.environ, HOME_VARIABLE: str(home), ROOT_VARIABLE: str(folder)}
     # In place of this process, so that signals reach Dagster itself.
     os.execve(sys.executable, [*command, "-h", host, "-p", str(port)], environment)  # noqa: S606
+
+
+def _refuse_busy(host: str, port: int) -> None:
+    """Raise if nobody could listen there; Dagster would say so at the end of a long traceback.
+
+    Raises
+    ------
+    BadConfiguration
+        If the port is taken, or the address is none of this computer.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            # As the server does, which may take over a port from a connection that just closed.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        raise BadConfiguration(
+            f"cannot listen on port {port}: {error.strerror or error}",
+            where=host,
+            next_step="Another 'hst-assets up' may be running; or give --port another number "
+            "(make up PORT=3001)",
+        ) from error
 
 
 def home_command(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from hst_assets.failures import BadConfiguration
 from hst_assets.identifiers import VisitKey, validate_target
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "VISIT",
     "hst_target",
     "hst_visit",
+    "invalid_keys_of",
     "register",
     "registrations",
     "visits_of",
@@ -46,9 +48,25 @@ def register(instance: dg.DagsterInstance, target: str, visits: Iterable[str]) -
 
 def visits_of(instance: dg.DagsterInstance, target: str) -> list[VisitKey]:
     """The registered visits of one target, sorted. Keys that are not valid are left out."""
+    return sorted(VisitKey.parse(key) for key in _keys_of(instance, target) if _is_visit(key))
+
+
+def invalid_keys_of(instance: dg.DagsterInstance, target: str) -> list[str]:
+    """Registered keys that begin as those of a target's visits do, and are none."""
+    return sorted(key for key in _keys_of(instance, target) if not _is_visit(key))
+
+
+def _keys_of(instance: dg.DagsterInstance, target: str) -> list[str]:
     prefix = f"{validate_target(target)}/"
-    keys = (key for key in instance.get_dynamic_partitions(VISIT) if key.startswith(prefix))
-    return sorted(VisitKey.parse(key) for key in keys)
+    return [key for key in instance.get_dynamic_partitions(VISIT) if key.startswith(prefix)]
+
+
+def _is_visit(key: str) -> bool:
+    try:
+        VisitKey.parse(key)
+    except BadConfiguration:
+        return False
+    return True
 
 
 def registrations(keys: Iterable[str]) -> list[dg.AddDynamicPartitionsRequest]:

@@ -16,7 +16,7 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.partitions import visits_of
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir
 
-__all__ = ["claim", "refuse_other_root", "root_of"]
+__all__ = ["claim", "disclaim", "refuse_other_root", "root_of"]
 
 _KEY = "hst_assets/root_of/"
 #: Materializations carry their root under this name.
@@ -39,6 +39,12 @@ def claim(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
     root = str(workdir.root.resolve())
     if _remembered(instance, workdir.target) != root:
         instance.daemon_cursor_storage.set_cursor_values({_KEY + workdir.target: root})
+
+
+def disclaim(instance: dg.DagsterInstance, target: str) -> None:
+    """Forget which root a target belongs to."""
+    if _remembered(instance, target):
+        instance.daemon_cursor_storage.set_cursor_values({_KEY + target: ""})
 
 
 def refuse_other_root(instance: dg.DagsterInstance, workdir: WorkDir) -> None:

@@ -23,7 +23,7 @@ from hst_assets.settings.dolphot import (
 )
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
-from hst_assets.settings.files import load_settings, write_settings
+from hst_assets.settings.files import load_settings, settings_after, write_settings
 from hst_assets.settings.hap import HapSettings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.light_curve import LightCurveSettings
@@ -57,5 +57,6 @@ __all__ = [
     "Settings",
     "TargetSettings",
     "load_settings",
+    "settings_after",
     "write_settings",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from hst_assets.settings.fields import from_home
 from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["WORKER_VARIABLES", "load_settings", "write_settings"]
+__all__ = ["WORKER_VARIABLES", "load_settings", "settings_after", "write_settings"]
+
+#: Section to key to value.
+Changes = Mapping[str, Mapping[str, Any]]
 
 #: Limits of the computer that works, which win over the settings of targets, by variable.
 WORKER_VARIABLES = {
@@ -126,7 +129,7 @@ def _is_valid(content: dict[str, Any]) -> bool:
     return True
 
 
-def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Settings:
+def write_settings(workdir: WorkDir, changes: Changes) -> Settings:
     """Change settings of one target in its file, keeping the user's comments.
 
     Parameters
@@ -142,6 +145,28 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
         If the result would not be valid, or ``catalog.source`` is changed to a table that is not
         there; the file then stays as it was.
     """
+    _changed(workdir, changes)  # what is not valid leaves no folder behind
+    with workdir.edit_settings():
+        document, _ = _changed(workdir, changes)  # with what others wrote meanwhile
+        with write_atomically(workdir.settings_file) as part:
+            part.write_text(tomlkit.dumps(document))
+    return load_settings(workdir)
+
+
+def settings_after(workdir: WorkDir, changes: Changes) -> Settings:
+    """The settings that a target would have after `write_settings`; nothing is written.
+
+    Raises
+    ------
+    BadConfiguration
+        As `write_settings` does.
+    """
+    _, result = _changed(workdir, changes)
+    return result
+
+
+def _changed(workdir: WorkDir, changes: Changes) -> tuple[tomlkit.TOMLDocument, Settings]:
+    """The target's file with `changes`, and the settings that it then holds."""
     path = workdir.settings_file
     _read_toml(path)  # what is no TOML is told by file and line
     document = (
@@ -164,9 +189,7 @@ def write_settings(workdir: WorkDir, changes: dict[str, dict[str, Any]]) -> Sett
         raise BadConfiguration(_explain(error), where=path) from error
     if "source" in changes.get("catalog", {}):
         _refuse_missing_catalogue(result, workdir)
-    with write_atomically(path) as part:
-        part.write_text(tomlkit.dumps(document))
-    return load_settings(workdir)
+    return document, result
 
 
 def _refuse_missing_catalogue(settings: Settings, workdir: WorkDir) -> None:

@@ -98,6 +98,24 @@ class Locks(Folders):
         return False
 
     @contextmanager
+    def edit_settings(self) -> Iterator[None]:
+        """Keep other processes from changing the target's settings between reading and writing.
+
+        Not one of the locks that `alone` holds: who is alone changes settings as well.
+
+        Raises
+        ------
+        TransientFailure
+            If another process does not end its change.
+        """
+        self.runfiles.mkdir(parents=True, exist_ok=True)
+        path = self.runfiles / "settings.edited"
+        with path.open("a") as handle:
+            _lock_within(handle, path, LOCK_WAIT_S)
+            _name_holder(handle)
+            yield
+
+    @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold every lock of this work directory, so that nothing is made in it meanwhile.
 

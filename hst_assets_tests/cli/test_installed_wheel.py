@@ -125,5 +125,5 @@ def test_what_cannot_be_written_is_told_before_anything_is_copied(
         **{variable: "/dev/null/nowhere"},
     )
     assert result.returncode == 2
-    assert "BadConfiguration /dev/null" in result.stderr
+    assert "error: /dev/null" in result.stderr
     assert not list(installed.folder.rglob("*.fits"))

@@ -69,3 +69,36 @@ def test_a_wrong_call_says_so_and_leaves_nothing(cli, root, words, message):
 def test_a_name_that_nobody_knows_leaves_nothing(cli, root, mast):
     assert cli("target", "add", "sn1", "--name", "SN 1900zz").code == 3
     assert not (root / "sn1").exists()
+
+
+def test_a_target_moves_only_when_that_is_asked_for(cli, root, mast):
+    cli("target", "add", "sn1", "10:00:24", "-02:12:00")
+    refused = cli("target", "add", "sn1", "10:00:25", "-02:12:00")
+    assert refused.code == 2
+    assert "--move" in refused.err
+    assert load_settings(WorkDir(root, "sn1")).target.ra_deg == pytest.approx(150.1)
+    assert cli("target", "add", "sn1", "150.1", "-2.2").code == 0  # the same place
+    assert cli("target", "add", "sn1", "10:00:25", "-02:12:00", "--move").code == 0
+    moved = 150.1 + 1 / 240
+    assert load_settings(WorkDir(root, "sn1")).target.ra_deg == pytest.approx(moved)
+
+
+def test_a_target_added_by_mistake_is_forgotten(cli, root, mast):
+    cli("target", "add", "sm1", "10:00:24", "-02:12:00")
+    result = cli("target", "forget", "sm1")
+    assert result.code == 0, result.err
+    assert _status(cli) == {}
+    assert not (root / "sm1").exists()
+    assert cli("target", "forget", "sm1").code == 3
+
+
+def test_an_invalid_key_beside_good_ones_costs_itself(cli, root, small_campaign):
+    cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("hst_visit", ["sn1/bad key"])
+    result = cli("materialize", "sn1", "--offline", "--select", "raw_exposures")
+    assert result.code == 0, result.err
+    assert "hst-assets visit forget 'sn1/bad key'" in result.err
+    assert cli("visit", "forget", "sn1/bad key").code == 0
+    again = cli("materialize", "sn1", "--offline", "--select", "raw_exposures")
+    assert "bad key" not in again.err

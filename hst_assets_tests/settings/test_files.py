@@ -1,7 +1,9 @@
+import multiprocessing
+
 import pytest
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.settings import Settings, load_settings, write_settings
+from hst_assets.settings import Settings, load_settings, settings_after, write_settings
 from hst_assets.settings.sections import TOOLS
 
 
@@ -138,3 +140,37 @@ def test_every_alignment_method_may_have_a_timeout_of_its_own():
     from hst_assets.astrometry.methods.registry import METHODS
 
     assert set(METHODS) < set(TOOLS)
+
+
+def _write_one(workdir, start, n):
+    start.wait()
+    write_settings(workdir, {"archive": {_KEYS[n]: n}})
+
+
+#: Settings of one section that take any number here.
+_KEYS = (
+    *("radius_arcmin", "max_exptime_s", "n_workers", "timeout_s", "max_tries", "first_wait_s"),
+    "listing_max_age_s",
+)
+
+
+def test_changes_at_one_time_all_stand(workdir):
+    forked = multiprocessing.get_context("fork")
+    start = forked.Barrier(len(_KEYS) - 1)
+    writers = [
+        forked.Process(target=_write_one, args=(workdir, start, n)) for n in range(1, len(_KEYS))
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    archive = load_settings(workdir).archive
+    assert [getattr(archive, key) for key in _KEYS[1:]] == list(range(1, len(_KEYS)))
+
+
+def test_settings_can_be_looked_at_before_they_are_written(workdir):
+    assert settings_after(workdir, {"drizzle": {"size_pix": 300}}).drizzle.size_pix == 300
+    assert not workdir.settings_file.exists()
+    with pytest.raises(BadConfiguration, match=r"drizzle\.size_pix"):
+        settings_after(workdir, {"drizzle": {"size_pix": 0}})
