@@ -78,7 +78,7 @@ def of_python() -> Finding:
 def of_packages(
     required: Iterable[str] | None = None, installed: Callable[[str], str] = version
 ) -> list[Finding]:
-    """The packages that the project requires: one line for all that fit, one for each that does not.
+    """Packages that are required: one line for all that fit, one for each that does not.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ application = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+def _show_version(wanted: bool) -> None:
     if wanted:
         output().print(f"hst-assets {version('hst_assets')}", highlight=False)
         raise typer.Exit

@@ -7,6 +7,7 @@ from shlex import quote
 from typing import Annotated, Any
 
 import typer
+
 from hst_assets.cli.help_pages import HelpfulCommand
 from hst_assets.failures import BadConfiguration
 from hst_assets.sky_position import parse_position

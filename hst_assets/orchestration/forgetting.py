@@ -1,7 +1,8 @@
 """Targets and visits taken out of a Dagster instance, such as keys that were added by mistake.
 
-What has exposures is registered again by the next run or sensor, so it is not forgotten: its files
-are the user's to remove. A forgotten target that has files is retired, so that sensors pass over it.
+What has exposures is registered again by the next run or sensor, so it is not forgotten: its
+files are the user's to remove. A forgotten target that has files is retired, so that sensors pass
+over it.
 """
 
 from __future__ import annotations
