@@ -126,7 +126,7 @@ def forget_command(
     retired.
     """
     with opened_instance() as instance:
-        from hst_assets.orchestration.targets import forget_target
+        from hst_assets.orchestration.forgetting import forget_target
 
         left = forget_target(instance, root_or_default(root), target)
     output().print(f"forgotten: {target}", highlight=False, markup=False)

@@ -247,7 +247,7 @@ def test_an_archive_command_shows_visits_and_what_was_left_out(cli, root, mast):
 def test_nothing_there_is_told_apart(cli, root, mast):
     result = cli("run", "10:00:24", "-02:12:00", "--download", "--target", "sn1", *FETCHING)
     assert result.code == 3
-    assert "NothingFound" in result.err
+    assert "error: sn1: no exposures in the archive match" in result.err
 
 
 def test_an_unknown_name_is_told_apart(cli, root, mast):
