@@ -11,7 +11,8 @@ from hst_assets.photometry.psf.consistency import is_seen, seen_once
 from hst_assets.photometry.psf.measurement import MeasureParameters, measure_target
 from hst_assets.photometry.psf.saturated_stars import with_trail_ends
 from hst_assets.photometry.psf.tiles import ChipInMemory
-from hst_assets_tests.star_fields import CAMERAS, Scene, Shot, make_field, shots
+from hst_assets_tests.star_fields import make_field
+from hst_assets_tests.star_scenes import CAMERAS, Scene, Shot, shots
 
 BAND = CAMERAS["wfc3_uvis"].band
 BLUE = CAMERAS["wfc3_uvis_blue"].band
