@@ -39,8 +39,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # hst_assets_tests, when run from elsewhere
 
-from photometer_cases import CASES, THOUSANDS, Case, density_of
+from photometer_cases import CASES, THOUSANDS, Case, density_of, shrunk
 from photometer_engines import ENGINES, Engine
+from photometer_objects import told
 from photometer_processes import ChipOnDisk, alone
 
 from hst_assets.photometry.psf.chip_image import ChipImage
@@ -76,6 +77,7 @@ class Outcome:
     """A case that was run."""
 
     judged: Judged
+    lines: tuple[str, ...]
     cpu_s: float
     wall_s: float
     peak_gb: float
@@ -103,7 +105,8 @@ def measured(case: Case, sky: StarField, options: argparse.Namespace) -> Outcome
     kept = flux / error >= LEAST_SNR
     found = (stars.x[kept], stars.y[kept], flux[kept], error[kept])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return Outcome(judged_on(found, sky, case.band), cpu, wall, peak)
+    lines = tuple(told(stars, flux, flux / error, sky, case.band))
+    return Outcome(judged_on(found, sky, case.band), lines, cpu, wall, peak)
 
 
 #: To which the engine corrects its fluxes.
@@ -171,9 +174,10 @@ def dolphot_on(
 
 def run_case(name: str, case: Case, sky: StarField, options: argparse.Namespace) -> bool:
     """Print all of a case; whether it is within the tolerances."""
-    print(f"\n## {name} {case.note}".rstrip())
+    print(f"\n## {name} {case.note}".rstrip(), "x".join(map(str, sky.scene.shape)))
     outcome = measured(case, sky, options)
     print(outcome.judged.table())
+    print("\n".join(outcome.lines))
     print(
         f"{outcome.cpu_s:.1f} CPU s, {outcome.wall_s:.1f} s, peak memory {outcome.peak_gb:.2f} GB"
     )
@@ -241,7 +245,7 @@ def growth(options: argparse.Namespace) -> bool:
     print("| stars | measured | CPU s | CPU ms a star |\n|---|---|---|---|")
     times = []
     for n in THOUSANDS.values():
-        case = Case(density_of("wfc3_uvis", n))
+        case = Case(shrunk(density_of("wfc3_uvis", n), options.shrink))
         outcome = measured(case, make_field(case.scene, case.seed), options)
         times.append(outcome.cpu_s)
         print(
@@ -289,9 +293,9 @@ def processes(options: argparse.Namespace) -> bool:
 
 def memory(options: argparse.Namespace) -> bool:
     """Largest memory of two chips of 8 exposures on two processes."""
-    print("\n## Memory: two chips of 4096 x 2051 pixels, 8 exposures, 2 processes")
     scene = replace(CASES["whole_chip"].scene, shape=(2 * 2051 + 35, 4096), gap_pix=35)
-    scene = replace(scene, n_stars=options.memory_stars)
+    scene = shrunk(replace(scene, n_stars=options.memory_stars), options.shrink)
+    print(f"\n## Memory: two chips, together {scene.shape} pixels, 8 exposures, 2 processes")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # the field's own memory goes
@@ -368,6 +372,9 @@ def main() -> int:
     parser.add_argument(
         "--memory-stars", type=int, default=100_000, help="in the field of --memory"
     )
+    parser.add_argument(
+        "--shrink", type=int, default=1, help="sides so many times shorter, the same densities"
+    )
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--folder", type=Path, help="scratch; a temporary one by default")
     options = parser.parse_args()
@@ -386,7 +393,7 @@ def main() -> int:
         if name == "crowded_1k":
             good.append(run_case(name, Case(Scene(1_000)), read_study(options.study), options))
         else:
-            case = CASES[name]
+            case = replace(CASES[name], scene=shrunk(CASES[name].scene, options.shrink))
             good.append(run_case(name, case, make_field(case.scene, case.seed), options))
     if options.growth:
         good.append(growth(options))

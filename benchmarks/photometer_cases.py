@@ -20,6 +20,18 @@ class Case:
     seed: int = 20
 
 
+def shrunk(scene: Scene, times: int) -> Scene:
+    """The same scene with sides so many times shorter, all densities kept."""
+    area = times**2
+    return replace(
+        scene,
+        shape=(scene.shape[0] // times, scene.shape[1] // times),
+        n_stars=scene.n_stars // area,
+        hot_pixels=scene.hot_pixels // area,
+        galaxies=scene.galaxies // area,
+    )
+
+
 def density_of(detector: str, n: int) -> Scene:
     """So many stars on a Mpx of a detector, four exposures."""
     sky = 400.0 if detector == "wfc3_ir" else 60.0
@@ -77,6 +89,13 @@ def _cases() -> dict[str, Case]:
     }
     for name, scene in hard.items():
         made[name] = Case(scene, group="hard")
+    few = replace(base, n_stars=64, shape=(400, 400), faintest_e=1000.0)
+    made["galaxies_alone"] = Case(
+        replace(few, n_stars=16, galaxies=24, shots=shots(3)), group="hard"
+    )
+    for short, motion in (("05", 0.5), ("10", 1.0), ("15", 1.5), ("25", 2.5)):
+        scene = replace(few, moving=0.25, motion_pix_yr=motion, shots=_of_years(0, 0, 1, 1))
+        made[f"moving_{short}"] = Case(scene, group="hard", note=f"{motion} pixels between epochs")
     whole = replace(base, n_stars=8_400 * 6, shape=(2051, 4096), shots=shots(8))
     made["whole_chip"] = Case(whole, group="heavy", note="8.4 Mpx, 8 exposures")
     made["ir_everything"] = Case(
