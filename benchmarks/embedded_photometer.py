@@ -24,14 +24,13 @@ A figure beyond its limit by less than two of its standard errors is called near
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import multiprocessing
 import os
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +39,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # hst_assets_tests, when run from elsewhere
 
+from photometer_cases import CASES, THOUSANDS, Case, density_of, shrunk
+from photometer_engines import ENGINES, Engine
+from photometer_objects import told
 from photometer_processes import ChipOnDisk, alone
 
 from hst_assets.photometry.psf.chip_image import ChipImage
@@ -53,17 +55,10 @@ from hst_assets_tests.dolphot_on_fields import (
     run_on,
     write_library,
 )
-from hst_assets_tests.star_fields import (
-    CAMERAS,
-    Scene,
-    Shot,
-    StarField,
-    camera_of,
-    make_field,
-    read_study,
-    shots,
-)
-from hst_assets_tests.star_judge import STUDY_10K, Judged, checks, combined, judged
+from hst_assets_tests.star_fields import StarField, make_field
+from hst_assets_tests.star_judge import Judged, checks, combined, judged
+from hst_assets_tests.star_scenes import Scene, camera_of
+from hst_assets_tests.study_field import read_study
 
 LEAST_SNR = 3.5
 #: CPU seconds of DOLPHOT 2.0 in the study, four exposures: by stars.
@@ -76,232 +71,13 @@ MOST_MEMORY_GB = 4.0
 #: What the photometer is told of the PSF is so much too wide, and of one shape everywhere.
 WIDER = 1.08
 
-Psfs = dict[str, SplinePsf]
-Engine = Callable[[list[ChipImage], Psfs, tuple[int, int]], MeasuredStars]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A scene, in which band it is judged, and what its figures are compared with."""
-
-    scene: Scene
-    band: str = "wfc3_uvis F814W"
-    group: str = "light"
-    study: Judged | None = None
-    note: str = ""
-    seed: int = 20
-
-
-def _density(detector: str, n: int) -> Scene:
-    sky = 400.0 if detector == "wfc3_ir" else 60.0
-    return Scene(n, shots=shots(4, detector), reference=detector, sky_e=sky)
-
-
-_THOUSAND = {"1k": 1_000, "10k": 10_000, "50k": 50_000}
-
-
-def _cases() -> dict[str, Case]:
-    made: dict[str, Case] = {}
-    for short, detector in (
-        ("uvis", "wfc3_uvis"),
-        ("wfc", "acs_wfc"),
-        ("ir", "wfc3_ir"),
-        ("hrc", "acs_hrc"),
-        ("wfpc2", "wfpc2"),
-    ):
-        for size, n in _THOUSAND.items():
-            if size == "50k" and short in ("hrc", "wfpc2"):
-                continue
-            made[f"{short}_{size}"] = Case(
-                _density(detector, n),
-                band=CAMERAS[detector].band,
-                group="light" if size == "1k" else "dense" if size == "10k" else "heavy",
-                study=STUDY_10K if (short, size) == ("uvis", "10k") else None,
-            )
-    base = _density("wfc3_uvis", 3_000)
-    hard = {
-        "varying": replace(base, varying=True),
-        "airy": replace(base, family="airy"),
-        "distorted": replace(base, distorted=True, shots=shots(4, turn_deg=7.0)),
-        "cosmic_rays": replace(base, cosmic_rays=1.0),
-        "hot_pixels": replace(base, hot_pixels=1_500),
-        "galaxies": replace(base, galaxies=150, nebula=3.0),
-        "saturated": replace(base, brightest_e=2e7, slope=0.2),
-        "gap": replace(base, gap_pix=35),
-        "single": replace(base, shots=shots(1)),
-        "eight": replace(base, shots=shots(8)),
-        "sparse": replace(base, n_stars=25, brightest_e=2e3),
-        "times": replace(base, shots=_of_times(1.0, 30.0, 500.0, 1500.0), brightest_e=2e6),
-        "moving": replace(base, moving=0.1, motion_pix_yr=0.15, shots=_of_years(0, 1, 2, 3)),
-        "mixed": replace(base, shots=_MIXED),
-        "everything": replace(
-            base,
-            varying=True,
-            distorted=True,
-            cosmic_rays=1.0,
-            hot_pixels=1_500,
-            galaxies=50,
-            nebula=1.0,
-            gap_pix=35,
-            shots=shots(4, turn_deg=7.0),
-        ),
-    }
-    for name, scene in hard.items():
-        made[name] = Case(scene, group="hard")
-    whole = replace(base, n_stars=8_400 * 6, shape=(2051, 4096), shots=shots(8))
-    made["whole_chip"] = Case(whole, group="heavy", note="8.4 Mpx, 8 exposures")
-    made["ir_everything"] = Case(
-        replace(
-            _density("wfc3_ir", 10_000),
-            varying=True,
-            distorted=True,
-            cosmic_rays=0.3,
-            shots=shots(4, "wfc3_ir", turn_deg=7.0),
-        ),
-        band=CAMERAS["wfc3_ir"].band,
-        group="dense",
-    )
-    return made
-
-
-def _of_times(*exptimes_s: float) -> tuple[Shot, ...]:
-    dithered = shots(len(exptimes_s))
-    return tuple(
-        replace(shot, exptime_s=each) for shot, each in zip(dithered, exptimes_s, strict=True)
-    )
-
-
-def _of_years(*years: float) -> tuple[Shot, ...]:
-    dithered = shots(len(years))
-    return tuple(
-        replace(shot, mjd=shot.mjd + 365.25 * each)
-        for shot, each in zip(dithered, years, strict=True)
-    )
-
-
-_MIXED = (
-    *shots(2, "wfc3_uvis"),
-    *shots(2, "acs_wfc", turn_deg=25.0),
-    *shots(2, "wfc3_uvis_blue"),
-    *shots(2, "wfc3_ir"),
-)
-CASES = _cases()
-
-
-# ------------------------------------------------------------------------------- engines
-
-
-def embedded(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> MeasuredStars:
-    """The engine: `measure_target`, or as long as there is none, its steps with the PSFs given."""
-    if importlib.util.find_spec("hst_assets.photometry.psf.measurement") is None:
-        return _stepwise(images, psfs, shape)
-    from hst_assets.photometry.psf.measurement import measure_target
-    from hst_assets.photometry.psf.tiles import ChipInMemory
-
-    # One PSF for each band and chip.
-    sources = [
-        ChipInMemory(
-            each,
-            f"{each.band} {each.name.rpartition('.')[2] if '.' in each.name else ''}",
-            pixel_scale_arcsec=camera_of(each.band).pixel_arcsec,
-        )
-        for each in images
-    ]
-    priors = {each.psf_key: psfs[each.band] for each in sources}
-    with tempfile.TemporaryDirectory() as folder:
-        stars: MeasuredStars = measure_target(sources, priors, folder=Path(folder))
-    return stars
-
-
-def _stepwise(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> MeasuredStars:
-    from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
-    from hst_assets.photometry.psf.image_fluxes import forced_fit
-    from hst_assets.photometry.psf.image_stack import image_stack
-    from hst_assets.photometry.psf.star_search import fit_field
-
-    struck = cosmic_ray_masks(images, psfs=psfs)
-    images = [
-        replace(image, good=image.good & ~each.mask)
-        for image, each in zip(images, struck, strict=True)
-    ]
-    box = (0.0, shape[1] - 1.0, 0.0, shape[0] - 1.0)
-    fit = fit_field(image_stack(images, psfs, box=box), box)
-    forced = forced_fit(fit)
-    place = (fit.stars.x, fit.stars.y)
-    return _bare(images, *place, forced.counts_e, forced.counts_error_e, forced.xs, forced.ys)
-
-
-def aperture(images: list[ChipImage], psfs: Psfs, _: tuple[int, int]) -> MeasuredStars:
-    """A trivial estimator, so that the judge can be tried: peaks, and sums of 3 pixels about."""
-    from scipy.ndimage import maximum_filter
-
-    first = images[0]
-    signal = np.where(first.good, first.data_e - first.sky_e, 0.0)
-    noise = np.sqrt(np.maximum(first.sky_e, 1.0) + first.read_noise_e**2)
-    peak = (signal == maximum_filter(signal, 3)) & (signal > 4 * noise)
-    y, x = (each.astype(float) for each in np.nonzero(peak))
-    counts, errors, xs, ys = [], [], [], []
-    for image in images:
-        i, j = image.pixel_map(x, y)
-        total, error = _summed(image, i, j)
-        share = psfs[image.band].at(*np.meshgrid(np.arange(-3.0, 4), np.arange(-3.0, 4))).sum()
-        counts.append(total / share)
-        errors.append(error / share)
-        xs.append(i)
-        ys.append(j)
-    return _bare(images, x, y, np.array(counts), np.array(errors), np.array(xs), np.array(ys))
-
-
-def _summed(image: ChipImage, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    ny, nx = image.shape
-    total, variance = np.zeros(len(x)), np.full(len(x), np.inf)
-    signal = np.where(image.good, image.data_e - image.sky_e, 0.0)
-    for k, (i, j) in enumerate(zip(np.rint(x).astype(int), np.rint(y).astype(int), strict=True)):
-        if 3 <= i < nx - 3 and 3 <= j < ny - 3:
-            part = np.s_[j - 3 : j + 4, i - 3 : i + 4]
-            total[k] = signal[part].sum()
-            variance[k] = np.abs(image.data_e[part]).sum() + 49 * image.read_noise_e**2
-    return total, np.sqrt(variance)
-
-
-def _bare(images, x, y, counts, errors, xs, ys) -> MeasuredStars:
-    """Stars of which only places and counts are known."""
-    k, n = counts.shape
-    nothing = np.full((k, n), np.nan)
-    shapes = np.array([image.shape for image in images])
-    off = (xs < 0) | (ys < 0) | (xs > shapes[:, 1:] - 1) | (ys > shapes[:, :1] - 1)
-    return MeasuredStars(
-        x=x,
-        y=y,
-        x_error=np.full(n, np.nan),
-        y_error=np.full(n, np.nan),
-        object_type=np.ones(n, dtype=np.int32),
-        counts_e=counts,
-        counts_error_e=errors,
-        sky_e=nothing,
-        chi=nothing,
-        sharpness=nothing,
-        roundness=nothing,
-        position_angle_deg=nothing,
-        crowding_mag=nothing,
-        flag=np.where(off, 9, 0).astype(np.int32),
-        image_names=tuple(image.name for image in images),
-        aperture_correction_mag=np.zeros(k),
-        aperture_correction_error_mag=np.zeros(k),
-    )
-
-
-ENGINES: dict[str, Engine] = {"embedded": embedded, "aperture": aperture}
-
-
-# ------------------------------------------------------------------------------- running
-
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A case that was run."""
 
     judged: Judged
+    lines: tuple[str, ...]
     cpu_s: float
     wall_s: float
     peak_gb: float
@@ -329,7 +105,8 @@ def measured(case: Case, sky: StarField, options: argparse.Namespace) -> Outcome
     kept = flux / error >= LEAST_SNR
     found = (stars.x[kept], stars.y[kept], flux[kept], error[kept])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return Outcome(judged_on(found, sky, case.band), cpu, wall, peak)
+    lines = tuple(told(stars, flux, flux / error, sky, case.band))
+    return Outcome(judged_on(found, sky, case.band), lines, cpu, wall, peak)
 
 
 #: To which the engine corrects its fluxes.
@@ -397,9 +174,10 @@ def dolphot_on(
 
 def run_case(name: str, case: Case, sky: StarField, options: argparse.Namespace) -> bool:
     """Print all of a case; whether it is within the tolerances."""
-    print(f"\n## {name} {case.note}".rstrip())
+    print(f"\n## {name} {case.note}".rstrip(), "x".join(map(str, sky.scene.shape)))
     outcome = measured(case, sky, options)
     print(outcome.judged.table())
+    print("\n".join(outcome.lines))
     print(
         f"{outcome.cpu_s:.1f} CPU s, {outcome.wall_s:.1f} s, peak memory {outcome.peak_gb:.2f} GB"
     )
@@ -466,8 +244,8 @@ def growth(options: argparse.Namespace) -> bool:
     print("\n## CPU time by number of stars, WFC3/UVIS, 1 Mpx, four exposures")
     print("| stars | measured | CPU s | CPU ms a star |\n|---|---|---|---|")
     times = []
-    for n in _THOUSAND.values():
-        case = Case(_density("wfc3_uvis", n))
+    for n in THOUSANDS.values():
+        case = Case(shrunk(density_of("wfc3_uvis", n), options.shrink))
         outcome = measured(case, make_field(case.scene, case.seed), options)
         times.append(outcome.cpu_s)
         print(
@@ -475,7 +253,7 @@ def growth(options: argparse.Namespace) -> bool:
             f"| {1e3 * outcome.cpu_s / n:.2f} |",
             flush=True,
         )
-    stars = list(_THOUSAND.values())
+    stars = list(THOUSANDS.values())
     ratio = times[-1] / times[0]
     power = np.log(ratio) / np.log(stars[-1] / stars[0])
     local = np.log(times[-1] / times[1]) / np.log(stars[-1] / stars[1])
@@ -501,6 +279,9 @@ def processes(options: argparse.Namespace) -> bool:
     print(f"CPU s: {one.parent_cpu_s:.1f} in the parent ({share:.1%} of all); tasks by round:")
     for tasks in one.task_cpu_s:
         print("  " + ", ".join(f"{each:.1f}" for each in tasks))
+    for n, run in ((1, one), (2, two)):
+        print(f"{n} process(es): {run.wall_s:.1f} s, {run.ideal_s(1):.1f} CPU s; the schedule:")
+        print("\n".join(run.schedule()))
     implied = one.ideal_s(1) / one.ideal_s(2)
     print(f"by CPU times, 2 processes are {implied:.2f} times as fast")
     ratio = one.wall_s / two.wall_s
@@ -512,9 +293,9 @@ def processes(options: argparse.Namespace) -> bool:
 
 def memory(options: argparse.Namespace) -> bool:
     """Largest memory of two chips of 8 exposures on two processes."""
-    print("\n## Memory: two chips of 4096 x 2051 pixels, 8 exposures, 2 processes")
     scene = replace(CASES["whole_chip"].scene, shape=(2 * 2051 + 35, 4096), gap_pix=35)
-    scene = replace(scene, n_stars=options.memory_stars)
+    scene = shrunk(replace(scene, n_stars=options.memory_stars), options.shrink)
+    print(f"\n## Memory: two chips, together {scene.shape} pixels, 8 exposures, 2 processes")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:  # the field's own memory goes
@@ -591,6 +372,9 @@ def main() -> int:
     parser.add_argument(
         "--memory-stars", type=int, default=100_000, help="in the field of --memory"
     )
+    parser.add_argument(
+        "--shrink", type=int, default=1, help="sides so many times shorter, the same densities"
+    )
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--folder", type=Path, help="scratch; a temporary one by default")
     options = parser.parse_args()
@@ -609,7 +393,7 @@ def main() -> int:
         if name == "crowded_1k":
             good.append(run_case(name, Case(Scene(1_000)), read_study(options.study), options))
         else:
-            case = CASES[name]
+            case = replace(CASES[name], scene=shrunk(CASES[name].scene, options.shrink))
             good.append(run_case(name, case, make_field(case.scene, case.seed), options))
     if options.growth:
         good.append(growth(options))

@@ -90,17 +90,21 @@ class Side:
         Processes.
     task_cpu_s : list of list of float
         CPU seconds of each task, by round.
+    spans : list of list of tuple
+        When each task began and ended, seconds since the beginning of all, and its process.
     peak_gb : dict of float
         Largest resident set of each process, by its id.
     """
 
     n: int
     task_cpu_s: list[list[float]] = field(default_factory=list)
+    spans: list[list[tuple[float, float, int]]] = field(default_factory=list)
     peak_gb: dict[int, float] = field(default_factory=dict)
 
     def __enter__(self) -> Side:
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(self.n, mp_context=spawn)
+        self._began = time.time()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,20 +114,26 @@ class Side:
         self, task: str, arguments: Sequence[Mapping[str, Any]]
     ) -> Iterator[tuple[int, Any]]:
         self.task_cpu_s.append([])
+        self.spans.append([])
         futures = {self._pool.submit(_one, task, each): k for k, each in enumerate(arguments)}
         for future in as_completed(futures):
-            outcome, cpu_s, process, peak_gb = future.result()
+            outcome, cpu_s, span, process, peak_gb = future.result()
             self.task_cpu_s[-1].append(cpu_s)
+            self.spans[-1].append((span[0] - self._began, span[1] - self._began, process))
             self.peak_gb[process] = max(self.peak_gb.get(process, 0.0), peak_gb)
             yield futures[future], outcome
 
 
-def _one(task: str, arguments: Mapping[str, Any]) -> tuple[object, float, int, float]:
-    """A task's outcome, its CPU time, which process it ran in and that one's peak."""
-    before = time.process_time()
+def _one(
+    task: str, arguments: Mapping[str, Any]
+) -> tuple[object, float, tuple[float, float], int, float]:
+    """A task's outcome, CPU time, beginning and end, its process and the peak of that."""
+    before, began = time.process_time(), time.time()
     module, name = task.split(":")
     outcome = getattr(import_module(module), name)(**arguments)
-    return outcome, time.process_time() - before, multiprocessing.current_process().pid or 0, peak()
+    span = began, time.time()
+    process = multiprocessing.current_process().pid or 0
+    return outcome, time.process_time() - before, span, process, peak()
 
 
 def peak() -> float:
@@ -145,6 +155,8 @@ class Run:
         Wall time, and CPU time of the parent.
     task_cpu_s : list of list of float
         CPU seconds of each task, by round: bright stars and PSFs twice, then all stars.
+    spans : list of list of tuple
+        As of `Side`.
     parent_gb : float
         Largest resident set of the parent.
     processes_gb : list of float
@@ -156,6 +168,7 @@ class Run:
     wall_s: float
     parent_cpu_s: float
     task_cpu_s: list[list[float]]
+    spans: list[list[tuple[float, float, int]]]
     parent_gb: float
     processes_gb: list[float]
     n_stars: int
@@ -170,6 +183,22 @@ class Run:
             total += max(busy)
         return total
 
+    def schedule(self) -> Iterator[str]:
+        """What every process did when, by round; and what it waited."""
+        end = 0.0
+        for number, (spans, cpu_s) in enumerate(zip(self.spans, self.task_cpu_s, strict=True)):
+            last = max(stop for _, stop, _ in spans)
+            yield f"  round {number}: {end:.1f} to {last:.1f} s"
+            for process in sorted({each[2] for each in spans}):
+                own = sorted(
+                    (*span, cpu) for span, cpu in zip(spans, cpu_s, strict=True)
+                    if span[2] == process
+                )  # fmt: skip
+                busy = sum(stop - start for start, stop, _, _ in own)
+                tasks = ", ".join(f"{a:.1f}-{b:.1f} ({cpu:.1f} CPU s)" for a, b, _, cpu in own)
+                yield f"    {process}: {tasks}; idle {last - end - busy:.1f} s"
+            end = last
+
 
 def run_on(n: int, sources: Sequence[ChipOnDisk], priors: Mapping[str, SplinePsf]) -> Run:
     """Measure on n processes."""
@@ -180,6 +209,7 @@ def run_on(n: int, sources: Sequence[ChipOnDisk], priors: Mapping[str, SplinePsf
         time.perf_counter() - wall,
         time.process_time() - cpu,
         side.task_cpu_s,
+        side.spans,
         peak(),
         list(side.peak_gb.values()),
         len(stars),

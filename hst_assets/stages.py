@@ -192,9 +192,10 @@ STAGES: dict[str, Stage] = {
     ),
     # 2: the alignments are in the recipe; lost charge is told image by image. Stamps of
     # stars that make PSFs are kept in single precision; pixels near stars that one exposure alone
-    # has too bright are masked.
+    # has too bright are masked. 3: pieces of galaxies have type 5; detections of one star that
+    # moves are joined.
     "embedded_catalog": Stage(
-        "2",
+        "3",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -203,8 +204,9 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_MEASURED_WITH,
     ),
+    # 2: detections of one star that moves are joined.
     "surroundings": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
             "hst_assets.photometry.psf.epsf_task:fit_psf",

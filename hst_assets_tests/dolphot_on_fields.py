@@ -22,7 +22,7 @@ from astropy.io import fits
 from scipy.ndimage import map_coordinates
 
 from hst_assets.photometry.psf.chip_image import ChipImage
-from hst_assets_tests.star_fields import REACH_PIX, STEPS, psf_tables
+from hst_assets_tests.field_psfs import REACH_PIX, STEPS, psf_tables
 
 __all__ = ["DolphotRun", "build", "cannot_run", "run_on", "write_library"]
 

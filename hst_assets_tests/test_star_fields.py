@@ -5,16 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hst_assets_tests.star_fields import (
-    CAMERAS,
-    DITHERS,
-    STEPS,
-    Scene,
-    Shot,
-    make_field,
-    psf_tables,
-    shots,
-)
+from hst_assets_tests.field_psfs import STEPS, psf_tables
+from hst_assets_tests.star_fields import make_field
+from hst_assets_tests.star_scenes import CAMERAS, DITHERS, Scene, Shot, shots
 
 BAND = CAMERAS["wfc3_uvis"].band
 SMALL = Scene(1, shape=(160, 160), shots=shots(2))

@@ -14,6 +14,7 @@ import astropy.units as u
 
 __all__ = [
     "ANALYTIC_BLOCK",
+    "FIRST_EXTREME_FLAG",
     "HST_BLOCK",
     "MISSING_MAG",
     "MISSING_MAG_ERROR",
@@ -30,6 +31,8 @@ MISSING_MAG_ERROR = 9.999
 #: Quality flags: the star is off the image; the artificial star was not recovered.
 OFF_IMAGE = 9
 NOT_RECOVERED = 16
+#: Flags from here on are worthless: too few of the star's pixels are good.
+FIRST_EXTREME_FLAG = 8
 #: What the object type means.
 OBJECT_TYPES = MappingProxyType(
     {1: "bright star", 2: "faint star", 3: "elongated", 4: "hot pixel", 5: "extended"}

@@ -62,6 +62,8 @@ class BrightStars:
         Whether a saturated pixel is near.
     shifts : list of ShiftsOfStars
         For each image.
+    n_found : int
+        All stars that were fitted, the faint ones included.
     """
 
     stamps: list[StarStamps]
@@ -69,6 +71,7 @@ class BrightStars:
     neighbour_share: list[Floats]
     saturated: list[NDArray[np.bool_]]
     shifts: list[ShiftsOfStars]
+    n_found: int = 0
 
     def without_pixels(self) -> BrightStars:
         """All but the pixels of the stamps."""
@@ -85,7 +88,7 @@ def bright_stars(fit: FieldFit, *, first_star: int = 0) -> BrightStars:
     first_star : int, optional
         Number of its first star: stars of all pieces are told apart by number.
     """
-    found = BrightStars([], [], [], [], [])
+    found = BrightStars([], [], [], [], [], len(fit.stars))
     xs, ys = places_on_images(
         fit.stack.optics.lattice, fit.stack.optics.knots, fit.stars.x, fit.stars.y
     )

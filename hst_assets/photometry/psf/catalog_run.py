@@ -429,6 +429,7 @@ def _facts(
     warnings = read_warnings(run.catalog.with_name(f"{run.catalog.name}.warnings"))
     return {
         "n_stars": len(stars),
+        "n_moving_stars": stars.n_moving,
         "n_images": len(images),
         "program": _program(),
         "libraries_not_found": [],

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.star_quality import ProfileFit, StarQuality, largest_roundness
 
-__all__ = ["CombinedQuality", "object_quality", "object_types"]
+__all__ = ["EXTENDED", "CombinedQuality", "object_quality", "object_types"]
 
 Floats = NDArray[np.float64]
 
 _LIMIT = 9.999
-_BRIGHT, _FAINT, _HOT_PIXEL, _EXTENDED = 1, 2, 4, 5
+_BRIGHT, _FAINT, _HOT_PIXEL, EXTENDED = 1, 2, 4, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def object_types(
     hot = shapes & (narrow[0] < star[0]) & (narrow[0] < broad[0])
     extended = shapes & ~hot & (broad[0] < star[0])
     kind[hot], snr[hot] = _HOT_PIXEL, narrow[1][hot]
-    kind[extended], snr[extended] = _EXTENDED, broad[1][extended]
+    kind[extended], snr[extended] = EXTENDED, broad[1][extended]
     kind[~(snr >= min_snr)] = _FAINT
     return kind
 

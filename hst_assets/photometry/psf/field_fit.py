@@ -54,6 +54,8 @@ class FieldFit:
         Sky, light of the stars, and what is left.
     parameters : FitParameters
         How.
+    date_mjd : float
+        When stars that move are at their places.
     """
 
     stack: ImageStack
@@ -66,6 +68,7 @@ class FieldFit:
     sky_is_known: bool = False
     #: Light of a pixel that need not be taken off, electrons, by image.
     faintest_e: Floats = field(default_factory=lambda: np.empty(0))
+    date_mjd: float = 0.0
 
     # ------------------------------------------------------------------------- steps
 
@@ -90,14 +93,41 @@ class FieldFit:
 
     def rendered(self, counts: Floats) -> Planes:
         """Light of the stars if they have these electrons, shape (k, n), on each image."""
-        optics, stars = self.stack.optics, self.stars
         model = np.zeros_like(self.stack.data_e)
+        moving = np.flatnonzero(self.stars.motion.any(axis=1))
+        at_rest = counts.copy()
+        at_rest[:, moving] = 0
+        self._add(model, self.stars.x, self.stars.y, at_rest)
+        for k in range(len(self.stack)) if len(moving) else ():
+            there = np.zeros((len(counts), len(moving)))
+            there[k] = counts[k, moving]
+            self._add(model, *self._when(k, moving), there)
+        return model
+
+    def _add(self, model: Planes, x: Floats, y: Floats, counts: Floats) -> None:
+        optics = self.stack.optics
         add_stars(
             model, self.stack.shapes, optics.lattice, optics.knots, optics.splines, optics.cells,
-            optics.cell_pix, optics.origin, optics.middle, optics.profiles, stars.x, stars.y,
+            optics.cell_pix, optics.origin, optics.middle, optics.profiles, x, y,
             np.ascontiguousarray(counts), self.faintest_e, self.parameters.fit_radius_pix + 1,
         )  # fmt: skip
-        return model
+
+    def _when(self, k: int, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Places of some stars on the reference when an image was taken."""
+        way = self.stars.motion[rows] * (self.stack.mjd[k] - self.date_mjd)
+        return self.stars.x[rows] + way[:, 0], self.stars.y[rows] + way[:, 1]
+
+    def places(self) -> tuple[Floats, Floats]:
+        """X and Y of the stars on each image when it was taken, shape (k, n)."""
+        optics, stars = self.stack.optics, self.stars
+        xs, ys = places_on_images(optics.lattice, optics.knots, stars.x, stars.y)
+        moving = np.flatnonzero(stars.motion.any(axis=1))
+        for k in range(len(self.stack)) if len(moving) else ():
+            there = places_on_images(
+                optics.lattice, optics.knots[k : k + 1], *self._when(k, moving)
+            )
+            xs[k, moving], ys[k, moving] = there[0][0], there[1][0]
+        return xs, ys
 
     def refine_sky(self, *, fine: bool = True) -> None:
         """Measure what of the sky is left, and take it off."""

@@ -55,6 +55,8 @@ class Stars:
         Variance of x, of y and covariance, pixels squared.
     wide : ndarray of bool, shape (n,)
         Saturated somewhere: fitted to all pixels that the PSF reaches.
+    motion : ndarray, shape (n, 2)
+        Along X and Y, pixels of the reference a day; 0 of stars at rest.
     """
 
     x: Floats
@@ -63,6 +65,7 @@ class Stars:
     rate_variance: Floats
     place_covariance: Floats
     wide: NDArray[np.bool_]
+    motion: Floats
 
     def __len__(self) -> int:
         return len(self.x)
@@ -78,6 +81,7 @@ class Stars:
             np.full(rate.shape, np.inf),
             infinite,
             np.full(len(x), wide),
+            np.zeros((len(x), 2)),
         )
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Stars:
@@ -89,6 +93,7 @@ class Stars:
             np.ascontiguousarray(self.rate_variance[:, rows]),
             self.place_covariance[rows],
             self.wide[rows],
+            self.motion[rows],
         )
 
     def joined(self, others: Stars) -> Stars:
@@ -100,6 +105,7 @@ class Stars:
             np.concatenate([self.rate_variance, others.rate_variance], axis=1),
             np.concatenate([self.place_covariance, others.place_covariance]),
             np.concatenate([self.wide, others.wide]),
+            np.concatenate([self.motion, others.motion]),
         )
 
     @property

@@ -11,7 +11,7 @@ A catalogue's faint fluxes are too large because the best place was looked for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,20 +21,19 @@ from scipy.sparse import csc_array, csr_array, diags_array
 from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
-from hst_assets.photometry.catalog.quantities import OFF_IMAGE
+from hst_assets.photometry.catalog.quantities import FIRST_EXTREME_FLAG, OFF_IMAGE
 from hst_assets.photometry.psf.field_fit import finest_scale
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.photometry.psf.restored_field import RestoredTile, restored_tile, starlight
+from hst_assets.photometry.psf.ring_sky import ring_sky
 from hst_assets.photometry.psf.star_light import places_on_images, star_stamp
 from hst_assets.photometry.psf.star_quality import star_quality
 from hst_assets.photometry.psf.tiles import ImageSource, plan_tiles
 
 __all__ = [
     "ForcedFluxes",
-    "GroupedFluxes",
     "forced_photometry",
-    "grouped_fluxes",
     "places_of",
 ]
 
@@ -55,12 +54,6 @@ _OWN_NOISE_SIGMA = 5.0
 _RIDGE = 1e-9
 #: Errors so many times that with all else known tell of a place that cannot be told from another's.
 _HOPELESS = 1e3
-#: Wider than that of the sky of whole images, which is less sure of faint stars: the mean of a
-#: skewed distribution of photons clipped at 2.5 is 0.01 standard deviations too low.
-_CLIP = 3.5
-_FEWEST_IN_RING = 30
-#: Flags from 8 on are worthless (`hst_assets.photometry.catalog.quantities`).
-_FIRST_EXTREME_FLAG = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,29 +105,6 @@ class ForcedFluxes:
 
     def __len__(self) -> int:
         return len(self.x)
-
-
-@dataclass(frozen=True, eq=False)
-class GroupedFluxes:
-    """Mean fluxes of n places in g groups of images, such as epochs or bands.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The groups.
-    rate_e_s, rate_error_e_s : ndarray, shape (g, n)
-        Mean weighted by the inverse variance; NaN and infinite where no image counts.
-    n_images : ndarray of int, shape (g, n)
-        How many images count.
-    chi2 : ndarray, shape (g, n)
-        Of the images about their mean, with `n_images` - 1 degrees of freedom.
-    """
-
-    names: tuple[str, ...]
-    rate_e_s: Floats
-    rate_error_e_s: Floats
-    n_images: NDArray[np.int64]
-    chi2: Floats
 
 
 def places_of(ra_deg: Floats, dec_deg: Floats, wcs: WCS) -> tuple[Floats, Floats]:
@@ -194,41 +164,6 @@ def forced_photometry(
         if restored is not None:
             _measure_piece(restored, others, rows, found, local_sky=local_sky)
     return _with_rates(found, kept, np.array([source.exptime_s for source in sources]))
-
-
-def grouped_fluxes(
-    fluxes: ForcedFluxes, groups: Mapping[str, Sequence[int]], *, flag_mask: int = 7
-) -> GroupedFluxes:
-    """Mean fluxes in groups of images.
-
-    Parameters
-    ----------
-    fluxes : ForcedFluxes
-        On k images.
-    groups : mapping
-        Indices of images by the group's name: the epochs of a band, or all images of a band. An
-        image may be in several groups; without groups there are no means.
-    flag_mask : int, optional
-        Images with any of these flags do not count, nor do those with 8 or more.
-    """
-    rows = []
-    for images in groups.values():
-        at = list(images)
-        flag, rate, error = fluxes.flag[at], fluxes.rate_e_s[at], fluxes.rate_error_e_s[at]
-        counts = np.isfinite(rate) & np.isfinite(error)
-        counts &= (flag < _FIRST_EXTREME_FLAG) & (flag & flag_mask == 0)
-        weight = np.where(counts, 1 / np.where(counts, error, 1) ** 2, 0)
-        total = weight.sum(axis=0)
-        any_counts = total > 0
-        safe = np.where(any_counts, total, 1)
-        mean = np.where(any_counts, (np.where(counts, rate, 0) * weight).sum(axis=0) / safe, np.nan)
-        chi2 = np.where(counts, (rate - mean) ** 2 * weight, 0).sum(axis=0)
-        rows.append((mean, np.where(any_counts, 1 / np.sqrt(safe), np.inf), counts.sum(0), chi2))
-    shape = len(rows), len(fluxes)
-    mean, error, n_images, chi2 = (
-        np.array([row[at] for row in rows]).reshape(shape) for at in range(4)
-    )
-    return GroupedFluxes(tuple(groups), mean, error, n_images.astype(np.int64), chi2)
 
 
 # ------------------------------------------------------------------------------- which stars
@@ -466,7 +401,7 @@ def _into(
         if local_sky:
             rings = problem.radius + 1.0, float(max(optics.radius_pix, problem.radius + 4))
             for at in range(n):
-                sky[at], sky_error[at] = _ring(
+                sky[at], sky_error[at] = ring_sky(
                     residual[k][part], stack.good[k][part], xs[k, at], ys[k, at], *rings
                 )
         measured = np.isfinite(variance[k]) & (quality.flag != OFF_IMAGE)
@@ -481,8 +416,8 @@ def _into(
         found.chip_x[into] = xs[k] + optics.origin[k, 0]
         found.chip_y[into] = ys[k] + optics.origin[k, 1]
         found.chi[into] = quality.chi
-        lost = ~measured & (quality.flag < _FIRST_EXTREME_FLAG)
-        found.flag[into] = np.where(lost, _FIRST_EXTREME_FLAG, quality.flag)
+        lost = ~measured & (quality.flag < FIRST_EXTREME_FLAG)
+        found.flag[into] = np.where(lost, FIRST_EXTREME_FLAG, quality.flag)
 
 
 def _at(plane: Planes, x: Floats, y: Floats) -> Floats:
@@ -493,29 +428,3 @@ def _at(plane: Planes, x: Floats, y: Floats) -> Floats:
         for values, size in ((y, ny), (x, nx))
     )
     return plane[rows, columns].astype(float)
-
-
-def _ring(
-    residual: Planes, good: NDArray[np.bool_], x: float, y: float, inner: float, outer: float
-) -> tuple[float, float]:
-    """Clipped mean of the good pixels of a ring and its standard error; 0 of too few pixels."""
-    ny, nx = residual.shape
-    rows = slice(max(int(y - outer), 0), max(min(int(y + outer) + 2, ny), 0))
-    columns = slice(max(int(x - outer), 0), max(min(int(x + outer) + 2, nx), 0))
-    part = residual[rows, columns]
-    if part.size == 0:
-        return 0.0, 0.0
-    distance = np.hypot(
-        np.arange(rows.start, rows.stop)[:, None] - y, np.arange(columns.start, columns.stop) - x
-    )
-    values = part[(distance >= inner) & (distance <= outer) & good[rows, columns]].astype(float)
-    if len(values) < _FEWEST_IN_RING:
-        return 0.0, 0.0
-    middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(abs(values - middle)))
-    for _ in range(5):
-        inside = values[abs(values - middle) <= _CLIP * spread]
-        if len(inside) < _FEWEST_IN_RING:
-            break
-        middle, spread = float(inside.mean()), float(inside.std())
-    return middle, spread / np.sqrt(len(values))

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.field_fit import FieldFit
-from hst_assets.photometry.psf.star_light import places_on_images
 from hst_assets.photometry.psf.sweeps import forced_sweep
 
 __all__ = ["ForcedFit", "forced_fit"]
@@ -39,14 +38,14 @@ class ForcedFit:
 
 
 def forced_fit(fit: FieldFit, *, n_sweeps: int = 12) -> ForcedFit:
-    """Fit each image for itself, all stars at the places of `fit`, neighbours together.
+    """Fit each image for itself, all stars at the places of `fit` on its date, neighbours together.
 
     Variances are those of the common fit's model, so that a faint star's error does not follow its
     own noise.
     """
     stack, stars, optics = fit.stack, fit.stars, fit.stack.optics
     weight = fit.weight()
-    xs, ys = places_on_images(optics.lattice, optics.knots, stars.x, stars.y)
+    xs, ys = fit.places()
     counts = np.ascontiguousarray(fit.counts())
     variance = np.full_like(counts, np.inf)
     residual = fit.residual_e.copy()

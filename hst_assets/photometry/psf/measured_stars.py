@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 
-__all__ = ["MeasuredStars"]
+__all__ = ["DAYS_A_YEAR", "MeasuredStars"]
 
 Floats = NDArray[np.float64]
+
+#: Of the Julian year.
+DAYS_A_YEAR = 365.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,9 @@ class MeasuredStars:
         What is to be said: priors used, images without PSF stars and so on.
     chip_x, chip_y : ndarray, shape (k, n), or None
         Place on each chip, 0-based pixels of the whole chip.
+    motion_pix_yr : ndarray, shape (n, 2), or None
+        Along X and Y, pixels of the reference a year, of stars that were found to move; 0 of
+        others. Their places are those at the mean of the images' dates.
     kept : MeasurementFile or None
         What artificial stars and forced photometry need later.
     """
@@ -68,14 +74,24 @@ class MeasuredStars:
     remarks: tuple[str, ...] = field(default=())
     chip_x: Floats | None = None
     chip_y: Floats | None = None
+    motion_pix_yr: Floats | None = None
     kept: MeasurementFile | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def n_moving(self) -> int:
+        """How many stars were found to move."""
+        motion = self.motion_pix_yr
+        return 0 if motion is None else int(np.count_nonzero(motion.any(axis=1)))
+
     def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> MeasuredStars:
         """Some of the stars."""
-        one: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_STARS}
+        one: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows]
+            for name in _OF_STARS
+        }
         many: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[:, rows]
             for name in _OF_IMAGES
@@ -83,7 +99,7 @@ class MeasuredStars:
         return replace(self, **one, **many)
 
 
-_OF_STARS = ("x", "y", "x_error", "y_error", "object_type")
+_OF_STARS = ("x", "y", "x_error", "y_error", "object_type", "motion_pix_yr")
 _OF_IMAGES = (
     "counts_e", "counts_error_e", "sky_e", "chi", "sharpness", "roundness",
     "position_angle_deg", "crowding_mag", "flag", "chip_x", "chip_y",

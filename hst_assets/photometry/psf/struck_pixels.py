@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
+from hst_assets.photometry.psf.consistency import EPOCH_DAYS
 from hst_assets.photometry.psf.field_fit import FieldFit
 from hst_assets.photometry.psf.star_light import places_on_images
 
@@ -30,8 +31,6 @@ _PSF_ERROR = 0.05
 _ELSEWHERE_SIGMA = 2.5
 #: Farther from every star a pixel spoils none.
 _REACH_PIX = 6.0
-#: Exposures farther apart are of other epochs: stars move and vary.
-_EPOCH_DAYS = 10.0
 
 
 def mask_struck(fit: FieldFit) -> int:
@@ -72,7 +71,7 @@ def _of_image(
     """The struck pixels of an image."""
     stack = fit.stack
     struck = np.zeros(stack.good.shape[1:], dtype=bool)
-    near_in_time = np.abs(stack.mjd - stack.mjd[k]) <= _EPOCH_DAYS
+    near_in_time = np.abs(stack.mjd - stack.mjd[k]) <= EPOCH_DAYS
     others = np.flatnonzero(near_in_time & (stack.band_of == stack.band_of[k]))
     others = others[others != k]
     rows, columns = np.nonzero(sigma[k] > _SEED_SIGMA)

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from hst_assets.photometry.psf.aperture_correction import ApertureCorrection, aperture_correction
 from hst_assets.photometry.psf.bright_stars import BrightStars, ShiftsOfStars, bright_stars
 from hst_assets.photometry.psf.chip_image import ChipImage
-from hst_assets.photometry.psf.combined_quality import object_quality, object_types
+from hst_assets.photometry.psf.combined_quality import EXTENDED, object_quality, object_types
 from hst_assets.photometry.psf.cosmic_rays import cosmic_ray_masks
 from hst_assets.photometry.psf.epsf_task import save_stamps
+from hst_assets.photometry.psf.extended_objects import pieces_of_extended
 from hst_assets.photometry.psf.field_fit import FieldFit
 from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
-from hst_assets.photometry.psf.measured_stars import MeasuredStars
+from hst_assets.photometry.psf.measured_stars import DAYS_A_YEAR, MeasuredStars
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
+from hst_assets.photometry.psf.moving_stars import join_moving
 from hst_assets.photometry.psf.ray_pixels import (
     joined_rays,
     load_rays,
@@ -85,6 +87,8 @@ def measure_tile(folder: str, round_number: int, tile_number: int, output: str) 
         fit.sweep(_SWEEPS_WITHOUT_STRUCK)
         fit.render()
     forced = forced_fit(fit)
+    if join_moving(fit, forced, date_mjd=_mean_date(now)):
+        forced = forced_fit(fit)
     found = _measured(now, tile, fit, forced)
     if now.parameters.residuals:
         parts = [
@@ -95,6 +99,11 @@ def measure_tile(folder: str, round_number: int, tile_number: int, output: str) 
     left_out = _left_out(now, tile, good & ~fit.stack.good, fit, Path(folder))
     kept = replace(found, skies=_sky_meshes(now, tile, fit), left_out=left_out)
     _leave(kept, Path(folder) / output)
+
+
+def _mean_date(now: Measurement) -> float:
+    """When stars that move are at their places: one date for all tiles."""
+    return float(np.mean([source.mjd for source in now.sources]))
 
 
 def _begun(
@@ -136,6 +145,7 @@ def _own(found: BrightStars, fit: FieldFit, tile: Tile) -> BrightStars:
         [values[kept] for values, kept in zip(found.neighbour_share, keep, strict=True)],
         [values[kept] for values, kept in zip(found.saturated, keep, strict=True)],
         [_own_shifts(shifts, inside) for shifts in found.shifts],
+        found.n_found,
     )
 
 
@@ -164,6 +174,7 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) ->
     ]
     of_object = object_quality(quality, forced.counts_e, forced.counts_error_e, stack.exptime_s)
     types = object_types(quality)
+    types[pieces_of_extended(fit)] = EXTENDED
     own = tile.holds(stars.x, stars.y)
     flag = np.array([each.flag for each in quality])
     off = ~np.isfinite(forced.counts_error_e) & (flag < 8)
@@ -188,6 +199,7 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) ->
         x_error=np.sqrt(stars.place_covariance[own, 0]),
         y_error=np.sqrt(stars.place_covariance[own, 1]),
         object_type=types[own],
+        motion_pix_yr=stars.motion[own] * DAYS_A_YEAR,
         counts_e=forced.counts_e[:, own],
         counts_error_e=forced.counts_error_e[:, own],
         sky_e=_sky_at(fit, forced)[:, own],

@@ -118,7 +118,7 @@ def test_stars_nearer_than_the_least_distance_are_one(fit: FieldFit) -> None:
     stars = fit.stars
     twin = Stars(
         stars.x[:1] + 0.3, stars.y[:1], stars.rate[:, :1] * 0.5, stars.rate_variance[:, :1],
-        stars.place_covariance[:1], stars.wide[:1],
+        stars.place_covariance[:1], stars.wide[:1], stars.motion[:1],
     )  # fmt: skip
     doubled = replace(fit, stars=stars.joined(twin))
     doubled.prune(0.0)

@@ -7,7 +7,7 @@ import pytest
 from astropy.wcs import WCS
 
 from hst_assets.failures import UnusableInput
-from hst_assets.photometry.psf.forced import forced_photometry, grouped_fluxes, places_of
+from hst_assets.photometry.psf.forced import forced_photometry, places_of
 from hst_assets_tests.photometry.psf.known_fields import known_field
 
 SHAPE = (300, 300)
@@ -58,29 +58,11 @@ def test_empty_places_have_no_flux(empty_places):
     assert (found < 0).sum() > 0.45 * len(found)  # negative fluxes are not cut off
 
 
-def test_means_of_groups_have_right_errors(empty_places):
-    """Of 480 places: 0.9 to 1.1 is three standard errors of the width."""
-    groups = grouped_fluxes(empty_places, {"first": [0, 1], "all": range(4)})
-    good = groups.n_images[1] == 4
-    pull = (groups.rate_e_s / groups.rate_error_e_s)[:, good]
-    assert pull.std(axis=1) == pytest.approx([1, 1], abs=0.1)
-    assert groups.chi2[1, good].mean() / 3 == pytest.approx(1, abs=0.12)
-    ratio = np.median(groups.rate_error_e_s[0, good] / groups.rate_error_e_s[1, good])
-    assert ratio == pytest.approx(np.sqrt(2), rel=0.02)
-
-
-def test_a_group_leaves_out_flagged_images(crowded):
+def test_flags_tell_edges_and_images_that_do_not_hold_a_place(crowded):
     """The place is at the edge of the first image, off the second, and well on the third."""
     _, _, _, field = crowded
     fluxes = forced_photometry(field.sources, field.kept, [298.0], [150.0])
     assert fluxes.flag[:3, 0].tolist() == [1, 9, 0]
-    groups = grouped_fluxes(fluxes, {"none": [0, 1], "one": [0, 1, 2]})
-    assert np.isnan(groups.rate_e_s[0, 0])
-    assert np.isinf(groups.rate_error_e_s[0, 0])
-    assert groups.n_images[:, 0].tolist() == [0, 1]
-    assert groups.rate_e_s[1, 0] == fluxes.rate_e_s[2, 0]
-    taken = grouped_fluxes(fluxes, {"edge": [0, 1]}, flag_mask=6)
-    assert taken.rate_e_s[0, 0] == fluxes.rate_e_s[0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -199,12 +181,6 @@ def test_a_place_that_is_not_finite_has_no_flux_and_harms_no_other(crowded):
     assert (with_hole.flag[:, 1] == 9).all()
     assert with_hole.replaced[1] == -1
     assert with_hole.counts_e[:, [0, 2]] == pytest.approx(alone.counts_e, rel=1e-6)
-
-
-def test_without_groups_there_are_no_means(empty_places):
-    none = grouped_fluxes(empty_places, {})
-    assert none.names == ()
-    assert none.rate_e_s.shape == none.n_images.shape == (0, len(empty_places))
 
 
 def test_what_a_correction_for_lost_charge_needs_is_told(crowded):

@@ -241,6 +241,22 @@ def test_a_moved_image_is_moved_in_its_parts_too(small: SmallField) -> None:
     assert again.name == source.name
 
 
+def test_the_tiles_with_most_stars_are_begun_first(tmp_path: Path) -> None:
+    x, y, counts = jittered(20, 10.0, faintest=3000, brightest=40_000)
+    dense_corner = ((x > 100) & (y > 100)) | (np.arange(len(x)) % 8 == 0)
+    crowded = field(x[dense_corner], y[dense_corner], counts[dense_corner], side=SIDE)
+    begun: list[tuple[str, int]] = []
+
+    def noted(task, arguments):
+        begun.extend((task.rpartition(":")[2], each["tile_number"]) for each in arguments)
+        yield from in_this_process(task, arguments)
+
+    measured(crowded, tmp_path, run=noted)
+    order = [tile for task, tile in begun if task == "measure_tile"]
+    assert sorted(order) == [0, 1, 2, 3]
+    assert order[0] == 3
+
+
 # --------------------------------------------------------------------------------- memory
 
 
@@ -276,7 +292,7 @@ def test_a_tile_that_leaves_nothing_is_a_failure(small: SmallField, tmp_path: Pa
     def idle(task, arguments):
         yield 0, None
 
-    with pytest.raises(UnusableInput, match=r"left no 0\.tile0\.find_bright_stars"):
+    with pytest.raises(UnusableInput, match=r"left no 0\.tile\d\.find_bright_stars"):
         measured(small, tmp_path, run=idle)
 
 
