@@ -257,8 +257,9 @@ STAGES: dict[str, Stage] = {
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
     # 2: centroids of the brightest pixel; what is gone, not covered or not decided.
+    # 3: the floor of centroids that are bounded; the chance of bright sources by the whole field.
     "counterpart": Stage(
-        "2",
+        "3",
         ("hst_assets.counterpart.product:make_counterpart",),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
