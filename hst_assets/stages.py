@@ -248,8 +248,9 @@ STAGES: dict[str, Stage] = {
         "3", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
+    # 2: errors of differences by what constant stars leave under the same weights.
     "light_curve": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.light_curve.product:make_light_curve",
             "hst_assets.photometry.light_curve.forced_task:measure",
