@@ -36,6 +36,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # hst_assets_tests, when run from elsewhere
 
 from hst_assets.exposures.epochs import NO_EPOCH
+from hst_assets.photometry.light_curve.averages import with_expected_errors
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
 from hst_assets.photometry.light_curve.limits import (
@@ -115,7 +116,10 @@ def epochs_of(points: Sequence[Point]) -> list[Point]:
     groups: dict[tuple[int, int], list[Point]] = {}
     for point in points:
         groups.setdefault((point.source, point.epoch), []).append(point)
-    return [mean_point(each, level="epoch", epoch=key[1]) for key, each in groups.items()]
+    return [
+        mean_point(with_expected_errors(each), level="epoch", epoch=key[1])
+        for key, each in groups.items()
+    ]
 
 
 def told(name: str, rows: Sequence[Row]) -> list[str]:

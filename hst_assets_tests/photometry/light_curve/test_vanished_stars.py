@@ -60,7 +60,7 @@ def test_stars_of_other_widths_leave_what_the_weights_see_of_them(places):
 
 
 def test_stars_that_are_alike_leave_their_photons_alone(places):
-    """Noise: 0.028 times the root of 1.44 pi, of 236. By 36 stars a third of its square may stay."""
+    """Noise: 0.028 times the root of 1.44 pi, of 236; by 36 stars two thirds of it may be left."""
     noise = 0.028 * np.sqrt(1.44 * np.pi) / 236
     assert left(places, np.ones(36)) < noise
 
