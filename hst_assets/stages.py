@@ -248,7 +248,8 @@ STAGES: dict[str, Stage] = {
         "3", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
-    # 2: errors of differences by what constant stars leave under the same weights.
+    # 2: errors of differences by what constant stars leave under the same weights; means of forced
+    # fluxes by the noise of the mean light.
     "light_curve": Stage(
         "2",
         (
