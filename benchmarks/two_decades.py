@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hst_assets.cli.ingest import ingest_into
 from hst_assets.cli.materialize import materialize_target
-from hst_assets.settings import write_settings
+from hst_assets.settings import load_settings, write_settings
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.light_curve_scoring import light_curve_scores
 from hst_assets.simulate.plans import two_decades_plan
@@ -49,7 +49,13 @@ def main(folder: Path) -> None:
         if "transient on" not in claim.what:  # measured at the place in the frame of the truth
             print(f"{'yes' if claim.holds else 'NO':4}{claim.what}: {claim.measured}")
     print(f"{'method':11}{'band':18}{'epoch':>6}{'uJy':>10}{'error':>9}{'truth':>10}{'pull':>7}")
-    for one in light_curve_scores(workdir, truth, **radii_of_measurement(workdir)):
+    scores = light_curve_scores(
+        workdir,
+        truth,
+        difference_radius_arcsec=load_settings(workdir).embedded.aperture_radius_arcsec,
+        **radii_of_measurement(workdir),
+    )
+    for one in scores:
         print(
             f"{one.method:11}{one.band:18}{one.epoch:6d}{one.flux_ujy:10.4f}"
             f"{one.flux_error_ujy:9.4f}{one.true_flux_ujy:10.4f}{one.pull:+7.2f}"

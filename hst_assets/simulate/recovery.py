@@ -15,6 +15,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.photometry.catalog.reading import beside
 from hst_assets.photometry.psf.catalog_run import KEPT
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
+from hst_assets.settings import load_settings
 from hst_assets.simulate.catalog_scoring import catalog_scores
 from hst_assets.simulate.light_curve_scoring import light_curve_scores
 from hst_assets.simulate.scoring import (
@@ -157,7 +158,12 @@ def _light_curve(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
     """How the transient's light curve compares, by each method; nothing where none was made."""
     if not workdir.light_curve.is_file():
         return
-    scores = light_curve_scores(workdir, truth, **radii_of_measurement(workdir))
+    scores = light_curve_scores(
+        workdir,
+        truth,
+        difference_radius_arcsec=load_settings(workdir).embedded.aperture_radius_arcsec,
+        **radii_of_measurement(workdir),
+    )
     within = [score for score in scores if abs(score.pull) < _WITHIN_SIGMA]
     worst = max(scores, key=lambda score: abs(score.pull), default=None)
     told = (

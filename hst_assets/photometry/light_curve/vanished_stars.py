@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.detectors import Detector
 from hst_assets.imaging.star_photometry import Aperture, isolated_stars
-from hst_assets.photometry.light_curve.stack_aperture import StackAperture, background, centred
+from hst_assets.photometry.light_curve.stack_aperture import (
+    StackAperture,
+    Window,
+    background,
+    centred,
+)
 
 __all__ = ["left_of_stars"]
 
@@ -66,26 +71,49 @@ def left_of_stars(
     """
     narrow = Aperture.for_stars(detector)
     apart = replace(narrow, inner=max(narrow.inner, aperture.radius_arcsec + _CLEAR_ARCSEC))
-    filled = np.where(usable, template, 0.0)
-    left, noise = [], []
-    for x, y in isolated_stars(template, usable, apart, aperture.scale_arcsec):
-        place = centred(filled, aperture, x, y)
+    planes = tuple(np.where(usable, plane, 0.0) for plane in (difference, error, template))
+    found: list[tuple[float, float]] = []
+    for star in isolated_stars(template, usable, apart, aperture.scale_arcsec):
+        place = centred(planes[2], aperture, *star)
         window = None if place is None else aperture.window(*place, template.shape)
-        if window is None or len(left) == _MOST_STARS:
-            continue
-        part = window.rows, window.columns
-        beneath = background(template, usable, window), background(difference, usable, window)
-        if beneath[0] is None or beneath[1] is None or not usable[part][window.core].all():
-            continue
-        weights = np.where(usable[part], window.weights, 0.0)
-        light = float(np.sum(weights * (filled[part] - beneath[0][0])))
-        values = np.where(usable[part], difference[part] - beneath[1][0], 0.0)
-        errors = np.where(usable[part], error[part], 0.0)
-        own = noise_factor(weights) * math.sqrt(float(np.sum((weights * errors) ** 2)))
-        if light > _LEAST_SNR * own > 0:
-            left.append(float(np.sum(weights * values)) / light)
-            noise.append(own / light)
-    if len(left) < _FEWEST_STARS:
+        sums = None if window is None else _sums(*planes, usable, window, noise_factor)
+        if sums is not None and sums.light > _LEAST_SNR * sums.noise > 0:
+            found.append((sums.left / sums.light, sums.noise / sums.light))
+        if len(found) == _MOST_STARS:
+            break
+    if len(found) < _FEWEST_STARS:
         return math.nan
+    left, noise = np.array(found).T
     whole = float(np.median(np.abs(left))) / _MEDIAN_OF_GAUSSIAN
     return math.sqrt(max(whole**2 - float(np.median(noise)) ** 2, 0.0))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums at a star: on the difference, of its error, and on the template."""
+
+    left: float
+    noise: float
+    light: float
+
+
+def _sums(
+    difference: Image,
+    error: Image,
+    template: Image,
+    usable: Mask,
+    window: Window,
+    noise_factor: Callable[[Floats], float],
+) -> _Sums | None:
+    """The sums above the background; None where pixels are missing."""
+    part = window.rows, window.columns
+    here = usable[part]
+    levels = background(difference, usable, window), background(template, usable, window)
+    if levels[0] is None or levels[1] is None or not here[window.core].all():
+        return None
+    weights = np.where(here, window.weights, 0.0)
+    return _Sums(
+        left=float(np.sum(weights * (difference[part] - levels[0][0]))),
+        noise=noise_factor(weights) * math.sqrt(float(np.sum((weights * error[part]) ** 2))),
+        light=float(np.sum(weights * (template[part] - levels[1][0]))),
+    )
