@@ -36,7 +36,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # hst_assets_tests, when run from elsewhere
 
 from hst_assets.exposures.epochs import NO_EPOCH
-from hst_assets.photometry.encircled_energy import encircled_energy
+from hst_assets.photometry.light_curve.averages import with_expected_errors
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
 from hst_assets.photometry.light_curve.limits import (
@@ -47,9 +47,7 @@ from hst_assets.photometry.light_curve.limits import (
 from hst_assets.photometry.light_curve.points import Place, Point, mean_point
 from hst_assets.photometry.light_curve.stars_about import measured_about
 from hst_assets.settings import Settings, load_settings
-from hst_assets.simulate.bands import band_of
-from hst_assets.simulate.geometry import Subarray, chip_views
-from hst_assets.simulate.psf import psf_model
+from hst_assets.simulate.catalog_scoring import simulated_wings_mag
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.photometry.light_curve.simulated_transients import (
     KINDS,
@@ -63,9 +61,6 @@ from hst_assets_tests.photometry.light_curve.simulated_transients import (
 WITHIN_2_SIGMA = (0.93, 0.98)
 PULLS = (0.9, 1.1)
 BIAS_MAG = 0.01
-RING_ARCSEC = (0.6, 1.0)
-#: Out to here models of stars are taken off before the ring is measured.
-MODEL_ARCSEC = 0.48
 RADIUS_ARCSEC = 0.4
 RECOVERED = (0.45, 0.55)
 N_LIMIT_PLACES = 4
@@ -91,28 +86,8 @@ class Row:
 
 
 def share_of_simulator() -> float:
-    """By what the simulator's stars are brighter in the photometer's aperture than tables say.
-
-    The light within the radius less that in the ring, both over those of the tables.
-    """
-    view = chip_views("wfc3_uvis", Subarray(1000, 800, 400, 400))[0]
-    psf = psf_model("wfc3_uvis", band_of("wfc3_uvis", "F606W"), view.pixel_arcsec)
-    ny, nx = psf.grid.shape
-    step = [side / 8 for side in psf.pixel_arcsec]
-    far = np.hypot(
-        (np.arange(nx) - nx // 2) * step[0], (np.arange(ny)[:, None] - ny // 2) * step[1]
-    )
-
-    def inside(radius: float) -> float:
-        return float(psf.grid[far <= radius].sum()) / 64
-
-    def table(radius: float) -> float:
-        return encircled_energy("wfc3_uvis", "F606W", radius)
-
-    first, last = max(RING_ARCSEC[0], MODEL_ARCSEC), RING_ARCSEC[1]
-    area = RADIUS_ARCSEC**2 / (RING_ARCSEC[1] ** 2 - RING_ARCSEC[0] ** 2)
-    net = [of(RADIUS_ARCSEC) - (of(last) - of(first)) * area for of in (inside, table)]
-    return net[0] / net[1]
+    """By what the simulator's stars are brighter in the photometer's aperture than tables say."""
+    return float(10 ** (0.4 * simulated_wings_mag("wfc3_uvis", "F606W", RADIUS_ARCSEC)))
 
 
 def field_of(number: int, folder: Path) -> tuple[FieldPlan, WorkDir]:
@@ -141,7 +116,10 @@ def epochs_of(points: Sequence[Point]) -> list[Point]:
     groups: dict[tuple[int, int], list[Point]] = {}
     for point in points:
         groups.setdefault((point.source, point.epoch), []).append(point)
-    return [mean_point(each, level="epoch", epoch=key[1]) for key, each in groups.items()]
+    return [
+        mean_point(with_expected_errors(each), level="epoch", epoch=key[1])
+        for key, each in groups.items()
+    ]
 
 
 def told(name: str, rows: Sequence[Row]) -> list[str]:

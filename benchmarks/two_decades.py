@@ -15,12 +15,11 @@ from pathlib import Path
 
 from hst_assets.cli.ingest import ingest_into
 from hst_assets.cli.materialize import materialize_target
-from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.light_curve_scoring import light_curve_scores
 from hst_assets.simulate.plans import two_decades_plan
-from hst_assets.simulate.recovery import recovered
+from hst_assets.simulate.recovery import radii_of_measurement, recovered
 from hst_assets.workdir import WorkDir
 
 
@@ -49,11 +48,14 @@ def main(folder: Path) -> None:
     for claim in recovered(workdir, truth, **limits):
         if "transient on" not in claim.what:  # measured at the place in the frame of the truth
             print(f"{'yes' if claim.holds else 'NO':4}{claim.what}: {claim.measured}")
-    catalog = workdir.dolphot_catalog(load_settings(workdir).dolphot.base)
-    kept = MeasurementFile.load(catalog.with_name(f"{catalog.name}.psf.h5"))
-    radius = kept.parameters.aperture_radius_arcsec
     print(f"{'method':11}{'band':18}{'epoch':>6}{'uJy':>10}{'error':>9}{'truth':>10}{'pull':>7}")
-    for one in light_curve_scores(workdir, truth, radius_arcsec=radius):
+    scores = light_curve_scores(
+        workdir,
+        truth,
+        difference_radius_arcsec=load_settings(workdir).embedded.aperture_radius_arcsec,
+        **radii_of_measurement(workdir),
+    )
+    for one in scores:
         print(
             f"{one.method:11}{one.band:18}{one.epoch:6d}{one.flux_ujy:10.4f}"
             f"{one.flux_error_ujy:9.4f}{one.true_flux_ujy:10.4f}{one.pull:+7.2f}"

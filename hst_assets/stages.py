@@ -250,8 +250,10 @@ STAGES: dict[str, Stage] = {
         "3", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
+    # 2: errors of differences by what constant stars leave under the same weights; means of forced
+    # fluxes by the noise of the mean light.
     "light_curve": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.light_curve.product:make_light_curve",
             "hst_assets.photometry.light_curve.forced_task:measure",
@@ -259,8 +261,9 @@ STAGES: dict[str, Stage] = {
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
     # 2: centroids of the brightest pixel; what is gone, not covered or not decided.
+    # 3: the floor of centroids that are bounded; the chance of bright sources by the whole field.
     "counterpart": Stage(
-        "2",
+        "3",
         ("hst_assets.counterpart.product:make_counterpart",),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),

@@ -17,6 +17,7 @@ from hst_assets.counterpart.tables import THE_PLACE, BandMeasurement
 from hst_assets.detectors import DETECTORS
 from hst_assets.exposures.epochs import NO_EPOCH
 from hst_assets.photometry.catalog.vega import vega_bands
+from hst_assets.photometry.light_curve.averages import with_expected_errors
 from hst_assets.photometry.light_curve.limits import CompletenessLimit, LocalNoise
 from hst_assets.photometry.light_curve.points import Point, ab_mag, ab_mag_error, mean_point
 from hst_assets.settings.counterpart import CounterpartSettings
@@ -126,7 +127,8 @@ def forced_means(
             key = point.source, DETECTORS[point.detector].band(point.filter_name)
             members.setdefault(key, []).append(point)
     return {
-        key: mean_point(group, level="filter", epoch=NO_EPOCH) for key, group in members.items()
+        key: mean_point(with_expected_errors(group), level="filter", epoch=NO_EPOCH)
+        for key, group in members.items()
     }
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from hst_assets.counterpart.error_circle import ErrorTerm
+from hst_assets.counterpart.candidates import INNER_SHARE
+from hst_assets.counterpart.error_circle import ErrorTerm, circle_radius
 from hst_assets.detection.image_planes import read_wcs
 from hst_assets.detectors import Detector
 from hst_assets.failures import BadConfiguration, UnusableInput
@@ -55,8 +56,6 @@ _LEAST_SNR = 3.0
 #: Stars that tell the floor, at most and at least; what is farther off is another star.
 _MOST_STARS, _FEWEST_STARS = 80, 8
 _SAME_STAR_PIX = 0.5
-#: Median of the absolute value of a Gaussian over its standard deviation.
-_MEDIAN_OF_GAUSSIAN = 0.6745
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,10 @@ def centroid_floor(
     Returns
     -------
     float
-        Milliarcseconds on an axis, by the median of the absolute values; NaN of fewer than 8 stars.
+        Milliarcseconds on an axis, so that the circle of 68 % holds as many of the stars; NaN of
+        fewer than 8. What a place within a pixel does to a centre is bounded, not Gaussian: by the
+        median of the absolute values it was up to 1.25 times too large on simulated stacks of two
+        exposures.
     """
     data, error, wcs = _planes(stack)
     scale_mas = pixel_scale_arcsec(wcs) * 1e3
@@ -220,10 +222,11 @@ def centroid_floor(
         except UnusableInput:
             continue  # beyond the image, or saturated
         if max(abs(found.x - x), abs(found.y - y)) < _SAME_STAR_PIX:
-            apart += [found.x - x, found.y - y]
-    if len(apart) < 2 * _FEWEST_STARS:
+            apart.append(math.hypot(found.x - x, found.y - y))
+    if len(apart) < _FEWEST_STARS:
         return math.nan
-    found_mas = float(np.median(np.abs(apart)) / _MEDIAN_OF_GAUSSIAN) * scale_mas
+    held = float(np.quantile(apart, INNER_SHARE)) / circle_radius(1.0, INNER_SHARE)
+    found_mas = held * scale_mas
     known = places_error_mas if math.isfinite(places_error_mas) else 0.0
     return math.sqrt(max(found_mas**2 - known**2, 0.0))
 

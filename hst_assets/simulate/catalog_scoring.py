@@ -8,7 +8,7 @@ transient of the scene is false.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,8 @@ _LEAST_SNR = 10.0
 _NEAR_PIX, _NEAR_RADII = 2.0, 3.0
 #: Object types that pass for stars.
 _STARS = (1, 2)
+#: Where aperture corrections and sums on differences have their sky.
+_RING_ARCSEC = (0.6, 1.0)
 #: AB magnitudes between which the limit is looked for.
 _MAG_RANGE = (10.0, 40.0)
 
@@ -99,7 +101,12 @@ class CatalogScore:
 
 
 def catalog_scores(
-    catalog_path: Path, workdir: WorkDir, truth: CampaignTruth, *, radius_arcsec: float
+    catalog_path: Path,
+    workdir: WorkDir,
+    truth: CampaignTruth,
+    *,
+    radius_arcsec: float,
+    model_pix: float = 0.0,
 ) -> list[CatalogScore]:
     """Judge each filter of a catalogue by the embedded photometer.
 
@@ -116,6 +123,8 @@ def catalog_scores(
         The campaign.
     radius_arcsec : float
         Radius of the aperture.
+    model_pix : float, optional
+        Radius of the stars' models, pixels of the detector.
     """
     catalog = read_catalog(catalog_path)
     reference, *images = read_input_images(workdir)
@@ -125,7 +134,7 @@ def catalog_scores(
     return [
         score
         for band in bands_of(catalog.columns)
-        for score in _score(catalog, band, images, info, truth, radius_arcsec)
+        for score in _score(catalog, band, images, info, truth, radius_arcsec, model_pix)
     ]
 
 
@@ -136,6 +145,7 @@ def _score(
     info: RunInfo,
     truth: CampaignTruth,
     radius_arcsec: float,
+    model_pix: float,
 ) -> Iterator[CatalogScore]:
     of_band = [images[each.number - 1] for each in band.images]
     detector = of_band[0].detector.key
@@ -152,7 +162,12 @@ def _score(
     snr = catalog.values("snr", **band.address)
     seen &= counts > 0
     rate = np.where(seen, counts, 1.0) / exptime_s
-    zero_point += simulated_wings_mag(detector, of_band[0].filter, radius_arcsec)
+    zero_point += simulated_wings_mag(
+        detector,
+        of_band[0].filter,
+        radius_arcsec,
+        model_arcsec=model_pix * DETECTORS[detector].pixel_scale_arcsec,
+    )
     mag = np.where(seen, -2.5 * np.log10(rate) + correction + zero_point, np.nan)
     error = catalog.values("mag_error", **band.address)
     # Two chips of an exposure have one exposure time; a star is on one of them.
@@ -207,8 +222,12 @@ def _electrons_per_s(detector: str, filter_name: str, mag: float) -> float:
     return float(counts * (row.gain_e_per_dn if row.has_separate_dq else 1.0))
 
 
-def simulated_wings_mag(detector: str, filter_name: str, radius_arcsec: float) -> float:
+def simulated_wings_mag(
+    detector: str, filter_name: str, radius_arcsec: float, *, model_arcsec: float = 0.0
+) -> float:
     """What to add to a magnitude of all light by the tables: the simulated PSF has other wings.
+
+    Both in the aperture and in the ring about it, where the sky is measured.
 
     Parameters
     ----------
@@ -218,11 +237,31 @@ def simulated_wings_mag(detector: str, filter_name: str, radius_arcsec: float) -
         The filter.
     radius_arcsec : float
         Radius of the aperture within which the light was measured.
+    model_arcsec : float, optional
+        Out to here a model of the star was taken off before the ring was measured.
     """
-    table = encircled_energy(detector, filter_name, radius_arcsec)
-    psf = psf_model(detector, band_of(detector, filter_name), chip_views(detector)[-1].pixel_arcsec)
-    within = psf.net_encircled(radius_arcsec, (np.inf, np.inf))
-    return float(2.5 * np.log10(within) - (2.5 * np.log10(table) if np.isfinite(table) else 0.0))
+    # Subarrays are parts of the first chip; WFPC2 has none, and most of its field on the others.
+    view = chip_views(detector)[-1 if detector == "wfpc2" else 0]
+    psf = psf_model(detector, band_of(detector, filter_name), view.pixel_arcsec)
+
+    def simulated(radius: float) -> float:
+        return psf.net_encircled(radius, (np.inf, np.inf))
+
+    def table(radius: float) -> float:
+        return encircled_energy(detector, filter_name, radius)
+
+    measured = _net_share(simulated, radius_arcsec, model_arcsec)
+    known = _net_share(table, radius_arcsec, model_arcsec)
+    if not np.isfinite(known):  # of WFPC2 the light in the ring is not known, and not taken back
+        known = table(radius_arcsec)
+    return float(2.5 * np.log10(measured) - (2.5 * np.log10(known) if np.isfinite(known) else 0.0))
+
+
+def _net_share(within: Callable[[float], float], radius: float, model: float) -> float:
+    """Share of a star's light within a radius, less what its light in the ring takes away."""
+    inner, outer = _RING_ARCSEC
+    in_ring = within(outer) - within(min(max(inner, model), outer))
+    return within(radius) - in_ring * radius**2 / (outer**2 - inner**2)
 
 
 def _true_stars(images: Sequence[InputImage], truth: CampaignTruth) -> Table:

@@ -9,6 +9,8 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Row
 
+from hst_assets.detectors import DETECTORS
+from hst_assets.photometry.encircled_energy import WFPC2_RADIUS_ARCSEC
 from hst_assets.photometry.light_curve.points import AB_ZERO_POINT_UJY
 from hst_assets.products.columns import read_table
 from hst_assets.simulate.catalog_scoring import simulated_wings_mag
@@ -50,7 +52,12 @@ class EpochScore:
 
 
 def light_curve_scores(
-    workdir: WorkDir, truth: CampaignTruth, *, radius_arcsec: float
+    workdir: WorkDir,
+    truth: CampaignTruth,
+    *,
+    radius_arcsec: float,
+    difference_radius_arcsec: float,
+    model_pix: float = 0.0,
 ) -> list[EpochScore]:
     """Judge each epoch of the target's light curve that was measured.
 
@@ -64,14 +71,28 @@ def light_curve_scores(
     truth : CampaignTruth
         The campaign, with a transient.
     radius_arcsec : float
-        Radius of the aperture.
+        Radius of the photometer's aperture: among WFPC2's exposures it is theirs for all.
+    difference_radius_arcsec : float
+        Radius of that of the differences (`embedded.aperture_radius_arcsec`); of WFPC2's it is that
+        of its one known share.
+    model_pix : float, optional
+        Radius of the photometer's models of stars, pixels of the detector.
     """
     table = read_table(workdir.light_curve)
     of_target = (np.asarray(table["source"]) == 0) & (np.asarray(table["level"]) == "epoch")
     seen = table[of_target & (np.asarray(table["n_images"]) > 0)]
     epochs = _true_epochs(workdir, truth)
     templates = _templates(workdir)
-    return [_score(row, epochs, templates, radius_arcsec) for row in seen]
+    found = []
+    for row in seen:
+        # On differences no star is modelled.
+        radius, model = (
+            (difference_radius_arcsec, 0.0)
+            if row["method"] == "difference"
+            else (radius_arcsec, model_pix)
+        )
+        found.append(_score(row, epochs, templates, radius, model))
+    return found
 
 
 def _score(
@@ -79,13 +100,19 @@ def _score(
     epochs: Mapping[int, float],
     templates: Mapping[tuple[str, int], int],
     radius_arcsec: float,
+    model_pix: float,
 ) -> EpochScore:
     detector, filter_name = str(row["detector"]), str(row["filter_name"])
     band, epoch = f"{detector}.{filter_name.lower()}", int(row["epoch"])
     expected = epochs[epoch]
     if row["method"] == "difference":
         expected -= epochs[templates[band, epoch]]
-    wings = simulated_wings_mag(detector, filter_name, radius_arcsec)
+    wings = simulated_wings_mag(
+        detector,
+        filter_name,
+        WFPC2_RADIUS_ARCSEC if detector == "wfpc2" else radius_arcsec,
+        model_arcsec=model_pix * DETECTORS[detector].pixel_scale_arcsec,
+    )
     return EpochScore(
         str(row["method"]),
         band,

@@ -15,6 +15,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.photometry.catalog.reading import beside
 from hst_assets.photometry.psf.catalog_run import KEPT
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
+from hst_assets.settings import load_settings
 from hst_assets.simulate.catalog_scoring import catalog_scores
 from hst_assets.simulate.light_curve_scoring import light_curve_scores
 from hst_assets.simulate.scoring import (
@@ -28,7 +29,7 @@ from hst_assets.simulate.scoring import (
 from hst_assets.simulate.truth import CampaignTruth
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Claim", "recovered", "transient_claims"]
+__all__ = ["Claim", "radii_of_measurement", "recovered", "transient_claims"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,7 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         return
     index = QTable.read(workdir.star_catalog, format="ascii.ecsv")
     path = workdir.absolute(str(index["file"][0]))
-    radius_arcsec = _aperture_radius_arcsec(workdir)
-    for score in catalog_scores(path, workdir, truth, radius_arcsec=radius_arcsec):
+    for score in catalog_scores(path, workdir, truth, **radii_of_measurement(workdir)):
         stars = f"{score.name} stars to AB {score.faintest_mag:.2f} (S/N 10)"
         yield Claim(
             f"catalogue: {stars}",
@@ -137,19 +137,33 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         )
 
 
-def _aperture_radius_arcsec(workdir: WorkDir) -> float:
-    """What was measured with: among WFPC2's exposures it is not what the settings say."""
+def radii_of_measurement(workdir: WorkDir) -> dict[str, float]:
+    """What the embedded photometer measured with: among WFPC2's exposures it is no setting's.
+
+    Returns
+    -------
+    dict of float
+        ``radius_arcsec`` of the aperture and ``model_pix`` of the stars' models, as
+        `hst_assets.simulate.catalog_scoring.catalog_scores` takes them.
+    """
     index = QTable.read(workdir.star_catalog, format="ascii.ecsv")
     kept = MeasurementFile.load(beside(workdir.absolute(str(index["file"][0])), KEPT))
-    return kept.parameters.aperture_radius_arcsec
+    return {
+        "radius_arcsec": kept.parameters.aperture_radius_arcsec,
+        "model_pix": float(min(psf.radius_pix for psf in kept.psfs.values())),
+    }
 
 
 def _light_curve(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
     """How the transient's light curve compares, by each method; nothing where none was made."""
     if not workdir.light_curve.is_file():
         return
-    radius_arcsec = _aperture_radius_arcsec(workdir)
-    scores = light_curve_scores(workdir, truth, radius_arcsec=radius_arcsec)
+    scores = light_curve_scores(
+        workdir,
+        truth,
+        difference_radius_arcsec=load_settings(workdir).embedded.aperture_radius_arcsec,
+        **radii_of_measurement(workdir),
+    )
     within = [score for score in scores if abs(score.pull) < _WITHIN_SIGMA]
     worst = max(scores, key=lambda score: abs(score.pull), default=None)
     told = (

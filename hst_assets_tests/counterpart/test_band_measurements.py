@@ -1,6 +1,7 @@
 """Magnitudes and limits from fluxes, and the decline of a source from its points."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,19 @@ def test_forced_photometry_is_joined_over_the_exposures_that_are_meant():
     (mean,) = forced_means(points, GROUPS.early).values()
     assert mean.flux_ujy == pytest.approx(5.0)
     assert mean.flux_error_ujy == pytest.approx(math.sqrt(0.5))
+
+
+def test_a_star_that_varies_is_not_taken_for_fainter_by_its_smaller_errors():
+    """10,000 and 5,000 electrons, on nothing: by own errors the mean were 6,667."""
+    points = [
+        replace(
+            point(1, flux, math.sqrt(flux)),
+            images=(image,), ujy_per_electron=1.0, expected_ujy=flux,
+        )
+        for image, flux in zip(point(1, 1.0, 1.0).images * 2, (1e4, 5e3), strict=True)
+    ]  # fmt: skip
+    (mean,) = forced_means(points, GROUPS.early).values()
+    assert mean.flux_ujy == pytest.approx(7500.0)
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,9 @@ def test_the_error_circle_counts_where_the_candidate_is_nearer():
 
 
 def test_densities_are_of_the_ring_and_of_sources_as_bright():
-    east = np.array([0.0, 1.0, 2.0, 3.0, 50.0])
-    around = surroundings_of(
-        east, 0 * east, np.array([9.0, 1.0, 2.0, 3.0, 9.0]), inner_arcsec=0.5, outer_arcsec=10.0
-    )
+    east = np.array([0.0, 1.0, 2.0, 3.0, 50.0, 60.0, 70.0])
+    flux = np.array([9.0, 1.0, 2.0, 3.0, 9.0, 9.0, 1.0])
+    around = surroundings_of(east, 0 * east, flux, inner_arcsec=0.5, outer_arcsec=10.0)
     area = math.pi * (100 - 0.25)
     assert around.density() == pytest.approx(3.5 / area)
     assert around.density(2.0) == pytest.approx(2.5 / area)
@@ -47,3 +46,24 @@ def test_where_nothing_is_as_bright_the_density_is_not_zero():
         np.array([1.0]), np.array([0.0]), np.array([1.0]), inner_arcsec=0.0, outer_arcsec=10.0
     )
     assert around.density(5.0) == pytest.approx(0.5 / (100 * math.pi))
+
+
+def test_a_ring_that_is_empty_by_chance_does_not_make_a_bright_source_rare():
+    """Of 9 stars a ring every third is bright: 3; where none is by chance, it is no third of that.
+
+    The field's other 900 stars tell that share; by the number in the ring alone it were a sixth.
+    """
+    rng = np.random.default_rng(5)
+    stated = []
+    for _ in range(3000):
+        angle, apart = rng.uniform(0, 2 * math.pi, 9), rng.uniform(1.0, 9.9, 9)
+        far = np.full(900, 30.0)
+        east = np.concatenate([apart * np.cos(angle), far])
+        north = np.concatenate([apart * np.sin(angle), far])
+        flux = np.where(rng.random(909) < 1 / 3, 5.0, 1.0)
+        around = surroundings_of(east, north, flux, inner_arcsec=0.5, outer_arcsec=10.0)
+        if not np.any(around.flux >= 5.0):
+            stated.append(around.density(5.0) * around.area_arcsec2)
+    assert len(stated) > 30  # (2/3)^9 = 2.6 %
+    # 4 / (4 + 3.5) of the 3.5 that are expected, and the rest of the half star that is seen.
+    assert np.mean(stated) == pytest.approx(2.1, abs=0.1)

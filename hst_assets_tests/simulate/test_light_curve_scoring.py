@@ -1,5 +1,7 @@
 """How a light curve is judged by the truth, epoch by epoch, on tables made by hand."""
 
+import math
+
 import pytest
 
 from hst_assets.photometry.encircled_energy import encircled_energy
@@ -16,15 +18,22 @@ from hst_assets_tests.simulate.made_light_curve import (
 )
 
 
-def found_share(key="wfc3_uvis", name="F606W"):
+def found_share(key="wfc3_uvis", name="F606W", radius_arcsec=RADIUS_ARCSEC):
     """What is measured of a simulated star's light when the table of the telescope is believed."""
-    psf = psf_model(key, band_of(key, name), chip_views(key)[-1].pixel_arcsec)
-    inside = psf.net_encircled(RADIUS_ARCSEC, (float("inf"), float("inf")))
-    return float(inside) / encircled_energy(key, name, RADIUS_ARCSEC)
+    psf = psf_model(key, band_of(key, name), chip_views(key)[0].pixel_arcsec)
+
+    def net(within):
+        """The light within the radius, less as much sky as the ring of 0.6 to 1 arcsec has."""
+        return within(radius_arcsec) - (within(1.0) - within(0.6)) * radius_arcsec**2 / 0.64
+
+    simulated = net(lambda radius: float(psf.net_encircled(radius, (math.inf, math.inf))))
+    return simulated / net(lambda radius: encircled_energy(key, name, radius))
 
 
 def scores(workdir):
-    return light_curve_scores(workdir, truth(), radius_arcsec=RADIUS_ARCSEC)
+    return light_curve_scores(
+        workdir, truth(), radius_arcsec=RADIUS_ARCSEC, difference_radius_arcsec=RADIUS_ARCSEC
+    )
 
 
 def test_the_truth_of_an_epoch_is_the_mean_of_its_used_exposures_as_an_aperture_finds_it(tmp_path):
@@ -68,3 +77,37 @@ def test_only_epochs_of_the_target_that_were_measured_are_judged(tmp_path):
         epoch_point(2, float("nan"), float("inf"), n_images=0),
     ]
     assert [one.epoch for one in scores(measured_workdir(tmp_path, points))] == [1]
+
+
+def test_a_model_that_reaches_beyond_the_ring_leaves_none_of_the_star_in_it(tmp_path):
+    """Of a difference nothing is modelled: what the ring takes away stays."""
+    points = [epoch_point(2, 20.0), epoch_point(2, 13.0, method="difference")]
+    workdir = measured_workdir(tmp_path, points, {2: 1})
+    view = chip_views("wfc3_uvis")[0]
+    psf = psf_model("wfc3_uvis", band_of("wfc3_uvis", "F606W"), view.pixel_arcsec)
+    inside = psf.net_encircled(RADIUS_ARCSEC, (math.inf, math.inf))
+    whole = float(inside) / encircled_energy("wfc3_uvis", "F606W", RADIUS_ARCSEC)
+    forced, difference = light_curve_scores(
+        workdir,
+        truth(),
+        radius_arcsec=RADIUS_ARCSEC,
+        difference_radius_arcsec=RADIUS_ARCSEC,
+        model_pix=30.0,
+    )
+    assert forced.true_flux_ujy == pytest.approx(TRUE_UJY[2] * whole, rel=1e-6)
+    expected = (TRUE_UJY[2] - TRUE_UJY[1]) * found_share()
+    assert difference.true_flux_ujy == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_difference_has_an_aperture_of_its_own(tmp_path):
+    """Among WFPC2's exposures the photometer's is wider than that of the differences."""
+    points = [epoch_point(2, 20.0), epoch_point(2, 13.0, method="difference")]
+    workdir = measured_workdir(tmp_path, points, {2: 1})
+    forced, difference = light_curve_scores(
+        workdir, truth(), radius_arcsec=0.5, difference_radius_arcsec=RADIUS_ARCSEC
+    )
+    assert abs(found_share(radius_arcsec=0.5) / found_share() - 1) > 3e-3
+    expected = TRUE_UJY[2] * found_share(radius_arcsec=0.5)
+    assert forced.true_flux_ujy == pytest.approx(expected, rel=1e-6)
+    expected = (TRUE_UJY[2] - TRUE_UJY[1]) * found_share()
+    assert difference.true_flux_ujy == pytest.approx(expected, rel=1e-6)

@@ -22,7 +22,8 @@ ERROR_UJY = 0.1
 @pytest.fixture(autouse=True)
 def aperture(monkeypatch):
     """That of a measurement of stars, which there is none of here."""
-    monkeypatch.setattr(recovery, "_aperture_radius_arcsec", lambda _workdir: RADIUS_ARCSEC)
+    radii = {"radius_arcsec": RADIUS_ARCSEC, "model_pix": 13.0}
+    monkeypatch.setattr(recovery, "radii_of_measurement", lambda _workdir: radii)
 
 
 def light_curve_claims(root, off_sigma):

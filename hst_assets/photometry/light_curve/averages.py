@@ -31,8 +31,8 @@ def averaged(points: Sequence[Point], ujy_per_electron: Mapping[str, float]) -> 
         Of exposures; of epochs (differences), whose means are no use across epochs; of filters,
         which are means already.
     ujy_per_electron : mapping
-        Flux of one electron by the rootname of an exposure, microjansky. The points of others keep
-        their own errors as weights.
+        Flux of one electron by the rootname of an exposure, microjansky, where points do not tell
+        it themselves. Points of which it is not known keep their own errors as weights.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def averaged(points: Sequence[Point], ujy_per_electron: Mapping[str, float]) -> 
 
 
 def with_expected_errors(
-    points: Sequence[Point], ujy_per_electron: Mapping[str, float]
+    points: Sequence[Point], ujy_per_electron: Mapping[str, float] | None = None
 ) -> list[Point]:
     """Points with the errors that they would have were each as bright as their mean.
 
@@ -69,12 +69,12 @@ def with_expected_errors(
     ----------
     points : sequence of Point
         Of exposures.
-    ujy_per_electron : mapping
-        Flux of one electron by rootname, microjansky.
+    ujy_per_electron : mapping, optional
+        Flux of one electron by rootname, microjansky, where points do not tell it themselves.
     """
+    of_electron = [_of_electron(point, ujy_per_electron or {}) for point in points]
     known = [
-        point.counts and len(point.images) == 1 and point.images[0] in ujy_per_electron
-        for point in points
+        point.counts and np.isfinite(one) for point, one in zip(points, of_electron, strict=True)
     ]
     if sum(known) < 2 or not all(
         is_known or not point.counts for point, is_known in zip(points, known, strict=True)
@@ -84,9 +84,11 @@ def with_expected_errors(
     flux = np.array([point.flux_ujy for point in counting])
     shared = np.array([point.shared_error_ujy for point in counting]) ** 2
     own = np.array([point.flux_error_ujy for point in counting]) ** 2 - shared
-    per_electron = np.array([ujy_per_electron[point.images[0]] for point in counting])
+    per_electron = np.array(of_electron)[known]
+    expected_ujy = np.array([point.expected_ujy for point in counting])
+    held = np.where(np.isfinite(expected_ujy), expected_ujy, flux)
     mean = float(np.average(flux, weights=[point.exptime_s for point in counting]))
-    background = np.maximum(own - per_electron * np.maximum(flux, 0.0), 0.0)
+    background = np.maximum(own - per_electron * np.maximum(held, 0.0), 0.0)
     variance = own
     for _ in range(_N_ROUNDS):
         expected = background + per_electron * max(mean, 0.0)
@@ -97,6 +99,13 @@ def with_expected_errors(
         replace(point, flux_error_ujy=float(next(errors))) if is_known else point
         for point, is_known in zip(points, known, strict=True)
     ]
+
+
+def _of_electron(point: Point, ujy_per_electron: Mapping[str, float]) -> float:
+    """Flux of one electron of a single exposure; NaN if it is not known."""
+    if len(point.images) != 1:
+        return np.nan
+    return ujy_per_electron.get(point.images[0], point.ujy_per_electron)
 
 
 def _grouped(points: Iterable[Point], *names: str) -> list[list[Point]]:

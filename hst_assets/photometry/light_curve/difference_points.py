@@ -34,6 +34,7 @@ from hst_assets.photometry.light_curve.stack_aperture import (
     background,
     stack_aperture,
 )
+from hst_assets.photometry.light_curve.vanished_stars import left_of_stars
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
@@ -83,7 +84,10 @@ class _Stack:
 
 @dataclass(frozen=True, eq=False)
 class _Difference:
-    """One difference with what is needed to measure on it."""
+    """One difference with what is needed to measure on it.
+
+    `star_floor` is the relative error of a constant star on it beyond its photons.
+    """
 
     row: dict[str, Any]
     data: Image
@@ -97,6 +101,7 @@ class _Difference:
     drop_ratio: float
     aperture: StackAperture
     scale: FluxScale
+    star_floor: float
 
     @property
     def covered(self) -> Mask:
@@ -183,18 +188,30 @@ def _read(workdir: WorkDir, settings: Settings, row: dict[str, Any]) -> _Differe
         else settings.embedded.aperture_radius_arcsec,
     )
     model = noise_model(epoch.header, where=path)
+    drop = drop_ratio(model.pixfrac, model.scale_arcsec, model.native_scale_arcsec)
+    template = template.cut(wcs, data.shape)
+    left = left_of_stars(
+        data,
+        error,
+        template.rate,
+        np.isfinite(data) & np.isfinite(error) & np.isfinite(template.rate) & ~template.saturated,
+        aperture=aperture,
+        detector=detector,
+        noise_factor=lambda weights: weighted_sum_factor(drop, weights, model.kernel) or 1.0,
+    )
     return _Difference(
         row=row,
         data=data,
         error=error,
         flags=flags,
         epoch=epoch.cut(wcs, data.shape),
-        template=template.cut(wcs, data.shape),
+        template=template,
         wcs=wcs,
         primary=primary,
         kernel=model.kernel,
-        drop_ratio=drop_ratio(model.pixfrac, model.scale_arcsec, model.native_scale_arcsec),
+        drop_ratio=drop,
         aperture=aperture,
+        star_floor=left if math.isfinite(left) else _floor_by_index(row, aperture),
         scale=flux_scale(
             float(primary.get("ZPAB", math.nan)),
             detector=detector.key,
@@ -285,7 +302,7 @@ def _sum(difference: _Difference, window: Window) -> _Sum | None:
     of_pixels = factor**2 * float(np.sum((window.weights * error) ** 2))
     of_ring = float(np.sum(window.weights)) ** 2 * float(np.mean(error[ring] ** 2)) / ring.sum()
     # Of a star, it matters where on the pixels it lies: of the source, and of one beneath it.
-    floor = _floor(difference)
+    floor = difference.star_floor
     own = floor / math.sqrt(2.0) * max(value, 0.0)
     constant = floor * _sharp_light(difference, window) / share
     lost = _rejected_light(difference, window) / share
@@ -293,10 +310,10 @@ def _sum(difference: _Difference, window: Window) -> _Sum | None:
     return _Sum(value, math.sqrt(variance))
 
 
-def _floor(difference: _Difference) -> float:
-    """Relative error of a constant star in a difference beyond its photons."""
-    floor = float(difference.row["star_floor"])
-    return floor if math.isfinite(floor) else math.sqrt(2.0) * difference.aperture.share_scatter
+def _floor_by_index(row: dict[str, Any], aperture: StackAperture) -> float:
+    """The same where too few stars tell it: by wider apertures, or the scatter of shares."""
+    floor = float(row["star_floor"])
+    return floor if math.isfinite(floor) else math.sqrt(2.0) * aperture.share_scatter
 
 
 def _sharp_light(difference: _Difference, window: Window) -> float:

@@ -253,6 +253,8 @@ def _point(
         flux_ujy=flux if counts else np.nan,
         flux_error_ujy=float(np.hypot(error, shared)) if counts else np.inf,
         shared_error_ujy=shared if counts else 0.0,
+        ujy_per_electron=float(measured.ujy_per_electron[chip, at]),
+        expected_ujy=float(measured.expected_ujy[chip, at]),
         st_minus_ab_mag=float(measured.st_minus_ab_mag[chip]),
         vega_minus_ab_mag=float(measured.vega_minus_ab_mag[chip]),
         flag=flag,

@@ -249,12 +249,15 @@ def _in_microjansky(
         [scale.ujy_per_count_s / chip.gain for scale, chip in zip(scales, chips, strict=True)]
     )[:, None] * 10 ** (-0.4 * transfer)
     known = np.isfinite(fluxes.rate_e_s) & np.isfinite(factor)
+    corrections = np.array([image.aperture_correction_mag for image in measurement.images])
+    exptime_s = np.array([chip.exptime_s for chip in chips])
+    per_electron = factor * (10 ** (-0.4 * corrections) / exptime_s)[:, None]
     errors = np.array([image.aperture_correction_error_mag for image in measurement.images])
     return MeasuredPlaces(
         exposures=np.array([chip.image.exposure for chip in chips]),
         detectors=np.array([chip.image.detector.key for chip in chips]),
         filters=np.array([chip.image.filter.upper() for chip in chips]),
-        exptime_s=np.array([chip.exptime_s for chip in chips]),
+        exptime_s=exptime_s,
         mjd=np.array([chip.mjd for chip in chips]),
         st_minus_ab_mag=np.array([scale.st_minus_ab_mag for scale in scales]),
         vega_minus_ab_mag=np.array([scale.vega_minus_ab_mag for scale in scales]),
@@ -267,6 +270,8 @@ def _in_microjansky(
         ),
         flux_ujy=np.where(known, fluxes.rate_e_s * factor, np.nan),
         flux_error_ujy=np.where(known, fluxes.rate_error_e_s * factor, np.inf),
+        ujy_per_electron=np.where(known, per_electron, np.nan),
+        expected_ujy=np.where(known, fluxes.expected_e * per_electron, np.nan),
         transfer_mag=transfer,
         sky_e=fluxes.sky_e + fluxes.local_sky_e,
         flag=fluxes.flag,

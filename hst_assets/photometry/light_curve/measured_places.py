@@ -64,6 +64,9 @@ class MeasuredPlaces:
         What is to be said of a chip's fluxes; empty if nothing.
     flux_ujy, flux_error_ujy : ndarray, shape (k, n)
         Microjansky of all light.
+    ujy_per_electron, expected_ujy : ndarray, shape (k, n)
+        Flux of one detected electron, and the flux whose photon noise the error holds: that of the
+        band's mean, or the image's own where that is another.
     transfer_mag : ndarray, shape (k, n)
         What was added to magnitudes for lost charge: 0 or below.
     sky_e : ndarray, shape (k, n)
@@ -86,6 +89,8 @@ class MeasuredPlaces:
     remarks: NDArray[np.str_]
     flux_ujy: Floats
     flux_error_ujy: Floats
+    ujy_per_electron: Floats
+    expected_ujy: Floats
     transfer_mag: Floats
     sky_e: Floats
     flag: NDArray[np.int32]

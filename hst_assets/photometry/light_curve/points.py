@@ -87,6 +87,10 @@ class Point:
     shared_error_ujy : float
         The part of the error that points of this place and band have in common, such as that of the
         structure of a host galaxy: no mean makes it smaller.
+    ujy_per_electron : float
+        Flux of one detected electron of an exposure; NaN where it is not known.
+    expected_ujy : float
+        Flux whose photon noise the error holds; NaN: that of the point itself.
     scatter_ujy : float
         Standard deviation of the images that count about their weighted mean; NaN of one.
     chi2 : float
@@ -117,6 +121,8 @@ class Point:
     flux_ujy: float
     flux_error_ujy: float
     shared_error_ujy: float = 0.0
+    ujy_per_electron: float = np.nan
+    expected_ujy: float = np.nan
     scatter_ujy: float = np.nan
     chi2: float = 0.0
     st_minus_ab_mag: float = np.nan

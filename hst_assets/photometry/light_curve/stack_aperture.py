@@ -21,7 +21,7 @@ from hst_assets.detectors import Detector
 from hst_assets.imaging.star_photometry import Aperture, aperture_flux, isolated_stars
 from hst_assets.photometry.encircled_energy import WFPC2_RADIUS_ARCSEC, encircled_energy
 
-__all__ = ["StackAperture", "Window", "background", "stack_aperture"]
+__all__ = ["StackAperture", "Window", "background", "centred", "stack_aperture"]
 
 Image = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -223,7 +223,7 @@ def _shares_of_stars(
     variance = np.where(usable, error, 0.0) ** 2
     found: list[tuple[float, float]] = []
     for x, y in isolated_stars(rate, usable, apart, scale):
-        place = _centred(filled, narrow, x, y)
+        place = centred(filled, narrow, x, y)
         window = None if place is None else narrow.window(*place, rate.shape)
         if place is None or window is None or len(found) == _MAX_STARS:
             continue
@@ -248,8 +248,18 @@ def _relative_error(
     return math.sqrt(float(np.sum(circle.get_values(variance)))) / whole
 
 
-def _centred(image: Image, narrow: StackAperture, x: float, y: float) -> tuple[float, float] | None:
-    """Where the weights are balanced (the windowed centroid of SExtractor); None if nowhere."""
+def centred(image: Image, narrow: StackAperture, x: float, y: float) -> tuple[float, float] | None:
+    """Where the weights are balanced (the windowed centroid of SExtractor); None if nowhere.
+
+    Parameters
+    ----------
+    image : ndarray, shape (ny, nx)
+        Without missing pixels.
+    narrow : StackAperture
+        The weights.
+    x, y : float
+        Where to begin, 0-based pixels.
+    """
     for _ in range(_CENTRE_STEPS):
         window = narrow.window(x, y, image.shape)
         if window is None:

@@ -27,6 +27,8 @@ def measured_places(
         "remarks": np.array([""] * k),
         "flux_ujy": flux,
         "flux_error_ujy": np.broadcast_to(np.asarray(error, dtype=float), flux.shape).copy(),
+        "ujy_per_electron": np.full((k, n), np.nan),
+        "expected_ujy": np.full((k, n), np.nan),
         "transfer_mag": np.zeros((k, n)),
         "sky_e": np.full((k, n), 60.0),
         "flag": np.zeros((k, n), np.int32),

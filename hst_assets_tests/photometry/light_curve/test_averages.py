@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,36 @@ def test_the_error_of_the_mean_holds_for_a_star_on_a_background():
     # Of 800 pulls the scatter is known within 2.5 %.
     assert np.std(pulls) == pytest.approx(1.0, abs=0.08)
     assert np.mean(pulls) == pytest.approx(0.0, abs=0.12)
+
+
+def test_the_mean_of_a_star_that_varies_is_not_drawn_to_where_it_was_faint():
+    """Errors hold each epoch's own light, as of a forced flux unlike its band's mean.
+
+    10,000 and 5,000 electrons, each counted twice on a background of 1,000: the mean is
+    7,500; by own errors it is 6,760.
+    """
+    points = []
+    for at, flux in enumerate((1e4, 1e4, 5e3, 5e3)):
+        error = np.sqrt(1e3 + flux)
+        told = {"ujy_per_electron": 1.0, "expected_ujy": flux}
+        points.append(point(flux, float(error), images=(f"e{at}",), epoch=1 + at // 2, **told))
+    *_, whole = averaged(points, {})
+    assert whole.flux_ujy == pytest.approx(7500.0, rel=1e-6)
+    # Four exposures with the noise of the mean light and the background.
+    assert whole.flux_error_ujy == pytest.approx(np.sqrt(8500.0 / 4), rel=1e-6)
+    *_, biased = averaged([replace(each, ujy_per_electron=np.nan) for each in points], {})
+    assert biased.flux_ujy < 6800.0
+
+
+def test_an_error_by_the_mean_light_is_not_taken_for_that_of_the_flux():
+    """Four counts of 100 electrons on no background, each error by their mean."""
+    points = [
+        point(flux, 10.0, images=(f"e{at}",), ujy_per_electron=1.0, expected_ujy=100.0)
+        for at, flux in enumerate((80.0, 95.0, 105.0, 120.0))
+    ]
+    *_, whole = averaged(points, {})
+    assert whole.flux_ujy == pytest.approx(100.0, rel=1e-9)
+    assert whole.flux_error_ujy == pytest.approx(5.0, rel=1e-6)
 
 
 def test_epochs_and_the_filter_follow_the_exposures():
