@@ -193,8 +193,9 @@ STAGES: dict[str, Stage] = {
     # 2: the alignments are in the recipe; lost charge is told image by image. Stamps of
     # stars that make PSFs are kept in single precision; pixels near stars that one exposure alone
     # has too bright are masked.
+    # 3: on WFPC2, faint stars lose charge as one of two standard errors does.
     "embedded_catalog": Stage(
-        "2",
+        "3",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -235,8 +236,9 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.artificial_stars.product:_Run",
         ),
     ),
+    # 2: on WFPC2, faint stars lose charge as one of two standard errors does.
     "embedded_artificial_chunk": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.psf.artificial_stars_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",
@@ -248,8 +250,9 @@ STAGES: dict[str, Stage] = {
         "3", ("hst_assets.photometry.artificial_stars.product:make_artificial_stars",)
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
+    # 2: images whose lost charge is not corrected are named.
     "light_curve": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.light_curve.product:make_light_curve",
             "hst_assets.photometry.light_curve.forced_task:measure",
@@ -257,8 +260,9 @@ STAGES: dict[str, Stage] = {
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
     # 2: centroids of the brightest pixel; what is gone, not covered or not decided.
+    # 3: versions of the stacks' own software; limits of each epoch; of artificial stars, what of.
     "counterpart": Stage(
-        "2",
+        "3",
         ("hst_assets.counterpart.product:make_counterpart",),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
