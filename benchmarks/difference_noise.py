@@ -34,10 +34,10 @@ from hst_assets.exposures.table import (
     make_target_table,
     make_visit_table,
 )
+from hst_assets.imaging.correlated_noise import circular_aperture_factor
 from hst_assets.imaging.differences.batch import make_differences
 from hst_assets.imaging.differences.subtraction import Flag
 from hst_assets.imaging.drizzling import make_stacks
-from hst_assets.imaging.noise import circular_aperture_factor
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import Recipe, Result, make, sha256_of_file
 from hst_assets.settings import load_settings

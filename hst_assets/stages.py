@@ -193,7 +193,7 @@ STAGES: dict[str, Stage] = {
     # 2: the alignments are in the recipe; lost charge is told image by image. Stamps of
     # stars that make PSFs are kept in single precision; pixels near stars that one exposure alone
     # has too bright are masked. 3: pieces of galaxies have type 5; detections of one star that
-    # moves are joined.
+    # moves are joined; on WFPC2, faint stars lose charge as one of two standard errors does.
     "embedded_catalog": Stage(
         "3",
         (
@@ -237,8 +237,9 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.artificial_stars.product:_Run",
         ),
     ),
+    # 2: on WFPC2, faint stars lose charge as one of two standard errors does.
     "embedded_artificial_chunk": Stage(
-        "1",
+        "2",
         (
             "hst_assets.photometry.psf.artificial_stars_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",
@@ -251,7 +252,7 @@ STAGES: dict[str, Stage] = {
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
     # 2: errors of differences by what constant stars leave under the same weights; means of forced
-    # fluxes by the noise of the mean light.
+    # fluxes by the noise of the mean light; images whose lost charge is not corrected are named.
     "light_curve": Stage(
         "2",
         (
@@ -261,7 +262,8 @@ STAGES: dict[str, Stage] = {
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
     # 2: centroids of the brightest pixel; what is gone, not covered or not decided.
-    # 3: the floor of centroids that are bounded; the chance of bright sources by the whole field.
+    # 3: the floor of centroids that are bounded; the chance of bright sources by the whole field;
+    # versions of the stacks' own software; limits of each epoch; of artificial stars, what of.
     "counterpart": Stage(
         "3",
         ("hst_assets.counterpart.product:make_counterpart",),

@@ -39,7 +39,9 @@ _OPTION = re.compile(r"--[a-z][a-z-]*")
 
 @pytest.fixture(scope="module")
 def registries() -> ModuleType:
-    """The extension that prints the code's registries."""
+    """The extension that prints the code's registries, and what it imports from beside it."""
+    for name in ("markdown_table", "asset_registries"):
+        extension(name)
     return extension("registries")
 
 

@@ -310,25 +310,44 @@ def _joined(known: Sequence[LocalNoise]) -> float:
 
 
 def completeness_rows(
-    limits: Sequence[CompletenessLimit], settings: CounterpartSettings
+    limits: Sequence[CompletenessLimit], groups: ImageGroups, settings: CounterpartSettings
 ) -> list[BandMeasurement]:
-    """Limits by artificial stars about the place, which are of all exposures of a band."""
-    return [
-        with_magnitudes(
-            BandMeasurement(
-                number=THE_PLACE,
-                band=DETECTORS[one.detector].band(one.filter_name),
-                images="all",
-                method="artificial stars",
-                n_images=0,
-                limit_50_mag=one.ab_mag,
-                note=one.note,
-            ),
-            settings,
-            pivot_angstrom=_pivot(one.detector, one.filter_name),
-        )
-        for one in limits
-    ]
+    """Limits by artificial stars about the place, of each filter as they were measured.
+
+    They were put into all exposures of a filter, as the catalogue is of all. Where these are not
+    all earlier ones, the limit is of more than the earlier images, and the row says so.
+
+    Parameters
+    ----------
+    limits : sequence of CompletenessLimit
+        Of each filter.
+    groups : ImageGroups
+        Which exposures a filter has, and which of them are the earlier ones.
+    settings : CounterpartSettings
+        Extinction and distance.
+    """
+    return [_completeness_row(one, groups, settings) for one in limits]
+
+
+def _completeness_row(
+    one: CompletenessLimit, groups: ImageGroups, settings: CounterpartSettings
+) -> BandMeasurement:
+    band = DETECTORS[one.detector].band(one.filter_name)
+    n_images = sum(exposure.band == band for exposure in groups.every)
+    n_early = sum(exposure.band == band for exposure in groups.early)
+    notes = [one.note]
+    if n_early < n_images:
+        notes.append(f"in {n_images} exposures, {n_images - n_early} of which are not earlier ones")
+    row = BandMeasurement(
+        number=THE_PLACE,
+        band=band,
+        images="all" if n_early < n_images else "early",
+        method="artificial stars",
+        n_images=n_images,
+        limit_50_mag=one.ab_mag,
+        note="; ".join(filter(None, notes)),
+    )
+    return with_magnitudes(row, settings, pivot_angstrom=_pivot(one.detector, one.filter_name))
 
 
 def band_declines(

@@ -19,6 +19,7 @@ from hst_assets.counterpart.stamps import Stamp, cut_stamp
 from hst_assets.exposures.photometry import calibration_of
 from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.products.columns import read_table
+from hst_assets.provenance import read_record
 from hst_assets.workdir import WorkDir
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "calibrations_of",
     "difference_of_epoch",
     "image_rows",
+    "software_of",
     "stack_of_epoch",
     "stacks_of_epochs",
     "stamps_about",
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 _UNKNOWN = "unknown"
+#: Distributions that a paper names, of those that decide what a stack is.
+_SOFTWARE = ("drizzlepac", "stwcs", "photutils")
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def image_rows(
     workdir: WorkDir,
     groups: ImageGroups,
     stacks: Sequence[EpochStack],
-    limits_3sigma: Mapping[tuple[str, str], float],
+    limits_3sigma: Mapping[tuple[str, int], float],
 ) -> list[ImageRow]:
     """One row for each band and epoch.
 
@@ -151,14 +155,13 @@ def image_rows(
     stacks : sequence of EpochStack
         Whose headers have the zero points.
     limits_3sigma : mapping
-        AB magnitudes by band and part (early, late).
+        AB magnitudes by band and epoch.
     """
     zero_points = {each.epoch: _zero_point(each.path) for each in stacks}
     rows = []
     for epoch in groups.epochs(groups.every):
         members = [one for one in groups.every if one.epoch == epoch]
         first = members[0]
-        part = _part(members, groups)
         rows.append(
             ImageRow(
                 band=first.band,
@@ -169,9 +172,9 @@ def image_rows(
                 n_exposures=len(members),
                 exptime_s=sum(one.exptime_s for one in members),
                 programmes=tuple(sorted({_programme(workdir, one) for one in members})),
-                part=part,
+                part=_part(members, groups),
                 zero_point_ab=zero_points.get(epoch, math.nan),
-                limit_3sigma_mag=limits_3sigma.get((first.band, part), math.nan),
+                limit_3sigma_mag=limits_3sigma.get((first.band, epoch), math.nan),
             )
         )
     return rows
@@ -214,3 +217,36 @@ def calibrations_of(workdir: WorkDir, exposures: Sequence[Exposure]) -> list[str
         if path.is_file() and (version := calibration_of(fits.getheader(path)).version):
             found.add(f"{instrument_of(one.band).partition('/')[0]} pipeline version {version}")
     return sorted(found)
+
+
+def software_of(workdir: WorkDir, stacks: Sequence[EpochStack]) -> dict[str, tuple[str, ...]]:
+    """What aligned and drizzled the stacks, by their records: not what is installed today.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    stacks : sequence of EpochStack
+        Those that are there.
+
+    Returns
+    -------
+    dict of tuple of str
+        Versions by distribution, several where stacks were made by several; "unknown" of a stack
+        that has no record.
+    """
+    found: dict[str, set[str]] = {name: set() for name in ("hst_assets", *_SOFTWARE)}
+    for stack in stacks:
+        record = read_record(_original(workdir, stack.path))
+        tools = {} if record is None else record.recipe.get("tools", {})
+        found["hst_assets"].add(_UNKNOWN if record is None else record.hst_assets)
+        for name in _SOFTWARE:
+            found[name].add(str(tools.get(name, _UNKNOWN)))
+    return {name: tuple(sorted(versions)) for name, versions in found.items() if versions}
+
+
+def _original(workdir: WorkDir, stack: Path) -> Path:
+    """The stack of which another one of the same exposures is a link."""
+    record = read_record(stack)
+    same = None if record is None else record.facts.get("same_as")
+    return workdir.absolute(str(same)) if same else stack

@@ -52,7 +52,7 @@ class ImageRow:
     zero_point_ab : float
         AB magnitude of one unit per second; NaN where the exposures have none or several.
     limit_3sigma_mag : float
-        Of the place, AB; NaN where it was not measured.
+        Of the place in these exposures alone, AB; NaN where it was not measured.
     """
 
     band: str
@@ -73,8 +73,9 @@ def methods_paragraph(
     budget: ErrorBudget,
     settings: CounterpartSettings,
     *,
+    limits: Mapping[str, float],
     photometer: str,
-    versions: Mapping[str, str],
+    software: Mapping[str, Sequence[str]],
     calibrations: Sequence[str],
     measured_on: str,
 ) -> str:
@@ -88,10 +89,12 @@ def methods_paragraph(
         Of the position.
     settings : CounterpartSettings
         Extinction, distance and limits.
+    limits : mapping
+        3 sigma at the place in all earlier images of a band together, AB magnitudes by band.
     photometer : str
         What measured the stars.
-    versions : mapping
-        Versions of the software, by name.
+    software : mapping
+        Versions of what aligned and drizzled the images, by name.
     calibrations : sequence of str
         Versions of the calibration that the headers name.
     measured_on : str
@@ -100,7 +103,7 @@ def methods_paragraph(
     programmes = sorted({each for row in rows for each in row.programmes})
     bands = sorted({f"{row.instrument} {row.filter_name}" for row in rows})
     total = sum(row.n_exposures for row in rows)
-    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    with_what = ", ".join(f"{name} {' and '.join(each)}" for name, each in software.items())
     inner, outer = (budget.radius_mas(share) for share in (INNER_SHARE, OUTER_SHARE))
     terms = ", ".join(
         f"{term.name} ({term.error_mas:.1f} mas)" for term in budget.terms if term.is_known
@@ -117,8 +120,8 @@ def methods_paragraph(
         f"(programmes {', '.join(programmes)}; Table 1)."
     )
     made = (
-        f"They were calibrated by {calibrated}, aligned and drizzled with {software}, and "
-        f"measured with {photometer}."
+        f"They were calibrated by {calibrated}, aligned and drizzled with "
+        f"{with_what or 'unknown software'}, and measured with {photometer}."
     )
     sentences = [
         images,
@@ -126,21 +129,20 @@ def methods_paragraph(
         position,
         *(f"Not known, and not in this error: {each}." for each in budget.unknown),
         _CHANCE.format(radius=settings.density_radius_arcsec),
-        _limits(rows),
+        _limits(limits),
         _distance(rows, settings),
     ]
     return textwrap.fill(" ".join(filter(None, sentences)), _WIDTH) + "\n"
 
 
-def _limits(rows: Sequence[ImageRow]) -> str:
-    limits: dict[str, float] = {}
-    for row in rows:
-        if row.part == "early" and math.isfinite(row.limit_3sigma_mag):
-            limits[row.band] = row.limit_3sigma_mag
+def _limits(limits: Mapping[str, float]) -> str:
     if not limits:
         return ""
     told = ", ".join(f"{limit:.2f} ({band})" for band, limit in sorted(limits.items()))
-    return f"The limits at 3 sigma at the position in the earlier images are {told} AB mag."
+    return (
+        "The limits at 3 sigma at the position in all earlier images of a band together are "
+        f"{told} AB mag."
+    )
 
 
 def _distance(rows: Sequence[ImageRow], settings: CounterpartSettings) -> str:

@@ -7,23 +7,30 @@ of the candidates after the object has faded.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hst_assets.counterpart.candidates import INNER_SHARE, OUTER_SHARE, Candidate
 from hst_assets.counterpart.disappearance import Disappearance
-from hst_assets.counterpart.image_rows import calibrations_of, image_rows, stamps_about
+from hst_assets.counterpart.image_rows import (
+    calibrations_of,
+    image_rows,
+    software_of,
+    stamps_about,
+)
+from hst_assets.counterpart.limits_told import limits_told
 from hst_assets.counterpart.methods_text import ImageRow, latex_table, methods_paragraph
 from hst_assets.counterpart.search import Search
 from hst_assets.counterpart.stamps import Mark, write_stamps
-from hst_assets.counterpart.tables import THE_PLACE, candidate_table, photometry_table
+from hst_assets.counterpart.tables import candidate_table, photometry_table
 from hst_assets.counterpart.transient_position import require_position
 from hst_assets.detectors import DETECTORS
-from hst_assets.failures import MissingProduct
+from hst_assets.photometry.light_curve.gathering import NOT_MEASURED
+from hst_assets.photometry.light_curve.kept_measurement import SURROUNDINGS_STAGE
+from hst_assets.photometry.light_curve.upstream import digests_of, refuse_damage
 from hst_assets.products.columns import read_table, write_table
-from hst_assets.provenance import Made, Recipe, Result, make, read_record, tool_version
+from hst_assets.provenance import Made, Recipe, Result, make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -31,14 +38,15 @@ __all__ = ["STAGE", "make_counterpart"]
 
 STAGE = "counterpart"
 _TOOLS = ("astropy", "matplotlib", "numba", "numpy", "photutils", "scipy")
-_SOFTWARE = ("hst_assets", "drizzlepac", "astropy", "photutils")
-#: What is made from which asset.
-_INPUTS = {
-    "star_catalog": "dolphot_catalog",
-    "target_alignment": "target_alignment",
-    "stack_products": "drizzled_stacks",
-    "difference_products": "epoch_differences",
-}
+_OURS = "hst_assets"
+#: Assets that it is made from.
+_NEEDED = (
+    "dolphot_catalog",
+    "target_exposures",
+    "target_alignment",
+    "drizzled_stacks",
+    "epoch_differences",
+)
 
 
 def make_counterpart(workdir: WorkDir, settings: Settings, *, redo: bool = False) -> Made:
@@ -74,8 +82,8 @@ def make_counterpart(workdir: WorkDir, settings: Settings, *, redo: bool = False
     require_position(chosen.ra_deg, chosen.dec_deg, workdir.settings_file)
     recipe = Recipe(
         stage=STAGE,
-        inputs={name: _digest(workdir, name, asset) for name, asset in _INPUTS.items()}
-        | _artificial_stars(workdir),
+        # Artificial stars about the place tell a limit, if there are some.
+        inputs=digests_of(workdir, _NEEDED, ("artificial_stars",)),
         settings={
             **_sections(settings),
             "fit_geometry": settings.alignment.fit_geometry,
@@ -84,6 +92,8 @@ def make_counterpart(workdir: WorkDir, settings: Settings, *, redo: bool = False
         defaults=_sections(Settings()),
         detectors=tuple(DETECTORS.values()),
         tools=_TOOLS,
+        # Of a catalogue by DOLPHOT, the surroundings of the place are measured on the way.
+        uses=(SURROUNDINGS_STAGE,),
     )
     return make(
         recipe, workdir.counterpart, workdir, lambda: _written(Search(workdir, settings)), redo=redo
@@ -101,26 +111,14 @@ def _sections(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _artificial_stars(workdir: WorkDir) -> dict[str, str]:
-    """Their digest, if there are some: those about the place tell a limit."""
-    record = read_record(workdir.completeness)
-    return {} if record is None else {"artificial_stars": record.digest}
-
-
-def _digest(workdir: WorkDir, name: str, asset: str) -> str:
-    path: Path = getattr(workdir, name)
-    record = read_record(path)
-    if record is None:
-        raise MissingProduct(
-            "it is not there, or has no record", where=path, next_step=f"Materialize {asset}"
-        )
-    return record.digest
-
-
 def _written(search: Search) -> Result:
     """Write everything."""
     workdir = search.workdir
+    for earlier in _files(workdir):  # it is not what today's question would give, should that fail
+        earlier.unlink(missing_ok=True)
     workdir.counterpart.parent.mkdir(parents=True, exist_ok=True)
+    if any(row.note.startswith(NOT_MEASURED) for row in search.photometry.rows):
+        refuse_damage(workdir, search.settings.dolphot.base)
     table = candidate_table(
         search.candidates, search.photometry.fates, _notes(search), _meta(search)
     )
@@ -139,6 +137,18 @@ def _written(search: Search) -> Result:
     write_table(table, workdir.counterpart)
     outputs = (workdir.counterpart, workdir.counterpart_photometry, *texts, *figures)
     return Result(outputs, _facts(search, figures))
+
+
+def _files(workdir: WorkDir) -> tuple[Path, ...]:
+    """All that may be written."""
+    return (
+        workdir.counterpart,
+        workdir.counterpart_photometry,
+        workdir.counterpart_verdict,
+        workdir.counterpart_methods,
+        workdir.counterpart_methods.with_suffix(".tex"),
+        workdir.counterpart_figure,
+    )
 
 
 def _notes(search: Search) -> dict[int, str]:
@@ -166,21 +176,9 @@ def _meta(search: Search) -> dict[str, Any]:
 
 
 def _images(search: Search) -> list[ImageRow]:
-    limits: dict[tuple[str, str], float] = {}
-    at_place = [row for row in search.photometry.rows if row.number == THE_PLACE]
-    for row in at_place:
-        if row.method == "local noise" and math.isfinite(row.limit_3sigma_mag):
-            limits[row.band, row.images] = row.limit_3sigma_mag
-    # Where something is seen, the error of a fit holds its light; otherwise that of its neighbours,
-    # which empty places elsewhere do not have.
-    for row in at_place:
-        key = row.band, row.images
-        if row.method == "forced" and math.isfinite(row.limit_3sigma_mag):
-            known = limits.get(key, math.inf)
-            unseen = row.snr < search.settings.counterpart.detection_snr
-            if unseen or not math.isfinite(known):
-                limits[key] = min(row.limit_3sigma_mag, known)
-    return image_rows(search.workdir, search.groups, search.stacks, limits)
+    return image_rows(
+        search.workdir, search.groups, search.stacks, search.photometry.limits_of_epochs
+    )
 
 
 def _methods(search: Search, images: Sequence[ImageRow]) -> str:
@@ -189,15 +187,18 @@ def _methods(search: Search, images: Sequence[ImageRow]) -> str:
         images,
         search.budget,
         search.settings.counterpart,
+        limits=limits_told(search.photometry.rows, search.settings.counterpart),
         photometer=_photometer(str(index["photometer"])),
-        versions={name: tool_version(name) for name in _SOFTWARE},
+        software=software_of(search.workdir, search.stacks),
         calibrations=calibrations_of(search.workdir, search.groups.every),
         measured_on=search.position.measured_on,
     )
 
 
-def _photometer(name: str) -> str:
-    return "the embedded photometer of hst_assets" if name.startswith("embedded") else name
+def _photometer(program: str) -> str:
+    """As the catalogue's table names what measured it, with its version."""
+    kind, _, by = program.partition(", ")
+    return f"the embedded photometer of {by or _OURS}" if kind.startswith("embedded") else program
 
 
 def _figure(search: Search) -> list[Path]:
@@ -206,7 +207,6 @@ def _figure(search: Search) -> list[Path]:
     stamps = stamps_about(search.workdir, search.stacks, search.place, side)
     figure = search.workdir.counterpart_figure
     if not stamps:
-        figure.unlink(missing_ok=True)
         return []
     radii = [search.budget.radius_mas(share) / 1e3 for share in (INNER_SHARE, OUTER_SHARE)]
     marks = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,6 +35,7 @@ from hst_assets.counterpart.image_rows import (
     stacks_of_epochs,
     templates_of_bands,
 )
+from hst_assets.counterpart.limits_told import limits_of_epochs
 from hst_assets.counterpart.residuals import read_alignment_of
 from hst_assets.counterpart.tables import THE_PLACE, BandMeasurement
 from hst_assets.counterpart.transient_position import (
@@ -53,7 +54,11 @@ from hst_assets.photometry.artificial_stars.field import StarField, star_field
 from hst_assets.photometry.dolphot.input_images import InputImage, read_input_images
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
-from hst_assets.photometry.light_curve.limits import completeness_limits, local_noise
+from hst_assets.photometry.light_curve.limits import (
+    LocalNoise,
+    completeness_limits,
+    local_noise,
+)
 from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
@@ -79,10 +84,13 @@ class SearchPhotometry:
         Magnitudes and limits.
     fates : dict
         What became of each candidate, by its number; empty without late images.
+    limits_of_epochs : dict of float
+        3 sigma at the place by band and epoch, AB.
     """
 
     rows: list[BandMeasurement]
     fates: dict[int, Disappearance]
+    limits_of_epochs: dict[tuple[str, int], float]
 
 
 @dataclass(frozen=True)
@@ -241,7 +249,8 @@ class Search:
         rows += forced_rows(early, "early", chosen) + forced_rows(late, "late", chosen)
         differences = difference_rows(apart, self.groups, templates, chosen)
         rows += differences
-        rows += self._limits(places[0])
+        noise = local_noise(self.workdir, self.settings, places[:1])
+        rows += self._limits(places[0], noise)
         fates = {}
         if self.groups.late:
             for one in self.candidates:
@@ -254,16 +263,16 @@ class Search:
                     detection_snr=chosen.detection_snr,
                     gone_share=chosen.gone_share,
                 )
-        return SearchPhotometry(rows, fates)
+        of_epochs = limits_of_epochs(noise, forced, self.groups, chosen)
+        return SearchPhotometry(rows, fates, of_epochs)
 
-    def _limits(self, place: Place) -> list[BandMeasurement]:
+    def _limits(self, place: Place, noise: Sequence[LocalNoise]) -> list[BandMeasurement]:
         """By the noise about the place and, where no source is there, by artificial stars."""
         chosen = self.settings.counterpart
-        noise = local_noise(self.workdir, self.settings, [place])
         rows = noise_rows(noise, self.groups, chosen)
         if not any(one.is_inside for one in self.candidates):
             found = completeness_limits(self.workdir, self.settings, [place], noise)
-            rows += completeness_rows(found, chosen)
+            rows += completeness_rows(found, self.groups, chosen)
         return rows
 
     # ------------------------------------------------------------------------ what is said

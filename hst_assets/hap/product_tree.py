@@ -7,6 +7,7 @@ is 1 for exposures and their drizzled images, 2 for the images of filters and of
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,8 +118,27 @@ class ExposureNode:
         return _info(self.source, self.filter, self.kind)
 
 
+class _WithCatalogs(ABC):
+    """A product of which catalogues of sources are made."""
+
+    @property
+    @abstractmethod
+    def basename(self) -> str:
+        """What the names of its files begin with."""
+
+    def catalog_file(self, kind: str) -> str:
+        """Name of a catalogue.
+
+        Parameters
+        ----------
+        kind : str
+            ``point`` or ``segment``.
+        """
+        return f"{self.basename}_{kind}-cat.ecsv"
+
+
 @dataclass(frozen=True)
-class FilterNode:
+class FilterNode(_WithCatalogs):
     """The image of a filter.
 
     Attributes
@@ -163,19 +183,9 @@ class FilterNode:
         """Description as drizzlepac has it: that of its first exposure."""
         return _info(self.exposures[0].source, self.filter, self.kind)
 
-    def catalog_file(self, kind: str) -> str:
-        """Name of a catalogue.
-
-        Parameters
-        ----------
-        kind : str
-            ``point`` or ``segment``.
-        """
-        return f"{self.basename}_{kind}-cat.ecsv"
-
 
 @dataclass(frozen=True)
-class TotalNode:
+class TotalNode(_WithCatalogs):
     """The image of all filters of a detector, in which sources are found.
 
     Attributes
@@ -243,16 +253,6 @@ class TotalNode:
     def info(self) -> str:
         """Description as drizzlepac has it: that of its first exposure."""
         return _info(self.first.source, self.first.filter, self.kind)
-
-    def catalog_file(self, kind: str) -> str:
-        """Name of a catalogue.
-
-        Parameters
-        ----------
-        kind : str
-            ``point`` or ``segment``.
-        """
-        return f"{self.basename}_{kind}-cat.ecsv"
 
 
 @dataclass(frozen=True)

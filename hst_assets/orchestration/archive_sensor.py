@@ -218,6 +218,6 @@ def _standing(workdir: WorkDir, listing: Listing) -> frozenset[str]:
 def awaited_targets(instance: dg.DagsterInstance) -> set[str]:
     """Targets with visits that the running sensor will request in its next ticks."""
     awaited: set[str] = set()
-    for cursor in running_sensor_cursors(instance, ARCHIVE_SENSOR):
+    for cursor in running_sensor_cursors(instance).get(ARCHIVE_SENSOR, []):
         awaited |= ArchiveCursor.parse(cursor).awaited(time.time())
     return awaited

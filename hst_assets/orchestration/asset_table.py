@@ -8,7 +8,7 @@ a row here, a page of the guide and a test.
 
 from __future__ import annotations
 
-from hst_assets.orchestration import checks
+from hst_assets.orchestration import checks, photometry_checks
 from hst_assets.orchestration.levels import AssetRow, AssetTable, RedoKind, Resources
 
 __all__ = ["ASSETS", "MAST_POOL"]
@@ -246,7 +246,7 @@ ASSETS = AssetTable(
             # would have the chips made before the alignment follows.
             after=("target_alignment",),
             redo=("dolphot",),
-            checks=(checks.ALL_PREPARED, checks.RAW_UNTOUCHED),
+            checks=(photometry_checks.ALL_PREPARED, checks.RAW_UNTOUCHED),
             kinds=frozenset({"fits"}),
             resources=Resources(memory_gb=4.0, cores=2),
         ),
@@ -264,7 +264,7 @@ ASSETS = AssetTable(
             after=("dolphot_inputs",),
             tells=True,
             redo=("dolphot",),
-            checks=(checks.PHOTOMETER_WARNINGS, checks.STARS_LEFT),
+            checks=(photometry_checks.PHOTOMETER_WARNINGS, photometry_checks.STARS_LEFT),
             kinds=frozenset({"hdf5", "table"}),
             resources=Resources(memory_gb=8.0, cores=2),
         ),
@@ -282,7 +282,7 @@ ASSETS = AssetTable(
             after=("dolphot_catalog",),
             tells=True,
             redo=("dolphot",),
-            checks=(checks.ALL_LISTS_MEASURED, checks.LIMITS_REACHED),
+            checks=(photometry_checks.ALL_LISTS_MEASURED, photometry_checks.LIMITS_REACHED),
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=8.0, cores=2),
         ),
@@ -300,7 +300,11 @@ ASSETS = AssetTable(
             after=("dolphot_catalog", "epoch_differences"),
             follows=("artificial_stars",),
             redo=("dolphot",),
-            checks=(checks.ALL_METHODS_MEASURED, checks.METHODS_AGREE, checks.STAR_OF_TARGET),
+            checks=(
+                photometry_checks.ALL_METHODS_MEASURED,
+                photometry_checks.METHODS_AGREE,
+                photometry_checks.STAR_OF_TARGET,
+            ),
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=8.0, cores=2),
         ),
@@ -314,11 +318,11 @@ ASSETS = AssetTable(
             path="counterpart",
             make="hst_assets.counterpart.product:make_counterpart",
             wanted="counterpart.ra_deg",
-            stages=("counterpart",),
+            stages=("counterpart", "surroundings"),
             after=("dolphot_catalog", "epoch_differences", "target_alignment"),
             follows=("artificial_stars",),
             redo=("dolphot",),
-            checks=(checks.ERROR_CIRCLE_TOLD, checks.COUNTERPART_CLEAR),
+            checks=(photometry_checks.ERROR_CIRCLE_TOLD, photometry_checks.COUNTERPART_CLEAR),
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=4.0, cores=2),
         ),

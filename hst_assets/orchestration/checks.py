@@ -17,7 +17,6 @@ from hst_assets.failures import (
     NoOverlap,
     NothingFound,
     failure_named,
-    may_work_again,
     shared_kind,
 )
 from hst_assets.provenance import Made
@@ -26,8 +25,6 @@ from hst_assets.workdir import WorkDir
 
 #: Each check is an event in Dagster's database: at most so many things are named.
 _NAMED = 12
-#: Fluxes of one epoch by two methods differ by no more of their errors.
-_MOST_SIGMA = 3.0
 _FORMER = "the record is of an earlier version, which does not say what was compared"
 
 
@@ -103,12 +100,18 @@ def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts["cross_checked"]:
         return not_checked("the second catalogue did not answer")
     differences: list[Any] = made.facts["discrepancies"]
-    text = _listed(differences) or "both catalogues agree"
+    text = listed(differences) or "both catalogues agree"
     return Finding(passed=not differences, text=text)
 
 
-def _listed(texts: Sequence[Any]) -> str:
-    """The first of many texts, and how many more there are."""
+def listed(texts: Sequence[Any]) -> str:
+    """The first of many texts, and how many more there are.
+
+    Parameters
+    ----------
+    texts : sequence
+        The texts.
+    """
     more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
     return "; ".join(map(str, texts[:_NAMED])) + more
 
@@ -121,7 +124,7 @@ def _all_delivered(made: Made, workdir: WorkDir) -> Finding:
     missing: list[Any] = made.facts["undelivered"]
     return Finding(
         passed=not missing,
-        text=_listed(missing) or "no file of the archive is missing",
+        text=listed(missing) or "no file of the archive is missing",
         severity="ERROR",
     )
 
@@ -155,7 +158,7 @@ def _some_used(made: Made, _workdir: WorkDir) -> Finding:
     refusals: list[Any] = made.facts.get("refusals", [])
     text = f"{used} of {total} exposures are used"
     if refusals:
-        text += f"; left out: {_listed(refusals)}"
+        text += f"; left out: {listed(refusals)}"
     return Finding(passed=used > 0, text=text)
 
 
@@ -178,8 +181,8 @@ def _verdicts(made: Made) -> str:
             ("n_skipped", "skipped (alignment.skip_tweakreg)"),
         )
     )
-    listed = _listed(made.facts.get("not_passed", []))
-    return f"{counts}; {listed}" if listed else counts
+    told = listed(made.facts.get("not_passed", []))
+    return f"{counts}; {told}" if told else counts
 
 
 def _aligned(made: Made, _workdir: WorkDir) -> Finding:
@@ -222,16 +225,16 @@ def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     left_out = facts.get("left_out") or {}
     texts = []
     if facts.get("passed_over"):
-        texts.append(f"{facts['band']} makes it in place of {_listed(facts['passed_over'])}")
+        texts.append(f"{facts['band']} makes it in place of {listed(facts['passed_over'])}")
     if left_out:
-        reasons = _listed([f"{name}: {reason}" for name, reason in left_out.items()])
+        reasons = listed([f"{name}: {reason}" for name, reason in left_out.items()])
         text = f"{len(left_out)} of {facts['n_exposures']} exposures of the reference are not in it"
         texts.append(f"{text}: {reasons}")
     if texts:
         return Finding(passed=False, text="; ".join(texts))
     if facts.get("kept_a_priori"):
         return not_checked(
-            f"the archive's WCS is taken as it is of {_listed(facts['kept_a_priori'])}"
+            f"the archive's WCS is taken as it is of {listed(facts['kept_a_priori'])}"
         )
     if facts.get("n_exposures", 0) < 2:
         return not_checked("the reference is made of one exposure")
@@ -248,9 +251,9 @@ def _sane(made: Made, well: str) -> Finding:
     """Problems first; then what could not be compared; only then is all well."""
     problems: list[Any] = made.facts.get("problems", [])
     if problems:
-        return Finding(passed=False, text=_listed(problems))
+        return Finding(passed=False, text=listed(problems))
     lacking: list[Any] = made.facts.get("not_checked", [_FORMER])
-    return not_checked(_listed(lacking)) if lacking else Finding(passed=True, text=well)
+    return not_checked(listed(lacking)) if lacking else Finding(passed=True, text=well)
 
 
 def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
@@ -268,17 +271,25 @@ def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
 
 def _all_made(made: Made, _workdir: WorkDir) -> Finding:
     n = made.facts.get("n_products", 0)
-    return _none_failed(made, str(made.facts.get("note") or f"{n} products up to date"))
+    return none_failed(made, str(made.facts.get("note") or f"{n} products up to date"))
 
 
-def _none_failed(made: Made, well: str) -> Finding:
-    """Whether every product of an index was made; else why not, with the class they share."""
+def none_failed(made: Made, well: str) -> Finding:
+    """Whether every product of an index was made; else why not, with the class they share.
+
+    Parameters
+    ----------
+    made : Made
+        The index, whose facts have what failed.
+    well : str
+        What is said where nothing did.
+    """
     failed: list[Any] = made.facts.get("failed", [])
     kinds = {failure_named(kind) for kind in made.facts.get("failures", {}).values()}
     kinds -= {NoOverlap}
     return Finding(
         passed=not failed,
-        text=_listed(failed) or well,
+        text=listed(failed) or well,
         severity="ERROR",
         kind=shared_kind(kinds).__name__ if failed else "",
     )
@@ -294,7 +305,7 @@ def _all_combined(made: Made, workdir: WorkDir) -> Finding:
     if not products:
         return Finding(passed=True, text="does not apply: there is no product")
     short = [product for product in products if product.n_exposures < product.n_available]
-    text = _listed([product.counted for product in short or products])
+    text = listed([product.counted for product in short or products])
     if not short:
         return Finding(passed=True, text=text)
     concerned = {name for product in short for name in product.lacking}
@@ -304,7 +315,7 @@ def _all_combined(made: Made, workdir: WorkDir) -> Finding:
     told += [f"{name}: in use, but not yet in the product" for name in sorted(unexplained)]
     return Finding(
         passed=not unexplained and all(each.is_wanted for each in left_out),
-        text=f"{text}; {_listed(told)}",
+        text=f"{text}; {listed(told)}",
     )
 
 
@@ -318,133 +329,14 @@ def _all_subtracted(made: Made, _workdir: WorkDir) -> Finding:
     apart = made.facts.get("without_overlap", [])
     text = f"{made.facts.get('n_differences', 0)} differences up to date"
     if apart:
-        text += f"; no common pixels: {_listed(apart)}"
-    return _none_failed(made, text)
+        text += f"; no common pixels: {listed(apart)}"
+    return none_failed(made, text)
 
 
 def _differences_sane(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts.get("n_differences", 1):
         return Finding(passed=True, text="does not apply: there is no difference")
     return _sane(made, "noise, sky, registration and fluxes agree")
-
-
-def _all_prepared(made: Made, _workdir: WorkDir) -> Finding:
-    facts = made.facts
-    text = f"{facts['n_chips']} chips of {facts['n_exposures']} exposures are ready"
-    if facts["chips_left_out"]:
-        text += f"; {facts['chips_left_out']} chips without the target are left out"
-    rejected: list[Any] = facts["rejected"]
-    if rejected:
-        text += f"; rejected: {_listed(rejected)}"
-    if not facts["n_chips"]:
-        return Finding(passed=False, text=text, severity="ERROR", kind=NothingFound.__name__)
-    kinds = [failure_named(kind) for kind in facts.get("failures", {}).values()]
-    if any(may_work_again(kind) for kind in kinds):
-        kind = shared_kind(kinds)
-        return Finding(passed=False, text=text, severity="ERROR", kind=kind.__name__)
-    return Finding(passed=not rejected, text=text)
-
-
-def _photometer_warnings(made: Made, _workdir: WorkDir) -> Finding:
-    facts = made.facts
-    told = [str(warning["text"]) for warning in facts["warnings"] if warning["is_problem"]]
-    told += [str(remark) for remark in facts["remarks"]]
-    lacking: list[Any] | None = facts.get("libraries_not_found")
-    if lacking:
-        told.append(f"no PSF library found: {_listed(lacking)}")
-    if told:
-        return Finding(passed=False, text=_listed(told))
-    if lacking is None:
-        return not_checked("where DOLPHOT's libraries lie is not known; it warned of nothing")
-    return Finding(passed=True, text="the photometer warned of nothing")
-
-
-def _stars_left(made: Made, _workdir: WorkDir) -> Finding:
-    n_stars, n_objects = made.facts["n_stars"], made.facts["n_objects"]
-    if "cuts" not in made.facts:
-        return not_checked("the run ended after the alignment (dolphot.AlignOnly)")
-    cuts = [f"{cut['cut']} {cut['limit']}: {cut['removed_first']}" for cut in made.facts["cuts"]]
-    text = f"{n_stars} of {n_objects} objects pass the cuts"
-    return Finding(passed=n_stars > 0, text=f"{text}; removed by {_listed(cuts)}" if cuts else text)
-
-
-def _all_lists_measured(made: Made, _workdir: WorkDir) -> Finding:
-    facts = made.facts
-    on_no_image = facts["n_stars"] - facts["n_mentioned"]
-    text = (
-        f"{facts['n_stars']} artificial stars, {facts['n_found']} found, {on_no_image} on no image"
-    )
-    return _none_failed(made, text)
-
-
-def _limits_reached(made: Made, _workdir: WorkDir) -> Finding:
-    limits: list[Any] = made.facts["limits"]
-    lacking = [
-        f"{limit['filter']} {limit['share']:.0%}: {limit['note']}"
-        for limit in limits
-        if limit["magnitude"] is None
-    ]
-    if lacking:
-        return not_checked(_listed(lacking))
-    known = [f"{each['filter']} {each['share']:.0%} at {each['magnitude']:.2f}" for each in limits]
-    return Finding(passed=True, text=_listed(known))
-
-
-def _all_methods_measured(made: Made, _workdir: WorkDir) -> Finding:
-    lacking: list[Any] = made.facts["not_measured"]
-    if lacking:
-        return not_checked(_listed(lacking))
-    return Finding(passed=True, text=f"{made.facts['n_points']} points")
-
-
-def _methods_agree(made: Made, _workdir: WorkDir) -> Finding:
-    comparisons: list[dict[str, Any]] = made.facts["compared"]
-    if not comparisons:
-        return not_checked("no epoch was measured by two methods")
-    apart = [
-        f"{each['methods']} in {each['band']}, epoch {each['epoch']}: {each['sigma']} sigma"
-        for each in comparisons
-        if abs(each["sigma"]) > _MOST_SIGMA
-    ]
-    worst = max(abs(each["sigma"]) for each in comparisons)
-    well = f"{len(comparisons)} pairs of epochs differ by at most {worst} sigma"
-    return Finding(passed=not apart, text=_listed(apart) or well)
-
-
-def _star_of_target(made: Made, _workdir: WorkDir) -> Finding:
-    facts = made.facts
-    if not facts["star"]:
-        return not_checked(facts["star_note"] or "there is no catalogue")
-    text = (
-        f"object {facts['star']}, {facts['offset_arcsec']} arcsec ({facts['offset_sigma']} sigma)"
-    )
-    if facts["star_note"]:
-        text += f": {facts['star_note']}"
-    return Finding(passed=not facts["star_note"], text=text)
-
-
-def _error_circle_told(made: Made, _workdir: WorkDir) -> Finding:
-    unknown: list[Any] = made.facts["unknown_terms"]
-    if unknown:
-        return not_checked(f"a part of the error is not known: {_listed(unknown)}")
-    return Finding(
-        passed=True, text=f"{made.facts['error_mas']:g} mas on an axis, every term known"
-    )
-
-
-def _counterpart_clear(made: Made, _workdir: WorkDir) -> Finding:
-    found = made.facts["identification"]
-    if found == "not covered":
-        return not_checked("no earlier exposure has the place on a good pixel")
-    if found == "not decided":
-        return not_checked("the error of the place, or the density of sources, is not known")
-    told = {
-        "counterpart": "one candidate, unlikely by chance",
-        "none": "no source of the earlier images; see the limits",
-        "ambiguous": f"ambiguous: {made.facts['n_inside']} sources within the circle of 99 %",
-        "chance": "the one candidate may lie there by chance",
-    }
-    return Finding(passed=found in ("counterpart", "none"), text=told[found])
 
 
 RAW_UNTOUCHED = Check(
@@ -523,49 +415,4 @@ DIFFERENCES_SANE = Check(
     "differences_sane",
     "Empty pixels scatter as predicted; skies, positions and fluxes of stars agree.",
     _differences_sane,
-)
-ALL_PREPARED = Check(
-    "all_exposures_prepared",
-    "Each exposure that is in products is ready for DOLPHOT.",
-    _all_prepared,
-)
-PHOTOMETER_WARNINGS = Check(
-    "photometer_warnings",
-    "The photometer warned of nothing: stars enough for PSF and aperture corrections, and, of "
-    "DOLPHOT, for its alignment.",
-    _photometer_warnings,
-)
-STARS_LEFT = Check("stars_left", "Some objects pass the quality cuts.", _stars_left)
-ALL_LISTS_MEASURED = Check(
-    "all_lists_measured", "Every list of artificial stars was measured.", _all_lists_measured
-)
-LIMITS_REACHED = Check(
-    "limits_reached",
-    "The artificial stars reach from where they are found to where they are not.",
-    _limits_reached,
-)
-ALL_METHODS_MEASURED = Check(
-    "all_methods_measured",
-    "Each method by which a place can be measured gave its points.",
-    _all_methods_measured,
-)
-METHODS_AGREE = Check(
-    "methods_agree",
-    "Fluxes of an epoch by different methods agree within three errors.",
-    _methods_agree,
-)
-STAR_OF_TARGET = Check(
-    "star_of_target",
-    "The catalogue's star that is taken is at the target's place, within its errors.",
-    _star_of_target,
-)
-ERROR_CIRCLE_TOLD = Check(
-    "error_circle_told",
-    "Every part of the position's error is known: centroid, alignment of both epochs, frame.",
-    _error_circle_told,
-)
-COUNTERPART_CLEAR = Check(
-    "counterpart_clear",
-    "There is one candidate that is unlikely by chance, or none at all.",
-    _counterpart_clear,
 )

@@ -59,14 +59,13 @@ __all__ = [
 ]
 
 
-def running_sensor_cursors(instance: dg.DagsterInstance, name: str) -> list[str | None]:
-    """The cursors of the running sensors of a name, one for each code location that has it."""
+def running_sensor_cursors(instance: dg.DagsterInstance) -> dict[str, list[str | None]]:
+    """The cursors of all running sensors by name, one for each code location that has it."""
     # Here, for it takes 80 ms that every process with the definitions would pay.
     from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 
-    return [
-        state.instigator_data.cursor
-        for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-        if state.instigator_name == name and state.is_running
-        if isinstance(state.instigator_data, SensorInstigatorData)
-    ]
+    found: dict[str, list[str | None]] = {}
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        if state.is_running and isinstance(state.instigator_data, SensorInstigatorData):
+            found.setdefault(state.instigator_name, []).append(state.instigator_data.cursor)
+    return found

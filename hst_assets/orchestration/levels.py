@@ -328,6 +328,19 @@ class AssetTable:
 
     # ------------------------------------------------------------------------ the graph
 
+    def upstream_of(self, level: Level) -> tuple[Level, ...]:
+        """Every level that a level's assets are made from or follow, however indirectly."""
+        found: set[str] = set(level.after)
+        for before in reversed(self.levels):
+            if before.job in found:
+                found.update(before.after)
+        return tuple(before for before in self.levels if before.job in found)
+
+    def joins(self, level: Level) -> bool:
+        """Whether a level joins branches: several levels of its partitions are next upstream."""
+        directly = map(self.level_named, level.after)
+        return sum(before.by_visit == level.by_visit for before in directly) > 1
+
     def downstream(self, asset: str) -> frozenset[str]:
         """Every asset that is made from this one, however indirectly."""
         found: set[str] = set()

@@ -2,32 +2,38 @@
 
 One sensor a level behind raw/. A target's level waits while runs of the levels before it are in
 flight for that target, or the sensor on new data is about to request more of them, so that fifty
-visits arriving together give one target run, not fifty. A level that is not downstream of what
-failed or is at work goes on. The run key is the partition with the version of its inputs: the same
-inputs never ask twice.
+visits arriving together give one target run, not fifty. A level that joins branches waits until
+all of them have settled (`orchestration.settled`). A level that is not downstream of what failed or
+is at work goes on. The run key is the partition with the version of its inputs: the same inputs
+never ask twice.
 
 No decision about the sky belongs here; inputs are read by `orchestration.input_versions`.
 """
 
-import json
 import os
+import time
+from collections.abc import Iterable
 
 import dagster as dg
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.orchestration.archive_sensor import awaited_targets
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
-from hst_assets.orchestration.runs import partitions_in_flight, targets_of
+from hst_assets.orchestration.runs import partitions_in_flight
+from hst_assets.orchestration.settled import LevelCursor, Upstream, sensor_name
 from hst_assets.orchestration.targets import active_targets, costing_itself
+from hst_assets.reasons import first_of
+from hst_assets.workdir import WorkDir
 
 __all__ = ["SENSOR_INTERVAL_VARIABLE", "interval_from_environment", "level_sensors"]
 
 SENSOR_INTERVAL_VARIABLE = "HST_ASSETS_SENSOR_INTERVAL_S"
 _INTERVAL_S = 30
 _MAX_REQUESTS_A_TICK = 200
+#: At most so many partitions are named.
+_NAMED = 5
 
 
 def interval_from_environment() -> int | None:
@@ -69,70 +75,76 @@ def _level_sensor(level: Level, table: AssetTable, interval_s: int) -> dg.Sensor
     what = f"what {', '.join(level.after)} made" if level.after else "verified exposures in raw/"
 
     @dg.sensor(
-        name=f"{level.job}_sensor",
+        name=sensor_name(level),
         job_name=level.job,
         minimum_interval_seconds=interval_s,
         description=f"Runs {level.job} where {what}, or a settings file, has changed.",
     )
     def sensor(context: dg.SensorEvaluationContext, hst_root: HstRoot) -> dg.SensorResult:
-        return _evaluate(context, hst_root, level, table)
+        return _evaluate(context, hst_root, Upstream(level, table, context.instance, interval_s))
 
     return sensor
 
 
 def _evaluate(
-    context: dg.SensorEvaluationContext, hst_root: HstRoot, level: Level, table: AssetTable
+    context: dg.SensorEvaluationContext, hst_root: HstRoot, upstream: Upstream
 ) -> dg.SensorResult:
-    from hst_assets.orchestration.input_versions import input_versions
-
-    seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
-    fetches = level == table.raw_level
-    busy, held = _busy(context.instance, level, table)
+    level = upstream.level
+    cursor = LevelCursor.parse(context.cursor)
+    fetches = level == upstream.table.raw_level
+    busy, held = upstream.in_flight()
     # What a run of the first level is fetching just now is no news, nor what it has fetched.
     if fetches:
         held |= partitions_in_flight(context.instance, level)
     requests: list[dg.RunRequest] = []
+    standing: dict[str, str] = {}
     for target in active_targets(hst_root.path, context.log.warning):
         if target in busy:
             continue
-        versions: dict[str, str] = {}
-        with costing_itself(target, context.log.warning):
-            versions = input_versions(hst_root.workdir(target), level, table)
-        for key, version in versions.items():
-            if seen.get(key) == version or key in held or len(requests) >= _MAX_REQUESTS_A_TICK:
+        news = _news(context, hst_root.workdir(target), upstream, cursor)
+        due = upstream.due(hst_root.workdir(target), context.log.warning) if news else set()
+        held |= due
+        for key, version in news.items():
+            if not held.isdisjoint({key, target}) or len(requests) >= _MAX_REQUESTS_A_TICK:
                 continue
-            seen[key] = version
+            if upstream.table.joins(level):
+                seen = upstream.seen(hst_root.workdir(target), version)
+                if cursor.standing.get(key) != seen:
+                    standing[key] = seen
+                    continue
+            cursor.asked[key] = version
             if not fetches or not has_consumed(context.instance, key, version):
                 requests.append(dg.RunRequest(run_key=f"{key}@{version}", partition_key=key))
+    cursor.standing = standing
+    cursor.written_at = time.time()
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=registrations(str(r.partition_key) for r in requests),
-        cursor=json.dumps(seen),
-        skip_reason=None if requests else _why_idle(busy | held),
+        cursor=cursor.model_dump_json(),
+        skip_reason=None if requests else _why_idle(busy | held, standing),
     )
 
 
-def _busy(
-    instance: dg.DagsterInstance, level: Level, table: AssetTable
-) -> tuple[set[str], set[str]]:
-    """Targets and partitions of which something upstream is at work, or about to be requested.
+def _news(
+    context: dg.SensorEvaluationContext, workdir: WorkDir, upstream: Upstream, cursor: LevelCursor
+) -> dict[str, str]:
+    """Partitions of a target with inputs that were not asked for, and their versions."""
+    from hst_assets.orchestration.input_versions import input_versions
 
-    A level of the same partitions holds up its own partition; across a crossing, the target.
-    """
-    targets: set[str] = set()
-    partitions: set[str] = set()
-    for before in map(table.level_named, level.after):
-        in_flight = partitions_in_flight(instance, before)
-        if before.by_visit == level.by_visit:
-            partitions |= in_flight
-        else:
-            targets |= targets_of(in_flight)
-            if before == table.raw_level:
-                targets |= awaited_targets(instance)
-    return targets, partitions
+    versions: dict[str, str] = {}
+    with costing_itself(workdir.target, context.log.warning):
+        versions = input_versions(workdir, upstream.level, upstream.table)
+    return {key: version for key, version in versions.items() if cursor.asked.get(key) != version}
 
 
-def _why_idle(busy: set[str]) -> str:
-    if busy:
-        return f"nothing new; waiting for runs of {', '.join(sorted(busy)[:5])}"
-    return "nothing new"
+def _why_idle(waiting: set[str], standing: dict[str, str]) -> str:
+    told = []
+    if standing:
+        told.append(f"new inputs, run at the next tick if they stay: {_first(standing)}")
+    if waiting:
+        told.append(f"waiting for runs of {_first(waiting)}")
+    return "; ".join(told) or "nothing new"
+
+
+def _first(keys: Iterable[str]) -> str:
+    return first_of(sorted(keys), _NAMED)

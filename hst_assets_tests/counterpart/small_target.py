@@ -70,7 +70,8 @@ def small_target(root: Path) -> WorkDir:
         }
         for number, (name, mjd) in enumerate(zip(ROOTNAMES, MJD, strict=True), 1)
     ]
-    write_table(build_table(EXPOSURE_COLUMNS, rows), workdir.target_exposures)
+    exposures = build_table(EXPOSURE_COLUMNS, rows)
+    _recorded(workdir, workdir.target_exposures, lambda path: write_table(exposures, path))
     for name in ROOTNAMES:
         path = workdir.raw / f"{name}_flc.fits"
         fits.PrimaryHDU(header=fits.Header({"PROPOSID": 13364, "CAL_VER": "3.7"})).writeto(path)
@@ -140,6 +141,8 @@ def _stacks(workdir: WorkDir, path: Path) -> None:
         write_image(stack, [(east, north, 80.0)], frame=_FRAME, seed=number)
         with fits.open(stack, mode="update") as hdus:
             hdus[0].header["ZPAB"] = 25.1
+        recipe = Recipe(stage="made", code_version="0", tools=("drizzlepac", "stwcs", "photutils"))
+        make(recipe, stack, workdir, lambda stack=stack: Result((stack,)))
         rows.append(
             {
                 **_nothing(DRIZZLE_COLUMNS),

@@ -11,12 +11,14 @@ from hst_assets.counterpart.band_measurements import (
     difference_flux,
     difference_rows,
     forced_means,
+    noise_rows,
     with_magnitudes,
 )
 from hst_assets.counterpart.candidates import find_candidates
 from hst_assets.counterpart.error_circle import ErrorBudget, ErrorTerm
 from hst_assets.counterpart.image_groups import Exposure, ImageGroups
 from hst_assets.counterpart.tables import BandMeasurement
+from hst_assets.photometry.light_curve.limits import LocalNoise
 from hst_assets.photometry.light_curve.points import Point
 from hst_assets.settings import CounterpartSettings
 from hst_assets_tests.counterpart.made_sources import BAND, OTHER, PLACE, sources
@@ -152,3 +154,45 @@ def test_both_measurements_go_into_the_decline_of_a_band():
     assert found.forced_sigma == pytest.approx(8.0 / math.sqrt(5.0))
     assert found.difference_sigma == pytest.approx(3.4)
     assert band_declines(2, early, late, rows) == []
+
+
+def noise(epoch, scatter, formal, structure=0.0, note=""):
+    return LocalNoise(
+        source=0,
+        detector="wfc3_uvis",
+        filter_name="F814W",
+        epoch=epoch,
+        n_places=60,
+        scatter_ujy=scatter,
+        formal_ujy=formal,
+        mean_ujy=0.0,
+        within_arcsec=3.0,
+        structure_ujy=structure,
+        note=note,
+    )
+
+
+TWO_EARLY = ImageGroups(
+    every=tuple(exposure(epoch) for epoch in (1, 2, 3)), early=(exposure(1), exposure(2))
+)
+
+
+@pytest.mark.parametrize(
+    ("own", "sigma"),
+    [
+        # The larger of scatter and formal error of each epoch, by inverse variance.
+        ([noise(1, 0.3, 0.2), noise(2, 0.1, 0.4)], (0.3**-2 + 0.4**-2) ** -0.5),
+        # No mean makes the structure of the place smaller: the larger one, in quadrature.
+        ([noise(1, 0.3, 0.2, 0.5), noise(2, 0.4, 0.4, 0.2)], math.hypot(0.24, 0.5)),
+        # The late epoch has no part in it, nor has one that was not measured.
+        (
+            [noise(1, 0.3, 0.2), noise(2, math.nan, 0.4, note="not measured"), noise(3, 0.1, 0.1)],
+            0.3,
+        ),
+    ],
+)
+def test_limits_of_early_epochs_are_joined(own, sigma):
+    (found,) = noise_rows(own, TWO_EARLY, SETTINGS)
+    assert found.limit_3sigma_mag == pytest.approx(23.9 - 2.5 * math.log10(3 * sigma))
+    assert found.limit_5sigma_mag == pytest.approx(23.9 - 2.5 * math.log10(5 * sigma))
+    assert found.note == ("not measured" if math.isnan(own[1].scatter_ujy) else "")

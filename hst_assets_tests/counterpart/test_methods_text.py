@@ -30,7 +30,8 @@ def paragraph(**settings):
         BUDGET,
         CounterpartSettings(**settings),
         photometer="the embedded photometer",
-        versions={"hst_assets": "1.2"},
+        limits={"wfc3_uvis.f814w": 27.83},
+        software={"hst_assets": ("1.2",), "drizzlepac": ("3.10.0", "3.11.1")},
         calibrations=["WFC3 pipeline version 3.7"],
         measured_on="",
     ).replace("\n", " ")
@@ -41,10 +42,10 @@ def paragraph(**settings):
     [
         "We used 3 exposures of the Hubble Space Telescope in WFC3/UVIS F814W (programmes 13364",
         "WFC3 pipeline version 3.7",
-        "hst_assets 1.2",
+        "aligned and drizzled with hst_assets 1.2, drizzlepac 3.10.0 and 3.11.1, and measured",
         "position (12.0 mas): 12.0 mas",
         "Not known, and not in this error: frame: why.",
-        "27.51 (wfc3_uvis.f814w) AB mag",
+        "in all earlier images of a band together are 27.83 (wfc3_uvis.f814w) AB mag",
     ],
 )
 def test_the_paragraph_has_its_numbers(text):

@@ -1,5 +1,6 @@
 """The counterpart of a target, from tables and images to the verdict and its files."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -7,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hst_assets.counterpart import search
+from hst_assets.counterpart import product, search
 from hst_assets.counterpart.product import make_counterpart
-from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
+from hst_assets.failures import BadConfiguration, MissingProduct, ToolFailed, UnusableInput
 from hst_assets.photometry.light_curve.limits import CompletenessLimit, LocalNoise
 from hst_assets.photometry.light_curve.points import Point
 from hst_assets.photometry.psf import catalog_run
 from hst_assets.products.columns import read_table
+from hst_assets.provenance import Result
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.counterpart.small_target import (
@@ -211,6 +213,124 @@ def test_methods_tell_the_limit_by_local_noise_before_that_of_the_fit(
     )
     table = target.counterpart_methods.with_suffix(".tex").read_text()
     assert f"& {limit:.2f} & early" in table
+
+
+def ab(flux_ujy):
+    return 23.9 - 2.5 * np.log10(flux_ujy)
+
+
+def noise_of_epochs(*arguments):
+    """The second epoch is twice as noisy as the first."""
+    return [replace(one, scatter_ujy=0.2 * one.epoch) for one in knowing_local_noise(*arguments)]
+
+
+def test_the_table_has_the_limit_of_each_epoch_and_the_paragraph_that_of_both(target, monkeypatch):
+    monkeypatch.setattr(search, "local_noise", noise_of_epochs)
+    asked(target, error_mas=20.0)
+    table = target.counterpart_methods.with_suffix(".tex").read_text()
+    for epoch in (1, 2):
+        assert f"& {ab(3 * 0.2 * epoch):.2f} & early" in table
+    joined = (0.2**-2 + 0.4**-2) ** -0.5
+    text = " ".join(target.counterpart_methods.read_text().split())
+    assert f"{ab(3 * joined):.2f} ({BAND}) AB mag" in text
+
+
+def recorded_with(stack, tools, hst_assets):
+    """Let a stack have been made with other software than is installed."""
+    path = WorkDir.record(stack)
+    content = json.loads(path.read_text())
+    content["recipe"]["tools"] |= tools
+    path.write_text(json.dumps(content | {"hst_assets": hst_assets}))
+
+
+def test_methods_tell_with_what_the_stacks_were_made(target):
+    first, second = (target.epoch_stack(BAND, f"0{number}0101", number) for number in (1, 2))
+    recorded_with(first, {"drizzlepac": "3.1.4"}, "0.0.7")
+    recorded_with(second, {"drizzlepac": "3.1.5"}, "0.0.7")
+    asked(target, error_mas=20.0)
+    text = " ".join(target.counterpart_methods.read_text().split())
+    assert "drizzled with hst_assets 0.0.7, drizzlepac 3.1.4 and 3.1.5, stwcs " in text
+    WorkDir.record(second).unlink()
+    asked(target, error_mas=21.0)
+    assert "drizzlepac 3.1.4 and unknown" in " ".join(
+        target.counterpart_methods.read_text().split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "images", "note"),
+    [
+        ({}, "early", ""),
+        ({"appeared": "2014-01-01"}, "all", "in 2 exposures, 1 of which are not earlier ones"),
+    ],
+)
+def test_a_limit_by_artificial_stars_says_of_which_exposures_it_is(target, more, images, note):
+    ra, dec = star_place(isolated_star())
+    asked(target, (ra, dec + 0.3 / 3600), error_mas=5.0, frame_error_mas=0.0, **more)
+    rows = read_table(target.counterpart_photometry)
+    (row,) = rows[rows["method"] == "artificial stars"]
+    assert (row["band"], row["images"], row["n_images"], row["note"]) == (BAND, images, 2, note)
+    assert row["limit_50"].value == pytest.approx(25.43)
+
+
+def test_files_of_an_earlier_question_do_not_outlive_one_that_fails(target, monkeypatch):
+    made = asked(target, error_mas=20.0)
+    files = made.record.paths(target)
+
+    def fails(*_arguments):
+        raise ToolFailed("killed")
+
+    monkeypatch.setattr(search, "local_noise", fails)
+    with pytest.raises(ToolFailed):
+        asked(target, error_mas=21.0)
+    assert [path.name for path in files if path.exists()] == []
+    assert not target.record(target.counterpart).exists()
+
+
+def test_damage_is_no_verdict(target, monkeypatch):
+    def unread(*arguments):
+        return [
+            replace(one, ab_mag=math.nan, note="not measured: it cannot be read")
+            for one in knowing_completeness(*arguments)
+        ]
+
+    monkeypatch.setattr(search, "completeness_limits", unread)
+    ra, dec = star_place(isolated_star())
+    place = (ra, dec + 0.3 / 3600)
+    assert (
+        asked(target, place, error_mas=5.0, frame_error_mas=0.0).facts["identification"] == "none"
+    )
+    with target.epoch_stack(BAND, "010101", 1).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(MissingProduct, match="file changed: "):
+        asked(target, place, error_mas=6.0, frame_error_mas=0.0)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"embedded": {"find_snr": 4.0}},
+        {"artificial_stars": {"seed": 7}},
+        {"quality_cuts": {"preset": "gst"}},
+        {"dolphot_inputs": {"add_crmask": True}},
+        {"alignment": {"fit_geometry": "general"}},
+        {"dolphot": {"base": "other"}},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_what_decides_a_counterpart_is_in_its_recipe(target, monkeypatch, more):
+    monkeypatch.setattr(product, "_written", lambda _search: Result((target.settings_file,)))
+    first = asked(target, error_mas=20.0)
+    assert set(first.record.recipe["code"]) == {"counterpart", "surroundings"}
+    assert {*first.record.recipe["inputs"]} == {
+        "dolphot_catalog",
+        "target_exposures",
+        "target_alignment",
+        "drizzled_stacks",
+        "epoch_differences",
+    }
+    write_settings(target, more)
+    assert make_counterpart(target, load_settings(target)).digest != first.digest
 
 
 def test_everything_is_written_and_skipped_the_second_time(target):

@@ -21,10 +21,10 @@ from scipy.ndimage import binary_opening, distance_transform_edt
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.imaging.astrodrizzle.run import DrizzleReport, DrizzleRequest, drizzle_many
+from hst_assets.imaging.correlated_noise import circular_aperture_factor
 from hst_assets.imaging.differences.batch import judge_difference
 from hst_assets.imaging.differences.subtraction import Difference, read_stack, subtract
 from hst_assets.imaging.frames import Frame, covering_frame
-from hst_assets.imaging.noise import circular_aperture_factor
 from hst_assets.imaging.product_flags import ProductFlag
 from hst_assets.settings import DrizzleSettings, MachineSettings
 from hst_assets.workdir import WorkDir

@@ -61,6 +61,13 @@ FACTS = {
     "n_inside": 1,
 }
 
+#: Settings that want every level.
+EVERYTHING_WANTED = {
+    "photometry": {"artificial_stars": True},
+    "light_curve": {"make": True},
+    "counterpart": {"ra_deg": 1.0, "dec_deg": 2.0, "error_mas": 5.0},
+}
+
 
 @dataclass
 class Campaign:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hst_assets.orchestration.checks import (
+from hst_assets.orchestration.photometry_checks import (
     ALL_METHODS_MEASURED,
     METHODS_AGREE,
     STAR_OF_TARGET,

@@ -17,8 +17,9 @@ from hst_assets.exposures.keywords import number as number_of
 from hst_assets.exposures.photometry import MIXED
 from hst_assets.imaging.astrodrizzle.input_headers import PHOTOMETRY, Input, filter_of
 from hst_assets.imaging.astrodrizzle.noise_cards import describe_noise
+from hst_assets.imaging.correlated_noise import correlation_ratio
 from hst_assets.imaging.frames import Frame
-from hst_assets.imaging.noise import correlation_ratio, noise_model
+from hst_assets.imaging.noise import noise_model
 from hst_assets.imaging.product_flags import PRODUCT_FLAGS
 from hst_assets.provenance import tool_version
 from hst_assets.settings import DrizzleSettings

@@ -21,13 +21,9 @@ from numpy.typing import NDArray
 from hst_assets.detectors import Detector
 from hst_assets.exposures.photometry import calibration_of, of_other_units
 from hst_assets.failures import NoOverlap, UnusableInput
+from hst_assets.imaging.correlated_noise import circular_aperture_factor, correlation_ratio
 from hst_assets.imaging.frames import Frame, opened
-from hst_assets.imaging.noise import (
-    NoiseModel,
-    circular_aperture_factor,
-    correlation_ratio,
-    noise_model,
-)
+from hst_assets.imaging.noise import NoiseModel, noise_model
 from hst_assets.imaging.product_flags import ProductFlag
 from hst_assets.imaging.star_photometry import StarComparison, SumError, compare_stars
 from hst_assets.medians import median_error

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from hst_assets.detection.image_planes import read_wcs
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import MissingProduct
+from hst_assets.imaging.correlated_noise import drop_ratio, weighted_sum_factor
 from hst_assets.imaging.differences.subtraction import Flag
 from hst_assets.imaging.frames import opened
-from hst_assets.imaging.noise import drop_ratio, noise_model, weighted_sum_factor
+from hst_assets.imaging.noise import noise_model
 from hst_assets.imaging.product_flags import ProductFlag
 from hst_assets.photometry.encircled_energy import WFPC2_RADIUS_ARCSEC
 from hst_assets.photometry.light_curve.flux_scale import FluxScale, flux_scale

@@ -16,6 +16,7 @@ from hst_assets.photometry.catalog.reading import beside
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.light_curve.averages import averaged
 from hst_assets.photometry.light_curve.catalog_points import catalog_points, ujy_per_electron
+from hst_assets.photometry.light_curve.charge_notes import charge_notes
 from hst_assets.photometry.light_curve.difference_points import difference_points
 from hst_assets.photometry.light_curve.forced_points import forced_points
 from hst_assets.photometry.light_curve.limits import (
@@ -32,9 +33,8 @@ from hst_assets.photometry.light_curve.measured_catalog import (
 from hst_assets.photometry.light_curve.places import wanted_places
 from hst_assets.photometry.light_curve.points import Place, Point
 from hst_assets.photometry.light_curve.table import PointLimits
+from hst_assets.photometry.light_curve.upstream import lost_files, refuse_damage
 from hst_assets.photometry.quality_cuts import cuts_of, tally
-from hst_assets.products.columns import read_table
-from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -91,26 +91,10 @@ class _Lacking:
         try:
             return measure()
         except (MissingProduct, NoOverlap, UnusableInput) as error:
-            if _damaged(self.workdir, self.base):
+            if lost_files(self.workdir, self.base):
                 raise
             self.told.append(f"{name}: {NOT_MEASURED}: {error.brief}")
             return []
-
-
-def _damaged(workdir: WorkDir, base: str) -> bool:
-    """Whether a file is not as the record of what is measured on tells."""
-    products = [
-        workdir.star_catalog,
-        workdir.dolphot_catalog(base),
-        workdir.target_exposures,
-        workdir.target_alignment,
-        workdir.difference_products,
-    ]
-    if workdir.difference_products.is_file():
-        files = map(str, read_table(workdir.difference_products)["file"])
-        products += [workdir.absolute(file) for file in files if file]
-    records = [record for product in products if (record := read_record(product)) is not None]
-    return any(record.lost(workdir) for record in records)
 
 
 def gather(workdir: WorkDir, settings: Settings) -> Gathered:
@@ -128,6 +112,8 @@ def gather(workdir: WorkDir, settings: Settings) -> Gathered:
     BadConfiguration
         If the target's place is not known, the user's table cannot be read, or a limit of the cuts
         is missing.
+    MissingProduct
+        If something was not measured while a file of what it is measured on is damaged.
     """
     places = wanted_places(workdir, settings)
     around: tuple[list[Place], list[Match]] = [], []
@@ -154,14 +140,21 @@ def gather(workdir: WorkDir, settings: Settings) -> Gathered:
     ]
     found.sort(key=lambda point: point.source)
     limits = _limits(workdir, settings, where, lacking)
+    if lacking.told:
+        refuse_damage(workdir, settings.dolphot.base)
+    notes = charge_notes(workdir, settings, has_differences=_has_differences(found))
     return Gathered(
         (*places, *around[0]),
         tuple(found),
         tuple(limits(point) for point in found),
         match,
         tuple(lacking.told),
-        measured.notes if measured is not None else (),
+        (*(measured.notes if measured is not None else ()), *notes),
     )
+
+
+def _has_differences(points: Sequence[Point]) -> bool:
+    return any(point.method == "difference" for point in points)
 
 
 def _at_stars(

@@ -27,6 +27,9 @@ _N_NEIGHBOURS = 32
 #: An object that the cuts leave out is likelier the one at the place than a star whose chi2
 #: (the square of the offset over its error) is larger by more: 1.6 times or more.
 _LIKELIER = 1.0
+#: From here on a distance is told in degrees: the place is off the images.
+_FAR_ARCSEC = 3600.0
+_ARCSEC_PER_DEG = 3600.0
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,8 @@ def _left_out(
 
 
 def _told(offset_arcsec: float, sigma: float) -> str:
+    if offset_arcsec >= _FAR_ARCSEC:
+        return f"{offset_arcsec / _ARCSEC_PER_DEG:.1f} deg away"
     return f"{offset_arcsec:.3f} arcsec away ({sigma:.1f} sigma)"
 
 

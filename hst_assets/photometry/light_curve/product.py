@@ -17,7 +17,7 @@ from astropy.table import QTable
 
 from hst_assets.detectors import DETECTORS
 from hst_assets.digests import sha256_of_file
-from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.failures import BadConfiguration
 from hst_assets.photometry.light_curve.agreement import Comparison, compared
 from hst_assets.photometry.light_curve.gathering import Gathered, gather
 from hst_assets.photometry.light_curve.interactive_plot import write_interactive_plot
@@ -26,9 +26,10 @@ from hst_assets.photometry.light_curve.phot_files import write_light_curve_texts
 from hst_assets.photometry.light_curve.places import target_place
 from hst_assets.photometry.light_curve.static_plot import write_static_plot
 from hst_assets.photometry.light_curve.table import light_curve_table, time_series
+from hst_assets.photometry.light_curve.upstream import digests_of
 from hst_assets.photometry.quality_cuts import cuts_of
 from hst_assets.products.columns import write_table
-from hst_assets.provenance import Made, Recipe, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Result, make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -103,24 +104,11 @@ def make_light_curve(workdir: WorkDir, settings: Settings, *, redo: bool = False
 
 def _inputs(workdir: WorkDir, settings: Settings) -> dict[str, str]:
     """Digests of what is measured on; what a target need not have is left out where it has none."""
-    needed = {
-        "dolphot_catalog": workdir.star_catalog,
-        "target_exposures": workdir.target_exposures,
-    }
-    optional = {
-        "target_alignment": workdir.target_alignment,
-        "epoch_differences": workdir.difference_products,
-        "artificial_stars": workdir.completeness,
-    }
-    inputs = {}
-    for name, path in (needed | optional).items():
-        record = read_record(path)
-        if record is not None:
-            inputs[name] = record.digest
-        elif name in needed:
-            raise MissingProduct(
-                f"there is no {name} yet", where=path, next_step=f"Materialize {name} first"
-            )
+    inputs = digests_of(
+        workdir,
+        ("dolphot_catalog", "target_exposures"),
+        ("target_alignment", "epoch_differences", "artificial_stars"),
+    )
     if settings.light_curve.positions is not None:
         table = workdir.base / settings.light_curve.positions
         if not table.is_file():

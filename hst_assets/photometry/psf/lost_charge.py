@@ -13,12 +13,14 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from hst_assets.exposures.charge import transfer_state
+from hst_assets.photometry.dolphot.input_images import InputImage
 from hst_assets.photometry.psf.chips_in import ChipFile
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.wfpc2_cte import FIRST_MJD, wfpc2_cte_mag
 
 __all__ = [
     "ChargeTransfer",
+    "charge_transfer",
     "charge_transfers",
     "lost_on_chip_mag",
     "mean_rates",
@@ -188,19 +190,34 @@ def charge_transfers(chips: Sequence[ChipFile], *, wfpc2_cte: bool) -> list[Char
     wfpc2_cte : bool
         Whether WFPC2's magnitudes are corrected (`transfer_mag`).
     """
-    return [ChargeTransfer(chip.name, *_outcome(chip, wfpc2_cte=wfpc2_cte)) for chip in chips]
+    return [charge_transfer(chip.image, chip.mjd, wfpc2_cte=wfpc2_cte) for chip in chips]
 
 
-def _outcome(chip: ChipFile, *, wfpc2_cte: bool) -> tuple[str, TransferState, str]:
+def charge_transfer(image: InputImage, mjd: float, *, wfpc2_cte: bool) -> ChargeTransfer:
+    """What is done about lost charge on one image, by its header.
+
+    Parameters
+    ----------
+    image : InputImage
+        The image; the header of its prepared file is read.
+    mjd : float
+        Time of the exposure.
+    wfpc2_cte : bool
+        Whether WFPC2's magnitudes are corrected.
+    """
+    return ChargeTransfer(image.label, *_outcome(image, mjd, wfpc2_cte=wfpc2_cte))
+
+
+def _outcome(image: InputImage, mjd: float, *, wfpc2_cte: bool) -> tuple[str, TransferState, str]:
     """Detector, what was done, and what to do if that is too little."""
-    detector = chip.image.detector
+    detector = image.detector
     if detector.key == "wfpc2":
-        if chip.mjd < _COLD_SINCE_MJD:
+        if mjd < _COLD_SINCE_MJD:
             return detector.key, "not corrected", _TOO_EARLY
         if wfpc2_cte:
             return detector.key, "by formula", ""
         return detector.key, "not corrected", "embedded.wfpc2_cte corrects it"
-    state = transfer_state(fits.getheader(chip.image.path), detector)
+    state = transfer_state(fits.getheader(image.path), detector)
     if not state:
         return detector.key, "none lost", ""
     if state == "COMPLETE":

@@ -19,10 +19,10 @@ from photutils.aperture import CircularAperture, aperture_photometry
 
 from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.table import make_raw_manifest, make_target_table, make_visit_table
+from hst_assets.imaging.correlated_noise import circular_aperture_factor
 from hst_assets.imaging.differences.batch import make_differences
 from hst_assets.imaging.differences.subtraction import Flag
 from hst_assets.imaging.drizzling import make_stacks
-from hst_assets.imaging.noise import circular_aperture_factor
 from hst_assets.settings import MachineSettings, load_settings
 from hst_assets.simulate.campaign import CampaignPlan, ScenePlan, Transient, simulate_campaign
 from hst_assets.simulate.plans import DEMO_MJD, small_plan

@@ -127,6 +127,35 @@ def test_a_failure_of_a_tool_is_no_gap_in_a_table(target, given):
         gathered(target)
 
 
+@pytest.fixture
+def own(tmp_path):
+    """A target of the test's own, that it may damage."""
+    return measured_target(tmp_path, Stars(FLUX, 0.1))
+
+
+def damage(workdir):
+    """Let the table of exposures be another one than its record tells."""
+    with workdir.target_exposures.open("a") as file:
+        file.write("# changed\n")
+
+
+@pytest.mark.parametrize("method", ["forced_points", "local_noise"])
+def test_damage_is_no_verdict(own, given, method):
+    given[method] = MissingProduct("a file cannot be read")
+    assert any("a file cannot be read" in text for text in gathered(own).not_measured)
+    damage(own)
+    with pytest.raises(MissingProduct, match="a file cannot be read"):
+        gathered(own)
+
+
+def test_damage_behind_what_a_limit_says_of_itself_is_no_verdict(own, given):
+    given["local_noise"] = [noise(1, np.nan, "not measured: a file cannot be read")]
+    assert len(gathered(own).not_measured) == 1
+    damage(own)
+    with pytest.raises(MissingProduct, match=r"file changed: .*exposures\.ecsv"):
+        gathered(own)
+
+
 #: Of the star from the place, to the west: 1.6 errors of the place.
 OFF_PIX = 4
 

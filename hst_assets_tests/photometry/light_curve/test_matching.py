@@ -73,6 +73,13 @@ def test_a_star_beyond_its_errors_is_named_and_not_taken(measured):
     assert match(measured, 28.0, max_offset_sigma=3.3).row == ALONE
 
 
+def test_a_place_far_off_is_told_in_degrees(measured):
+    far = Place(source=0, name="a", ra_deg=330.0, dec_deg=-2.0)
+    (found,) = match_places(measured, [far], KEPT, LightCurveSettings())
+    assert found.note.startswith("not in the catalogue: the nearest object, ")
+    assert found.note.endswith(", is 180.0 deg away")
+
+
 def test_a_star_outside_the_radius_is_not_taken_whatever_the_errors(measured):
     chosen = {"position_error_arcsec": 1.0}
     assert match(measured, 32.0, **chosen).row == ALONE  # 0.48 arcsec

@@ -11,6 +11,7 @@ from hst_assets.photometry.light_curve import product as product_module
 from hst_assets.photometry.light_curve.product import make_light_curve
 from hst_assets.photometry.light_curve.table import LIGHT_CURVE_COLUMNS
 from hst_assets.products.columns import read_table
+from hst_assets.provenance import Result
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.photometry.light_curve.measured_target import (
@@ -105,6 +106,30 @@ def test_what_is_up_to_date_is_not_made_again(bright):
     again = made(workdir)
     assert not again.ran
     assert again.digest == product.digest
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"light_curve": {"no_cuts": True}},
+        {"embedded": {"find_snr": 4.0}},
+        {"artificial_stars": {"seed": 7}},
+        {"quality_cuts": {"preset": "gst"}},
+        {"dolphot_inputs": {"add_crmask": True}},
+        {"dolphot": {"FlagMask": 4}},
+        {"target": {"ra_deg": RA + 1e-4}},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_what_decides_a_light_curve_is_in_its_recipe(tmp_path, monkeypatch, more):
+    workdir = measured_target(tmp_path, Stars(FLUX, ERROR))
+    monkeypatch.setattr(
+        product_module, "_written", lambda workdir, _settings: Result((workdir.settings_file,))
+    )
+    first = made(workdir)
+    assert set(first.record.recipe["code"]) == {"light_curve", "surroundings"}
+    write_settings(workdir, more)
+    assert made(workdir).digest != first.digest
 
 
 def test_without_pyarrow_all_else_is_written(tmp_path, monkeypatch):

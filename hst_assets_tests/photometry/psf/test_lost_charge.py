@@ -22,7 +22,7 @@ def chip(folder, key: str, name: str = "a.chip1", mjd: float = 55000.0, **cards)
     """A chip's prepared file with these cards, and what is asked of its description."""
     path = folder / f"{name}.fits"
     fits.PrimaryHDU(header=fits.Header(cards)).writeto(path)
-    image = SimpleNamespace(path=path, detector=DETECTORS[key])
+    image = SimpleNamespace(path=path, detector=DETECTORS[key], label=name)
     return SimpleNamespace(name=name, image=image, mjd=mjd)
 
 

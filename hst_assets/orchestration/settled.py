@@ -1,0 +1,167 @@
+"""Whether what is upstream of a level has settled, and what a level's sensor remembers for that.
+
+A level that joins branches (`AssetTable.joins`) could be made as soon as one of them has ended, and
+again after each of the others. Its sensor therefore waits while anything upstream, however
+indirectly, is in flight or due: a version of inputs that the running sensor of its level has not
+asked for yet. A run that failed is neither, so that a branch that fails holds up nothing; nor is
+what a sensor that is stopped, or silent for long, would have to ask for.
+
+Between the tick of a sensor and the rows of the runs that it asks for, nothing of them can be seen.
+A version is therefore asked for when it has stood from one tick to the next, and no sensor upstream
+has asked for anything in between.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hst_assets.orchestration.archive_sensor import awaited_targets
+from hst_assets.orchestration.dagster_private import running_sensor_cursors
+from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.runs import partitions_in_flight, targets_of
+from hst_assets.orchestration.targets import costing_itself
+from hst_assets.provenance import digest_of
+from hst_assets.workdir import WorkDir
+
+__all__ = ["LevelCursor", "Upstream", "sensor_name"]
+
+#: A sensor that has not looked for so long, or for so many of its intervals, asks for nothing.
+_SILENCE_S = 900.0
+_SILENCE_INTERVALS = 3
+
+
+def sensor_name(level: Level) -> str:
+    """The name of a level's sensor."""
+    return f"{level.job}_sensor"
+
+
+class LevelCursor(BaseModel):
+    """What a level's sensor has seen.
+
+    Attributes
+    ----------
+    asked : dict
+        Partition to the version of its inputs that was asked for last.
+    standing : dict
+        Partition to what was seen at the last tick of new inputs, with everything upstream settled:
+        the version, and what had been asked for upstream (`Upstream.seen`).
+    written_at : float
+        When the cursor was written (s); 0 for one of an earlier version of hst_assets.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    asked: dict[str, str] = {}
+    standing: dict[str, str] = {}
+    written_at: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> LevelCursor:
+        """The cursor that was written; that of earlier versions was `asked` alone."""
+        if not text:
+            return cls()
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return cls(asked=json.loads(text))
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """What is upstream of a level, at one tick of its sensor.
+
+    Attributes
+    ----------
+    level : Level
+        The level.
+    table : AssetTable
+        What is made from what.
+    instance : DagsterInstance
+        Runs and sensors.
+    interval_s : int
+        Between two ticks of sensors.
+    """
+
+    level: Level
+    table: AssetTable
+    instance: dg.DagsterInstance
+    interval_s: int
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """Those that the level waits for: directly upstream, or all if it joins branches."""
+        if self.table.joins(self.level):
+            return self.table.upstream_of(self.level)
+        return tuple(map(self.table.level_named, self.level.after))
+
+    def in_flight(self) -> tuple[set[str], set[str]]:
+        """Targets and partitions of which something is at work, or about to be requested.
+
+        A level of the same partitions holds up its own partition; across a crossing, the target.
+        """
+        targets: set[str] = set()
+        partitions: set[str] = set()
+        for before in self.levels:
+            found = partitions_in_flight(self.instance, before)
+            if before.by_visit == self.level.by_visit:
+                partitions |= found
+            else:
+                targets |= targets_of(found)
+                if before == self.table.raw_level:
+                    targets |= awaited_targets(self.instance)
+        return targets, partitions
+
+    def due(self, workdir: WorkDir, warn: Callable[[str], None]) -> set[str]:
+        """What of a target running sensors are about to ask for, upstream of a join.
+
+        Returns
+        -------
+        keys : set of str
+            Partitions of the level that have to wait, and the target if all of it has to.
+        """
+        from hst_assets.orchestration.input_versions import input_versions
+
+        found: set[str] = set()
+        for before, cursors in self._cursors:
+            versions: dict[str, str] = {}
+            # One that cannot be read is passed over by its own sensor as well.
+            with costing_itself(workdir.target, warn):
+                versions = input_versions(workdir, before, self.table)
+            keys = {
+                key
+                for key, version in versions.items()
+                if any(cursor.asked.get(key) != version for cursor in cursors)
+            }
+            found |= keys if before.by_visit == self.level.by_visit else targets_of(keys)
+        return found
+
+    def seen(self, workdir: WorkDir, version: str) -> str:
+        """Digest of a version and of all that was asked for upstream, of one target."""
+        asked = {
+            f"{before.job} {key}": of_key
+            for before, cursors in self._cursors
+            for cursor in cursors
+            for key, of_key in cursor.asked.items()
+            if targets_of([key]) == {workdir.target}
+        }
+        return digest_of([version, asked])
+
+    @cached_property
+    def _cursors(self) -> list[tuple[Level, list[LevelCursor]]]:
+        """The levels before a join, with the cursors of sensors that run and have looked lately."""
+        if not self.table.joins(self.level):
+            return []
+        since = time.time() - max(_SILENCE_S, _SILENCE_INTERVALS * self.interval_s)
+        texts = running_sensor_cursors(self.instance)
+        found = []
+        for before in self.levels:
+            cursors = [LevelCursor.parse(text) for text in texts.get(sensor_name(before), [])]
+            found.append((before, [cursor for cursor in cursors if cursor.written_at >= since]))
+        return [(before, cursors) for before, cursors in found if cursors]
