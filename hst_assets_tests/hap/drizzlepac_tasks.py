@@ -4,6 +4,7 @@ import importlib
 from types import SimpleNamespace
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
 from drizzlepac import runsinglehap  # here: once, for all processes that are forked
 
@@ -58,6 +59,16 @@ def whole_visit(poller):
 
 
 # ------------------------------------------------------------------------------------ defects
+
+
+def flt_of_wfpc2(c0m):
+    """The file that drizzlepac makes, and how many of its errors are no numbers."""
+    from drizzlepac.wfpc2Data import wfpc2_to_flt
+
+    file = wfpc2_to_flt(c0m)
+    with fits.open(file) as hdus:
+        missing = sum(int(np.isnan(hdu.data).sum()) for hdu in hdus if hdu.name == "ERR")
+    return {"file": file, "missing_errors": missing}
 
 
 def raised_by_matched_lines():
