@@ -94,6 +94,7 @@ def plan(
 def _configured(product: Any, **options: Any) -> Any:
     configuration = config_utils.HapConfig(product, **options)
     upstream_defects.give_alignment_parameters(configuration)
+    upstream_defects.give_wfpc2_its_limits(configuration)
     return configuration
 
 

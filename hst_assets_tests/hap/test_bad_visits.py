@@ -17,7 +17,7 @@ from hst_assets_tests.stand_ins.star_service import star_service
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hap")]
 
 NOBODY = "http://127.0.0.1:9"
-POLLER = "wfc3_sim_01_input.out"
+POLLER = "visit_input.out"
 
 
 def folder_with(paths, folder):
@@ -85,7 +85,7 @@ def test_a_damaged_exposure_fails_the_run_and_leaves_its_log(exposures):
     result = make_advanced_products(folder / POLLER, folder=folder)
     assert result.code == 1
     assert result.failure is not None
-    assert [path.name for path in result.products] == ["wfc3_sim_01_input.log"]
+    assert [path.name for path in result.products] == ["visit_input.log"]
 
 
 def test_one_exposure_without_a_star_service_keeps_its_wcs_and_says_so(exposures, monkeypatch):
@@ -123,3 +123,21 @@ def test_an_empty_field_has_empty_catalogues_and_no_alignment(simulated, tmp_pat
     assert set(result.empty_catalogs) == set(result.catalogs)
     assert len(result.catalogs) == 4
     assert sum("no source" in line for line in result.told()) == 4
+
+
+def test_fewer_than_12_stars_of_the_catalogue_are_no_alignment(simulated, tmp_path, monkeypatch):
+    # Why ACS/HRC often is not aligned: HAP tries no fit then, with whatever detector.
+    truth = simulated(small_plan("acs_hrc", filters=("F606W", "F814W")))
+    folder_with(truth.science_files()[:2], tmp_path)
+    names = truth.positions(str(truth.exposures["rootname"][0]))["id"]
+    stars = truth.stars[[int(name) for name in names[:11]]]
+    settings = HapSettings(accept_a_priori_wcs=False)
+    with star_service(stars, "ab_acs_hrc_f606w").running() as server:
+        monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", server.url)
+        result = make_advanced_products(tmp_path / POLLER, folder=tmp_path, settings=settings)
+    assert result.code == 1
+    assert "not aligned to Gaia" in str(result.failure)
+    assert len(result.not_aligned) == 2
+    log = (tmp_path / "visit_input.log").read_text()
+    assert "Number of sources for reference catalog 'GAIAeDR3' is 11" in log
+    assert "Not enough reference sources for alignment using catalog 'GAIAeDR3'" in log
