@@ -22,7 +22,7 @@ work-around                    defect of drizzlepac 3.11.0
                                pixel, and the catalogue of all filters has no row
 `cosmic_rays_in_electrons`     ``drizCR`` divides the noise of WFPC2's pixels by the gain, although
                                all of it is in electrons: with two exposures, half of all pixels
-                               are taken for cosmic rays, and stars on PC lose 16 % of their light
+                               are taken for cosmic rays
 `read_noise_in_counts`         WFPC2's images are in DN, the least noise of their background in
                                electrons: 5 sigma are 35
 =============================  ==================================================================

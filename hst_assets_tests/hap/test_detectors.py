@@ -25,6 +25,8 @@ from hst_assets_tests.stand_ins.star_service import star_service
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 FILTERS = ("F606W", "F814W")
+#: The chip of WFPC2 that is kept: four together take minutes.
+WF3 = 3
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class Made:
     truth: CampaignTruth
     folder: Path
     result: HapResult
+
+    def positions(self, rootname):
+        """Where the stars fell, on the chips that were kept."""
+        positions = self.truth.positions(rootname)
+        if self.key == "wfpc2":
+            positions = positions[positions["chip"] == WF3]
+            positions["chip"] = 1
+        return positions
 
     def exposure(self, rootname):
         """The aligned copy of an exposure."""
@@ -57,7 +67,7 @@ def prepared(key, simulated, folder):
             sbc_exposures.count_photons(folder / path.name, seed)
     if key == "wfpc2":
         for name in truth.exposures["file"]:
-            keep_chip(write_flt(folder / name, folder), 1)
+            keep_chip(write_flt(folder / name, folder), WF3)
     names = sorted(path.name for path in folder.glob("*_fl?.fits"))
     (folder / "visit_input.out").write_text("".join(f"{name}\n" for name in names))
     return truth
@@ -101,8 +111,8 @@ def test_exposures_are_where_the_truth_has_them(made):
     # A tenth of a pixel of UVIS; of 40 to 90 reference stars, each found to 0.05 pixel.
     limit = 10.0 if made.key == "wfpc2" else 4.0
     for row in made.truth.exposures:
-        positions = made.truth.positions(str(row["rootname"]))
-        offset = true_offset(made.exposure(str(row["rootname"])), positions[positions["chip"] == 1])
+        positions = made.positions(str(row["rootname"]))
+        offset = true_offset(made.exposure(str(row["rootname"])), positions)
         assert np.hypot(offset.east_arcsec, offset.north_arcsec) * 1e3 < limit
         assert np.hypot(row["error_east"], row["error_north"]) * 1e3 > 20 * limit / 2
 
@@ -111,8 +121,9 @@ def test_what_is_flagged_as_cosmic_rays_is_few_pixels(made):
     for row in made.truth.exposures:
         with fits.open(made.exposure(str(row["rootname"]))) as hdus:
             flagged = (hdus["DQ", 1].data & 4096) > 0
-        # Hits of the simulator touch 0.3 to 1 %, and neighbours are flagged with them.
-        assert flagged.mean() < 0.06
+        # Hits of the simulator touch 0.3 to 1 %, and their neighbours are flagged with them;
+        # of WFPC2, whose model has pixels averaged, more.
+        assert flagged.mean() < 0.1
 
 
 def test_catalogues_hold_the_stars_of_the_truth(made):
@@ -123,10 +134,9 @@ def test_catalogues_hold_the_stars_of_the_truth(made):
     # What is left are knots in the wings of bright stars and in galaxies, and what is left of
     # cosmic rays.
     assert near.mean() > 0.9
-    covered = np.asarray(made.truth.positions(str(made.truth.exposures["rootname"][0]))["id"])
-    bright = bright_and_alone(made, covered)
+    bright = bright_and_alone(made)
     assert len(bright) >= 5
-    assert np.mean(apart[:, bright].min(axis=0) < 50.0) > 0.8
+    assert np.mean(apart[:, bright].min(axis=0) < 50.0) > 0.9
 
 
 def test_magnitudes_of_all_stars_lose_the_same_outside_the_aperture(made):
@@ -140,9 +150,10 @@ def test_magnitudes_of_all_stars_lose_the_same_outside_the_aperture(made):
         true = np.asarray(stars[magnitude_column(band, name)])[apart.argmin(axis=1)]
         loss = (np.asarray(found["MagAp2"]) - true)[near]
         brighter = loss[true[near] < np.quantile(true[near], 0.3)]
-        # Of the bright ones, whose noise is 0.01 to 0.02 mag.
-        assert np.std(brighter) < 0.06
-        assert 0.0 < np.median(brighter) < 0.4
+        # Of the bright ones, whose noise is 0.01 to 0.02 mag; some have neighbours.
+        median = np.median(brighter)
+        assert 1.4826 * np.median(np.abs(brighter - median)) < 0.06
+        assert 0.0 < median < 0.4
 
 
 def test_nothing_but_the_model_of_a_star_is_wanting(made):
@@ -161,8 +172,9 @@ def separations(found, stars):
     return 3.6e6 * np.hypot(east, dec - np.asarray(stars["dec"]))
 
 
-def bright_and_alone(made, covered):
-    """Indices of stars on the first exposure that the simulator calls isolated."""
-    first = made.truth.positions(str(made.truth.exposures["rootname"][0]))
-    good = first[(first["isolated"]) & (first["chip"] == 1)]
-    return np.flatnonzero(np.isin(made.truth.stars["id"], good["id"]))
+def bright_and_alone(made):
+    """Indices of the brighter half of the stars that the simulator calls isolated."""
+    first = made.positions(str(made.truth.exposures["rootname"][0]))
+    alone = first[first["isolated"]]
+    bright = alone["id"][alone["counts"] > np.median(alone["counts"])]
+    return np.flatnonzero(np.isin(made.truth.stars["id"], bright))
