@@ -56,13 +56,17 @@ def plan(
     -------
     dict
         ``descriptions``: of each exposure, filter and total, by drizzlepac's key; ``drizzled``:
-        names and levels of the drizzled images; ``rejected``: exposures that HAP does not take,
-        and why.
+        names and levels of the drizzled images, none if there is no exposure to drizzle;
+        ``rejected``: exposures that HAP does not take, and why.
     """
     Path("poller.csv").write_text(poller, encoding="utf-8")
     listed = [line.split(",")[0] for line in poller.splitlines()]
     try:
         described, totals = poller_utils.interpret_obset_input("poller.csv", log_level)
+    except SystemExit as end:
+        if end.code != analyze.Ret_code.NO_VIABLE_DATA.value:
+            raise
+        return {"descriptions": {}, "drizzled": {}, "rejected": _reasons(listed)}
     finally:
         Path("poller.csv").unlink()
     drizzled = {}
@@ -90,6 +94,7 @@ def plan(
 def _configured(product: Any, **options: Any) -> Any:
     configuration = config_utils.HapConfig(product, **options)
     upstream_defects.give_alignment_parameters(configuration)
+    upstream_defects.give_wfpc2_its_limits(configuration)
     return configuration
 
 
@@ -97,7 +102,7 @@ def _reasons(names: list[str]) -> dict[str, str]:
     if not names:
         return {}
     table, _ = analyze.analyze_data(names)
-    return {str(row["imageName"]): str(row["processMsg"]) for row in table}
+    return {str(row["imageName"]): str(row["processMsg"]).strip() for row in table}
 
 
 def align(*, number: int, log_level: int, diagnostic_mode: bool) -> dict[str, Any]:

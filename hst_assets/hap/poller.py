@@ -25,6 +25,7 @@ from astropy.table import Table
 
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
 from hst_assets.filter_names import without_wavelength
+from hst_assets.hap.wfpc2_exposures import HAP_DETECTOR, flt_name
 from hst_assets.workdir import write_atomically
 
 __all__ = [
@@ -286,7 +287,12 @@ def write_poller(rows: Iterable[PollerRow], path: Path) -> None:
 
 
 def poller_of_visit(
-    exposures: Table, visit: str, *, proposal_id: int, folder: Path
+    exposures: Table,
+    visit: str,
+    *,
+    proposal_id: int,
+    folder: Path,
+    flt_folder: Path | None = None,
 ) -> tuple[PollerRow, ...]:
     """The poller of a visit from its exposure table: the exposures in use, in order of time.
 
@@ -300,13 +306,15 @@ def poller_of_visit(
         PROPOSID, which the table does not have.
     folder : Path
         Where the files are.
+    flt_folder : Path, optional
+        Where `hst_assets.hap.wfpc2_exposures.write_flt` puts WFPC2's exposures.
 
     Raises
     ------
     UnusableInput
         If no exposure of the visit is used.
     BadConfiguration
-        If an exposure is one that HAP does not take: WFPC2's must first be made ``flt``.
+        If an exposure is one that HAP does not take: WFPC2's without `flt_folder`.
     """
     rows = sorted(
         (row for row in exposures if row["visit"] == visit and row["used"]),
@@ -318,7 +326,9 @@ def poller_of_visit(
         )
     poller = []
     for number, row in enumerate(rows, start=1):
-        file = str(row["file"])
+        file, detector, place = str(row["file"]), str(row["detector"]), folder
+        if flt_folder is not None and file.endswith("_c0m.fits"):
+            file, detector, place = flt_name(file), HAP_DETECTOR, flt_folder
         if not _EXPOSURE.fullmatch(file):
             raise BadConfiguration(
                 "HAP takes flt and flc files only",
@@ -334,8 +344,8 @@ def poller_of_visit(
                 obset_id=visit[4:6].upper(),
                 exptime_s=float(row["exptime"]),
                 filters=without_wavelength(str(row["filter"])).replace("-", ";"),
-                detector=str(row["detector"]),
-                path=folder / file,
+                detector=detector,
+                path=place / file,
             )
         )
     return tuple(poller)

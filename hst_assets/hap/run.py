@@ -317,6 +317,12 @@ class _Visit:
     def make(self, new_parameters_file: Path | None) -> None:
         """Run all pieces, and write the trailers and the manifest."""
         tree = self._planned(new_parameters_file)
+        if tree is None:
+            self.code = ReturnCode.NOTHING_TO_PROCESS
+            first = self.rows[0]
+            manifest = f"{first.instrument}_{first.file[1:4]}_{first.file[4:6]}_manifest.txt"
+            (self.work.files / manifest.lower()).write_text("")
+            return
         if not tree.has_direct_exposures:
             self.code = ReturnCode.NOTHING_TO_PROCESS
             (self.work.files / tree.manifest_file).write_text("")
@@ -362,7 +368,7 @@ class _Visit:
             logger.info("%s", piece.label)
         return run_pieces(made, self.work, self.machine)
 
-    def _planned(self, new: Path | None) -> VisitTree:
+    def _planned(self, new: Path | None) -> VisitTree | None:
         files = self.work.files
         given = self.settings.parameters_file
         if given is not None:
@@ -381,9 +387,11 @@ class _Visit:
             [row.file for row in self.rows], arguments, is_extended=is_extended
         )
         (planned,) = self._run([piece])
+        self.rejected = planned["rejected"]
+        if not planned["drizzled"] and len(self.rejected) == len(self.rows):
+            return None
         if new is not None:
             shutil.move(files / _NEW, new)
-        self.rejected = planned["rejected"]
         taken = [row for row in self.rows if row.file not in self.rejected]
         tree = visit_tree(listed_exposures(taken, files))
         levels = tree.levels()

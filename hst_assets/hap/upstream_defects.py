@@ -17,13 +17,21 @@ work-around                    defect of drizzlepac 3.11.0
                                it since apertures are told: they look for files that do not exist
 `give_alignment_parameters`    ``run_align_to_gaia`` asks for parameters that are not there if the
                                user gave a file of his own
+`give_wfpc2_its_limits`        WFPC2's sources are measured in 0.15 and 0.45 arcsec, the table of
+                               concentrations is for 0.10 and 0.30: every star is flagged as a hot
+                               pixel, and the catalogue of all filters has no row
+`cosmic_rays_in_electrons`     ``drizCR`` divides the noise of WFPC2's pixels by the gain, although
+                               all of it is in electrons: with two exposures, half of all pixels
+                               are taken for cosmic rays
+`read_noise_in_counts`         WFPC2's images are in DN, the least noise of their background in
+                               electrons: 5 sigma are 35
 =============================  ==================================================================
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
@@ -36,9 +44,12 @@ from hst_assets.hap.listed import NO_APERTURE
 
 __all__ = [
     "apply_at_import",
+    "cosmic_rays_in_electrons",
     "give_alignment_parameters",
+    "give_wfpc2_its_limits",
     "matched_lines",
     "name_exposures_for_quality",
+    "read_noise_in_counts",
     "refuse_new_photutils",
     "supply_pdf_merger",
 ]
@@ -144,10 +155,95 @@ def give_alignment_parameters(configuration: Any) -> None:
         alignment.pars_multidict = {"all": alignment.outpars}
 
 
+#: Concentration (MagAp1 - MagAp2) of WFPC2's point sources in HAP's apertures of 0.15 and 0.45
+#: arcsec. Stars simulated at 6000 and 8000 A, drizzled to the pixels of PC, have 0.08 and 0.17 on
+#: PC, 0.21 and 0.28 on the other chips, a hit pixel 0 or less. The upper limit is HAP's own of
+#: these apertures (``wfpc2_pc_quality_control_all.json``).
+WFPC2_CONCENTRATION = (0.0, 0.55)
+
+
+def give_wfpc2_its_limits(configuration: Any) -> None:
+    """Let WFPC2's stars be stars, where their limits would come from the table of concentrations.
+
+    Parameters
+    ----------
+    configuration : HapConfig
+        drizzlepac's object; those of other instruments, and limits that a user's file gives in
+        place of the table's, stay as they are.
+    """
+    if configuration.instrument != "wfpc2":
+        return
+    for limits in configuration.pars["quality control"].outpars["ci filter"].values():
+        if limits["lookup_ci_limits_from_table"]:
+            limits["ci_lower_limit"], limits["ci_upper_limit"] = WFPC2_CONCENTRATION
+
+
+def read_noise_in_counts(image: type) -> type:
+    """HAP's image for catalogues, with WFPC2's read noise in DN, the unit of its images.
+
+    Parameters
+    ----------
+    image : type
+        ``CatalogImage``, whose ``_get_header_data`` gives the read noise in electrons.
+
+    Returns
+    -------
+    type
+        A subclass.
+    """
+
+    class ImageInCounts(image):  # type: ignore[misc]
+        def _get_header_data(self) -> dict[str, Any]:
+            keywords: dict[str, Any] = super()._get_header_data()
+            if keywords["instrument"] == "WFPC2":
+                keywords["readnse"] /= keywords["atodgn"]
+            return keywords
+
+    return ImageInCounts
+
+
+def cosmic_rays_in_electrons(step: Callable[..., None]) -> Callable[..., None]:
+    """AstroDrizzle's search for cosmic rays, with the noise in the unit of the image.
+
+    Parameters
+    ----------
+    step : callable
+        ``drizCR._driz_cr``, which compares the image and the model, both in electrons, to their
+        noise over each chip's ``_effGain``; that is 1 for the other instruments.
+
+    Returns
+    -------
+    callable
+        The same with 1 for WFPC2, too, while it lasts.
+    """
+
+    def in_electrons(image: Any, *arguments: Any) -> None:
+        chips = [image[image.scienceExt, number] for number in range(1, image._numchips + 1)]  # noqa: SLF001
+        is_wfpc2 = type(image).__name__ == "WFPC2InputImage"
+        gains = [chip._effGain for chip in chips]  # noqa: SLF001
+        for chip in chips if is_wfpc2 else ():
+            chip._effGain = 1.0  # noqa: SLF001
+        try:
+            step(image, *arguments)
+        finally:
+            for chip, gain in zip(chips, gains, strict=True):
+                chip._effGain = gain  # noqa: SLF001
+
+    in_electrons.__module__ = __name__
+    return in_electrons
+
+
 def apply_at_import() -> None:
     """What has to be in force before HAP's modules are imported, and what replaces their parts."""
     refuse_new_photutils(version("photutils"))
     supply_pdf_merger(sys.modules)
-    from drizzlepac.haputils import comparison_utils
+    from drizzlepac import drizCR
+    from drizzlepac.haputils import catalog_utils, comparison_utils
+
+    search = drizCR._driz_cr  # noqa: SLF001
+    if search.__module__ == drizCR.__name__:  # not mended yet
+        drizCR._driz_cr = cosmic_rays_in_electrons(search)  # noqa: SLF001
 
     comparison_utils.extractMatchedLines = matched_lines
+    if catalog_utils.CatalogImage.__module__ == catalog_utils.__name__:  # not mended yet
+        catalog_utils.CatalogImage = read_noise_in_counts(catalog_utils.CatalogImage)

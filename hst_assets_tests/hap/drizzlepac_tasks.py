@@ -1,9 +1,11 @@
 """What tests ask drizzlepac itself, in child processes and scratch folders."""
 
 import importlib
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
 from drizzlepac import runsinglehap  # here: once, for all processes that are forked
 
@@ -58,6 +60,16 @@ def whole_visit(poller):
 
 
 # ------------------------------------------------------------------------------------ defects
+
+
+def flt_of_wfpc2(c0m):
+    """The file that drizzlepac makes, and how many of its errors are no numbers."""
+    from drizzlepac.wfpc2Data import wfpc2_to_flt
+
+    file = wfpc2_to_flt(c0m)
+    with fits.open(file) as hdus:
+        missing = sum(int(np.isnan(hdu.data).sum()) for hdu in hdus if hdu.name == "ERR")
+    return {"file": file, "missing_errors": missing}
 
 
 def raised_by_matched_lines():
@@ -129,3 +141,41 @@ def parameters_of_a_file(path, use_defaults, mended):
         "nsigma": configuration.get_pars("catalog generation")["nsigma"],
         "alignment_found": "mosaic_catalog_list" in found.get("run_align", {}),
     }
+
+
+def limits_of_wfpc2(mended):
+    """Concentrations between which a source is a star, and the apertures that they are of."""
+    from drizzlepac.haputils.config_utils import HapConfig
+
+    from hst_assets.hap.upstream_defects import give_wfpc2_its_limits
+
+    product = SimpleNamespace(
+        instrument="wfpc2",
+        detector="pc",
+        is_singleton=False,
+        product_basename="one",
+        drizzle_filename="hst_12345_01_wfpc2_pc_f606w_uaaa01a0_drz.fits",
+    )
+    configuration = HapConfig(product, log_level=40)
+    if mended:
+        give_wfpc2_its_limits(configuration)
+    limits = configuration.get_pars("quality control")["ci filter"]["aperture"]
+    apertures = configuration.get_pars("catalog generation")
+    return {
+        "limits": [limits["ci_lower_limit"], limits["ci_upper_limit"]],
+        "apertures": [apertures["aperture_1"], apertures["aperture_2"]],
+    }
+
+
+def code_of_the_read_noise():
+    """How HAP reads an image's header."""
+    from drizzlepac.haputils.catalog_utils import CatalogImage
+
+    return inspect.getsource(CatalogImage._get_header_data)
+
+
+def code_of_the_search_for_cosmic_rays():
+    """How drizCR compares a pixel with the model of its image."""
+    from drizzlepac import drizCR
+
+    return inspect.getsource(drizCR._driz_cr)

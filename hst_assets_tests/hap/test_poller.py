@@ -135,3 +135,14 @@ def test_files_of_another_format_have_no_poller():
     table["file"] = [name.replace("flc", "c0m") for name in table["file"]]
     with pytest.raises(BadConfiguration, match="flt and flc"):
         poller_of_visit(table, "jaaa01", proposal_id=1, folder=Path())
+
+
+def test_exposures_of_wfpc2_are_listed_as_the_files_that_are_made_of_them():
+    table = EXPOSURES[1:2].copy()
+    table["file"] = ["u40x010hm_c0m.fits"]
+    table["visit"], table["filter"], table["detector"] = ["u40x01"], ["F606W"], ["WFPC2"]
+    (row,) = poller_of_visit(
+        table, "u40x01", proposal_id=6821, folder=Path("/raw"), flt_folder=Path("/flt")
+    )
+    assert (row.file, row.detector, row.program_id) == ("u40x010hm_flt.fits", "PC", "40X")
+    assert row.path == Path("/flt/u40x010hm_flt.fits")

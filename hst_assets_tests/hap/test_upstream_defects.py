@@ -1,13 +1,20 @@
 """Each defect is met in drizzlepac itself: when one of these fails, its work-around goes."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
 from hst_assets.failures import MissingTool
-from hst_assets.hap.upstream_defects import matched_lines, refuse_new_photutils
+from hst_assets.hap.upstream_defects import (
+    cosmic_rays_in_electrons,
+    give_wfpc2_its_limits,
+    matched_lines,
+    read_noise_in_counts,
+    refuse_new_photutils,
+)
 
 pytestmark = pytest.mark.xdist_group("hap")
 
@@ -71,3 +78,69 @@ def test_photutils_3_is_refused():
     refuse_new_photutils("2.3.0")
     with pytest.raises(MissingTool, match="photutils 3"):
         refuse_new_photutils("3.0.1")
+
+
+def test_limits_of_wfpc2s_stars_are_for_other_apertures(drizzlepac):
+    raw = drizzlepac("limits_of_wfpc2", {"mended": False})
+    # Where MagAp1 - MagAp2 of 0.15 and 0.45 arcsec is 0.08 to 0.28, of any star.
+    assert raw["limits"] == [0.5082, 0.8239]
+    assert raw["apertures"] == [0.15, 0.45]
+    mended = drizzlepac("limits_of_wfpc2", {"mended": True})
+    assert mended["limits"] == [0.0, 0.55]
+
+
+def test_limits_that_a_file_gives_in_place_of_the_tables_stay():
+    own = {"lookup_ci_limits_from_table": False, "ci_lower_limit": 0.1, "ci_upper_limit": 0.2}
+    steps = {"quality control": SimpleNamespace(outpars={"ci filter": {"aperture": dict(own)}})}
+    give_wfpc2_its_limits(SimpleNamespace(instrument="wfpc2", pars=steps))
+    assert steps["quality control"].outpars["ci filter"]["aperture"] == own
+
+
+def test_wfpc2s_read_noise_is_one_of_electrons_whatever_the_unit(drizzlepac):
+    code = drizzlepac("code_of_the_read_noise")
+    assert 'keyword_dict["readnse"] = 5.0' in code
+
+
+@pytest.mark.parametrize(("instrument", "read_noise"), [("WFPC2", 5.0 / 7.0), ("ACS", 5.0)])
+def test_wfpc2s_read_noise_is_made_one_of_its_images(instrument, read_noise):
+    class Image:
+        def _get_header_data(self):
+            return {"instrument": instrument, "readnse": 5.0, "atodgn": 7.0}
+
+    image = read_noise_in_counts(Image)()
+    assert image._get_header_data()["readnse"] == pytest.approx(read_noise)
+
+
+def test_cosmic_rays_are_told_by_noise_over_the_gain(drizzlepac):
+    assert "snr1 * ta / gain" in drizzlepac("code_of_the_search_for_cosmic_rays")
+
+
+class WFPC2InputImage:
+    """What the search reads of an image."""
+
+    scienceExt = "SCI"  # noqa: N815 - drizzlepac's name
+    _numchips = 2
+
+    def __init__(self):
+        self.chips = {("SCI", number): SimpleNamespace(_effGain=7.0) for number in (1, 2)}
+
+    def __getitem__(self, extension):
+        return self.chips[extension]
+
+
+class ACSInputImage(WFPC2InputImage):
+    pass
+
+
+@pytest.mark.parametrize(("kind", "gain"), [(WFPC2InputImage, 1.0), (ACSInputImage, 7.0)])
+def test_cosmic_rays_of_wfpc2_are_told_by_noise_in_electrons(kind, gain):
+    image, seen = kind(), []
+
+    def fails(one):
+        seen.extend(chip._effGain for chip in one.chips.values())
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - the one above
+        cosmic_rays_in_electrons(fails)(image)
+    assert seen == [gain, gain]
+    assert [chip._effGain for chip in image.chips.values()] == [7.0, 7.0]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from hst_assets.cli.application import application
 from hst_assets.simulate.plans import small_plan
+from hst_assets.simulate.truth import true_offset
 from hst_assets_tests.stand_ins.star_service import star_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hap")]
@@ -74,6 +75,22 @@ def test_all_files_of_the_manifest_are_there(pieces):
     assert [name for name in names if not (folder / name).is_file()] == []
     log = (folder / "hst_15999_01_wfc3_ir_total_isim01_trl.txt").read_text()
     assert "==== ir.align" in log
+
+
+def test_exposures_and_catalogue_are_where_the_truth_has_them(pieces, truth):
+    folder, _ = pieces
+    for row in truth.exposures:
+        (path,) = folder.glob(f"hst_*_{row['rootname'][:8]}_flt.fits")
+        offset = true_offset(path, truth.positions(str(row["rootname"])))
+        # A fifth of a pixel; the pointing is wrong by 0.14 arcsec.
+        assert np.hypot(offset.east_arcsec, offset.north_arcsec) < 0.025
+    (total,) = folder.glob("hst_*_total_*_point-cat.ecsv")
+    found, stars = Table.read(total), truth.stars
+    ra, dec = np.asarray(found["RA"])[:, None], np.asarray(found["DEC"])[:, None]
+    east = (ra - np.asarray(stars["ra"])) * np.cos(np.radians(dec))
+    apart = 3600.0 * np.hypot(east, dec - np.asarray(stars["dec"])).min(axis=1)
+    # Others are galaxies, and pairs of stars closer than a pixel.
+    assert np.mean(apart < 0.1) > 0.8
 
 
 def test_the_parameters_of_every_product_are_written(pieces):
