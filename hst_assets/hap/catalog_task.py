@@ -21,6 +21,7 @@ upstream_defects.apply_at_import()
 from drizzlepac import hapsequencer  # noqa: E402 - the line above comes first
 from drizzlepac.haputils import catalog_utils, diagnostic_utils, poller_utils  # noqa: E402
 
+from hst_assets.hap import shortcuts  # noqa: E402
 from hst_assets.hap.objects import load, save  # noqa: E402
 from hst_assets.hap.single_exposures import exposure_time_of_single_exposures  # noqa: E402
 from hst_assets.imaging.forked import in_children  # noqa: E402
@@ -218,7 +219,8 @@ def combine(
         ``emptied``: whether they were.
     """
     total, sources = load(f"drizzled{number}"), load(f"sources{number}")
-    catalogs = _catalogs(total, total, options)
+    with shortcuts.without_backgrounds():
+        catalogs = _catalogs(total, total, options)
     for kind, kept in sources.items():
         for name, value in kept.items():
             setattr(catalogs.catalogs[kind], name, value)

@@ -58,7 +58,7 @@ from hst_assets.hap.outlines import corners_of
 from hst_assets.hap.sky_cells import asked_once, edges_once, find_bands
 from hst_assets.imaging.direct.cosmic_rays import gradient
 
-__all__ = ["in_force", "sources_in_children"]
+__all__ = ["in_force", "sources_in_children", "without_backgrounds"]
 
 #: A module whose name is that of its function, too.
 _CONVOLUTION: Any = import_module("astropy.convolution.convolve")
@@ -115,6 +115,30 @@ def sources_in_children(cores: int) -> Iterator[None]:
 def _lazy_properties(kind: type) -> list[str]:
     """Names of a class's lazy properties; photutils looks for them whenever stars are sorted."""
     return [name for name in dir(kind) if isinstance(getattr(kind, name), lazyproperty)]
+
+
+@contextmanager
+def without_backgrounds() -> Iterator[None]:
+    """Let catalogues that are only to be joined and written do without backgrounds of their image.
+
+    ``hapsequencer.create_catalog_products`` keeps one ``HAPCatalogs`` of the image of all filters
+    from detection to the end; a piece that joins makes another.
+    """
+    image = catalog_utils.CatalogImage
+    with (
+        _replaced(image, "compute_background", _nothing),
+        _replaced(image, "build_kernel", _nothing),
+        _replaced(catalog_utils, "make_wht_masks", _no_masks),
+    ):
+        yield
+
+
+def _nothing(*_arguments: Any, **_options: Any) -> None:
+    pass
+
+
+def _no_masks(*_arguments: Any, **_options: Any) -> list[Any]:
+    return []
 
 
 @contextmanager

@@ -295,3 +295,35 @@ def gradients_of_an_image():
     with shortcuts.in_force():
         ours = quickDeriv.qderiv(image)
     return {"differing": int((theirs != ours).sum()), "largest": float(ours.max())}
+
+
+class _Kind:
+    """A kind of catalogue: what it finds tells the image's background."""
+
+    def __init__(self, image, exchanges):
+        self.image, self.exchanges = image, exchanges
+
+    def identify_sources(self, mask):
+        from drizzlepac.haputils import catalog_utils
+
+        if self.exchanges:
+            self.image.bkg_background_ra = np.full(2, 9.0)
+            self.image.bkg_type = "twod_background"
+        else:
+            catalog_utils.log.warning("seen on %s", self.image.bkg_type)
+        self.sources = [mask, self.image.bkg_type, float(self.image.bkg_background_ra[0])]
+        self.kernel = self.source_cat = self.total_source_cat = self.final_nsigma = None
+
+
+def identified(cores, exchanges):
+    """What both kinds find, and what the second complains of."""
+    from hst_assets.hap import catalog_task
+
+    image = SimpleNamespace(**dict.fromkeys(catalog_task._OF_BACKGROUND))
+    image.bkg_background_ra, image.bkg_type = np.full(2, 1.0), "sigma_clipped_background"
+    kinds = {"segment": _Kind(image, exchanges), "aperture": _Kind(image, exchanges=False)}
+    answer = catalog_task._identified(SimpleNamespace(catalogs=kinds, image=image), 7, cores)
+    return {
+        "found": [each["sources"]["sources"] for each in answer.values()],
+        "complaints": answer["aperture"]["complaints"],
+    }

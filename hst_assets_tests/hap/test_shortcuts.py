@@ -60,6 +60,16 @@ def test_properties_of_stars_are_photutils_own(drizzlepac):
     assert "sharpness" in theirs
 
 
+@pytest.mark.parametrize("exchanges", [False, True])
+def test_points_are_found_on_the_background_that_segments_leave(drizzlepac, exchanges):
+    one = drizzlepac("identified", {"cores": 1, "exchanges": exchanges})
+    two = drizzlepac("identified", {"cores": 2, "exchanges": exchanges})
+    assert one == two
+    kind, level = ("twod", 9.0) if exchanges else ("sigma_clipped", 1.0)
+    assert one["found"] == [[7, f"{kind}_background", level]] * 2
+    assert one["complaints"] == [f"seen on {kind}_background"]
+
+
 def test_a_piece_leaves_drizzlepac_as_it_was(drizzlepac):
     answer = drizzlepac("what_is_replaced")
     assert all(answer["replaced"])
