@@ -1,9 +1,13 @@
 """The advanced products of a visit in pieces against drizzlepac's runsinglehap: time and memory.
 
-    python benchmarks/hap_visit.py [--detector wfc3_ir] [--cores 2]
+    python benchmarks/hap_visit.py [--detector wfc3_uvis|acs_wfc|wfc3_ir] [--size 0] [--cores 2]
 
-A simulated visit of two filters with two exposures each. Both runs get copies of the same files and
-the same stand-in of the astrometric catalogue, one after the other; products are compared.
+A simulated visit of two filters with two exposures each, full frames or subarrays of ``--size``
+pixels. Both runs get copies of the same files and the same stand-in of the astrometric catalogue,
+one after the other. Printed are wall time, CPU time of all processes, the most memory that any
+process had and that all had together; then, for SCI, WHT and CTX of each image and the DQ of each
+exposure, pixels that differ, and for each catalogue, rows that do. ``--log FOLDER`` keeps what both
+said.
 """
 
 from __future__ import annotations
@@ -17,13 +21,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
 from hst_assets.isolation import TOOL_ENVIRONMENT
-from hst_assets.simulate.campaign import simulate_campaign
+from hst_assets.simulate.campaign import CampaignPlan, Subarray, simulate_campaign
 from hst_assets.simulate.plans import small_plan
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -38,19 +44,45 @@ PIECES = (
 )
 
 
+#: Filters, and of the sky that a full frame sees: radius in arcsec, stars, lone stars, galaxies.
+VISITS = {
+    "wfc3_uvis": ("F606W,F814W", (115.0, 4000, 120, 60)),
+    "acs_wfc": ("F606W,F814W", (140.0, 5000, 140, 60)),
+    "wfc3_ir": ("F110W,F160W", (100.0, 1500, 60, 40)),
+}
+
+
+def plan_of(detector: str, size: int) -> CampaignPlan:
+    """Full frames under a sky that fills them, or subarrays and a sky in proportion."""
+    filters, (radius, n_stars, n_isolated, n_galaxies) = VISITS[detector]
+    plan = small_plan(detector, filters=tuple(filters.split(",")), full_frame=size == 0)
+    if size == 0:
+        scene = replace(
+            plan.scene,
+            radius_arcsec=radius,
+            n_stars=n_stars,
+            n_isolated=n_isolated,
+            n_galaxies=n_galaxies,
+        )
+        return replace(plan, scene=scene)
+    (visit,) = plan.visits
+    corner = visit.subarray or Subarray(0, 0, size, size)
+    subarray = replace(corner, nx=size, ny=size)
+    return replace(plan, visits=(replace(visit, subarray=subarray),))
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--detector", default="wfc3_ir")
-    options.add_argument("--filters", default="F110W,F160W")
+    options.add_argument("--detector", choices=VISITS, default="wfc3_ir")
+    options.add_argument("--size", type=int, default=0, help="pixels of a subarray; 0: full frames")
     options.add_argument("--cores", type=int, default=2)
+    options.add_argument("--log", type=Path, default=None)
     chosen = options.parse_args()
-    filters = tuple(chosen.filters.split(","))
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        truth = simulate_campaign(
-            small_plan(chosen.detector, filters=filters), root / "campaign", max_cores=2
-        )
-        column = f"ab_{chosen.detector}_{filters[0].lower()}"
+        plan = plan_of(chosen.detector, chosen.size)
+        truth = simulate_campaign(plan, root / "campaign", max_cores=chosen.cores)
+        column = f"ab_{chosen.detector}_{plan.visits[0].filters[0].lower()}"
         with star_service(truth.stars, column).running() as server:
             environment = {
                 **os.environ,
@@ -61,6 +93,7 @@ def main() -> None:
                 "runsinglehap": WHOLE.format(POLLER),
                 "pieces": PIECES.format(POLLER, chosen.cores),
             }
+            spent = {}
             for label, program in programs.items():
                 folder = root / label
                 folder.mkdir()
@@ -68,40 +101,70 @@ def main() -> None:
                     shutil.copy(path, folder)
                 names = [path.name for path in truth.science_files()]
                 (folder / POLLER).write_text("".join(f"{one}\n" for one in names))
-                wall, cpu, peak = measured(program, folder, environment)
-                print(f"{label}: {wall:.0f} s wall, {cpu:.1f} CPU s, {peak / 1e9:.2f} GB at most")
+                spent[label] = measured(program, folder, environment)
+                print(label, spent[label], flush=True)
+                if chosen.log is not None:
+                    chosen.log.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(folder / "log", chosen.log / f"{label}.txt")
+        print("pieces over runsinglehap:", spent["pieces"].over(spent["runsinglehap"]))
         compare(root / "runsinglehap", root / "pieces")
 
 
-def measured(program: str, folder: Path, environment: dict[str, str]) -> tuple[float, float, int]:
-    """Wall time, CPU time of all processes, and the most memory that they had together."""
+@dataclass(frozen=True)
+class Spent:
+    """What a run took: seconds and bytes."""
+
+    wall: float
+    cpu: float
+    largest: int
+    together: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.wall:.0f} s wall, {self.cpu:.1f} CPU s, largest process "
+            f"{self.largest / 1e9:.2f} GB, all together {self.together / 1e9:.2f} GB"
+        )
+
+    def over(self, other: Spent) -> str:
+        """Quotients."""
+        return (
+            f"wall {self.wall / other.wall:.2f}, CPU {self.cpu / other.cpu:.2f}, largest process "
+            f"{self.largest / other.largest:.2f}, together {self.together / other.together:.2f}"
+        )
+
+
+def measured(program: str, folder: Path, environment: dict[str, str]) -> Spent:
+    """Wall time, CPU time of all processes, and the most memory of any and of all together."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", program], cwd=folder, env=environment, stdout=log, stderr=log
         )
-        peaks = [0]
+        largest, together = [0], [0]
         ended = threading.Event()
 
         def watch() -> None:
             while not ended.wait(0.2):
-                peaks[0] = max(peaks[0], memory_of(process.pid))
+                each = memory_of(process.pid)
+                largest[0] = max(largest[0], *each)
+                together[0] = max(together[0], sum(each))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
         status = process.wait()
+        wall = time.monotonic() - started
         ended.set()
         watcher.join()
     if status:
         sys.exit((folder / "log").read_text()[-2000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.monotonic() - started, cpu, peaks[0]
+    return Spent(wall, cpu, largest[0], together[0])
 
 
-def memory_of(pid: int) -> int:
-    """Proportional memory of a process and its descendants: shared pages count once."""
+def memory_of(pid: int) -> list[int]:
+    """Proportional memory of a process and of its descendants: shared pages count once."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -112,7 +175,7 @@ def memory_of(pid: int) -> int:
     family = {pid}
     while grown := {child for child, parent in parents.items() if parent in family} - family:
         family |= grown
-    return sum(map(_proportional, family))
+    return [0, *map(_proportional, family)]
 
 
 def _proportional(pid: int) -> int:
@@ -124,21 +187,39 @@ def _proportional(pid: int) -> int:
 
 
 def compare(whole: Path, pieces: Path) -> None:
-    """Count images with other pixels, and catalogues with other rows."""
+    """Print which images have other pixels, and which catalogues other rows."""
     images = sorted(path.name for path in whole.glob("hst_*_dr?.fits"))
-    differing = [name for name in images if not same_pixels(whole / name, pieces / name)]
+    exposures = sorted(path.name for path in whole.glob("hst_*_fl?.fits"))
+    differing = 0
+    for name in (*images, *exposures):
+        for plane, told in differences(whole / name, pieces / name):
+            differing += 1
+            print(f"  {name} {plane}: {told}")
+    print(f"{len(images)} images, {len(exposures)} exposures: {differing} planes differ")
     catalogs = sorted(path.name for path in whole.glob("*-cat.ecsv"))
-    changed = [name for name in catalogs if rows(whole / name) != rows(pieces / name)]
-    print(f"{len(images)} images, {len(differing)} with other pixels")
-    print(f"{len(catalogs)} catalogues, {len(changed)} with other rows")
+    for name in catalogs:
+        theirs, ours = rows(whole / name), rows(pieces / name)
+        same = sum(one == other for one, other in zip(theirs, ours, strict=False))
+        print(f"  {name}: {len(theirs)} rows, here {len(ours)}, {same} the same")
 
 
-def same_pixels(one: Path, other: Path) -> bool:
+def differences(one: Path, other: Path) -> Iterator[tuple[str, str]]:
+    """Planes that differ: how many pixels, by how much at most, relative to their value."""
     with fits.open(one) as a, fits.open(other) as b:
-        return all(
-            np.array_equal(a[name].data, b[name].data, equal_nan=name == "SCI")
-            for name in ("SCI", "WHT", "CTX")
-        )
+        for first, second in zip(a, b, strict=True):
+            if first.name not in ("SCI", "WHT", "CTX", "DQ"):
+                continue
+            left, right = first.data, second.data
+            if left.shape != right.shape:
+                yield f"{first.name},{first.ver}", f"shape {left.shape}, here {right.shape}"
+                continue
+            unlike = (left != right) & ~(np.isnan(left) & np.isnan(right))
+            if unlike.any():
+                off = np.abs(left[unlike].astype(float) - right[unlike])
+                size = np.abs(left[unlike].astype(float))
+                told = f"{unlike.sum()} pixels, at most {np.nanmax(off):.3g}"
+                told += f" ({np.nanmax(off / np.maximum(size, 1e-30)):.3g} of the value)"
+                yield f"{first.name},{first.ver}", told
 
 
 def rows(path: Path) -> list[str]:

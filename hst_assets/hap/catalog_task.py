@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,27 @@ upstream_defects.apply_at_import()
 from drizzlepac import hapsequencer  # noqa: E402 - the line above comes first
 from drizzlepac.haputils import catalog_utils, diagnostic_utils, poller_utils  # noqa: E402
 
+from hst_assets.hap import shortcuts  # noqa: E402
 from hst_assets.hap.objects import load, save  # noqa: E402
 from hst_assets.hap.single_exposures import exposure_time_of_single_exposures  # noqa: E402
+from hst_assets.imaging.forked import in_children  # noqa: E402
 
 __all__ = ["combine", "detect", "measure"]
 
 #: What the measurement of a filter needs of the segments beside the sources.
 _OF_SEGMENTS = ("kernel", "source_cat", "total_source_cat", "final_nsigma")
+#: What the image of `_catalogs` has of its background.
+_OF_BACKGROUND = (
+    "bkg_background_ra",
+    "bkg_rms_ra",
+    "bkg_rms_median",
+    "bkg_median",
+    "bkg_type",
+    "footprint_mask",
+    "inv_footprint_mask",
+    "kernel",
+    "kernel_fwhm",
+)
 #: What a catalogue has in place of a missing value.
 _MISSING = -9999.9
 
@@ -60,7 +75,7 @@ def _catalogs(total: Any, product: Any, options: dict[str, Any], sources: Any = 
     )
 
 
-def detect(number: int, options: dict[str, Any]) -> dict[str, Any]:
+def detect(number: int, options: dict[str, Any], cores: int) -> dict[str, Any]:
     """Find sources on the image of all filters.
 
     Parameters
@@ -69,6 +84,8 @@ def detect(number: int, options: dict[str, Any]) -> dict[str, Any]:
         Of the total product.
     options : dict
         ``log_level``, ``photometry`` (which catalogues) and ``diagnostic_mode``.
+    cores : int
+        Processes at a time.
 
     Returns
     -------
@@ -78,20 +95,55 @@ def detect(number: int, options: dict[str, Any]) -> dict[str, Any]:
         only logs, or None.
     """
     total = load(f"drizzled{number}")
-    complaints = _Warnings()
-    catalog_utils.log.addHandler(complaints)
     catalogs = _catalogs(total, total, options)
-    catalogs.identify(mask=total.mask)
-    sources: dict[str, dict[str, Any]] = {}
-    for kind, catalog in catalogs.catalogs.items():
-        sources[kind] = {"sources": catalog.sources}
-        if kind == "segment":
-            sources[kind] |= {name: getattr(catalog, name) for name in _OF_SEGMENTS}
+    identified = _identified(catalogs, total.mask, cores)
+    sources = {kind: each["sources"] for kind, each in identified.items()}
     save(sources, f"sources{number}")
-    fell_back = [text for text in complaints.texts if _FALLS_BACK in text]
+    fell_back = [
+        text for each in identified.values() for text in each["complaints"] if _FALLS_BACK in text
+    ]
     return {
         "found": {kind: _count(each["sources"]) for kind, each in sources.items()},
         "complaint": fell_back[0] if fell_back else None,
+    }
+
+
+def _identified(catalogs: Any, mask: Any, cores: int) -> dict[str, Any]:
+    """What each kind of catalogue finds; side by side, as the kinds need little of each other.
+
+    Segments come first. In a crowded field they exchange the image's background, which is then
+    that of the points, too.
+    """
+    kinds = list(catalogs.catalogs)
+    found = in_children([partial(_identify, catalogs, kind, mask) for kind in kinds], cores)
+    identified = dict(zip(kinds, found, strict=True))
+    background = identified[kinds[0]]["background"]
+    if background is not None and cores > 1 and len(kinds) > 1:
+        vars(catalogs.image).update(background)
+        for kind in kinds[1:]:
+            identified[kind] = _identify(catalogs, kind, mask)
+    return identified
+
+
+def _identify(catalogs: Any, kind: str, mask: Any) -> dict[str, Any]:
+    catalog, image = catalogs.catalogs[kind], catalogs.image
+    before = image.bkg_background_ra
+    complaints = _Warnings()
+    catalog_utils.log.addHandler(complaints)
+    try:
+        catalog.identify_sources(mask=mask)
+    finally:
+        catalog_utils.log.removeHandler(complaints)
+    sources = {"sources": catalog.sources}
+    if kind == "segment":
+        sources |= {name: getattr(catalog, name) for name in _OF_SEGMENTS}
+    exchanged = image.bkg_background_ra is not before
+    return {
+        "sources": sources,
+        "complaints": complaints.texts,
+        "background": {name: getattr(image, name) for name in _OF_BACKGROUND}
+        if exchanged
+        else None,
     }
 
 
@@ -167,7 +219,8 @@ def combine(
         ``emptied``: whether they were.
     """
     total, sources = load(f"drizzled{number}"), load(f"sources{number}")
-    catalogs = _catalogs(total, total, options)
+    with shortcuts.without_backgrounds():
+        catalogs = _catalogs(total, total, options)
     for kind, kept in sources.items():
         for name, value in kept.items():
             setattr(catalogs.catalogs[kind], name, value)

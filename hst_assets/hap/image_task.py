@@ -7,6 +7,8 @@ Each function runs in a child process, in a folder that holds its inputs; see
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ from drizzlepac.haputils import (  # noqa: E402
     processing_utils,
 )
 
+from hst_assets.hap import shortcuts  # noqa: E402
 from hst_assets.hap.objects import load, save, without_wcs  # noqa: E402
+from hst_assets.imaging.forked import in_children  # noqa: E402
 
-__all__ = ["align", "drizzle_filter", "drizzle_total", "finish_header", "plan"]
+__all__ = ["align", "drizzle_exposure", "drizzle_filter", "drizzle_total", "finish_header", "plan"]
 
 
 def plan(
@@ -105,7 +109,7 @@ def _reasons(names: list[str]) -> dict[str, str]:
     return {str(row["imageName"]): str(row["processMsg"]).strip() for row in table}
 
 
-def align(*, number: int, log_level: int, diagnostic_mode: bool) -> dict[str, Any]:
+def align(*, number: int, log_level: int, diagnostic_mode: bool, cores: int) -> dict[str, Any]:
     """Align all exposures of a detector to Gaia, with one fit.
 
     Parameters
@@ -116,6 +120,8 @@ def align(*, number: int, log_level: int, diagnostic_mode: bool) -> dict[str, An
         Of `logging`.
     diagnostic_mode : bool
         Keep reference catalogues.
+    cores : int
+        Processes that look for sources at a time.
 
     Returns
     -------
@@ -124,17 +130,20 @@ def align(*, number: int, log_level: int, diagnostic_mode: bool) -> dict[str, An
         not drizzled, with the names of their logs; ``wcs``: WCSNAME of each exposure.
     """
     total = load(f"total{number}")
-    headerlets = hapsequencer.run_align_to_gaia(
-        total, log_level=log_level, diagnostic_mode=diagnostic_mode
-    )
+    # In diagnostic mode, drizzlepac writes the sources of each exposure beside finding them.
+    finding = nullcontext() if diagnostic_mode else shortcuts.sources_in_children(cores)
+    with finding:
+        headerlets = hapsequencer.run_align_to_gaia(
+            total, log_level=log_level, diagnostic_mode=diagnostic_mode
+        )
     wcs = {one.full_filename: _wcs_name(one.full_filename) for one in total.edp_list}
     hapsequencer.delete_ramp_and_quadrant_exposures(total.fdp_list, "FILTER")
     aligned_only = hapsequencer.delete_ramp_and_quadrant_exposures(total.edp_list, "EXPOSURE")
     dispersed: list[str] = []
     if total.grism_edp_list and total.edp_list:
         dispersed = hapsequencer.update_wcs_in_visit(total)
-    for one in total.edp_list:
-        processing_utils.add_skycell_to_header(one.full_filename)
+    names = [one.full_filename for one in total.edp_list]
+    in_children([partial(processing_utils.add_skycell_to_header, name) for name in names], cores)
     save(without_wcs(total), f"aligned{number}")
     return {
         "headerlets": [str(name) for name in headerlets],
@@ -148,13 +157,15 @@ def _wcs_name(file: str) -> str:
     return str(fits.getval(file, "WCSNAME", ("SCI", 1)))
 
 
-def drizzle_filter(number: int, index: int) -> dict[str, Any]:
+def drizzle_filter(number: int, index: int, *, with_exposures: bool = True) -> dict[str, Any]:
     """Drizzle a filter, which flags cosmic rays in its exposures, and then each exposure.
 
     Parameters
     ----------
     number, index : int
         Of the total product, and of the filter in it.
+    with_exposures : bool
+        False leaves them to `drizzle_exposure`.
     """
     total = load(f"aligned{number}")
     product = total.fdp_list[index]
@@ -164,12 +175,30 @@ def drizzle_filter(number: int, index: int) -> dict[str, Any]:
         product.edp_list[0].full_filename, rules_root=product.drizzle_filename
     )
     product.wcs_drizzle_product(frame)
-    for exposure in product.edp_list:
-        exposure.rules_file = processing_utils.get_rules_file(exposure.full_filename)
-        exposure.wcs_drizzle_product(frame)
-        without_wcs(exposure)
+    if with_exposures:
+        for exposure in product.edp_list:
+            _drizzle_exposure(exposure, frame)
     save(without_wcs(product), f"filter{number}_{index}")
     return {}
+
+
+def drizzle_exposure(number: int, index: int, exposure: int) -> dict[str, Any]:
+    """Drizzle an exposure in which cosmic rays are flagged.
+
+    Parameters
+    ----------
+    number, index, exposure : int
+        Of the total product, of the filter in it, and of the exposure in that.
+    """
+    total = load(f"aligned{number}")
+    _drizzle_exposure(total.fdp_list[index].edp_list[exposure], total.generate_metawcs())
+    return {}
+
+
+def _drizzle_exposure(exposure: Any, frame: Any) -> None:
+    exposure.rules_file = processing_utils.get_rules_file(exposure.full_filename)
+    exposure.wcs_drizzle_product(frame)
+    without_wcs(exposure)
 
 
 def drizzle_total(number: int) -> dict[str, Any]:

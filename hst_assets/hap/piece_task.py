@@ -17,7 +17,7 @@ from astropy.io.fits.verify import VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
 from hst_assets.failures import ToolFailed
-from hst_assets.hap import catalog_task, image_task, quality_task
+from hst_assets.hap import catalog_task, image_task, quality_task, shortcuts
 from hst_assets.nursery import REPLY_NAME
 
 __all__ = ["run_piece"]
@@ -26,6 +26,7 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "plan": image_task.plan,
     "align": image_task.align,
     "filter": image_task.drizzle_filter,
+    "exposure": image_task.drizzle_exposure,
     "total": image_task.drizzle_total,
     "headers": image_task.finish_header,
     "detect": catalog_task.detect,
@@ -33,6 +34,8 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "combine": catalog_task.combine,
     "quality": quality_task.assess,
 }
+#: Steps that can use several processes.
+SHARED_OUT = {"align", "detect"}
 #: What drizzlepac leaves beside its products.
 _LEAVINGS = (
     "*_header_hap.rules",
@@ -52,6 +55,7 @@ def run_piece(
     changes: Sequence[str],
     spoils: Sequence[str],
     arguments: Mapping[str, Any],
+    cores: int = 1,
 ) -> dict[str, Any]:
     """Run one step in the current directory.
 
@@ -66,6 +70,8 @@ def run_piece(
         in a state that nobody wants.
     arguments : mapping
         Keyword arguments of the step.
+    cores : int
+        Processes that it may have at a time, if it can share its work out.
 
     Returns
     -------
@@ -86,8 +92,10 @@ def run_piece(
     for name in (*changes, *spoils):
         shutil.copyfile((Path(folder) / name).resolve(), here / name)
     value, ended = {}, None
+    shared_out = {"cores": cores} if step in SHARED_OUT else {}
     try:
-        value = STEPS[step](**arguments)
+        with shortcuts.in_force():
+            value = STEPS[step](**arguments, **shared_out)
     except SystemExit as end:
         ended = end.code if isinstance(end.code, int) else 1
     for link, state in zip(links, before, strict=True):

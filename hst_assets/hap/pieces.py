@@ -2,8 +2,8 @@
 
 ::
 
-    plan -> align -> filter, filter ... -> total -> headers, headers ... -> detect
-         -> measure, measure ... -> combine -> quality
+    plan -> align -> filter, filter ... -> total, exposure, exposure ... -> headers, headers ...
+         -> detect -> measure, measure ... -> combine -> quality
 
 A piece runs in a child process and a scratch folder of its own. It gets links to what it reads and
 copies of what it changes, and what it leaves goes to the visit's folder when it has ended. So a
@@ -32,6 +32,7 @@ __all__ = [
     "align_piece",
     "combine_piece",
     "detect_piece",
+    "exposure_pieces",
     "filter_pieces",
     "header_pieces",
     "measure_pieces",
@@ -164,7 +165,9 @@ def run_pieces(
     HstAssetsError
         The first failure of a piece; the others' products are in the folder.
     """
-    calls = [_call(piece, folder) for piece in pieces]
+    # Those that are alone in their stage can share their work out.
+    cores = max(1, machine.max_cores // max(1, len(pieces)))
+    calls = [_call(piece, folder, cores) for piece in pieces]
     answers = run_many_isolated(
         _TASK, calls, timeout_s=machine.timeout_s("hap"), max_cores=machine.max_cores
     )
@@ -181,7 +184,7 @@ def run_pieces(
     return [answer["value"] for answer in answers]
 
 
-def _call(piece: Piece, folder: VisitFolder) -> Call:
+def _call(piece: Piece, folder: VisitFolder, cores: int) -> Call:
     scratch = folder.scratch(piece.label)
     scratch.mkdir(parents=True)
     arguments = {
@@ -191,6 +194,7 @@ def _call(piece: Piece, folder: VisitFolder) -> Call:
         "changes": list(piece.changes),
         "spoils": list(piece.spoils),
         "arguments": dict(piece.arguments),
+        "cores": cores,
     }
     return Call(arguments, scratch=scratch, log_path=folder.log(piece.label))
 
@@ -243,7 +247,7 @@ def align_piece(number: int, total: TotalNode, arguments: Mapping[str, Any]) -> 
     )
 
 
-def filter_pieces(number: int, total: TotalNode) -> list[Piece]:
+def filter_pieces(number: int, total: TotalNode, *, with_exposures: bool = True) -> list[Piece]:
     """The image of each filter, and those of its exposures.
 
     Parameters
@@ -252,6 +256,8 @@ def filter_pieces(number: int, total: TotalNode) -> list[Piece]:
         Of the total product.
     total : TotalNode
         The product.
+    with_exposures : bool
+        False leaves them to `exposure_pieces`.
     """
     every = _drizzled_exposures(total)
     pieces = []
@@ -265,10 +271,38 @@ def filter_pieces(number: int, total: TotalNode) -> list[Piece]:
                 "filter",
                 reads=(_state("aligned", number), *others),
                 changes=own,
-                arguments={"number": number, "index": index},
+                arguments={"number": number, "index": index, "with_exposures": with_exposures},
             )
         )
     return pieces
+
+
+def exposure_pieces(number: int, total: TotalNode) -> list[Piece]:
+    """The image of each exposure, once the filters are there: beside that of all filters.
+
+    Parameters
+    ----------
+    number : int
+        Of the total product.
+    total : TotalNode
+        The product.
+    """
+    every = _drizzled_exposures(total)
+    return [
+        Piece(
+            f"{total.detector}.{one.drizzled_file.removesuffix('.fits')}.drizzle",
+            "exposure",
+            reads=(
+                _state("aligned", number),
+                *(name for name in every if name != one.exposure_file),
+            ),
+            # The sky that is written into it is that of the image of all filters in the end.
+            spoils=(one.exposure_file,),
+            arguments={"number": number, "index": index, "exposure": position},
+        )
+        for index, each in enumerate(total.drizzled_filters)
+        for position, one in enumerate(each.exposures)
+    ]
 
 
 def total_piece(number: int, total: TotalNode) -> Piece:

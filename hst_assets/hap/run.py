@@ -429,9 +429,22 @@ class _Visit:
 
     def _drizzled(self, totals: Mapping[int, TotalNode]) -> None:
         self._run(
-            [piece for key, each in totals.items() for piece in pieces.filter_pieces(key, each)]
+            [
+                piece
+                for key, each in totals.items()
+                for piece in pieces.filter_pieces(key, each, with_exposures=False)
+            ]
         )
-        self._run([pieces.total_piece(key, each) for key, each in totals.items()])
+        self._run(
+            [
+                *(pieces.total_piece(key, each) for key, each in totals.items()),
+                *(
+                    piece
+                    for key, each in totals.items()
+                    for piece in pieces.exposure_pieces(key, each)
+                ),
+            ]
+        )
         try:
             self._run(
                 [piece for key, each in totals.items() for piece in pieces.header_pieces(key, each)]

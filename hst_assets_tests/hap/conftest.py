@@ -18,7 +18,7 @@ def drizzlepac(tmp_path):
             arguments or {},
             scratch=folder,
             log_path=folder / "log.txt",
-            timeout_s=300,
+            timeout_s=900,  # runsinglehap on a busy machine
             environment={"PYTHONPATH": str(Path(__file__).parent), **(environment or {})},
         )
 

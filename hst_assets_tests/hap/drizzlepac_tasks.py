@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 from drizzlepac import runsinglehap  # here: once, for all processes that are forked
 
 
@@ -179,3 +180,199 @@ def code_of_the_search_for_cosmic_rays():
     from drizzlepac import drizCR
 
     return inspect.getsource(drizCR._driz_cr)
+
+
+# ---------------------------------------------------------------------------------- shortcuts
+
+
+def _drizzled(path):
+    """Two chips with ragged edges and bad pixels, as an image of north-up pixels."""
+    random = np.random.default_rng(7)
+    rows, columns = np.mgrid[:140, :170]
+    first = (abs(rows - columns - 20) < 40) & (rows + columns > 60) & (rows + columns < 240)
+    second = (rows - columns < -30) & (rows - columns > -75) & (rows + columns < 230)
+    covered = (first | second) & (random.random(rows.shape) < 0.98)
+    header = WCS(naxis=2)
+    header.wcs.ctype, header.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.1, 2.2]
+    header.pixel_shape = (170, 140)
+    header.wcs.crpix, header.wcs.cd = [85, 70], np.diag([-0.04, 0.04]) / 3600
+    image = np.where(covered, random.normal(5, 1, rows.shape), np.nan).astype(np.float32)
+    plane = fits.ImageHDU(image, header.to_header(), name="SCI")
+    fits.HDUList([fits.PrimaryHDU(), plane]).writeto(path, overwrite=True)
+    return header
+
+
+def masks_of_an_image():
+    """Pixels in which masks differ, and pixels of each that are set: with and without shortcuts."""
+    from drizzlepac.haputils import cell_utils, hla_flag_filter
+
+    from hst_assets.hap import shortcuts
+
+    frame = _drizzled("image.fits")
+
+    def made():
+        footprint = cell_utils.SkyFootprint(frame)
+        footprint.extract_mask("image.fits")
+        box = [[each.start, each.stop] for each in footprint.bounding_box]
+        return (
+            footprint.total_mask,
+            footprint.footprint,
+            box,
+            hla_flag_filter.make_mask_array("image.fits"),
+        )
+
+    theirs = made()
+    with shortcuts.in_force():
+        ours = made()
+    return {
+        "boxes": [np.array(theirs[2]).tolist(), np.array(ours[2]).tolist()],
+        "differing": [int((np.asarray(theirs[i]) != ours[i]).sum()) for i in (0, 1, 3)],
+        "set": [int(ours[i].sum()) for i in (0, 1, 3)],
+        "size": int(ours[0].size),
+    }
+
+
+def bands_of(declinations):
+    """Declinations of the bands that are found: by drizzlepac, and with shortcuts."""
+    from drizzlepac.haputils import cell_utils
+
+    from hst_assets.hap import shortcuts
+
+    def found(dec):
+        grid = cell_utils.GridDefs()
+        grid._find_bands(np.array(dec))
+        return [float(band["DEC"]) for band in grid.bands]
+
+    theirs = [found(dec) for dec in declinations]
+    with shortcuts.in_force():
+        return [theirs, [found(dec) for dec in declinations]]
+
+
+def sky_cells_of_a_file(file):
+    """SKYCELL of each chip and how often the cells were looked for: with and without shortcuts."""
+    from drizzlepac.haputils import cell_utils, processing_utils
+
+    from hst_assets.hap import shortcuts
+
+    looked = []
+    original = cell_utils.GridDefs.get_sky_cells
+
+    def counted(*args, **kwargs):
+        looked.append(1)
+        return original(*args, **kwargs)
+
+    cell_utils.GridDefs.get_sky_cells = counted
+
+    def written(name):
+        with fits.open(file) as hdus:
+            second = [hdu.copy() for hdu in hdus if hdu.name in ("SCI", "ERR", "DQ")]
+            for hdu in second:
+                hdu.ver = 2
+            fits.HDUList([*hdus, *second]).writeto(name)
+        processing_utils.compute_sregion(name)
+        looked.clear()
+        processing_utils.add_skycell_to_header(name)
+        with fits.open(name) as hdus:
+            cells = [hdu.header["SKYCELL"] for hdu in hdus if hdu.name == "SCI"]
+        return {"cells": cells, "looked": len(looked)}
+
+    theirs = written("hst_15999_01_wfc3_uvis_f606w_isim01a0_flc.fits")
+    with shortcuts.in_force():
+        ours = written("hst_15999_01_wfc3_uvis_f606w_isim01a1_flc.fits")
+    return {"theirs": theirs, "ours": ours}
+
+
+def lazy_properties_of_stars():
+    """Those that photutils finds of a catalogue of stars, and with shortcuts."""
+    from photutils.detection import daofinder
+
+    from hst_assets.hap import shortcuts
+
+    def found():
+        stars = object.__new__(daofinder._DAOStarFinderCatalog)
+        return sorted(stars._lazyproperties)
+
+    theirs = found()
+    with shortcuts.in_force():
+        return [theirs, found()]
+
+
+def what_is_replaced():
+    """Whether everything is drizzlepac's own again when a piece has ended."""
+    from drizzlepac.haputils import (
+        align_utils,
+        catalog_utils,
+        cell_utils,
+        hla_flag_filter,
+        processing_utils,
+    )
+
+    from hst_assets.hap import shortcuts
+
+    def state():
+        footprint = cell_utils.SkyFootprint
+        return [
+            processing_utils.get_sky_cells,
+            cell_utils.GridDefs._find_bands,
+            footprint.get_edges_sky,
+            footprint.extract_mask,
+            cell_utils.simplify,
+            hla_flag_filter.make_mask_array,
+            align_utils.Background2D,
+            catalog_utils.Background2D,
+            type(fits.conf).strip_header_whitespace,
+        ]
+
+    before = state()
+    with shortcuts.in_force():
+        within = state()
+    return {
+        "replaced": [one is not other for one, other in zip(before, within, strict=True)],
+        "restored": [one is other for one, other in zip(before, state(), strict=True)],
+        "setting": fits.conf.strip_header_whitespace,
+    }
+
+
+def gradients_of_an_image():
+    """Pixels in which drizzlepac's derivative of an image and that with shortcuts differ."""
+    from drizzlepac import quickDeriv
+
+    from hst_assets.hap import shortcuts
+
+    image = np.random.default_rng(9).normal(50, 20, (70, 90)).astype(np.float32)
+    theirs = quickDeriv.qderiv(image)
+    with shortcuts.in_force():
+        ours = quickDeriv.qderiv(image)
+    return {"differing": int((theirs != ours).sum()), "largest": float(ours.max())}
+
+
+class _Kind:
+    """A kind of catalogue: what it finds tells the image's background."""
+
+    def __init__(self, image, exchanges):
+        self.image, self.exchanges = image, exchanges
+
+    def identify_sources(self, mask):
+        from drizzlepac.haputils import catalog_utils
+
+        if self.exchanges:
+            self.image.bkg_background_ra = np.full(2, 9.0)
+            self.image.bkg_type = "twod_background"
+        else:
+            catalog_utils.log.warning("seen on %s", self.image.bkg_type)
+        self.sources = [mask, self.image.bkg_type, float(self.image.bkg_background_ra[0])]
+        self.kernel = self.source_cat = self.total_source_cat = self.final_nsigma = None
+
+
+def identified(cores, exchanges):
+    """What both kinds find, and what the second complains of."""
+    from hst_assets.hap import catalog_task
+
+    image = SimpleNamespace(**dict.fromkeys(catalog_task._OF_BACKGROUND))
+    image.bkg_background_ra, image.bkg_type = np.full(2, 1.0), "sigma_clipped_background"
+    kinds = {"segment": _Kind(image, exchanges), "aperture": _Kind(image, exchanges=False)}
+    answer = catalog_task._identified(SimpleNamespace(catalogs=kinds, image=image), 7, cores)
+    return {
+        "found": [each["sources"]["sources"] for each in answer.values()],
+        "complaints": answer["aperture"]["complaints"],
+    }

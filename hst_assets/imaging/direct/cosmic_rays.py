@@ -19,7 +19,7 @@ from scipy import signal
 from hst_assets.imaging.direct.chips import ROWS_AT_A_TIME, Chip, Image, Mask, step_of
 from hst_assets.imaging.forked import row_blocks
 
-__all__ = ["Model"]
+__all__ = ["Model", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Model:
         """False where a chip is hit by a cosmic ray: the test of ``drizzlepac.drizCR``."""
         hdu = chip.hdu
         model = self._blotted(chip)
-        gradient = _gradient(model)
+        slope_of_model = gradient(model)
         background = hdu.subtractedSky * hdu._conversionFactor
         (snr, wider_snr), (scale, wider_scale) = (
             [float(part) for part in re.split(r"[,;\s]+", self.test[name]) if part][:2]
@@ -55,7 +55,7 @@ class Model:
             rows = slice(low, high)
             noise = np.sqrt(hdu._effGain * np.abs(model[rows] + background) + hdu._rdnoise**2)
             off = np.absolute(chip.data[rows] * hdu._conversionFactor - model[rows])
-            slope = gradient[rows]
+            slope = slope_of_model[rows]
             alike[rows] = off <= (scale * slope + snr * noise / hdu._effGain)
             nearly[rows] = off <= (wider_scale * slope + wider_snr * noise / hdu._effGain)
         quiet = _eroded(alike)
@@ -82,14 +82,19 @@ class Model:
         return blotted
 
 
-def _gradient(image: Image) -> Image:
+def gradient(image: Image) -> Image:
     """The largest absolute difference from the four neighbours.
 
     As in ``drizzlepac.quickDeriv``, in the outermost row and column on either side that have no
     such neighbour, or are not compared with it, it is the difference from zero.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        The image.
     """
     ny, nx = image.shape
-    gradient, neighbour = np.zeros_like(image), np.empty_like(image)
+    largest, neighbour = np.zeros_like(image), np.empty_like(image)
     for target, source in (
         (np.s_[: ny - 1, 1 : nx - 1], np.s_[: ny - 1, : nx - 2]),
         (np.s_[: ny - 1, : nx - 2], np.s_[: ny - 1, 1 : nx - 1]),
@@ -100,8 +105,8 @@ def _gradient(image: Image) -> Image:
         neighbour[target] = image[source]
         np.subtract(image, neighbour, out=neighbour)
         np.fabs(neighbour, out=neighbour)
-        np.maximum(neighbour, gradient, out=gradient)
-    return gradient
+        np.maximum(neighbour, largest, out=largest)
+    return largest
 
 
 def _eroded(mask: Mask) -> Mask:
