@@ -236,11 +236,12 @@ def _is_time(text: str) -> bool:
 
 
 def _check_beside(row: PollerRow, before: Sequence[PollerRow], path: Path) -> None:
-    """An exposure is listed once (in each sky cell), beside others of its instrument."""
+    """An exposure is listed once (in each sky cell), in a visit beside others of its instrument."""
     for other in before:
         if other.file == row.file and other.skycell_id == row.skycell_id:
             raise _wrong(path, row.line, f"lists {row.file}, as line {other.line} does")
-    if before and before[0].instrument != row.instrument:
+    of_visit = row.skycell_id is None
+    if of_visit and before and before[0].instrument != row.instrument:
         raise _wrong(
             path,
             row.line,
