@@ -158,7 +158,9 @@ def make_mosaics(
     inside = {one.path.name for layer in layers for one in layer.members}
     for one in taken:
         if one.path.name not in inside:
-            left_out[one.path.name] = "of a grism or prism, or not corrected beside others that are"
+            left_out[one.path.name] = (
+                "of a grism, prism or ramp, or not corrected beside others that are"
+            )
     if not layers:
         raise UnusableInput(
             "no exposure is one that a mosaic is made of",
@@ -322,7 +324,7 @@ def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     made = [row for row in rows if row["status"] == "OK"]
     return {
         "layers": len(made),
-        "failed": len(rows) - len(made),
+        "failed": [row["reason"] for row in rows if row["status"] != "OK"],
         "skycells": len({row["skycell"] for row in made}),
         "exposures_not_taken": sum(bool(row["reason"]) for row in made),
     }

@@ -17,7 +17,7 @@ from hst_assets.failures import (
     UnusableInput,
 )
 from hst_assets.free_memory import affordable, free_memory_bytes
-from hst_assets.hap.mosaic_grid import extent_of
+from hst_assets.hap.mosaic_grid import extent_of, sky_cell_wcs
 from hst_assets.hap.mosaic_layers import MosaicInput, MosaicLayer
 from hst_assets.hap.poller import poller_text
 from hst_assets.hap.result import ReturnCode
@@ -36,8 +36,8 @@ __all__ = [
 
 _TASK = "hst_assets.hap.mosaic_task:make_layer"
 _LOG_LEVELS = {"critical": 50, "error": 40, "warning": 30, "info": 20, "debug": 10}
-#: drizzlepac and its libraries, and masks of the whole sky cell in its fine pixels.
-_BYTES_OF_A_CHILD = 900_000_000
+#: drizzlepac and its libraries.
+_BYTES_OF_A_CHILD = 450_000_000
 #: Images of the layer's size, of four bytes a pixel: the drizzled ones, and masks of S_REGION.
 _PLANES_OF_A_LAYER = 9
 GIVEN_PARAMETERS = "given-parameters.json"
@@ -145,7 +145,9 @@ def layer_memory_bytes(request: LayerRequest) -> int:
     """
     layer = request.layer
     nx, ny = extent_of((*layer.members, *request.beside), layer.skycell, layer.scale)
-    return _BYTES_OF_A_CHILD + 4 * _PLANES_OF_A_LAYER * nx * ny
+    # The exposed pixels of the whole sky cell are a mask of one byte a pixel.
+    columns, lines = sky_cell_wcs(layer.skycell, layer.scale).pixel_shape
+    return _BYTES_OF_A_CHILD + columns * lines + 4 * _PLANES_OF_A_LAYER * nx * ny
 
 
 def _call(

@@ -1,6 +1,6 @@
 """The layers of multi-visit mosaics: which exposures lie in which sky cell, filter and scale.
 
-The sky is divided into projection cells, and these into sky cells of 14 arcmin; every exposure
+The sky is divided into projection cells, and these into sky cells of 14.6 arcmin; every exposure
 that was made by HAP's single-visit code names its own in SKYCELL. A *layer* is the image of one
 sky cell in one filter of one detector, of all visits. Layers of WFC3/IR and WFPC2 come twice: with
 0.12 arcsec a pixel (coarse) and with 0.04 (fine); others with 0.04 only. Names and grouping are
@@ -39,7 +39,7 @@ PIXEL_SCALES_ARCSEC: dict[Scale, float] = {"fine": 0.04, "coarse": 0.12}
 #: Detectors whose pixels are so large that they have a coarse layer, too (``parse_mvm_tree``).
 _COARSE_DETECTORS = ("IR", "PC")
 _SMALL_DETECTORS = ("HRC", "SBC")
-_NAME = re.compile(r"hst_\w+_([iju][a-z0-9]{7})_(fl[tc])\.fits")
+_NAME = re.compile(r"hst_[\w-]+_([iju][a-z0-9]{7})_(fl[tc])\.fits")
 _CELL = re.compile(r"p\d{4}x\d{2}y\d{2}")
 _STEP = "Make the products of its visit first: hst-assets hap POLLER"
 
@@ -260,7 +260,7 @@ def mosaic_layers(
     -------
     tuple of MosaicLayer
         By sky cell, detector and filter; the coarse layer before the fine one; exposures in their
-        order. Images of grisms and prisms are in none. Where some exposures of a layer are
+        order. Images of grisms, prisms and ramps are in none. Where some exposures of a layer are
         ``flc``, others do not count.
 
     Raises
@@ -279,7 +279,9 @@ def mosaic_layers(
 
 
 def _counts(one: MosaicInput, *, small_detectors: bool, cte_only: bool) -> bool:
-    if is_dispersed(one.filter) or (one.detector in _SMALL_DETECTORS and not small_detectors):
+    is_ramp = any(element.startswith("fr") for element in one.filter.split("-"))
+    is_small = one.detector in _SMALL_DETECTORS
+    if is_dispersed(one.filter) or is_ramp or (is_small and not small_detectors):
         return False
     is_corrected = one.path.name.endswith("_flc.fits")
     return is_corrected or not cte_only or one.detector not in ("UVIS", "WFC")

@@ -347,7 +347,9 @@ class _SkyCell:
         inside = {one.path.name for layer in layers for one in layer.members}
         for one in new:
             if one.path.name not in inside:
-                self.rejected[one.path.name] = "of a grism, a detector that does not count, or flt"
+                self.rejected[one.path.name] = (
+                    "of a grism, prism or ramp, or left out by a variable"
+                )
         return layers
 
     def _beside(self, layer: MosaicLayer) -> tuple[MosaicInput, ...]:

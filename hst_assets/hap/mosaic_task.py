@@ -96,7 +96,7 @@ def make_layer(
     # All layers of this poller, coarse and fine, have the same exposures.
     taken = {name for each in described.values() for name in each["files"]}
     members = [name for name in new if name in taken]
-    layer.generate_metawcs()
+    frame = layer.generate_metawcs()
     layer.generate_footprint_mask(save_mask=False)
     if not layer.valid_product:
         return _NO_OVERLAP
@@ -112,7 +112,7 @@ def make_layer(
         for one in layer.edp_list:
             config_utils.HapConfig(one, **{**options, "input_custom_pars_file": None})
     try:
-        shape = _drizzled(layer)
+        shape = _drizzled(layer, frame)
     except SystemExit as end:
         return {"exit": _number(end), "overlaps": True}
     files = [layer.drizzle_filename, layer.trl_filename]
@@ -141,12 +141,12 @@ def _number(end: SystemExit) -> int:
     return end.code if isinstance(end.code, int) else 1
 
 
-def _drizzled(layer: Any) -> tuple[int, int]:
-    """Drizzle a layer and finish its header; return (ny, nx)."""
+def _drizzled(layer: Any, frame: Any) -> tuple[int, int]:
+    """Drizzle a layer on its bounding box and finish its header; return (ny, nx)."""
     layer.rules_file = processing_utils.get_rules_file(
         layer.edp_list[0].full_filename, rules_type="MVM", rules_root=layer.drizzle_filename
     )
-    layer.wcs_drizzle_product(layer.generate_metawcs())
+    layer.wcs_drizzle_product(frame)
     processing_utils.refine_product_headers(layer.drizzle_filename, [layer])
     return _checked(Path(layer.drizzle_filename))
 

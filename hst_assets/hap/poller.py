@@ -46,7 +46,7 @@ _DETECTORS = {
 _COLUMNS = (1, 2, 8, 10)
 _EXPOSURE = re.compile(r"([iju][a-z0-9]{3}[a-z0-9]{2}[a-z0-9]{3})_(flt|flc)\.fits")
 #: The exposures of a multi-visit poller are those that the single visit has left.
-_VISITS_EXPOSURE = re.compile(r"hst_\w+_([iju][a-z0-9]{7})_(flt|flc)\.fits")
+_VISITS_EXPOSURE = re.compile(r"hst_[\w-]+_([iju][a-z0-9]{7})_(flt|flc)\.fits")
 _SKYCELL = re.compile(r"skycell-p\d{4}x\d{2}y\d{2}")
 _PROGRAM = re.compile(r"[A-Za-z0-9]{3}")
 _VISIT = re.compile(r"[A-Za-z0-9]{2}")
