@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from drizzlepac import hapsequencer, runmultihap
-from drizzlepac.haputils import cell_utils, config_utils, poller_utils, processing_utils
+from drizzlepac.haputils import analyze, cell_utils, config_utils, poller_utils, processing_utils
 
 
 def aligned_visit(poller):
@@ -36,6 +36,15 @@ def layers_of(poller):
         }
         for layer in layers
     }
+
+
+def raised_by_a_grism(exposure):
+    """What drizzlepac raises where it judges an exposure for a mosaic."""
+    try:
+        analyze.analyze_data([exposure], type="MVM")
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 def sky_cell(name, scale):

@@ -63,6 +63,13 @@ def test_drizzlepac_puts_exposures_of_several_sky_cells_into_the_first(poller, m
     assert len(told) == 2
 
 
+def test_drizzlepac_stumbles_over_a_grism_that_calls_itself_imaging(svm_exposure, mosaic_code):
+    grism = svm_exposure(NAME.replace("f110w", "g102"), "IR", "G102")
+    told = mosaic_code("raised_by_a_grism", {"exposure": grism.name}, grism.parent)
+    assert "NoneType" in told
+    assert mosaic_layers([grism]) == ()
+
+
 def test_the_poller_of_a_visit_is_refused(poller):
     with pytest.raises(BadConfiguration, match="poller of a visit"):
         make_sky_cell(poller("iaaa01a0q_flt.fits\n"))
