@@ -146,7 +146,7 @@ def layer_memory_bytes(request: LayerRequest) -> int:
     layer = request.layer
     nx, ny = extent_of((*layer.members, *request.beside), layer.skycell, layer.scale)
     # The exposed pixels of the whole sky cell are a mask of one byte a pixel.
-    columns, lines = sky_cell_wcs(layer.skycell, layer.scale).pixel_shape
+    columns, lines = map(int, sky_cell_wcs(layer.skycell, layer.scale).pixel_shape)
     return _BYTES_OF_A_CHILD + columns * lines + 4 * _PLANES_OF_A_LAYER * nx * ny
 
 

@@ -179,7 +179,11 @@ def make_sky_cell(
             raise
         if cell.code is not ReturnCode.DONE:
             cell.keep_logs(work, folder / f"{poller.stem}.log")
-            return cell.result((folder / f"{poller.stem}.log",))
+            left = [folder / f"{poller.stem}.log"]
+            if cell.failure is None:  # nothing to make: then runmultihap's manifest is empty
+                left.append(folder / f"{skycell}_manifest.txt")
+                left[-1].write_text("")
+            return cell.result(tuple(left))
         if new_parameters_file is not None:
             _add_parameters(cell.new_parameters, new_parameters_file)
         products = tuple(

@@ -109,7 +109,9 @@ def test_nothing_to_make_has_drizzlepacs_number(poller, svm_exposure, text, envi
         path.write_text(poller_text(poller_of_sky_cell([hrc], CELL)))
     result = make_sky_cell(path, folder=path.parent, environ=environ)
     assert result.code == code
-    assert [made.name for made in result.products] == [f"{CELL}_input.log"]
+    log, manifest = result.products
+    assert (log.name, manifest.name) == (f"{CELL}_input.log", f"{CELL}_manifest.txt")
+    assert manifest.read_text() == ""
 
 
 def test_runmultihap_ends_with_the_same_number(poller, mosaic_code):
