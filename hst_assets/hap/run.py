@@ -248,7 +248,7 @@ def _check(
         raise BadConfiguration(
             "this is the poller of a multi-visit mosaic",
             where=poller,
-            next_step="Give the poller of a visit: 1, 2 or 8 columns",
+            next_step="Give the poller of a visit (1, 2 or 8 columns), or use --multi",
         )
     given = settings.parameters_file
     if given is not None and not given.is_file():

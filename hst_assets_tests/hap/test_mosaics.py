@@ -30,7 +30,11 @@ from hst_assets.workdir import WorkDir
 from hst_assets_tests.hap.conftest import TASKS
 from hst_assets_tests.stand_ins.star_service import star_service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hap")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("hap"),
+    pytest.mark.timeout(1200),  # the first test waits for all that is made before it
+]
 
 CELL = "skycell-p1360x10y10"
 MACHINE = MachineSettings(max_cores=2)
@@ -123,7 +127,7 @@ make_mosaics(
 """
     records = workdir.hap / "mosaics" / CELL
     run = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
-    until = time.monotonic() + 240
+    until = time.monotonic() + 600
     while not (left := sorted(records.glob("*.provenance.json"))):
         assert run.poll() is None
         assert time.monotonic() < until
