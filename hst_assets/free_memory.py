@@ -7,9 +7,10 @@ have: the kernel kills it at the limit of its control group.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["free_memory_bytes"]
+__all__ = ["affordable", "free_memory_bytes"]
 
 _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
@@ -29,6 +30,31 @@ def free_memory_bytes(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
         Where the kernel tells it.
     """
     return max(min([_of_node(proc), *_of_groups(proc, groups)]), 0)
+
+
+def affordable(max_cores: int, needs: Sequence[int], free: int) -> int:
+    """How many calls may run at a time, the largest of them together, in the free memory.
+
+    Parameters
+    ----------
+    max_cores : int
+        How many may in any case.
+    needs : sequence of int
+        Bytes that each call needs at most.
+    free : int
+        Bytes that are free.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    total = 0
+    for count, need in enumerate(sorted(needs, reverse=True)[:max_cores]):
+        total += need
+        if total > free:
+            return max(count, 1)
+    return max_cores
 
 
 def _of_node(proc: Path) -> int:

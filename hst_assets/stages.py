@@ -269,6 +269,11 @@ STAGES: dict[str, Stage] = {
         ("hst_assets.counterpart.product:make_counterpart",),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
+    "hap_mosaic": Stage(
+        "1",
+        ("hst_assets.hap.mosaic:_published", "hst_assets.hap.mosaic_task:make_layer"),
+    ),
+    "hap_mosaics": Stage("1", ("hst_assets.hap.mosaic:make_mosaics",)),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hst_assets.free_memory import free_memory_bytes
+from hst_assets.free_memory import affordable, free_memory_bytes
 
 GB = 10**9
 
@@ -67,3 +67,11 @@ def test_a_group_above_its_limit_has_nothing_left(proc, groups):
     (proc / "self" / "cgroup").write_text("0::/\n")
     _group(groups, memory__max=GB, memory__current=2 * GB)
     assert free_memory_bytes(proc, groups) == 0
+
+
+@pytest.mark.parametrize(
+    ("needs", "free", "cores"),
+    [([1, 1, 1], 9, 2), ([5, 5], 9, 1), ([50], 9, 1), ([5, 3, 3], 9, 2), ([], 9, 2)],
+)
+def test_no_more_calls_at_a_time_than_the_memory_holds(needs, free, cores):
+    assert affordable(2, needs, free) == cores

@@ -138,6 +138,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         COUNTERPART_PHOTOMETRY_COLUMNS,
     )
     from hst_assets.exposures import columns
+    from hst_assets.hap.mosaic import MOSAIC_COLUMNS
     from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
@@ -157,6 +158,7 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "colours": COLOUR_COLUMNS,
         "dolphot_inputs": INPUT_COLUMNS,
         "light_curve": LIGHT_CURVE_COLUMNS,
+        "mosaics": MOSAIC_COLUMNS,
     }
     return [(spec.name, _unit(spec.unit), spec.description) for spec in registry[name]]
 

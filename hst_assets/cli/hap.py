@@ -1,4 +1,4 @@
-"""``hst-assets hap``: the advanced products of one visit, as drizzlepac's runsinglehap takes it."""
+"""``hst-assets hap``: the command lines of drizzlepac's runsinglehap and runmultihap."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer
 from rich.markup import escape
 
 from hst_assets.cli.terminal import errors, output
+from hst_assets.failures import BadConfiguration
+from hst_assets.hap.result import HapResult
 from hst_assets.settings.hap import HapSettings, LogLevel, ParametersSection, PhotometryMode
 
 __all__ = ["hap_command"]
@@ -16,7 +18,7 @@ __all__ = ["hap_command"]
 
 def hap_command(
     poller: Annotated[
-        Path, typer.Argument(help="Poller file: the exposures of a visit, one a line.")
+        Path, typer.Argument(help="Poller file: the exposures of a visit or sky cell, one a line.")
     ],
     diagnostic_mode: Annotated[
         bool,
@@ -37,9 +39,9 @@ def hap_command(
         ),
     ] = None,
     photometry: Annotated[
-        PhotometryMode,
-        typer.Option("-p", "--phot_mode", help="Which catalogues are made."),
-    ] = "both",
+        PhotometryMode | None,
+        typer.Option("-p", "--phot_mode", help="Which catalogues are made; both by default."),
+    ] = None,
     log_level: Annotated[
         LogLevel, typer.Option("-l", "--log_level", help="What is written to the logs.")
     ] = "info",
@@ -49,27 +51,43 @@ def hap_command(
     ] = "default_values",
     aligned_only: Annotated[
         bool,
-        typer.Option("--aligned-only", help="End the run if the visit cannot be aligned to Gaia."),
+        typer.Option("--aligned-only", help="End the run if an exposure is not aligned to Gaia."),
+    ] = False,
+    multi: Annotated[
+        bool,
+        typer.Option(
+            "--multi", help="Make the mosaics of a sky cell from several visits, as runmultihap."
+        ),
+    ] = False,
+    skip_gaia_alignment: Annotated[
+        bool,
+        typer.Option(
+            "-s",
+            "--skip_gaia_alignment",
+            help="With --multi: keep the WCS of the exposures; it always does, as runmultihap.",
+        ),
     ] = False,
 ) -> None:
     """Make the Hubble Advanced Products of a visit in the current folder.
 
-    Takes the arguments of runsinglehap, makes the same products and ends with its exit codes; see
-    the guide for what they do not tell.
+    Takes the arguments of runsinglehap (with --multi, of runmultihap), makes the same products and
+    ends with its exit codes; see the guide for what they do not tell.
     """
-    from hst_assets.hap.run import make_advanced_products
-
+    if multi and photometry is not None:
+        raise BadConfiguration("mosaics have no catalogues", where="-p", next_step="Leave it out")
+    if skip_gaia_alignment and not multi:
+        raise BadConfiguration(
+            "only mosaics keep the WCS of their exposures", where="-s", next_step="Leave it out"
+        )
     settings = HapSettings(
-        photometry=photometry,
+        photometry=photometry or "both",
         parameters_file=parameters_file,
         parameters_section="default_values" if parameters_file is None else section,
         accept_a_priori_wcs=not aligned_only,
         diagnostic_mode=diagnostic_mode,
         log_level=log_level,
     )
-    result = make_advanced_products(
-        poller, settings=settings, new_parameters_file=new_parameters_file
-    )
+    result = _made(poller, settings, new_parameters_file, multi=multi)
     for line in result.told():
         errors().print(f"[yellow]note[/yellow] {escape(line)}", highlight=False)
     if result.failure is not None:
@@ -79,3 +97,14 @@ def hap_command(
     output().print(f"{int(result.code)}: {result.code.meaning}", highlight=False, markup=False)
     if result.code:
         raise typer.Exit(int(result.code))
+
+
+def _made(poller: Path, settings: HapSettings, new: Path | None, *, multi: bool) -> HapResult:
+    # Imported here: they take longer than the help of the command line.
+    if multi:
+        from hst_assets.hap.mosaic_run import make_sky_cell
+
+        return make_sky_cell(poller, settings=settings, new_parameters_file=new)
+    from hst_assets.hap.run import make_advanced_products
+
+    return make_advanced_products(poller, settings=settings, new_parameters_file=new)

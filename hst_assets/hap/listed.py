@@ -11,7 +11,7 @@ from astropy.io import fits
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.hap.poller import PollerRow
 
-__all__ = ["NO_APERTURE", "ListedExposure", "file_of", "listed_exposures"]
+__all__ = ["NO_APERTURE", "ListedExposure", "elements_of", "file_of", "listed_exposures"]
 
 #: What drizzlepac writes where a poller tells no aperture.
 NO_APERTURE = "empty_aperture"
@@ -128,15 +128,31 @@ def _listed(row: PollerRow, path: Path) -> ListedExposure:
     )
 
 
+def elements_of(primary: fits.Header) -> str:
+    """The elements of the filter wheels, joined by ``;``.
+
+    Parameters
+    ----------
+    primary : Header
+        The primary header of an exposure.
+
+    Raises
+    ------
+    KeyError
+        If it does not tell them.
+    """
+    keywords = _WHEELS[str(primary["INSTRUME"]).upper()]
+    return ";".join(str(primary[keyword]) for keyword in keywords).rstrip(";")
+
+
 def _from_header(row: PollerRow, primary: fits.Header, photflam: float) -> ListedExposure:
-    elements = ";".join(str(primary[keyword]) for keyword in _WHEELS[row.instrument])
     return ListedExposure(
         row.file,
         row.instrument,
         str(primary["DETECTOR"]),
         int(primary["PROPOSID"]),
         row.file[4:6],
-        elements.rstrip(";"),
+        elements_of(primary),
         float(primary["EXPTIME"]),
         photflam,
         NO_APERTURE if row.aperture is None else row.aperture,

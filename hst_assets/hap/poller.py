@@ -47,7 +47,7 @@ _DETECTORS = {
 _COLUMNS = (1, 2, 8, 10)
 _EXPOSURE = re.compile(r"([iju][a-z0-9]{3}[a-z0-9]{2}[a-z0-9]{3})_(flt|flc)\.fits")
 #: The exposures of a multi-visit poller are those that the single visit has left.
-_VISITS_EXPOSURE = re.compile(r"hst_\w+_([iju][a-z0-9]{7})_(flt|flc)\.fits")
+_VISITS_EXPOSURE = re.compile(r"hst_[\w-]+_([iju][a-z0-9]{7})_(flt|flc)\.fits")
 _SKYCELL = re.compile(r"skycell-p\d{4}x\d{2}y\d{2}")
 _PROGRAM = re.compile(r"[A-Za-z0-9]{3}")
 _VISIT = re.compile(r"[A-Za-z0-9]{2}")
@@ -237,11 +237,12 @@ def _is_time(text: str) -> bool:
 
 
 def _check_beside(row: PollerRow, before: Sequence[PollerRow], path: Path) -> None:
-    """An exposure is listed once (in each sky cell), beside others of its instrument."""
+    """An exposure is listed once (in each sky cell), in a visit beside others of its instrument."""
     for other in before:
         if other.file == row.file and other.skycell_id == row.skycell_id:
             raise _wrong(path, row.line, f"lists {row.file}, as line {other.line} does")
-    if before and before[0].instrument != row.instrument:
+    of_visit = row.skycell_id is None
+    if of_visit and before and before[0].instrument != row.instrument:
         raise _wrong(
             path,
             row.line,

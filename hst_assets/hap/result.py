@@ -63,6 +63,8 @@ class HapResult:
         Of each test of quality what came of it.
     failure : HstAssetsError, optional
         What ended the run.
+    notes : mapping
+        What else is to be known, by what it is about.
     """
 
     code: ReturnCode
@@ -74,6 +76,7 @@ class HapResult:
     rejected: Mapping[str, str] = field(default_factory=dict)
     quality: Mapping[str, str] = field(default_factory=dict)
     failure: HstAssetsError | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def not_aligned(self) -> tuple[str, ...]:
@@ -105,4 +108,5 @@ class HapResult:
             for test, outcome in self.quality.items()
             if outcome != "done"
         ]
+        lines += [f"{about}: {note}" for about, note in self.notes.items()]
         return lines

@@ -37,7 +37,12 @@ from hst_assets.hap.switches import wants_catalogs, wants_quality
 from hst_assets.settings import HapSettings, MachineSettings
 from hst_assets.settings.hap import LogLevel, ParametersSection, PhotometryMode
 
-__all__ = ["make_advanced_products", "run_hap_processing"]
+__all__ = [
+    "log_level_named",
+    "make_advanced_products",
+    "parameters_section_of",
+    "run_hap_processing",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +94,9 @@ def run_hap_processing(
     settings = HapSettings(
         photometry=_mode(phot_mode),
         parameters_file=None if input_custom_pars_file is None else Path(input_custom_pars_file),
-        parameters_section=_section(use_defaults_configs, input_custom_pars_file),
+        parameters_section=parameters_section_of(use_defaults_configs, input_custom_pars_file),
         diagnostic_mode=diagnostic_mode,
-        log_level=_level(log_level),
+        log_level=log_level_named(log_level),
     )
     try:
         result = make_advanced_products(
@@ -123,12 +128,32 @@ def _mode(phot_mode: str) -> PhotometryMode:
     return cast("PhotometryMode", phot_mode.lower())
 
 
-def _section(use_defaults: bool, given: str | None) -> ParametersSection:  # noqa: FBT001
-    # drizzlepac's own parameters have one section: the choice is about a user's file.
+def parameters_section_of(use_defaults: bool, given: str | None) -> ParametersSection:  # noqa: FBT001
+    """The section that ``use_defaults_configs`` of drizzlepac's functions means.
+
+    Parameters
+    ----------
+    use_defaults : bool
+        Whether it is ``default_values``.
+    given : str or None
+        The user's file; drizzlepac's own parameters have one section.
+    """
     return "default_values" if use_defaults or given is None else "parameters"
 
 
-def _level(level: int) -> LogLevel:
+def log_level_named(level: int) -> LogLevel:
+    """The name of a level of `logging`.
+
+    Parameters
+    ----------
+    level : int
+        10, 20, 30, 40 or 50; below 10 it is 10.
+
+    Raises
+    ------
+    BadConfiguration
+        If it is another.
+    """
     name = logging.getLevelName(level if level > logging.DEBUG else logging.DEBUG).lower()
     if name not in get_args(LogLevel):
         raise BadConfiguration(
@@ -223,7 +248,7 @@ def _check(
         raise BadConfiguration(
             "this is the poller of a multi-visit mosaic",
             where=poller,
-            next_step="Give the poller of a visit: 1, 2 or 8 columns",
+            next_step="Give the poller of a visit (1, 2 or 8 columns), or use --multi",
         )
     given = settings.parameters_file
     if given is not None and not given.is_file():

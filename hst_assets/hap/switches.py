@@ -1,6 +1,7 @@
 """The environment variables of HAP's programs that say what is made.
 
-They are those of drizzlepac 3.11 (``hapsequencer``), with its words for yes and no.
+They are those of drizzlepac 3.11 (``hapsequencer``, ``hapmultisequencer``), with its words for yes
+and no.
 """
 
 from __future__ import annotations
@@ -9,9 +10,17 @@ from collections.abc import Mapping
 
 from hst_assets.failures import BadConfiguration
 
-__all__ = ["QUALITY", "wants_catalogs", "wants_quality"]
+__all__ = [
+    "QUALITY",
+    "small_detectors_count",
+    "wants_catalogs",
+    "wants_cte_only",
+    "wants_quality",
+]
 
 QUALITY = "SVM_QUALITY_TESTING"
+_SMALL = "MVM_INCLUDE_SMALL"
+_CTE_ONLY = "MVM_ONLY_CTE"
 _CATALOGS = "SVM_CATALOG_{}"
 _WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
@@ -48,6 +57,38 @@ def wants_quality(environ: Mapping[str, str]) -> bool:
         If the variable is neither yes nor no.
     """
     return _is_on(QUALITY, environ, default=False)
+
+
+def small_detectors_count(environ: Mapping[str, str]) -> bool:
+    """Whether mosaics have exposures of ACS/HRC and SBC; unless ``MVM_INCLUDE_SMALL`` says no.
+
+    Parameters
+    ----------
+    environ : mapping
+        `os.environ`.
+
+    Raises
+    ------
+    BadConfiguration
+        If the variable is neither yes nor no.
+    """
+    return _is_on(_SMALL, environ, default=True)
+
+
+def wants_cte_only(environ: Mapping[str, str]) -> bool:
+    """Whether ``MVM_ONLY_CTE`` asks for CCD exposures that are corrected for charge transfer only.
+
+    Parameters
+    ----------
+    environ : mapping
+        `os.environ`.
+
+    Raises
+    ------
+    BadConfiguration
+        If the variable is neither yes nor no.
+    """
+    return _is_on(_CTE_ONLY, environ, default=False)
 
 
 def _is_on(name: str, environ: Mapping[str, str], *, default: bool) -> bool:

@@ -26,6 +26,11 @@ work-around                    defect of drizzlepac 3.11.0
 `read_noise_in_counts`         WFPC2's images are in DN, the least noise of their background in
                                electrons: 5 sigma are 35
 =============================  ==================================================================
+
+Of its multi-visit code, two are met by what is asked of it: a poller of several sky cells puts all
+exposures into the first (``build_poller_table``; `hst_assets.hap.mosaic_run` refuses it), and an
+image of a grism whose OBSTYPE is IMAGING raises a TypeError (``analyze_data``;
+`hst_assets.hap.mosaic_layers` has none in its layers).
 """
 
 from __future__ import annotations

@@ -1,25 +1,91 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from hst_assets.isolation import run_isolated
+
+#: So that children find the modules of tasks that lie beside the tests.
+TASKS = {"PYTHONPATH": str(Path(__file__).parent)}
+
+FITTED = "IDC_x-FIT_SVM_GAIAeDR3"
 
 
 @pytest.fixture
 def drizzlepac(tmp_path):
     """Run a task of `drizzlepac_tasks` in a fresh folder, or in one that is given."""
+    return _asking("drizzlepac_tasks", tmp_path)
 
+
+@pytest.fixture
+def mosaic_code(tmp_path):
+    """Run a task of `mosaic_tasks` in a fresh folder, or in one that is given."""
+    return _asking("mosaic_tasks", tmp_path)
+
+
+def _asking(module, tmp_path):
     def ask(task, arguments=None, folder=None, environment=None):
         if folder is None:
             folder = tmp_path / task
             folder.mkdir(exist_ok=True)
         return run_isolated(
-            f"drizzlepac_tasks:{task}",
+            f"{module}:{task}",
             arguments or {},
             scratch=folder,
             log_path=folder / "log.txt",
             timeout_s=900,  # runsinglehap on a busy machine
-            environment={"PYTHONPATH": str(Path(__file__).parent), **(environment or {})},
+            environment={**TASKS, **(environment or {})},
         )
 
     return ask
+
+
+@pytest.fixture
+def svm_exposure(tmp_path):
+    """Writes an exposure as a single visit leaves it, of 4 x 4 pixels; returns its path."""
+
+    def write(name, detector, elements, *, skycells="p1360x10y10", wcs_name=FITTED, **cards):
+        instrument = {"i": "WFC3", "j": "ACS", "u": "WFPC2"}[name.split("_")[-2][0]]
+        wheels = {
+            "WFC3": ["FILTER"],
+            "ACS": ["FILTER1", "FILTER2"],
+            "WFPC2": ["FILTNAM1", "FILTNAM2"],
+        }[instrument]
+        science = fits.ImageHDU(np.ones((4, 4), "f4"), name="SCI", ver=1)
+        science.header.update(
+            PHOTFLAM=1e-20,
+            SKYCELL=skycells,
+            WCSNAME=wcs_name,
+            BUNIT="ELECTRONS",
+        )
+        hdus = fits.HDUList([fits.PrimaryHDU(), science])
+        hdus[0].header.update(
+            {
+                "INSTRUME": instrument,
+                "DETECTOR": detector,
+                "PROPOSID": 12345,
+                "EXPTIME": 100.0,
+                "EXPSTART": 55000.0,
+                "DATE-OBS": "2009-06-18",
+                "DATE": "2020-01-01",
+                "OBSTYPE": "IMAGING",
+                "IMAGETYP": "EXT",
+                "MTFLAG": False if instrument == "WFPC2" else "",
+                "SCAN_TYP": "N",
+                "CHINJECT": "NONE",
+                "DRIZCORR": "COMPLETE",
+                "FGSLOCK": "FINE",
+                "TARGNAME": "FIELD",
+                "SUBARRAY": False,
+                "APERTURE": "ANY",
+                "PHOTFLAM": 1e-20,
+                "HAPLEVEL": 1,
+                **dict(zip(wheels, [*elements.split(";"), ""], strict=False)),
+                **cards,
+            }
+        )
+        hdus.writeto(tmp_path / name)
+        return tmp_path / name
+
+    return write

@@ -16,7 +16,7 @@ from typing import Any
 from hst_assets.detectors import Detector
 from hst_assets.exposures.dq_files import companion_of, quality_file
 from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, UnusableInput
-from hst_assets.free_memory import free_memory_bytes
+from hst_assets.free_memory import affordable, free_memory_bytes
 from hst_assets.imaging.astrodrizzle.parameters import parameters
 from hst_assets.imaging.astrodrizzle.request import CardValue, DrizzleReport, DrizzleRequest
 from hst_assets.imaging.box_mask import BoxMask
@@ -213,7 +213,7 @@ def _each_once(
             _TASK,
             [call for call, _ in calls.values()],
             timeout_s=machine.timeout_s("drizzle"),
-            max_cores=_affordable(
+            max_cores=affordable(
                 machine.max_cores,
                 [_memory_bytes(requests[index]) for index in calls],
                 free_memory_bytes(),
@@ -233,16 +233,6 @@ def _memory_bytes(request: DrizzleRequest) -> int:
     native = request.detector.n_chips * nx * ny
     native_bytes = native * (16 * len(request.exposures) + 8 * len(request.others))
     return _BYTES_OF_A_CHILD + 4 * planes * request.frame.nx * request.frame.ny + native_bytes
-
-
-def _affordable(max_cores: int, needs: Sequence[int], free: int) -> int:
-    """How many calls may run at a time, the largest of them together, in the free memory."""
-    total = 0
-    for count, need in enumerate(sorted(needs, reverse=True)[:max_cores]):
-        total += need
-        if total > free:
-            return max(count, 1)
-    return max_cores
 
 
 def _inside(request: DrizzleRequest) -> tuple[list[Path], tuple[str, ...]]:

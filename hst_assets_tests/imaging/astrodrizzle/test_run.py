@@ -20,7 +20,6 @@ from hst_assets.imaging.astrodrizzle import run as astrodrizzle
 from hst_assets.imaging.astrodrizzle.run import (
     DrizzleReport,
     DrizzleRequest,
-    _affordable,
     drizzle,
     drizzle_many,
 )
@@ -53,16 +52,6 @@ def test_what_combines_and_finds_cosmic_rays_is_in_the_recipe() -> None:
     imported = {"drizzlepac", "astroscrappy", "stsci.image", "stsci.imagestats", "stsci.skypac"}
     assert imported <= set(astrodrizzle.TOOLS)
     assert all(tool_version(name) != "absent" for name in astrodrizzle.TOOLS)
-
-
-@pytest.mark.parametrize(
-    ("needs", "free", "cores"),
-    [([1, 1, 1], 9, 2), ([5, 5], 9, 1), ([50], 9, 1), ([5, 3, 3], 9, 2), ([], 9, 2)],
-)
-def test_no_more_products_at_a_time_than_the_memory_holds(
-    needs: list[int], free: int, cores: int
-) -> None:
-    assert _affordable(2, needs, free) == cores
 
 
 @pytest.mark.parametrize("cores", [1, 3])
