@@ -348,14 +348,17 @@ class _Visit:
         (self.work.files / tree.manifest_file).write_text(text)
 
     def _compared_with_hla(self) -> str:
-        return compare_with_hla(
-            self.work.files,
-            environ=self.environ,
-            local=self.work.root.parent,
-            machine=self.machine,
-            log_level=self._log_level,
-            log_path=self.work.log("legacy-archive"),
-        ).told
+        try:
+            return compare_with_hla(
+                self.work.files,
+                environ=self.environ,
+                local=self.work.root.parent,
+                machine=self.machine,
+                log_level=self._log_level,
+                log_path=self.work.log("legacy-archive"),
+            ).told
+        except ToolFailed as error:  # a comparison with something else costs no product
+            return f"not checked: {error.brief}"
 
     @property
     def _log_level(self) -> int:

@@ -1,11 +1,14 @@
 """Against formulae written out here, photutils by itself, and drizzlepac where it is right."""
 
+import json
 import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from photutils.aperture import CircularAnnulus, CircularAperture, aperture_photometry
 
 from hst_assets.failures import BadConfiguration
@@ -17,6 +20,8 @@ SKY, SKY_NOISE, GAIN = 20.0, 3.0, 2.5
 SIZE, SIGMA_PIX = 200, 1.6
 RADII = (3.0, 6.0)
 INNER, OUTER = 12.0, 18.0
+#: Of HAP's images of WFC3/IR.
+HSTWCS_SCALE_ARCSEC = 0.12825
 DRIZZLEPAC_DIVIDES_BY_ZERO = pytest.mark.filterwarnings("ignore:invalid value encountered")
 
 
@@ -289,6 +294,37 @@ def test_another_way_to_count_pixels_is_refused(field):
     places, _, image = field
     with pytest.raises(BadConfiguration, match="which pixels count"):
         aperture_stats_tbl(image, annulus(places), method="subpixel")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("hap")
+def test_a_catalogue_of_hap_is_measured_again_to_the_last_digit(pieces):
+    """With the apertures of its parameters, at the pixels that it tells."""
+    folder, _ = pieces
+    name = "hst_15999_01_wfc3_ir_f110w_isim01"
+    written = json.loads((folder / "parameters.json").read_text())[f"{name}_drz.fits"]
+    parameters = written["default_values"]["catalog generation"]
+    catalog = Table.read(folder / f"{name}_point-cat.ecsv")
+    catalog = catalog[~np.ma.getmaskarray(np.ma.asarray(catalog["FluxAp2"]))]
+    with fits.open(folder / f"{name}_drz.fits") as hdus:
+        image, header = hdus["SCI"].data, hdus["SCI"].header
+    scale = HSTWCS_SCALE_ARCSEC
+    places = np.stack([catalog["X-Center"], catalog["Y-Center"]], axis=1)
+    inner, width = (parameters[key] / scale for key in ("skyannulus_arcsec", "dskyannulus_arcsec"))
+    measured = iraf_style_photometry(
+        [CircularAperture(places, parameters[f"aperture_{key}"] / scale) for key in (1, 2)],
+        CircularAnnulus(places, inner, inner + width),
+        image,
+        photflam=header["PHOTFLAM"],
+        photplam=header["PHOTPLAM"],
+        bg_method=parameters["salgorithm"],
+    )
+    assert len(catalog) > 100
+    for column in ("FluxAp1", "FluxAp2", "MagAp1", "MagAp2", "MSkyAp2", "StdevAp2"):
+        known = np.isfinite(np.asarray(catalog[column], dtype=float))
+        assert known.sum() > 100
+        # The scale is told to seven digits.
+        np.testing.assert_allclose(measured[column][known], catalog[column][known], rtol=1e-5)
 
 
 def test_the_cells_of_the_page_run_and_measure_its_star():
