@@ -28,6 +28,7 @@ from hst_assets.failures import (
     UnusableInput,
 )
 from hst_assets.hap import pieces
+from hst_assets.hap.hla_comparison import COMPARISON, compare_with_hla
 from hst_assets.hap.listed import file_of, listed_exposures
 from hst_assets.hap.pieces import CATALOG_KINDS, HapEnded, Piece, VisitFolder, run_pieces
 from hst_assets.hap.poller import PollerRow, poller_text, read_poller
@@ -366,6 +367,7 @@ class _Visit:
             arguments = {"log_level": self._log_level}
             piece = pieces.quality_piece(drizzled, list(self.catalogs), arguments)
             (self.quality,) = self._run([piece])
+            self.quality[COMPARISON] = self._compared_with_hla()
         for total in totals.values():
             if not total.exposures:
                 self.manifest.append(total.trailer_file)
@@ -375,6 +377,19 @@ class _Visit:
             self._append_logs(name)
         text = "".join(f"{name}\n" for name in self.manifest)
         (self.work.files / tree.manifest_file).write_text(text)
+
+    def _compared_with_hla(self) -> str:
+        try:
+            return compare_with_hla(
+                self.work.files,
+                environ=self.environ,
+                local=self.work.root.parent,
+                machine=self.machine,
+                log_level=self._log_level,
+                log_path=self.work.log("legacy-archive"),
+            ).told
+        except ToolFailed as error:  # a comparison with something else costs no product
+            return f"not checked: {error.brief}"
 
     @property
     def _log_level(self) -> int:

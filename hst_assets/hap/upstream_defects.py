@@ -12,7 +12,10 @@ work-around                    defect of drizzlepac 3.11.0
 `supply_pdf_merger`            ``compare_sourcelists`` imports ``PyPDF2``, which it does not
                                require; pypdf has the same class under another name
 `matched_lines`                ``comparison_utils.extractMatchedLines`` compares a mask with
-                               ``[]``, which numpy 2 refuses: three tests of quality fail
+                               ``[]``, which numpy 2 refuses: three tests of quality fail;
+                               ``compare_sourcelists`` has another copy of it (`mend_comparison`)
+`Neighbours`                   ``characterize_gaia_distribution`` mixes up x and y of the stars
+                               before it measures how far the nearest is (`mend_neighbours`)
 `name_exposures_for_quality`   tests with Gaia split a description that has had one more word in
                                it since apertures are told: they look for files that do not exist
 `give_alignment_parameters`    ``run_align_to_gaia`` asks for parameters that are not there if the
@@ -48,11 +51,14 @@ from hst_assets.failures import MissingTool
 from hst_assets.hap.listed import NO_APERTURE
 
 __all__ = [
+    "Neighbours",
     "apply_at_import",
     "cosmic_rays_in_electrons",
     "give_alignment_parameters",
     "give_wfpc2_its_limits",
     "matched_lines",
+    "mend_comparison",
+    "mend_neighbours",
     "name_exposures_for_quality",
     "read_noise_in_counts",
     "refuse_new_photutils",
@@ -252,3 +258,51 @@ def apply_at_import() -> None:
     comparison_utils.extractMatchedLines = matched_lines
     if catalog_utils.CatalogImage.__module__ == catalog_utils.__name__:  # not mended yet
         catalog_utils.CatalogImage = read_noise_in_counts(catalog_utils.CatalogImage)
+
+
+# ---------------------------------------------------------------------------- tests of quality
+
+
+class Neighbours:
+    """A tree of places that drizzlepac has mixed up: shape (2, n) taken for (n, 2).
+
+    Parameters
+    ----------
+    mixed : ndarray
+        Shape (n, 2), reshaped from (2, n).
+    """
+
+    def __init__(self, mixed: NDArray[Any]) -> None:
+        from scipy.spatial import KDTree
+
+        self._tree = KDTree(_in_pairs(mixed))
+
+    def query(self, mixed: NDArray[Any], k: int) -> Any:
+        """Distances to the `k` nearest places, and which they are, as of `scipy.spatial.KDTree`.
+
+        Parameters
+        ----------
+        mixed : ndarray
+            Shape (n, 2), reshaped from (2, n).
+        k : int
+            How many, the place itself included.
+        """
+        return self._tree.query(_in_pairs(mixed), k)
+
+
+def _in_pairs(mixed: NDArray[Any]) -> NDArray[Any]:
+    return mixed.reshape(2, -1).T
+
+
+def mend_neighbours() -> None:
+    """Let the test of how Gaia's stars are spread measure the distances of stars."""
+    from drizzlepac.haputils import svm_quality_analysis
+
+    svm_quality_analysis.KDTree = Neighbours
+
+
+def mend_comparison() -> None:
+    """Let the comparison with the Hubble Legacy Archive take its masks; after `apply_at_import`."""
+    from drizzlepac.haputils import compare_sourcelists
+
+    compare_sourcelists.extractMatchedLines = matched_lines

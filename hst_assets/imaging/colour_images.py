@@ -29,7 +29,13 @@ from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["COLOUR_COLUMNS", "STAGE", "make_colour_images"]
+__all__ = [
+    "COLOUR_COLUMNS",
+    "STAGE",
+    "chosen_filters",
+    "make_colour_images",
+    "write_colour_picture",
+]
 
 STAGE = "colour_image"
 
@@ -142,7 +148,7 @@ def _pictures(workdir: WorkDir, settings: Settings) -> list[_Picture]:
             bands.setdefault(detector_key, {})[filter_name] = stack
     pictures = []
     for detector_key, stacks in sorted(bands.items()):
-        names = _chosen(_wavelengths({name: stack for name, (stack, _) in stacks.items()}))
+        names = chosen_filters({name: stack for name, (stack, _) in stacks.items()})
         if not names:
             continue
         recipe = Recipe(
@@ -157,8 +163,20 @@ def _pictures(workdir: WorkDir, settings: Settings) -> list[_Picture]:
     return pictures
 
 
-def _chosen(wavelengths: Mapping[str, float]) -> list[str]:
-    """Two or three filters from blue to red; none of fewer than two."""
+def chosen_filters(images: Mapping[str, Path]) -> list[str]:
+    """Choose the filters of a colour picture.
+
+    Parameters
+    ----------
+    images : mapping
+        Image of each filter, by the filter's name.
+
+    Returns
+    -------
+    list of str
+        Two or three filters from blue to red; none of fewer than two.
+    """
+    wavelengths = _wavelengths(images)
     ordered = sorted(wavelengths, key=lambda name: (wavelengths[name], name))
     if len(ordered) < 2:
         return []
@@ -173,20 +191,53 @@ def _wavelengths(stacks: Mapping[str, Path]) -> dict[str, float]:
 
     The number of a long-pass filter is where it begins: F350LP is redder than F438W.
     """
-    pivots = {name: fits.getheader(path).get("PHOTPLAM", 0.0) for name, path in stacks.items()}
+    pivots = {name: _pivot(path) for name, path in stacks.items()}
     if all(isinstance(pivot, float) and pivot > 0 for pivot in pivots.values()):
         return pivots
     numbers = {name: re.search(r"\d+", name) for name in stacks}
     return {name: float(number[0]) if number else 0.0 for name, number in numbers.items()}
 
 
+def _pivot(path: Path) -> Any:
+    """PHOTPLAM of the primary header, or else of the image; 0 where neither has it."""
+    with fits.open(path) as hdus:
+        headers = [hdu.header for hdu in hdus if hdu.name in ("PRIMARY", "SCI")]
+        return next((header["PHOTPLAM"] for header in headers if "PHOTPLAM" in header), 0.0)
+
+
 # ------------------------------------------------------------------------------ the picture
 
 
 def _combined(picture: _Picture) -> Result:
+    width, height = write_colour_picture(picture.stacks, picture.path)
+    return Result((picture.path,), {"width": width, "height": height})
+
+
+def write_colour_picture(images: Mapping[str, Path], path: Path) -> tuple[int, int]:
+    """Write one picture of two or three images on one pixel grid.
+
+    Parameters
+    ----------
+    images : mapping
+        FITS files with extensions SCI and WHT, by the filter's name, from blue to red.
+    path : `~pathlib.Path`
+        The PNG; written in one step.
+
+    Returns
+    -------
+    width, height : int
+        Of the picture, in pixels; the side is 1600 pixels at most.
+
+    Raises
+    ------
+    MissingProduct
+        If an image cannot be read.
+    UnusableInput
+        If an image has no exposed pixel, or the images have none in common.
+    """
     from PIL import Image
 
-    planes, covered = _on_one_grid([_read(path) for path in picture.stacks.values()])
+    planes, covered = _on_one_grid([_read(image) for image in images.values()])
     factor = -(-max(covered.shape) // _MAX_SIDE_PIX)
     binned = [_binned(plane, factor) for plane in planes]
     green = binned[1] if len(binned) > 2 else (binned[0] + binned[-1]) / 2
@@ -195,10 +246,10 @@ def _combined(picture: _Picture) -> Result:
             binned[-1], green, binned[0], stretch=_LINEAR_RANGE, Q=_SOFTENING, minimum=0.0
         )
     colours[~_binned_mask(covered, factor)] = 0
-    with write_atomically(picture.path) as part:
+    with write_atomically(path) as part:
         # The first row of a picture is its upper one, that of an array the lower one.
         Image.fromarray(colours[::-1]).save(part, format="PNG")
-    return Result((picture.path,), {"width": colours.shape[1], "height": colours.shape[0]})
+    return colours.shape[1], colours.shape[0]
 
 
 def _read(path: Path) -> tuple[Plane, WCS]:
@@ -245,8 +296,13 @@ def _on_one_grid(
 
 def _offset(wcs: WCS, first: WCS) -> tuple[int, int]:
     """Where the lower left pixel of a stack lies among those of the first one."""
+    matrix = first.pixel_scale_matrix
     same = np.allclose(wcs.wcs.crval, first.wcs.crval, rtol=0, atol=1e-9) and np.allclose(
-        wcs.pixel_scale_matrix, first.pixel_scale_matrix, rtol=1e-9, atol=0
+        wcs.pixel_scale_matrix,
+        matrix,
+        # By the largest term: where north is up, others are zeros but for rounding.
+        rtol=0,
+        atol=1e-9 * np.abs(matrix).max(),
     )
     exact = np.asarray(first.wcs.crpix) - np.asarray(wcs.wcs.crpix)
     whole = np.rint(exact)

@@ -18,7 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hst_assets.workdir import write_atomically
@@ -27,6 +27,8 @@ __all__ = ["data_uri", "json_for_script", "plain_text", "templates_in", "write_p
 
 #: What stands for a character that is not to be seen, or that turns the text around it.
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
+#: Where `page_parts.html` and the frame of a page are.
+_SHARED = ("hst_assets.products", "web")
 _KEPT_CONTROLS = frozenset("\t\n")
 #: Unicode categories: control, format (among them those that turn text around), surrogate.
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})
@@ -49,7 +51,7 @@ def _is_unseen(character: str) -> bool:
 
 @cache
 def templates_in(package: str, folder: str) -> Environment:
-    """The templates of a package's folder; what is put into them is escaped.
+    """The templates of a package's folder, and the parts that all pages share; all is escaped.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ def templates_in(package: str, folder: str) -> Environment:
         Of its templates, inside of it.
     """
     return Environment(
-        loader=PackageLoader(package, folder),
+        loader=ChoiceLoader([PackageLoader(package, folder), PackageLoader(*_SHARED)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -118,7 +120,7 @@ def write_page(path: Path, *, title: str, body: Markup) -> Path:
     """
     style, script = _asset("page.css"), _asset("plot.js")
     page = (
-        templates_in("hst_assets.products", "web")
+        templates_in(*_SHARED)
         .get_template("document.html")
         .render(
             title=title,

@@ -15,13 +15,13 @@ from hst_assets.exposure_account import account_of
 from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.photometry.light_curve.interactive_plot import light_curve_figure
 from hst_assets.products.columns import read_table
+from hst_assets.products.page_table import PageTable
+from hst_assets.products.pictures import Picture, embedded_picture
 from hst_assets.provenance import without_defaults
 from hst_assets.report.figures import colour_magnitude_figure, completeness_figure
 from hst_assets.report.footprints import SkyChart, sky_chart
-from hst_assets.report.pictures import embedded_picture
 from hst_assets.report.shown_products import ShownProduct
 from hst_assets.report.tables import (
-    PageTable,
     alignment_table,
     candidate_table,
     exposure_table,
@@ -34,18 +34,10 @@ from hst_assets.report.tables import (
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Picture", "Section", "sections_of"]
+__all__ = ["Section", "sections_of"]
 
 #: Previews of stacks that stand in where there is no colour picture.
 _MOST_PREVIEWS = 4
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture by its address, and what is said of it."""
-
-    uri: str
-    caption: str
 
 
 @dataclass(frozen=True)

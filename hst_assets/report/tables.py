@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from astropy.table import QTable
 from astropy.time import Time
 
 from hst_assets.exposure_account import ProductCount
+from hst_assets.products.page_table import PageTable
 from hst_assets.report.shown_products import ShownProduct
 from hst_assets.workdir import WorkDir
 
 __all__ = [
-    "PageTable",
     "alignment_table",
     "candidate_table",
     "exposure_table",
@@ -35,28 +34,6 @@ _HEADER_WORDS = ("TARGNAME", "PROPOSID")
 _UNREADABLE = "unreadable"
 _POSITIONS = frozenset({"ra", "dec"})
 _NONE = "-"
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """A table of texts.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Headings.
-    rows : tuple of tuple of str
-        One text a column.
-    verdict : str
-        The column whose texts begin with PASS, OK, FAIL or the like; empty if none does.
-    long : frozenset of str
-        Columns of whole sentences.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    verdict: str = ""
-    long: frozenset[str] = frozenset()
 
 
 def header_words(exposures: QTable, workdir: WorkDir) -> dict[str, tuple[str, ...]]:

@@ -85,6 +85,59 @@ def raised_by_matched_lines():
     return None
 
 
+def raised_by_the_comparison_with_the_archive(mended):
+    """``compare_sourcelists`` has a copy of the same function."""
+    from hst_assets.hap import upstream_defects
+
+    upstream_defects.apply_at_import()
+    from drizzlepac.haputils import compare_sourcelists
+
+    if mended:
+        upstream_defects.mend_comparison()
+    table = Table({"FLUX": [1.0, 2.0]})
+    lines, mask = np.array([0, 1]), np.array([False, True])
+    try:
+        found = compare_sourcelists.extractMatchedLines(
+            "FLUX", table, table, lines, lines, bitmask=mask
+        )
+    except ValueError as error:
+        return str(error)
+    return np.asarray(found).tolist()
+
+
+def mean_distance_of_neighbours(x, y, mended):
+    """What the test of how Gaia's stars are spread tells of stars at these pixels."""
+    from drizzlepac.haputils import svm_quality_analysis
+
+    from hst_assets.hap import upstream_defects
+
+    told = {}
+
+    class Report:
+        def instantiate_from_hap_obj(self, *args, **kwargs):
+            pass
+
+        def add_data_item(self, values, title, **kwargs):
+            told.update(values)
+
+        def write_json_file(self, *args, **kwargs):
+            pass
+
+    stars = Table({"RA": x, "DEC": y})
+    frame = SimpleNamespace(
+        all_world2pix=lambda ra, dec, origin: (np.array(ra), np.array(dec)),
+        wcs=SimpleNamespace(crpix=[0.0, 0.0]),
+    )
+    svm_quality_analysis.generate_gaia_catalog = lambda *args, **kwargs: stars
+    svm_quality_analysis.HSTWCS = lambda name: frame
+    svm_quality_analysis.du = SimpleNamespace(HapDiagnostic=lambda log_level: Report())
+    if mended:
+        upstream_defects.mend_neighbours()
+    product = SimpleNamespace(drizzle_filename="one_drz.fits")
+    svm_quality_analysis.characterize_gaia_distribution(product, log_level=20)
+    return float(told["mean neighbor distance"])
+
+
 def raised_by_importing_the_comparison():
     try:
         importlib.import_module("drizzlepac.haputils.compare_sourcelists")

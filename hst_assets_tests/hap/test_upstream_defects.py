@@ -23,6 +23,21 @@ def test_drizzlepac_cannot_compare_with_a_mask(drizzlepac):
     assert "broadcast" in drizzlepac("raised_by_matched_lines")
 
 
+def test_the_comparison_with_the_archive_cannot_either(drizzlepac):
+    task = "raised_by_the_comparison_with_the_archive"
+    assert "broadcast" in drizzlepac(task, {"mended": False})
+    assert drizzlepac(task, {"mended": True}) == [[1.0], [1.0]]
+
+
+def test_drizzlepac_mixes_up_the_places_of_stars(drizzlepac):
+    """Four pairs of stars 3 pixels apart, 100 pixels between pairs."""
+    x = [0.0, 3.0, 100.0, 103.0, 200.0, 203.0, 300.0, 303.0]
+    y = [10.0, 10.0, 150.0, 150.0, 310.0, 310.0, 440.0, 440.0]
+    task = "mean_distance_of_neighbours"
+    assert drizzlepac(task, {"x": x, "y": y, "mended": False}) != pytest.approx(3.0, abs=1.0)
+    assert drizzlepac(task, {"x": x, "y": y, "mended": True}) == pytest.approx(3.0)
+
+
 def test_matched_lines_leave_out_what_is_masked():
     one = Table({"FLUX": [1.0, 2.0, 3.0]})
     other = Table({"FLUX": [30.0, 20.0, 10.0]})

@@ -1,7 +1,6 @@
 """A simulated visit of two filters: what drizzlepac makes in one go, and the pieces."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,52 +9,12 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 from hst_assets.cli.application import application
-from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
-from hst_assets_tests.stand_ins.star_service import star_service
+from hst_assets_tests.hap.small_visit import POLLER
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hap")]
 
-POLLER = "wfc3_sim_01_input.out"
 PRODUCTS = 28
-
-
-@pytest.fixture(scope="module")
-def truth(simulated):
-    return simulated(small_plan("wfc3_ir", filters=("F110W", "F160W")))
-
-
-@pytest.fixture(scope="module")
-def visit(truth, tmp_path_factory):
-    """A folder with the exposures and the poller, new at each call."""
-
-    def folder():
-        made = tmp_path_factory.mktemp("visit")
-        for path in truth.science_files():
-            shutil.copy(path, made)
-        names = [path.name for path in truth.science_files()]
-        (made / POLLER).write_text("".join(f"{name}\n" for name in names))
-        return made
-
-    return folder
-
-
-@pytest.fixture(scope="module")
-def stars(truth):
-    with star_service(truth.stars, "ab_wfc3_ir_f110w").running() as server:
-        yield {"ASTROMETRIC_CATALOG_URL": server.url}
-
-
-@pytest.fixture(scope="module")
-def pieces(visit, stars):
-    """Folder and answer of the command, with tests of quality and a file of parameters."""
-    folder = visit()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name, value in {**stars, "SVM_QUALITY_TESTING": "on"}.items():
-            patch.setenv(name, value)
-        answer = CliRunner().invoke(application, ["hap", POLLER, "-o", "parameters.json"])
-    return folder, answer
 
 
 def test_the_command_ends_with_0_and_tells_what_was_not_checked(pieces):

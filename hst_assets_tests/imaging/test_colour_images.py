@@ -11,7 +11,12 @@ from astropy.io import fits
 from PIL import Image
 
 from hst_assets.failures import MissingProduct
-from hst_assets.imaging.colour_images import COLOUR_COLUMNS, make_colour_images
+from hst_assets.imaging.colour_images import (
+    COLOUR_COLUMNS,
+    chosen_filters,
+    make_colour_images,
+    write_colour_picture,
+)
 from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
 from hst_assets.imaging.frames import Frame
 from hst_assets.products.columns import build_table, no_numbers, read_table, write_table
@@ -103,6 +108,25 @@ def test_stacks_are_laid_on_each_other_by_the_sky(workdir: WorkDir) -> None:
     star = colours[STAR[1], STAR[0]]
     assert star.min() > 150
     assert np.ptp(star) < 10
+
+
+def test_images_whose_pivot_is_beside_the_pixels_have_an_order_and_one_grid(
+    tmp_path: Path,
+) -> None:
+    """As HAP's: north up but for rounding of zeros, PHOTPLAM in SCI."""
+    images = {}
+    for name, pivot, rounding in (("f350lp", 5846.0, 1e-22), ("f438w", 4326.0, -3e-23)):
+        header = FRAME.wcs.to_header()
+        header.update(PHOTPLAM=pivot, PC1_2=rounding, PC2_1=2 * rounding)
+        data = np.random.default_rng(1).normal(3.0, 0.01, FRAME.shape).astype(np.float32)
+        science = fits.ImageHDU(data, header, name="SCI")
+        weight = fits.ImageHDU(np.ones(FRAME.shape, np.float32), name="WHT")
+        images[name] = tmp_path / f"{name}.fits"
+        fits.HDUList([fits.PrimaryHDU(), science, weight]).writeto(images[name])
+    names = chosen_filters(images)
+    assert names == ["f438w", "f350lp"]
+    size = write_colour_picture({name: images[name] for name in names}, tmp_path / "colour.png")
+    assert size == FRAME.shape[::-1]
 
 
 def test_of_many_filters_the_middle_one_is_green(workdir: WorkDir) -> None:
