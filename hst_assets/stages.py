@@ -262,6 +262,50 @@ STAGES: dict[str, Stage] = {
         ("hst_assets.counterpart.product:make_counterpart",),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
+    "hap_plan": Stage(
+        "1",
+        (
+            "hst_assets.hap.visit_plan:make_hap_plan",
+            "hst_assets.hap.image_task:plan",
+            "hst_assets.hap.parameter_task:tell",
+        ),
+    ),
+    "hap_alignment": Stage(
+        "1", ("hst_assets.hap.aligned:_align", "hst_assets.hap.image_task:align")
+    ),
+    "hap_aligned_exposures": Stage("1", ("hst_assets.hap.aligned:make_hap_aligned_exposures",)),
+    "hap_filter": Stage(
+        "1",
+        (
+            "hst_assets.hap.filter_images:_drizzle_filters",
+            "hst_assets.hap.image_task:drizzle_filter",
+            "hst_assets.hap.image_task:finish_header",
+        ),
+    ),
+    "hap_filter_products": Stage("1", ("hst_assets.hap.filter_images:make_hap_filter_products",)),
+    "hap_exposure": Stage("1", ("hst_assets.hap.filter_images:_finish_exposures",)),
+    "hap_exposure_products": Stage(
+        "1", ("hst_assets.hap.filter_images:make_hap_exposure_products",)
+    ),
+    "hap_total": Stage(
+        "1",
+        (
+            "hst_assets.hap.total_images:_drizzle_totals",
+            "hst_assets.hap.image_task:drizzle_total",
+        ),
+    ),
+    "hap_total_products": Stage("1", ("hst_assets.hap.total_images:make_hap_total_products",)),
+    "hap_catalog": Stage(
+        "1",
+        (
+            "hst_assets.hap.catalogs:_measure",
+            "hst_assets.hap.catalog_task:combine",
+            "hst_assets.hap.catalog_task:detect",
+            "hst_assets.hap.catalog_task:measure",
+        ),
+    ),
+    "hap_point_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_point_catalogs",)),
+    "hap_segment_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_segment_catalogs",)),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 

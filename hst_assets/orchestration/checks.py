@@ -103,12 +103,18 @@ def _cross_checked(made: Made, _workdir: WorkDir) -> Finding:
     if not made.facts["cross_checked"]:
         return not_checked("the second catalogue did not answer")
     differences: list[Any] = made.facts["discrepancies"]
-    text = _listed(differences) or "both catalogues agree"
+    text = listed(differences) or "both catalogues agree"
     return Finding(passed=not differences, text=text)
 
 
-def _listed(texts: Sequence[Any]) -> str:
-    """The first of many texts, and how many more there are."""
+def listed(texts: Sequence[Any]) -> str:
+    """The first of many texts, and how many more there are.
+
+    Parameters
+    ----------
+    texts : sequence
+        The texts.
+    """
     more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
     return "; ".join(map(str, texts[:_NAMED])) + more
 
@@ -121,7 +127,7 @@ def _all_delivered(made: Made, workdir: WorkDir) -> Finding:
     missing: list[Any] = made.facts["undelivered"]
     return Finding(
         passed=not missing,
-        text=_listed(missing) or "no file of the archive is missing",
+        text=listed(missing) or "no file of the archive is missing",
         severity="ERROR",
     )
 
@@ -155,7 +161,7 @@ def _some_used(made: Made, _workdir: WorkDir) -> Finding:
     refusals: list[Any] = made.facts.get("refusals", [])
     text = f"{used} of {total} exposures are used"
     if refusals:
-        text += f"; left out: {_listed(refusals)}"
+        text += f"; left out: {listed(refusals)}"
     return Finding(passed=used > 0, text=text)
 
 
@@ -178,8 +184,8 @@ def _verdicts(made: Made) -> str:
             ("n_skipped", "skipped (alignment.skip_tweakreg)"),
         )
     )
-    listed = _listed(made.facts.get("not_passed", []))
-    return f"{counts}; {listed}" if listed else counts
+    told = listed(made.facts.get("not_passed", []))
+    return f"{counts}; {told}" if told else counts
 
 
 def _aligned(made: Made, _workdir: WorkDir) -> Finding:
@@ -222,16 +228,16 @@ def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     left_out = facts.get("left_out") or {}
     texts = []
     if facts.get("passed_over"):
-        texts.append(f"{facts['band']} makes it in place of {_listed(facts['passed_over'])}")
+        texts.append(f"{facts['band']} makes it in place of {listed(facts['passed_over'])}")
     if left_out:
-        reasons = _listed([f"{name}: {reason}" for name, reason in left_out.items()])
+        reasons = listed([f"{name}: {reason}" for name, reason in left_out.items()])
         text = f"{len(left_out)} of {facts['n_exposures']} exposures of the reference are not in it"
         texts.append(f"{text}: {reasons}")
     if texts:
         return Finding(passed=False, text="; ".join(texts))
     if facts.get("kept_a_priori"):
         return not_checked(
-            f"the archive's WCS is taken as it is of {_listed(facts['kept_a_priori'])}"
+            f"the archive's WCS is taken as it is of {listed(facts['kept_a_priori'])}"
         )
     if facts.get("n_exposures", 0) < 2:
         return not_checked("the reference is made of one exposure")
@@ -248,9 +254,9 @@ def _sane(made: Made, well: str) -> Finding:
     """Problems first; then what could not be compared; only then is all well."""
     problems: list[Any] = made.facts.get("problems", [])
     if problems:
-        return Finding(passed=False, text=_listed(problems))
+        return Finding(passed=False, text=listed(problems))
     lacking: list[Any] = made.facts.get("not_checked", [_FORMER])
-    return not_checked(_listed(lacking)) if lacking else Finding(passed=True, text=well)
+    return not_checked(listed(lacking)) if lacking else Finding(passed=True, text=well)
 
 
 def _frame_as_asked(made: Made, _workdir: WorkDir) -> Finding:
@@ -278,7 +284,7 @@ def _none_failed(made: Made, well: str) -> Finding:
     kinds -= {NoOverlap}
     return Finding(
         passed=not failed,
-        text=_listed(failed) or well,
+        text=listed(failed) or well,
         severity="ERROR",
         kind=shared_kind(kinds).__name__ if failed else "",
     )
@@ -294,7 +300,7 @@ def _all_combined(made: Made, workdir: WorkDir) -> Finding:
     if not products:
         return Finding(passed=True, text="does not apply: there is no product")
     short = [product for product in products if product.n_exposures < product.n_available]
-    text = _listed([product.counted for product in short or products])
+    text = listed([product.counted for product in short or products])
     if not short:
         return Finding(passed=True, text=text)
     concerned = {name for product in short for name in product.lacking}
@@ -304,7 +310,7 @@ def _all_combined(made: Made, workdir: WorkDir) -> Finding:
     told += [f"{name}: in use, but not yet in the product" for name in sorted(unexplained)]
     return Finding(
         passed=not unexplained and all(each.is_wanted for each in left_out),
-        text=f"{text}; {_listed(told)}",
+        text=f"{text}; {listed(told)}",
     )
 
 
@@ -318,7 +324,7 @@ def _all_subtracted(made: Made, _workdir: WorkDir) -> Finding:
     apart = made.facts.get("without_overlap", [])
     text = f"{made.facts.get('n_differences', 0)} differences up to date"
     if apart:
-        text += f"; no common pixels: {_listed(apart)}"
+        text += f"; no common pixels: {listed(apart)}"
     return _none_failed(made, text)
 
 
@@ -335,7 +341,7 @@ def _all_prepared(made: Made, _workdir: WorkDir) -> Finding:
         text += f"; {facts['chips_left_out']} chips without the target are left out"
     rejected: list[Any] = facts["rejected"]
     if rejected:
-        text += f"; rejected: {_listed(rejected)}"
+        text += f"; rejected: {listed(rejected)}"
     if not facts["n_chips"]:
         return Finding(passed=False, text=text, severity="ERROR", kind=NothingFound.__name__)
     kinds = [failure_named(kind) for kind in facts.get("failures", {}).values()]
@@ -351,9 +357,9 @@ def _photometer_warnings(made: Made, _workdir: WorkDir) -> Finding:
     told += [str(remark) for remark in facts["remarks"]]
     lacking: list[Any] | None = facts.get("libraries_not_found")
     if lacking:
-        told.append(f"no PSF library found: {_listed(lacking)}")
+        told.append(f"no PSF library found: {listed(lacking)}")
     if told:
-        return Finding(passed=False, text=_listed(told))
+        return Finding(passed=False, text=listed(told))
     if lacking is None:
         return not_checked("where DOLPHOT's libraries lie is not known; it warned of nothing")
     return Finding(passed=True, text="the photometer warned of nothing")
@@ -365,7 +371,7 @@ def _stars_left(made: Made, _workdir: WorkDir) -> Finding:
         return not_checked("the run ended after the alignment (dolphot.AlignOnly)")
     cuts = [f"{cut['cut']} {cut['limit']}: {cut['removed_first']}" for cut in made.facts["cuts"]]
     text = f"{n_stars} of {n_objects} objects pass the cuts"
-    return Finding(passed=n_stars > 0, text=f"{text}; removed by {_listed(cuts)}" if cuts else text)
+    return Finding(passed=n_stars > 0, text=f"{text}; removed by {listed(cuts)}" if cuts else text)
 
 
 def _all_lists_measured(made: Made, _workdir: WorkDir) -> Finding:
@@ -385,15 +391,15 @@ def _limits_reached(made: Made, _workdir: WorkDir) -> Finding:
         if limit["magnitude"] is None
     ]
     if lacking:
-        return not_checked(_listed(lacking))
+        return not_checked(listed(lacking))
     known = [f"{each['filter']} {each['share']:.0%} at {each['magnitude']:.2f}" for each in limits]
-    return Finding(passed=True, text=_listed(known))
+    return Finding(passed=True, text=listed(known))
 
 
 def _all_methods_measured(made: Made, _workdir: WorkDir) -> Finding:
     lacking: list[Any] = made.facts["not_measured"]
     if lacking:
-        return not_checked(_listed(lacking))
+        return not_checked(listed(lacking))
     return Finding(passed=True, text=f"{made.facts['n_points']} points")
 
 
@@ -408,7 +414,7 @@ def _methods_agree(made: Made, _workdir: WorkDir) -> Finding:
     ]
     worst = max(abs(each["sigma"]) for each in comparisons)
     well = f"{len(comparisons)} pairs of epochs differ by at most {worst} sigma"
-    return Finding(passed=not apart, text=_listed(apart) or well)
+    return Finding(passed=not apart, text=listed(apart) or well)
 
 
 def _star_of_target(made: Made, _workdir: WorkDir) -> Finding:
@@ -426,7 +432,7 @@ def _star_of_target(made: Made, _workdir: WorkDir) -> Finding:
 def _error_circle_told(made: Made, _workdir: WorkDir) -> Finding:
     unknown: list[Any] = made.facts["unknown_terms"]
     if unknown:
-        return not_checked(f"a part of the error is not known: {_listed(unknown)}")
+        return not_checked(f"a part of the error is not known: {listed(unknown)}")
     return Finding(
         passed=True, text=f"{made.facts['error_mas']:g} mas on an axis, every term known"
     )

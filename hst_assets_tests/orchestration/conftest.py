@@ -59,6 +59,19 @@ FACTS = {
     "error_mas": 5.0,
     "identification": "counterpart",
     "n_inside": 1,
+    # Of the advanced products.
+    "n_fitted": 2,
+    "n_detectors": 1,
+    "n_detectors_usable": 1,
+    "accepts_a_priori_wcs": False,
+    "not_fitted": [],
+    "failed": [],
+    "without": [],
+    "n_catalogs": 1,
+    "catalogs": [{"file": "total_point-cat.ecsv", "n_sources": 9}],
+    "empty": [],
+    "notes": [],
+    "return_code": "0: the products were made",
 }
 
 

@@ -1,0 +1,404 @@
+"""The catalogues of a visit: sources found on the total image, measured in each filter.
+
+Point sources and islands of a detector are found and measured in one go, as drizzlepac does it:
+where most of either are cosmic rays, both catalogues are emptied. The two assets list what is
+theirs. A filter that cannot be measured costs its own catalogues; the total's have the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from astropy.table import Table
+
+from hst_assets.failures import HstAssetsError, MissingProduct, may_work_again
+from hst_assets.hap import pieces
+from hst_assets.hap.filter_images import drizzled_nodes, exposure_images
+from hst_assets.hap.objects import PARAMETERS, STATE_SUFFIX
+from hst_assets.hap.piece_runs import VisitFolder
+from hst_assets.hap.pieces import CATALOG_KINDS
+from hst_assets.hap.planned_visit import VisitPlan, read_plan
+from hst_assets.hap.product_tree import FilterNode, TotalNode
+from hst_assets.hap.switches import wants_catalogs
+from hst_assets.hap.total_images import TotalImage, drizzled_totals
+from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork
+from hst_assets.products.batch import Batch, Step, make_indexed
+from hst_assets.products.columns import ColumnSpec, build_table, write_table
+from hst_assets.provenance import Made, Recipe, Result, read_record
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = [
+    "CATALOG_COLUMNS",
+    "TotalCatalogs",
+    "cataloged_totals",
+    "make_hap_point_catalogs",
+    "make_hap_segment_catalogs",
+]
+
+STAGE = "hap_catalog"
+Kind = Literal["point", "segment"]
+
+CATALOG_COLUMNS: tuple[ColumnSpec, ...] = (
+    ColumnSpec("file", "str", "Catalogue; empty if it could not be made"),
+    ColumnSpec("kind", "str", "point, or segment: islands of the segmented image"),
+    ColumnSpec("detector", "str", "Detector, as file names have it"),
+    ColumnSpec("filter", "str", "HAP's name of the filter; total: all filters"),
+    ColumnSpec("n_sources", "int64", "Rows of the catalogue"),
+    ColumnSpec("note", "str", "What the number of rows does not tell"),
+    ColumnSpec("status", "str", "OK or FAIL"),
+    ColumnSpec("reason", "str", "Why it failed"),
+)
+
+
+@dataclass(frozen=True)
+class TotalCatalogs:
+    """All catalogues of a detector.
+
+    Attributes
+    ----------
+    path : Path
+        What was found and measured, in numbers (JSON); the record lies beside it.
+    recipe : Recipe
+        What they are made from.
+    image : TotalImage
+        On which sources are found.
+    """
+
+    path: Path
+    recipe: Recipe
+    image: TotalImage
+
+    @property
+    def total(self) -> TotalNode:
+        """The total product."""
+        return self.image.total
+
+
+def make_hap_point_catalogs(
+    workdir: WorkDir,
+    visit: str,
+    settings: Settings,
+    *,
+    redo: bool = False,
+    progress: Listener | None = None,
+) -> Made:
+    """Measure sources that are found as points, in apertures; see `make_hap_segment_catalogs`.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Of the target; the visit's total images and images of exposures must exist.
+    visit : str
+        The visit.
+    settings : Settings
+        Sections hap and machine.
+    redo : bool, optional
+        Measure again what is up to date, too.
+    progress : callable, optional
+        Told what is done.
+
+    Returns
+    -------
+    Made
+        Product: the table ``hap/<visit>/point_catalogs.ecsv`` (`CATALOG_COLUMNS`).
+
+    Raises
+    ------
+    MissingProduct
+        If the visit is not planned.
+    """
+    work = VisitWork(workdir, visit, settings, progress)
+    return _made(work, "point", workdir.hap_point_catalogs(visit), redo=redo)
+
+
+def make_hap_segment_catalogs(
+    workdir: WorkDir,
+    visit: str,
+    settings: Settings,
+    *,
+    redo: bool = False,
+    progress: Listener | None = None,
+) -> Made:
+    """Measure sources that are found as islands of the segmented image.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Of the target; the visit's total images and images of exposures must exist.
+    visit : str
+        The visit.
+    settings : Settings
+        Sections hap and machine.
+    redo : bool, optional
+        Measure again what is up to date, too.
+    progress : callable, optional
+        Told what is done.
+
+    Returns
+    -------
+    Made
+        Product: the table ``hap/<visit>/segment_catalogs.ecsv`` (`CATALOG_COLUMNS`).
+
+    Raises
+    ------
+    MissingProduct
+        If the visit is not planned.
+    """
+    work = VisitWork(workdir, visit, settings, progress)
+    return _made(work, "segment", workdir.hap_segment_catalogs(visit), redo=redo)
+
+
+def _made(work: VisitWork, kind: Kind, index: Path, *, redo: bool) -> Made:
+    plan = read_plan(work.workdir, work.visit)
+    is_wanted = kind in CATALOG_KINDS[work.settings.hap.photometry]
+    planned = cataloged_totals(work, plan) if is_wanted else []
+    recipe = Recipe(
+        stage=f"hap_{kind}_catalogs",
+        inputs={part.total.basename: part.recipe.digest for part in planned},
+        settings={"hap": {"photometry": work.settings.hap.photometry}},
+        defaults={"hap": {"photometry": "both"}},
+    )
+    batch = Batch(
+        stage=STAGE,
+        planned=planned,
+        run=partial(_measure, work=work),
+        # The other kind's may be of the same record.
+        candidates=tuple(work.workdir.hap_pieces(work.visit).glob("catalogs*.json"))
+        if is_wanted
+        else (),
+    )
+
+    def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
+        return _index(work, kind, index, list(zip(planned, outcomes, strict=True)))
+
+    # Both kinds are made in one go, by whichever asset comes first.
+    alone = work.workdir.lock(
+        f"hap_catalogs_{work.visit}", wait_s=work.settings.machine.lock_wait_s
+    )
+    with nullcontext() if work.workdir.looked_at else alone:
+        return make_indexed(batch, recipe, index, work.workdir, write, redo=redo)
+
+
+def cataloged_totals(work: VisitWork, plan: VisitPlan) -> list[TotalCatalogs]:
+    """The detectors whose sources are measured.
+
+    Parameters
+    ----------
+    work : VisitWork
+        The visit.
+    plan : VisitPlan
+        Its plan.
+    """
+    exposures: dict[int, dict[str, str]] = {}
+    for one in exposure_images(work, plan):
+        number = one.of_filter.aligned.number
+        exposures.setdefault(number, {})[one.node.basename] = one.recipe.digest
+    return [
+        TotalCatalogs(
+            work.workdir.hap_pieces(work.visit) / f"catalogs{image.aligned.number}.json",
+            _recipe(work, plan, image, exposures[image.aligned.number]),
+            image,
+        )
+        for image in drizzled_totals(work, plan)
+        if wants_catalogs(image.total.detector, os.environ)
+    ]
+
+
+def _recipe(
+    work: VisitWork, plan: VisitPlan, image: TotalImage, exposures: dict[str, str]
+) -> Recipe:
+    names = [image.total.basename, *(each.node.basename for each in image.filters)]
+    return Recipe(
+        stage=STAGE,
+        inputs={
+            "total": image.recipe.digest,
+            **{each.node.basename: each.recipe.digest for each in image.filters},
+            **exposures,
+        },
+        settings={
+            "hap": {
+                "photometry": work.settings.hap.photometry,
+                "diagnostic_mode": work.settings.hap.diagnostic_mode,
+            },
+            "parameters": plan.changed_for(names, "catalog generation", "quality control"),
+        },
+        defaults={"hap": {"photometry": "both", "diagnostic_mode": False}, "parameters": {}},
+        tools=TOOLS,
+    ).known_in(work.workdir)
+
+
+# ---------------------------------------------------------------------------- the measurement
+
+
+def _measure(
+    due: Sequence[TotalCatalogs], *, work: VisitWork
+) -> Iterator[tuple[TotalCatalogs, Step | HstAssetsError]]:
+    """Find and measure the sources of detectors, one detector after the other."""
+    for part in due:
+        if read_record(part.image.path) is None:
+            yield (
+                part,
+                MissingProduct(
+                    "there is no total image",
+                    where=part.total.detector,
+                    next_step="Materialize hap_total_products first; see there why it failed",
+                ),
+            )
+            continue
+        with work.working("catalogs", _reads(part, work)) as folder:
+            try:
+                told, names = _cataloged(part, folder, work)
+            except HstAssetsError as error:
+                yield part, error
+                continue
+            yield part, partial(_settle, part, told, names, folder, work)
+
+
+def _reads(part: TotalCatalogs, work: VisitWork) -> list[Path]:
+    number = part.image.aligned.number
+    kept = [part.total.drizzled_filters[index] for index in part.image.kept]
+    reads = [work.place(PARAMETERS), work.state("drizzled", number), part.image.path]
+    reads += [work.state("filter", number, index) for index in part.image.kept]
+    reads += [work.place(each.drizzled_file) for each in kept]
+    for one in drizzled_nodes(part.total):
+        if any(one in each.exposures for each in kept):
+            reads += [work.place(one.drizzled_file), work.place(one.exposure_file)]
+    return reads
+
+
+def _cataloged(
+    part: TotalCatalogs, folder: VisitFolder, work: VisitWork
+) -> tuple[dict[str, Any], list[str]]:
+    """What was found, and the names of the files; a filter that fails for good is left out."""
+    number, total, options = part.image.aligned.number, part.total, work.options
+    kept = part.image.kept
+    files: list[str] = []
+    (detected,) = work.run([pieces.detect_piece(number, total, options, kept)], folder, done=0.0)
+    if isinstance(detected, HstAssetsError):
+        raise detected
+    files += detected.files
+    outcomes = work.run(pieces.measure_pieces(number, total, options, kept), folder, done=0.4)
+    failed: dict[int, HstAssetsError] = {}
+    for index, outcome in zip(kept, outcomes, strict=True):
+        if not isinstance(outcome, HstAssetsError):
+            files += outcome.files
+        elif may_work_again(type(outcome)) or len(kept) == 1:
+            raise outcome
+        else:
+            failed[index] = outcome
+    measured = [index for index in kept if index not in failed]
+    if not measured:
+        raise failed[kept[0]]
+    (combined,) = work.run(
+        [pieces.combine_piece(number, total, options, measured)], folder, done=0.8
+    )
+    if isinstance(combined, HstAssetsError):
+        raise combined
+    files += combined.files
+    told = {
+        "found": detected.value["found"],
+        "without_psf": bool(detected.value["complaint"]),
+        "emptied": combined.value["emptied"],
+        "measured": measured,
+        "failed": {total.drizzled_filters[i].filter: why.brief for i, why in failed.items()},
+    }
+    return told, list(dict.fromkeys(files))
+
+
+def _settle(
+    part: TotalCatalogs,
+    told: dict[str, Any],
+    names: Sequence[str],
+    folder: VisitFolder,
+    work: VisitWork,
+) -> Result:
+    """Publish the catalogues of a detector, and count their rows."""
+    rows = {
+        name: len(Table.read(folder.files / name, format="ascii.ecsv"))
+        for name in names
+        if name.endswith("-cat.ecsv")
+    }
+    facts = {**told, "rows": rows}
+    # Sources and columns of filters are of use to this stage only.
+    kept = [name for name in names if not name.endswith(STATE_SUFFIX)]
+    outputs = work.published(folder, kept)
+    with write_atomically(part.path) as file:
+        file.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return Result((part.path, *outputs), facts)
+
+
+# -------------------------------------------------------------------------------- the index
+
+
+def _index(
+    work: VisitWork,
+    kind: Kind,
+    index: Path,
+    parts: Sequence[tuple[TotalCatalogs, Made | HstAssetsError]],
+) -> Result:
+    rows: list[dict[str, Any]] = []
+    outputs: list[Path] = []
+    for part, outcome in parts:
+        nodes: list[TotalNode | FilterNode] = [part.total]
+        nodes += [part.total.drizzled_filters[i] for i in part.image.kept]
+        rows += [_row(kind, part, node, outcome) for node in nodes]
+        if isinstance(outcome, Made):
+            outputs += outcome.record.paths(work.workdir)
+    meta = {"target": work.workdir.target, "visit": work.visit}
+    write_table(build_table(CATALOG_COLUMNS, rows, meta), index)
+    made = [row for row in rows if row["status"] == "OK"]
+    facts: dict[str, Any] = {
+        "n_catalogs": len(made),
+        "catalogs": [{name: row[name] for name in ("file", "n_sources", "note")} for row in made],
+        "empty": [row["file"] for row in made if not row["n_sources"]],
+        "notes": sorted({f"{row['detector']}: {row['note']}" for row in made if row["note"]}),
+        "failed": [
+            f"{row['detector']} {row['filter']}: {row['reason']}" for row in rows if row["reason"]
+        ],
+    }
+    if kind not in CATALOG_KINDS[work.settings.hap.photometry]:
+        facts["note"] = f"not wanted: hap.photometry is {work.settings.hap.photometry!r}"
+    elif not rows:
+        facts["note"] = "no detector of the visit has a total image, or SVM_CATALOG_... is off"
+    return Result((index, *dict.fromkeys(outputs)), facts)
+
+
+def _row(
+    kind: Kind, part: TotalCatalogs, node: TotalNode | FilterNode, outcome: Made | HstAssetsError
+) -> dict[str, Any]:
+    name = node.filter if isinstance(node, FilterNode) else "total"
+    row = {
+        "file": "",
+        "kind": kind,
+        "detector": part.total.detector,
+        "filter": name,
+        "n_sources": 0,
+        "note": "",
+        "status": "FAIL",
+        "reason": "",
+    }
+    if isinstance(outcome, HstAssetsError):
+        return {**row, "reason": outcome.brief}
+    failed = outcome.facts["failed"]
+    if name in failed:
+        return {**row, "reason": failed[name]}
+    file = node.catalog_file(kind)
+    if file not in outcome.facts["rows"]:
+        return {**row, "reason": "drizzlepac left no such catalogue"}
+    notes = []
+    if outcome.facts["emptied"]:
+        notes.append("emptied, what was found is mostly cosmic rays")
+    if outcome.facts["without_psf"] and kind == "point":
+        notes.append("found without a model of a star")
+    if name == "total" and failed:
+        notes.append(f"without {', '.join(failed)}")
+    n_sources = outcome.facts["rows"][file]
+    return {**row, "file": file, "n_sources": n_sources, "note": "; ".join(notes), "status": "OK"}
