@@ -305,6 +305,14 @@ STAGES: dict[str, Stage] = {
         ),
     ),
     "hap_point_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_point_catalogs",)),
+    "hap_quality": Stage(
+        "1",
+        (
+            "hst_assets.hap.visit_quality:make_hap_quality",
+            "hst_assets.hap.quality_task:assess",
+        ),
+    ),
+    "hap_manifest": Stage("1", ("hst_assets.hap.visit_manifest:make_hap_manifest",)),
     "hap_segment_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_segment_catalogs",)),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }

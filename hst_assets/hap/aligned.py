@@ -246,7 +246,12 @@ def _settle(part: AlignedTotal, left: Left, folder: VisitFolder, work: VisitWork
         linked(path, work.place(path.name)) for path in exposures if path.name not in drizzled
     ]
     states = work.published(folder, [state])
-    return Result((*states, *exposures, *files, *finished), {"exposures": rows})
+    told = {
+        "exposures": rows,
+        "headerlets": left.value["headerlets"],
+        "beside": [*left.value["aligned_only"], *left.value["dispersed"]],
+    }
+    return Result((*states, *exposures, *files, *finished), told)
 
 
 def _members(total: TotalNode) -> tuple[ExposureNode, ...]:

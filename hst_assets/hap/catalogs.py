@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -330,9 +330,19 @@ def _settle(
     # Sources and columns of filters are of use to this stage only.
     kept = [name for name in names if not name.endswith(STATE_SUFFIX)]
     outputs = work.published(folder, kept)
+    _remove_others(part.total, rows, work)
     with write_atomically(part.path) as file:
         file.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return Result((part.path, *outputs), facts)
+
+
+def _remove_others(total: TotalNode, made: Collection[str], work: VisitWork) -> None:
+    """Delete catalogues of earlier runs, of kinds and filters that this one has not."""
+    nodes: list[TotalNode | FilterNode] = [total, *total.drizzled_filters]
+    for node in nodes:
+        for kind in CATALOG_KINDS["both"]:
+            if node.catalog_file(kind) not in made:
+                work.place(node.catalog_file(kind)).unlink(missing_ok=True)
 
 
 # -------------------------------------------------------------------------------- the index

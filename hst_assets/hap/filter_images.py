@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
+from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, UnusableInput
 from hst_assets.hap import pieces
 from hst_assets.hap.aligned import AlignedTotal, aligned_totals
 from hst_assets.hap.image_index import Node, image_facts, write_image_index
@@ -21,6 +21,7 @@ from hst_assets.hap.objects import PARAMETERS
 from hst_assets.hap.piece_runs import Left, VisitFolder
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
 from hst_assets.hap.product_tree import ExposureNode, FilterNode, TotalNode
+from hst_assets.hap.result import ReturnCode
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork, linked
 from hst_assets.products.batch import Batch, Step, make_indexed
 from hst_assets.products.preview import write_preview
@@ -287,7 +288,19 @@ def finish_headers(
         The visit.
     """
     made = [pieces.header_piece(number, node) for number, node in nodes]
-    return work.run(made, folder, done=0.8)
+    return [_of_header(outcome) for outcome in work.run(made, folder, done=0.8)]
+
+
+def _of_header(outcome: Left | HstAssetsError) -> Left | HstAssetsError:
+    """A tool's failure says that it is one that HAP has a number for."""
+    if not isinstance(outcome, ToolFailed):
+        return outcome
+    return ToolFailed(
+        f"{ReturnCode.HEADERS_FAILED.meaning}: {outcome.what}",
+        where=outcome.where,
+        next_step=outcome.next_step,
+        log_tail=outcome.log_tail,
+    )
 
 
 def _settle_filter(part: FilterImage, left: Left, folder: VisitFolder, work: VisitWork) -> Result:

@@ -368,7 +368,7 @@ def _facts(
         "left_out": list(poller.left_out),
         "aligned_only": _aligned_only(tree),
         "changed_parameters": sorted(changed),
-        "return_code": f"{code:d}: {code.meaning}",
+        "ends_with": f"{code:d}: {code.meaning}",
     }
     given = work.settings.hap.parameters_file
     if given is not None:

@@ -12,7 +12,9 @@ from hst_assets.workdir import WorkDir
 __all__ = [
     "ALIGNED_TO_GAIA",
     "ALL_FILTERS_COMBINED",
+    "ALL_TESTS_RUN",
     "EXPOSURES_TAKEN",
+    "RETURN_CODE",
     "SOME_WCS_ACCEPTED",
     "SOURCES_FOUND",
 ]
@@ -25,7 +27,7 @@ def _exposures_taken(made: Made, _workdir: WorkDir) -> Finding:
     if rejected:
         text += f"; rejected by HAP: {listed(rejected)}"
     if not facts["n_products"]:
-        text += f"; {facts['return_code']}"
+        text += f"; {facts['ends_with']}"
     return Finding(passed=not rejected and facts["n_products"] > 0, text=text)
 
 
@@ -73,6 +75,28 @@ def _sources_found(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(passed=not told, text=listed(told or counts))
 
 
+def _all_tests_run(made: Made, _workdir: WorkDir) -> Finding:
+    if made.facts.get("note"):
+        return not_checked(str(made.facts["note"]))
+    tests: list[Any] = made.facts["tests"]
+    lacking = [f"{each['test']}: {each['outcome']}" for each in tests if each["outcome"] != "done"]
+    if lacking:
+        return not_checked(
+            f"{len(tests) - len(lacking)} of {len(tests)} tests ran; {listed(lacking)}"
+        )
+    return Finding(passed=True, text=f"{len(tests)} tests ran")
+
+
+def _return_code(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    text = f"{facts['return_code']}: {facts['meaning']}"
+    if facts["problems"]:
+        text += f"; {listed(facts['problems'])}"
+    if facts["not_fitted"]:
+        text += f"; {len(facts['not_fitted'])} exposures are not aligned, which has no number"
+    return Finding(passed=not (facts["return_code"] or facts["not_fitted"]), text=text)
+
+
 EXPOSURES_TAKEN = Check(
     "all_exposures_taken", "HAP takes every exposure of the poller.", _exposures_taken
 )
@@ -96,4 +120,12 @@ SOURCES_FOUND = Check(
     "sources_found",
     "Each catalogue has sources, found as HAP means to find them.",
     _sources_found,
+)
+ALL_TESTS_RUN = Check(
+    "all_tests_run", "Each of HAP's tests of quality could be run.", _all_tests_run
+)
+RETURN_CODE = Check(
+    "return_code",
+    "runsinglehap would have ended with 0, all products are there, all exposures aligned.",
+    _return_code,
 )

@@ -71,7 +71,11 @@ FACTS = {
     "catalogs": [{"file": "total_point-cat.ecsv", "n_sources": 9}],
     "empty": [],
     "notes": [],
-    "return_code": "0: the products were made",
+    "return_code": 0,
+    "meaning": "the products were made",
+    "problems": [],
+    "ends_with": "0: the products were made",
+    "tests": [],
 }
 
 
