@@ -94,6 +94,12 @@ class AlignedTotal:
         """The record of the alignment; None where there is none."""
         return read_record(self.path)
 
+    @property
+    def digest(self) -> str:
+        """Of the alignment that there is; of the one that is planned where there is none."""
+        record = self.record()
+        return record.digest if record else self.recipe.digest
+
     def not_fitted(self) -> tuple[str, ...]:
         """The drizzled exposures that keep the WCS that they came with."""
         record = self.record()

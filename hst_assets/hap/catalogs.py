@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from astropy.table import Table
 
 from hst_assets.failures import HstAssetsError, MissingProduct, may_work_again
 from hst_assets.hap import pieces
-from hst_assets.hap.filter_images import drizzled_nodes, exposure_images
+from hst_assets.hap.filter_images import FilterImage, exposure_images
 from hst_assets.hap.objects import PARAMETERS, STATE_SUFFIX
 from hst_assets.hap.piece_runs import VisitFolder
 from hst_assets.hap.pieces import CATALOG_KINDS
@@ -31,7 +31,7 @@ from hst_assets.hap.total_images import TotalImage, drizzled_totals
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork
 from hst_assets.products.batch import Batch, Step, make_indexed
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
-from hst_assets.provenance import Made, Recipe, Result, read_record
+from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -70,11 +70,19 @@ class TotalCatalogs:
         What they are made from.
     image : TotalImage
         On which sources are found.
+    filters : tuple of FilterImage
+        On which they can be measured: those whose exposures have images.
     """
 
     path: Path
     recipe: Recipe
     image: TotalImage
+    filters: tuple[FilterImage, ...]
+
+    @property
+    def kept(self) -> list[int]:
+        """Positions of the filters."""
+        return [each.index for each in self.filters]
 
     @property
     def total(self) -> TotalNode:
@@ -197,31 +205,46 @@ def cataloged_totals(work: VisitWork, plan: VisitPlan) -> list[TotalCatalogs]:
     plan : VisitPlan
         Its plan.
     """
-    exposures: dict[int, dict[str, str]] = {}
+    exposures: dict[str, str] = {}
     for one in exposure_images(work, plan):
-        number = one.of_filter.aligned.number
-        exposures.setdefault(number, {})[one.node.basename] = one.recipe.digest
-    return [
-        TotalCatalogs(
-            work.workdir.hap_pieces(work.visit) / f"catalogs{image.aligned.number}.json",
-            _recipe(work, plan, image, exposures[image.aligned.number]),
-            image,
+        if (record := one.record()) is not None:
+            exposures[one.node.basename] = record.digest
+    found = []
+    for image in drizzled_totals(work, plan):
+        if not wants_catalogs(image.total.detector, os.environ):
+            continue
+        measurable = tuple(
+            each
+            for each in image.filters
+            if all(one.basename in exposures for one in each.node.exposures)
         )
-        for image in drizzled_totals(work, plan)
-        if wants_catalogs(image.total.detector, os.environ)
-    ]
+        path = work.workdir.hap_pieces(work.visit) / f"catalogs{image.aligned.number}.json"
+        recipe = _recipe(work, plan, image, measurable, exposures)
+        found.append(TotalCatalogs(path, recipe, image, measurable))
+    return found
 
 
 def _recipe(
-    work: VisitWork, plan: VisitPlan, image: TotalImage, exposures: dict[str, str]
+    work: VisitWork,
+    plan: VisitPlan,
+    image: TotalImage,
+    measurable: Sequence[FilterImage],
+    exposures: Mapping[str, str],
 ) -> Recipe:
-    names = [image.total.basename, *(each.node.basename for each in image.filters)]
+    names = [image.total.basename, *(each.node.basename for each in measurable)]
+    parts = [
+        ("total", image.record()),
+        *((each.node.basename, each.record()) for each in measurable),
+    ]
     return Recipe(
         stage=STAGE,
         inputs={
-            "total": image.recipe.digest,
-            **{each.node.basename: each.recipe.digest for each in image.filters},
-            **exposures,
+            **{name: record.digest for name, record in parts if record is not None},
+            **{
+                one.basename: exposures[one.basename]
+                for each in measurable
+                for one in each.node.exposures
+            },
         },
         settings={
             "hap": {
@@ -243,15 +266,8 @@ def _measure(
 ) -> Iterator[tuple[TotalCatalogs, Step | HstAssetsError]]:
     """Find and measure the sources of detectors, one detector after the other."""
     for part in due:
-        if read_record(part.image.path) is None:
-            yield (
-                part,
-                MissingProduct(
-                    "there is no total image",
-                    where=part.total.detector,
-                    next_step="Materialize hap_total_products first; see there why it failed",
-                ),
-            )
+        if part.image.record() is None or not part.filters:
+            yield part, _no_image(part)
             continue
         with work.working("catalogs", _reads(part, work)) as folder:
             try:
@@ -262,15 +278,25 @@ def _measure(
             yield part, partial(_settle, part, told, names, folder, work)
 
 
+def _no_image(part: TotalCatalogs) -> MissingProduct:
+    return MissingProduct(
+        "there is no total image, or no filter whose exposures have images",
+        where=part.total.detector,
+        next_step="Materialize hap_total_products and hap_exposure_products first; see there why "
+        "they failed",
+    )
+
+
 def _reads(part: TotalCatalogs, work: VisitWork) -> list[Path]:
     number = part.image.aligned.number
-    kept = [part.total.drizzled_filters[index] for index in part.image.kept]
     reads = [work.place(PARAMETERS), work.state("drizzled", number), part.image.path]
-    reads += [work.state("filter", number, index) for index in part.image.kept]
-    reads += [work.place(each.drizzled_file) for each in kept]
-    for one in drizzled_nodes(part.total):
-        if any(one in each.exposures for each in kept):
-            reads += [work.place(one.drizzled_file), work.place(one.exposure_file)]
+    # The model of a star is made from the exposures of all filters.
+    reads += [
+        work.place(one.exposure_file) for each in part.image.filters for one in each.node.exposures
+    ]
+    for each in part.filters:
+        reads += [work.state("filter", number, each.index), each.path]
+        reads += [work.place(one.drizzled_file) for one in each.node.exposures]
     return reads
 
 
@@ -279,9 +305,11 @@ def _cataloged(
 ) -> tuple[dict[str, Any], list[str]]:
     """What was found, and the names of the files; a filter that fails for good is left out."""
     number, total, options = part.image.aligned.number, part.total, work.options
-    kept = part.image.kept
+    kept = part.kept
     files: list[str] = []
-    (detected,) = work.run([pieces.detect_piece(number, total, options, kept)], folder, done=0.0)
+    (detected,) = work.run(
+        [pieces.detect_piece(number, total, options, part.image.kept)], folder, done=0.0
+    )
     if isinstance(detected, HstAssetsError):
         raise detected
     files += detected.files
@@ -358,7 +386,7 @@ def _index(
     outputs: list[Path] = []
     for part, outcome in parts:
         nodes: list[TotalNode | FilterNode] = [part.total]
-        nodes += [part.total.drizzled_filters[i] for i in part.image.kept]
+        nodes += [each.node for each in part.image.filters]
         rows += [_row(kind, part, node, outcome) for node in nodes]
         if isinstance(outcome, Made):
             outputs += outcome.record.paths(work.workdir)
@@ -397,7 +425,12 @@ def _row(
     }
     if isinstance(outcome, HstAssetsError):
         return {**row, "reason": outcome.brief}
-    failed = outcome.facts["failed"]
+    failed = dict(outcome.facts["failed"])
+    failed |= {
+        each.node.filter: "an image of its exposures is missing: see hap_exposure_products"
+        for each in part.image.filters
+        if each.index not in part.kept
+    }
     if name in failed:
         return {**row, "reason": failed[name]}
     file = node.catalog_file(kind)

@@ -25,11 +25,12 @@ from hst_assets.hap.result import ReturnCode
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork, linked
 from hst_assets.products.batch import Batch, Step, make_indexed
 from hst_assets.products.preview import write_preview
-from hst_assets.provenance import Made, Recipe, Result, read_record
+from hst_assets.provenance import Made, Recipe, Record, Result, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
 __all__ = [
+    "ExposureImage",
     "FilterImage",
     "drizzled_filters",
     "drizzled_nodes",
@@ -41,7 +42,6 @@ __all__ = [
     "make_hap_filter_products",
     "names_of",
     "publish_image",
-    "stands",
 ]
 
 _OF_FILTERS, _OF_EXPOSURES = "hap_filter", "hap_exposure"
@@ -71,15 +71,35 @@ class FilterImage:
     index: int
     node: FilterNode
 
+    def record(self) -> Record | None:
+        """The record of the image; None where it could not be made."""
+        return read_record(self.path)
+
 
 @dataclass(frozen=True)
-class _ExposureImage:
-    """The image of an exposure."""
+class ExposureImage:
+    """The image of an exposure.
+
+    Attributes
+    ----------
+    path : Path
+        The image.
+    recipe : Recipe
+        What it is made from.
+    of_filter : FilterImage
+        The filter with which it was drizzled.
+    node : ExposureNode
+        The exposure.
+    """
 
     path: Path
     recipe: Recipe
     of_filter: FilterImage
     node: ExposureNode
+
+    def record(self) -> Record | None:
+        """The record of the image; None where it could not be made."""
+        return read_record(self.path)
 
 
 # ------------------------------------------------------------------------------- the filters
@@ -167,7 +187,7 @@ def drizzled_filters(work: VisitWork, plan: VisitPlan) -> list[FilterImage]:
                 work,
                 plan,
                 _OF_FILTERS,
-                {"aligned": aligned.recipe.digest},
+                {"aligned": aligned.digest},
                 [aligned.total.basename, *names],
                 {"filter": node.basename},
             )
@@ -403,7 +423,7 @@ def make_hap_exposure_products(
     )
 
 
-def exposure_images(work: VisitWork, plan: VisitPlan) -> list[_ExposureImage]:
+def exposure_images(work: VisitWork, plan: VisitPlan) -> list[ExposureImage]:
     """The images of exposures whose filter was drizzled.
 
     Parameters
@@ -414,11 +434,11 @@ def exposure_images(work: VisitWork, plan: VisitPlan) -> list[_ExposureImage]:
         Its plan.
     """
     return [
-        _ExposureImage(
+        ExposureImage(
             work.place(one.drizzled_file),
             Recipe(
                 stage=_OF_EXPOSURES,
-                inputs={"filter": each.recipe.digest},
+                inputs={"filter": record.digest},
                 settings={"exposure": one.basename},
                 tools=TOOLS,
             ).known_in(work.workdir),
@@ -426,26 +446,14 @@ def exposure_images(work: VisitWork, plan: VisitPlan) -> list[_ExposureImage]:
             one,
         )
         for each in drizzled_filters(work, plan)
-        if stands(each)
+        if (record := each.record()) is not None
         for one in each.node.exposures
     ]
 
 
-def stands(part: FilterImage) -> bool:
-    """Whether an image was made by today's recipe.
-
-    Parameters
-    ----------
-    part : FilterImage
-        The image.
-    """
-    record = read_record(part.path)
-    return record is not None and record.digest == part.recipe.digest
-
-
 def _finish_exposures(
-    due: Sequence[_ExposureImage], *, work: VisitWork
-) -> Iterator[tuple[_ExposureImage, Step | HstAssetsError]]:
+    due: Sequence[ExposureImage], *, work: VisitWork
+) -> Iterator[tuple[ExposureImage, Step | HstAssetsError]]:
     parts = work.workdir.hap_pieces(work.visit)
     reads = {part.of_filter.aligned.path for part in due}
     reads |= {work.place(part.node.exposure_file) for part in due}
@@ -459,7 +467,7 @@ def _finish_exposures(
                 yield part, partial(_settle_exposure, part, folder, work)
 
 
-def _settle_exposure(part: _ExposureImage, folder: VisitFolder, work: VisitWork) -> Result:
+def _settle_exposure(part: ExposureImage, folder: VisitFolder, work: VisitWork) -> Result:
     facts = image_facts(folder.files / part.path.name, part.node)
     trailer = work.place(part.node.trailer_file)
     linked(work.workdir.hap_pieces(work.visit) / trailer.name, trailer)

@@ -31,6 +31,7 @@ IMAGE_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("n_y", "int64", "Rows of the image"),
     ColumnSpec("covered", "float64", "Part of the pixels with a weight above 0"),
     ColumnSpec("wcsname", "str", "WCSNAME of the exposures"),
+    ColumnSpec("footprint", "str", "Outline on the sky (S_REGION): POLYGON ICRS ra dec ..."),
     ColumnSpec("status", "str", "OK or FAIL"),
     ColumnSpec("reason", "str", "Why it failed"),
 )
@@ -72,6 +73,7 @@ def image_facts(path: Path, node: Node) -> dict[str, Any]:
                 "n_y": covered.shape[0],
                 "covered": round(float(covered.mean()), 4),
                 "wcsname": str(hdus["SCI"].header.get("WCSNAME", "")),
+                "footprint": str(hdus["SCI"].header.get("S_REGION", "")),
             }
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise _not_whole(path, str(error)) from error
@@ -144,6 +146,7 @@ def _failed_row(node: Node, names: dict[str, str], error: HstAssetsError) -> dic
         "n_x": 0,
         "n_y": 0,
         "wcsname": "",
+        "footprint": "",
         "status": "FAIL",
         "reason": error.brief,
     }

@@ -99,7 +99,9 @@ def read_plan(workdir: WorkDir, visit: str) -> VisitPlan:
         listed = [ListedExposure(**each) for each in content["listed"]]
         return VisitPlan(
             poller=content["poller"],
-            rows=read_poller(workdir.hap_visit(visit) / content["poller"]),
+            rows=read_poller(workdir.hap_visit(visit) / content["poller"])
+            if listed or content["rejected"]
+            else (),
             tree=visit_tree(listed) if listed else None,
             rejected=content["rejected"],
             changed=content["changed"],

@@ -22,7 +22,6 @@ from hst_assets.hap.filter_images import (
     images_in,
     names_of,
     publish_image,
-    stands,
 )
 from hst_assets.hap.image_index import image_facts, write_image_index
 from hst_assets.hap.objects import PARAMETERS
@@ -31,7 +30,7 @@ from hst_assets.hap.planned_visit import VisitPlan, read_plan
 from hst_assets.hap.product_tree import TotalNode
 from hst_assets.hap.visit_work import Listener, VisitWork
 from hst_assets.products.batch import Batch, Step, make_indexed
-from hst_assets.provenance import Made, Recipe, Result
+from hst_assets.provenance import Made, Recipe, Record, Result, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -60,6 +59,10 @@ class TotalImage:
     recipe: Recipe
     aligned: AlignedTotal
     filters: tuple[FilterImage, ...]
+
+    def record(self) -> Record | None:
+        """The record of the image; None where it could not be made."""
+        return read_record(self.path)
 
     @property
     def total(self) -> TotalNode:
@@ -151,14 +154,16 @@ def drizzled_totals(work: VisitWork, plan: VisitPlan) -> list[TotalImage]:
         Its plan.
     """
     by_number: dict[int, list[FilterImage]] = {}
+    digests: dict[Path, str] = {}
     for each in drizzled_filters(work, plan):
-        if stands(each):
+        if (record := each.record()) is not None:
             by_number.setdefault(each.aligned.number, []).append(each)
+            digests[each.path] = record.digest
     found = []
     for filters in by_number.values():
         aligned = filters[0].aligned
         total = aligned.total
-        inputs = {each.node.basename: each.recipe.digest for each in filters}
+        inputs = {each.node.basename: digests[each.path] for each in filters}
         recipe = image_recipe(
             work, plan, _OF_TOTALS, inputs, [total.basename], {"total": total.basename}
         )

@@ -88,7 +88,7 @@ def make_hap_plan(
     MissingProduct
         If there is no exposure table, or raw/ lacks an exposure of the user's poller.
     UnusableInput
-        If no exposure of the visit is used, or the poller cannot be read.
+        If the poller cannot be read. A visit of which no exposure is used has an empty plan.
     BadConfiguration
         If the files are none that HAP takes.
     """
@@ -155,13 +155,19 @@ def _poller(work: VisitWork) -> _Poller:
         _check_users(rows, own, visit)
         return _Poller(name, rows, record.digest, (), is_users=True)
     table = Table(read_table(workdir.visit_exposures(visit)))  # its times are numbers
-    # The path of a line is where the archive has the file: here, in the target's own folder.
-    rows = poller_of_visit(
-        table, visit, proposal_id=_proposal(workdir, table, visit), folder=Path(workdir.raw.name)
-    )
     left_out = [
         f"{row['rootname']}: {row['reason'] or 'not used'}" for row in table if not row["used"]
     ]
+    used = [str(row["file"]) for row in table if row["used"]]
+    rows = ()
+    if used:
+        # The path of a line is where the archive has the file: here, in the target's own folder.
+        rows = poller_of_visit(
+            table,
+            visit,
+            proposal_id=_proposal(workdir.raw / used[0]),
+            folder=Path(workdir.raw.name),
+        )
     return _Poller(name, rows, record.digest, tuple(left_out), is_users=False)
 
 
@@ -191,22 +197,16 @@ def _check_users(rows: Sequence[PollerRow], path: Path, visit: str) -> None:
         )
 
 
-def _proposal(workdir: WorkDir, table: Any, visit: str) -> int:
-    for row in table:
-        if row["used"]:
-            path = workdir.raw / str(row["file"])
-            try:
-                return int(fits.getval(path, "PROPOSID"))
-            except (KeyError, OSError, ValueError) as error:
-                raise UnusableInput(
-                    f"no number of a proposal in its header: {error}",
-                    where=path,
-                    next_step=f"Write a poller of one column, {_poller_name(visit)}, or leave the "
-                    "exposure out",
-                ) from error
-    raise UnusableInput(
-        "no exposure of the visit is used", where=visit, next_step="See its exposure table"
-    )
+def _proposal(path: Path) -> int:
+    try:
+        return int(fits.getval(path, "PROPOSID"))
+    except (KeyError, OSError, ValueError) as error:
+        raise UnusableInput(
+            f"no number of a proposal in its header: {error}",
+            where=path,
+            next_step="Put a poller of one column into the target's folder, or leave the exposure "
+            "out",
+        ) from error
 
 
 def _parameters_of_visit(settings: Settings, visit: str) -> dict[str, Any]:
@@ -269,12 +269,15 @@ def run_plan(
 
 def _planned(work: VisitWork, poller: _Poller, *, is_given: bool) -> Result:
     raw = [work.workdir.raw / row.file for row in poller.rows]
+    if not poller.rows:
+        outputs = _write(work, poller, (), {}, {}, None, is_given=False)
+        return Result(tuple(outputs[::-1]), _facts(poller, {}, {}, None, work))
     with work.working("plan", raw) as folder:
         written = f"{poller.name.removesuffix('_input.out')}_parameters.json"
         planned = run_plan(work, folder, poller.rows, is_given=is_given, written=written)
         rejected: dict[str, str]
         changed: dict[str, Any] = {}
-        outputs: list[Path] = []
+        outputs = []
         if isinstance(planned, HstAssetsError):
             if f"ended with {ReturnCode.NOTHING_TO_PROCESS:d}" not in planned.what:
                 raise planned
@@ -286,7 +289,8 @@ def _planned(work: VisitWork, poller: _Poller, *, is_given: bool) -> Result:
             if isinstance(told, HstAssetsError):
                 raise told
             changed = told.value["changed"]
-            outputs += work.published(folder, [written, *told.files])
+            files = [name for name in (written, *told.files) if (folder.files / name).is_file()]
+            outputs += work.published(folder, files)
     taken = [row for row in poller.rows if row.file not in rejected]
     listed = listed_exposures(taken, work.workdir.raw)
     tree = visit_tree(listed) if listed else None
@@ -307,7 +311,7 @@ def _write(
     """Write poller, plan and table; the table last."""
     text, plan = work.place(poller.name), work.workdir.hap_pieces(work.visit) / PLAN
     with write_atomically(text) as part:
-        part.write_text(poller_text(poller.rows), encoding="utf-8")
+        part.write_text(poller_text(poller.rows) or "# no exposure is used\n", encoding="utf-8")
     content = {
         "poller": poller.name,
         "listed": [asdict(one) for one in listed],

@@ -71,9 +71,10 @@ def make_hap_quality(
     work = VisitWork(workdir, visit, settings, progress)
     plan = read_plan(workdir, visit)
     parts = cataloged_totals(work, plan)
+    records = [(part, read_record(part.path)) for part in parts]
     recipe = Recipe(
         stage="hap_quality",
-        inputs={part.total.basename: part.recipe.digest for part in parts},
+        inputs={part.total.basename: record.digest for part, record in records if record},
         settings={
             "catalogue_service": _host(os.environ.get("ASTROMETRIC_CATALOG_URL", "")),
             "legacy_archive": {name: os.environ.get(name, "") for name in _ARCHIVE},

@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from hst_assets.cli.ingest import ingest_into
+from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.table import make_raw_manifest, make_visit_table
 from hst_assets.hap.aligned import make_hap_aligned_exposures
 from hst_assets.hap.catalogs import make_hap_point_catalogs, make_hap_segment_catalogs
@@ -77,9 +77,9 @@ def service(truth):
 @pytest.fixture(scope="module")
 def original(truth, service, tmp_path_factory):
     """A work directory in which everything was made; tests work on copies."""
-    workdir = WorkDir(tmp_path_factory.mktemp("root"), "ir")
-    ingest_into(workdir, [truth.exposure_folder], position=(150.1, 2.2))
-    settings = load_settings(workdir.create())
+    workdir = WorkDir(tmp_path_factory.mktemp("root"), "ir").create()
+    ingest([truth.exposure_folder], workdir, ra_deg=150.1, dec_deg=2.2)
+    settings = load_settings(workdir)
     make_raw_manifest(workdir, VISIT, settings)
     make_visit_table(workdir, VISIT, settings)
     return workdir, run(workdir)

@@ -6,13 +6,30 @@ from astropy.io import fits
 from hst_assets.exposures.columns import EXPOSURE_COLUMNS
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
+from hst_assets.hap.aligned import make_hap_aligned_exposures
+from hst_assets.hap.catalogs import make_hap_point_catalogs, make_hap_segment_catalogs
+from hst_assets.hap.filter_images import make_hap_exposure_products, make_hap_filter_products
+from hst_assets.hap.total_images import make_hap_total_products
+from hst_assets.hap.visit_manifest import make_hap_manifest
 from hst_assets.hap.visit_plan import make_hap_plan
+from hst_assets.hap.visit_quality import make_hap_quality
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.provenance import Recipe, Result, WouldBeMade, make, sha256_of_file
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 
 VISIT = "iaaa01"
+#: What is made after the plan.
+AFTER = (
+    make_hap_aligned_exposures,
+    make_hap_filter_products,
+    make_hap_exposure_products,
+    make_hap_total_products,
+    make_hap_point_catalogs,
+    make_hap_segment_catalogs,
+    make_hap_quality,
+    make_hap_manifest,
+)
 POLLER = "wfc3_aaa_01_input.out"
 
 
@@ -108,3 +125,19 @@ def test_a_file_of_parameters_that_is_no_json_is_refused(workdir):
     write_settings(workdir, {"hap": {"parameters_file": str(path)}})
     with pytest.raises(BadConfiguration, match="cannot be read"):
         make_hap_plan(workdir, VISIT, load_settings(workdir))
+
+
+def test_a_visit_of_which_no_exposure_is_used_has_an_empty_plan(workdir):
+    table = workdir.visit_exposures(VISIT)
+    rows = [exposure_row("iaaa01a0q_flt.fits", used=False, reason="short")]
+    write_table(build_table(EXPOSURE_COLUMNS, rows), table)
+    making = WorkDir(workdir.root, "sn1")
+    make(Recipe("exposure_table"), table, making, lambda: Result((table,)), redo=True)
+    settings = load_settings(making)
+    planned = make_hap_plan(making, VISIT, settings)
+    assert planned.facts["left_out"] == ["iaaa01a0q: short"]
+    assert planned.facts["ends_with"].startswith("65")
+    made = [make_it(making, VISIT, settings) for make_it in AFTER]
+    assert all(each.facts["note"] for each in made[:-1])
+    assert made[-1].facts["return_code"] == 65
+    assert (making.hap_visit(VISIT) / "wfc3_aaa_01_manifest.txt").read_text() == ""

@@ -179,6 +179,7 @@ EVERYTHING_WANTED = {
     "photometry": {"artificial_stars": True},
     "light_curve": {"make": True},
     "counterpart": {"ra_deg": 1.0, "dec_deg": 2.0, "error_mas": 5.0},
+    "hap": {"make": True, "quality": True},
 }
 
 
