@@ -94,7 +94,8 @@ def _dead_scratch(workdir: WorkDir) -> Iterator[_Item]:
 
 
 def _unfinished(workdir: WorkDir) -> Iterator[_Item]:
-    for folder in (workdir.base, workdir.workspace, workdir.drizzle):
+    of_visits = [workdir.hap, *(path for path in workdir.hap.rglob("*") if path.is_dir())]
+    for folder in (workdir.base, workdir.workspace, workdir.drizzle, *of_visits):
         for path in sorted(folder.glob(".part.*")):
             yield (path,)
 

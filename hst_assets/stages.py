@@ -274,6 +274,58 @@ STAGES: dict[str, Stage] = {
         ("hst_assets.hap.mosaic:_published", "hst_assets.hap.mosaic_task:make_layer"),
     ),
     "hap_mosaics": Stage("1", ("hst_assets.hap.mosaic:make_mosaics",)),
+    "hap_plan": Stage(
+        "1",
+        (
+            "hst_assets.hap.visit_plan:make_hap_plan",
+            "hst_assets.hap.image_task:plan",
+            "hst_assets.hap.parameter_task:tell",
+        ),
+    ),
+    "hap_alignment": Stage(
+        "1", ("hst_assets.hap.aligned:_align", "hst_assets.hap.image_task:align")
+    ),
+    "hap_aligned_exposures": Stage("1", ("hst_assets.hap.aligned:make_hap_aligned_exposures",)),
+    "hap_filter": Stage(
+        "1",
+        (
+            "hst_assets.hap.filter_images:_drizzle_filters",
+            "hst_assets.hap.image_task:drizzle_filter",
+            "hst_assets.hap.image_task:finish_header",
+        ),
+    ),
+    "hap_filter_products": Stage("1", ("hst_assets.hap.filter_images:make_hap_filter_products",)),
+    "hap_exposure": Stage("1", ("hst_assets.hap.filter_images:_finish_exposures",)),
+    "hap_exposure_products": Stage(
+        "1", ("hst_assets.hap.filter_images:make_hap_exposure_products",)
+    ),
+    "hap_total": Stage(
+        "1",
+        (
+            "hst_assets.hap.total_images:_drizzle_totals",
+            "hst_assets.hap.image_task:drizzle_total",
+        ),
+    ),
+    "hap_total_products": Stage("1", ("hst_assets.hap.total_images:make_hap_total_products",)),
+    "hap_catalog": Stage(
+        "1",
+        (
+            "hst_assets.hap.catalogs:_measure",
+            "hst_assets.hap.catalog_task:combine",
+            "hst_assets.hap.catalog_task:detect",
+            "hst_assets.hap.catalog_task:measure",
+        ),
+    ),
+    "hap_point_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_point_catalogs",)),
+    "hap_quality": Stage(
+        "1",
+        (
+            "hst_assets.hap.visit_quality:make_hap_quality",
+            "hst_assets.hap.quality_task:assess",
+        ),
+    ),
+    "hap_manifest": Stage("1", ("hst_assets.hap.visit_manifest:make_hap_manifest",)),
+    "hap_segment_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_segment_catalogs",)),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 

@@ -27,7 +27,7 @@ _FENCE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
     r"[` ](target|archive|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
     r"|difference|quality_cuts|artificial_stars|light_curve|photometry|dolphot_inputs|dolphot|embedded"
-    r"|counterpart|machine)"
+    r"|counterpart|hap|machine)"
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(

@@ -5,8 +5,8 @@ Each directive renders one registry of the package as a table:
 ======================== ======================================================================
 ``settings SECTION``     the keys of one section of the settings: type, default, limits, meaning
 ``columns TABLE``        the columns of ``manifest``, ``archive_exposures``, ``archive_left_out``,
-                         ``exposures``, ``alignment``, ``drizzles``, ``differences``, ``colours`` or
-                         ``light_curve``
+                         ``exposures``, ``alignment``, ``drizzles``, ``differences``, ``colours``,
+                         ``light_curve`` or those of the advanced products, ``hap_...``
 ``archive_rules``        the rules by which observations of the archive are left out
 ``assets``               the assets in the order of the levels
 ``products``             the file of each asset, and what it is made from
@@ -138,7 +138,13 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         COUNTERPART_PHOTOMETRY_COLUMNS,
     )
     from hst_assets.exposures import columns
+    from hst_assets.hap.aligned import ALIGNED_COLUMNS
+    from hst_assets.hap.catalogs import CATALOG_COLUMNS
+    from hst_assets.hap.image_index import IMAGE_COLUMNS
     from hst_assets.hap.mosaic import MOSAIC_COLUMNS
+    from hst_assets.hap.visit_manifest import MANIFEST_COLUMNS as HAP_MANIFEST_COLUMNS
+    from hst_assets.hap.visit_plan import PLAN_COLUMNS
+    from hst_assets.hap.visit_quality import QUALITY_COLUMNS
     from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS
@@ -156,6 +162,12 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "counterpart_photometry": COUNTERPART_PHOTOMETRY_COLUMNS,
         "differences": DIFFERENCE_COLUMNS,
         "colours": COLOUR_COLUMNS,
+        "hap_plan": PLAN_COLUMNS,
+        "hap_alignment": ALIGNED_COLUMNS,
+        "hap_images": IMAGE_COLUMNS,
+        "hap_catalogs": CATALOG_COLUMNS,
+        "hap_quality": QUALITY_COLUMNS,
+        "hap_manifest": HAP_MANIFEST_COLUMNS,
         "dolphot_inputs": INPUT_COLUMNS,
         "light_curve": LIGHT_CURVE_COLUMNS,
         "mosaics": MOSAIC_COLUMNS,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,13 +22,15 @@ from hst_assets.workdir import WorkDir
 if TYPE_CHECKING:
     from hst_assets.simulate.truth import CampaignTruth
 
-__all__ = ["demo_command", "simulated_demo", "told_recovery"]
+__all__ = ["demo_command", "make_advanced_products", "simulated_demo", "told_recovery"]
 
 #: What the demo must recover: native pixels of each detector, and relative flux.
 MAX_OFFSET_PIX = 0.1
 MAX_FLUX_ERROR = 0.01
 #: What the transient's flux on a difference must agree to, besides three times its error.
 MAX_DIFFERENCE_ERROR = 0.02
+#: The visit whose advanced products are made: the smallest, with the band of its stars of Gaia.
+_HAP_VISIT, _HAP_STARS = "idem03", "ab_wfc3_ir_f110w"
 #: The epoch near the transient's peak; on what is earlier its counterpart is looked for.
 _LATER_EPOCH = 3
 
@@ -58,12 +63,54 @@ def demo_command(
         },
     )
     materialize_target(workdir)
+    make_advanced_products(workdir, truth, _HAP_VISIT, _HAP_STARS)
     failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")
     console.print(f"everything on one page: {workdir.report}", highlight=False)
     console.print("'hst-assets up' shows every asset with its previews on http://127.0.0.1:3000")
     if failed:
         raise UnusableInput("the demo did not recover the truth", where=", ".join(failed))
+
+
+def make_advanced_products(
+    workdir: WorkDir, truth: CampaignTruth, visit: str, magnitude: str
+) -> None:
+    """Make the advanced products of a simulated visit, aligned to the stars of its sky.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Of the target.
+    truth : CampaignTruth
+        The campaign.
+    visit : str
+        The visit.
+    magnitude : str
+        Column of the true stars that stands for Gaia's magnitude.
+    """
+    from hst_assets.orchestration.asset_table import ASSETS
+    from hst_assets.simulate.star_service import star_service
+
+    assets = [row.name for row in ASSETS if row.wanted == "hap.make"]
+    with (
+        star_service(truth.stars, magnitude) as address,
+        _variable("ASTROMETRIC_CATALOG_URL", address),
+    ):
+        materialize_target(workdir, assets=assets, visits=[visit])
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """A variable of this process's environment, and what it was before afterwards."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def simulated_demo(folder: Path, cores: int) -> CampaignTruth:

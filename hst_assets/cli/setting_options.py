@@ -249,6 +249,8 @@ SETTING_OPTIONS: tuple[SettingOption, ...] = (
     _light_curve("--no-cuts", "no_cuts", kind=bool),
     _light_curve("--brightest", "brightest", kind=bool),
     _light_curve("--positions", "positions", read=_absolute),
+    # Hubble Advanced Products.
+    SettingOption("--run-hap", "hap.make", kind=bool),
     # The computer.
     SettingOption("--max-cores", "machine.max_cores", kind=int),
     SettingOption("--dolphot-threads", "machine.dolphot_threads", kind=int),

@@ -200,14 +200,16 @@ def _write_widths(product: Any, catalogs: Any, sources: Table, log_level: int) -
 
 
 def combine(
-    number: int, filters: int, options: dict[str, Any], catalogs_of_filters: Sequence[str]
+    number: int, filters: Sequence[int], options: dict[str, Any], catalogs_of_filters: Sequence[str]
 ) -> dict[str, Any]:
     """Join the measurements of all filters to the sources, and write the catalogues.
 
     Parameters
     ----------
-    number, filters : int
-        Of the total product; how many filters it has.
+    number : int
+        Of the total product.
+    filters : sequence of int
+        The filters in it that were measured.
     options : dict
         As of `detect`.
     catalogs_of_filters : sequence of str
@@ -225,7 +227,7 @@ def combine(
         for name, value in kept.items():
             setattr(catalogs.catalogs[kind], name, value)
     worst = 0
-    for index in range(filters):
+    for index in filters:
         measured = load(f"columns{number}_{index}")
         worst = measured["worst_flag"]
         catalogs.combine({kind: {"subset": each} for kind, each in measured["columns"].items()})

@@ -201,19 +201,26 @@ def _drizzle_exposure(exposure: Any, frame: Any) -> None:
     without_wcs(exposure)
 
 
-def drizzle_total(number: int) -> dict[str, Any]:
-    """Drizzle all filters of a detector together.
+def drizzle_total(number: int, kept: list[int] | None = None) -> dict[str, Any]:
+    """Drizzle the filters of a detector together.
 
     Parameters
     ----------
     number : int
         Of the total product.
+    kept : list of int, optional
+        Which filters; by default all. The frame is that of all of them.
     """
     total = load(f"aligned{number}")
+    frame = total.generate_metawcs()
+    if kept is not None:
+        total.fdp_list = [total.fdp_list[index] for index in kept]
+        names = {one.full_filename for each in total.fdp_list for one in each.edp_list}
+        total.edp_list = [one for one in total.edp_list if one.full_filename in names]
     total.rules_file = processing_utils.get_rules_file(
         total.edp_list[0].full_filename, rules_root=total.drizzle_filename
     )
-    total.wcs_drizzle_product(total.generate_metawcs())
+    total.wcs_drizzle_product(frame)
     save(without_wcs(total), f"drizzled{number}")
     return {}
 

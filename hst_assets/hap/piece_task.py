@@ -17,13 +17,14 @@ from astropy.io.fits.verify import VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
 from hst_assets.failures import ToolFailed
-from hst_assets.hap import catalog_task, image_task, quality_task, shortcuts
+from hst_assets.hap import catalog_task, image_task, parameter_task, quality_task, shortcuts
 from hst_assets.nursery import REPLY_NAME
 
 __all__ = ["run_piece"]
 
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "plan": image_task.plan,
+    "parameters": parameter_task.tell,
     "align": image_task.align,
     "filter": image_task.drizzle_filter,
     "exposure": image_task.drizzle_exposure,

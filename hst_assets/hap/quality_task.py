@@ -48,13 +48,13 @@ class _Complaints(logging.Handler):
             self.raised.append(record.exc_info[1])
 
 
-def assess(totals: dict[str, int], log_level: int) -> dict[str, Any]:
+def assess(totals: dict[str, list[int]], log_level: int) -> dict[str, Any]:
     """Run every test of quality.
 
     Parameters
     ----------
     totals : dict
-        Number of each total product that has images, and how many filters it has.
+        Number of each total product that has images, and which filters of it there are.
     log_level : int
         Of `logging`.
 
@@ -64,9 +64,9 @@ def assess(totals: dict[str, int], log_level: int) -> dict[str, Any]:
         Of each test what came of it: ``done``, ``not checked: why``.
     """
     products = []
-    for number, n_filters in totals.items():
+    for number, filters in totals.items():
         total = load(f"drizzled{number}")
-        total.fdp_list = [load(f"filter{number}_{index}") for index in range(n_filters)]
+        total.fdp_list = [load(f"filter{number}_{index}") for index in filters]
         frame = total.generate_metawcs()
         for each in (total, *total.fdp_list, *total.edp_list):
             poller_utils.add_primary_fits_header_as_attr(each)

@@ -30,7 +30,8 @@ from hst_assets.failures import (
 from hst_assets.hap import pieces
 from hst_assets.hap.hla_comparison import COMPARISON, compare_with_hla
 from hst_assets.hap.listed import file_of, listed_exposures
-from hst_assets.hap.pieces import CATALOG_KINDS, HapEnded, Piece, VisitFolder, run_pieces
+from hst_assets.hap.piece_runs import HapEnded, Piece, VisitFolder, run_pieces
+from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.poller import PollerRow, poller_text, read_poller
 from hst_assets.hap.product_tree import FilterNode, TotalNode, VisitTree, visit_tree
 from hst_assets.hap.result import HapResult, ReturnCode
@@ -96,6 +97,7 @@ def run_hap_processing(
         photometry=_mode(phot_mode),
         parameters_file=None if input_custom_pars_file is None else Path(input_custom_pars_file),
         parameters_section=parameters_section_of(use_defaults_configs, input_custom_pars_file),
+        accept_a_priori_wcs=True,
         diagnostic_mode=diagnostic_mode,
         log_level=log_level_named(log_level),
     )
@@ -184,7 +186,7 @@ def make_advanced_products(
     folder : Path, optional
         Where the exposures are and the products go; by default the current folder.
     settings : HapSettings, optional
-        What is made, and how.
+        What is made, and how; by default as drizzlepac does, which accepts any WCS.
     machine : MachineSettings, optional
         Number of processes, and their time limit (tool ``hap``).
     new_parameters_file : Path, optional
@@ -209,7 +211,7 @@ def make_advanced_products(
         If the machine failed, not the data.
     """
     folder = Path.cwd() if folder is None else folder
-    settings = settings or HapSettings()
+    settings = settings or HapSettings(accept_a_priori_wcs=True)
     rows = read_poller(poller)
     sources = {row.file: file_of(row, folder) for row in rows}
     _check(poller, rows, settings, new_parameters_file)

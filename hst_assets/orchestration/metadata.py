@@ -53,9 +53,8 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
     ----------
     made : Made
         The product. Of its facts, ``log`` and ``image`` are paths, ``page`` is one that a browser
-        opens, ``previews`` is
-        a list of paths of PNG files, lists of mappings are shown as tables, everything else as
-        it is.
+        opens, ``tree`` is Markdown, ``previews`` is a list of paths of PNG files, lists of mappings
+        are shown as tables, everything else as it is.
     workdir : WorkDir
         Against which recorded paths are resolved.
 
@@ -87,10 +86,8 @@ def _executed(made: Made) -> str:
 
 
 def _value(name: str, value: Any, workdir: WorkDir) -> dg.MetadataValue[Any]:
-    if name == "page" and value:
-        return dg.MetadataValue.url(workdir.absolute(str(value)).as_uri())
-    if name in {"log", "image"} and value:
-        return dg.MetadataValue.path(workdir.absolute(str(value)))
+    if name in _SHOWN and value:
+        return _SHOWN[name](str(value), workdir)
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
     if isinstance(value, int):
@@ -106,6 +103,22 @@ def _value(name: str, value: Any, workdir: WorkDir) -> dg.MetadataValue[Any]:
     if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
         return dg.MetadataValue.text(_clip(", ".join(value) or "none"))
     return dg.MetadataValue.text(_clip(json.dumps(value)))
+
+
+def _as_path(value: str, workdir: WorkDir) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.path(workdir.absolute(value))
+
+
+def _as_page(value: str, workdir: WorkDir) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.url(workdir.absolute(value).as_uri())
+
+
+def _as_markdown(value: str, _workdir: WorkDir) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.md(_clip(value))
+
+
+#: How facts of these names are shown.
+_SHOWN = {"image": _as_path, "log": _as_path, "page": _as_page, "tree": _as_markdown}
 
 
 def _clip(text: str) -> str:

@@ -10,8 +10,8 @@ from hst_assets.photometry.dolphot.catalog_run import (
     standing_without_program,
 )
 from hst_assets.photometry.dolphot.program import find_program
-from hst_assets.photometry.progress import Progress
 from hst_assets.photometry.psf.catalog_run import make_embedded_catalog
+from hst_assets.progress import Progress
 from hst_assets.provenance import Made
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir

@@ -29,7 +29,6 @@ from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.catalog_maker import make_catalog
 from hst_assets.photometry.diagrams import write_colour_magnitude_diagram
 from hst_assets.photometry.dolphot.input_images import read_input_images
-from hst_assets.photometry.progress import Progress
 from hst_assets.photometry.quality_cuts import (
     CutResult,
     QualityCuts,
@@ -40,6 +39,7 @@ from hst_assets.photometry.quality_cuts import (
 from hst_assets.photometry.shown_magnitudes import shown_magnitudes
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.preview import write_preview
+from hst_assets.progress import Progress
 from hst_assets.provenance import Made, Recipe, Result, make, why_make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir

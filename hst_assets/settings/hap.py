@@ -18,6 +18,11 @@ LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 class HapSettings(Section):
     """How a visit's uniform images and catalogues are made (HAP)."""
 
+    make: bool = False
+    """Make the Hubble Advanced Products of each visit (``--run-hap``).
+
+    Naming one of their assets makes them as well.
+    """
     photometry: PhotometryMode = "both"
     """Catalogues of sources that are found as points (aperture), as islands of a segmented image
     (segment), or of each."""
@@ -26,11 +31,14 @@ class HapSettings(Section):
     ``hst-assets hap -o FILE`` writes it; unset: those of drizzlepac."""
     parameters_section: ParametersSection = "default_values"
     """Which of the two sections of each product in ``parameters_file`` is used."""
-    accept_a_priori_wcs: bool = True
-    """Go on with the WCS that the exposures came with where they cannot be aligned to Gaia; if
-    not, the run ends."""
+    accept_a_priori_wcs: bool = False
+    """Go on with the WCS that the exposures came with where they cannot be aligned to Gaia.
+
+    If not, a detector whose exposures were not aligned gets no images; ``hst-assets hap``, which is
+    drizzlepac's runsinglehap, goes on unless ``--aligned-only`` is given.
+    """
     quality: bool = False
-    """Write what HAP measures of its products' quality (JSON files)."""
+    """Write what HAP measures of its products' quality (JSON files), which makes the products."""
     diagnostic_mode: bool = False
     """Keep HAP's intermediate files, and catalogues that it would empty."""
     log_level: LogLevel = "info"

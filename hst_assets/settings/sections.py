@@ -24,6 +24,7 @@ from hst_assets.settings.dolphot import DolphotSettings, PhotometrySettings
 from hst_assets.settings.dolphot_inputs import DolphotInputsSettings
 from hst_assets.settings.embedded import EmbeddedSettings
 from hst_assets.settings.fields import Positive, Section
+from hst_assets.settings.hap import HapSettings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.light_curve import LightCurveSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
@@ -95,6 +96,7 @@ class Settings(Section):
     artificial_stars: ArtificialStarSettings = ArtificialStarSettings()
     light_curve: LightCurveSettings = LightCurveSettings()
     counterpart: CounterpartSettings = CounterpartSettings()
+    hap: HapSettings = HapSettings()
     machine: MachineSettings = MachineSettings()
 
     def wants(self, wish: str) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
 
@@ -29,7 +31,7 @@ from hst_assets.simulate.scoring import (
 from hst_assets.simulate.truth import CampaignTruth
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Claim", "radii_of_measurement", "recovered", "transient_claims"]
+__all__ = ["Claim", "advanced_claims", "radii_of_measurement", "recovered", "transient_claims"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def recovered(
         *_catalog(workdir, truth),
         *_light_curve(workdir, truth),
         *_counterpart(workdir),
+        *advanced_claims(workdir, truth, max_offset_pix),
     ]
 
 
@@ -99,6 +102,8 @@ def recovered(
 #: 0 to 3.3 % by filter).
 _MIN_COMPLETENESS, _MAX_BIAS_MAG, _PULLS = 0.95, 0.03, (0.8, 1.25)
 _MAX_FALSE = 0.05
+#: A source of the advanced products is a star that lies so near.
+_HAP_MATCH_ARCSEC = 0.15
 #: Share of a light curve's epochs that must be within so many errors of the truth.
 _MIN_WITHIN, _WITHIN_SIGMA = 0.9, 2.0
 
@@ -135,6 +140,49 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
             f"{_PULLS[0]} to {_PULLS[1]}",
             _PULLS[0] < score.pull < _PULLS[1],
         )
+
+
+def advanced_claims(
+    workdir: WorkDir, truth: CampaignTruth, max_offset_pix: float
+) -> Iterator[Claim]:
+    """How the point catalogues of advanced products lie; nothing where none were made.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Of the target.
+    truth : CampaignTruth
+        The campaign.
+    max_offset_pix : float
+        Limit of the median offset, native pixels.
+    """
+    stars = truth.stars
+    sky = SkyCoord(np.asarray(stars["ra"]), np.asarray(stars["dec"]), unit="deg")
+    for index in sorted(workdir.hap.glob("*/point_catalogs.ecsv")):
+        for row in QTable.read(index, format="ascii.ecsv"):
+            if row["filter"] != "total" or row["status"] != "OK" or not row["n_sources"]:
+                continue
+            sources = QTable.read(index.with_name(str(row["file"])), format="ascii.ecsv")
+            places = SkyCoord(_degrees(sources["RA"]), _degrees(sources["DEC"]), unit="deg")
+            nearest, separation, _ = places.match_to_catalog_sky(sky)
+            good = separation.arcsec < _HAP_MATCH_ARCSEC
+            east, north = sky[nearest[good]].spherical_offsets_to(places[good])
+            offset = float(np.hypot(np.median(east.mas), np.median(north.mas)))
+            scale = next(
+                each.pixel_scale_arcsec
+                for each in DETECTORS.values()
+                if each.detector.lower() == row["detector"]
+            )
+            yield Claim(
+                f"HAP: {index.parent.name}, {row['detector']} point sources",
+                f"{int(good.sum())} of {len(sources)} are stars, {offset:.1f} mas off the truth",
+                f"{max_offset_pix} px ({1e3 * max_offset_pix * scale:.0f} mas)",
+                bool(good.sum() > len(sources) / 2) and offset < 1e3 * max_offset_pix * scale,
+            )
+
+
+def _degrees(column: Any) -> Any:
+    return np.ma.filled(np.ma.asarray(getattr(column, "value", column), dtype=float), np.nan)
 
 
 def radii_of_measurement(workdir: WorkDir) -> dict[str, float]:

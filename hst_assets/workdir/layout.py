@@ -22,7 +22,7 @@ directory can be adopted. Nobody else in the project joins path strings.
         light_curve/                light curves of the target and of other places
         counterpart/                candidates for the counterpart of a transient
         report.html                 everything about the target on one page
-        hap/                        later stages
+        hap/                        Hubble Advanced Products, one folder a visit
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from hst_assets.workdir.alignment import AlignmentPaths
 from hst_assets.workdir.counterpart import CounterpartPaths
 from hst_assets.workdir.exposures import ExposurePaths
+from hst_assets.workdir.hap import HapPaths
 from hst_assets.workdir.images import ImagePaths
 from hst_assets.workdir.light_curves import LightCurvePaths
 from hst_assets.workdir.locks import Locks
@@ -49,6 +50,7 @@ class WorkDir(
     PhotometryPaths,
     LightCurvePaths,
     CounterpartPaths,
+    HapPaths,
     ReportPaths,
     Locks,
 ):

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from hst_assets.cli import live
-from hst_assets.photometry.progress import Progress
+from hst_assets.progress import Progress
 
 
 @pytest.fixture

@@ -59,6 +59,23 @@ FACTS = {
     "error_mas": 5.0,
     "identification": "counterpart",
     "n_inside": 1,
+    # Of the advanced products.
+    "n_fitted": 2,
+    "n_detectors": 1,
+    "n_detectors_usable": 1,
+    "accepts_a_priori_wcs": False,
+    "not_fitted": [],
+    "failed": [],
+    "without": [],
+    "n_catalogs": 1,
+    "catalogs": [{"file": "total_point-cat.ecsv", "n_sources": 9}],
+    "empty": [],
+    "notes": [],
+    "return_code": 0,
+    "meaning": "the products were made",
+    "problems": [],
+    "ends_with": "0: the products were made",
+    "tests": [],
 }
 
 #: Settings that want every level.
@@ -66,6 +83,7 @@ EVERYTHING_WANTED = {
     "photometry": {"artificial_stars": True},
     "light_curve": {"make": True},
     "counterpart": {"ra_deg": 1.0, "dec_deg": 2.0, "error_mas": 5.0},
+    "hap": {"make": True, "quality": True},
 }
 
 

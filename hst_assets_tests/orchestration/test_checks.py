@@ -181,7 +181,11 @@ def test_a_band_that_is_missing_is_an_error_of_the_class_of_its_failure(
 
 def test_a_check_that_is_called_blocking_blocks(tmp_path: Path) -> None:
     blocking = [check for row in ASSETS for check in row.checks if check.blocking]
-    assert {check.name for check in blocking} == {"raw_untouched", "some_exposures_aligned"}
+    assert {check.name for check in blocking} == {
+        "raw_untouched",
+        "some_exposures_aligned",
+        "some_wcs_accepted",
+    }
     mild = Check("mild", "", lambda _made, _workdir: Finding(passed=False, text=""), blocking=True)
     record = Record(
         digest="0", recipe={}, outputs={}, facts={}, created="2026-11-21", hst_assets="0"

@@ -51,6 +51,11 @@ def test_paths_are_resolved(workdir):
     assert shown["log"].path == str(workdir.logs / "x.log")
 
 
+def test_a_tree_of_products_is_shown_as_markdown(workdir):
+    shown = describe(made(workdir, tree="- `a.fits`\n  - `b.fits`"), workdir)
+    assert shown["tree"].md_str.splitlines() == ["- `a.fits`", "  - `b.fits`"]
+
+
 def test_a_long_table_is_cut_and_says_so(workdir):
     rows = [{"n": number} for number in range(MAX_ROWS + 3)]
     text = describe(made(workdir, rows=rows), workdir)["rows"].md_str

@@ -18,7 +18,7 @@ from hst_assets.orchestration.crossings import available_visits, move_pointers
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Onlooker, Redo, Session
-from hst_assets.photometry.progress import Progress, now_and_then
+from hst_assets.progress import Progress, now_and_then
 from hst_assets.provenance import Made, read_record
 from hst_assets.stages import code_version_of
 

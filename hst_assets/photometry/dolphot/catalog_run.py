@@ -35,7 +35,7 @@ from hst_assets.photometry.dolphot.program import Program, find_program
 from hst_assets.photometry.dolphot.program_run import Limits, run_program
 from hst_assets.photometry.dolphot.progress import ProgressReader
 from hst_assets.photometry.dolphot.verdict import Verdict, judge
-from hst_assets.photometry.progress import Progress, now_and_then
+from hst_assets.progress import Progress, now_and_then
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record, why_make
 from hst_assets.settings import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, publish

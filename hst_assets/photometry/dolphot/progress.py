@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from hst_assets.photometry.progress import Progress
+from hst_assets.progress import Progress
 
 __all__ = ["TOOL", "ProgressReader"]
 

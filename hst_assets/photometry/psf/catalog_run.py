@@ -28,7 +28,6 @@ from hst_assets.photometry.dolphot.input_images import (
     read_input_images,
 )
 from hst_assets.photometry.dolphot.parameters import parameters_text
-from hst_assets.photometry.progress import Progress, now_and_then
 from hst_assets.photometry.psf.catalog_files import (
     CatalogedImage,
     catalog_of_stars,
@@ -50,6 +49,7 @@ from hst_assets.photometry.psf.lost_charge import (
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement import MeasureParameters, Runner, measure_target
 from hst_assets.photometry.psf.residual_images import read_parts, write_residual_image
+from hst_assets.progress import Progress, now_and_then
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, tool_version
 from hst_assets.settings import EmbeddedSettings, Settings
 from hst_assets.stages import code_version_of

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hst_assets.photometry.dolphot.progress import ProgressReader
-from hst_assets.photometry.progress import Progress
+from hst_assets.progress import Progress
 from hst_assets_tests.stand_ins.dolphot_program import recorded
 
 

@@ -1,6 +1,6 @@
 """How often it is said how far a measurement is."""
 
-from hst_assets.photometry.progress import Progress, now_and_then
+from hst_assets.progress import Progress, now_and_then
 
 
 def test_a_line_is_said_when_the_step_changes_and_then_rarely():

@@ -1,0 +1,131 @@
+"""Checks of the Hubble Advanced Products of a visit, judged from the facts of their steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hst_assets.failures import UnusableInput
+from hst_assets.orchestration.checks import Check, Finding, listed, not_checked
+from hst_assets.provenance import Made
+from hst_assets.workdir import WorkDir
+
+__all__ = [
+    "ALIGNED_TO_GAIA",
+    "ALL_FILTERS_COMBINED",
+    "ALL_TESTS_RUN",
+    "EXPOSURES_TAKEN",
+    "RETURN_CODE",
+    "SOME_WCS_ACCEPTED",
+    "SOURCES_FOUND",
+]
+
+
+def _exposures_taken(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    rejected: list[Any] = facts["rejected"]
+    text = f"{facts['n_exposures'] - len(rejected)} of {facts['n_exposures']} exposures are taken"
+    if rejected:
+        text += f"; rejected by HAP: {listed(rejected)}"
+    if not facts["n_products"]:
+        text += f"; {facts['ends_with']}"
+    return Finding(passed=not rejected and facts["n_products"] > 0, text=text)
+
+
+def _aligned_to_gaia(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    if facts.get("note"):
+        return not_checked(str(facts["note"]))
+    problems = [*facts["failed"], *facts["not_fitted"]]
+    text = f"{facts['n_fitted']} of {facts['n_exposures']} exposures are fitted"
+    if problems:
+        text += f"; not: {listed(problems)}"
+    return Finding(passed=not problems, text=text)
+
+
+def _some_wcs_accepted(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    if facts.get("note"):
+        return Finding(passed=True, text=f"does not apply: {facts['note']}")
+    usable, total = facts["n_detectors_usable"], facts["n_detectors"]
+    text = f"{usable} of {total} detectors may be drizzled"
+    if facts["accepts_a_priori_wcs"]:
+        text += "; any WCS is accepted (hap.accept_a_priori_wcs)"
+    elif usable < total:
+        text += "; hap.accept_a_priori_wcs accepts the WCS that the exposures came with"
+    kind = "" if usable else UnusableInput.__name__
+    return Finding(passed=usable > 0, text=text, kind=kind)
+
+
+def _all_filters_combined(made: Made, _workdir: WorkDir) -> Finding:
+    if made.facts.get("note"):
+        return not_checked(str(made.facts["note"]))
+    lacking: list[Any] = made.facts["without"]
+    text = f"made without {listed(lacking)}" if lacking else "every filter is in it"
+    return Finding(passed=not lacking, text=text)
+
+
+def _sources_found(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    if facts.get("note"):
+        return not_checked(str(facts["note"]))
+    if not facts["n_catalogs"]:
+        return not_checked("there is no catalogue")
+    told = [f"{name}: no source" for name in facts["empty"]] + list(facts["notes"])
+    counts = [f"{each['n_sources']} in {each['file']}" for each in facts["catalogs"]]
+    return Finding(passed=not told, text=listed(told or counts))
+
+
+def _all_tests_run(made: Made, _workdir: WorkDir) -> Finding:
+    if made.facts.get("note"):
+        return not_checked(str(made.facts["note"]))
+    tests: list[Any] = made.facts["tests"]
+    lacking = [f"{each['test']}: {each['outcome']}" for each in tests if each["outcome"] != "done"]
+    if lacking:
+        return not_checked(
+            f"{len(tests) - len(lacking)} of {len(tests)} tests ran; {listed(lacking)}"
+        )
+    return Finding(passed=True, text=f"{len(tests)} tests ran")
+
+
+def _return_code(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    text = f"{facts['return_code']}: {facts['meaning']}"
+    if facts["problems"]:
+        text += f"; {listed(facts['problems'])}"
+    if facts["not_fitted"]:
+        text += f"; {len(facts['not_fitted'])} exposures are not aligned, which has no number"
+    return Finding(passed=not (facts["return_code"] or facts["not_fitted"]), text=text)
+
+
+EXPOSURES_TAKEN = Check(
+    "all_exposures_taken", "HAP takes every exposure of the poller.", _exposures_taken
+)
+ALIGNED_TO_GAIA = Check(
+    "aligned_to_gaia",
+    "The WCS of each exposure is a fit to stars of the catalogue (WCSNAME has -FIT_).",
+    _aligned_to_gaia,
+)
+SOME_WCS_ACCEPTED = Check(
+    "some_wcs_accepted",
+    "The exposures of at least one detector are aligned to Gaia, or their WCS is accepted.",
+    _some_wcs_accepted,
+    blocking=True,
+)
+ALL_FILTERS_COMBINED = Check(
+    "all_filters_combined",
+    "Each total image is made of all filters of its detector.",
+    _all_filters_combined,
+)
+SOURCES_FOUND = Check(
+    "sources_found",
+    "Each catalogue has sources, found as HAP means to find them.",
+    _sources_found,
+)
+ALL_TESTS_RUN = Check(
+    "all_tests_run", "Each of HAP's tests of quality could be run.", _all_tests_run
+)
+RETURN_CODE = Check(
+    "return_code",
+    "runsinglehap would have ended with 0, all products are there, all exposures aligned.",
+    _return_code,
+)

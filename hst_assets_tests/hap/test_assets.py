@@ -1,0 +1,249 @@
+"""A simulated visit through the assets' science: what is made, what is made again, what fails."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from hst_assets.exposures.ingest import ingest
+from hst_assets.exposures.table import make_raw_manifest, make_visit_table
+from hst_assets.hap.aligned import make_hap_aligned_exposures
+from hst_assets.hap.catalogs import make_hap_point_catalogs, make_hap_segment_catalogs
+from hst_assets.hap.filter_images import make_hap_exposure_products, make_hap_filter_products
+from hst_assets.hap.total_images import make_hap_total_products
+from hst_assets.hap.visit_manifest import make_hap_manifest
+from hst_assets.hap.visit_plan import make_hap_plan
+from hst_assets.orchestration import hap_checks
+from hst_assets.provenance import read_record
+from hst_assets.settings import load_settings, write_settings
+from hst_assets.simulate.plans import small_plan
+from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.star_service import star_service
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hap")]
+
+VISIT = "isim01"
+TOTAL = "hst_15999_01_wfc3_ir_total_isim01"
+IMAGES = [
+    "hst_15999_01_wfc3_ir_f110w_isim01",
+    "hst_15999_01_wfc3_ir_f160w_isim01",
+]
+STAGES = {
+    "plan": make_hap_plan,
+    "aligned": make_hap_aligned_exposures,
+    "filters": make_hap_filter_products,
+    "exposures": make_hap_exposure_products,
+    "totals": make_hap_total_products,
+    "points": make_hap_point_catalogs,
+    "segments": make_hap_segment_catalogs,
+    "manifest": make_hap_manifest,
+}
+
+
+def run(workdir):
+    """All stages with today's settings."""
+    settings = load_settings(workdir)
+    return {name: make(workdir, VISIT, settings) for name, make in STAGES.items()}
+
+
+def ran(made):
+    return {name for name, each in made.items() if each.ran}
+
+
+@pytest.fixture(scope="module")
+def truth(simulated):
+    return simulated(small_plan("wfc3_ir", filters=("F110W", "F160W")))
+
+
+@pytest.fixture(scope="module")
+def service(truth):
+    """The stand-in of the catalogue, in the environment of all tests."""
+    with (
+        star_service(truth.stars, "ab_wfc3_ir_f110w").running() as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("ASTROMETRIC_CATALOG_URL", server.url)
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def original(truth, service, tmp_path_factory):
+    """A work directory in which everything was made; tests work on copies."""
+    workdir = WorkDir(tmp_path_factory.mktemp("root"), "ir").create()
+    ingest([truth.exposure_folder], workdir, ra_deg=150.1, dec_deg=2.2)
+    settings = load_settings(workdir)
+    make_raw_manifest(workdir, VISIT, settings)
+    make_visit_table(workdir, VISIT, settings)
+    return workdir, run(workdir)
+
+
+@pytest.fixture
+def copied(original, tmp_path):
+    workdir, _ = original
+    shutil.copytree(workdir.root, tmp_path / "root", symlinks=True)
+    return WorkDir(tmp_path / "root", "ir")
+
+
+def test_each_product_has_drizzlepacs_name_and_level(original):
+    workdir, made = original
+    folder = workdir.hap_visit(VISIT)
+    levels = {path.name: fits.getval(path, "HAPLEVEL") for path in folder.glob("hst_*_dr?.fits")}
+    assert levels[f"{TOTAL}_drz.fits"] == 2
+    assert [levels[f"{name}_drz.fits"] for name in IMAGES] == [2, 2]
+    assert sorted(levels.values()) == [1, 1, 1, 1, 2, 2, 2]
+    assert len(list(folder.glob("*_hlet.fits"))) == 4
+    assert made["manifest"].facts["return_code"] == 0
+    assert made["manifest"].facts["lacking"] == []
+
+
+def test_the_manifest_is_drizzlepacs(original):
+    workdir, _ = original
+    names = (workdir.hap_visit(VISIT) / "wfc3_sim_01_manifest.txt").read_text().split()
+    assert len(names) == 28  # as of the visit in one go (test_visit)
+    assert all((workdir.hap_visit(VISIT) / name).is_file() for name in names)
+
+
+def test_the_alignment_tells_its_numbers(original):
+    _, made = original
+    facts = made["aligned"].facts
+    assert facts["n_fitted"] == 4
+    for row in facts["alignment"]:
+        assert row["wcsname"].endswith("-FIT_SVM_GAIAeDR3")
+        assert row["n_matches"] > 100
+        # A tenth of a pixel of 128 mas; one without dithers is known to 40 mas.
+        assert 0 < row["rms_ra_mas"] < 60
+        # The pointing error of the plan is 0.144 arcsec; the dither is in the headers.
+        assert row["shift_mas"] == pytest.approx(144, abs=60)
+
+
+def test_catalogues_have_the_stars_of_the_field(original):
+    workdir, made = original
+    for kind in ("points", "segments"):
+        assert made[kind].facts["n_catalogs"] == 3
+        assert made[kind].facts["empty"] == []
+        for each in made[kind].facts["catalogs"]:
+            table = Table.read(workdir.hap_visit(VISIT) / each["file"])
+            assert len(table) == each["n_sources"] > 100
+
+
+def test_the_aligned_exposures_are_not_touched_by_what_follows(original):
+    workdir, _ = original
+    aligned = sorted(workdir.hap_aligned_folder(VISIT).glob("*_flt.fits"))
+    assert len(aligned) == 4
+    state = read_record(workdir.hap_pieces(VISIT) / "aligned0.hap-state")
+    assert state.whole(workdir)
+    final = workdir.hap_visit(VISIT) / aligned[0].name
+    assert "MDRIZSKY" in fits.getheader(final, ("SCI", 1))
+    assert "MDRIZSKY" not in fits.getheader(aligned[0], ("SCI", 1))
+
+
+def test_nothing_is_made_twice(original):
+    workdir, _ = original
+    assert ran(run(workdir)) == set()
+
+
+def change(workdir, product, change_it, **settings):
+    """Give the visit parameters of its own, changed for one product."""
+    path = workdir.base / "mine.json"
+    if not path.exists():
+        shutil.copy(workdir.hap_visit(VISIT) / "wfc3_sim_01_parameters.json", path)
+    content = json.loads(path.read_text())
+    change_it(content[product]["default_values"])
+    path.write_text(json.dumps(content))
+    write_settings(workdir, {"hap": {"parameters_file": str(path), **settings}})
+
+
+def test_a_parameter_of_the_catalogues_makes_the_catalogues_again_and_nothing_else(copied):
+    def deeper(parameters):
+        parameters["catalog generation"]["sourcex"]["source_box"] = 5
+
+    change(copied, TOTAL, deeper, photometry="aperture")
+    made = run(copied)
+    assert ran(made) == {"plan", "points", "segments", "manifest"}
+    assert "source_box" in made["points"].why
+    assert made["segments"].facts["note"] == "not wanted: hap.photometry is 'aperture'"
+    assert list(copied.hap_visit(VISIT).glob("*segment-cat.ecsv")) == []
+    assert made["manifest"].facts["lacking"] == []
+
+
+def test_a_filter_that_fails_costs_itself(copied):
+    folder = copied.hap_visit(VISIT)
+    before = (folder / f"{IMAGES[1]}_drz.fits").stat().st_mtime_ns
+
+    def no_such_kernel(parameters):
+        parameters["astrodrizzle"]["final_kernel"] = "no_such_kernel"
+
+    change(copied, IMAGES[0], no_such_kernel)
+    made = run(copied)
+    (failed,) = made["filters"].facts["failed"]
+    assert failed.startswith("ir f110w: ")
+    assert not (folder / f"{IMAGES[0]}_drz.fits").exists()
+    assert (folder / f"{IMAGES[1]}_drz.fits").stat().st_mtime_ns == before
+    assert made["totals"].facts["without"] == ["ir f110w"]
+    assert fits.getval(folder / f"{TOTAL}_drz.fits", "NUMEXP") == 2
+    assert [each["file"] for each in made["points"].facts["catalogs"]] == [
+        f"{TOTAL}_point-cat.ecsv",
+        f"{IMAGES[1]}_point-cat.ecsv",
+    ]
+    assert made["manifest"].facts["return_code"] == 1
+    finding = hap_checks.ALL_FILTERS_COMBINED.find(made["totals"], copied)
+    assert (finding.passed, finding.text) == (False, "made without ir f110w")
+
+
+def test_a_visit_that_cannot_be_aligned_gets_no_image_unless_its_wcs_is_accepted(
+    copied, monkeypatch
+):
+    monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", "http://localhost:9")  # nobody answers there
+    settings = load_settings(copied)
+    aligned = make_hap_aligned_exposures(copied, VISIT, settings)
+    assert (aligned.ran, aligned.facts["n_fitted"]) == (True, 0)
+    assert len(aligned.facts["not_fitted"]) == 4
+    blocking = hap_checks.SOME_WCS_ACCEPTED.find(aligned, copied)
+    assert (blocking.passed, blocking.severity) == (False, "ERROR")
+    filters = make_hap_filter_products(copied, VISIT, settings)
+    assert filters.facts["n_products"] == 0
+    assert all("not aligned to Gaia" in text for text in filters.facts["failed"])
+    write_settings(copied, {"hap": {"accept_a_priori_wcs": True}})
+    accepted = make_hap_aligned_exposures(copied, VISIT, load_settings(copied))
+    assert hap_checks.SOME_WCS_ACCEPTED.find(accepted, copied).passed
+    assert not hap_checks.ALIGNED_TO_GAIA.find(accepted, copied).passed
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from hst_assets.hap.filter_images import make_hap_filter_products
+from hst_assets.settings import load_settings
+from hst_assets.workdir import WorkDir
+workdir = WorkDir(Path(sys.argv[1]), "ir")
+make_hap_filter_products(workdir, "isim01", load_settings(workdir), redo=True)
+"""
+
+
+def test_a_killed_run_is_made_good_by_the_next(copied, original):
+    log = copied.logs / f"hap_{VISIT}_ir.f110w.drizzle.log"
+    log.unlink()
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(copied.root)], cwd=copied.root)
+    until = time.monotonic() + 200
+    while not log.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert log.exists()
+    time.sleep(0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    run(copied)
+    whole, _ = original
+    for path in sorted(whole.hap_visit(VISIT).glob("hst_*.fits")):
+        with fits.open(path) as expected, fits.open(copied.hap_visit(VISIT) / path.name) as made:
+            for one, other in zip(expected, made, strict=True):
+                if one.is_image and one.data is not None:
+                    np.testing.assert_array_equal(one.data, other.data)
+    assert not [each for each in copied.runfiles.iterdir() if each.is_dir()]
