@@ -55,7 +55,10 @@ _TOLD_SHARE = 0.02
 
 @dataclass(frozen=True, eq=False)
 class _Stack:
-    """A stack in counts per second; or as much of it as is on a difference's pixels."""
+    """A stack in counts per second; or as much of it as is on a difference's pixels.
+
+    Planes are 32-bit as in the file: of large stacks memory is short. Sums are over few pixels.
+    """
 
     rate: Image
     error: Image
@@ -76,7 +79,7 @@ class _Stack:
         )
         planes = {}
         for name, filling in (("rate", np.nan), ("error", np.nan), ("weight", 0.0)):
-            planes[name] = np.full(shape, filling)
+            planes[name] = np.full(shape, filling, dtype=np.float32)
             planes[name][rows, columns] = getattr(self, name)[there]
         full = np.zeros(shape, dtype=bool)
         full[rows, columns] = self.saturated[there]
@@ -171,7 +174,7 @@ def _read(workdir: WorkDir, settings: Settings, row: dict[str, Any]) -> _Differe
     detector = DETECTORS[str(row["band"]).partition(".")[0]]
     with opened(path) as hdus:
         primary = hdus[0].header.copy()
-        data, error = (np.array(hdus[name].data, dtype=float) for name in ("SCI", "ERR"))
+        data, error = (np.array(hdus[name].data, dtype=np.float32) for name in ("SCI", "ERR"))
         flags = np.array(hdus["DQ"].data)
         wcs = read_wcs(hdus["SCI"].header, hdus)
     filter_name = str(primary.get("FILTER", "")).upper()
@@ -238,7 +241,7 @@ def _stack(workdir: WorkDir, primary: fits.Header, letter: str) -> _Stack:
         model = noise_model(header, where=path)
         seconds = 1.0 if model.rate else model.exptime_s
         rate, error, weight = (
-            np.array(hdus[name].data, dtype=float) for name in ("SCI", "ERR", "WHT")
+            np.array(hdus[name].data, dtype=np.float32) for name in ("SCI", "ERR", "WHT")
         )
         saturated = (np.array(hdus["DQ"].data) & ProductFlag.SATURATED) > 0
     return _Stack(rate / seconds, error / seconds, weight, saturated, header, place)
