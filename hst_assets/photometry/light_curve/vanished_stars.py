@@ -71,20 +71,22 @@ def left_of_stars(
     """
     narrow = Aperture.for_stars(detector)
     apart = replace(narrow, inner=max(narrow.inner, aperture.radius_arcsec + _CLEAR_ARCSEC))
-    planes = tuple(np.where(usable, plane, 0.0) for plane in (difference, error, template))
+    left, errors, light = (np.where(usable, plane, 0.0) for plane in (difference, error, template))
     found: list[tuple[float, float]] = []
     for star in isolated_stars(template, usable, apart, aperture.scale_arcsec):
-        place = centred(planes[2], aperture, *star)
+        place = centred(light, aperture, *star)
         window = None if place is None else aperture.window(*place, template.shape)
-        sums = None if window is None else _sums(*planes, usable, window, noise_factor)
+        if window is None:
+            continue
+        sums = _sums(left, errors, light, usable, window, noise_factor)
         if sums is not None and sums.light > _LEAST_SNR * sums.noise > 0:
             found.append((sums.left / sums.light, sums.noise / sums.light))
         if len(found) == _MOST_STARS:
             break
     if len(found) < _FEWEST_STARS:
         return math.nan
-    left, noise = np.array(found).T
-    whole = float(np.median(np.abs(left))) / _MEDIAN_OF_GAUSSIAN
+    shares, noise = np.array(found).T
+    whole = float(np.median(np.abs(shares))) / _MEDIAN_OF_GAUSSIAN
     return math.sqrt(max(whole**2 - float(np.median(noise)) ** 2, 0.0))
 
 
