@@ -102,7 +102,7 @@ def check_keywords(row: PollerRow, path: Path) -> None:
     UnusableInput
         If a keyword is missing.
     """
-    needed = _OF_ALL
+    needed: tuple[str, ...] = _OF_ALL
     if row.instrument != "WFPC2":
         needed += (*_OF_LATER_INSTRUMENTS, *_WHEELS[row.instrument])
     if row.instrument == "WFC3":
