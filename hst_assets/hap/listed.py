@@ -11,12 +11,26 @@ from astropy.io import fits
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.hap.poller import PollerRow
 
-__all__ = ["NO_APERTURE", "ListedExposure", "elements_of", "file_of", "listed_exposures"]
+__all__ = [
+    "NO_APERTURE",
+    "ListedExposure",
+    "check_keywords",
+    "elements_of",
+    "file_of",
+    "listed_exposures",
+]
 
 #: What drizzlepac writes where a poller tells no aperture.
 NO_APERTURE = "empty_aperture"
 #: Keywords of the elements in the filter wheels.
 _WHEELS = {"WFC3": ("FILTER",), "ACS": ("FILTER1", "FILTER2"), "WFPC2": ("FILTNAM1", "FILTNAM2")}
+#: Without which HAP fails and names no file (``analyze.analyze_data``).
+_OF_ALL = (
+    *("INSTRUME", "MTFLAG", "DRIZCORR", "TARGNAME", "EXPTIME", "FGSLOCK", "IMAGETYP"),
+    *("DATE-OBS", "EXPSTART"),
+)
+_OF_LATER_INSTRUMENTS = ("DETECTOR", "OBSTYPE", "SUBARRAY", "APERTURE")
+_OF_WFC3 = ("SCAN_TYP",)
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,40 @@ def file_of(row: PollerRow, folder: Path) -> Path:
         where=row.file,
         next_step="Copy it there, or fetch it with 'hst-assets archive'",
     )
+
+
+def check_keywords(row: PollerRow, path: Path) -> None:
+    """Refuse an exposure whose header lacks what HAP asks before anything else.
+
+    Parameters
+    ----------
+    row : PollerRow
+        The exposure.
+    path : Path
+        Its file; one that cannot be read is left to HAP.
+
+    Raises
+    ------
+    UnusableInput
+        If a keyword is missing.
+    """
+    needed: tuple[str, ...] = _OF_ALL
+    if row.instrument != "WFPC2":
+        needed += (*_OF_LATER_INSTRUMENTS, *_WHEELS[row.instrument])
+    if row.instrument == "WFC3":
+        needed += _OF_WFC3
+    try:
+        with path.open("rb") as file:
+            header = fits.Header.fromfile(file)
+    except (OSError, ValueError):
+        return
+    missing = [keyword for keyword in needed if keyword not in header]
+    if missing:
+        raise UnusableInput(
+            f"HAP needs {', '.join(missing)} in the header",
+            where=path,
+            next_step="Fetch the exposure again, or take it out of the poller",
+        )
 
 
 def listed_exposures(rows: Iterable[PollerRow], folder: Path) -> tuple[ListedExposure, ...]:

@@ -29,7 +29,7 @@ from hst_assets.failures import (
 )
 from hst_assets.hap import pieces
 from hst_assets.hap.hla_comparison import COMPARISON, compare_with_hla
-from hst_assets.hap.listed import file_of, listed_exposures
+from hst_assets.hap.listed import check_keywords, file_of, listed_exposures
 from hst_assets.hap.piece_runs import HapEnded, Piece, VisitFolder, run_pieces
 from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.poller import PollerRow, poller_text, read_poller
@@ -204,7 +204,7 @@ def make_advanced_products(
     MissingProduct
         If the poller, an exposure or the file of parameters is not there.
     UnusableInput
-        If the poller cannot be read.
+        If the poller cannot be read, or the header of an exposure lacks a keyword.
     BadConfiguration
         If it is one of a multi-visit mosaic, or the files of parameters are one and the same.
     MachineFailure
@@ -215,6 +215,8 @@ def make_advanced_products(
     rows = read_poller(poller)
     sources = {row.file: file_of(row, folder) for row in rows}
     _check(poller, rows, settings, new_parameters_file)
+    for row in rows:
+        check_keywords(row, sources[row.file])
     with _work_folder(folder) as work:
         for name, path in sources.items():
             (work.files / name).symlink_to(path.absolute())

@@ -8,7 +8,7 @@ from astropy.io import fits
 from typer.testing import CliRunner
 
 from hst_assets.cli.application import application
-from hst_assets.failures import MissingProduct
+from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.hap.run import make_advanced_products
 from hst_assets.settings import HapSettings
 from hst_assets.simulate.plans import small_plan
@@ -76,6 +76,16 @@ def test_an_exposure_that_is_not_there_is_named_before_anything_is_made(exposure
     before = {path.name for path in folder.iterdir()}
     with pytest.raises(MissingProduct, match="line 2 of the poller"):
         make_advanced_products(folder / POLLER, folder=folder)
+    assert {path.name for path in folder.iterdir()} == before
+
+
+def test_an_exposure_without_a_keyword_is_named_before_anything_is_made(exposures):
+    fits.delval(exposures[1], "SCAN_TYP")
+    folder = exposures[0].parent
+    before = {path.name for path in folder.iterdir()}
+    with pytest.raises(UnusableInput, match="HAP needs SCAN_TYP") as told:
+        make_advanced_products(folder / POLLER, folder=folder)
+    assert exposures[1].name in str(told.value)
     assert {path.name for path in folder.iterdir()} == before
 
 
