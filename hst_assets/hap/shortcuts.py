@@ -1,28 +1,26 @@
 """Parts of drizzlepac 3.11's HAP code that are done in less time, with the same result.
 
 Each replaces a function of drizzlepac inside one child process, for as long as a piece runs, and
-has a test that compares it with the function that it replaces. What each saves of the CPU time of
-``runsinglehap`` is in ``docs/reference/measurements.md``.
+has a test that compares it with the function that it replaces. What they save is in
+``docs/reference/measurements.md``.
 
-=================================  ==============================================================
-replaced, in drizzlepac 3.11.0     what is saved
-=================================  ==============================================================
-``processing_utils.get_sky_cells``  asked once for each chip of one file
-``GridDefs._find_bands``           compares a table with each point of an outline in Python
-``SkyFootprint.get_edges_sky``     converts the same edge to the sky for each cell
-``SkyFootprint.extract_mask``      grows and shrinks the mask of a whole image in 22 passes
-``simplify_polyline.simplify``     sorts objects for each point that goes; its result depends on
-                                   their addresses
-``hla_flag_filter.make_mask_array``  structures of 625 and 961 pixels on a whole image
-``align_utils.Background2D``,      photutils 2 interpolates the image each time it is asked for,
-``catalog_utils.Background2D``     by a general function of scipy
-``align_utils.AlignmentTable``     one exposure after the other, all of them in memory
-``quickDeriv.qderiv``              ten passes over whole chips in double precision
-``signal`` in ``drizCR``           convolves masks with a single one, and with squares of ones
-``astropy.convolution``            sums over the kernel for one pixel after the other
-``photutils``                      looks up versions, and properties, for each table of stars
-``astropy.io.fits.conf``           looks each setting up in the configuration for every card
-=================================  ==============================================================
+===================================  ====================================================
+replaced, in drizzlepac 3.11.0       what is saved
+===================================  ====================================================
+``processing_utils.get_sky_cells``   asked once for each chip of one file
+``GridDefs._find_bands``             compares a table with each point of an outline
+``SkyFootprint.get_edges_sky``       converts the same edge to the sky for each cell
+``simplify_polyline.simplify``       keeps objects sorted; depends on their addresses
+``hla_flag_filter.make_mask_array``  squares of 625 and 961 pixels on a whole image
+``align_utils.Background2D``         interpolates an image each time it is asked for
+``catalog_utils.Background2D``       interpolates with a general function of scipy
+``align_utils.AlignmentTable``       exposures one by one, all of them in memory
+``quickDeriv.qderiv``                ten passes over whole chips in double precision
+``signal`` in ``drizCR``             convolves masks with squares of ones
+``astropy.convolution``              sums for one pixel after the other
+``photutils``                        looks up versions for each table of stars
+``astropy.io.fits.conf``             looks each setting up for every card
+===================================  ====================================================
 
 Import `hst_assets.hap.upstream_defects` and apply it before this module.
 """
@@ -53,7 +51,7 @@ from hst_assets.hap.alignment_sources import FailedMachine, alignment_table
 from hst_assets.hap.backgrounds import KeptBackground
 from hst_assets.hap.convolution import by_rows
 from hst_assets.hap.cosmic_ray_masks import Counting
-from hst_assets.hap.footprints import edge_mask, extract_mask
+from hst_assets.hap.footprints import edge_mask
 from hst_assets.hap.outlines import corners_of
 from hst_assets.hap.sky_cells import asked_once, edges_once, find_bands
 from hst_assets.imaging.direct.cosmic_rays import gradient
@@ -75,7 +73,6 @@ def in_force() -> Iterator[None]:
             (processing_utils, "get_sky_cells", asked_once(processing_utils.get_sky_cells)),
             (cell_utils.GridDefs, "_find_bands", find_bands),
             (footprint, "get_edges_sky", edges_once(footprint.get_edges_sky)),
-            (footprint, "extract_mask", extract_mask),
             (cell_utils, "simplify", corners_of),
             (hla_flag_filter, "make_mask_array", edge_mask),
             (align_utils, "Background2D", KeptBackground),
