@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
@@ -222,7 +223,7 @@ def of_service(subject: str, url: str, *, timeout_s: float = 10.0) -> Finding:
             "Check the network and proxies (https_proxy); what is here is processed without it "
             "(--offline)",
         )
-    if answer.status_code >= requests.codes.server_error:
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         told = f"{url} answers with error {answer.status_code}"
         return Finding(subject, "warning", told, "Try again later")
     return Finding(subject, "ok", f"{url} answers")

@@ -16,7 +16,8 @@ class HelpfulCommand(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, then the options of each group, and those of no group at the end."""
-        arguments, grouped = [], {}
+        arguments: list[tuple[str, str]] = []
+        grouped: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is None:
