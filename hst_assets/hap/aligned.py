@@ -21,7 +21,6 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from hst_assets.digests import digest_of
-from hst_assets.exposures.raw import check_raw
 from hst_assets.failures import HstAssetsError, ToolFailed
 from hst_assets.hap import pieces
 from hst_assets.hap.piece_runs import Left, VisitFolder
@@ -120,7 +119,7 @@ def aligned_totals(work: VisitWork, plan: VisitPlan) -> list[AlignedTotal]:
     plan : VisitPlan
         Its plan.
     """
-    sums = {file.name: file.sha256 for file in check_raw(work.workdir, work.visit)}
+    sums = work.exposure_digests()
     return [
         AlignedTotal(work.state("aligned", number), _recipe(work, plan, total, sums), number, total)
         for number, total in plan.totals.items()
@@ -219,8 +218,8 @@ def _align(
     due: Sequence[AlignedTotal], *, work: VisitWork, plan: VisitPlan
 ) -> Iterator[tuple[AlignedTotal, Step | HstAssetsError]]:
     """Copy the exposures under their new names, and align those of each detector."""
-    raw = [work.workdir.raw / row.file for row in plan.rows]
-    with work.working("align", raw) as folder:
+    taken = [work.exposure_folder / row.file for row in plan.rows]
+    with work.working("align", taken) as folder:
         copied = run_plan(work, folder, plan.rows, is_given=plan.is_given)
         if isinstance(copied, HstAssetsError):
             yield from ((part, copied) for part in due)

@@ -19,10 +19,9 @@ from astropy.io import fits
 from astropy.table import Table
 
 from hst_assets.digests import digest_of
-from hst_assets.exposures.raw import check_raw
 from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, UnusableInput
 from hst_assets.hap import pieces
-from hst_assets.hap.listed import ListedExposure, listed_exposures
+from hst_assets.hap.listed import ListedExposure, check_keywords, listed_exposures
 from hst_assets.hap.piece_runs import Left, VisitFolder
 from hst_assets.hap.planned_visit import PLAN
 from hst_assets.hap.poller import (
@@ -35,6 +34,7 @@ from hst_assets.hap.poller import (
 from hst_assets.hap.product_tree import TotalNode, VisitTree, visit_tree
 from hst_assets.hap.result import ReturnCode
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork
+from hst_assets.hap.wfpc2_exposures import write_flt
 from hst_assets.products.columns import ColumnSpec, build_table, read_table, write_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
@@ -94,7 +94,7 @@ def make_hap_plan(
     """
     work = VisitWork(workdir, visit, settings, progress)
     poller = _poller(work)
-    sums = {file.name: file.sha256 for file in check_raw(workdir, visit)}
+    sums = work.exposure_digests()
     lacking = [row.file for row in poller.rows if row.file not in sums]
     if lacking:
         raise MissingProduct(
@@ -153,6 +153,8 @@ def _poller(work: VisitWork) -> _Poller:
     if own.is_file():
         rows = read_poller(own)
         _check_users(rows, own, visit)
+        for row in rows:
+            check_keywords(row, work.given(row.file))
         return _Poller(name, rows, record.digest, (), is_users=True)
     table = Table(read_table(workdir.visit_exposures(visit)))  # its times are numbers
     left_out = [
@@ -167,8 +169,25 @@ def _poller(work: VisitWork) -> _Poller:
             visit,
             proposal_id=_proposal(workdir.raw / used[0]),
             folder=Path(workdir.raw.name),
+            flt_folder=workdir.hap_flt_folder(visit).relative_to(workdir.base),
         )
-    return _Poller(name, rows, record.digest, tuple(left_out), is_users=False)
+    taken, lacking = _with_keywords(work, rows)
+    return _Poller(name, taken, record.digest, (*left_out, *lacking), is_users=False)
+
+
+def _with_keywords(
+    work: VisitWork, rows: Sequence[PollerRow]
+) -> tuple[tuple[PollerRow, ...], tuple[str, ...]]:
+    """The exposures whose headers have what HAP asks for; and the others, with what they lack."""
+    taken, lacking = [], []
+    for row in rows:
+        try:
+            check_keywords(row, work.given(row.file))
+        except UnusableInput as error:
+            lacking.append(f"{row.file}: {error.what}")
+        else:
+            taken.append(row)
+    return tuple(taken), tuple(lacking)
 
 
 def _poller_name(visit: str) -> str:
@@ -268,16 +287,17 @@ def run_plan(
 
 
 def _planned(work: VisitWork, poller: _Poller, *, is_given: bool) -> Result:
-    raw = [work.workdir.raw / row.file for row in poller.rows]
     if not poller.rows:
         outputs = _write(work, poller, (), {}, {}, None, is_given=False)
         return Result(tuple(outputs[::-1]), _facts(poller, {}, {}, None, work))
-    with work.working("plan", raw) as folder:
+    converted = _converted(work, poller)
+    taken = [work.exposure_folder / row.file for row in poller.rows]
+    with work.working("plan", taken) as folder:
         written = f"{poller.name.removesuffix('_input.out')}_parameters.json"
         planned = run_plan(work, folder, poller.rows, is_given=is_given, written=written)
         rejected: dict[str, str]
         changed: dict[str, Any] = {}
-        outputs = []
+        outputs = [*converted]
         if isinstance(planned, HstAssetsError):
             if f"ended with {ReturnCode.NOTHING_TO_PROCESS:d}" not in planned.what:
                 raise planned
@@ -291,11 +311,20 @@ def _planned(work: VisitWork, poller: _Poller, *, is_given: bool) -> Result:
             changed = told.value["changed"]
             files = [name for name in (written, *told.files) if (folder.files / name).is_file()]
             outputs += work.published(folder, files)
-    taken = [row for row in poller.rows if row.file not in rejected]
-    listed = listed_exposures(taken, work.workdir.raw)
+    kept = [row for row in poller.rows if row.file not in rejected]
+    listed = listed_exposures(kept, work.exposure_folder)
     tree = visit_tree(listed) if listed else None
     outputs += _write(work, poller, listed, rejected, changed, tree, is_given=is_given)
     return Result(tuple(outputs[::-1]), _facts(poller, rejected, changed, tree, work))
+
+
+def _converted(work: VisitWork, poller: _Poller) -> list[Path]:
+    """WFPC2's exposures in the form that HAP takes; of others nothing."""
+    if not work.is_wfpc2:
+        return []
+    folder = work.exposure_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return [write_flt(work.given(row.file), folder) for row in poller.rows]
 
 
 def _write(

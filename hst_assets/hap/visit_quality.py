@@ -161,5 +161,5 @@ def _reads(there: Sequence[_Cataloged], work: VisitWork) -> list[Path]:
             reads.append(work.place(node.drizzled_file))
             for one in node.exposures:
                 reads += [work.place(one.drizzled_file), work.place(one.exposure_file)]
-                reads.append(work.workdir.raw / one.source.file)
+                reads.append(work.exposure_folder / one.source.file)
     return reads

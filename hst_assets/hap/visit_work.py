@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hst_assets.digests import digest_of
+from hst_assets.exposures.raw import check_raw
 from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed
 from hst_assets.hap.objects import STATE_SUFFIX
 from hst_assets.hap.piece_runs import HapEnded, Left, Piece, VisitFolder, outcomes_of
 from hst_assets.hap.pieces import state_file
+from hst_assets.hap.wfpc2_exposures import flt_name, quality_name, science_name
 from hst_assets.progress import Progress
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
@@ -90,6 +93,43 @@ class VisitWork:
             "log_level": self.log_level,
             "photometry": self.settings.hap.photometry,
             "diagnostic_mode": self.settings.hap.diagnostic_mode,
+        }
+
+    @property
+    def is_wfpc2(self) -> bool:
+        """Whether its exposures have to be converted before HAP takes them."""
+        return self.visit.startswith("u")
+
+    @property
+    def exposure_folder(self) -> Path:
+        """Where the exposures lie that HAP takes."""
+        return self.workdir.hap_flt_folder(self.visit) if self.is_wfpc2 else self.workdir.raw
+
+    def given(self, name: str) -> Path:
+        """The file of raw/ that an exposure of a poller is, or is made of.
+
+        Parameters
+        ----------
+        name : str
+            The exposure's, as HAP takes it.
+        """
+        return self.workdir.raw / (science_name(name) if self.is_wfpc2 else name)
+
+    def exposure_digests(self) -> dict[str, str]:
+        """What tells one state of an exposure from another, by the name of what HAP takes.
+
+        Raises
+        ------
+        MissingProduct
+            If a verified file of raw/ is gone or has changed.
+        """
+        sums = {file.name: file.sha256 for file in check_raw(self.workdir, self.visit)}
+        if not self.is_wfpc2:
+            return sums
+        return {
+            flt_name(name): digest_of([sums[name], sums.get(quality_name(name), "")])
+            for name in sums
+            if name.endswith("_c0m.fits")
         }
 
     def place(self, name: str) -> Path:

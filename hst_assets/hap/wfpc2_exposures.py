@@ -18,7 +18,7 @@ from hst_assets.detectors import WFPC2_READ_MODES
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
 from hst_assets.workdir import write_atomically
 
-__all__ = ["HAP_DETECTOR", "flt_name", "write_flt"]
+__all__ = ["HAP_DETECTOR", "flt_name", "quality_name", "science_name", "write_flt"]
 
 #: DETECTOR of all WFPC2 exposures in HAP, which names the products of its four chips together.
 HAP_DETECTOR = "PC"
@@ -48,6 +48,28 @@ def flt_name(c0m: str) -> str:
     return f"{found[1]}_flt.fits"
 
 
+def science_name(flt: str) -> str:
+    """Name of the ``c0m`` file that a ``flt`` file is made of.
+
+    Parameters
+    ----------
+    flt : str
+        File name, ``IPPPSSOOT_flt.fits``.
+    """
+    return flt.replace("_flt", "_c0m")
+
+
+def quality_name(c0m: str) -> str:
+    """Name of the ``c1m`` file, with the data quality, of a ``c0m`` file.
+
+    Parameters
+    ----------
+    c0m : str
+        File name, ``IPPPSSOOT_c0m.fits``.
+    """
+    return c0m.replace("_c0m", "_c1m")
+
+
 def write_flt(c0m: Path, folder: Path) -> Path:
     """Join an exposure, its data quality and its errors to the file that HAP takes.
 
@@ -71,7 +93,7 @@ def write_flt(c0m: Path, folder: Path) -> Path:
         If the files are not those of one exposure, or the gain is not one of WFPC2.
     """
     path = folder / flt_name(c0m.name)
-    c1m = c0m.with_name(c0m.name.replace("_c0m", "_c1m"))
+    c1m = c0m.with_name(quality_name(c0m.name))
     for each in (c0m, c1m):
         if not each.is_file():
             raise MissingProduct(

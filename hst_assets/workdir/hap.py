@@ -25,6 +25,10 @@ class HapPaths(Folders):
         """What the steps of a visit leave for each other."""
         return self.hap_visit(visit) / ".pieces"
 
+    def hap_flt_folder(self, visit: str) -> Path:
+        """WFPC2's exposures in the form that HAP takes (``flt``); of others they are in raw/."""
+        return self.hap_visit(visit) / "flt"
+
     def hap_plan(self, visit: str) -> Path:
         """What is to be made of a visit, one row a product (ECSV)."""
         return self.hap_visit(visit) / "plan.ecsv"

@@ -6,13 +6,16 @@ from astropy.io import fits
 from hst_assets.exposures.columns import EXPOSURE_COLUMNS
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
+from hst_assets.hap import visit_plan
 from hst_assets.hap.aligned import make_hap_aligned_exposures
 from hst_assets.hap.catalogs import make_hap_point_catalogs, make_hap_segment_catalogs
 from hst_assets.hap.filter_images import make_hap_exposure_products, make_hap_filter_products
+from hst_assets.hap.listed import _OF_ALL, _OF_LATER_INSTRUMENTS, _OF_WFC3
 from hst_assets.hap.total_images import make_hap_total_products
 from hst_assets.hap.visit_manifest import make_hap_manifest
 from hst_assets.hap.visit_plan import make_hap_plan
 from hst_assets.hap.visit_quality import make_hap_quality
+from hst_assets.hap.visit_work import VisitWork
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.provenance import Recipe, Result, WouldBeMade, make, sha256_of_file
 from hst_assets.settings import load_settings, write_settings
@@ -33,6 +36,13 @@ AFTER = (
 POLLER = "wfc3_aaa_01_input.out"
 
 
+#: What HAP asks of a header before anything else.
+KEYWORDS = {
+    "PROPOSID": 12345,
+    **dict.fromkeys((*_OF_ALL, *_OF_LATER_INSTRUMENTS, *_OF_WFC3, "FILTER"), ""),
+}
+
+
 def exposure_row(file, **changes):
     row = {
         spec.key or spec.name: {"str": "", "bool": False, "int64": 0}.get(spec.dtype)
@@ -51,7 +61,7 @@ def workdir(tmp_path):
     files = []
     for name in ("iaaa01a0q_flt.fits", "iaaa01a1q_flt.fits"):
         path = workdir.raw / name
-        fits.PrimaryHDU(header=fits.Header({"PROPOSID": 12345})).writeto(path)
+        fits.PrimaryHDU(header=fits.Header(KEYWORDS)).writeto(path)
         status = path.stat()
         files.append(
             RawFile(
@@ -141,3 +151,14 @@ def test_a_visit_of_which_no_exposure_is_used_has_an_empty_plan(workdir):
     assert all(each.facts["note"] for each in made[:-1])
     assert made[-1].facts["return_code"] == 65
     assert (making.hap_visit(VISIT) / "wfc3_aaa_01_manifest.txt").read_text() == ""
+
+
+def test_an_exposure_without_what_hap_asks_for_is_left_out(workdir):
+    path = workdir.raw / "iaaa01a0q_flt.fits"
+    path.chmod(0o644)
+    fits.delval(path, "MTFLAG")
+    settings = load_settings(workdir)
+    work = VisitWork(workdir, VISIT, settings)
+    poller = visit_plan._poller(work)
+    assert poller.rows == ()
+    assert any("HAP needs MTFLAG" in text for text in poller.left_out)

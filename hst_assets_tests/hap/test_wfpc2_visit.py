@@ -1,0 +1,55 @@
+"""A visit of WFPC2 as assets: its exposures are converted before HAP takes them."""
+
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from hst_assets.exposures.ingest import ingest
+from hst_assets.exposures.table import make_raw_manifest, make_visit_table
+from hst_assets.hap.planned_visit import read_plan
+from hst_assets.hap.visit_plan import make_hap_plan
+from hst_assets.hap.visit_work import VisitWork
+from hst_assets.products.columns import read_table
+from hst_assets.settings import load_settings
+from hst_assets.simulate.plans import small_plan
+from hst_assets.workdir import WorkDir
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hap")]
+
+
+@pytest.fixture(scope="module")
+def planned(simulated, tmp_path_factory):
+    truth = simulated(small_plan("wfpc2", filters=("F606W", "F814W")))
+    workdir = WorkDir(tmp_path_factory.mktemp("root"), "sn1").create()
+    ingest([truth.exposure_folder], workdir, ra_deg=150.1, dec_deg=2.2)
+    settings = load_settings(workdir)
+    visit = str(truth.exposures["file"][0])[:6]
+    make_raw_manifest(workdir, visit, settings)
+    make_visit_table(workdir, visit, settings)
+    return workdir, visit, make_hap_plan(workdir, visit, settings)
+
+
+def test_the_products_are_planned_under_drizzlepacs_names(planned):
+    workdir, visit, made = planned
+    assert made.facts["rejected"] == []
+    assert made.facts["left_out"] == []
+    files = list(read_table(workdir.hap_plan(visit))["file"])
+    assert files[0] == f"hst_15999_01_wfpc2_pc_total_{visit}_drz.fits"
+    assert len(files) == 7  # all together, two filters, four exposures
+
+
+def test_the_exposures_are_converted_and_belong_to_the_plan(planned):
+    workdir, visit, made = planned
+    converted = sorted(workdir.hap_flt_folder(visit).glob("*_flt.fits"))
+    assert len(converted) == 4
+    assert {path.name for path in converted} <= {Path(name).name for name in made.record.outputs}
+    assert fits.getval(converted[0], "DETECTOR") == "PC"
+
+
+def test_a_changed_data_quality_file_is_another_exposure(planned):
+    workdir, visit, _ = planned
+    work = VisitWork(workdir, visit, load_settings(workdir))
+    digests = work.exposure_digests()
+    assert set(digests) == {row.file for row in read_plan(workdir, visit).rows}
+    assert len(set(digests.values())) == len(digests)
