@@ -41,6 +41,7 @@ HEADINGS = {
     "dolphot_inputs": "Photometry",
     "dolphot": "Photometry",
     "light_curve": "Light curves",
+    "hap": "Advanced products",
     "machine": "Computer",
 }
 
