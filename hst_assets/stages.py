@@ -276,8 +276,9 @@ STAGES: dict[str, Stage] = {
     "hap_target_exposures": Stage(
         "1", ("hst_assets.hap.target_mosaics:make_hap_target_exposures",)
     ),
+    # 2: the index tells which exposures are left out.
     "hap_mosaics": Stage(
-        "1",
+        "2",
         (
             "hst_assets.hap.mosaic:make_mosaics",
             "hst_assets.hap.target_mosaics:make_hap_mosaics",

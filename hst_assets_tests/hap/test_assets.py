@@ -184,9 +184,9 @@ def test_without_the_legacy_archives_files_it_is_said_why(original):
     facts = made["comparison"].facts
     assert facts["skipped"].startswith("neither $HLA_CLASSIC_BASEPATH is set nor is there a folder")
     rows = Table.read(workdir.hap_hla_comparison(VISIT))
-    assert [row["catalog"] for row in rows] == [
+    assert {str(row["catalog"]) for row in rows} == {
         f"{name}_{kind}-cat.ecsv" for name in IMAGES for kind in ("point", "segment")
-    ]
+    }
     assert all(row["outcome"] == f"not checked: {facts['skipped']}" for row in rows)
     assert not hap_checks.COMPARED_WITH_HLA.find(made["comparison"], workdir).checked
 

@@ -183,7 +183,7 @@ def stand_in(campaign, row, table=ASSETS):
             name, of = (scattered, workdir.target) if scattered else (upstream.name, key)
             inputs[name] = campaign.digest(workdir, name, of)
         for name in row.follows:
-            if read_record(table[name].product(workdir)) is not None:
+            if read_record(table.product_path(workdir.root, name, key)) is not None:
                 inputs[name] = campaign.digest(workdir, name, key)
         used = SETTINGS_OF.get(row.name, lambda _: {})(settings)
         return campaign.step(workdir, row.name, key, inputs, redo, used)
