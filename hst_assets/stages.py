@@ -273,7 +273,17 @@ STAGES: dict[str, Stage] = {
         "1",
         ("hst_assets.hap.mosaic:_published", "hst_assets.hap.mosaic_task:make_layer"),
     ),
-    "hap_mosaics": Stage("1", ("hst_assets.hap.mosaic:make_mosaics",)),
+    "hap_target_exposures": Stage(
+        "1", ("hst_assets.hap.target_mosaics:make_hap_target_exposures",)
+    ),
+    # 2: the index tells which exposures are left out.
+    "hap_mosaics": Stage(
+        "2",
+        (
+            "hst_assets.hap.mosaic:make_mosaics",
+            "hst_assets.hap.target_mosaics:make_hap_mosaics",
+        ),
+    ),
     "hap_plan": Stage(
         "1",
         (
@@ -317,13 +327,22 @@ STAGES: dict[str, Stage] = {
         ),
     ),
     "hap_point_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_point_catalogs",)),
-    "hap_quality": Stage(
+    "hap_hla_comparison": Stage(
         "1",
+        (
+            "hst_assets.hap.visit_hla_comparison:make_hap_hla_comparison",
+            "hst_assets.hap.hla_comparison_task:compare",
+        ),
+    ),
+    # 2: the verdict on each kind of test.
+    "hap_quality": Stage(
+        "2",
         (
             "hst_assets.hap.visit_quality:make_hap_quality",
             "hst_assets.hap.quality_task:assess",
         ),
     ),
+    "hap_page": Stage("1", ("hst_assets.hap.page_of_visit:make_hap_page",)),
     "hap_manifest": Stage("1", ("hst_assets.hap.visit_manifest:make_hap_manifest",)),
     "hap_segment_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_segment_catalogs",)),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),

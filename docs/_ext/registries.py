@@ -142,6 +142,8 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
     from hst_assets.hap.catalogs import CATALOG_COLUMNS
     from hst_assets.hap.image_index import IMAGE_COLUMNS
     from hst_assets.hap.mosaic import MOSAIC_COLUMNS
+    from hst_assets.hap.target_mosaics import TARGET_EXPOSURE_COLUMNS
+    from hst_assets.hap.visit_hla_comparison import COMPARISON_COLUMNS
     from hst_assets.hap.visit_manifest import MANIFEST_COLUMNS as HAP_MANIFEST_COLUMNS
     from hst_assets.hap.visit_plan import PLAN_COLUMNS
     from hst_assets.hap.visit_quality import QUALITY_COLUMNS
@@ -166,7 +168,9 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         "hap_alignment": ALIGNED_COLUMNS,
         "hap_images": IMAGE_COLUMNS,
         "hap_catalogs": CATALOG_COLUMNS,
+        "hap_hla_comparison": COMPARISON_COLUMNS,
         "hap_quality": QUALITY_COLUMNS,
+        "hap_target_exposures": TARGET_EXPOSURE_COLUMNS,
         "hap_manifest": HAP_MANIFEST_COLUMNS,
         "dolphot_inputs": INPUT_COLUMNS,
         "light_curve": LIGHT_CURVE_COLUMNS,

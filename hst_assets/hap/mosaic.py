@@ -113,6 +113,7 @@ def make_mosaics(
     settings: HapSettings,
     machine: MachineSettings,
     digests: Mapping[Path, str] | None = None,
+    unusable: Mapping[str, str] | None = None,
     redo: bool = False,
 ) -> MosaicResult:
     """Make the layers that exposures of several visits reach into, as far as they are not made.
@@ -132,6 +133,8 @@ def make_mosaics(
     digests : mapping, optional
         What the exposures were made from, by path: digests of recipes. By default their contents
         count.
+    unusable : mapping, optional
+        Further exposures that are in no layer, and why.
     redo : bool, optional
         Make again what is up to date, too.
 
@@ -152,7 +155,8 @@ def make_mosaics(
         Instead of making anything, if the work directory is only looked at.
     """
     given = sorted((mosaic_input(path) for path in inputs), key=lambda one: one.path.name)
-    left_out = {one.path.name: why for one in given if (why := _why_left_out(one, settings))}
+    left_out = dict(unusable or {})
+    left_out |= {one.path.name: why for one in given if (why := _why_left_out(one, settings))}
     taken = [one for one in given if one.path.name not in left_out]
     layers = mosaic_layers(taken)
     inside = {one.path.name for layer in layers for one in layer.members}
@@ -173,10 +177,14 @@ def make_mosaics(
         if one.path.absolute() not in known:
             known[one.path.absolute()] = sha256_of_file(one.path)
     planned = [_planned(layer, folder, known, parameters, settings) for layer in layers]
-    made = _made(planned, folder, workdir, parameters, settings, machine, redo=redo)
     not_aligned = tuple(
         one.path.name for one in taken if one.path.name in inside and not one.is_aligned
     )
+    about = {
+        "left_out": [f"{name}: {why}" for name, why in left_out.items()],
+        "not_aligned": list(not_aligned),
+    }
+    made = _made(planned, folder, workdir, parameters, settings, machine, about, redo=redo)
     for name in not_aligned:
         logger.warning("%s was not aligned to Gaia, and is in the mosaic", name)
     return MosaicResult(made, layers, left_out, not_aligned)
@@ -215,12 +223,16 @@ def _made(
     parameters: Mapping[str, Any],
     settings: HapSettings,
     machine: MachineSettings,
+    about: Mapping[str, list[str]],
     *,
     redo: bool,
 ) -> Made:
     index = folder / INDEX_NAME
     recipe = Recipe(
-        stage="hap_mosaics", inputs={each.path.name: each.recipe.digest for each in planned}
+        stage="hap_mosaics",
+        inputs={each.path.name: each.recipe.digest for each in planned},
+        settings={"left_out": about["left_out"]},
+        defaults={"left_out": []},
     )
     options = LayerOptions(settings.log_level, settings.parameters_section, parameters)
 
@@ -256,7 +268,7 @@ def _made(
         done = [each for each, outcome in pairs if isinstance(outcome, Made)]
         manifests = _write_manifests(done, folder)
         files = (path for each in done for path in (each.path, _trailer(each)))
-        return Result((index, *manifests, *files), _facts(rows))
+        return Result((index, *manifests, *files), {**_facts(rows), **about})
 
     return make_indexed(batch, recipe, index, workdir, write, redo=redo)
 
@@ -323,11 +335,15 @@ def _row(each: _Planned, outcome: Made | HstAssetsError, workdir: WorkDir) -> di
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     made = [row for row in rows if row["status"] == "OK"]
     return {
-        "layers": len(made),
-        "failed": [row["reason"] for row in rows if row["status"] != "OK"],
+        "n_products": len(made),
+        "failed": [f"{_named(row)}: {row['reason']}" for row in rows if row["status"] != "OK"],
         "skycells": len({row["skycell"] for row in made}),
         "exposures_not_taken": sum(bool(row["reason"]) for row in made),
     }
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"{row['skycell']} {row['detector']} {row['filter']} {row['layer']}"
 
 
 def _write_manifests(done: Sequence[_Planned], folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from hst_assets.failures import MissingProduct
 from hst_assets.hap.quality_judges import JUDGES, Judgement, Verdict
-from hst_assets.hap.quality_limits import QualityLimits
+from hst_assets.hap.quality_limits import KINDS_OF_QUALITY, QualityLimits
 from hst_assets.hap.visit_files import DrizzledImage, drizzled_images
 
 __all__ = ["Finding", "KindOfQuality", "QualityReport", "quality_of"]
@@ -151,7 +151,7 @@ def quality_of(folder: Path, *, limits: QualityLimits | None = None) -> QualityR
     limits = limits or QualityLimits()
     images = drizzled_images(folder)
     kinds = {}
-    for name, (title, _) in _KINDS.items():
+    for name, title in KINDS_OF_QUALITY.items():
         findings = tuple(
             _finding(name, product, image, file, limits)
             for product, image, file in _expected(name, images)
@@ -162,16 +162,16 @@ def quality_of(folder: Path, *, limits: QualityLimits | None = None) -> QualityR
     return QualityReport(folder, kinds)
 
 
-#: Of each kind what it compares, and the levels of the products that have a file of it.
-_KINDS: Mapping[str, tuple[str, frozenset[str]]] = {
-    "num_sources": ("sources in the catalogues of all filters", frozenset({"total"})),
-    "gaia_sources": ("stars of Gaia", frozenset({"total", "filter", "exposure"})),
-    "gaia_distribution": ("how Gaia's stars are spread", frozenset({"filter"})),
-    "point_segment_crossmatch": ("places in both catalogues", frozenset({"filter"})),
-    "interfilter_crossmatch": ("places in two filters", frozenset({"filter"})),
-    "wcs": ("the fitted WCS and the earlier one", frozenset({"exposure"})),
-    "photometry": ("magnitudes in both catalogues", frozenset({"filter"})),
-    "compare_sourcelists": ("catalogues of the Hubble Legacy Archive", frozenset({"filter"})),
+#: Of each kind the levels of the products that have a file of it.
+_LEVELS: Mapping[str, frozenset[str]] = {
+    "num_sources": frozenset({"total"}),
+    "gaia_sources": frozenset({"total", "filter", "exposure"}),
+    "gaia_distribution": frozenset({"filter"}),
+    "point_segment_crossmatch": frozenset({"filter"}),
+    "interfilter_crossmatch": frozenset({"filter"}),
+    "wcs": frozenset({"exposure"}),
+    "photometry": frozenset({"filter"}),
+    "compare_sourcelists": frozenset({"filter"}),
 }
 #: How the names of files end where they do not tell the kind by its own name.
 _ENDINGS = {"gaia_distribution": "gaia_distribution_characterization"}
@@ -182,7 +182,7 @@ def _expected(
 ) -> Iterator[tuple[str, DrizzledImage, Path]]:
     """The products of a kind, and the file of each."""
     for image in images:
-        if image.level not in _KINDS[name][1]:
+        if image.level not in _LEVELS[name]:
             continue
         if name == "photometry":
             file = f"{image.root}_{image.detector}_svm_{image.filter}_photometry.json"

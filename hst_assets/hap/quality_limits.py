@@ -1,10 +1,23 @@
-"""By which limits the tests of HAP's quality are judged, and where each is from."""
+"""Which kinds of tests of HAP's quality there are, by which limits they are judged, and why."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["QualityLimits"]
+__all__ = ["KINDS_OF_QUALITY", "QualityLimits"]
+
+#: Of each kind of test, as drizzlepac's file names have it, what it compares.
+KINDS_OF_QUALITY: Mapping[str, str] = {
+    "num_sources": "sources in the catalogues of all filters",
+    "gaia_sources": "stars of Gaia",
+    "gaia_distribution": "how Gaia's stars are spread",
+    "point_segment_crossmatch": "places in both catalogues",
+    "interfilter_crossmatch": "places in two filters",
+    "wcs": "the fitted WCS and the earlier one",
+    "photometry": "magnitudes in both catalogues",
+    "compare_sourcelists": "catalogues of the Hubble Legacy Archive",
+}
 
 
 @dataclass(frozen=True)

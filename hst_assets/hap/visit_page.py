@@ -32,7 +32,7 @@ __all__ = ["write_visit_page"]
 _NONE = "-"
 _CATALOGS = ("point", "segment")
 #: Files that belong to no image: the list of products, plots and logs.
-_OTHERS = ("*_manifest.txt", "*_svm_comparison_plots.pdf", "*_colour.png")
+_OTHERS = ("*_manifest.txt", "*_svm_comparison_plots.pdf")
 _MB = 1e6
 
 
@@ -45,7 +45,12 @@ class _Branch:
 
 
 def write_visit_page(
-    folder: Path, *, visit: str, path: Path, result: HapResult | None = None
+    folder: Path,
+    *,
+    visit: str,
+    path: Path,
+    result: HapResult | None = None,
+    pictures_in: Path | None = None,
 ) -> Path:
     """Write the page of a visit.
 
@@ -59,6 +64,8 @@ def write_visit_page(
         The HTML file; written in one step.
     result : HapResult, optional
         What came of the run, for its exit code and what that does not tell.
+    pictures_in : Path, optional
+        An existing folder in which the pictures are left as files, too.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def write_visit_page(
         )
     images = drizzled_images(folder)
     report = quality_of(folder)
-    pictures, not_shown = _pictures(folder)
+    pictures, not_shown = _pictures(folder, pictures_in)
     body = (
         templates_in("hst_assets.hap", "templates")
         .get_template("visit.html")
@@ -143,10 +150,10 @@ def _header(path: Path, extension: int | str = 0) -> Mapping[str, Any]:
         return {}
 
 
-def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
+def _pictures(folder: Path, into: Path | None) -> tuple[list[Picture], list[str]]:
     """Pictures, and what is said of images that cannot be shown."""
     with tempfile.TemporaryDirectory() as name:
-        previews = write_visit_previews(folder, Path(name))
+        previews = write_visit_previews(folder, into or Path(name))
         shown = [
             Picture(embedded_picture(each.path), each.caption)
             for each in previews

@@ -12,8 +12,10 @@ from hst_assets.imaging.colour_images import chosen_filters, write_colour_pictur
 from hst_assets.machine_failures import machine_failure
 from hst_assets.products.preview import write_preview
 
-__all__ = ["VisitPreview", "write_visit_previews"]
+__all__ = ["COLOUR_ENDING", "VisitPreview", "write_visit_previews"]
 
+#: How the names of pictures in colour end.
+COLOUR_ENDING = "_colour.png"
 _FEWEST_FILTERS = 2
 #: What a damaged image raises.
 _OF_THE_FILE = (HstAssetsError, KeyError, OSError, TypeError, ValueError)
@@ -89,7 +91,7 @@ def _in_colour(images: Iterable[DrizzledImage], into: Path) -> list[VisitPreview
     if len(filters) < _FEWEST_FILTERS:
         return []
     first = next(iter(filters.values()))
-    path = into / f"{first.beginning}total_{first.root}_colour.png"
+    path = into / f"{first.beginning}total_{first.root}{COLOUR_ENDING}"
     paths = {name: image.path for name, image in filters.items()}
     try:
         names = chosen_filters(paths)

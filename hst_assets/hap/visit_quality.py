@@ -1,9 +1,14 @@
-"""HAP's own tests of a visit's quality, as an asset: JSON files, and what came of each test."""
+"""HAP's own tests of a visit's quality, as an asset: JSON files, and the verdict on each kind.
+
+The comparison with the Hubble Legacy Archive is an asset of its own
+(`hst_assets.hap.visit_hla_comparison`); what it left is judged here with the others.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,21 +20,36 @@ from hst_assets.hap.objects import PARAMETERS
 from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
 from hst_assets.hap.product_tree import FilterNode, TotalNode
+from hst_assets.hap.quality import QualityReport, quality_of
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["QUALITY_COLUMNS", "make_hap_quality"]
+__all__ = ["QUALITY_COLUMNS", "CatalogedDetector", "cataloged_detectors", "make_hap_quality"]
 
 QUALITY_COLUMNS: tuple[ColumnSpec, ...] = (
-    ColumnSpec("test", "str", "Test of drizzlepac's svm_quality_analysis"),
-    ColumnSpec("outcome", "str", "done, or: not checked, and why"),
+    ColumnSpec("kind", "str", "Kind of test, as drizzlepac's file names have it"),
+    ColumnSpec("compared", "str", "What it compares"),
+    ColumnSpec("verdict", "str", "good, doubtful, or not checked"),
+    ColumnSpec("reason", "str", "Why, of the worst product"),
+    ColumnSpec("numbers", "str", "What was measured of each product (JSON)"),
+    ColumnSpec("test", "str", "Whether the test ran: done, or not checked, and why"),
 )
 _DONE = "done"
-#: The archive that a comparison needs is found by these variables.
-_ARCHIVE = ("HLA_CLASSIC_BASEPATH", "HLA_BUILD_VER")
+#: The argument of drizzlepac's ``run_quality_analysis`` that asks for each kind.
+_TEST_OF: Mapping[str, str] = {
+    "num_sources": "compare_num_sources",
+    "gaia_sources": "find_gaia_sources",
+    "gaia_distribution": "characterize_gaia_distribution",
+    "point_segment_crossmatch": "compare_ra_dec_crossmatches",
+    "interfilter_crossmatch": "compare_interfilter_crossmatches",
+    "wcs": "report_wcs",
+    "photometry": "compare_photometry",
+}
+_OF_THE_ARCHIVE = "compare_sourcelists"
+_COMPARISON = "hap_hla_comparison"
 
 
 def make_hap_quality(
@@ -40,7 +60,7 @@ def make_hap_quality(
     redo: bool = False,
     progress: Listener | None = None,
 ) -> Made:
-    """Run HAP's tests of quality on the products of a visit.
+    """Run HAP's tests of quality on the products of a visit, and judge what they measured.
 
     Parameters
     ----------
@@ -58,8 +78,8 @@ def make_hap_quality(
     Returns
     -------
     Made
-        Product: the table ``hap/<visit>/quality.ecsv`` (`QUALITY_COLUMNS`), beside which the JSON
-        files of the tests lie.
+        Product: the table ``hap/<visit>/quality.ecsv`` (`QUALITY_COLUMNS`), one row a kind of test,
+        beside which the JSON files lie. Facts: ``verdicts``, and ``tests``, what came of each.
 
     Raises
     ------
@@ -70,43 +90,66 @@ def make_hap_quality(
     """
     work = VisitWork(workdir, visit, settings, progress)
     plan = read_plan(workdir, visit)
-    parts = cataloged_totals(work, plan)
-    records = [(part, read_record(part.path)) for part in parts]
+    there = cataloged_detectors(work, plan)
+    compared = read_record(workdir.hap_hla_comparison(visit))
     recipe = Recipe(
         stage="hap_quality",
-        inputs={part.total.basename: record.digest for part, record in records if record},
-        settings={
-            "catalogue_service": _host(os.environ.get("ASTROMETRIC_CATALOG_URL", "")),
-            "legacy_archive": {name: os.environ.get(name, "") for name in _ARCHIVE},
+        inputs={
+            **{each.part.total.basename: each.record.digest for each in there},
+            **({_COMPARISON: compared.digest} if compared else {}),
         },
-        defaults={"catalogue_service": "", "legacy_archive": dict.fromkeys(_ARCHIVE, "")},
+        settings={"catalogue_service": _host(os.environ.get("ASTROMETRIC_CATALOG_URL", ""))},
+        defaults={"catalogue_service": ""},
         tools=TOOLS,
     )
+    comparison = f"see {_COMPARISON}" if compared else f"not checked: {_COMPARISON} is not made"
     product = workdir.hap_quality(visit)
-    return make(recipe, product, workdir, lambda: _tested(work, plan, parts), redo=redo)
+    return make(recipe, product, workdir, lambda: _tested(work, plan, there, comparison), redo=redo)
 
 
 def _host(service: str) -> str:
     return urlsplit(service).hostname or service
 
 
-def _tested(work: VisitWork, plan: VisitPlan, parts: Sequence[TotalCatalogs]) -> Result:
+def _tested(
+    work: VisitWork, plan: VisitPlan, there: Sequence[CatalogedDetector], comparison: str
+) -> Result:
     product = work.workdir.hap_quality(work.visit)
     meta = {"target": work.workdir.target, "visit": work.visit}
+    _remove_former(work.workdir.hap_visit(work.visit))
     if not plan.drizzled:
         write_table(build_table(QUALITY_COLUMNS, [], meta), product)
-        return Result((product,), {"tests": [], "note": "no exposure of the visit is drizzled"})
-    there = [
-        _Cataloged(part, record, work)
-        for part in parts
-        if (record := read_record(part.path)) is not None
-    ]
+        note = "no exposure of the visit is drizzled"
+        return Result((product,), {"verdicts": [], "tests": [], "note": note})
     if not there:
         raise MissingProduct(
             "there are no catalogues",
             where=work.visit,
             next_step="Materialize hap_point_catalogs first; see there why they failed",
         )
+    outcomes, files = _measured(work, there)
+    report = quality_of(work.workdir.hap_visit(work.visit))
+    rows = _rows(report, {**outcomes, _OF_THE_ARCHIVE: comparison})
+    write_table(build_table(QUALITY_COLUMNS, rows, meta), product)
+    facts = {
+        "verdicts": [{name: row[name] for name in ("kind", "verdict", "reason")} for row in rows],
+        "tests": [{"test": test, "outcome": outcome} for test, outcome in outcomes.items()],
+        "files": [path.name for path in files],
+    }
+    return Result((product, *files), facts)
+
+
+def _remove_former(folder: Path) -> None:
+    """Files of earlier tests: one that leaves none now must not be judged by them."""
+    for path in folder.glob("*_svm_*.json"):
+        if not path.stem.endswith(_OF_THE_ARCHIVE):
+            path.unlink()
+
+
+def _measured(
+    work: VisitWork, there: Sequence[CatalogedDetector]
+) -> tuple[dict[str, str], tuple[Path, ...]]:
+    """What came of each test, and the files that they left."""
     with work.working("quality", _reads(there, work)) as folder:
         piece = pieces.quality_piece(
             {each.number: each.part.total for each in there},
@@ -117,15 +160,57 @@ def _tested(work: VisitWork, plan: VisitPlan, parts: Sequence[TotalCatalogs]) ->
         (left,) = work.run([piece], folder, done=0.0)
         if isinstance(left, HstAssetsError):
             raise left
-        files = work.published(folder, left.files)
-    rows = [{"test": test, "outcome": outcome} for test, outcome in left.value.items()]
-    write_table(build_table(QUALITY_COLUMNS, rows, meta), product)
-    return Result((product, *files), {"tests": rows, "files": [path.name for path in files]})
+        return left.value, work.published(folder, left.files)
+
+
+def _rows(report: QualityReport, outcomes: Mapping[str, str]) -> list[dict[str, str]]:
+    rows = []
+    for kind in report.kinds.values():
+        test = outcomes[_TEST_OF.get(kind.name, kind.name)]
+        failed = kind.verdict == "not checked" and test != _DONE
+        rows.append(
+            {
+                "kind": kind.name,
+                "compared": kind.title,
+                "verdict": kind.verdict,
+                "reason": f"{kind.sentence}; the test: {test}" if failed else kind.sentence,
+                "numbers": json.dumps(dict(kind.numbers)),
+                "test": test,
+            }
+        )
+    return rows
+
+
+def cataloged_detectors(work: VisitWork, plan: VisitPlan) -> list[CatalogedDetector]:
+    """The detectors of a visit whose catalogues are there.
+
+    Parameters
+    ----------
+    work : VisitWork
+        The visit.
+    plan : VisitPlan
+        Its plan.
+    """
+    return [
+        CatalogedDetector(part, record, work)
+        for part in cataloged_totals(work, plan)
+        if (record := read_record(part.path)) is not None
+    ]
 
 
 @dataclass(frozen=True)
-class _Cataloged:
-    """A detector that has catalogues."""
+class CatalogedDetector:
+    """A detector that has catalogues.
+
+    Attributes
+    ----------
+    part : TotalCatalogs
+        What they were to be.
+    record : Record
+        What they are.
+    work : VisitWork
+        The visit.
+    """
 
     part: TotalCatalogs
     record: Record
@@ -133,6 +218,7 @@ class _Cataloged:
 
     @property
     def number(self) -> int:
+        """Of the total product."""
         return self.part.image.aligned.number
 
     @property
@@ -142,16 +228,18 @@ class _Cataloged:
 
     @property
     def filters(self) -> list[FilterNode]:
+        """What those filters are."""
         return [self.part.total.drizzled_filters[index] for index in self.measured]
 
     @property
     def catalogs(self) -> list[str]:
+        """Names of the catalogues."""
         nodes: list[FilterNode | TotalNode] = [self.part.total, *self.filters]
         kinds = CATALOG_KINDS[self.work.settings.hap.photometry]
         return [node.catalog_file(kind) for node in nodes for kind in kinds]
 
 
-def _reads(there: Sequence[_Cataloged], work: VisitWork) -> list[Path]:
+def _reads(there: Sequence[CatalogedDetector], work: VisitWork) -> list[Path]:
     reads = [work.place(PARAMETERS)]
     for each in there:
         reads += [work.place(name) for name in each.catalogs]

@@ -3,13 +3,21 @@
 Definitions, IO manager, jobs and levels, checks, sensors, sweeps, ``status``, ``clean``, the
 options to redo, the tables and the picture of the documentation and the tests' stand-in science are
 derived from the rows. To add an asset: a science function, a path in `hst_assets.workdir.WorkDir`,
-a row here, a page of the guide and a test.
+a row here (or in `hst_assets.orchestration.hap_rows`), a page of the guide and a test.
 """
 
 from __future__ import annotations
 
-from hst_assets.orchestration import checks, hap_checks, photometry_checks
-from hst_assets.orchestration.levels import AssetRow, AssetTable, RedoKind, Resources
+from hst_assets.orchestration import checks, photometry_checks
+from hst_assets.orchestration.hap_rows import HAP_ROWS
+from hst_assets.orchestration.levels import (
+    HEAVY,
+    LIGHT,
+    AssetRow,
+    AssetTable,
+    RedoKind,
+    Resources,
+)
 
 __all__ = ["ASSETS", "MAST_POOL"]
 
@@ -22,11 +30,6 @@ _REDO_KINDS = (
     RedoKind(name="dolphot", help="Redo the photometry."),
     RedoKind(name="hap", help="Redo the Hubble Advanced Products."),
 )
-
-#: Reading headers and hashing files.
-_LIGHT = Resources()
-#: Tools on whole frames: two at a time (machine.max_cores), each with a pair of 4096 x 2051 chips.
-_HEAVY = Resources(memory_gb=8.0, cores=2)
 
 ASSETS = AssetTable(
     [
@@ -42,7 +45,7 @@ ASSETS = AssetTable(
             checks=(checks.SOMETHING_FOUND, checks.CROSS_CHECK),
             kinds=frozenset({"table"}),
             pool=MAST_POOL,
-            resources=_LIGHT,
+            resources=LIGHT,
         ),
         AssetRow(
             name="raw_exposures",
@@ -60,7 +63,7 @@ ASSETS = AssetTable(
             checks=(checks.OWN_RAW_UNTOUCHED, checks.ALL_DELIVERED),
             kinds=frozenset({"fits"}),
             pool=MAST_POOL,
-            resources=_LIGHT,
+            resources=LIGHT,
         ),
         AssetRow(
             name="exposure_table",
@@ -75,7 +78,7 @@ ASSETS = AssetTable(
             after=("raw_exposures",),
             checks=(checks.SOME_USED_OF_VISIT,),
             kinds=frozenset({"table"}),
-            resources=_LIGHT,
+            resources=LIGHT,
         ),
         AssetRow(
             name="target_exposures",
@@ -90,7 +93,7 @@ ASSETS = AssetTable(
             gathers="exposure_table",
             checks=(checks.SOME_USED_OF_TARGET,),
             kinds=frozenset({"table"}),
-            resources=_LIGHT,
+            resources=LIGHT,
         ),
         AssetRow(
             name="reference_image",
@@ -108,7 +111,7 @@ ASSETS = AssetTable(
             redo=("astrometry", "astrodrizzle"),
             checks=(checks.MEMBERS_AGREE, checks.REFERENCE_SANE, checks.ABSOLUTE_FRAME),
             kinds=frozenset({"fits", "astrodrizzle"}),
-            resources=_HEAVY,
+            resources=HEAVY,
         ),
         AssetRow(
             name="visit_reference",
@@ -119,7 +122,7 @@ ASSETS = AssetTable(
             "visits).",
             scatters="reference_image",
             kinds=frozenset({"pointer"}),
-            resources=_LIGHT,
+            resources=LIGHT,
         ),
         AssetRow(
             name="aligned_exposures",
@@ -140,7 +143,7 @@ ASSETS = AssetTable(
                 checks.RAW_UNTOUCHED,
             ),
             kinds=frozenset({"fits", "tweakreg"}),
-            resources=_HEAVY,
+            resources=HEAVY,
             cleanable={"aligned_exposure": "aligned working copies"},
         ),
         AssetRow(
@@ -162,7 +165,7 @@ ASSETS = AssetTable(
                 checks.RAW_UNTOUCHED,
             ),
             kinds=frozenset({"fits", "astrodrizzle"}),
-            resources=_HEAVY,
+            resources=HEAVY,
             cleanable={"drizzled_image": "drizzled images of visits"},
         ),
         AssetRow(
@@ -177,7 +180,7 @@ ASSETS = AssetTable(
             stages=("target_alignment",),
             gathers="aligned_exposures",
             kinds=frozenset({"hdf5"}),
-            resources=_LIGHT,
+            resources=LIGHT,
         ),
         AssetRow(
             name="drizzled_stacks",
@@ -198,7 +201,7 @@ ASSETS = AssetTable(
                 checks.RAW_UNTOUCHED,
             ),
             kinds=frozenset({"fits", "astrodrizzle"}),
-            resources=_HEAVY,
+            resources=HEAVY,
         ),
         AssetRow(
             name="epoch_differences",
@@ -214,7 +217,7 @@ ASSETS = AssetTable(
             redo=("astrodrizzle",),
             checks=(checks.ALL_DIFFERENCES_MADE, checks.DIFFERENCES_SANE),
             kinds=frozenset({"fits"}),
-            resources=_HEAVY,
+            resources=HEAVY,
         ),
         AssetRow(
             name="colour_images",
@@ -327,173 +330,7 @@ ASSETS = AssetTable(
             kinds=frozenset({"table"}),
             resources=Resources(memory_gb=4.0, cores=2),
         ),
-        AssetRow(
-            name="hap_plan",
-            per="visit",
-            job="visit_advanced_products",
-            group="hap",
-            description="The poller of a visit, its products as HAP will make them, and what HAP "
-            "does not take.",
-            path="hap_plan",
-            make="hst_assets.hap.visit_plan:make_hap_plan",
-            wanted="hap.make",
-            stages=("hap_plan",),
-            after=("exposure_table",),
-            tells=True,
-            redo=("hap",),
-            checks=(hap_checks.EXPOSURES_TAKEN,),
-            kinds=frozenset({"table"}),
-            resources=_LIGHT,
-        ),
-        AssetRow(
-            name="hap_aligned_exposures",
-            per="visit",
-            job="visit_advanced_products",
-            group="hap",
-            description="The exposures of a visit, aligned to Gaia with one fit for each detector, "
-            "and their headerlets.",
-            path="hap_aligned_exposures",
-            make="hst_assets.hap.aligned:make_hap_aligned_exposures",
-            wanted="hap.make",
-            stages=("hap_aligned_exposures", "hap_alignment"),
-            after=("hap_plan",),
-            tells=True,
-            redo=("hap",),
-            checks=(hap_checks.ALIGNED_TO_GAIA, hap_checks.SOME_WCS_ACCEPTED),
-            kinds=frozenset({"fits"}),
-            resources=_HEAVY,
-        ),
-        AssetRow(
-            name="hap_filter_products",
-            per="visit",
-            job="visit_advanced_products",
-            group="hap",
-            description="The drizzled image of each filter of a visit, and its exposures with "
-            "cosmic rays flagged.",
-            path="hap_filter_products",
-            make="hst_assets.hap.filter_images:make_hap_filter_products",
-            wanted="hap.make",
-            stages=("hap_filter_products", "hap_filter"),
-            after=("hap_aligned_exposures",),
-            tells=True,
-            redo=("hap",),
-            checks=(checks.ALL_PRODUCTS_MADE,),
-            kinds=frozenset({"fits", "astrodrizzle"}),
-            resources=_HEAVY,
-        ),
-        AssetRow(
-            name="hap_exposure_products",
-            per="visit",
-            job="visit_advanced_products",
-            group="hap",
-            description="The drizzled image of each exposure of a visit.",
-            path="hap_exposure_products",
-            make="hst_assets.hap.filter_images:make_hap_exposure_products",
-            wanted="hap.make",
-            stages=("hap_exposure_products", "hap_exposure"),
-            after=("hap_filter_products",),
-            tells=True,
-            redo=("hap",),
-            checks=(checks.ALL_PRODUCTS_MADE,),
-            kinds=frozenset({"fits"}),
-            resources=Resources(memory_gb=4.0, cores=2),
-        ),
-        AssetRow(
-            name="hap_total_products",
-            per="visit",
-            job="visit_advanced_products",
-            group="hap",
-            description="The drizzled image of all filters of each detector of a visit.",
-            path="hap_total_products",
-            make="hst_assets.hap.total_images:make_hap_total_products",
-            wanted="hap.make",
-            stages=("hap_total_products", "hap_total"),
-            after=("hap_filter_products",),
-            tells=True,
-            redo=("hap",),
-            checks=(checks.ALL_PRODUCTS_MADE, hap_checks.ALL_FILTERS_COMBINED),
-            kinds=frozenset({"fits", "astrodrizzle"}),
-            resources=_HEAVY,
-        ),
-        AssetRow(
-            name="hap_point_catalogs",
-            per="visit",
-            job="visit_advanced_products",
-            group="hap",
-            description="Sources found as points on the total image of a detector, and measured in "
-            "each filter.",
-            path="hap_point_catalogs",
-            make="hst_assets.hap.catalogs:make_hap_point_catalogs",
-            wanted="hap.make",
-            stages=("hap_point_catalogs", "hap_catalog"),
-            after=("hap_total_products", "hap_exposure_products"),
-            tells=True,
-            redo=("hap",),
-            checks=(checks.ALL_PRODUCTS_MADE, hap_checks.SOURCES_FOUND),
-            kinds=frozenset({"table"}),
-            resources=_HEAVY,
-        ),
-        AssetRow(
-            name="hap_segment_catalogs",
-            per="visit",
-            job="visit_advanced_products",
-            group="hap",
-            description="Sources found as islands of the segmented total image of a detector, and "
-            "measured in each filter.",
-            path="hap_segment_catalogs",
-            make="hst_assets.hap.catalogs:make_hap_segment_catalogs",
-            wanted="hap.make",
-            stages=("hap_segment_catalogs", "hap_catalog"),
-            after=("hap_total_products", "hap_exposure_products"),
-            tells=True,
-            redo=("hap",),
-            checks=(checks.ALL_PRODUCTS_MADE, hap_checks.SOURCES_FOUND),
-            kinds=frozenset({"table"}),
-            resources=_HEAVY,
-        ),
-        AssetRow(
-            name="hap_quality",
-            per="visit",
-            job="visit_quality",
-            group="hap",
-            description="HAP's own tests of a visit's quality (JSON files), and what came of each.",
-            path="hap_quality",
-            make="hst_assets.hap.visit_quality:make_hap_quality",
-            wanted="hap.quality",
-            stages=("hap_quality",),
-            after=("hap_point_catalogs", "hap_segment_catalogs"),
-            tells=True,
-            redo=("hap",),
-            checks=(hap_checks.ALL_TESTS_RUN,),
-            kinds=frozenset({"table"}),
-            resources=Resources(memory_gb=4.0),
-        ),
-        AssetRow(
-            name="hap_manifest",
-            per="visit",
-            # A level of its own: it tells what there is, also after a failure.
-            job="visit_products_list",
-            group="hap",
-            description="What a visit has of its advanced products and what it lacks, and the "
-            "number with which runsinglehap would have ended.",
-            path="hap_manifest",
-            make="hst_assets.hap.visit_manifest:make_hap_manifest",
-            wanted="hap.make",
-            stages=("hap_manifest",),
-            after=("hap_plan",),
-            follows=(
-                "hap_aligned_exposures",
-                "hap_filter_products",
-                "hap_exposure_products",
-                "hap_total_products",
-                "hap_point_catalogs",
-                "hap_segment_catalogs",
-            ),
-            redo=("hap",),
-            checks=(hap_checks.RETURN_CODE,),
-            kinds=frozenset({"table"}),
-            resources=_LIGHT,
-        ),
+        *HAP_ROWS,
         AssetRow(
             name="target_report",
             per="target",

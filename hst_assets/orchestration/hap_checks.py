@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from hst_assets.failures import UnusableInput
+from hst_assets.hap.quality_limits import KINDS_OF_QUALITY
 from hst_assets.orchestration.checks import Check, Finding, listed, not_checked
 from hst_assets.provenance import Made
 from hst_assets.workdir import WorkDir
 
 __all__ = [
     "ALIGNED_TO_GAIA",
+    "ALL_EXPOSURES_IN_MOSAICS",
     "ALL_FILTERS_COMBINED",
     "ALL_TESTS_RUN",
+    "COMPARED_WITH_HLA",
     "EXPOSURES_TAKEN",
+    "KINDS_GOOD",
+    "MOSAICS_ALIGNED",
     "RETURN_CODE",
     "SOME_WCS_ACCEPTED",
     "SOURCES_FOUND",
@@ -87,6 +93,44 @@ def _all_tests_run(made: Made, _workdir: WorkDir) -> Finding:
     return Finding(passed=True, text=f"{len(tests)} tests ran")
 
 
+def _kind_good(made: Made, _workdir: WorkDir, *, kind: str) -> Finding:
+    if made.facts.get("note"):
+        return not_checked(str(made.facts["note"]))
+    (told,) = [each for each in made.facts["verdicts"] if each["kind"] == kind]
+    if told["verdict"] == "not checked":
+        return not_checked(str(told["reason"]))
+    return Finding(passed=told["verdict"] == "good", text=f"{told['verdict']}: {told['reason']}")
+
+
+def _compared_with_hla(made: Made, _workdir: WorkDir) -> Finding:
+    facts = made.facts
+    if facts.get("note") or facts["skipped"]:
+        return not_checked(str(facts.get("note") or facts["skipped"]))
+    rows: list[Any] = facts["compared"]
+    lacking = [
+        f"{each['catalog']}: {each['outcome']}" for each in rows if each["outcome"] != "done"
+    ]
+    text = f"{facts['n_compared']} of {len(rows)} catalogues are compared"
+    if lacking:
+        return not_checked(f"{text}; {listed(lacking)}")
+    return Finding(passed=True, text=text)
+
+
+def _all_in_mosaics(made: Made, _workdir: WorkDir) -> Finding:
+    if made.facts.get("note"):
+        return not_checked(str(made.facts["note"]))
+    lacking: list[Any] = made.facts["left_out"]
+    return Finding(passed=not lacking, text=listed(lacking) or "no exposure is left out")
+
+
+def _mosaics_aligned(made: Made, _workdir: WorkDir) -> Finding:
+    if made.facts.get("note"):
+        return not_checked(str(made.facts["note"]))
+    names: list[Any] = made.facts["not_aligned"]
+    text = f"not aligned to Gaia: {listed(names)}" if names else "all are fitted to Gaia"
+    return Finding(passed=not names, text=text)
+
+
 def _return_code(made: Made, _workdir: WorkDir) -> Finding:
     facts = made.facts
     text = f"{facts['return_code']}: {facts['meaning']}"
@@ -123,6 +167,30 @@ SOURCES_FOUND = Check(
 )
 ALL_TESTS_RUN = Check(
     "all_tests_run", "Each of HAP's tests of quality could be run.", _all_tests_run
+)
+#: One of each kind of test.
+KINDS_GOOD = tuple(
+    Check(
+        f"quality_{kind}",
+        f"HAP's test of quality of this kind is good ({compared}).",
+        partial(_kind_good, kind=kind),
+    )
+    for kind, compared in KINDS_OF_QUALITY.items()
+)
+COMPARED_WITH_HLA = Check(
+    "compared_with_hla",
+    "Each catalogue is compared with that of the Hubble Legacy Archive.",
+    _compared_with_hla,
+)
+ALL_EXPOSURES_IN_MOSAICS = Check(
+    "all_exposures_in_mosaics",
+    "Each aligned exposure of the visits is in the mosaics.",
+    _all_in_mosaics,
+)
+MOSAICS_ALIGNED = Check(
+    "mosaics_aligned",
+    "The exposures of the mosaics are aligned to Gaia.",
+    _mosaics_aligned,
 )
 RETURN_CODE = Check(
     "return_code",

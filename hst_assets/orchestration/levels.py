@@ -22,7 +22,7 @@ from hst_assets.orchestration.checks import Check
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["AssetRow", "AssetTable", "Level", "RedoKind", "Resources"]
+__all__ = ["HEAVY", "LIGHT", "AssetRow", "AssetTable", "Level", "RedoKind", "Resources"]
 
 #: Names that stand for those of a target and a visit where a path is printed.
 _A_TARGET, _A_VISIT = "TARGET", "vvvvvv"
@@ -42,6 +42,12 @@ class Resources:
 
     memory_gb: float = 1.0
     cores: int = 1
+
+
+#: Reading headers and hashing files.
+LIGHT = Resources()
+#: Tools on whole frames: two at a time (machine.max_cores), each with a pair of 4096 x 2051 chips.
+HEAVY = Resources(memory_gb=8.0, cores=2)
 
 
 @dataclass(frozen=True, kw_only=True)

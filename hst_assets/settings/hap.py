@@ -39,6 +39,8 @@ class HapSettings(Section):
     """
     quality: bool = False
     """Write what HAP measures of its products' quality (JSON files), which makes the products."""
+    mosaics: bool = False
+    """Make mosaics of all visits of a target (level 3), which makes the products of the visits."""
     diagnostic_mode: bool = False
     """Keep HAP's intermediate files, and catalogues that it would empty."""
     log_level: LogLevel = "info"

@@ -57,10 +57,33 @@ class HapPaths(Folders):
         """The catalogues of sources that were found as islands (ECSV)."""
         return self.hap_visit(visit) / "segment_catalogs.ecsv"
 
+    def hap_hla_comparison(self, visit: str) -> Path:
+        """What was compared with the Hubble Legacy Archive (ECSV)."""
+        return self.hap_visit(visit) / "hla_comparison.ecsv"
+
     def hap_quality(self, visit: str) -> Path:
-        """What came of each test of quality (ECSV)."""
+        """The verdict on each kind of test of quality (ECSV)."""
         return self.hap_visit(visit) / "quality.ecsv"
 
     def hap_manifest(self, visit: str) -> Path:
         """The visit's products, one row each (ECSV)."""
         return self.hap_visit(visit) / "manifest.ecsv"
+
+    def hap_page(self, visit: str) -> Path:
+        """The page of a visit (HTML)."""
+        return self.hap_visit(visit) / "visit.html"
+
+    @property
+    def hap_mosaics_folder(self) -> Path:
+        """The mosaics of all visits, in a folder for each sky cell."""
+        return self.hap / "mosaics"
+
+    @property
+    def hap_target_exposures(self) -> Path:
+        """The exposures of all visits of which mosaics are made (ECSV)."""
+        return self.hap_mosaics_folder / "exposures.ecsv"
+
+    @property
+    def hap_mosaics(self) -> Path:
+        """Index of the mosaics (ECSV)."""
+        return self.hap_mosaics_folder / "mosaics.ecsv"

@@ -18,14 +18,21 @@ from hst_assets.exposures.table import make_raw_manifest, make_visit_table
 from hst_assets.hap.aligned import make_hap_aligned_exposures
 from hst_assets.hap.catalogs import make_hap_point_catalogs, make_hap_segment_catalogs
 from hst_assets.hap.filter_images import make_hap_exposure_products, make_hap_filter_products
+from hst_assets.hap.page_of_visit import make_hap_page
+from hst_assets.hap.quality_limits import KINDS_OF_QUALITY
+from hst_assets.hap.target_mosaics import make_hap_mosaics, make_hap_target_exposures
 from hst_assets.hap.total_images import make_hap_total_products
+from hst_assets.hap.visit_files import drizzled_images
+from hst_assets.hap.visit_hla_comparison import make_hap_hla_comparison
 from hst_assets.hap.visit_manifest import make_hap_manifest
 from hst_assets.hap.visit_plan import make_hap_plan
+from hst_assets.hap.visit_quality import make_hap_quality
 from hst_assets.orchestration import hap_checks
 from hst_assets.provenance import read_record
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.legacy_archive import write_legacy_files
 from hst_assets_tests.stand_ins.star_service import star_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hap")]
@@ -44,8 +51,13 @@ STAGES = {
     "totals": make_hap_total_products,
     "points": make_hap_point_catalogs,
     "segments": make_hap_segment_catalogs,
+    "comparison": make_hap_hla_comparison,
+    "quality": make_hap_quality,
     "manifest": make_hap_manifest,
+    "page": make_hap_page,
 }
+#: What shows all the others.
+SHOWS = {"page"}
 
 
 def run(workdir):
@@ -150,6 +162,77 @@ def test_nothing_is_made_twice(original):
     assert ran(run(workdir)) == set()
 
 
+def test_each_kind_of_quality_has_a_verdict_with_its_numbers(original):
+    workdir, made = original
+    facts = made["quality"].facts
+    rows = Table.read(workdir.hap_quality(VISIT))
+    assert list(rows["kind"]) == list(KINDS_OF_QUALITY)
+    assert {each["outcome"] for each in facts["tests"]} == {"done"}
+    verdicts = {each["kind"]: each["verdict"] for each in facts["verdicts"]}
+    assert verdicts["wcs"] == verdicts["num_sources"] == "good"
+    assert verdicts["compare_sourcelists"] == "not checked"
+    (wcs,) = rows[rows["kind"] == "wcs"]
+    shifts = [value for name, value in json.loads(wcs["numbers"]).items() if "shift" in name]
+    # The pointing error of the plan is 0.144 arcsec.
+    assert shifts == pytest.approx(4 * [0.144], abs=0.06)
+    (check,) = [each for each in hap_checks.KINDS_GOOD if each.name == "quality_wcs"]
+    assert check.find(made["quality"], workdir).passed
+
+
+def test_without_the_legacy_archives_files_it_is_said_why(original):
+    workdir, made = original
+    facts = made["comparison"].facts
+    assert facts["skipped"].startswith("neither $HLA_CLASSIC_BASEPATH is set nor is there a folder")
+    rows = Table.read(workdir.hap_hla_comparison(VISIT))
+    assert {str(row["catalog"]) for row in rows} == {
+        f"{name}_{kind}-cat.ecsv" for name in IMAGES for kind in ("point", "segment")
+    }
+    assert all(row["outcome"] == f"not checked: {facts['skipped']}" for row in rows)
+    assert not hap_checks.COMPARED_WITH_HLA.find(made["comparison"], workdir).checked
+
+
+def test_the_page_shows_what_there_is(original):
+    workdir, made = original
+    facts = made["page"].facts
+    assert facts["absent"] == []
+    text = workdir.absolute(facts["page"]).read_text()
+    assert "<dd>0: the products were made</dd>" in text
+    assert text.count("good: fitted to Gaia") == 4
+    (coloured,) = facts["previews"]
+    assert coloured.endswith(f"{TOTAL}_colour.png")
+    assert workdir.absolute(coloured).is_file()
+
+
+def test_files_of_the_legacy_archive_that_come_later_are_compared(copied, truth):
+    images = {each.filter: each for each in drizzled_images(copied.hap_visit(VISIT))}
+    place = copied.base / "hla_classic"
+    write_legacy_files(place, truth.stars, images["f110w"], programs=("dao",))
+    made = run(copied)
+    assert ran(made) == {"comparison", "quality"} | SHOWS
+    assert "daophot.txt" in made["comparison"].why
+    assert made["comparison"].facts["n_compared"] == 1
+    assert not hap_checks.COMPARED_WITH_HLA.find(made["comparison"], copied).checked
+    verdicts = {each["kind"]: each for each in made["quality"].facts["verdicts"]}
+    assert verdicts["compare_sourcelists"]["reason"].startswith("3 not checked, 1 good")
+    left = copied.hap_visit(VISIT) / f"{IMAGES[0]}_point-cat_svm_compare_sourcelists.json"
+    assert left.is_file()
+    shutil.rmtree(place)
+    assert ran(run(copied)) == {"comparison", "quality"} | SHOWS
+    assert not left.exists()
+
+
+def test_a_visit_gives_its_aligned_exposures_to_mosaics(copied):
+    settings = load_settings(copied)
+    listed = make_hap_target_exposures(copied, [VISIT], settings)
+    assert (listed.facts["n_exposures"], listed.facts["unusable"]) == (4, [])
+    made = make_hap_mosaics(copied, settings)
+    # Two filters of WFC3/IR, each with a coarse and a fine layer for each sky cell.
+    assert made.facts["n_products"] == 4 * len(listed.facts["skycells"])
+    assert made.facts["failed"] == made.facts["left_out"] == made.facts["not_aligned"] == []
+    assert not make_hap_target_exposures(copied, [VISIT], settings).ran
+    assert not make_hap_mosaics(copied, settings).ran
+
+
 def change(workdir, product, change_it, **settings):
     """Give the visit parameters of its own, changed for one product."""
     path = workdir.base / "mine.json"
@@ -167,7 +250,8 @@ def test_a_parameter_of_the_catalogues_makes_the_catalogues_again_and_nothing_el
 
     change(copied, TOTAL, deeper, photometry="aperture")
     made = run(copied)
-    assert ran(made) == {"plan", "points", "segments", "manifest"}
+    judged = {"comparison", "quality"}
+    assert ran(made) == {"plan", "points", "segments", "manifest"} | judged | SHOWS
     assert "source_box" in made["points"].why
     assert made["segments"].facts["note"] == "not wanted: hap.photometry is 'aperture'"
     assert list(copied.hap_visit(VISIT).glob("*segment-cat.ecsv")) == []
@@ -243,8 +327,8 @@ def test_a_killed_run_is_made_good_by_the_next(copied, original):
     process.wait()
     assert not image.exists()
     made = run(copied)
-    # By the same recipe: what is downstream is what it was.
-    assert ran(made) == {"filters"}
+    # By the same recipe: what is downstream is what it was; the page tells of the new files.
+    assert ran(made) == {"filters"} | SHOWS
     whole, _ = original
     for path in sorted(whole.hap_visit(VISIT).glob("hst_*.fits")):
         with fits.open(path) as expected, fits.open(copied.hap_visit(VISIT) / path.name) as made:

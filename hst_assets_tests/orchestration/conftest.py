@@ -13,6 +13,7 @@ import pytest
 from hst_assets.exposure_account import Account
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.failures import MissingProduct, UnusableInput
+from hst_assets.hap.quality_limits import KINDS_OF_QUALITY
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.input_versions import raw_visits
@@ -76,6 +77,11 @@ FACTS = {
     "problems": [],
     "ends_with": "0: the products were made",
     "tests": [],
+    "verdicts": [{"kind": kind, "verdict": "good", "reason": "so"} for kind in KINDS_OF_QUALITY],
+    "skipped": "",
+    "n_compared": 0,
+    "left_out": [],
+    "not_aligned": [],
 }
 
 #: Settings that want every level.
@@ -83,7 +89,7 @@ EVERYTHING_WANTED = {
     "photometry": {"artificial_stars": True},
     "light_curve": {"make": True},
     "counterpart": {"ra_deg": 1.0, "dec_deg": 2.0, "error_mas": 5.0},
-    "hap": {"make": True, "quality": True},
+    "hap": {"make": True, "quality": True, "mosaics": True},
 }
 
 
@@ -177,7 +183,7 @@ def stand_in(campaign, row, table=ASSETS):
             name, of = (scattered, workdir.target) if scattered else (upstream.name, key)
             inputs[name] = campaign.digest(workdir, name, of)
         for name in row.follows:
-            if read_record(table[name].product(workdir)) is not None:
+            if read_record(table.product_path(workdir.root, name, key)) is not None:
                 inputs[name] = campaign.digest(workdir, name, key)
         used = SETTINGS_OF.get(row.name, lambda _: {})(settings)
         return campaign.step(workdir, row.name, key, inputs, redo, used)

@@ -80,7 +80,10 @@ def test_no_costly_asset_hangs_on_a_gather_mapping():
         for parent in graph.get(key).parent_keys
         if graph.get(parent).partitions_def != graph.get(key).partitions_def
     }
-    assert crossing == {"target_exposures", "visit_reference", "target_alignment"}
+    assert crossing == {
+        *("target_exposures", "visit_reference", "target_alignment"),
+        "hap_target_exposures",
+    }
 
 
 def test_the_graph_runs_from_raw_exposures_to_differences():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hst_assets.hap.quality_limits import KINDS_OF_QUALITY
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.checks import Finding
 from hst_assets.provenance import Made, Record
@@ -117,6 +118,63 @@ def test_a_test_of_quality_that_could_not_run_is_not_checked(tmp_path: Path) -> 
     assert not found.checked
     assert "1 of 2 tests ran; b: not checked: why" in found.text
     assert judged("hap_quality", "all_tests_run", {"tests": tests[:1]}, tmp_path).passed
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_QUALITY)
+@pytest.mark.parametrize(
+    ("verdict", "passes", "checked"),
+    [("good", True, True), ("doubtful", False, True), ("not checked", False, False)],
+)
+def test_each_kind_of_quality_has_its_verdict(
+    kind: str, verdict: str, passes: bool, checked: bool, tmp_path: Path
+) -> None:
+    verdicts = [{"kind": name, "verdict": "good", "reason": "other"} for name in KINDS_OF_QUALITY]
+    (own,) = [each for each in verdicts if each["kind"] == kind]
+    own |= {"verdict": verdict, "reason": "the reason"}
+    found = judged("hap_quality", f"quality_{kind}", {"verdicts": verdicts}, tmp_path)
+    assert (found.passed, found.checked, found.severity) == (passes, checked, "WARN")
+    assert found.text == f"{verdict}: the reason"
+
+
+def test_a_kind_of_quality_of_a_visit_without_images_is_not_checked(tmp_path: Path) -> None:
+    facts = {"verdicts": [], "note": "no exposure of the visit is drizzled"}
+    assert not judged("hap_quality", "quality_wcs", facts, tmp_path).checked
+
+
+@pytest.mark.parametrize(
+    ("skipped", "outcomes", "passes", "text"),
+    [
+        ("", ["done", "done"], True, "2 of 2 catalogues are compared"),
+        ("", ["done", "not checked: why"], False, "1 of 2 catalogues are compared; 1: not checked"),
+        ("no such folder", ["not checked: no such folder"], False, "not checked: no such folder"),
+    ],
+)
+def test_catalogues_without_a_counterpart_of_the_legacy_archive_are_not_checked(
+    skipped: str, outcomes: list[str], passes: bool, text: str, tmp_path: Path
+) -> None:
+    facts = {
+        "skipped": skipped,
+        "n_compared": outcomes.count("done"),
+        "compared": [{"catalog": str(n), "outcome": each} for n, each in enumerate(outcomes)],
+    }
+    found = judged("hap_hla_comparison", "compared_with_hla", facts, tmp_path)
+    assert (found.passed, found.checked) == (passes, passes)
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("check", "fact"),
+    [("all_exposures_in_mosaics", "left_out"), ("mosaics_aligned", "not_aligned")],
+)
+def test_exposures_that_are_not_in_mosaics_or_not_aligned_are_named(
+    check: str, fact: str, tmp_path: Path
+) -> None:
+    facts: dict[str, Any] = {"left_out": [], "not_aligned": []}
+    assert judged("hap_mosaics", check, facts, tmp_path).passed
+    found = judged("hap_mosaics", check, {**facts, fact: ["a_flt.fits"]}, tmp_path)
+    assert not found.passed
+    assert "a_flt.fits" in found.text
+    assert not judged("hap_mosaics", check, {**facts, "note": "no visit"}, tmp_path).checked
 
 
 @pytest.mark.parametrize(
