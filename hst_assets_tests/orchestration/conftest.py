@@ -169,7 +169,7 @@ def stand_in(campaign, row, table=ASSETS):
             name, of = (scattered, workdir.target) if scattered else (upstream.name, key)
             inputs[name] = campaign.digest(workdir, name, of)
         for name in row.follows:
-            if read_record(table[name].product(workdir)) is not None:
+            if read_record(table[name].product(workdir, *subject)) is not None:
                 inputs[name] = campaign.digest(workdir, name, key)
         used = SETTINGS_OF.get(row.name, lambda _: {})(settings)
         return campaign.step(workdir, row.name, key, inputs, redo, used)
