@@ -24,6 +24,7 @@ from hst_assets.workdir import WorkDir
 __all__ = [
     "Finding",
     "Verdict",
+    "looked_at",
     "of_disk",
     "of_dolphot",
     "of_memory",
@@ -90,7 +91,13 @@ def of_packages(
     """
     from packaging.requirements import Requirement
 
-    wanted = [Requirement(text) for text in required or requires("hst_assets") or ()]
+    if required is None:
+        try:
+            required = requires("hst_assets") or ()
+        except PackageNotFoundError:
+            told = "hst_assets is on the path, and not installed: what it requires is not known"
+            return [Finding("packages", "not checked", told, "pip install hst_assets")]
+    wanted = [Requirement(text) for text in required]
     wanted = [each for each in wanted if each.marker is None or each.marker.evaluate()]
     bad, good = [], []
     for each in wanted:
@@ -103,7 +110,9 @@ def of_packages(
             good.append(f"{each.name} {found}")
         else:
             bad.append(_wrong(each.name, f"{found} is installed", str(each)))
-    return [*bad, Finding("packages", "ok", ", ".join(sorted(good)))] if good else bad
+    if bad and not good:
+        return bad
+    return [*bad, Finding("packages", "ok", ", ".join(sorted(good)) or "none is required")]
 
 
 def _wrong(name: str, told: str, required: str) -> Finding:
@@ -229,9 +238,31 @@ def of_service(subject: str, url: str, *, timeout_s: float = 10.0) -> Finding:
     return Finding(subject, "ok", f"{url} answers")
 
 
+def looked_at(subject: str, part: Callable[[], Finding]) -> Finding:
+    """What was found of a part; an error where it could not be looked at.
+
+    Parameters
+    ----------
+    subject : str
+        The part.
+    part : callable
+        Looks at it.
+    """
+    try:
+        return part()
+    except HstAssetsError as error:
+        return Finding(subject, "error", str(error))
+    except OSError as error:
+        told = f"{error.filename or subject}: {error.strerror or error}"
+        return Finding(subject, "error", told, "See that you may read it")
+
+
 def settings_or_finding(workdir: WorkDir) -> Settings | Finding:
     """The settings in force, or why they cannot be read."""
     try:
         return load_settings(workdir)
     except HstAssetsError as error:
-        return Finding("settings", "error", str(error), "")
+        return Finding("settings", "error", str(error))
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror or error}"
+        return Finding("settings", "error", told, "See that you may read it")

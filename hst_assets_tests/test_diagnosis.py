@@ -54,7 +54,25 @@ def test_a_package_that_is_missing_is_told():
 
 
 def test_packages_of_extras_are_nobodys_fault():
-    assert diagnosis.of_packages(["alpha; extra == 'parquet'"], installed=installed()) == []
+    (finding,) = diagnosis.of_packages(["alpha; extra == 'parquet'"], installed=installed())
+    assert (finding.verdict, finding.told) == ("ok", "none is required")
+
+
+def test_a_package_that_is_only_on_the_path_is_not_checked(monkeypatch):
+    def unknown(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(diagnosis, "requires", unknown)
+    (finding,) = diagnosis.of_packages()
+    assert finding.verdict == "not checked"
+
+
+def test_a_part_that_cannot_be_looked_at_is_an_error():
+    def unreadable():
+        raise PermissionError(13, "Permission denied", "/secret")
+
+    finding = diagnosis.looked_at("memory", unreadable)
+    assert (finding.verdict, finding.told) == ("error", "/secret: Permission denied")
 
 
 def test_nobody_needs_dolphot(workdir, monkeypatch):

@@ -26,6 +26,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red", "not checked": "
 #: Settings of the root alone are those of a target that has none of its own.
 _NOBODY = "any"
 _NAMED = 3
+#: Parts that cannot be looked at without settings.
+_OF_SETTINGS = ("DOLPHOT", "reference files", "archive")
 
 
 def doctor_command(
@@ -59,17 +61,23 @@ def _findings(workdir: WorkDir, *, offline: bool) -> Iterator[Finding]:
     settings = diagnosis.settings_or_finding(workdir)
     if isinstance(settings, Finding):
         yield settings
-        settings = Settings()
+        for subject in _OF_SETTINGS:
+            yield Finding(subject, "not checked", "the settings cannot be read")
     else:
-        yield diagnosis.of_dolphot(settings, workdir)
-        yield diagnosis.of_reference_files(settings, workdir)
-    yield diagnosis.of_memory()
-    yield diagnosis.of_disk(workdir.root)
+        yield from _of_settings(settings, workdir, offline=offline)
+    yield diagnosis.looked_at("memory", diagnosis.of_memory)
+    yield diagnosis.looked_at("work directories", lambda: diagnosis.of_disk(workdir.root))
+    yield diagnosis.looked_at("Dagster instance", lambda: _of_instance(workdir.root))
+
+
+def _of_settings(settings: Settings, workdir: WorkDir, *, offline: bool) -> Iterator[Finding]:
+    dolphot, files, archive = _OF_SETTINGS
+    yield diagnosis.looked_at(dolphot, lambda: diagnosis.of_dolphot(settings, workdir))
+    yield diagnosis.looked_at(files, lambda: diagnosis.of_reference_files(settings, workdir))
     if offline:
-        yield Finding("archive", "not checked", "--offline was given")
+        yield Finding(archive, "not checked", "--offline was given")
     else:
-        yield diagnosis.of_service("archive", settings.archive.mast_url)
-    yield _of_instance(workdir.root)
+        yield diagnosis.of_service(archive, settings.archive.mast_url)
 
 
 def _of_instance(root: Path) -> Finding:

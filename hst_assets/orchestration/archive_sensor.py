@@ -26,6 +26,7 @@ from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import running_sensor_cursors
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
+from hst_assets.orchestration.target_roots import forgotten_mark
 from hst_assets.orchestration.targets import archive_targets
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -118,7 +119,8 @@ def _look_at(tick: _Tick, workdir: WorkDir, settings: Settings) -> None:
 
 def _request_due(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listing) -> None:
     _announce(tick, workdir, state, listing)
-    state.begin(listing.question)
+    mark = forgotten_mark(tick.context.instance, workdir.target)
+    state.begin(f"{listing.question}{mark}")
     visits = obtainable(listing.products, tick.mast.current_token())
     due = state.due(listing, visits)
     standing = _standing(workdir, listing) if due else frozenset()
@@ -127,15 +129,16 @@ def _request_due(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Li
         if held.visit not in standing:
             if tick.room <= 0:
                 break
-            tick.requests.append(_request(workdir.target, held))
+            tick.requests.append(_request(workdir.target, held, mark))
         state.take(listing, [held])
         requested += 1
     state.waiting = len(due) - requested
     state.forget(listing, visits)
 
 
-def _request(target: str, held: VisitHoldings) -> dg.RunRequest:
-    return dg.RunRequest(run_key=run_key(target, held), partition_key=f"{target}/{held.visit}")
+def _request(target: str, held: VisitHoldings, mark: str) -> dg.RunRequest:
+    key = f"{run_key(target, held)}{mark}"
+    return dg.RunRequest(run_key=key, partition_key=f"{target}/{held.visit}")
 
 
 def _ask(workdir: WorkDir, settings: Settings) -> Listing:

@@ -15,7 +15,7 @@ import dagster as dg
 from hst_assets.failures import BadConfiguration, NothingFound
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.partitions import TARGET, VISIT
-from hst_assets.orchestration.target_roots import disclaim, root_of
+from hst_assets.orchestration.target_roots import disclaim, refuse_other_root
 from hst_assets.orchestration.targets import retire_target
 from hst_assets.workdir import WorkDir
 
@@ -49,6 +49,7 @@ def forget_target(instance: dg.DagsterInstance, root: Path, target: str) -> Path
     TransientFailure
         If runs of it are in flight.
     """
+    _refuse_elsewhere(instance, root, target)
     visits = [key for key in instance.get_dynamic_partitions(VISIT) if _is_of(key, target)]
     registered = target in instance.get_dynamic_partitions(TARGET)
     workdir = _workdir_of(root, target)
@@ -57,7 +58,6 @@ def forget_target(instance: dg.DagsterInstance, root: Path, target: str) -> Path
             "no such target", where=target, next_step="'hst-assets target list' names all"
         )
     if workdir is not None:
-        _refuse_elsewhere(instance, workdir)
         retire_target(instance, workdir)
     for key in visits:
         instance.delete_dynamic_partition(VISIT, key)
@@ -86,6 +86,8 @@ def forget_visits(instance: dg.DagsterInstance, root: Path, keys: list[str]) -> 
     BadConfiguration
         If there are exposures of one of them; nothing is then done.
     """
+    for target in {key.partition("/")[0] for key in keys}:
+        _refuse_elsewhere(instance, root, target)
     registered = instance.get_dynamic_partitions(VISIT)
     strange = [key for key in keys if key not in registered]
     if strange:
@@ -114,14 +116,13 @@ def _workdir_of(root: Path, target: str) -> WorkDir | None:
     return workdir if workdir.settings_file.is_file() else None
 
 
-def _refuse_elsewhere(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
-    root = root_of(instance, workdir.target)
-    if root is not None and root.resolve() != workdir.root.resolve():
-        raise BadConfiguration(
-            f"this Dagster instance knows the target of the root {root}",
-            where=workdir.base,
-            next_step=f"Give --root {root}",
-        )
+def _refuse_elsewhere(instance: dg.DagsterInstance, root: Path, target: str) -> None:
+    """Raise if a target has files under another root; a key that is no name has none."""
+    try:
+        workdir = WorkDir(root, target)
+    except BadConfiguration:
+        return
+    refuse_other_root(instance, workdir)
 
 
 def _has_exposures(root: Path, key: str) -> bool:
@@ -136,11 +137,14 @@ def _has_exposures(root: Path, key: str) -> bool:
 
 
 def _emptied(workdir: WorkDir) -> Path | None:
-    """Remove a work directory that holds no exposure and no product; otherwise return its path."""
-    kept = [
+    """Remove a work directory that holds no exposure and no product; otherwise return its path.
+
+    What a link leads to may be somebody else's, or lie on a disk that is not there just now.
+    """
+    kept = workdir.base.is_symlink() or [
         path
         for path in workdir.base.rglob("*")
-        if path.is_file()
+        if (path.is_file() or path.is_symlink())
         and path != workdir.settings_file
         and workdir.runfiles not in path.parents
         and workdir.logs not in path.parents

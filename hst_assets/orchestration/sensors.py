@@ -23,6 +23,7 @@ from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import partitions_in_flight
 from hst_assets.orchestration.settled import LevelCursor, Upstream, sensor_name
+from hst_assets.orchestration.target_roots import forgotten_mark
 from hst_assets.orchestration.targets import active_targets, costing_itself
 from hst_assets.reasons import first_of
 from hst_assets.workdir import WorkDir
@@ -113,7 +114,8 @@ def _evaluate(
                     standing[key] = seen
                     continue
             cursor.asked[key] = version
-            if not fetches or not has_consumed(context.instance, key, version):
+            plain = version.partition("#")[0]
+            if not fetches or not has_consumed(context.instance, key, plain):
                 requests.append(dg.RunRequest(run_key=f"{key}@{version}", partition_key=key))
     cursor.standing = standing
     cursor.written_at = time.time()
@@ -133,7 +135,9 @@ def _news(
 
     versions: dict[str, str] = {}
     with costing_itself(workdir.target, context.log.warning):
-        versions = input_versions(workdir, upstream.level, upstream.table)
+        mark = forgotten_mark(context.instance, workdir.target)
+        found = input_versions(workdir, upstream.level, upstream.table)
+        versions = {key: f"{version}{mark}" for key, version in found.items()}
     return {key: version for key, version in versions.items() if cursor.asked.get(key) != version}
 
 

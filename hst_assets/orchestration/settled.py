@@ -26,6 +26,7 @@ from hst_assets.orchestration.archive_sensor import awaited_targets
 from hst_assets.orchestration.dagster_private import running_sensor_cursors
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.runs import partitions_in_flight, targets_of
+from hst_assets.orchestration.target_roots import forgotten_mark
 from hst_assets.orchestration.targets import costing_itself
 from hst_assets.provenance import digest_of
 from hst_assets.workdir import WorkDir
@@ -129,15 +130,17 @@ class Upstream:
         from hst_assets.orchestration.input_versions import input_versions
 
         found: set[str] = set()
+        mark = forgotten_mark(self.instance, workdir.target)
         for before, cursors in self._cursors:
             versions: dict[str, str] = {}
             # One that cannot be read is passed over by its own sensor as well.
             with costing_itself(workdir.target, warn):
                 versions = input_versions(workdir, before, self.table)
+            # What one sensor asked for is not due, whatever one of another code location did.
             keys = {
                 key
                 for key, version in versions.items()
-                if any(cursor.asked.get(key) != version for cursor in cursors)
+                if cursors and all(cursor.asked.get(key) != version + mark for cursor in cursors)
             }
             found |= keys if before.by_visit == self.level.by_visit else targets_of(keys)
         return found

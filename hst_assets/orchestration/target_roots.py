@@ -16,9 +16,11 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.partitions import visits_of
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir
 
-__all__ = ["claim", "disclaim", "refuse_other_root", "root_of"]
+__all__ = ["claim", "disclaim", "forgotten_mark", "refuse_other_root", "root_of"]
 
 _KEY = "hst_assets/root_of/"
+#: How often a target was forgotten.
+_FORGOTTEN = "hst_assets/forgotten/"
 #: Materializations carry their root under this name.
 ROOT_METADATA = "root"
 
@@ -42,9 +44,25 @@ def claim(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
 
 
 def disclaim(instance: dg.DagsterInstance, target: str) -> None:
-    """Forget which root a target belongs to."""
-    if _remembered(instance, target):
-        instance.daemon_cursor_storage.set_cursor_values({_KEY + target: ""})
+    """Forget which root a target belongs to, and what sensors asked for it."""
+    key = _FORGOTTEN + target
+    times = int(instance.daemon_cursor_storage.get_cursor_values({key}).get(key) or 0)
+    # One by one: of several, Dagster updates those that are there, and leaves out the new.
+    for name, value in ((_KEY + target, ""), (key, str(times + 1))):
+        instance.daemon_cursor_storage.set_cursor_values({name: value})
+
+
+def forgotten_mark(instance: dg.DagsterInstance, target: str) -> str:
+    """What sensors add to what they ask for, so that it is asked again of a target added again.
+
+    Returns
+    -------
+    str
+        Empty for a target that was never forgotten.
+    """
+    key = _FORGOTTEN + target
+    times = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
+    return f"#{times}" if times else ""
 
 
 def refuse_other_root(instance: dg.DagsterInstance, workdir: WorkDir) -> None:

@@ -111,7 +111,7 @@ class Locks(Folders):
         self.runfiles.mkdir(parents=True, exist_ok=True)
         path = self.runfiles / "settings.edited"
         with path.open("a") as handle:
-            _lock_within(handle, path, LOCK_WAIT_S)
+            _lock_within(handle, path, LOCK_WAIT_S, "Wait until it is done, or stop it")
             _name_holder(handle)
             yield
 
@@ -148,7 +148,10 @@ def _lock_now(handle: IO[str]) -> bool:
     return True
 
 
-def _lock_within(handle: IO[str], path: Path, wait_s: float) -> None:
+_WAIT = "Wait until it is done, or stop it; machine.lock_wait_s is the limit"
+
+
+def _lock_within(handle: IO[str], path: Path, wait_s: float, next_step: str = _WAIT) -> None:
     deadline = time.monotonic() + wait_s
     pause = _FIRST_PAUSE_S
     while not _lock_now(handle):
@@ -158,7 +161,7 @@ def _lock_within(handle: IO[str], path: Path, wait_s: float) -> None:
                 f"{_holder(path)} has worked on {path.stem} for longer than the {wait_s:.0f} s "
                 "that others wait",
                 where=path,
-                next_step="Wait until it is done, or stop it; machine.lock_wait_s is the limit",
+                next_step=next_step,
             )
         time.sleep(min(pause, left))
         pause = min(2 * pause, _LAST_PAUSE_S)

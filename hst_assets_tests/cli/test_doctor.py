@@ -33,7 +33,11 @@ def test_invalid_settings_end_it_with_1(cli, root):
     (root / "settings.toml").write_text("[drizzle]\nsize_pix = 0\n")
     result = cli("doctor", "--offline", "--json")
     assert result.code == 1
-    assert _told(result)["settings"]["verdict"] == "error"
+    told = _told(result)
+    assert told["settings"]["verdict"] == "error"
+    assert {told[name]["verdict"] for name in ("DOLPHOT", "reference files", "archive")} == {
+        "not checked"
+    }
 
 
 def test_an_instance_of_another_root_is_an_error(cli, root, tmp_path):

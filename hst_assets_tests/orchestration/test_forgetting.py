@@ -5,7 +5,7 @@ import pytest
 from hst_assets.failures import BadConfiguration, NothingFound
 from hst_assets.orchestration.forgetting import forget_target, forget_visits
 from hst_assets.orchestration.partitions import TARGET, VISIT, invalid_keys_of, register, visits_of
-from hst_assets.orchestration.target_roots import root_of
+from hst_assets.orchestration.target_roots import forgotten_mark, root_of
 from hst_assets.orchestration.targets import active_targets, add_target
 from hst_assets.settings import load_settings
 
@@ -64,15 +64,40 @@ def test_an_unknown_target_is_told(campaign, instance):
         forget_target(instance, campaign.root, "sn1")
 
 
-def test_a_target_of_another_root_is_not_touched(campaign, instance, tmp_path):
+@pytest.mark.parametrize("has_files_there", [True, False])
+def test_a_target_of_another_root_is_not_touched(campaign, instance, tmp_path, has_files_there):
     workdir = campaign.workdir("sn1")
     add_target(instance, workdir, ASKED)
     other = type(workdir)(tmp_path / "other", "sn1")
-    other.settings_file.parent.mkdir(parents=True)
-    other.settings_file.write_text("[target]\nra_deg = 1.0\ndec_deg = 2.0\n")
-    with pytest.raises(BadConfiguration, match="of the root"):
+    if has_files_there:
+        other.settings_file.parent.mkdir(parents=True)
+        other.settings_file.write_text("[target]\nra_deg = 1.0\ndec_deg = 2.0\n")
+    register(instance, "sn1", ["iaaa01"])
+    with pytest.raises(BadConfiguration, match="belongs to the root"):
         forget_target(instance, other.root, "sn1")
+    with pytest.raises(BadConfiguration, match="belongs to the root"):
+        forget_visits(instance, other.root, ["sn1/iaaa01"])
     assert instance.get_dynamic_partitions(TARGET) == ["sn1"]
+    assert instance.get_dynamic_partitions(VISIT) == ["sn1/iaaa01"]
+
+
+def test_what_a_link_leads_to_stays(campaign, instance, tmp_path):
+    workdir = campaign.workdir("sn1")
+    add_target(instance, workdir, ASKED)
+    elsewhere = tmp_path / "disk"
+    elsewhere.mkdir()
+    workdir.raw.rmdir()
+    workdir.raw.symlink_to(elsewhere)
+    assert forget_target(instance, campaign.root, "sn1") == workdir.base
+    assert workdir.raw.is_symlink()
+
+
+def test_a_target_that_was_forgotten_is_asked_for_anew(campaign, instance):
+    assert forgotten_mark(instance, "sn1") == ""
+    for times in ("1", "2"):
+        add_target(instance, campaign.workdir("sn1"), ASKED)
+        forget_target(instance, campaign.root, "sn1")
+        assert forgotten_mark(instance, "sn1") == f"#{times}"
 
 
 @pytest.mark.parametrize("key", ["sn1/iaaa99", "sn1/no such visit", "nonsense"])
