@@ -13,7 +13,7 @@ from hst_assets.orchestration.run_target import run_target
 
 TARGETS = ("sn1", "sn2", "sn3")
 VISITS = tuple(f"iaaa0{n}" for n in range(1, 6))
-GATHERS = {"target_exposures", "target_alignment"}
+GATHERS = {"target_exposures", "target_alignment", "hap_target_exposures"}
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +106,19 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         ("epoch_differences", "sn2"),
         ("epoch_drizzles", "sn2/iaaa03"),
         ("exposure_table", "sn2/iaaa03"),
+        ("hap_aligned_exposures", "sn2/iaaa03"),
+        ("hap_exposure_products", "sn2/iaaa03"),
+        ("hap_filter_products", "sn2/iaaa03"),
+        ("hap_hla_comparison", "sn2/iaaa03"),
+        ("hap_manifest", "sn2/iaaa03"),
+        ("hap_mosaics", "sn2"),
+        ("hap_page", "sn2/iaaa03"),
+        ("hap_plan", "sn2/iaaa03"),
+        ("hap_point_catalogs", "sn2/iaaa03"),
+        ("hap_quality", "sn2/iaaa03"),
+        ("hap_segment_catalogs", "sn2/iaaa03"),
+        ("hap_target_exposures", "sn2"),
+        ("hap_total_products", "sn2/iaaa03"),
         ("light_curve", "sn2"),
         ("raw_exposures", "sn2/iaaa03"),
         ("target_alignment", "sn2"),
