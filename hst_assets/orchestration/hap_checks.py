@@ -138,7 +138,10 @@ def _return_code(made: Made, _workdir: WorkDir) -> Finding:
         text += f"; {listed(facts['problems'])}"
     if facts["not_fitted"]:
         text += f"; {len(facts['not_fitted'])} exposures are not aligned, which has no number"
-    return Finding(passed=not (facts["return_code"] or facts["not_fitted"]), text=text)
+    if facts["n_lacking"]:
+        text += f"; not there: {listed(facts['lacking'])}"
+    wrong = facts["return_code"] or facts["not_fitted"] or facts["n_lacking"]
+    return Finding(passed=not wrong, text=text)
 
 
 EXPOSURES_TAKEN = Check(

@@ -178,10 +178,20 @@ def test_exposures_that_are_not_in_mosaics_or_not_aligned_are_named(
 
 
 @pytest.mark.parametrize(
-    ("code", "not_fitted", "passes"), [(0, [], True), (1, [], False), (0, ["a"], False)]
+    ("code", "not_fitted", "lacking", "passes"),
+    [(0, [], [], True), (1, [], [], False), (0, ["a"], [], False), (0, [], ["b_drz.fits"], False)],
 )
-def test_a_code_of_0_is_none_of_a_visit_that_is_not_aligned(
-    code: int, not_fitted: list[str], passes: bool, tmp_path: Path
+def test_a_code_of_0_is_none_of_a_visit_that_is_not_aligned_or_not_whole(
+    code: int, not_fitted: list[str], lacking: list[str], passes: bool, tmp_path: Path
 ) -> None:
-    facts = {"return_code": code, "meaning": "", "problems": [], "not_fitted": not_fitted}
-    assert judged("hap_manifest", "return_code", facts, tmp_path).passed is passes
+    facts = {
+        "return_code": code,
+        "meaning": "",
+        "problems": [],
+        "not_fitted": not_fitted,
+        "n_lacking": len(lacking),
+        "lacking": lacking,
+    }
+    found = judged("hap_manifest", "return_code", facts, tmp_path)
+    assert found.passed is passes
+    assert all(name in found.text for name in lacking)
