@@ -65,10 +65,10 @@ def work_of(workdir):
     return VisitWork(workdir, VISIT, load_settings(workdir))
 
 
-def record_all(workdir):
-    """Give every planned product its file and its record, in order."""
+def record_all(workdir, detectors=("ir", "uvis")):
+    """Give every product of detectors its file and its record, in order."""
     record_alignment(workdir)
-    record_filters(workdir)
+    record_filters(workdir, detectors)
     work, plan = work_of(workdir), read_plan(workdir, VISIT)
     for one in exposure_images(work, plan):
         recorded(work, one, [one.node.trailer_file])
@@ -86,7 +86,7 @@ def record_alignment(workdir):
         recorded(work, part, headerlets, exposures=rows, headerlets=headerlets, beside=[])
 
 
-def record_filters(workdir, detectors=("ir", "uvis")):
+def record_filters(workdir, detectors):
     """Give the filters of detectors their records."""
     work, plan = work_of(workdir), read_plan(workdir, VISIT)
     for each in drizzled_filters(work, plan):
@@ -101,7 +101,8 @@ def record_catalogs(workdir):
     for part in cataloged_totals(work, plan):
         nodes = [part.total, *(each.node for each in part.filters)]
         names = [node.catalog_file(kind) for node in nodes for kind in ("point", "segment")]
-        recorded(work, part, names, measured=part.kept, failed={}, rows=dict.fromkeys(names, 5))
+        told = {"measured": part.kept, "failed": {}, "emptied": False, "without_psf": False}
+        recorded(work, part, names, rows=dict.fromkeys(names, 5), **told)
 
 
 def recorded(work, part, names, **facts):
