@@ -86,10 +86,10 @@ def _all_tests_run(made: Made, _workdir: WorkDir) -> Finding:
         return not_checked(str(made.facts["note"]))
     tests: list[Any] = made.facts["tests"]
     lacking = [f"{each['test']}: {each['outcome']}" for each in tests if each["outcome"] != "done"]
-    if lacking:
-        return not_checked(
-            f"{len(tests) - len(lacking)} of {len(tests)} tests ran; {listed(lacking)}"
-        )
+    told = [*lacking, *made.facts["not_tested"]]
+    if told or not tests:
+        text = f"{len(tests) - len(lacking)} of {len(tests)} tests ran"
+        return not_checked("; ".join([text, *([listed(told)] if told else [])]))
     return Finding(passed=True, text=f"{len(tests)} tests ran")
 
 
