@@ -30,7 +30,15 @@ from hst_assets.hap import shortcuts  # noqa: E402
 from hst_assets.hap.objects import load, save, without_wcs  # noqa: E402
 from hst_assets.imaging.forked import in_children  # noqa: E402
 
-__all__ = ["align", "drizzle_exposure", "drizzle_filter", "drizzle_total", "finish_header", "plan"]
+__all__ = [
+    "align",
+    "configured",
+    "drizzle_exposure",
+    "drizzle_filter",
+    "drizzle_total",
+    "finish_header",
+    "plan",
+]
 
 
 def plan(
@@ -76,7 +84,7 @@ def plan(
     drizzled = {}
     for number, total in enumerate(totals):
         for product in (total, *total.fdp_list, *total.edp_list):
-            product.configobj_pars = _configured(
+            product.configobj_pars = configured(
                 product,
                 log_level=log_level,
                 use_defaults=use_defaults,
@@ -95,7 +103,16 @@ def plan(
     }
 
 
-def _configured(product: Any, **options: Any) -> Any:
+def configured(product: Any, **options: Any) -> Any:
+    """The parameters of a product, with what drizzlepac forgets.
+
+    Parameters
+    ----------
+    product : object
+        drizzlepac's.
+    **options : object
+        Of its ``HapConfig``.
+    """
     configuration = config_utils.HapConfig(product, **options)
     upstream_defects.give_alignment_parameters(configuration)
     upstream_defects.give_wfpc2_its_limits(configuration)
