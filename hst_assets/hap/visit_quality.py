@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.hap import pieces
@@ -21,6 +20,7 @@ from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
 from hst_assets.hap.product_tree import FilterNode, TotalNode
 from hst_assets.hap.quality import KindOfQuality, QualityReport, quality_of
+from hst_assets.hap.switches import CATALOGUE_SERVICE, catalogue_service
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record, standing_record
@@ -102,10 +102,10 @@ def make_hap_quality(
             **({_COMPARISON: compared.digest} if compared else {}),
         },
         settings={
-            "catalogue_service": _host(os.environ.get("ASTROMETRIC_CATALOG_URL", "")),
+            "catalogue_service": catalogue_service(os.environ),
             "not_tested": not_tested,
         },
-        defaults={"catalogue_service": "", "not_tested": []},
+        defaults={"catalogue_service": CATALOGUE_SERVICE, "not_tested": []},
         tools=TOOLS,
     )
 
@@ -140,10 +140,6 @@ def _not_tested(plan: VisitPlan, there: Sequence[CatalogedDetector]) -> list[str
             if index not in measured[number]
         ]
     return told
-
-
-def _host(service: str) -> str:
-    return urlsplit(service).hostname or service
 
 
 def _tested(
