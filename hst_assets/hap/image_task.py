@@ -32,7 +32,6 @@ from hst_assets.imaging.forked import in_children  # noqa: E402
 
 __all__ = [
     "align",
-    "configured",
     "drizzle_exposure",
     "drizzle_filter",
     "drizzle_total",
@@ -84,12 +83,14 @@ def plan(
     drizzled = {}
     for number, total in enumerate(totals):
         for product in (total, *total.fdp_list, *total.edp_list):
-            product.configobj_pars = configured(
-                product,
-                log_level=log_level,
-                use_defaults=use_defaults,
-                input_custom_pars_file=parameters_file,
-                output_custom_pars_file=new_parameters_file,
+            product.configobj_pars = upstream_defects.mended_parameters(
+                config_utils.HapConfig(
+                    product,
+                    log_level=log_level,
+                    use_defaults=use_defaults,
+                    input_custom_pars_file=parameters_file,
+                    output_custom_pars_file=new_parameters_file,
+                )
             )
             drizzled[product.drizzle_filename] = product.haplevel
         for exposure in total.edp_list:
@@ -101,22 +102,6 @@ def plan(
         "drizzled": drizzled,
         "rejected": _reasons([name for name in listed if name not in taken]),
     }
-
-
-def configured(product: Any, **options: Any) -> Any:
-    """The parameters of a product, with what drizzlepac forgets.
-
-    Parameters
-    ----------
-    product : object
-        drizzlepac's.
-    **options : object
-        Of its ``HapConfig``.
-    """
-    configuration = config_utils.HapConfig(product, **options)
-    upstream_defects.give_alignment_parameters(configuration)
-    upstream_defects.give_wfpc2_its_limits(configuration)
-    return configuration
 
 
 def _reasons(names: list[str]) -> dict[str, str]:

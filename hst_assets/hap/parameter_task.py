@@ -14,7 +14,6 @@ upstream_defects.apply_at_import()
 
 from drizzlepac.haputils import config_utils  # noqa: E402 - the line above comes first
 
-from hst_assets.hap.image_task import configured  # noqa: E402
 from hst_assets.hap.objects import PARAMETERS, STATE_SUFFIX, load, save  # noqa: E402
 
 __all__ = ["tell"]
@@ -44,7 +43,9 @@ def tell(numbers: Sequence[int]) -> dict[str, Any]:
             in_force[product.product_basename] = own
             if own.input_custom_pars_file is None:
                 continue
-            usual = configured(product, log_level=product.log_level)
+            usual = upstream_defects.mended_parameters(
+                config_utils.HapConfig(product, log_level=product.log_level)
+            )
             differing = {
                 step: _differing(_plain(own.get_pars(step)), _plain(usual.get_pars(step)))
                 for step in config_utils.step_title_list
