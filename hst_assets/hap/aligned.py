@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import astropy.units as u
 import numpy as np
@@ -26,6 +25,7 @@ from hst_assets.hap import pieces
 from hst_assets.hap.piece_runs import Left, VisitFolder
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
 from hst_assets.hap.product_tree import ExposureNode, TotalNode
+from hst_assets.hap.switches import CATALOGUE_SERVICE, catalogue_service
 from hst_assets.hap.visit_plan import run_plan
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork, linked
 from hst_assets.products.batch import Batch, Step, make_indexed
@@ -46,9 +46,6 @@ __all__ = [
 STAGE = "hap_alignment"
 #: What the name of a WCS holds that was fitted to a catalogue of stars.
 FITTED = "-FIT_"
-#: The service of the astrometric catalogue, unless ``ASTROMETRIC_CATALOG_URL`` names another
-#: (``drizzlepac.haputils.astrometric_utils``).
-_SERVICE = "gsss.stsci.edu"
 _MAS = 3.6e6
 
 ALIGNED_COLUMNS: tuple[ColumnSpec, ...] = (
@@ -129,9 +126,6 @@ def aligned_totals(work: VisitWork, plan: VisitPlan) -> list[AlignedTotal]:
 
 def _recipe(work: VisitWork, plan: VisitPlan, total: TotalNode, sums: dict[str, str]) -> Recipe:
     members = (*total.exposures, *total.dispersed, *total.beside)
-    service = os.environ.get("ASTROMETRIC_CATALOG_URL")
-    # A port is no part of what a service is.
-    host = urlsplit(service).hostname or service if service else _SERVICE
     return Recipe(
         stage=STAGE,
         inputs={
@@ -140,12 +134,12 @@ def _recipe(work: VisitWork, plan: VisitPlan, total: TotalNode, sums: dict[str, 
         },
         settings={
             "hap": {"diagnostic_mode": work.settings.hap.diagnostic_mode},
-            "catalogue_service": host,
+            "catalogue_service": catalogue_service(os.environ),
             "parameters": plan.changed_for([total.basename], "alignment"),
         },
         defaults={
             "hap": {"diagnostic_mode": False},
-            "catalogue_service": _SERVICE,
+            "catalogue_service": CATALOGUE_SERVICE,
             "parameters": {},
         },
         tools=TOOLS,

@@ -7,7 +7,8 @@ Each function runs in a child process, in a folder that holds its inputs. They d
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,19 @@ class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a warning."""
         self.texts.append(record.getMessage())
+
+
+@contextmanager
+def _heard(log: logging.Logger) -> Iterator[_Warnings]:
+    """Hear the warnings of a logger, also where the user's level is above them."""
+    complaints, level = _Warnings(), log.level
+    log.addHandler(complaints)
+    log.setLevel(min(level, complaints.level))
+    try:
+        yield complaints
+    finally:
+        log.setLevel(level)
+        log.removeHandler(complaints)
 
 
 def _catalogs(total: Any, product: Any, options: dict[str, Any], sources: Any = None) -> Any:
@@ -128,12 +142,8 @@ def _identified(catalogs: Any, mask: Any, cores: int) -> dict[str, Any]:
 def _identify(catalogs: Any, kind: str, mask: Any) -> dict[str, Any]:
     catalog, image = catalogs.catalogs[kind], catalogs.image
     before = image.bkg_background_ra
-    complaints = _Warnings()
-    catalog_utils.log.addHandler(complaints)
-    try:
+    with _heard(catalog_utils.log) as complaints:
         catalog.identify_sources(mask=mask)
-    finally:
-        catalog_utils.log.removeHandler(complaints)
     sources = {"sources": catalog.sources}
     if kind == "segment":
         sources |= {name: getattr(catalog, name) for name in _OF_SEGMENTS}

@@ -56,6 +56,8 @@ CATALOG_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec("status", "str", "OK or FAIL"),
     ColumnSpec("reason", "str", "Why it failed"),
 )
+#: Why a detector has no catalogue.
+_NO_FILTER = "what it is made of was not drizzled: see hap_filter_products"
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,15 @@ def _made(work: VisitWork, kind: Kind, index: Path, *, redo: bool) -> Made:
     plan = read_plan(work.workdir, work.visit)
     is_wanted = kind in CATALOG_KINDS[work.settings.hap.photometry]
     planned = cataloged_totals(work, plan) if is_wanted else []
+    lost = _lost(plan, planned) if is_wanted else []
     recipe = Recipe(
         stage=f"hap_{kind}_catalogs",
         inputs={part.total.basename: part.recipe.digest for part in planned},
-        settings={"hap": {"photometry": work.settings.hap.photometry}},
-        defaults={"hap": {"photometry": "both"}},
+        settings={
+            "hap": {"photometry": work.settings.hap.photometry},
+            "lost": [total.basename for total in lost],
+        },
+        defaults={"hap": {"photometry": "both"}, "lost": []},
     )
     batch = Batch(
         stage=STAGE,
@@ -185,7 +191,9 @@ def _made(work: VisitWork, kind: Kind, index: Path, *, redo: bool) -> Made:
     )
 
     def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
-        return _index(work, kind, index, list(zip(planned, outcomes, strict=True)))
+        rows = [_row(kind, total, node, _NO_FILTER) for total in lost for node in _nodes(total)]
+        parts = list(zip(planned, outcomes, strict=True))
+        return _index(work, plan, kind, index, parts, rows)
 
     # Both kinds are made in one go, by whichever asset comes first.
     alone = work.workdir.lock(
@@ -193,6 +201,20 @@ def _made(work: VisitWork, kind: Kind, index: Path, *, redo: bool) -> Made:
     )
     with nullcontext() if work.workdir.looked_at else alone:
         return make_indexed(batch, recipe, index, work.workdir, write, redo=redo)
+
+
+def _lost(plan: VisitPlan, planned: Sequence[TotalCatalogs]) -> list[TotalNode]:
+    """The detectors that are to have catalogues, and have not one filter."""
+    numbers = {part.image.aligned.number for part in planned}
+    return [
+        total
+        for number, total in plan.drizzled.items()
+        if number not in numbers and wants_catalogs(total.detector, os.environ)
+    ]
+
+
+def _nodes(total: TotalNode) -> list[TotalNode | FilterNode]:
+    return [total, *total.drizzled_filters]
 
 
 def cataloged_totals(work: VisitWork, plan: VisitPlan) -> list[TotalCatalogs]:
@@ -366,8 +388,7 @@ def _settle(
 
 def _remove_others(total: TotalNode, made: Collection[str], work: VisitWork) -> None:
     """Delete catalogues of earlier runs, of kinds and filters that this one has not."""
-    nodes: list[TotalNode | FilterNode] = [total, *total.drizzled_filters]
-    for node in nodes:
+    for node in _nodes(total):
         for kind in CATALOG_KINDS["both"]:
             if node.catalog_file(kind) not in made:
                 work.place(node.catalog_file(kind)).unlink(missing_ok=True)
@@ -378,23 +399,29 @@ def _remove_others(total: TotalNode, made: Collection[str], work: VisitWork) -> 
 
 def _index(
     work: VisitWork,
+    plan: VisitPlan,
     kind: Kind,
     index: Path,
     parts: Sequence[tuple[TotalCatalogs, Made | HstAssetsError]],
+    lost: Sequence[dict[str, Any]],
 ) -> Result:
     rows: list[dict[str, Any]] = []
     outputs: list[Path] = []
     for part, outcome in parts:
         nodes: list[TotalNode | FilterNode] = [part.total]
         nodes += [each.node for each in part.image.filters]
-        rows += [_row(kind, part, node, outcome) for node in nodes]
         if isinstance(outcome, Made):
+            rows += [_made_row(kind, part, node, outcome) for node in nodes]
             outputs += outcome.record.paths(work.workdir)
+        else:
+            rows += [_row(kind, part.total, node, outcome.brief) for node in nodes]
+    rows += lost
     meta = {"target": work.workdir.target, "visit": work.visit}
     write_table(build_table(CATALOG_COLUMNS, rows, meta), index)
     made = [row for row in rows if row["status"] == "OK"]
     facts: dict[str, Any] = {
         "n_catalogs": len(made),
+        "n_products": len(made),
         "catalogs": [{name: row[name] for name in ("file", "n_sources", "note")} for row in made],
         "empty": [row["file"] for row in made if not row["n_sources"]],
         "notes": sorted({f"{row['detector']}: {row['note']}" for row in made if row["note"]}),
@@ -404,27 +431,35 @@ def _index(
     }
     if kind not in CATALOG_KINDS[work.settings.hap.photometry]:
         facts["note"] = f"not wanted: hap.photometry is {work.settings.hap.photometry!r}"
+    elif not plan.drizzled:
+        facts["note"] = "no exposure of the visit can be drizzled"
     elif not rows:
-        facts["note"] = "no detector of the visit has a total image, or SVM_CATALOG_... is off"
+        facts["note"] = "not wanted: SVM_CATALOG_... is off"
     return Result((index, *dict.fromkeys(outputs)), facts)
 
 
-def _row(
-    kind: Kind, part: TotalCatalogs, node: TotalNode | FilterNode, outcome: Made | HstAssetsError
-) -> dict[str, Any]:
-    name = node.filter if isinstance(node, FilterNode) else "total"
-    row = {
+def _row(kind: Kind, total: TotalNode, node: TotalNode | FilterNode, reason: str) -> dict[str, Any]:
+    """Of a catalogue that is not there."""
+    return {
         "file": "",
         "kind": kind,
-        "detector": part.total.detector,
-        "filter": name,
+        "detector": total.detector,
+        "filter": _name(node),
         "n_sources": 0,
         "note": "",
         "status": "FAIL",
-        "reason": "",
+        "reason": reason,
     }
-    if isinstance(outcome, HstAssetsError):
-        return {**row, "reason": outcome.brief}
+
+
+def _name(node: TotalNode | FilterNode) -> str:
+    return node.filter if isinstance(node, FilterNode) else "total"
+
+
+def _made_row(
+    kind: Kind, part: TotalCatalogs, node: TotalNode | FilterNode, outcome: Made
+) -> dict[str, Any]:
+    name, row = _name(node), _row(kind, part.total, node, "")
     failed = dict(outcome.facts["failed"])
     failed |= {
         each.node.filter: "an image of its exposures is missing: see hap_exposure_products"

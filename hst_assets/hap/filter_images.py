@@ -41,6 +41,7 @@ __all__ = [
     "make_hap_exposure_products",
     "make_hap_filter_products",
     "names_of",
+    "not_drizzled",
     "publish_image",
 ]
 
@@ -161,7 +162,8 @@ def make_hap_filter_products(
             (part.node, names_of(part.aligned.total, part.node.filter), outcome)
             for part, outcome in zip(planned, outcomes, strict=True)
         ]
-        return write_image_index(workdir.hap_filter_products(visit), rows, workdir, visit)
+        index = workdir.hap_filter_products(visit)
+        return write_image_index(index, rows, workdir, visit, is_empty=not plan.drizzled)
 
     return make_indexed(
         batch, recipe, workdir.hap_filter_products(visit), workdir, write, redo=redo
@@ -399,10 +401,14 @@ def make_hap_exposure_products(
         If the visit is not planned.
     """
     work = VisitWork(workdir, visit, settings, progress)
-    planned = exposure_images(work, read_plan(workdir, visit))
+    plan = read_plan(workdir, visit)
+    planned = exposure_images(work, plan)
+    lost = [each for each in drizzled_filters(work, plan) if each.record() is None]
     recipe = Recipe(
         stage="hap_exposure_products",
         inputs={part.path.name: part.recipe.digest for part in planned},
+        settings={"lost": [each.node.basename for each in lost]},
+        defaults={"lost": []},
     )
     batch = Batch(
         stage=_OF_EXPOSURES,
@@ -412,11 +418,17 @@ def make_hap_exposure_products(
     )
 
     def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
-        rows = [
+        rows: list[tuple[Node, dict[str, str], Made | HstAssetsError]] = [
             (part.node, names_of(part.of_filter.aligned.total, part.node.filter), outcome)
             for part, outcome in zip(planned, outcomes, strict=True)
         ]
-        return write_image_index(workdir.hap_exposure_products(visit), rows, workdir, visit)
+        rows += [
+            (one, names_of(each.aligned.total, one.filter), not_drizzled(one.drizzled_file))
+            for each in lost
+            for one in each.node.exposures
+        ]
+        index = workdir.hap_exposure_products(visit)
+        return write_image_index(index, rows, workdir, visit, is_empty=not plan.drizzled)
 
     return make_indexed(
         batch, recipe, workdir.hap_exposure_products(visit), workdir, write, redo=redo
@@ -476,6 +488,21 @@ def _settle_exposure(part: ExposureImage, folder: VisitFolder, work: VisitWork) 
 
 
 # ------------------------------------------------------------------------------------- shared
+
+
+def not_drizzled(name: str) -> MissingProduct:
+    """Why there is no image of what is made of filters that failed.
+
+    Parameters
+    ----------
+    name : str
+        The image.
+    """
+    return MissingProduct(
+        "what it is made of was not drizzled",
+        where=name,
+        next_step="See there why: hap_filter_products",
+    )
 
 
 def drizzled_nodes(total: TotalNode) -> list[ExposureNode]:

@@ -92,6 +92,8 @@ def write_image_index(
     rows: Sequence[tuple[Node, dict[str, str], Made | HstAssetsError]],
     workdir: WorkDir,
     visit: str,
+    *,
+    is_empty: bool,
     **more: Any,
 ) -> Result:
     """Write the table of the images of a kind.
@@ -106,6 +108,8 @@ def write_image_index(
         Of the target.
     visit : str
         The visit.
+    is_empty : bool
+        Whether no exposure of the visit is drizzled by plan.
     **more : object
         Further facts.
     """
@@ -131,7 +135,7 @@ def write_image_index(
         "previews": previews,
         **more,
     }
-    if not told:
+    if is_empty:
         facts["note"] = "no exposure of the visit can be drizzled"
     return Result((index, *outputs), facts)
 

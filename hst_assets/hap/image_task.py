@@ -30,7 +30,14 @@ from hst_assets.hap import shortcuts  # noqa: E402
 from hst_assets.hap.objects import load, save, without_wcs  # noqa: E402
 from hst_assets.imaging.forked import in_children  # noqa: E402
 
-__all__ = ["align", "drizzle_exposure", "drizzle_filter", "drizzle_total", "finish_header", "plan"]
+__all__ = [
+    "align",
+    "drizzle_exposure",
+    "drizzle_filter",
+    "drizzle_total",
+    "finish_header",
+    "plan",
+]
 
 
 def plan(
@@ -76,12 +83,14 @@ def plan(
     drizzled = {}
     for number, total in enumerate(totals):
         for product in (total, *total.fdp_list, *total.edp_list):
-            product.configobj_pars = _configured(
-                product,
-                log_level=log_level,
-                use_defaults=use_defaults,
-                input_custom_pars_file=parameters_file,
-                output_custom_pars_file=new_parameters_file,
+            product.configobj_pars = upstream_defects.mended_parameters(
+                config_utils.HapConfig(
+                    product,
+                    log_level=log_level,
+                    use_defaults=use_defaults,
+                    input_custom_pars_file=parameters_file,
+                    output_custom_pars_file=new_parameters_file,
+                )
             )
             drizzled[product.drizzle_filename] = product.haplevel
         for exposure in total.edp_list:
@@ -93,13 +102,6 @@ def plan(
         "drizzled": drizzled,
         "rejected": _reasons([name for name in listed if name not in taken]),
     }
-
-
-def _configured(product: Any, **options: Any) -> Any:
-    configuration = config_utils.HapConfig(product, **options)
-    upstream_defects.give_alignment_parameters(configuration)
-    upstream_defects.give_wfpc2_its_limits(configuration)
-    return configuration
 
 
 def _reasons(names: list[str]) -> dict[str, str]:

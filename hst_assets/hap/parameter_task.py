@@ -43,7 +43,9 @@ def tell(numbers: Sequence[int]) -> dict[str, Any]:
             in_force[product.product_basename] = own
             if own.input_custom_pars_file is None:
                 continue
-            usual = config_utils.HapConfig(product, log_level=product.log_level)
+            usual = upstream_defects.mended_parameters(
+                config_utils.HapConfig(product, log_level=product.log_level)
+            )
             differing = {
                 step: _differing(_plain(own.get_pars(step)), _plain(usual.get_pars(step)))
                 for step in config_utils.step_title_list
@@ -65,8 +67,8 @@ def _of_numpy(value: Any) -> Any:
 
 
 def _differing(own: Any, usual: Any) -> dict[str, Any]:
-    """The values that are not the usual ones, nested as they are."""
-    found: dict[str, Any] = {}
+    """The values that are not the usual ones, nested as they are; None of what is not there."""
+    found: dict[str, Any] = {key: None for key in usual if key not in own}
     for key, value in own.items():
         before = usual.get(key)
         if isinstance(value, dict) and isinstance(before, dict):

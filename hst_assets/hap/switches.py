@@ -1,4 +1,4 @@
-"""The environment variables of HAP's programs that say what is made.
+"""The environment variables of HAP's programs that say what is made, and from which stars.
 
 They are those of drizzlepac 3.11 (``hapsequencer``, ``hapmultisequencer``), with its words for yes
 and no.
@@ -7,22 +7,48 @@ and no.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from hst_assets.failures import BadConfiguration
 
 __all__ = [
+    "CATALOGUE_SERVICE",
     "QUALITY",
+    "catalogue_service",
     "small_detectors_count",
     "wants_catalogs",
     "wants_cte_only",
     "wants_quality",
 ]
 
+#: The service of the astrometric catalogue unless another is named
+#: (``drizzlepac.haputils.astrometric_utils.DEF_CAT_URL``).
+CATALOGUE_SERVICE = "gsss.stsci.edu/webservices"
+_SERVICE = "ASTROMETRIC_CATALOG_URL"
 QUALITY = "SVM_QUALITY_TESTING"
 _SMALL = "MVM_INCLUDE_SMALL"
 _CTE_ONLY = "MVM_ONLY_CTE"
 _CATALOGS = "SVM_CATALOG_{}"
 _WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+
+def catalogue_service(environ: Mapping[str, str]) -> str:
+    """What ``ASTROMETRIC_CATALOG_URL`` names, without protocol and port: these change no star.
+
+    Parameters
+    ----------
+    environ : mapping
+        `os.environ`.
+
+    Returns
+    -------
+    str
+        Host and path of the service; `CATALOGUE_SERVICE` where the variable is not set.
+    """
+    service = environ.get(_SERVICE, "")
+    parts = urlsplit(service)
+    named = f"{parts.hostname}{parts.path}" if parts.hostname else service
+    return named.rstrip("/") or CATALOGUE_SERVICE
 
 
 def wants_catalogs(detector: str, environ: Mapping[str, str]) -> bool:

@@ -21,9 +21,10 @@ from hst_assets.hap.filter_images import (
     image_recipe,
     images_in,
     names_of,
+    not_drizzled,
     publish_image,
 )
-from hst_assets.hap.image_index import image_facts, write_image_index
+from hst_assets.hap.image_index import Node, image_facts, write_image_index
 from hst_assets.hap.objects import PARAMETERS
 from hst_assets.hap.piece_runs import VisitFolder
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
@@ -119,10 +120,15 @@ def make_hap_total_products(
         If the visit is not planned.
     """
     work = VisitWork(workdir, visit, settings, progress)
-    planned = drizzled_totals(work, read_plan(workdir, visit))
+    plan = read_plan(workdir, visit)
+    planned = drizzled_totals(work, plan)
+    numbers = {part.aligned.number for part in planned}
+    lost = [total for number, total in plan.drizzled.items() if number not in numbers]
     recipe = Recipe(
         stage="hap_total_products",
         inputs={part.path.name: part.recipe.digest for part in planned},
+        settings={"lost": [total.basename for total in lost]},
+        defaults={"lost": []},
     )
     batch = Batch(
         stage=_OF_TOTALS,
@@ -132,13 +138,21 @@ def make_hap_total_products(
     )
 
     def write(outcomes: Sequence[Made | HstAssetsError]) -> Result:
-        rows = [
+        rows: list[tuple[Node, dict[str, str], Made | HstAssetsError]] = [
             (part.total, names_of(part.total, "total"), outcome)
             for part, outcome in zip(planned, outcomes, strict=True)
         ]
+        rows += [
+            (total, names_of(total, "total"), not_drizzled(total.drizzled_file)) for total in lost
+        ]
         lacking = [f"{part.total.detector} {name}" for part in planned for name in part.lacking]
+        lacking += [
+            f"{each.detector} {one.filter}" for each in lost for one in each.drizzled_filters
+        ]
         index = workdir.hap_total_products(visit)
-        return write_image_index(index, rows, workdir, visit, without=lacking)
+        return write_image_index(
+            index, rows, workdir, visit, is_empty=not plan.drizzled, without=lacking
+        )
 
     return make_indexed(batch, recipe, workdir.hap_total_products(visit), workdir, write, redo=redo)
 

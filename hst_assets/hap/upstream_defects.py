@@ -59,6 +59,7 @@ __all__ = [
     "matched_lines",
     "mend_comparison",
     "mend_neighbours",
+    "mended_parameters",
     "name_exposures_for_quality",
     "read_noise_in_counts",
     "refuse_new_photutils",
@@ -171,6 +172,19 @@ def give_alignment_parameters(configuration: Any) -> None:
 #: PC, 0.21 and 0.28 on the other chips, a hit pixel 0 or less. The upper limit is HAP's own of
 #: these apertures (``wfpc2_pc_quality_control_all.json``).
 WFPC2_CONCENTRATION = (0.0, 0.55)
+
+
+def mended_parameters(configuration: Any) -> Any:
+    """The parameters of a product, with what drizzlepac forgets; changed in place.
+
+    Parameters
+    ----------
+    configuration : HapConfig
+        drizzlepac's object.
+    """
+    give_alignment_parameters(configuration)
+    give_wfpc2_its_limits(configuration)
+    return configuration
 
 
 def give_wfpc2_its_limits(configuration: Any) -> None:

@@ -98,16 +98,16 @@ def _compared(
     pairs: Sequence[HlaPair],
     why: str,
 ) -> Result:
+    folder = work.workdir.hap_visit(work.visit)
+    for ending in _LEFT:
+        for path in folder.glob(ending):
+            path.unlink()
     if plan.drizzled and not there:
         raise MissingProduct(
             "there are no catalogues",
             where=work.visit,
             next_step="Materialize hap_point_catalogs first; see there why they failed",
         )
-    folder = work.workdir.hap_visit(work.visit)
-    for ending in _LEFT:
-        for path in folder.glob(ending):
-            path.unlink()
     outcomes, files = _outcomes(work, pairs) if pairs else ({}, ())
     lists = {pair.catalog.name: pair.hla_list.name for pair in pairs}
     names = [name for each in there for name in each.catalogs if "_total_" not in name]

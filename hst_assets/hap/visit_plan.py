@@ -130,12 +130,16 @@ def make_hap_plan(
 
 @dataclass(frozen=True)
 class _Poller:
-    """A poller, and where it comes from."""
+    """A poller, and where it comes from.
+
+    What is `left_out` is not to be used; what is `lacking` is, and HAP cannot take it.
+    """
 
     name: str
     rows: tuple[PollerRow, ...]
     table_digest: str
     left_out: tuple[str, ...]
+    lacking: tuple[str, ...]
     is_users: bool
 
 
@@ -155,7 +159,7 @@ def _poller(work: VisitWork) -> _Poller:
         _check_users(rows, own, visit)
         for row in rows:
             check_keywords(row, work.given(row.file))
-        return _Poller(name, rows, record.digest, (), is_users=True)
+        return _Poller(name, rows, record.digest, (), (), is_users=True)
     table = Table(read_table(workdir.visit_exposures(visit)))  # its times are numbers
     left_out = [
         f"{row['rootname']}: {row['reason'] or 'not used'}" for row in table if not row["used"]
@@ -172,7 +176,7 @@ def _poller(work: VisitWork) -> _Poller:
             flt_folder=workdir.hap_flt_folder(visit).relative_to(workdir.base),
         )
     taken, lacking = _with_keywords(work, rows)
-    return _Poller(name, taken, record.digest, (*left_out, *lacking), is_users=False)
+    return _Poller(name, taken, record.digest, tuple(left_out), lacking, is_users=False)
 
 
 def _with_keywords(
@@ -295,22 +299,16 @@ def _planned(work: VisitWork, poller: _Poller, *, is_given: bool) -> Result:
     with work.working("plan", taken) as folder:
         written = f"{poller.name.removesuffix('_input.out')}_parameters.json"
         planned = run_plan(work, folder, poller.rows, is_given=is_given, written=written)
-        rejected: dict[str, str]
-        changed: dict[str, Any] = {}
-        outputs = [*converted]
         if isinstance(planned, HstAssetsError):
-            if f"ended with {ReturnCode.NOTHING_TO_PROCESS:d}" not in planned.what:
-                raise planned
-            rejected = {row.file: "none of the visit can be processed" for row in poller.rows}
-        else:
-            rejected = planned.value["rejected"]
-            numbers = range(sum(name.startswith("total") for name in planned.files))
-            (told,) = work.run([pieces.parameters_piece(numbers)], folder, done=0.8)
-            if isinstance(told, HstAssetsError):
-                raise told
-            changed = told.value["changed"]
-            files = [name for name in (written, *told.files) if (folder.files / name).is_file()]
-            outputs += work.published(folder, files)
+            raise planned
+        numbers = range(sum(name.startswith("total") for name in planned.files))
+        (told,) = work.run([pieces.parameters_piece(numbers)], folder, done=0.8)
+        if isinstance(told, HstAssetsError):
+            raise told
+        files = [name for name in (written, *told.files) if (folder.files / name).is_file()]
+        outputs = [*converted, *work.published(folder, files)]
+    rejected: dict[str, str] = planned.value["rejected"]
+    changed: dict[str, Any] = told.value["changed"]
     kept = [row for row in poller.rows if row.file not in rejected]
     listed = listed_exposures(kept, work.exposure_folder)
     tree = visit_tree(listed) if listed else None
@@ -391,13 +389,13 @@ def _facts(
     rows = list(_rows(tree))
     code = ReturnCode.DONE if rows else ReturnCode.NOTHING_TO_PROCESS
     facts: dict[str, Any] = {
-        "n_exposures": len(poller.rows),
+        "n_exposures": len(poller.rows) + len(poller.lacking),
         "n_products": len(rows),
         "poller": f"the user's {poller.name}"
         if poller.is_users
         else "written from the exposure table",
         "tree": _drawn(tree),
-        "rejected": [f"{name}: {why}" for name, why in rejected.items()],
+        "rejected": [*poller.lacking, *(f"{name}: {why}" for name, why in rejected.items())],
         "left_out": list(poller.left_out),
         "aligned_only": _aligned_only(tree),
         "changed_parameters": sorted(changed),

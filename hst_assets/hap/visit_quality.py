@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from hst_assets.failures import HstAssetsError, MissingProduct
 from hst_assets.hap import pieces
@@ -20,10 +19,11 @@ from hst_assets.hap.objects import PARAMETERS
 from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
 from hst_assets.hap.product_tree import FilterNode, TotalNode
-from hst_assets.hap.quality import QualityReport, quality_of
+from hst_assets.hap.quality import KindOfQuality, QualityReport, quality_of
+from hst_assets.hap.switches import CATALOGUE_SERVICE, catalogue_service
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
-from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
+from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record, standing_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -50,6 +50,7 @@ _TEST_OF: Mapping[str, str] = {
 }
 _OF_THE_ARCHIVE = "compare_sourcelists"
 _COMPARISON = "hap_hla_comparison"
+_SEEN = f"see {_COMPARISON}"
 
 
 def make_hap_quality(
@@ -79,7 +80,8 @@ def make_hap_quality(
     -------
     Made
         Product: the table ``hap/<visit>/quality.ecsv`` (`QUALITY_COLUMNS`), one row a kind of test,
-        beside which the JSON files lie. Facts: ``verdicts``, and ``tests``, what came of each.
+        beside which the JSON files lie. Facts: ``verdicts``; ``tests``, what came of each;
+        ``not_tested``, detectors and filters without catalogues.
 
     Raises
     ------
@@ -91,24 +93,53 @@ def make_hap_quality(
     work = VisitWork(workdir, visit, settings, progress)
     plan = read_plan(workdir, visit)
     there = cataloged_detectors(work, plan)
-    compared = read_record(workdir.hap_hla_comparison(visit))
+    not_tested = _not_tested(plan, there)
+    compared, comparison = _comparison(work, there)
     recipe = Recipe(
         stage="hap_quality",
         inputs={
             **{each.part.total.basename: each.record.digest for each in there},
             **({_COMPARISON: compared.digest} if compared else {}),
         },
-        settings={"catalogue_service": _host(os.environ.get("ASTROMETRIC_CATALOG_URL", ""))},
-        defaults={"catalogue_service": ""},
+        settings={
+            "catalogue_service": catalogue_service(os.environ),
+            "not_tested": not_tested,
+        },
+        defaults={"catalogue_service": CATALOGUE_SERVICE, "not_tested": []},
         tools=TOOLS,
     )
-    comparison = f"see {_COMPARISON}" if compared else f"not checked: {_COMPARISON} is not made"
-    product = workdir.hap_quality(visit)
-    return make(recipe, product, workdir, lambda: _tested(work, plan, there, comparison), redo=redo)
+
+    def run() -> Result:
+        result = _tested(work, plan, there, comparison)
+        return replace(result, facts={**result.facts, "not_tested": not_tested})
+
+    return make(recipe, workdir.hap_quality(visit), workdir, run, redo=redo)
 
 
-def _host(service: str) -> str:
-    return urlsplit(service).hostname or service
+def _comparison(work: VisitWork, there: Sequence[CatalogedDetector]) -> tuple[Record | None, str]:
+    """The comparison with the Legacy Archive, if it is one of these catalogues; and what came."""
+    record = read_record(work.workdir.hap_hla_comparison(work.visit))
+    if record is None:
+        return None, f"not checked: {_COMPARISON} is not made"
+    if not {each.record.digest for each in there} <= record.inputs:
+        return None, f"not checked: {_COMPARISON} is older than the catalogues"
+    return record, _SEEN
+
+
+def _not_tested(plan: VisitPlan, there: Sequence[CatalogedDetector]) -> list[str]:
+    """Detectors and filters that have no catalogues to test."""
+    measured = {each.number: each.measured for each in there}
+    told = []
+    for number, total in plan.drizzled.items():
+        if number not in measured:
+            told.append(f"{total.detector}: it has no catalogues")
+            continue
+        told += [
+            f"{total.detector} {node.filter}: it has no catalogues"
+            for index, node in enumerate(total.drizzled_filters)
+            if index not in measured[number]
+        ]
+    return told
 
 
 def _tested(
@@ -165,8 +196,12 @@ def _measured(
 
 def _rows(report: QualityReport, outcomes: Mapping[str, str]) -> list[dict[str, str]]:
     rows = []
-    for kind in report.kinds.values():
-        test = outcomes[_TEST_OF.get(kind.name, kind.name)]
+    for found in report.kinds.values():
+        test = outcomes[_TEST_OF.get(found.name, found.name)]
+        # Files that lie there are those of another comparison.
+        is_other = found.name == _OF_THE_ARCHIVE and test != _SEEN
+        none = KindOfQuality(found.name, found.title, (), "these catalogues are not compared")
+        kind = none if is_other else found
         failed = kind.verdict == "not checked" and test != _DONE
         rows.append(
             {
@@ -182,7 +217,7 @@ def _rows(report: QualityReport, outcomes: Mapping[str, str]) -> list[dict[str, 
 
 
 def cataloged_detectors(work: VisitWork, plan: VisitPlan) -> list[CatalogedDetector]:
-    """The detectors of a visit whose catalogues are there.
+    """The detectors of a visit whose catalogues are there, and those of today's images.
 
     Parameters
     ----------
@@ -194,7 +229,7 @@ def cataloged_detectors(work: VisitWork, plan: VisitPlan) -> list[CatalogedDetec
     return [
         CatalogedDetector(part, record, work)
         for part in cataloged_totals(work, plan)
-        if (record := read_record(part.path)) is not None
+        if (record := standing_record(part.recipe, part.path, work.workdir)) is not None
     ]
 
 

@@ -86,10 +86,10 @@ def _all_tests_run(made: Made, _workdir: WorkDir) -> Finding:
         return not_checked(str(made.facts["note"]))
     tests: list[Any] = made.facts["tests"]
     lacking = [f"{each['test']}: {each['outcome']}" for each in tests if each["outcome"] != "done"]
-    if lacking:
-        return not_checked(
-            f"{len(tests) - len(lacking)} of {len(tests)} tests ran; {listed(lacking)}"
-        )
+    told = [*lacking, *made.facts["not_tested"]]
+    if told or not tests:
+        text = f"{len(tests) - len(lacking)} of {len(tests)} tests ran"
+        return not_checked("; ".join([text, *([listed(told)] if told else [])]))
     return Finding(passed=True, text=f"{len(tests)} tests ran")
 
 
@@ -138,7 +138,10 @@ def _return_code(made: Made, _workdir: WorkDir) -> Finding:
         text += f"; {listed(facts['problems'])}"
     if facts["not_fitted"]:
         text += f"; {len(facts['not_fitted'])} exposures are not aligned, which has no number"
-    return Finding(passed=not (facts["return_code"] or facts["not_fitted"]), text=text)
+    if facts["n_lacking"]:
+        text += f"; not there: {listed(facts['lacking'])}"
+    wrong = facts["return_code"] or facts["not_fitted"] or facts["n_lacking"]
+    return Finding(passed=not wrong, text=text)
 
 
 EXPOSURES_TAKEN = Check(

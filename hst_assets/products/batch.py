@@ -377,9 +377,12 @@ def _settled(
     """The product that a step leaves, recorded; or its failure, with nothing left that is wrong."""
     error = step
     if not isinstance(step, HstAssetsError):
+        former = read_record(planned.path)
         try:
             reasons = why[planned.path]
-            return make(planned.recipe, planned.path, workdir, step, reasons=reasons)
+            made = make(planned.recipe, planned.path, workdir, step, reasons=reasons)
+            _remove_former(former, made.record, batch, workdir)
+            return made
         except HstAssetsError as failure:
             error = failure
         except (OSError, MemoryError) as failure:
@@ -388,6 +391,19 @@ def _settled(
     if not isinstance(error, batch.keeps):
         _remove(planned.path, workdir)
     return error
+
+
+def _remove_former(former: Record | None, now: Record, batch: Batch[P], workdir: WorkDir) -> None:
+    """Delete the files that a product had and has no longer; what was written since stays."""
+    gone = set(former.outputs if former else ()) - set(now.outputs)
+    if former is None or not gone:
+        return
+    records = [read_record(each.path) for each in batch.planned]
+    gone -= {name for record in records if record for name in record.outputs}
+    for name in sorted(gone):
+        path = workdir.absolute(name)
+        if former.outputs[name].matches(path):
+            path.unlink()
 
 
 def _not_left(path: Path) -> HstAssetsError:

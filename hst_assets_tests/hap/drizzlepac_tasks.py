@@ -403,10 +403,13 @@ class _Kind:
         self.kernel = self.source_cat = self.total_source_cat = self.final_nsigma = None
 
 
-def identified(cores, exchanges):
-    """What both kinds find, and what the second complains of."""
+def identified(cores, exchanges, level="info"):
+    """What both kinds find, and what the second complains of, at a level of the log."""
+    from drizzlepac.haputils import catalog_utils
+
     from hst_assets.hap import catalog_task
 
+    catalog_utils.log.setLevel(level.upper())
     image = SimpleNamespace(**dict.fromkeys(catalog_task._OF_BACKGROUND))
     image.bkg_background_ra, image.bkg_type = np.full(2, 1.0), "sigma_clipped_background"
     kinds = {"segment": _Kind(image, exchanges), "aperture": _Kind(image, exchanges=False)}
@@ -414,4 +417,19 @@ def identified(cores, exchanges):
     return {
         "found": [each["sources"]["sources"] for each in answer.values()],
         "complaints": answer["aperture"]["complaints"],
+        "level": catalog_utils.log.level,
     }
+
+
+def outcome_of_a_test_that_raises(level):
+    """What is told of drizzlepac's count of sources, of a product that has no image."""
+    from hst_assets.hap import quality_task
+
+    return quality_task._outcome("compare_num_sources", [SimpleNamespace()], level)
+
+
+def differing(own, usual):
+    """Which parameters are not the usual ones."""
+    from hst_assets.hap import parameter_task
+
+    return parameter_task._differing(own, usual)

@@ -1,5 +1,6 @@
 """Each shortcut against the function of drizzlepac that it replaces, in child processes."""
 
+import logging
 import os
 
 import pytest
@@ -68,6 +69,25 @@ def test_points_are_found_on_the_background_that_segments_leave(drizzlepac, exch
     kind, level = ("twod", 9.0) if exchanges else ("sigma_clipped", 1.0)
     assert one["found"] == [[7, f"{kind}_background", level]] * 2
     assert one["complaints"] == [f"seen on {kind}_background"]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_the_log_tells_does_not_hang_on_its_level(drizzlepac, cores):
+    answer = drizzlepac("identified", {"cores": cores, "exchanges": False, "level": "critical"})
+    assert answer["complaints"] == ["seen on sigma_clipped_background"]
+    assert answer["level"] == logging.CRITICAL
+    told = drizzlepac("outcome_of_a_test_that_raises", {"level": logging.CRITICAL})
+    assert told.startswith("not checked: AttributeError")
+
+
+def test_a_parameter_that_is_deleted_is_a_change(drizzlepac):
+    usual = {"a": 1, "b": {"c": 2, "d": [3]}}
+    assert drizzlepac("differing", {"own": usual, "usual": usual}) == {}
+    own = {"b": {"c": 2, "e": 4}}
+    assert drizzlepac("differing", {"own": own, "usual": usual}) == {
+        "a": None,
+        "b": {"d": None, "e": 4},
+    }
 
 
 def test_a_piece_leaves_drizzlepac_as_it_was(drizzlepac):

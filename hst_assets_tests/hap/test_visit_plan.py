@@ -16,6 +16,7 @@ from hst_assets.hap.visit_manifest import make_hap_manifest
 from hst_assets.hap.visit_plan import make_hap_plan
 from hst_assets.hap.visit_quality import make_hap_quality
 from hst_assets.hap.visit_work import VisitWork
+from hst_assets.orchestration.hap_checks import EXPOSURES_TAKEN
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.provenance import Recipe, Result, WouldBeMade, make, sha256_of_file
 from hst_assets.settings import load_settings, write_settings
@@ -91,6 +92,9 @@ def planned(workdir):
 
 def test_the_poller_is_written_from_the_exposures_in_use(workdir):
     assert planned(workdir).stage == "hap_plan"
+    poller = visit_plan._poller(VisitWork(workdir, VISIT, load_settings(workdir)))
+    assert [row.file for row in poller.rows] == ["iaaa01a0q_flt.fits"]
+    assert poller.left_out == ("iaaa01a1q: short",)
 
 
 def test_a_poller_in_the_targets_folder_is_another_plan(workdir):
@@ -161,4 +165,29 @@ def test_an_exposure_without_what_hap_asks_for_is_left_out(workdir):
     work = VisitWork(workdir, VISIT, settings)
     poller = visit_plan._poller(work)
     assert poller.rows == ()
-    assert any("HAP needs MTFLAG" in text for text in poller.left_out)
+    (lacking,) = poller.lacking
+    assert "HAP needs MTFLAG" in lacking
+    assert poller.left_out == ("iaaa01a1q: short",)
+
+
+def test_an_exposure_that_hap_cannot_take_fails_the_check_that_all_are_taken(workdir):
+    path = workdir.raw / "iaaa01a0q_flt.fits"
+    path.chmod(0o644)
+    fits.delval(path, "MTFLAG")
+    making = WorkDir(workdir.root, "sn1")
+    status = path.stat()
+    digest = sha256_of_file(path)
+    write_ledger(
+        making,
+        [
+            RawFile(
+                path.name, path.name[:9], VISIT, "flt", status.st_size, status.st_mtime_ns, digest
+            )
+        ],
+    )
+    made = make_hap_plan(making, VISIT, load_settings(making))
+    assert made.facts["n_exposures"] == 1
+    finding = EXPOSURES_TAKEN.find(made, making)
+    assert not finding.passed
+    assert "0 of 1 exposures are taken" in finding.text
+    assert "HAP needs MTFLAG" in finding.text

@@ -1,17 +1,21 @@
 """A visit of WFPC2 as assets: its exposures are converted before HAP takes them."""
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from astropy.io import fits
 
 from hst_assets.exposures.ingest import ingest
+from hst_assets.exposures.raw import raw_ledger, write_ledger
 from hst_assets.exposures.table import make_raw_manifest, make_visit_table
 from hst_assets.hap.planned_visit import read_plan
 from hst_assets.hap.visit_plan import make_hap_plan
 from hst_assets.hap.visit_work import VisitWork
 from hst_assets.products.columns import read_table
-from hst_assets.settings import load_settings
+from hst_assets.settings import load_settings, write_settings
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
 
@@ -47,9 +51,38 @@ def test_the_exposures_are_converted_and_belong_to_the_plan(planned):
     assert fits.getval(converted[0], "DETECTOR") == "PC"
 
 
-def test_a_changed_data_quality_file_is_another_exposure(planned):
-    workdir, visit, _ = planned
+def test_a_changed_data_quality_file_is_another_exposure(planned, tmp_path):
+    whole, visit, _ = planned
+    shutil.copytree(whole.root, tmp_path / "root", symlinks=True)
+    workdir = WorkDir(tmp_path / "root", "sn1")
     work = VisitWork(workdir, visit, load_settings(workdir))
-    digests = work.exposure_digests()
-    assert set(digests) == {row.file for row in read_plan(workdir, visit).rows}
-    assert len(set(digests.values())) == len(digests)
+    before = work.exposure_digests()
+    assert set(before) == {row.file for row in read_plan(workdir, visit).rows}
+    files = raw_ledger(workdir)
+    changed = next(file for file in files if file.name.endswith("_c1m.fits"))
+    write_ledger(
+        workdir,
+        [replace(file, sha256="0" * 64) if file == changed else file for file in files],
+    )
+    after = work.exposure_digests()
+    assert {name for name in before if after[name] != before[name]} == {
+        changed.name.replace("_c1m", "_flt")
+    }
+
+
+def test_the_parameter_that_is_deleted_is_the_one_that_is_changed(planned, tmp_path):
+    whole, visit, _ = planned
+    shutil.copytree(whole.root, tmp_path / "root", symlinks=True)
+    workdir = WorkDir(tmp_path / "root", "sn1")
+    path = workdir.base / "mine.json"
+    (given,) = workdir.hap_visit(visit).glob("*_parameters.json")
+    content = json.loads(given.read_text())
+    name = next(name for name in content if "_total_" in name)
+    del content[name]["default_values"]["quality control"]["ci filter"]["aperture"]["bthresh"]
+    path.write_text(json.dumps(content))
+    write_settings(workdir, {"hap": {"parameters_file": str(path)}})
+    made = make_hap_plan(workdir, visit, load_settings(workdir))
+    assert made.facts["changed_parameters"] == [name]
+    assert read_plan(workdir, visit).changed[name] == {
+        "quality control": {"ci filter": {"aperture": {"bthresh": None}}}
+    }

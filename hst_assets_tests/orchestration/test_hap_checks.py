@@ -114,10 +114,25 @@ def test_an_empty_catalogue_says_so(
 
 def test_a_test_of_quality_that_could_not_run_is_not_checked(tmp_path: Path) -> None:
     tests = [{"test": "a", "outcome": "done"}, {"test": "b", "outcome": "not checked: why"}]
-    found = judged("hap_quality", "all_tests_run", {"tests": tests}, tmp_path)
+    facts: dict[str, Any] = {"tests": tests, "not_tested": []}
+    found = judged("hap_quality", "all_tests_run", facts, tmp_path)
     assert not found.checked
     assert "1 of 2 tests ran; b: not checked: why" in found.text
-    assert judged("hap_quality", "all_tests_run", {"tests": tests[:1]}, tmp_path).passed
+    facts["tests"] = tests[:1]
+    assert judged("hap_quality", "all_tests_run", facts, tmp_path).passed
+
+
+@pytest.mark.parametrize(
+    ("tests", "not_tested"),
+    [([], []), ([{"test": "a", "outcome": "done"}], ["ir: it has no catalogues"])],
+)
+def test_what_was_not_tested_is_not_checked(
+    tests: list[Any], not_tested: list[str], tmp_path: Path
+) -> None:
+    facts = {"tests": tests, "not_tested": not_tested}
+    found = judged("hap_quality", "all_tests_run", facts, tmp_path)
+    assert not found.checked
+    assert all(text in found.text for text in not_tested)
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_QUALITY)
@@ -178,10 +193,20 @@ def test_exposures_that_are_not_in_mosaics_or_not_aligned_are_named(
 
 
 @pytest.mark.parametrize(
-    ("code", "not_fitted", "passes"), [(0, [], True), (1, [], False), (0, ["a"], False)]
+    ("code", "not_fitted", "lacking", "passes"),
+    [(0, [], [], True), (1, [], [], False), (0, ["a"], [], False), (0, [], ["b_drz.fits"], False)],
 )
-def test_a_code_of_0_is_none_of_a_visit_that_is_not_aligned(
-    code: int, not_fitted: list[str], passes: bool, tmp_path: Path
+def test_a_code_of_0_is_none_of_a_visit_that_is_not_aligned_or_not_whole(
+    code: int, not_fitted: list[str], lacking: list[str], passes: bool, tmp_path: Path
 ) -> None:
-    facts = {"return_code": code, "meaning": "", "problems": [], "not_fitted": not_fitted}
-    assert judged("hap_manifest", "return_code", facts, tmp_path).passed is passes
+    facts = {
+        "return_code": code,
+        "meaning": "",
+        "problems": [],
+        "not_fitted": not_fitted,
+        "n_lacking": len(lacking),
+        "lacking": lacking,
+    }
+    found = judged("hap_manifest", "return_code", facts, tmp_path)
+    assert found.passed is passes
+    assert all(name in found.text for name in lacking)

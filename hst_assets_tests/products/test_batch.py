@@ -292,6 +292,40 @@ def test_one_that_fails_costs_itself_and_leaves_nothing_wrong(workdir, writer, e
     assert not WorkDir.record(planned[0].path).exists()
 
 
+def with_files(workdir: WorkDir, content: str, **files: tuple[str, ...]) -> None:
+    """Make products of which each has these files beside it, too."""
+
+    def step(text: Text) -> Result:
+        beside = [workdir.drizzle / name for name in files[text.path.name]]
+        for path in (text.path, *beside):
+            path.write_text(text.content)
+        return Result((text.path, *beside))
+
+    planned = texts(workdir, **dict.fromkeys(files, content))
+    outcomes = make_missing(Batch(STAGE, planned, one_by_one(step)), workdir)
+    assert all(isinstance(outcome, Made) for outcome in outcomes)
+
+
+def test_files_that_a_product_has_no_longer_are_deleted(workdir) -> None:
+    with_files(workdir, "old", a=("x", "y"), b=("z",))
+    with_files(workdir, "new", a=("x",), b=("z",))
+    assert names(workdir) == {"a", "b", "x", "z"}
+
+
+def test_files_that_passed_to_another_product_stay(workdir) -> None:
+    with_files(workdir, "old", a=("x", "y"), b=())
+    with_files(workdir, "new", a=("x",), b=("y",))
+    with_files(workdir, "newer", a=("x", "y"), b=())
+    assert names(workdir) == {"a", "b", "x", "y"}
+
+
+def test_files_that_others_have_written_since_stay(workdir) -> None:
+    with_files(workdir, "old", a=("x",))
+    (workdir.drizzle / "x").write_text("of another stage")
+    with_files(workdir, "new", a=())
+    assert names(workdir) == {"a", "x"}
+
+
 def test_what_stood_stays_where_a_failure_says_nothing_of_it(workdir, writer) -> None:
     (old,) = texts(workdir, a="old")
     make_missing(batch_of([old], writer), workdir)
