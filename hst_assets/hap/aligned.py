@@ -106,7 +106,7 @@ class AlignedTotal:
         names = [
             one.exposure_file for each in self.total.drizzled_filters for one in each.exposures
         ]
-        return tuple(name for name in names if name in told and not told[name]["fitted"])
+        return tuple(name for name in names if name not in told or not told[name]["fitted"])
 
 
 def aligned_totals(work: VisitWork, plan: VisitPlan) -> list[AlignedTotal]:
