@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.hap.poller import PollerRow
+from hst_assets.machine_failures import machine_failure
 
 __all__ = [
     "NO_APERTURE",
@@ -144,6 +145,8 @@ def listed_exposures(rows: Iterable[PollerRow], folder: Path) -> tuple[ListedExp
         If an exposure is not there.
     UnusableInput
         If its header lacks what HAP needs.
+    MachineFailure
+        If the machine failed, not the data.
     """
     return tuple(_listed(row, file_of(row, folder)) for row in rows)
 
@@ -157,6 +160,8 @@ def _listed(row: PollerRow, path: Path) -> ListedExposure:
             if row.proposal_id is None:
                 return _from_header(row, primary, photflam)
     except (KeyError, OSError, ValueError) as error:
+        if (failure := machine_failure(error)) is not None:
+            raise failure from error
         raise UnusableInput(
             f"HAP cannot use the exposure: {error}",
             where=path,

@@ -8,13 +8,14 @@ is 1 for exposures and their drizzled images, 2 for the images of filters and of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from hst_assets.failures import UnusableInput
+from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.hap.listed import ListedExposure
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FilterNode",
     "TotalNode",
     "VisitTree",
+    "check_planned",
     "filter_name",
     "is_dispersed",
     "visit_tree",
@@ -311,6 +313,42 @@ def visit_tree(exposures: Iterable[ListedExposure]) -> VisitTree:
         filters = by_detector.setdefault(one.detector, {})
         filters.setdefault(filter_name(one.filters), []).append(one)
     return VisitTree(tuple(_total(filters) for filters in by_detector.values()))
+
+
+def check_planned(tree: VisitTree | None, told: Mapping[str, Any]) -> None:
+    """Compare the products with those of drizzlepac: names, levels, and their places in its lists.
+
+    Later pieces ask for a total product and its filters by their places.
+
+    Parameters
+    ----------
+    tree : VisitTree or None
+        The products; None if there are none.
+    told : mapping
+        What `hst_assets.hap.image_task.plan` told.
+
+    Raises
+    ------
+    ToolFailed
+        If drizzlepac plans other products, or in another order.
+    """
+    tree = tree or VisitTree(())
+    levels = tree.levels()
+    known = {name: level for name, level in told["drizzled"].items() if name in levels}
+    places = [
+        (total.drizzled_file, [each.drizzled_file for each in total.filters])
+        for total in tree.totals
+    ]
+    if known == levels and [tuple(place) for place in told["places"]] == places:
+        return
+    own = {name for total, filters in places for name in (total, *filters)} | set(levels)
+    others = sorted(set(told["drizzled"]) ^ own)
+    what = "other products" if others or known != levels else "the products in another order"
+    raise ToolFailed(
+        f"drizzlepac plans {what} than expected",
+        where=", ".join(others) or None,
+        next_step="Use drizzlepac 3.11, or report this",
+    )
 
 
 def _in_order(exposures: Sequence[ListedExposure]) -> list[ListedExposure]:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from hst_assets.failures import HstAssetsError
 
-__all__ = ["HapResult", "ReturnCode"]
+__all__ = ["FITTED", "HapResult", "ReturnCode"]
+
+#: What the name of a WCS holds that was fitted to a catalogue of stars.
+FITTED = "-FIT_"
 
 
 class ReturnCode(IntEnum):
@@ -81,7 +84,7 @@ class HapResult:
     @property
     def not_aligned(self) -> tuple[str, ...]:
         """Exposures that were not fitted to Gaia: their WCS is the one that they came with."""
-        return tuple(name for name, wcs in self.wcs.items() if "-FIT_" not in wcs)
+        return tuple(name for name, wcs in self.wcs.items() if FITTED not in wcs)
 
     @property
     def empty_catalogs(self) -> tuple[str, ...]:
