@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.hap.listed import ListedExposure
+from hst_assets.hap.wfpc2_exposures import HAP_DETECTOR
 
 __all__ = [
     "ExposureNode",
@@ -24,6 +26,7 @@ __all__ = [
     "TotalNode",
     "VisitTree",
     "check_planned",
+    "detector_named",
     "filter_name",
     "is_dispersed",
     "visit_tree",
@@ -382,7 +385,28 @@ def _beginning(source: ListedExposure) -> str:
 
 
 def _detector(source: ListedExposure) -> str:
-    return "pc" if source.instrument == "WFPC2" else source.detector.lower()
+    return HAP_DETECTOR.lower() if source.instrument == "WFPC2" else source.detector.lower()
+
+
+def detector_named(name: str) -> Detector:
+    """The detector that file names of HAP's products have.
+
+    Parameters
+    ----------
+    name : str
+        Lower case; ``pc`` for all chips of WFPC2.
+
+    Raises
+    ------
+    UnusableInput
+        If HAP has none of that name.
+    """
+    if name == HAP_DETECTOR.lower():
+        return DETECTORS["wfpc2"]
+    for each in DETECTORS.values():
+        if each.detector.lower() == name:
+            return each
+    raise UnusableInput("HAP has no detector of this name", where=name)
 
 
 def _info(source: ListedExposure, name: str, kind: str) -> str:
