@@ -23,11 +23,11 @@ from astropy.wcs import WCS
 from hst_assets.digests import digest_of
 from hst_assets.failures import HstAssetsError, ToolFailed, TransientFailure
 from hst_assets.hap import pieces
+from hst_assets.hap.listed import FITTED
 from hst_assets.hap.objects import PARAMETERS
 from hst_assets.hap.piece_runs import Left, VisitFolder
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
 from hst_assets.hap.product_tree import ExposureNode, TotalNode, check_planned
-from hst_assets.hap.result import FITTED
 from hst_assets.hap.visit_plan import run_plan
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork, linked
 from hst_assets.products.batch import Batch, Step, make_indexed

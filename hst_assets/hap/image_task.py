@@ -29,8 +29,8 @@ from drizzlepac.haputils import (  # noqa: E402
 )
 
 from hst_assets.hap import shortcuts  # noqa: E402
+from hst_assets.hap.listed import FITTED  # noqa: E402
 from hst_assets.hap.objects import load, save, without_wcs  # noqa: E402
-from hst_assets.hap.result import FITTED  # noqa: E402
 from hst_assets.imaging.forked import in_children  # noqa: E402
 
 __all__ = ["align", "drizzle_exposure", "drizzle_filter", "drizzle_total", "finish_header", "plan"]

@@ -13,6 +13,7 @@ from hst_assets.hap.poller import PollerRow
 from hst_assets.machine_failures import machine_failure
 
 __all__ = [
+    "FITTED",
     "NO_APERTURE",
     "ListedExposure",
     "check_keywords",
@@ -23,6 +24,8 @@ __all__ = [
 
 #: What drizzlepac writes where a poller tells no aperture.
 NO_APERTURE = "empty_aperture"
+#: What the name of a WCS holds that was fitted to a catalogue of stars.
+FITTED = "-FIT_"
 #: Keywords of the elements in the filter wheels.
 _WHEELS = {"WFC3": ("FILTER",), "ACS": ("FILTER1", "FILTER2"), "WFPC2": ("FILTNAM1", "FILTNAM2")}
 #: Without which HAP fails and names no file (``analyze.analyze_data``).

@@ -8,11 +8,9 @@ from enum import IntEnum
 from pathlib import Path
 
 from hst_assets.failures import HstAssetsError
+from hst_assets.hap.listed import FITTED
 
-__all__ = ["FITTED", "HapResult", "ReturnCode"]
-
-#: What the name of a WCS holds that was fitted to a catalogue of stars.
-FITTED = "-FIT_"
+__all__ = ["HapResult", "ReturnCode"]
 
 
 class ReturnCode(IntEnum):

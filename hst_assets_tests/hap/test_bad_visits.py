@@ -105,7 +105,9 @@ def test_one_exposure_without_a_star_service_keeps_its_wcs_and_says_so(exposures
     folder = single.parent
     monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", NOBODY)
     result = make_advanced_products(
-        folder / POLLER, folder=folder, settings=HapSettings(photometry="aperture")
+        folder / POLLER,
+        folder=folder,
+        settings=HapSettings(photometry="aperture", accept_a_priori_wcs=True),
     )
     assert result.code == 0, result.failure
     assert result.rejected == {moving.name: "MTFLAG=T"}
