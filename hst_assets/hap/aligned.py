@@ -20,11 +20,13 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from hst_assets.digests import digest_of
-from hst_assets.failures import HstAssetsError, ToolFailed
+from hst_assets.failures import HstAssetsError, ToolFailed, TransientFailure
 from hst_assets.hap import pieces
+from hst_assets.hap.listed import FITTED
+from hst_assets.hap.objects import PARAMETERS
 from hst_assets.hap.piece_runs import Left, VisitFolder
 from hst_assets.hap.planned_visit import VisitPlan, read_plan
-from hst_assets.hap.product_tree import ExposureNode, TotalNode
+from hst_assets.hap.product_tree import ExposureNode, TotalNode, check_planned
 from hst_assets.hap.switches import CATALOGUE_SERVICE, catalogue_service
 from hst_assets.hap.visit_plan import run_plan
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork, linked
@@ -36,7 +38,6 @@ from hst_assets.workdir import WorkDir
 
 __all__ = [
     "ALIGNED_COLUMNS",
-    "FITTED",
     "STAGE",
     "AlignedTotal",
     "aligned_totals",
@@ -44,8 +45,6 @@ __all__ = [
 ]
 
 STAGE = "hap_alignment"
-#: What the name of a WCS holds that was fitted to a catalogue of stars.
-FITTED = "-FIT_"
 _MAS = 3.6e6
 
 ALIGNED_COLUMNS: tuple[ColumnSpec, ...] = (
@@ -103,7 +102,7 @@ class AlignedTotal:
         names = [
             one.exposure_file for each in self.total.drizzled_filters for one in each.exposures
         ]
-        return tuple(name for name in names if name in told and not told[name]["fitted"])
+        return tuple(name for name in names if name not in told or not told[name]["fitted"])
 
 
 def aligned_totals(work: VisitWork, plan: VisitPlan) -> list[AlignedTotal]:
@@ -213,10 +212,12 @@ def _align(
 ) -> Iterator[tuple[AlignedTotal, Step | HstAssetsError]]:
     """Copy the exposures under their new names, and align those of each detector."""
     taken = [work.exposure_folder / row.file for row in plan.rows]
-    with work.working("align", taken) as folder:
-        copied = run_plan(work, folder, plan.rows, is_given=plan.is_given)
-        if isinstance(copied, HstAssetsError):
-            yield from ((part, copied) for part in due)
+    # The parameters are those that were planned, whatever the user's file has by now.
+    with work.working("align", [work.place(PARAMETERS), *taken]) as folder:
+        copied = run_plan(work, folder, plan.rows)
+        failure = copied if isinstance(copied, HstAssetsError) else _otherwise(plan, copied)
+        if failure is not None:
+            yield from ((part, failure) for part in due)
             return
         arguments = {
             "log_level": work.log_level,
@@ -226,8 +227,27 @@ def _align(
         for part, outcome in zip(due, work.run(made, folder, done=0.2), strict=True):
             if isinstance(outcome, HstAssetsError):
                 yield part, outcome
+            elif outage := outcome.value["outage"]:
+                # That there is no fit says nothing of the exposures.
+                yield part, _no_answer(outage)
             else:
                 yield part, partial(_settle, part, outcome, folder, work)
+
+
+def _otherwise(plan: VisitPlan, copied: Left) -> HstAssetsError | None:
+    """How what drizzlepac plans now differs from what was planned."""
+    try:
+        check_planned(plan.tree, copied.value)
+    except ToolFailed as error:
+        return error
+    return None
+
+
+def _no_answer(outage: str) -> TransientFailure:
+    return TransientFailure(
+        outage,
+        next_step="Rerun when the service is back, or let $ASTROMETRIC_CATALOG_URL name another",
+    )
 
 
 def _settle(part: AlignedTotal, left: Left, folder: VisitFolder, work: VisitWork) -> Result:

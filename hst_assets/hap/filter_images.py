@@ -7,12 +7,13 @@ filter that fails costs its own products.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hst_assets.digests import digest_of
 from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, UnusableInput
 from hst_assets.hap import pieces
 from hst_assets.hap.aligned import AlignedTotal, aligned_totals
@@ -182,6 +183,12 @@ def drizzled_filters(work: VisitWork, plan: VisitPlan) -> list[FilterImage]:
     """
     found = []
     for aligned in aligned_totals(work, plan):
+        lacking = aligned.not_fitted()
+        inputs, asked = {"aligned": aligned.digest}, {}
+        if lacking:
+            # Whether there may be an image at all hangs on both.
+            inputs["not_fitted"] = digest_of(lacking)
+            asked["accepted"] = work.settings.hap.accept_a_priori_wcs
         # The frame is the total product's.
         for index, node in enumerate(aligned.total.drizzled_filters):
             names = [node.basename, *(one.basename for one in node.exposures)]
@@ -189,9 +196,9 @@ def drizzled_filters(work: VisitWork, plan: VisitPlan) -> list[FilterImage]:
                 work,
                 plan,
                 _OF_FILTERS,
-                {"aligned": aligned.digest},
+                inputs,
                 [aligned.total.basename, *names],
-                {"filter": node.basename},
+                {"filter": node.basename, **asked},
             )
             path = work.place(node.drizzled_file)
             found.append(FilterImage(path, recipe, aligned, index, node))
@@ -204,7 +211,7 @@ def image_recipe(
     stage: str,
     inputs: dict[str, str],
     names: Sequence[str],
-    what: dict[str, str],
+    what: Mapping[str, Any],
 ) -> Recipe:
     """The recipe of a drizzled image.
 
@@ -220,8 +227,8 @@ def image_recipe(
         Digests of what it is made from, by name.
     names : sequence of str
         Products whose parameters of AstroDrizzle matter.
-    what : dict
-        Which image it is.
+    what : mapping
+        Which image it is, and what else decides it.
     """
     return Recipe(
         stage=stage,

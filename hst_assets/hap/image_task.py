@@ -7,6 +7,7 @@ Each function runs in a child process, in a folder that holds its inputs; see
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from astropy.io import fits
 
+from hst_assets.failures import BadConfiguration
 from hst_assets.hap import upstream_defects
 
 upstream_defects.apply_at_import()
@@ -27,6 +29,7 @@ from drizzlepac.haputils import (  # noqa: E402
 )
 
 from hst_assets.hap import shortcuts  # noqa: E402
+from hst_assets.hap.listed import FITTED  # noqa: E402
 from hst_assets.hap.objects import load, save, without_wcs  # noqa: E402
 from hst_assets.imaging.forked import in_children  # noqa: E402
 
@@ -68,7 +71,8 @@ def plan(
     dict
         ``descriptions``: of each exposure, filter and total, by drizzlepac's key; ``drizzled``:
         names and levels of the drizzled images, none if there is no exposure to drizzle;
-        ``rejected``: exposures that HAP does not take, and why.
+        ``places``: image of each total product and of its filters, in order; ``rejected``:
+        exposures that HAP does not take, and why.
     """
     Path("poller.csv").write_text(poller, encoding="utf-8")
     listed = [line.split(",")[0] for line in poller.splitlines()]
@@ -77,12 +81,14 @@ def plan(
     except SystemExit as end:
         if end.code != analyze.Ret_code.NO_VIABLE_DATA.value:
             raise
-        return {"descriptions": {}, "drizzled": {}, "rejected": _reasons(listed)}
+        return {"descriptions": {}, "drizzled": {}, "places": [], "rejected": _reasons(listed)}
     finally:
         Path("poller.csv").unlink()
     drizzled = {}
     for number, total in enumerate(totals):
         for product in (total, *total.fdp_list, *total.edp_list):
+            if parameters_file is not None:
+                _check_given(product.product_basename, Path(parameters_file))
             product.configobj_pars = upstream_defects.mended_parameters(
                 config_utils.HapConfig(
                     product,
@@ -100,8 +106,23 @@ def plan(
     return {
         "descriptions": {key: each["info"] for key, each in described.items() if each["info"]},
         "drizzled": drizzled,
+        "places": [
+            [total.drizzle_filename, [each.drizzle_filename for each in total.fdp_list]]
+            for total in totals
+        ],
         "rejected": _reasons([name for name in listed if name not in taken]),
     }
+
+
+def _check_given(name: str, given: Path) -> None:
+    """Drizzlepac wants parameters of every product, and would end with a bare KeyError."""
+    if name not in json.loads(given.read_text(encoding="utf-8")):
+        raise BadConfiguration(
+            "the file of parameters has none of this product",
+            where=name,
+            next_step="Give those of all products of the visit: take the file that stands beside "
+            "them or that 'hst-assets hap -o FILE' writes, and change it",
+        )
 
 
 def _reasons(names: list[str]) -> dict[str, str]:
@@ -129,12 +150,14 @@ def align(*, number: int, log_level: int, diagnostic_mode: bool, cores: int) -> 
     -------
     dict
         ``headerlets``: their names; ``aligned_only``, ``dispersed``: files of exposures that are
-        not drizzled, with the names of their logs; ``wcs``: WCSNAME of each exposure.
+        not drizzled, with the names of their logs; ``wcs``: WCSNAME of each exposure;
+        ``outage``: a sentence, if there is no fit and the catalogue of stars did not answer; else
+        empty.
     """
     total = load(f"total{number}")
     # In diagnostic mode, drizzlepac writes the sources of each exposure beside finding them.
     finding = nullcontext() if diagnostic_mode else shortcuts.sources_in_children(cores)
-    with finding:
+    with finding, upstream_defects.outages_noted() as outages:
         headerlets = hapsequencer.run_align_to_gaia(
             total, log_level=log_level, diagnostic_mode=diagnostic_mode
         )
@@ -152,6 +175,7 @@ def align(*, number: int, log_level: int, diagnostic_mode: bool, cores: int) -> 
         "aligned_only": list(aligned_only),
         "dispersed": list(dispersed),
         "wcs": wcs,
+        "outage": "" if any(FITTED in name for name in wcs.values()) else next(iter(outages), ""),
     }
 
 

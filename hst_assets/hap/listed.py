@@ -10,8 +10,10 @@ from astropy.io import fits
 
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.hap.poller import PollerRow
+from hst_assets.machine_failures import machine_failure
 
 __all__ = [
+    "FITTED",
     "NO_APERTURE",
     "ListedExposure",
     "check_keywords",
@@ -22,6 +24,8 @@ __all__ = [
 
 #: What drizzlepac writes where a poller tells no aperture.
 NO_APERTURE = "empty_aperture"
+#: What the name of a WCS holds that was fitted to a catalogue of stars.
+FITTED = "-FIT_"
 #: Keywords of the elements in the filter wheels.
 _WHEELS = {"WFC3": ("FILTER",), "ACS": ("FILTER1", "FILTER2"), "WFPC2": ("FILTNAM1", "FILTNAM2")}
 #: Without which HAP fails and names no file (``analyze.analyze_data``).
@@ -144,6 +148,8 @@ def listed_exposures(rows: Iterable[PollerRow], folder: Path) -> tuple[ListedExp
         If an exposure is not there.
     UnusableInput
         If its header lacks what HAP needs.
+    MachineFailure
+        If the machine failed, not the data.
     """
     return tuple(_listed(row, file_of(row, folder)) for row in rows)
 
@@ -157,6 +163,8 @@ def _listed(row: PollerRow, path: Path) -> ListedExposure:
             if row.proposal_id is None:
                 return _from_header(row, primary, photflam)
     except (KeyError, OSError, ValueError) as error:
+        if (failure := machine_failure(error)) is not None:
+            raise failure from error
         raise UnusableInput(
             f"HAP cannot use the exposure: {error}",
             where=path,

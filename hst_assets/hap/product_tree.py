@@ -8,20 +8,25 @@ is 1 for exposures and their drizzled images, 2 for the images of filters and of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from hst_assets.failures import UnusableInput
+from hst_assets.detectors import DETECTORS, Detector
+from hst_assets.failures import ToolFailed, UnusableInput
 from hst_assets.hap.listed import ListedExposure
+from hst_assets.hap.wfpc2_exposures import HAP_DETECTOR
 
 __all__ = [
     "ExposureNode",
     "FilterNode",
     "TotalNode",
     "VisitTree",
+    "check_planned",
+    "detector_named",
     "filter_name",
     "is_dispersed",
     "visit_tree",
@@ -313,6 +318,42 @@ def visit_tree(exposures: Iterable[ListedExposure]) -> VisitTree:
     return VisitTree(tuple(_total(filters) for filters in by_detector.values()))
 
 
+def check_planned(tree: VisitTree | None, told: Mapping[str, Any]) -> None:
+    """Compare the products with those of drizzlepac: names, levels, and their places in its lists.
+
+    Later pieces ask for a total product and its filters by their places.
+
+    Parameters
+    ----------
+    tree : VisitTree or None
+        The products; None if there are none.
+    told : mapping
+        What `hst_assets.hap.image_task.plan` told.
+
+    Raises
+    ------
+    ToolFailed
+        If drizzlepac plans other products, or in another order.
+    """
+    tree = tree or VisitTree(())
+    levels = tree.levels()
+    known = {name: level for name, level in told["drizzled"].items() if name in levels}
+    places = [
+        (total.drizzled_file, [each.drizzled_file for each in total.filters])
+        for total in tree.totals
+    ]
+    if known == levels and [tuple(place) for place in told["places"]] == places:
+        return
+    own = {name for total, filters in places for name in (total, *filters)} | set(levels)
+    others = sorted(set(told["drizzled"]) ^ own)
+    what = "other products" if others or known != levels else "the products in another order"
+    raise ToolFailed(
+        f"drizzlepac plans {what} than expected",
+        where=", ".join(others) or None,
+        next_step="Use drizzlepac 3.11, or report this",
+    )
+
+
 def _in_order(exposures: Sequence[ListedExposure]) -> list[ListedExposure]:
     """Short exposures first; of equal ones, those of filters in which less light counts more."""
     keys = ([-one.photflam for one in exposures], [one.exptime_s for one in exposures])
@@ -344,7 +385,28 @@ def _beginning(source: ListedExposure) -> str:
 
 
 def _detector(source: ListedExposure) -> str:
-    return "pc" if source.instrument == "WFPC2" else source.detector.lower()
+    return HAP_DETECTOR.lower() if source.instrument == "WFPC2" else source.detector.lower()
+
+
+def detector_named(name: str) -> Detector:
+    """The detector that file names of HAP's products have.
+
+    Parameters
+    ----------
+    name : str
+        Lower case; ``pc`` for all chips of WFPC2.
+
+    Raises
+    ------
+    UnusableInput
+        If HAP has none of that name.
+    """
+    if name == HAP_DETECTOR.lower():
+        return DETECTORS["wfpc2"]
+    for each in DETECTORS.values():
+        if each.detector.lower() == name:
+            return each
+    raise UnusableInput("HAP has no detector of this name", where=name)
 
 
 def _info(source: ListedExposure, name: str, kind: str) -> str:

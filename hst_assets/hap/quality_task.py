@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from hst_assets.failures import TransientFailure
 from hst_assets.hap import upstream_defects
 from hst_assets.machine_failures import machine_failure
 
@@ -48,7 +49,9 @@ class _Complaints(logging.Handler):
             self.raised.append(record.exc_info[1])
 
 
-def assess(totals: dict[str, list[int]], log_level: int) -> dict[str, Any]:
+def assess(
+    totals: dict[str, list[int]], log_level: int, *, awaits_answer: bool = False
+) -> dict[str, Any]:
     """Run every test of quality.
 
     Parameters
@@ -57,11 +60,21 @@ def assess(totals: dict[str, list[int]], log_level: int) -> dict[str, Any]:
         Number of each total product that has images, and which filters of it there are.
     log_level : int
         Of `logging`.
+    awaits_answer : bool, optional
+        A service that does not answer ends the piece, which is then tried again; if not, its tests
+        are not checked.
 
     Returns
     -------
     dict
         Of each test what came of it: ``done``, ``not checked: why``.
+
+    Raises
+    ------
+    TransientFailure
+        If a service did not answer, and `awaits_answer`.
+    MachineFailure
+        If the machine failed.
     """
     products = []
     for number, filters in totals.items():
@@ -77,7 +90,17 @@ def assess(totals: dict[str, list[int]], log_level: int) -> dict[str, Any]:
             upstream_defects.name_exposures_for_quality(filtered.edp_list)
         upstream_defects.name_exposures_for_quality(total.edp_list)
         products.append(total)
-    return {name: _outcome(name, products, log_level) for name in TESTS}
+    outcomes = {}
+    for name in TESTS:
+        with upstream_defects.outages_noted() as outages:
+            outcomes[name] = _outcome(name, products, log_level)
+        if outages:
+            if awaits_answer:
+                raise TransientFailure(
+                    outages[0], where=name, next_step="Rerun when the service is back"
+                )
+            outcomes[name] = f"not checked: {outages[0]}"
+    return outcomes
 
 
 def _outcome(name: str, products: list[Any], log_level: int) -> str:

@@ -8,6 +8,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from hst_assets.failures import HstAssetsError
+from hst_assets.hap.listed import FITTED
 
 __all__ = ["HapResult", "ReturnCode"]
 
@@ -81,7 +82,7 @@ class HapResult:
     @property
     def not_aligned(self) -> tuple[str, ...]:
         """Exposures that were not fitted to Gaia: their WCS is the one that they came with."""
-        return tuple(name for name, wcs in self.wcs.items() if "-FIT_" not in wcs)
+        return tuple(name for name, wcs in self.wcs.items() if FITTED not in wcs)
 
     @property
     def empty_catalogs(self) -> tuple[str, ...]:

@@ -29,11 +29,11 @@ from hst_assets.failures import (
 )
 from hst_assets.hap import pieces
 from hst_assets.hap.hla_comparison import COMPARISON, compare_with_hla
-from hst_assets.hap.listed import check_keywords, file_of, listed_exposures
+from hst_assets.hap.listed import FITTED, check_keywords, file_of, listed_exposures
 from hst_assets.hap.piece_runs import HapEnded, Piece, VisitFolder, run_pieces
 from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.poller import PollerRow, poller_text, read_poller
-from hst_assets.hap.product_tree import FilterNode, TotalNode, VisitTree, visit_tree
+from hst_assets.hap.product_tree import FilterNode, TotalNode, VisitTree, check_planned, visit_tree
 from hst_assets.hap.result import HapResult, ReturnCode
 from hst_assets.hap.switches import wants_catalogs, wants_quality
 from hst_assets.settings import HapSettings, MachineSettings
@@ -329,6 +329,7 @@ class _Visit:
     without_psf: list[str] = field(default_factory=list)
     rejected: dict[str, str] = field(default_factory=dict)
     quality: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     manifest: list[str] = field(default_factory=list)
 
     def result(self, products: tuple[Path, ...]) -> HapResult:
@@ -342,6 +343,7 @@ class _Visit:
             self.rejected,
             self.quality,
             self.failure,
+            self.notes,
         )
 
     def make(self, new_parameters_file: Path | None) -> None:
@@ -438,14 +440,7 @@ class _Visit:
             shutil.move(files / _NEW, new)
         taken = [row for row in self.rows if row.file not in self.rejected]
         tree = visit_tree(listed_exposures(taken, files))
-        levels = tree.levels()
-        told = {name: level for name, level in planned["drizzled"].items() if name in levels}
-        if told != levels:
-            raise ToolFailed(
-                "drizzlepac plans other products than expected",
-                where=", ".join(sorted(set(planned["drizzled"]) ^ set(levels))),
-                next_step="Use drizzlepac 3.11, or report this",
-            )
+        check_planned(tree, planned)
         return tree
 
     def _aligned(self, totals: Mapping[int, TotalNode]) -> list[str]:
@@ -456,12 +451,14 @@ class _Visit:
         }
         told = self._run([pieces.align_piece(key, each, arguments) for key, each in totals.items()])
         trailers = []
-        for each in told:
+        for total, each in zip(totals.values(), told, strict=True):
             self.wcs |= each["wcs"]
+            if each["outage"]:
+                self.notes[total.detector] = each["outage"]
             beside = [*each["aligned_only"], *each["dispersed"]]
             self.manifest += [*each["headerlets"], *beside]
             trailers += [name for name in beside if name.endswith("_trl.txt")]
-        not_fitted = [name for name, wcs in self.wcs.items() if "-FIT_" not in wcs]
+        not_fitted = [name for name, wcs in self.wcs.items() if FITTED not in wcs]
         if not_fitted and not self.settings.accept_a_priori_wcs:
             raise UnusableInput(
                 "not aligned to Gaia",

@@ -28,6 +28,8 @@ work-around                    defect of drizzlepac 3.11.0
                                are taken for cosmic rays
 `read_noise_in_counts`         WFPC2's images are in DN, the least noise of their background in
                                electrons: 5 sigma are 35
+`outages_noted`                a catalogue of stars whose service does not answer is taken for one
+                               without stars: the alignment tells "no fit"
 =============================  ==================================================================
 
 Of its multi-visit code, two are met by what is asked of it: a poller of several sky cells puts all
@@ -39,7 +41,9 @@ image of a grism whose OBSTYPE is IMAGING raises a TypeError (``analyze_data``;
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
@@ -61,10 +65,15 @@ __all__ = [
     "mend_neighbours",
     "mended_parameters",
     "name_exposures_for_quality",
+    "outages_noted",
     "read_noise_in_counts",
     "refuse_new_photutils",
     "supply_pdf_merger",
 ]
+
+
+#: drizzlepac would wait for ever for an answer of the catalogue, seconds.
+_PATIENCE_S = 300.0
 
 
 def refuse_new_photutils(installed: str) -> None:
@@ -320,3 +329,43 @@ def mend_comparison() -> None:
     from drizzlepac.haputils import compare_sourcelists
 
     compare_sourcelists.extractMatchedLines = matched_lines
+
+
+@contextmanager
+def outages_noted() -> Iterator[list[str]]:
+    """Note when the service of the catalogues of stars does not answer; after `apply_at_import`.
+
+    Yields
+    ------
+    list of str
+        A sentence for each question without an answer: no connection, or a status of 500 and
+        above.
+    """
+    import requests
+    from drizzlepac.haputils import astrometric_utils
+
+    outages: list[str] = []
+
+    class Noting:
+        """``requests``, as far as drizzlepac asks it."""
+
+        @staticmethod
+        def get(url: str, **options: Any) -> requests.Response:
+            try:
+                answer = requests.get(url, timeout=_PATIENCE_S, **options)
+            except requests.RequestException as error:
+                outages.append(_no_answer(type(error).__name__, url))
+                raise
+            if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                outages.append(_no_answer(f"status {answer.status_code}", url))
+            return answer
+
+    astrometric_utils.requests = Noting
+    try:
+        yield outages
+    finally:
+        astrometric_utils.requests = requests
+
+
+def _no_answer(what: str, url: str) -> str:
+    return f"the star catalogue did not answer ({what} from {url.partition('?')[0]})"

@@ -9,9 +9,8 @@ again.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from hst_assets.hap.poller import (
     poller_text,
     read_poller,
 )
-from hst_assets.hap.product_tree import TotalNode, VisitTree, visit_tree
+from hst_assets.hap.product_tree import TotalNode, VisitTree, check_planned, visit_tree
 from hst_assets.hap.result import ReturnCode
 from hst_assets.hap.visit_work import TOOLS, Listener, VisitWork
 from hst_assets.hap.wfpc2_exposures import write_flt
@@ -120,7 +119,7 @@ def make_hap_plan(
         recipe,
         workdir.hap_plan(visit),
         workdir,
-        lambda: _planned(work, poller, is_given=bool(given)),
+        lambda: _planned(work, poller, given),
         redo=redo,
     )
 
@@ -257,7 +256,7 @@ def run_plan(
     folder: VisitFolder,
     rows: Sequence[PollerRow],
     *,
-    is_given: bool,
+    given: Mapping[str, Any] | None = None,
     written: str | None = None,
 ) -> Left | HstAssetsError:
     """Copies of the exposures under their new names, and drizzlepac's objects.
@@ -270,19 +269,18 @@ def run_plan(
         Where they are made; it has the exposures.
     rows : sequence of PollerRow
         The poller.
-    is_given : bool
-        Whether the user's file has parameters of the visit.
+    given : mapping, optional
+        Parameters of the visit that the user gives.
     written : str, optional
         Name of the file to which the parameters in force are written.
     """
-    given = work.settings.hap.parameters_file
-    if is_given and given is not None:
-        shutil.copyfile(given, folder.files / _GIVEN)
+    if given:
+        (folder.files / _GIVEN).write_text(json.dumps(given), encoding="utf-8")
     arguments = {
         "poller": poller_text(rows),
         "log_level": work.log_level,
         "use_defaults": work.settings.hap.parameters_section == "default_values",
-        "parameters_file": _GIVEN if is_given else None,
+        "parameters_file": _GIVEN if given else None,
         "new_parameters_file": written,
     }
     piece = pieces.plan_piece([row.file for row in rows], arguments, is_extended=False)
@@ -290,15 +288,15 @@ def run_plan(
     return outcome
 
 
-def _planned(work: VisitWork, poller: _Poller, *, is_given: bool) -> Result:
+def _planned(work: VisitWork, listed_in: _Poller, given: Mapping[str, Any]) -> Result:
+    poller, converted = _usable(work, listed_in)
     if not poller.rows:
         outputs = _write(work, poller, (), {}, {}, None, is_given=False)
         return Result(tuple(outputs[::-1]), _facts(poller, {}, {}, None, work))
-    converted = _converted(work, poller)
     taken = [work.exposure_folder / row.file for row in poller.rows]
     with work.working("plan", taken) as folder:
         written = f"{poller.name.removesuffix('_input.out')}_parameters.json"
-        planned = run_plan(work, folder, poller.rows, is_given=is_given, written=written)
+        planned = run_plan(work, folder, poller.rows, given=given, written=written)
         if isinstance(planned, HstAssetsError):
             raise planned
         numbers = range(sum(name.startswith("total") for name in planned.files))
@@ -312,17 +310,40 @@ def _planned(work: VisitWork, poller: _Poller, *, is_given: bool) -> Result:
     kept = [row for row in poller.rows if row.file not in rejected]
     listed = listed_exposures(kept, work.exposure_folder)
     tree = visit_tree(listed) if listed else None
-    outputs += _write(work, poller, listed, rejected, changed, tree, is_given=is_given)
+    check_planned(tree, planned.value)
+    outputs += _write(work, poller, listed, rejected, changed, tree, is_given=bool(given))
     return Result(tuple(outputs[::-1]), _facts(poller, rejected, changed, tree, work))
 
 
-def _converted(work: VisitWork, poller: _Poller) -> list[Path]:
-    """WFPC2's exposures in the form that HAP takes; of others nothing."""
+def _usable(work: VisitWork, poller: _Poller) -> tuple[_Poller, list[Path]]:
+    """The poller of what HAP can take; and WFPC2's exposures in the form that it takes.
+
+    One exposure that it cannot take costs itself, unless the user's own poller asks for it.
+    """
+    taken: list[PollerRow] = []
+    lacking: list[str] = []
+    converted: list[Path] = []
+    for row in poller.rows:
+        try:
+            converted += _converted(work, row)
+            if not poller.is_users:  # of the user's, HAP may reject it before it asks for more
+                listed_exposures([row], work.exposure_folder)
+        except (MissingProduct, UnusableInput) as error:
+            if poller.is_users:
+                raise
+            lacking.append(f"{row.file}: {error.what}")
+        else:
+            taken.append(row)
+    return replace(poller, rows=tuple(taken), lacking=(*poller.lacking, *lacking)), converted
+
+
+def _converted(work: VisitWork, row: PollerRow) -> list[Path]:
+    """A WFPC2 exposure in the form that HAP takes; of others nothing."""
     if not work.is_wfpc2:
         return []
     folder = work.exposure_folder
     folder.mkdir(parents=True, exist_ok=True)
-    return [write_flt(work.given(row.file), folder) for row in poller.rows]
+    return [write_flt(work.given(row.file), folder)]
 
 
 def _write(

@@ -89,6 +89,8 @@ def make_hap_quality(
         If the visit is not planned, or has no catalogue.
     ToolFailed
         If the tests could not run at all.
+    TransientFailure
+        If the service of the catalogue of stars did not answer.
     """
     work = VisitWork(workdir, visit, settings, progress)
     plan = read_plan(workdir, visit)
@@ -185,7 +187,7 @@ def _measured(
         piece = pieces.quality_piece(
             {each.number: each.part.total for each in there},
             [name for each in there for name in each.catalogs],
-            {"log_level": work.log_level},
+            {"log_level": work.log_level, "awaits_answer": True},
             {each.number: each.measured for each in there},
         )
         (left,) = work.run([piece], folder, done=0.0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hst_assets.detectors import WFPC2_READ_MODES
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
+from hst_assets.machine_failures import machine_failure
 from hst_assets.workdir import write_atomically
 
 __all__ = ["HAP_DETECTOR", "flt_name", "quality_name", "science_name", "write_flt"]
@@ -91,6 +92,8 @@ def write_flt(c0m: Path, folder: Path) -> Path:
         If a file is not there.
     UnusableInput
         If the files are not those of one exposure, or the gain is not one of WFPC2.
+    MachineFailure
+        If the machine failed, not the data.
     """
     path = folder / flt_name(c0m.name)
     c1m = c0m.with_name(quality_name(c0m.name))
@@ -107,6 +110,8 @@ def write_flt(c0m: Path, folder: Path) -> Path:
             with write_atomically(path) as part:
                 joined.writeto(part)
     except (KeyError, OSError, TypeError, ValueError) as error:
+        if (failure := machine_failure(error, folder=folder)) is not None:
+            raise failure from error
         raise UnusableInput(
             f"cannot be made a file for HAP: {error}",
             where=c0m,

@@ -389,7 +389,7 @@ def _settled(
             error = _named(failure, planned.path)
     assert isinstance(error, HstAssetsError)
     if not isinstance(error, batch.keeps):
-        _remove(planned.path, workdir)
+        _remove(planned.path, workdir, sparing=_of_others(planned, batch, workdir))
     return error
 
 
@@ -404,6 +404,17 @@ def _remove_former(former: Record | None, now: Record, batch: Batch[P], workdir:
         path = workdir.absolute(name)
         if former.outputs[name].matches(path):
             path.unlink()
+
+
+def _of_others(planned: P, batch: Batch[P], workdir: WorkDir) -> set[Path]:
+    """Files of the other products: where a path is a place in a list, what was there moves."""
+    others = [each.path for each in batch.planned if each.path != planned.path]
+    return {
+        path
+        for other in others
+        if (record := read_record(other)) is not None
+        for path in (other, *record.paths(workdir))
+    }
 
 
 def _not_left(path: Path) -> HstAssetsError:

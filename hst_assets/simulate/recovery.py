@@ -14,9 +14,11 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from hst_assets.detectors import DETECTORS
+from hst_assets.hap.product_tree import detector_named
 from hst_assets.photometry.catalog.reading import beside
 from hst_assets.photometry.psf.catalog_run import KEPT
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
+from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings
 from hst_assets.simulate.catalog_scoring import catalog_scores
 from hst_assets.simulate.light_curve_scoring import light_curve_scores
@@ -154,31 +156,48 @@ def advanced_claims(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         Of the target.
     truth : CampaignTruth
         The campaign.
+
+    Raises
+    ------
+    UnusableInput
+        If a table names a detector that HAP has not.
     """
     max_offset_pix = _HAP_MAX_OFFSET_PIX
     stars = truth.stars
     sky = SkyCoord(np.asarray(stars["ra"]), np.asarray(stars["dec"]), unit="deg")
     for index in sorted(workdir.hap.glob("*/point_catalogs.ecsv")):
-        for row in QTable.read(index, format="ascii.ecsv"):
-            if row["filter"] != "total" or row["status"] != "OK" or not row["n_sources"]:
+        for row in read_table(index):
+            if row["filter"] != "total":
+                continue
+            what = f"HAP: {index.parent.name}, {row['detector']} point sources"
+            if row["status"] != "OK" or not row["n_sources"]:
+                reason = str(row["reason"]) or "no source"
+                yield Claim(what, reason, "a catalogue with sources", holds=False)
                 continue
             sources = QTable.read(index.with_name(str(row["file"])), format="ascii.ecsv")
-            places = SkyCoord(_degrees(sources["RA"]), _degrees(sources["DEC"]), unit="deg")
-            nearest, separation, _ = places.match_to_catalog_sky(sky)
-            good = separation.arcsec < _HAP_MATCH_ARCSEC
-            east, north = sky[nearest[good]].spherical_offsets_to(places[good])
-            offset = float(np.hypot(np.median(east.mas), np.median(north.mas)))
-            scale = next(
-                each.pixel_scale_arcsec
-                for each in DETECTORS.values()
-                if each.detector.lower() == row["detector"]
-            )
-            yield Claim(
-                f"HAP: {index.parent.name}, {row['detector']} point sources",
-                f"{int(good.sum())} of {len(sources)} are stars, {offset:.1f} mas off the truth",
-                f"{max_offset_pix} px ({1e3 * max_offset_pix * scale:.0f} mas)",
-                bool(good.sum() > len(sources) / 2) and offset < 1e3 * max_offset_pix * scale,
-            )
+            scale = detector_named(str(row["detector"])).pixel_scale_arcsec
+            yield _placed(what, sources, sky, max_offset_pix, scale)
+
+
+def _placed(
+    what: str, sources: QTable, sky: SkyCoord, max_offset_pix: float, scale_arcsec: float
+) -> Claim:
+    """How many sources are stars, and how far they are off in the median."""
+    places = SkyCoord(_degrees(sources["RA"]), _degrees(sources["DEC"]), unit="deg")
+    nearest, separation, _ = places.match_to_catalog_sky(sky)
+    good = separation.arcsec < _HAP_MATCH_ARCSEC
+    limit_mas = 1e3 * max_offset_pix * scale_arcsec
+    limit = f"{max_offset_pix} px ({limit_mas:.0f} mas)"
+    if not good.any():
+        return Claim(what, f"none of {len(sources)} is a star", limit, holds=False)
+    east, north = sky[nearest[good]].spherical_offsets_to(places[good])
+    offset = float(np.hypot(np.median(east.mas), np.median(north.mas)))
+    return Claim(
+        what,
+        f"{int(good.sum())} of {len(sources)} are stars, {offset:.1f} mas off the truth",
+        limit,
+        bool(good.sum() > len(sources) / 2) and offset < limit_mas,
+    )
 
 
 def _degrees(column: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,15 @@ def drizzlepacs_tree(poller):
     described, totals = poller_utils.interpret_obset_input(poller, 40)
     return {
         "info": {key: each["info"] for key, each in described.items() if each["info"]},
+        "drizzled": {
+            product.drizzle_filename: product.haplevel
+            for total in totals
+            for product in (total, *total.fdp_list, *total.edp_list)
+        },
+        "places": [
+            [total.drizzle_filename, [each.drizzle_filename for each in total.fdp_list]]
+            for total in totals
+        ],
         "totals": [
             {
                 "file": total.drizzle_filename,
@@ -146,6 +156,45 @@ def raised_by_importing_the_comparison():
     return None
 
 
+def outages_of_a_question():
+    """What is noted of a question to the service of the environment."""
+    import requests
+
+    from hst_assets.hap import upstream_defects
+
+    upstream_defects.apply_at_import()
+    from drizzlepac.haputils import astrometric_utils
+
+    with upstream_defects.outages_noted() as outages:
+        try:
+            astrometric_utils.get_catalog(10.0, 20.0, sr=0.1, catalog="GAIAeDR3")
+        except requests.RequestException as error:
+            raised = type(error).__name__
+        else:
+            raised = None
+    is_put_back = astrometric_utils.requests is requests
+    return {"raised": raised, "outages": outages, "put back": is_put_back}
+
+
+def outcomes_of_tests_that_ask_for_gaia(awaits_answer):
+    """All tests of quality, each of which asks for stars and survives an outage as HAP's do."""
+    from hst_assets.hap import quality_task
+
+    analysis = quality_task.svm_quality_analysis
+
+    def ask(products, *, run_find_gaia_sources, **options):
+        if run_find_gaia_sources:
+            try:
+                analysis.au.get_catalog(10.0, 20.0, sr=0.1, catalog="GAIAeDR3")
+            except Exception:
+                analysis.log.exception("message")
+        else:
+            Path(f"{sum(1 for _ in Path().iterdir())}.json").write_text("{}")
+
+    analysis.run_quality_analysis = ask
+    return quality_task.assess({}, 20, awaits_answer=awaits_answer)
+
+
 def files_asked_for_by_a_test_with_gaia(mended):
     from drizzlepac.haputils import svm_quality_analysis
 
@@ -195,6 +244,14 @@ def parameters_of_a_file(path, use_defaults, mended):
         "nsigma": configuration.get_pars("catalog generation")["nsigma"],
         "alignment_found": "mosaic_catalog_list" in found.get("run_align", {}),
     }
+
+
+def parameters_of_another_product(path):
+    """Ask for the parameters of a product that a file has none of."""
+    from hst_assets.hap import image_task
+
+    product = SimpleNamespace(product_basename="hst_12345_01_wfc3_ir_total_iaaa01")
+    image_task._configured(product, input_custom_pars_file=path)
 
 
 def limits_of_wfpc2(mended):

@@ -283,11 +283,13 @@ def test_a_filter_that_fails_costs_itself(copied):
 
 
 def test_a_visit_that_cannot_be_aligned_gets_no_image_unless_its_wcs_is_accepted(
-    copied, monkeypatch
+    copied, truth, monkeypatch
 ):
-    monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", "http://localhost:9")  # nobody answers there
     settings = load_settings(copied)
-    aligned = make_hap_aligned_exposures(copied, VISIT, settings)
+    with star_service(truth.stars[:0], "ab_wfc3_ir_f110w").running() as server:
+        # Another name: the recipe has the host without its port.
+        monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", server.url.replace("127.0.0.1", "localhost"))
+        aligned = make_hap_aligned_exposures(copied, VISIT, settings)
     assert (aligned.ran, aligned.facts["n_fitted"]) == (True, 0)
     assert len(aligned.facts["not_fitted"]) == 4
     blocking = hap_checks.SOME_WCS_ACCEPTED.find(aligned, copied)
@@ -299,6 +301,32 @@ def test_a_visit_that_cannot_be_aligned_gets_no_image_unless_its_wcs_is_accepted
     accepted = make_hap_aligned_exposures(copied, VISIT, load_settings(copied))
     assert hap_checks.SOME_WCS_ACCEPTED.find(accepted, copied).passed
     assert not hap_checks.ALIGNED_TO_GAIA.find(accepted, copied).passed
+
+
+def test_the_alignment_takes_the_parameters_that_were_planned(copied):
+    def of_another_catalogue(parameters):
+        parameters["alignment"]["run_align"]["mosaic_catalog_list"] = ["GSC242"]
+
+    change(copied, TOTAL, of_another_catalogue)
+    settings = load_settings(copied)
+    make_hap_plan(copied, VISIT, settings)
+    (copied.base / "mine.json").write_text("{}")
+    aligned = make_hap_aligned_exposures(copied, VISIT, settings)
+    assert aligned.facts["failed"] == []
+    assert {row["wcsname"][-11:] for row in aligned.facts["alignment"]} == {"_SVM_GSC242"}
+
+
+def test_an_outage_of_the_star_service_is_no_verdict(copied, service, monkeypatch):
+    settings = load_settings(copied)
+    monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", "http://localhost:9")  # nobody answers there
+    aligned = make_hap_aligned_exposures(copied, VISIT, settings)
+    (failed,) = aligned.facts["failed"]
+    assert failed.startswith("ir: the star catalogue did not answer (ConnectionError from ")
+    assert set(aligned.facts["failures"].values()) == {"TransientFailure"}
+    # The next run asks again, by the same recipe.
+    monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", service.replace("127.0.0.1", "localhost"))
+    aligned = make_hap_aligned_exposures(copied, VISIT, settings)
+    assert (aligned.facts["n_fitted"], aligned.facts["failed"]) == (4, [])
 
 
 PROGRAM = """

@@ -105,7 +105,9 @@ def test_one_exposure_without_a_star_service_keeps_its_wcs_and_says_so(exposures
     folder = single.parent
     monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", NOBODY)
     result = make_advanced_products(
-        folder / POLLER, folder=folder, settings=HapSettings(photometry="aperture")
+        folder / POLLER,
+        folder=folder,
+        settings=HapSettings(photometry="aperture", accept_a_priori_wcs=True),
     )
     assert result.code == 0, result.failure
     assert result.rejected == {moving.name: "MTFLAG=T"}
@@ -114,6 +116,7 @@ def test_one_exposure_without_a_star_service_keeps_its_wcs_and_says_so(exposures
     assert not list(folder.glob("*_hlet.fits"))
     told = "\n".join(result.told())
     assert f"{name}: not aligned to Gaia; its WCS is IDC_" in told
+    assert "ir: the star catalogue did not answer (ConnectionError from http://127.0.0.1:9" in told
     assert f"{moving.name}: not taken by HAP (MTFLAG=T)" in told
     # Of one exposure, total, filter and exposure are the same sky.
     assert len(list(folder.glob("hst_*_drz.fits"))) == 3
@@ -130,6 +133,7 @@ def test_an_empty_field_has_empty_catalogues_and_no_alignment(simulated, tmp_pat
         result = make_advanced_products(tmp_path / POLLER, folder=tmp_path)
     assert result.code == 0, result.failure
     assert len(result.not_aligned) == 2
+    assert result.notes == {}
     assert set(result.empty_catalogs) == set(result.catalogs)
     assert len(result.catalogs) == 4
     assert sum("no source" in line for line in result.told()) == 4

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from hst_assets.failures import MissingProduct, UnusableInput
-from hst_assets.hap.listed import listed_exposures
+from hst_assets.failures import MissingProduct, ToolFailed, UnusableInput
+from hst_assets.hap.listed import ListedExposure, listed_exposures
 from hst_assets.hap.poller import read_poller
-from hst_assets.hap.product_tree import filter_name, visit_tree
+from hst_assets.hap.product_tree import check_planned, filter_name, visit_tree
 
 POLLERS = Path(__file__).parents[2].parent / "shared" / "data" / "real" / "pollers"
 REAL = sorted(POLLERS.glob("*_input.out"))
@@ -114,6 +114,7 @@ def both(poller, folder, drizzlepac):
 def test_the_tree_of_a_real_poller_is_drizzlepacs(poller, tmp_path, drizzlepac):
     tree, told = both(poller, tmp_path, drizzlepac)
     assert_same(tree, told)
+    check_planned(tree, told)
     totals, filters, exposures = descriptions(tree)
     told_totals, told_filters, told_exposures = told_descriptions(told)
     assert (totals, exposures) == (told_totals, told_exposures)
@@ -148,6 +149,7 @@ def test_uncorrected_exposures_polarizers_and_ramps_are_where_drizzlepac_has_the
     folder.mkdir()
     tree, told = both(poller, folder, drizzlepac)
     assert_same(tree, told)
+    check_planned(tree, told)
     assert descriptions(tree) == told_descriptions(told)
     wide = next(total for total in tree.totals if total.detector == "wfc")
     assert [one.exposure_file[-18:] for one in wide.beside] == ["_jaaa01a0_flt.fits"]
@@ -167,6 +169,49 @@ def test_uncorrected_exposures_polarizers_and_ramps_are_where_drizzlepac_has_the
 )
 def test_the_name_of_a_filter(elements, name):
     assert filter_name(elements) == name
+
+
+def two_filters():
+    names = {"iaaa01a0q_flt.fits": "F110W", "iaaa01a1q_flt.fits": "F160W"}
+    return visit_tree(
+        ListedExposure(name, "WFC3", "IR", 12345, "01", element, 100.0, 1e-20)
+        for name, element in names.items()
+    )
+
+
+def told_of(tree):
+    """What drizzlepac tells if it plans the same."""
+    places = [
+        [total.drizzled_file, [each.drizzled_file for each in total.filters]]
+        for total in tree.totals
+    ]
+    return {"drizzled": dict(tree.levels()), "places": places}
+
+
+def test_a_plan_of_the_same_products_passes():
+    check_planned(two_filters(), told_of(two_filters()))
+    check_planned(None, {"drizzled": {}, "places": []})
+
+
+def test_filters_in_another_order_are_refused():
+    told = told_of(two_filters())
+    told["places"][0][1].reverse()
+    with pytest.raises(ToolFailed, match="in another order"):
+        check_planned(two_filters(), told)
+
+
+def test_another_level_is_refused():
+    told = told_of(two_filters())
+    told["drizzled"][told["places"][0][0]] = 3
+    with pytest.raises(ToolFailed, match="other products"):
+        check_planned(two_filters(), told)
+
+
+def test_a_product_that_is_not_expected_is_refused_by_its_name():
+    told = told_of(two_filters())
+    with pytest.raises(ToolFailed, match="other products") as raised:
+        check_planned(None, told)
+    assert told["places"][0][0] in raised.value.where
 
 
 def test_a_visit_without_exposures_has_no_tree():

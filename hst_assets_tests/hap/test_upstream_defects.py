@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from hst_assets.failures import MissingTool
+from hst_assets.failures import BadConfiguration, MissingTool, TransientFailure
 from hst_assets.hap.upstream_defects import (
     cosmic_rays_in_electrons,
     give_wfpc2_its_limits,
@@ -15,6 +15,10 @@ from hst_assets.hap.upstream_defects import (
     read_noise_in_counts,
     refuse_new_photutils,
 )
+from hst_assets_tests.stand_ins.star_service import broken_service, star_service
+
+NOBODY = "http://127.0.0.1:9"
+NO_STARS = Table({name: np.zeros(0) for name in ("ra", "dec", "ab_wfc3_ir_f110w")})
 
 pytestmark = pytest.mark.xdist_group("hap")
 
@@ -50,6 +54,55 @@ def test_matched_lines_leave_out_what_is_masked():
 
 def test_drizzlepac_asks_for_a_package_that_it_does_not_require(drizzlepac):
     assert drizzlepac("raised_by_importing_the_comparison") == "PyPDF2"
+
+
+def test_a_product_that_a_file_of_parameters_lacks_is_named(drizzlepac, tmp_path):
+    given = tmp_path / "given.json"
+    given.write_text('{"hst_12345_01_wfc3_ir_f160w_iaaa01": {}}')
+    with pytest.raises(BadConfiguration, match="none of this product") as raised:
+        drizzlepac("parameters_of_another_product", {"path": str(given)})
+    assert raised.value.where == "hst_12345_01_wfc3_ir_total_iaaa01"
+
+
+@pytest.fixture(params=[None, 500, 503])
+def outage(request):
+    """A service that does not answer: nobody is there, or it has an error of its own."""
+    if request.param is None:
+        yield NOBODY
+        return
+    with broken_service(request.param).running() as server:
+        yield server.url
+
+
+def test_a_service_that_does_not_answer_is_noted(drizzlepac, outage):
+    told = drizzlepac("outages_of_a_question", environment={"ASTROMETRIC_CATALOG_URL": outage})
+    (text,) = told["outages"]
+    assert text.startswith("the star catalogue did not answer (")
+    assert text.endswith(f" from {outage}/vo/CatalogSearch.aspx)")
+    assert told["put back"]
+
+
+def test_a_service_without_stars_is_no_outage(drizzlepac):
+    with star_service(NO_STARS, "ab_wfc3_ir_f110w").running() as server:
+        told = drizzlepac(
+            "outages_of_a_question", environment={"ASTROMETRIC_CATALOG_URL": server.url}
+        )
+    assert told == {"raised": None, "outages": [], "put back": True}
+
+
+def test_an_outage_during_a_test_of_quality_is_no_verdict(drizzlepac, outage):
+    task = "outcomes_of_tests_that_ask_for_gaia"
+    environment = {"ASTROMETRIC_CATALOG_URL": outage}
+    with pytest.raises(TransientFailure, match="did not answer"):
+        drizzlepac(task, {"awaits_answer": True}, environment=environment)
+
+
+def test_a_run_that_is_not_tried_again_tells_the_outage(drizzlepac, outage):
+    task = "outcomes_of_tests_that_ask_for_gaia"
+    environment = {"ASTROMETRIC_CATALOG_URL": outage}
+    told = drizzlepac(task, {"awaits_answer": False}, environment=environment)
+    assert told.pop("find_gaia_sources").startswith("not checked: the star catalogue did not")
+    assert set(told.values()) == {"done"}
 
 
 def test_tests_with_gaia_look_for_files_that_do_not_exist(drizzlepac):

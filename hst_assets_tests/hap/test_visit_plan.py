@@ -1,5 +1,8 @@
 """Which poller a visit is planned from; headers only."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from astropy.io import fits
 
@@ -155,6 +158,33 @@ def test_a_visit_of_which_no_exposure_is_used_has_an_empty_plan(workdir):
     assert all(each.facts["note"] for each in made[:-1])
     assert made[-1].facts["return_code"] == 65
     assert (making.hap_visit(VISIT) / "wfc3_aaa_01_manifest.txt").read_text() == ""
+
+
+def test_an_exposure_without_a_zero_point_costs_itself_and_is_told(workdir):
+    making = WorkDir(workdir.root, "sn1")
+    settings = load_settings(making)
+    planned = make_hap_plan(making, VISIT, settings)  # its files have no science extension
+    assert planned.facts["n_exposures"] == 1
+    (told,) = planned.facts["rejected"]
+    assert told.startswith("iaaa01a0q_flt.fits: HAP cannot use the exposure")
+    assert planned.facts["left_out"] == ["iaaa01a1q: short"]
+    assert not EXPOSURES_TAKEN.find(planned, making).passed
+
+
+def test_of_two_exposures_the_one_that_can_be_used_is_planned(workdir):
+    good, bad = (workdir.raw / f"iaaa01a{number}q_flt.fits" for number in (0, 1))
+    good.chmod(0o644)
+    science = fits.ImageHDU(np.ones((2, 2), "f4"), name="SCI", ver=1)
+    header = fits.Header(KEYWORDS | {"INSTRUME": "WFC3", "DETECTOR": "IR", "PHOTFLAM": 1e-20})
+    fits.HDUList([fits.PrimaryHDU(header=header), science]).writeto(good, overwrite=True)
+    work = VisitWork(workdir, VISIT, load_settings(workdir))
+    poller = visit_plan._poller(work)
+    (row,) = poller.rows
+    both = replace(poller, rows=(row, replace(row, file=bad.name)))
+    usable, _ = visit_plan._usable(work, both)
+    assert usable.rows == (row,)
+    (told,) = usable.lacking
+    assert told.startswith(f"{bad.name}: ")
 
 
 def test_an_exposure_without_what_hap_asks_for_is_left_out(workdir):

@@ -11,9 +11,11 @@ from astropy.io import fits
 from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.raw import raw_ledger, write_ledger
 from hst_assets.exposures.table import make_raw_manifest, make_visit_table
+from hst_assets.hap import visit_plan
 from hst_assets.hap.planned_visit import read_plan
 from hst_assets.hap.visit_plan import make_hap_plan
 from hst_assets.hap.visit_work import VisitWork
+from hst_assets.hap.wfpc2_exposures import quality_name
 from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.simulate.plans import small_plan
@@ -49,6 +51,28 @@ def test_the_exposures_are_converted_and_belong_to_the_plan(planned):
     assert len(converted) == 4
     assert {path.name for path in converted} <= {Path(name).name for name in made.record.outputs}
     assert fits.getval(converted[0], "DETECTOR") == "PC"
+
+
+def test_an_exposure_that_cannot_be_converted_costs_itself(planned, tmp_path):
+    original, visit, _ = planned
+    shutil.copytree(original.root, tmp_path / "root")
+    workdir = WorkDir(tmp_path / "root", "sn1")
+    work = VisitWork(workdir, visit, load_settings(workdir))
+    poller = visit_plan._poller(work)
+    first, second, *others = poller.rows
+    quality_of(work.given(first.file)).unlink()
+    work.given(second.file).chmod(0o644)
+    fits.setval(work.given(second.file), "ATODGAIN", value=3.0)
+    usable, converted = visit_plan._usable(work, poller)
+    assert usable.rows == tuple(others)
+    assert {path.name for path in converted} == {row.file for row in others}
+    lacking, unknown = usable.lacking
+    assert lacking.startswith(f"{first.file}: HAP needs the image and the data quality")
+    assert unknown.startswith(f"{second.file}: cannot be made a file for HAP")
+
+
+def quality_of(c0m):
+    return c0m.with_name(quality_name(c0m.name))
 
 
 def test_a_changed_data_quality_file_is_another_exposure(planned, tmp_path):

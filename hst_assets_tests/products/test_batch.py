@@ -326,6 +326,50 @@ def test_files_that_others_have_written_since_stay(workdir) -> None:
     assert names(workdir) == {"a", "x"}
 
 
+@dataclass(frozen=True)
+class Place:
+    """A place in a list, whose file is named by what stands there."""
+
+    path: Path
+    content: str
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(STAGE, "1", {"content": self.content})
+
+    @property
+    def file(self) -> Path:
+        return self.path.with_name(self.content)
+
+
+@pytest.mark.parametrize("failing", ["one", "two"])
+def test_a_failure_spares_the_files_that_moved_to_another_place(workdir, failing) -> None:
+    paths = [workdir.drizzle / f"place{number}" for number in range(2)]
+
+    def run(due: Sequence[Place]) -> Iterator[tuple[Place, Step | HstAssetsError]]:
+        for place in due:
+            fails = place.content == failing and is_second
+            yield place, ToolFailed("no") if fails else partial(write, place)
+
+    def write(place: Place) -> Result:
+        for path in (place.path, place.file):
+            path.write_text(place.content)
+        return Result((place.path, place.file))
+
+    is_second = False
+    make_missing(Batch(STAGE, list(map(Place, paths, ("one", "two"))), run), workdir)
+    is_second = True
+    planned = list(map(Place, paths, ("two", "one")))
+    outcomes = make_missing(Batch(STAGE, planned, run), workdir)
+    (made,) = [place for place in planned if place.content != failing]
+    (failed,) = [place for place in planned if place.content == failing]
+    assert [isinstance(each, Made) for each in outcomes] == [each is made for each in planned]
+    record = read_record(made.path)
+    assert record is not None
+    assert record.whole(workdir)
+    assert read_record(failed.path) is None
+
+
 def test_what_stood_stays_where_a_failure_says_nothing_of_it(workdir, writer) -> None:
     (old,) = texts(workdir, a="old")
     make_missing(batch_of([old], writer), workdir)

@@ -24,3 +24,15 @@ def star_service(stars, magnitude_column):
             self.wfile.write(body)
 
     return LoopbackServer(Handler)
+
+
+def broken_service(status):
+    """A server that answers every question with an error of its own."""
+
+    class Handler(LoopbackHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    return LoopbackServer(Handler)
