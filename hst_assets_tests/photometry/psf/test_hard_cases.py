@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
+from hst_assets.photometry.psf.artificial_stars import measure_artificial_stars
 from hst_assets.photometry.psf.background import fine_structure, local_level
+from hst_assets.photometry.psf.combined_quality import EXTENDED
 from hst_assets.photometry.psf.consistency import is_seen, seen_once
 from hst_assets.photometry.psf.forced import forced_photometry
 from hst_assets.photometry.psf.measurement import MeasureParameters, measure_target
@@ -338,6 +340,23 @@ def test_forced_fluxes_about_a_star_that_moves_are_the_truth(monkeypatch, tmp_pa
     error = np.hypot(fluxes.counts_error_e, 0.02 * truth)
     assert (fluxes.counts_error_e < 250).all()
     assert (abs(fluxes.counts_e - truth) < 4 * error).all()
+
+
+def test_artificial_stars_in_a_galaxy_are_extended_as_its_pieces_are(monkeypatch, tmp_path):
+    """Faint ones, which do not change what is there; beside it, they are stars."""
+    import hst_assets_tests.star_fields as module
+
+    galaxy = np.array([[70.3, 66.4, 2e4 / 500, 2.5, 0.6, 0.7]])
+    monkeypatch.setattr(module, "_galaxies", lambda scene, rng: galaxy)
+    scene = replace(FIELD, shape=(140, 140), galaxies=1)
+    field = one_scene(monkeypatch, scene, [(30.2, 30.4)], [1e4])
+    stars = measured(field, tmp_path)
+    x, y = np.array([71.0, 69.5, 100.3, 40.2]), np.array([66.0, 67.2, 99.6, 100.8])
+    sources = [ChipInMemory(image, image.band) for image in field.images]
+    found = measure_artificial_stars(sources, stars.kept, x, y, np.full((3, 4), 600.0), seed=(1,))
+    assert stars.object_type[nearest(stars, 70.3, 66.4)[1]] == EXTENDED
+    assert found.recovered.all()
+    assert found.stars.object_type.tolist() == [EXTENDED, EXTENDED, 1, 1]
 
 
 def test_the_pieces_of_a_galaxy_are_extended_objects(monkeypatch, tmp_path):
