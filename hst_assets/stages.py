@@ -254,7 +254,7 @@ STAGES: dict[str, Stage] = {
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
     # 2: errors of differences by what constant stars leave under the same weights; means of forced
     # fluxes by the noise of the mean light; images whose lost charge is not corrected are named;
-    # forced fluxes at a star that moves.
+    # forced fluxes at a star that moves, and that it does.
     "light_curve": Stage(
         "2",
         (

@@ -28,7 +28,7 @@ from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.tiles import ImageSource
 from hst_assets.workdir import write_atomically
 
-__all__ = ["KeptImage", "MeasurementFile"]
+__all__ = ["KeptImage", "MeasurementFile", "moving_stars_of"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -204,6 +204,34 @@ class MeasurementFile:
             raise UnusableInput(
                 f"what the measurement keeps is damaged: {error}", where=path, next_step=_REMAKE
             ) from error
+
+
+def moving_stars_of(path: Path) -> Integers | None:
+    """Which stars of a measurement move between epochs, without reading the rest of its file.
+
+    Returns
+    -------
+    ndarray of int or None
+        Their numbers in the order of the catalogue, from 0; None if there is no file, or one of a
+        version that does not tell.
+
+    Raises
+    ------
+    UnusableInput
+        If it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with h5py.File(path) as file:
+            if "stars/only_on" not in file:
+                return None
+            moving = file["stars/only_on"][()] >= 0
+            return np.unique(file["stars/star"][()][moving].astype(np.int64))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise UnusableInput(
+            f"what the measurement keeps is damaged: {error}", where=path, next_step=_REMAKE
+        ) from error
 
 
 def _save_psf(group: h5py.Group, key: str, psf: SplinePsf) -> None:

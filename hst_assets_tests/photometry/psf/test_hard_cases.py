@@ -310,7 +310,8 @@ def test_the_motion_of_a_star_is_told_and_kept(monkeypatch, tmp_path):
     stars = measured(field, tmp_path)
     at = nearest(stars, 70.4, 66.2)[1]
     assert stars.motion_pix_yr[at] == pytest.approx([1.5, 0.0], abs=0.05)
-    assert stars.n_moving == 1
+    assert stars.moving.tolist() == [at]
+    assert set(stars.kept.star_of_row[stars.kept.image_of_row >= 0].tolist()) == {at}
     # Of a few detections it is one: too many for a field that is aligned.
     assert any("stars move between epochs, by up to 1.5 pixels" in each for each in stars.remarks)
     # For artificial stars and forced photometry it is on each image where it was then.
