@@ -237,7 +237,8 @@ STAGES: dict[str, Stage] = {
             "hst_assets.photometry.artificial_stars.product:_Run",
         ),
     ),
-    # 2: on WFPC2, faint stars lose charge as one of two standard errors does.
+    # 2: on WFPC2, faint stars lose charge as one of two standard errors does; those that are found
+    # with a galaxy's pieces have type 5.
     "embedded_artificial_chunk": Stage(
         "2",
         (
@@ -252,7 +253,8 @@ STAGES: dict[str, Stage] = {
     ),
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
     # 2: errors of differences by what constant stars leave under the same weights; means of forced
-    # fluxes by the noise of the mean light; images whose lost charge is not corrected are named.
+    # fluxes by the noise of the mean light; images whose lost charge is not corrected are named;
+    # forced fluxes at a star that moves, and that it does.
     "light_curve": Stage(
         "2",
         (

@@ -105,7 +105,9 @@ def _of_electron(point: Point, ujy_per_electron: Mapping[str, float]) -> float:
     """Flux of one electron of a single exposure; NaN if it is not known."""
     if len(point.images) != 1:
         return np.nan
-    return ujy_per_electron.get(point.images[0], point.ujy_per_electron)
+    if np.isfinite(point.ujy_per_electron):
+        return point.ujy_per_electron
+    return ujy_per_electron.get(point.images[0], np.nan)
 
 
 def _grouped(points: Iterable[Point], *names: str) -> list[list[Point]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import astropy.units as u
 
@@ -43,25 +43,45 @@ def charge_notes(workdir: WorkDir, settings: Settings, *, has_differences: bool)
     """
     try:
         images = [one for one in read_input_images(workdir) if one.role == "exposure"]
-        transfers = _transfers(workdir, images, wfpc2_cte=settings.embedded.wfpc2_cte)
+        middle = _middle_mjd(workdir)
+        without_time = [one for one in images if _lacks_time(one, middle)]
+        transfers = [
+            charge_transfer(
+                one,
+                middle.get(one.exposure, math.nan),
+                wfpc2_cte=settings.embedded.wfpc2_cte,
+            )
+            for one in images
+            if one not in without_time
+        ]
     except (MissingProduct, UnusableInput, OSError) as error:
         told = getattr(error, "brief", str(error))
         return (f"whether lost charge is corrected: not checked: {told}",)
     record = read_record(workdir.dolphot_catalog(settings.dolphot.base))
-    return tuple(_notes(transfers, images, record, settings, has_differences=has_differences))
+    notes = _notes(transfers, images, record, settings, has_differences=has_differences)
+    return (*notes, *_not_checked([one.label for one in without_time]))
 
 
-def _transfers(
-    workdir: WorkDir, images: Sequence[InputImage], *, wfpc2_cte: bool
-) -> list[ChargeTransfer]:
-    middle = {
+def _middle_mjd(workdir: WorkDir) -> dict[str, float]:
+    """Times of the exposures by rootname: the loss grows with time."""
+    return {
         str(row["rootname"]): float(row["mjd_mid"].to_value(u.day))
         for row in read_table(workdir.target_exposures)
     }
-    return [
-        charge_transfer(image, middle.get(image.exposure, math.nan), wfpc2_cte=wfpc2_cte)
-        for image in images
-    ]
+
+
+def _lacks_time(image: InputImage, middle: Mapping[str, float]) -> bool:
+    """Whether the time is missing by which alone WFPC2's loss is judged; others have a header."""
+    return image.detector.key == "wfpc2" and not math.isfinite(middle.get(image.exposure, math.nan))
+
+
+def _not_checked(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        what = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+        yield (
+            f"whether lost charge is corrected: not checked: {what} not in the table of exposures, "
+            "or without a time there"
+        )
 
 
 def _notes(

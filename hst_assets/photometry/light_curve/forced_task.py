@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,26 +206,24 @@ def _without_own(
     near = np.flatnonzero(distance <= within)
     faint = near[_snr(measurement, chips, near) < _FAINT_SNR]
     left = np.setdiff1d(np.arange(len(measurement.x)), faint)
-    return replace(
-        measurement,
-        x=measurement.x[left],
-        y=measurement.y[left],
-        counts_e=measurement.counts_e[:, left],
-    )
+    return measurement.of(left)
 
 
 def _snr(
-    measurement: MeasurementFile, chips: Sequence[ChipFile], stars: NDArray[np.int64]
+    measurement: MeasurementFile, chips: Sequence[ChipFile], rows: NDArray[np.int64]
 ) -> Floats:
-    """Roughly, the signal-to-noise ratio of stars in all images."""
-    total = np.zeros(len(stars))
-    for chip, counts in zip(chips, measurement.counts_e[:, stars], strict=True):
+    """Roughly, the signal-to-noise ratio of the stars of some rows in all images."""
+    star = measurement.star_of_row
+    # One that moves has a row for each image: all of them are asked.
+    of_stars = np.flatnonzero(np.isin(star, star[rows]))
+    total = np.zeros(len(of_stars))
+    for chip, counts in zip(chips, measurement.counts_e[:, of_stars], strict=True):
         ny, nx = chip.shape
         part = chip.cut(*(slice(n // 2 - n // 8, n // 2 + n // 8) for n in (ny, nx)))
         sky_e2 = _NOISE_PIX * (max(float(np.median(part.sky_e)), 0.0) + chip.read_noise_e**2)
         light = np.maximum(counts, 0.0)
         total += light**2 / (sky_e2 + light)
-    return np.sqrt(total)
+    return np.sqrt(np.bincount(star[of_stars], weights=total)[star[rows]])
 
 
 def _in_microjansky(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Match:
     offset_arcsec, offset_sigma : float
         From the place to the star, and over its error on one axis; NaN without one.
     note : str
-        Why there is none, with its nearest neighbour, or how the star was chosen.
+        Why there is none, with its nearest neighbour, or how the star was chosen; that it moves.
     """
 
     row: int
@@ -95,7 +95,7 @@ def match_places(
                 found.append(Match(match.row, offset, offset / errors[match.row], match.note))
                 continue
         found.append(_nearest(measured, tree, vector, kept, errors, settings))
-    return found
+    return [_with_motion(match, measured) for match in found]
 
 
 def stars_within(
@@ -146,6 +146,16 @@ def _nearest(
     at = _told(offsets[0], sigmas[0])
     note = f"{NOT_IN_CATALOG}: the nearest object, {int(rows[0]) + 1}, is {at}"
     return Match(-1, np.nan, np.nan, note)
+
+
+def _with_motion(match: Match, measured: MeasuredCatalog) -> Match:
+    if match.row not in measured.moving:
+        return match
+    moves = (
+        f"object {match.row + 1} moves between epochs: the catalogue's fluxes follow it, those at "
+        "one place have its light only while it is there"
+    )
+    return replace(match, note="; ".join(filter(None, (match.note, moves))))
 
 
 def _left_out(

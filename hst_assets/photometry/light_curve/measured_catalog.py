@@ -22,7 +22,9 @@ from hst_assets.photometry.catalog.reading import read_catalog
 from hst_assets.photometry.catalog.vega import vega_band
 from hst_assets.photometry.dolphot.input_images import InputImage, read_input_images
 from hst_assets.photometry.light_curve.points import AB_ZERO_POINT_UJY
+from hst_assets.photometry.psf.catalog_run import KEPT
 from hst_assets.photometry.psf.catalog_run import STAGE as EMBEDDED
+from hst_assets.photometry.psf.measurement_file import moving_stars_of
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import Settings
@@ -130,6 +132,8 @@ class MeasuredCatalog:
         follow the mean of the band.
     notes : tuple of str
         What could not be converted, and what is not known.
+    moving : frozenset of int
+        Rows of stars that the embedded photometer found to move between epochs.
     """
 
     catalog: Catalog
@@ -139,6 +143,7 @@ class MeasuredCatalog:
     alignment: Alignment
     errors_hold_own_light: bool
     notes: tuple[str, ...] = ()
+    moving: frozenset[int] = frozenset()
 
 
 def open_measured_catalog(workdir: WorkDir, settings: Settings) -> MeasuredCatalog:
@@ -176,6 +181,10 @@ def open_measured_catalog(workdir: WorkDir, settings: Settings) -> MeasuredCatal
             next_step="Materialize target_exposures, then the photometry",
         )
     embedded = record.recipe.get("stage") == EMBEDDED
+    # DOLPHOT knows of no motion: its catalogues have such a star once for each place.
+    moving = moving_stars_of(path.with_name(f"{path.name}{KEPT}")) if embedded else None
+    if embedded and moving is None:
+        notes.append("whether stars move: not checked: the measurement did not keep it")
     alignment = read_alignment_error(
         workdir, {image.exposure: image.detector.key for image in inputs}
     )
@@ -187,6 +196,7 @@ def open_measured_catalog(workdir: WorkDir, settings: Settings) -> MeasuredCatal
         alignment,
         not embedded,
         tuple(filter(None, (*notes, alignment.note))),
+        frozenset(() if moving is None else moving.tolist()),
     )
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.catalog.quantities import NOT_RECOVERED, OFF_IMAGE
-from hst_assets.photometry.psf.combined_quality import object_quality, object_types
+from hst_assets.photometry.psf.combined_quality import EXTENDED, object_quality, object_types
+from hst_assets.photometry.psf.extended_objects import pieces_of_extended
 from hst_assets.photometry.psf.field_fit import FieldFit, finest_scale
 from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack
@@ -266,7 +267,9 @@ def _keep(
     found.recovered[star] = True
     stars.x[star], stars.y[star] = fit.stars.x[which], fit.stars.y[which]
     stars.x_error[star], stars.y_error[star] = np.sqrt(fit.stars.place_covariance[which, :2])
-    stars.object_type[star] = object_types(quality)[0]
+    # As of the catalogue's stars: one that was found with a galaxy's pieces is one of them.
+    is_piece = pieces_of_extended(fit, about=which)[which]
+    stars.object_type[star] = EXTENDED if is_piece else object_types(quality)[0]
     stars.flag[:, star] = OFF_IMAGE
     flag = np.array([each.flag[0] for each in quality])
     off = ~np.isfinite(error[:, 0]) & (flag < _FIRST_EXTREME_FLAG)

@@ -81,6 +81,8 @@ _DIGITS = 16
 _IN_ONE_GO = 2
 #: Remarks that say how a PSF was made, and complain of nothing.
 _IS_NOTE = re.compile(r": PSF of \d+ stamps")
+#: So many of the stars that move are named in the record; all are in what is kept.
+_MOST_MOVING_TOLD = 20
 #: Share of the time after which all is measured.
 _MEASURED = 0.95
 
@@ -430,6 +432,7 @@ def _facts(
     return {
         "n_stars": len(stars),
         "n_moving_stars": stars.n_moving,
+        "moving_stars": (stars.moving[:_MOST_MOVING_TOLD] + 1).tolist(),
         "n_images": len(images),
         "program": _program(),
         "libraries_not_found": [],

@@ -48,24 +48,29 @@ _HOPELESS = 3.0
 _EVALUATIONS = 60
 
 
-def pieces_of_extended(fit: FieldFit) -> NDArray[np.bool_]:
+def pieces_of_extended(fit: FieldFit, *, about: int | None = None) -> NDArray[np.bool_]:
     """Which stars are pieces of extended objects.
 
     Parameters
     ----------
     fit : FieldFit
         Stars that are fitted, with what is left of the images.
+    about : int, optional
+        Only the group of this star is asked; by default all are.
 
     Returns
     -------
     ndarray of bool, shape (n,)
-        In the order of the stars. Saturated stars, and those with them, are none.
+        In the order of the stars. Saturated stars, and those with them, are none; nor are stars
+        that move, nor those with them, as no object at rest has their light.
     """
     pieces = np.zeros(len(fit.stars), dtype=bool)
     variance = fit.variance_e2()
     for members in _groups(fit):
+        if about is not None and about not in members:
+            continue
         stars = fit.stars.select(members)
-        if stars.wide.any():
+        if stars.wide.any() or stars.motion.any():
             continue
         pixels = pixels_about(
             fit, stars, variance, about_pix=_ABOUT_PIX, share_of_light=_SHARE_OF_LIGHT

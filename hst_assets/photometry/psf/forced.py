@@ -5,6 +5,9 @@ those of the catalogue's stars about them, all free and all allowed to be negati
 the sky is measured in a ring about each place and taken off. Errors are marginal: of the weighted
 least-squares solution with the neighbours free, and of the ring's mean; places have none.
 
+A star that moves is another on each image: there it is fitted where it was then. So a place at
+which it was in one epoch has its light in that epoch alone.
+
 A catalogue's faint fluxes are too large because the best place was looked for
 (`hst_assets.photometry.psf.field_fit`); these are not, and nothing is taken off them.
 """
@@ -152,10 +155,12 @@ def forced_photometry(
     """
     moved = kept.moved(sources)
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    replaced = _coinciding(kept, x, y, one_star_pix)
+    coinciding = _coinciding(kept, x, y, one_star_pix)
+    replaced = np.full(len(x), -1)
+    replaced[coinciding >= 0] = kept.star_of_row[coinciding[coinciding >= 0]]
     found = _nothing(x, y, replaced, kept)
     radius = max(psf.radius_pix for psf in kept.psfs.values())
-    others = _without(kept, replaced)
+    others = _without(kept, coinciding, x, y, one_star_pix)
     for piece in plan_tiles(moved, tile_pix=_PIECE_PIX):
         rows = np.flatnonzero(piece.holds(x, y))
         if rows.size == 0:
@@ -170,7 +175,7 @@ def forced_photometry(
 
 
 def _coinciding(kept: MeasurementFile, x: Floats, y: Floats, limit: float) -> NDArray[np.int64]:
-    """The star of the measurement at each place; -1 where there is none."""
+    """The row of the measurement at each place; -1 where there is none."""
     found = np.full(len(x), -1, dtype=np.int64)
     somewhere = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     if len(kept.x) and len(somewhere):
@@ -180,10 +185,19 @@ def _coinciding(kept: MeasurementFile, x: Floats, y: Floats, limit: float) -> ND
     return found
 
 
-def _without(kept: MeasurementFile, replaced: NDArray[np.int64]) -> MeasurementFile:
+def _without(
+    kept: MeasurementFile, coinciding: NDArray[np.int64], x: Floats, y: Floats, limit: float
+) -> MeasurementFile:
+    """The measurement without the rows at places: of stars that move, on all images."""
     left = np.ones(len(kept.x), dtype=bool)
-    left[replaced[replaced >= 0]] = False
-    return replace(kept, x=kept.x[left], y=kept.y[left], counts_e=kept.counts_e[:, left])
+    left[coinciding[coinciding >= 0]] = False
+    moving = np.flatnonzero(kept.image_of_row >= 0)
+    somewhere = np.isfinite(x) & np.isfinite(y)
+    if len(moving) and somewhere.any():
+        places = KDTree(np.column_stack([x[somewhere], y[somewhere]]))
+        distance, _ = places.query(np.column_stack([kept.x[moving], kept.y[moving]]))
+        left[moving[distance <= limit]] = False
+    return kept.of(left)
 
 
 def _nothing(
@@ -222,11 +236,15 @@ def _with_rates(found: ForcedFluxes, kept: MeasurementFile, exptime_s: Floats) -
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """The stars of a piece that are fitted: the places first, then the catalogue's about them."""
+    """The stars of a piece that are fitted: the places first, then the catalogue's about them.
+
+    `only_on` is -1 of the places and of stars at rest.
+    """
 
     stack: ImageStack
     x: Floats
     y: Floats
+    only_on: NDArray[np.int64]
     n_places: int
     sky_e: Planes
     radius: int
@@ -251,6 +269,7 @@ def _measure_piece(
         stack=stack,
         x=np.concatenate([x, restored.x[near]]),
         y=np.concatenate([y, restored.y[near]]),
+        only_on=np.concatenate([np.full(n, -1), restored.only_on[near]]),
         n_places=n,
         sky_e=stack.sky_e + beyond,
         radius=radius,
@@ -313,7 +332,10 @@ def _design(problem: _Problem, k: int) -> csr_array:
     stamp, work = np.empty((3, side, side), dtype=np.float32), np.empty((4, 4))
     corner = np.zeros(2, dtype=np.int64)
     values, columns, starts = [], [], [0]
-    for x, y in zip(problem.x, problem.y, strict=True):
+    for x, y, only_on in zip(problem.x, problem.y, problem.only_on, strict=True):
+        if only_on not in (-1, k):  # an empty row, whose flux stays as it is
+            starts.append(starts[-1])
+            continue
         star_stamp(
             k, optics.lattice, optics.knots, optics.splines, optics.cells, optics.cell_pix,
             optics.origin, optics.middle, x, y, radius, stamp, corner, work,

@@ -83,8 +83,14 @@ class MeasuredStars:
     @property
     def n_moving(self) -> int:
         """How many stars were found to move."""
+        return len(self.moving)
+
+    @property
+    def moving(self) -> NDArray[np.int64]:
+        """Which stars were found to move: their numbers in the order of the stars, from 0."""
         motion = self.motion_pix_yr
-        return 0 if motion is None else int(np.count_nonzero(motion.any(axis=1)))
+        nobody = np.zeros(0, dtype=np.int64)
+        return nobody if motion is None else np.flatnonzero(motion.any(axis=1))
 
     def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> MeasuredStars:
         """Some of the stars."""

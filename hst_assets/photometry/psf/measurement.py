@@ -52,6 +52,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 #: Runs a task once for each mapping of arguments and gives the outcomes in any order: index, value.
 Runner = Callable[[str, Sequence[Mapping[str, Any]]], Iterator[tuple[int, Any]]]
 
@@ -389,7 +390,7 @@ def _kept(stars: MeasuredStars, tiles: Sequence[TileStars], now: Measurement) ->
         )
         for at, source in enumerate(now.sources)
     )
-    x, y, counts = _shining(stars, np.array([source.mjd for source in now.sources]))
+    x, y, counts, only_on, star = _shining(stars, np.array([source.mjd for source in now.sources]))
     return MeasurementFile(
         images=images,
         psfs=dict(now.psfs),
@@ -398,27 +399,38 @@ def _kept(stars: MeasuredStars, tiles: Sequence[TileStars], now: Measurement) ->
         y=y,
         counts_e=counts,
         remarks=stars.remarks,
+        only_on=only_on,
+        star=star,
     )
 
 
-def _shining(stars: MeasuredStars, mjd: Floats) -> tuple[Floats, Floats, Floats]:
-    """Places and electrons of the stars; one that moves is one star on each image."""
+def _shining(
+    stars: MeasuredStars, mjd: Floats
+) -> tuple[Floats, Floats, Floats, Integers, Integers]:
+    """Places, electrons, only images and numbers of the stars; one that moves has a row an image.
+
+    As `MeasurementFile` has them.
+    """
     counts = np.where(np.isfinite(stars.counts_error_e), stars.counts_e, 0)
     x, y = [stars.x], [stars.y]
     motion = np.zeros((len(stars), 2)) if stars.motion_pix_yr is None else stars.motion_pix_yr
     moving = motion.any(axis=1)
-    there = [counts]
+    there, only_on, star = [counts], [np.full(len(stars), -1)], [np.arange(len(stars))]
     for k, years in enumerate((mjd - mjd.mean()) / DAYS_A_YEAR if moving.any() else ()):
         x.append(stars.x[moving] + motion[moving, 0] * years)
         y.append(stars.y[moving] + motion[moving, 1] * years)
         of_image = np.zeros((len(counts), int(moving.sum())))
         of_image[k] = counts[k, moving]
         there.append(of_image)
+        only_on.append(np.full(of_image.shape[1], k))
+        star.append(np.flatnonzero(moving))
     kept = np.concatenate([~moving, np.ones(sum(map(len, x)) - len(stars), dtype=bool)])
     return (
         np.concatenate(x)[kept],
         np.concatenate(y)[kept],
         np.concatenate(there, axis=1)[:, kept],
+        np.concatenate(only_on)[kept],
+        np.concatenate(star)[kept],
     )
 
 

@@ -28,9 +28,10 @@ from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.photometry.psf.tiles import ImageSource
 from hst_assets.workdir import write_atomically
 
-__all__ = ["KeptImage", "MeasurementFile"]
+__all__ = ["KeptImage", "MeasurementFile", "moving_stars_of"]
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 #: Number of this layout.
 _LAYOUT = 1
@@ -89,13 +90,19 @@ class MeasurementFile:
     parameters : MeasureParameters
         How it was measured.
     x, y : ndarray, shape (n,)
-        Places of the stars on the reference, 0-based pixels.
+        Places of the stars on the reference, 0-based pixels. One that moves has a row for each
+        image, at its place there.
     counts_e : ndarray, shape (k, n)
         Electrons of the stars under the PSF; 0 where they were not measured.
     remarks : tuple of str
         What was said of it.
     engine : str
         Which version measured.
+    only_on : ndarray of int, shape (n,), or None
+        The only image on which the row shines, of a star that moves; -1 of stars at rest. None (of
+        earlier files): all are at rest.
+    star : ndarray of int, shape (n,), or None
+        Number of the row's star in the order of the catalogue, from 0. None: each row's own.
     """
 
     images: tuple[KeptImage, ...]
@@ -106,6 +113,30 @@ class MeasurementFile:
     counts_e: Floats
     remarks: tuple[str, ...] = ()
     engine: str = ""
+    only_on: Integers | None = None
+    star: Integers | None = None
+
+    @property
+    def image_of_row(self) -> Integers:
+        """The only image on which a row shines; -1: all may."""
+        at_rest = np.full(len(self.x), -1, dtype=np.int64)
+        return at_rest if self.only_on is None else self.only_on
+
+    @property
+    def star_of_row(self) -> Integers:
+        """Number of each row's star, from 0."""
+        return np.arange(len(self.x)) if self.star is None else self.star
+
+    def of(self, rows: NDArray[np.bool_] | Integers) -> MeasurementFile:
+        """The same with some of the rows."""
+        return replace(
+            self,
+            x=self.x[rows],
+            y=self.y[rows],
+            counts_e=self.counts_e[:, rows],
+            only_on=self.image_of_row[rows],
+            star=self.star_of_row[rows],
+        )
 
     def moved(self, sources: Sequence[ImageSource]) -> list[ImageSource]:
         """The images of the measurement with its shifts.
@@ -139,6 +170,8 @@ class MeasurementFile:
                 file.create_dataset(f"stars/{name}", data=getattr(self, name), **_SQUEEZED)
             counts = self.counts_e.astype(np.float32)
             file.create_dataset("stars/counts_e", data=counts, **_SQUEEZED)
+            file.create_dataset("stars/only_on", data=self.image_of_row, **_SQUEEZED)
+            file.create_dataset("stars/star", data=self.star_of_row, **_SQUEEZED)
             for number, (key, psf) in enumerate(self.psfs.items()):
                 _save_psf(file.create_group(f"psfs/{number:04d}"), key, psf)
             for number, image in enumerate(self.images):
@@ -173,6 +206,34 @@ class MeasurementFile:
             ) from error
 
 
+def moving_stars_of(path: Path) -> Integers | None:
+    """Which stars of a measurement move between epochs, without reading the rest of its file.
+
+    Returns
+    -------
+    ndarray of int or None
+        Their numbers in the order of the catalogue, from 0; None if there is no file, or one of a
+        version that does not tell.
+
+    Raises
+    ------
+    UnusableInput
+        If it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with h5py.File(path) as file:
+            if "stars/only_on" not in file:
+                return None
+            moving = file["stars/only_on"][()] >= 0
+            return np.unique(file["stars/star"][()][moving].astype(np.int64))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise UnusableInput(
+            f"what the measurement keeps is damaged: {error}", where=path, next_step=_REMAKE
+        ) from error
+
+
 def _save_psf(group: h5py.Group, key: str, psf: SplinePsf) -> None:
     group.attrs["key"] = key
     group.attrs["cell_pix"] = psf.cell_pix
@@ -199,13 +260,19 @@ def _loaded(file: h5py.File) -> MeasurementFile:
     x, y, counts = (
         file[f"stars/{name}"][()].astype(float) for name in ("x", "y", "counts_e")
     )  # fmt: skip
+    rows = {
+        name: file[f"stars/{name}"][()].astype(np.int64) if f"stars/{name}" in file else None
+        for name in ("only_on", "star")
+    }
+    if any(each is not None and each.shape != x.shape for each in rows.values()):
+        raise ValueError("its stars and their images do not fit each other")
     if not x.shape == y.shape or counts.shape != (len(images), len(x)):
         raise ValueError("its stars and images do not fit each other")
     if missing := {image.psf_key for image in images} - set(psfs):
         raise ValueError(f"no PSF of {', '.join(sorted(missing))}")
     remarks = tuple(json.loads(file.attrs["remarks"]))
     return MeasurementFile(
-        images, psfs, parameters, x, y, counts, remarks, str(file.attrs["engine"])
+        images, psfs, parameters, x, y, counts, remarks, str(file.attrs["engine"]), **rows
     )
 
 

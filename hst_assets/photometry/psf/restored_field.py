@@ -44,6 +44,8 @@ class RestoredTile:
         Their places on the reference.
     counts_e : ndarray, shape (images, m)
         Their electrons on the images of the piece.
+    only_on : ndarray of int, shape (m,)
+        The only image of the piece on which a row shines, of stars that move; -1: all may.
     """
 
     tile: Tile
@@ -53,6 +55,7 @@ class RestoredTile:
     x: Floats
     y: Floats
     counts_e: Floats
+    only_on: Rows
 
     @cached_property
     def model_e(self) -> Planes:
@@ -83,8 +86,14 @@ def restored_tile(
     psfs = [kept.psfs[kept.images[at].psf_key] for at in tile.images]
     stack = image_stack(images, psfs, box=tile.box)
     rows = np.flatnonzero(within(kept.x, kept.y, tile.box, least_reach_pix))
+    only_on = kept.image_of_row[rows]
+    here = (only_on < 0) | np.isin(only_on, tile.images)
+    rows, only_on = rows[here], only_on[here]
+    at_rest = only_on < 0
+    in_tile = {image: at for at, image in enumerate(tile.images)}
+    only_on[~at_rest] = [in_tile[image] for image in only_on[~at_rest].tolist()]
     counts = np.ascontiguousarray(kept.counts_e[list(tile.images)][:, rows])
-    return RestoredTile(tile, stack, psfs, rows, kept.x[rows], kept.y[rows], counts)
+    return RestoredTile(tile, stack, psfs, rows, kept.x[rows], kept.y[rows], counts, only_on)
 
 
 def within(x: Floats, y: Floats, box: Box, beyond: float = 0.0) -> NDArray[np.bool_]:

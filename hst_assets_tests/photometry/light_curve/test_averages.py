@@ -107,6 +107,20 @@ def test_an_error_that_is_not_known_to_hold_light_is_kept():
     assert with_expected_errors(points, {"a": 0.01}) == points
 
 
+def test_a_points_own_flux_of_an_electron_goes_before_the_exposures():
+    """Two counts of 50 and 150 electrons on no background; the table is for who does not tell."""
+    own = [
+        point(flux, float(np.sqrt(flux)), images=(f"e{at}",), ujy_per_electron=1.0)
+        for at, flux in enumerate((50.0, 150.0))
+    ]
+    misleading = {"e0": 1e-3, "e1": 1e-3}
+    told = with_expected_errors(own, misleading)
+    assert [each.flux_error_ujy for each in told] == pytest.approx([10.0, 10.0])
+    silent = [replace(each, ujy_per_electron=np.nan) for each in own]
+    by_table = with_expected_errors(silent, {"e0": 1.0, "e1": 1.0})
+    assert [each.flux_error_ujy for each in by_table] == pytest.approx([10.0, 10.0])
+
+
 def test_what_measured_nothing_stays_so():
     nothing = point(np.nan, np.inf, images=("c",), n_images=0)
     points = [point(1.0, 0.1, images=("a",)), point(2.0, 0.2, images=("b",)), nothing]

@@ -88,6 +88,30 @@ def test_of_a_catalogue_by_dolphot_what_it_said_of_itself_is_told(target):
     assert catalog == f"catalog: {remark}"
 
 
+def test_exposures_that_are_not_in_the_table_are_not_checked(target):
+    """Of WFPC2, whose loss has a formula that needs the time."""
+    from astropy.table import QTable
+
+    inputs_of(target, instrument="WFPC2", detector="WFPC2")
+    table = QTable.read(target.target_exposures)
+    table[1:].write(target.target_exposures, overwrite=True)
+    difference, not_checked = notes(target, has_differences=True)
+    assert difference.startswith("difference: wfpc2: lost charge not corrected on 3 of 3 images")
+    assert not_checked == (
+        "whether lost charge is corrected: not checked: iaaa01a1q.chip1 is not in the table of "
+        "exposures, or without a time there"
+    )
+
+
+def test_where_the_header_tells_no_time_is_needed(target):
+    from astropy.table import QTable
+
+    with_switch(target, "COMPLETE")
+    table = QTable.read(target.target_exposures)
+    table[1:].write(target.target_exposures, overwrite=True)
+    assert notes(target) == ()
+
+
 def test_images_that_cannot_be_read_are_not_checked(target):
     target.dolphot_inputs.unlink()
     (told,) = notes(target)

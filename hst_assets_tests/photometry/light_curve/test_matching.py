@@ -17,6 +17,7 @@ from hst_assets_tests.photometry.light_curve.measured_target import (
     Stars,
     measured_target,
 )
+from hst_assets_tests.photometry.psf.known_fields import known_field
 
 #: An error of the position of 0.1 arcsec is 2.5 pixels.
 ALONE, CUT, BESIDE, LEFT, RIGHT, FAINT = range(6)
@@ -56,6 +57,27 @@ def test_the_nearest_star_is_the_one_with_its_offset_in_its_errors(measured):
     assert found.offset_sigma == pytest.approx(0.8, abs=5e-3)
     assert found.note == ""
     assert match(measured, 103.0).row == RIGHT
+
+
+def test_of_a_star_that_moves_it_is_said(measured):
+    moving = replace(measured, moving=frozenset({LEFT}))
+    assert match(moving, 102.0).row == LEFT
+    assert match(moving, 102.0).note.startswith("object 4 moves between epochs: ")
+    assert match(moving, 103.0).note == ""
+
+
+def test_which_stars_move_is_read_from_what_the_measurement_kept(tmp_path):
+    workdir = measured_target(tmp_path, Stars(np.tile(FLUX_UJY, (4, 1)), ERROR_UJY, X, Y, TYPES))
+    settings, path = load_settings(workdir), workdir.dolphot_catalog("dp")
+    without = open_measured_catalog(workdir, settings)
+    assert "whether stars move: not checked: the measurement did not keep it" in without.notes
+    rows = np.arange(7)
+    field = known_field(rows, rows, np.ones((4, 7)))
+    told = {"only_on": np.array([-1, -1, 0, 1, 2, 3, -1]), "star": np.array([0, 1, 4, 4, 4, 4, 5])}
+    replace(field.kept, **told).save(path.with_name(f"{path.name}.psf.h5"))
+    measured = open_measured_catalog(workdir, settings)
+    assert measured.moving == {4}
+    assert not any("stars move" in note for note in measured.notes)
 
 
 def test_every_place_has_its_own(measured):

@@ -82,6 +82,25 @@ def test_a_galaxy_of_two_bands_is_told(monkeypatch):
     assert pieces_of_extended(fit)[about].all()
 
 
+def test_asked_of_one_star_the_answer_is_that_of_its_group(monkeypatch):
+    galaxy = (55.3, 54.6, 1e4, 2.5, 0.6, 0.7)
+    fit = fitted(monkeypatch, SCENE, galaxies=[galaxy], stars=[(20.2, 80.7, 5e3)])
+    pieces = pieces_of_extended(fit)
+    (piece, *_), (star, *_) = np.flatnonzero(pieces), np.flatnonzero(~pieces)
+    about = pieces_of_extended(fit, about=piece)
+    assert about[piece]
+    assert (about <= pieces).all()
+    assert not pieces_of_extended(fit, about=star).any()
+
+
+def test_with_a_star_that_moves_nothing_is_a_piece(monkeypatch):
+    """Whose light on each image is elsewhere than its place: nothing can be compared there."""
+    fit = fitted(monkeypatch, SCENE, galaxies=[(55.3, 54.6, 1e4, 2.5, 0.6, 0.7)])
+    assert pieces_of_extended(fit).any()
+    fit.stars.motion[pieces_of_extended(fit)] = [0.01, 0.0]
+    assert not pieces_of_extended(fit).any()
+
+
 def test_where_no_stars_are_nothing_is_a_piece(monkeypatch):
     fit = fitted(monkeypatch, SCENE)
     fit.stars = fit.stars.select(np.zeros(len(fit.stars), dtype=bool))

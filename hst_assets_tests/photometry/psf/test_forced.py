@@ -117,6 +117,45 @@ def test_a_place_stands_in_the_stead_of_the_catalogues_star(crowded):
     assert fluxes.counts_e[:, 0] == pytest.approx(flux[one], rel=0.03)
 
 
+@pytest.fixture(scope="module")
+def moving():
+    """A star of 10,000 e at 100, 40 that moves by 1.5 pixels after two images, and one at rest."""
+    x = np.array([100.0, 100.0 + 5e-5, 101.5, 101.5 + 5e-5, 106.0])
+    counts = np.concatenate([np.diag([1e4] * 4), np.full((4, 1), 3000.0)], axis=1)
+    field = known_field(x, np.full(5, 40.0), counts, shape=(90, 200))
+    only_on = np.array([0, 1, 2, 3, -1])
+    kept = replace(field.kept, only_on=only_on, star=np.array([7, 7, 7, 7, 8]))
+    return replace(field, kept=kept)
+
+
+def test_a_star_that_moves_is_where_it_was_then(moving):
+    """Pulls of 4 x 3 fluxes: none beyond 4 by chance."""
+    fluxes = forced_photometry(moving.sources, moving.kept, [100.0, 101.5, 106.0], [40.0] * 3)
+    assert fluxes.replaced.tolist() == [7, 7, 8]
+    alone = forced_photometry(moving.sources, moving.kept, [100.1], [40.0])
+    truth = np.array([[1e4, 0, 3e3], [1e4, 0, 3e3], [0, 1e4, 3e3], [0, 1e4, 3e3]])
+    error = np.hypot(fluxes.counts_error_e, 0.01 * truth)  # 0.1 pixel off costs 0.5 %
+    assert (fluxes.counts_error_e < 250).all()
+    assert (abs(fluxes.counts_e - truth) < 4 * error).all()
+    assert (abs(alone.counts_e[:, 0] - truth[:, 0]) < 4 * error[:, 0]).all()
+
+
+def test_beside_a_star_that_moves_a_neighbour_keeps_flux_and_error(moving):
+    """On each image, as beside one star at rest there.
+
+    The photon noise follows from the mean of all images, which has some other neighbours: 0.2 % of
+    the errors, and as much of the weights.
+    """
+    beside = forced_photometry(moving.sources, moving.kept, [106.0], [40.0])
+    assert (abs(beside.counts_e - 3000.0) < 4 * beside.counts_error_e).all()
+    for k in range(4):
+        one = moving.kept.of(np.array([k, 4]))
+        at_rest = replace(one, only_on=None, star=None)
+        alone = forced_photometry(moving.sources, at_rest, [106.0], [40.0])
+        assert beside.counts_error_e[k] == pytest.approx(alone.counts_error_e[k], rel=5e-3)
+        assert beside.counts_e[k] == pytest.approx(alone.counts_e[k], abs=3.0)
+
+
 def test_sky_that_was_left_is_taken_off():
     """3 e a pixel would make some 25 e; the mean of 4 x 49 places of 25 e has an error of 1.9."""
     field = known_field([], [], np.empty((4, 0)), shape=SHAPE, left_over_sky_e=3.0)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
+from hst_assets.photometry.psf.artificial_stars import measure_artificial_stars
 from hst_assets.photometry.psf.background import fine_structure, local_level
+from hst_assets.photometry.psf.combined_quality import EXTENDED
 from hst_assets.photometry.psf.consistency import is_seen, seen_once
+from hst_assets.photometry.psf.forced import forced_photometry
 from hst_assets.photometry.psf.measurement import MeasureParameters, measure_target
 from hst_assets.photometry.psf.saturated_stars import with_trail_ends
 from hst_assets.photometry.psf.tiles import ChipInMemory
@@ -41,7 +44,7 @@ def one_scene(monkeypatch, scene, places, electrons, *, motion=0.0, blue=None):
             rates[BLUE] = np.asarray(blue, dtype=float) / scene.nominal_s
         x, y = np.array(places, dtype=float).T
         still = np.zeros(len(x))
-        moving = np.full(len(x), motion)
+        moving = np.broadcast_to(np.asarray(motion, dtype=float), x.shape)
         return replace(truth, x=x, y=y, rates=rates, motion_x=moving, motion_y=still)
 
     monkeypatch.setattr(module, "_stars", placed)
@@ -307,7 +310,8 @@ def test_the_motion_of_a_star_is_told_and_kept(monkeypatch, tmp_path):
     stars = measured(field, tmp_path)
     at = nearest(stars, 70.4, 66.2)[1]
     assert stars.motion_pix_yr[at] == pytest.approx([1.5, 0.0], abs=0.05)
-    assert stars.n_moving == 1
+    assert stars.moving.tolist() == [at]
+    assert set(stars.kept.star_of_row[stars.kept.image_of_row >= 0].tolist()) == {at}
     # Of a few detections it is one: too many for a field that is aligned.
     assert any("stars move between epochs, by up to 1.5 pixels" in each for each in stars.remarks)
     # For artificial stars and forced photometry it is on each image where it was then.
@@ -318,6 +322,42 @@ def test_the_motion_of_a_star_is_told_and_kept(monkeypatch, tmp_path):
     ):
         assert np.flatnonzero(stars.kept.counts_e[:, star]).tolist() == [k]
         assert stars.kept.x[star] == pytest.approx(70.4 + 1.5 * (k // 2 - 0.5), abs=0.05)
+
+
+def test_forced_fluxes_about_a_star_that_moves_are_the_truth(monkeypatch, tmp_path):
+    """At a place where it was, it has its light in that year and none in the other."""
+    years = tuple(replace(shot, mjd=58000.0 + 365.25 * (k // 2)) for k, shot in enumerate(shots(4)))
+    scene = replace(FIELD, shape=(140, 140), shots=years)
+    places = [(70.4, 66.2), (75.9, 67.0)]  # the second is at rest
+    field = one_scene(monkeypatch, scene, places, [1e4, 3e3], motion=[1.5, 0.0])
+    kept = measured(field, tmp_path).kept
+    x, y = [70.4 - 0.75, 70.4 + 0.75, 75.9], [66.2, 66.2, 67.0]
+    fluxes = forced_photometry(
+        [ChipInMemory(image, image.band) for image in field.images], kept, x, y
+    )
+    assert len(set(fluxes.replaced.tolist())) == 2
+    truth = np.array([[1e4, 0, 3e3], [1e4, 0, 3e3], [0, 1e4, 3e3], [0, 1e4, 3e3]])
+    # Photons: 1 % and 2.5 %; of the star's light the given PSF may be off by some per cent.
+    error = np.hypot(fluxes.counts_error_e, 0.02 * truth)
+    assert (fluxes.counts_error_e < 250).all()
+    assert (abs(fluxes.counts_e - truth) < 4 * error).all()
+
+
+def test_artificial_stars_in_a_galaxy_are_extended_as_its_pieces_are(monkeypatch, tmp_path):
+    """Faint ones, which do not change what is there; beside it, they are stars."""
+    import hst_assets_tests.star_fields as module
+
+    galaxy = np.array([[70.3, 66.4, 2e4 / 500, 2.5, 0.6, 0.7]])
+    monkeypatch.setattr(module, "_galaxies", lambda scene, rng: galaxy)
+    scene = replace(FIELD, shape=(140, 140), galaxies=1)
+    field = one_scene(monkeypatch, scene, [(30.2, 30.4)], [1e4])
+    stars = measured(field, tmp_path)
+    x, y = np.array([71.0, 69.5, 100.3, 40.2]), np.array([66.0, 67.2, 99.6, 100.8])
+    sources = [ChipInMemory(image, image.band) for image in field.images]
+    found = measure_artificial_stars(sources, stars.kept, x, y, np.full((3, 4), 600.0), seed=(1,))
+    assert stars.object_type[nearest(stars, 70.3, 66.4)[1]] == EXTENDED
+    assert found.recovered.all()
+    assert found.stars.object_type.tolist() == [EXTENDED, EXTENDED, 1, 1]
 
 
 def test_the_pieces_of_a_galaxy_are_extended_objects(monkeypatch, tmp_path):

@@ -43,6 +43,31 @@ def test_all_of_it_comes_back(kept, tmp_path):
         assert np.array_equal(image.sky.total_e, before.sky.total_e)
 
 
+def test_rows_of_a_star_that_moves_come_back(kept, tmp_path):
+    moving = replace(kept, only_on=np.array([0, 1]), star=np.array([4, 4]))
+    back = MeasurementFile.load(moving.save(tmp_path / "dp0000.psf.h5"))
+    assert back.image_of_row.tolist() == [0, 1]
+    assert back.star_of_row.tolist() == [4, 4]
+
+
+def test_of_an_earlier_file_all_stars_are_at_rest(kept, tmp_path):
+    path = kept.save(tmp_path / "dp0000.psf.h5")
+    with h5py.File(path, "a") as file:
+        del file["stars/only_on"], file["stars/star"]
+    back = MeasurementFile.load(path)
+    assert back.image_of_row.tolist() == [-1, -1]
+    assert back.star_of_row.tolist() == [0, 1]
+
+
+def test_rows_that_do_not_fit_the_stars_are_refused(kept, tmp_path):
+    path = kept.save(tmp_path / "dp0000.psf.h5")
+    with h5py.File(path, "a") as file:
+        del file["stars/only_on"]
+        file["stars/only_on"] = np.array([-1])
+    with pytest.raises(UnusableInput, match="do not fit each other"):
+        MeasurementFile.load(path)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_file_that_was_cut_off_is_refused_by_name(kept, tmp_path, share):
     path = kept.save(tmp_path / "dp0000.psf.h5")
