@@ -250,8 +250,7 @@ def parameters_of_another_product(path):
     """Ask for the parameters of a product that a file has none of."""
     from hst_assets.hap import image_task
 
-    product = SimpleNamespace(product_basename="hst_12345_01_wfc3_ir_total_iaaa01")
-    image_task._configured(product, input_custom_pars_file=path)
+    image_task._check_given("hst_12345_01_wfc3_ir_total_iaaa01", Path(path))
 
 
 def limits_of_wfpc2(mended):
