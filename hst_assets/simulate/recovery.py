@@ -147,7 +147,9 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         )
 
 
-def advanced_claims(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
+def advanced_claims(
+    workdir: WorkDir, truth: CampaignTruth, max_offset_pix: float = _HAP_MAX_OFFSET_PIX
+) -> Iterator[Claim]:
     """How the point catalogues of advanced products lie; nothing where none were made.
 
     Parameters
@@ -156,13 +158,14 @@ def advanced_claims(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         Of the target.
     truth : CampaignTruth
         The campaign.
+    max_offset_pix : float, optional
+        Limit of the median offset, native pixels.
 
     Raises
     ------
     UnusableInput
         If a table names a detector that HAP has not.
     """
-    max_offset_pix = _HAP_MAX_OFFSET_PIX
     stars = truth.stars
     sky = SkyCoord(np.asarray(stars["ra"]), np.asarray(stars["dec"]), unit="deg")
     for index in sorted(workdir.hap.glob("*/point_catalogs.ecsv")):
