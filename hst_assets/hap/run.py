@@ -470,22 +470,10 @@ class _Visit:
 
     def _drizzled(self, totals: Mapping[int, TotalNode]) -> None:
         self._run(
-            [
-                piece
-                for key, each in totals.items()
-                for piece in pieces.filter_pieces(key, each, with_exposures=False)
-            ]
+            [piece for key, each in totals.items() for piece in pieces.filter_pieces(key, each)]
         )
-        self._run(
-            [
-                *(pieces.total_piece(key, each) for key, each in totals.items()),
-                *(
-                    piece
-                    for key, each in totals.items()
-                    for piece in pieces.exposure_pieces(key, each)
-                ),
-            ]
-        )
+        # Exposures are drizzled with their filter: it is their drizzle that writes their MDRIZSKY.
+        self._run([pieces.total_piece(key, each) for key, each in totals.items()])
         try:
             self._run(
                 [piece for key, each in totals.items() for piece in pieces.header_pieces(key, each)]
