@@ -66,6 +66,7 @@ def test_files_that_the_machine_did_not_take_are_a_failure(cli, root, small_camp
     assert "1 files ingested, 0 already present, 0 rejected, 1 not taken" in result.out
     assert "not taken" in result.err
     assert "error: " in result.err
+    assert "1 file was not taken: this machine failed" in result.err
     assert cli("ingest", folder, "--target", "sn1").code == 0
 
 
