@@ -35,7 +35,6 @@ from hst_assets.imaging.forked import in_children  # noqa: E402
 
 __all__ = [
     "align",
-    "drizzle_exposure",
     "drizzle_filter",
     "drizzle_total",
     "finish_header",
@@ -183,15 +182,13 @@ def _wcs_name(file: str) -> str:
     return str(fits.getval(file, "WCSNAME", ("SCI", 1)))
 
 
-def drizzle_filter(number: int, index: int, *, with_exposures: bool = True) -> dict[str, Any]:
+def drizzle_filter(number: int, index: int) -> dict[str, Any]:
     """Drizzle a filter, which flags cosmic rays in its exposures, and then each exposure.
 
     Parameters
     ----------
     number, index : int
         Of the total product, and of the filter in it.
-    with_exposures : bool
-        False leaves them to `drizzle_exposure`.
     """
     total = load(f"aligned{number}")
     product = total.fdp_list[index]
@@ -201,30 +198,13 @@ def drizzle_filter(number: int, index: int, *, with_exposures: bool = True) -> d
         product.edp_list[0].full_filename, rules_root=product.drizzle_filename
     )
     product.wcs_drizzle_product(frame)
-    if with_exposures:
-        for exposure in product.edp_list:
-            _drizzle_exposure(exposure, frame)
+    # Exposures are drizzled here, not beside the total: it is their drizzle that leaves MDRIZSKY.
+    for exposure in product.edp_list:
+        exposure.rules_file = processing_utils.get_rules_file(exposure.full_filename)
+        exposure.wcs_drizzle_product(frame)
+        without_wcs(exposure)
     save(without_wcs(product), f"filter{number}_{index}")
     return {}
-
-
-def drizzle_exposure(number: int, index: int, exposure: int) -> dict[str, Any]:
-    """Drizzle an exposure in which cosmic rays are flagged.
-
-    Parameters
-    ----------
-    number, index, exposure : int
-        Of the total product, of the filter in it, and of the exposure in that.
-    """
-    total = load(f"aligned{number}")
-    _drizzle_exposure(total.fdp_list[index].edp_list[exposure], total.generate_metawcs())
-    return {}
-
-
-def _drizzle_exposure(exposure: Any, frame: Any) -> None:
-    exposure.rules_file = processing_utils.get_rules_file(exposure.full_filename)
-    exposure.wcs_drizzle_product(frame)
-    without_wcs(exposure)
 
 
 def drizzle_total(number: int, kept: list[int] | None = None) -> dict[str, Any]:

@@ -27,7 +27,6 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "parameters": parameter_task.tell,
     "align": image_task.align,
     "filter": image_task.drizzle_filter,
-    "exposure": image_task.drizzle_exposure,
     "total": image_task.drizzle_total,
     "headers": image_task.finish_header,
     "detect": catalog_task.detect,

@@ -2,7 +2,7 @@
 
 ::
 
-    plan -> align -> filter, filter ... -> total, exposure, exposure ... -> headers, headers ...
+    plan -> align -> filter, filter ... -> total -> headers, headers ...
          -> detect -> measure, measure ... -> combine -> quality
 
 Pieces of one stage (filters, headers, measurements) can run side by side
@@ -25,7 +25,6 @@ __all__ = [
     "align_piece",
     "combine_piece",
     "detect_piece",
-    "exposure_pieces",
     "filter_pieces",
     "header_piece",
     "header_pieces",
@@ -103,11 +102,7 @@ def align_piece(number: int, total: TotalNode, arguments: Mapping[str, Any]) -> 
 
 
 def filter_pieces(
-    number: int,
-    total: TotalNode,
-    kept: Sequence[int] | None = None,
-    *,
-    with_exposures: bool = True,
+    number: int, total: TotalNode, kept: Sequence[int] | None = None
 ) -> list[Piece]:
     """The image of each filter, and those of its exposures.
 
@@ -119,8 +114,6 @@ def filter_pieces(
         The product.
     kept : sequence of int, optional
         The filters that are wanted; by default all.
-    with_exposures : bool
-        False leaves them to `exposure_pieces`.
     """
     every = _drizzled_exposures(total)
     pieces = []
@@ -134,38 +127,10 @@ def filter_pieces(
                 "filter",
                 reads=(state_file("aligned", number), *others),
                 changes=own,
-                arguments={"number": number, "index": index, "with_exposures": with_exposures},
+                arguments={"number": number, "index": index},
             )
         )
     return pieces
-
-
-def exposure_pieces(number: int, total: TotalNode) -> list[Piece]:
-    """The image of each exposure, once the filters are there: beside that of all filters.
-
-    Parameters
-    ----------
-    number : int
-        Of the total product.
-    total : TotalNode
-        The product.
-    """
-    every = _drizzled_exposures(total)
-    return [
-        Piece(
-            f"{total.detector}.{one.drizzled_file.removesuffix('.fits')}.drizzle",
-            "exposure",
-            reads=(
-                state_file("aligned", number),
-                *(name for name in every if name != one.exposure_file),
-            ),
-            # The sky that is written into it is that of the image of all filters in the end.
-            spoils=(one.exposure_file,),
-            arguments={"number": number, "index": index, "exposure": position},
-        )
-        for index, each in enumerate(total.drizzled_filters)
-        for position, one in enumerate(each.exposures)
-    ]
 
 
 def total_piece(number: int, total: TotalNode, kept: Sequence[int] | None = None) -> Piece:

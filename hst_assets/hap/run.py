@@ -472,7 +472,6 @@ class _Visit:
         self._run(
             [piece for key, each in totals.items() for piece in pieces.filter_pieces(key, each)]
         )
-        # Exposures are drizzled with their filter: it is their drizzle that writes their MDRIZSKY.
         self._run([pieces.total_piece(key, each) for key, each in totals.items()])
         try:
             self._run(
