@@ -21,8 +21,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from hst_assets.hap.mosaic_grid import sky_cell_wcs
-from hst_assets.hap.mosaic_layers import mosaic_input, poller_of_sky_cell
+from hst_assets.hap.mosaics.grid import sky_cell_wcs
+from hst_assets.hap.mosaics.layers import mosaic_input, poller_of_sky_cell
 from hst_assets.hap.poller import write_poller
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan

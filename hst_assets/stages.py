@@ -273,80 +273,91 @@ STAGES: dict[str, Stage] = {
     ),
     "hap_mosaic": Stage(
         "1",
-        ("hst_assets.hap.mosaic:_published", "hst_assets.hap.mosaic_task:make_layer"),
+        (
+            "hst_assets.hap.mosaics.mosaic:_published",
+            "hst_assets.hap.children.mosaic_task:make_layer",
+        ),
     ),
     "hap_target_exposures": Stage(
-        "1", ("hst_assets.hap.target_mosaics:make_hap_target_exposures",)
+        "1", ("hst_assets.hap.mosaics.target_mosaics:make_hap_target_exposures",)
     ),
     # 2: the index tells which exposures are left out.
     "hap_mosaics": Stage(
         "2",
         (
-            "hst_assets.hap.mosaic:make_mosaics",
-            "hst_assets.hap.target_mosaics:make_hap_mosaics",
+            "hst_assets.hap.mosaics.mosaic:make_mosaics",
+            "hst_assets.hap.mosaics.target_mosaics:make_hap_mosaics",
         ),
     ),
     "hap_plan": Stage(
         "1",
         (
-            "hst_assets.hap.visit_plan:make_hap_plan",
-            "hst_assets.hap.image_task:plan",
-            "hst_assets.hap.parameter_task:tell",
+            "hst_assets.hap.visits.plan:make_hap_plan",
+            "hst_assets.hap.children.image_task:plan",
+            "hst_assets.hap.children.parameter_task:tell",
         ),
     ),
     "hap_alignment": Stage(
-        "1", ("hst_assets.hap.aligned:_align", "hst_assets.hap.image_task:align")
+        "1", ("hst_assets.hap.visits.aligned:_align", "hst_assets.hap.children.image_task:align")
     ),
-    "hap_aligned_exposures": Stage("1", ("hst_assets.hap.aligned:make_hap_aligned_exposures",)),
+    "hap_aligned_exposures": Stage(
+        "1", ("hst_assets.hap.visits.aligned:make_hap_aligned_exposures",)
+    ),
     "hap_filter": Stage(
         "1",
         (
-            "hst_assets.hap.filter_images:_drizzle_filters",
-            "hst_assets.hap.image_task:drizzle_filter",
-            "hst_assets.hap.image_task:finish_header",
+            "hst_assets.hap.visits.filter_images:_drizzle_filters",
+            "hst_assets.hap.children.image_task:drizzle_filter",
+            "hst_assets.hap.children.image_task:finish_header",
         ),
     ),
-    "hap_filter_products": Stage("1", ("hst_assets.hap.filter_images:make_hap_filter_products",)),
-    "hap_exposure": Stage("1", ("hst_assets.hap.filter_images:_finish_exposures",)),
+    "hap_filter_products": Stage(
+        "1", ("hst_assets.hap.visits.filter_images:make_hap_filter_products",)
+    ),
+    "hap_exposure": Stage("1", ("hst_assets.hap.visits.exposure_images:_finish_exposures",)),
     "hap_exposure_products": Stage(
-        "1", ("hst_assets.hap.filter_images:make_hap_exposure_products",)
+        "1", ("hst_assets.hap.visits.exposure_images:make_hap_exposure_products",)
     ),
     "hap_total": Stage(
         "1",
         (
-            "hst_assets.hap.total_images:_drizzle_totals",
-            "hst_assets.hap.image_task:drizzle_total",
+            "hst_assets.hap.visits.total_images:_drizzle_totals",
+            "hst_assets.hap.children.image_task:drizzle_total",
         ),
     ),
-    "hap_total_products": Stage("1", ("hst_assets.hap.total_images:make_hap_total_products",)),
+    "hap_total_products": Stage(
+        "1", ("hst_assets.hap.visits.total_images:make_hap_total_products",)
+    ),
     "hap_catalog": Stage(
         "1",
         (
-            "hst_assets.hap.catalogs:_measure",
-            "hst_assets.hap.catalog_task:combine",
-            "hst_assets.hap.catalog_task:detect",
-            "hst_assets.hap.catalog_task:measure",
+            "hst_assets.hap.visits.catalogs:_measure",
+            "hst_assets.hap.children.catalog_task:combine",
+            "hst_assets.hap.children.catalog_task:detect",
+            "hst_assets.hap.children.catalog_task:measure",
         ),
     ),
-    "hap_point_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_point_catalogs",)),
+    "hap_point_catalogs": Stage("1", ("hst_assets.hap.visits.catalogs:make_hap_point_catalogs",)),
     "hap_hla_comparison": Stage(
         "1",
         (
-            "hst_assets.hap.visit_hla_comparison:make_hap_hla_comparison",
-            "hst_assets.hap.hla_comparison_task:compare",
+            "hst_assets.hap.visits.hla_comparison:make_hap_hla_comparison",
+            "hst_assets.hap.children.hla_comparison_task:compare",
         ),
     ),
     # 2: the verdict on each kind of test.
     "hap_quality": Stage(
         "2",
         (
-            "hst_assets.hap.visit_quality:make_hap_quality",
-            "hst_assets.hap.quality_task:assess",
+            "hst_assets.hap.visits.quality_tests:make_hap_quality",
+            "hst_assets.hap.children.quality_task:assess",
         ),
     ),
-    "hap_page": Stage("1", ("hst_assets.hap.page_of_visit:make_hap_page",)),
-    "hap_manifest": Stage("1", ("hst_assets.hap.visit_manifest:make_hap_manifest",)),
-    "hap_segment_catalogs": Stage("1", ("hst_assets.hap.catalogs:make_hap_segment_catalogs",)),
+    "hap_page": Stage("1", ("hst_assets.hap.visits.page_file:make_hap_page",)),
+    "hap_manifest": Stage("1", ("hst_assets.hap.visits.manifest:make_hap_manifest",)),
+    "hap_segment_catalogs": Stage(
+        "1", ("hst_assets.hap.visits.catalogs:make_hap_segment_catalogs",)
+    ),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }
 

@@ -138,15 +138,15 @@ def column_rows(name: str) -> list[tuple[str, str, str]]:
         COUNTERPART_PHOTOMETRY_COLUMNS,
     )
     from hst_assets.exposures import columns
-    from hst_assets.hap.aligned import ALIGNED_COLUMNS
-    from hst_assets.hap.catalogs import CATALOG_COLUMNS
-    from hst_assets.hap.image_index import IMAGE_COLUMNS
-    from hst_assets.hap.mosaic import MOSAIC_COLUMNS
-    from hst_assets.hap.target_mosaics import TARGET_EXPOSURE_COLUMNS
-    from hst_assets.hap.visit_hla_comparison import COMPARISON_COLUMNS
-    from hst_assets.hap.visit_manifest import MANIFEST_COLUMNS as HAP_MANIFEST_COLUMNS
-    from hst_assets.hap.visit_plan import PLAN_COLUMNS
-    from hst_assets.hap.visit_quality import QUALITY_COLUMNS
+    from hst_assets.hap.mosaics.mosaic import MOSAIC_COLUMNS
+    from hst_assets.hap.mosaics.target_mosaics import TARGET_EXPOSURE_COLUMNS
+    from hst_assets.hap.visits.aligned import ALIGNED_COLUMNS
+    from hst_assets.hap.visits.catalogs import CATALOG_COLUMNS
+    from hst_assets.hap.visits.hla_comparison import COMPARISON_COLUMNS
+    from hst_assets.hap.visits.image_index import IMAGE_COLUMNS
+    from hst_assets.hap.visits.manifest import MANIFEST_COLUMNS as HAP_MANIFEST_COLUMNS
+    from hst_assets.hap.visits.plan import PLAN_COLUMNS
+    from hst_assets.hap.visits.quality_tests import QUALITY_COLUMNS
     from hst_assets.imaging.colour_images import COLOUR_COLUMNS
     from hst_assets.imaging.differences.batch import DIFFERENCE_COLUMNS
     from hst_assets.imaging.drizzle_index import DRIZZLE_COLUMNS

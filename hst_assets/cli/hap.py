@@ -102,7 +102,7 @@ def hap_command(
 def _made(poller: Path, settings: HapSettings, new: Path | None, *, multi: bool) -> HapResult:
     # Imported here: they take longer than the help of the command line.
     if multi:
-        from hst_assets.hap.mosaic_run import make_sky_cell
+        from hst_assets.hap.mosaics.run import make_sky_cell
 
         return make_sky_cell(poller, settings=settings, new_parameters_file=new)
     from hst_assets.hap.run import make_advanced_products

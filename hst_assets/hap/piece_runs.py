@@ -19,7 +19,7 @@ from hst_assets.settings import MachineSettings
 
 __all__ = ["HapEnded", "Left", "Piece", "VisitFolder", "outcomes_of", "run_pieces"]
 
-_TASK = "hst_assets.hap.piece_task:run_piece"
+_TASK = "hst_assets.hap.children.piece_task:run_piece"
 
 
 class HapEnded(Exception):
@@ -102,7 +102,7 @@ class Piece:
     label : str
         Its name, unique in the visit.
     step : str
-        Name in `hst_assets.hap.piece_task.STEPS`.
+        Name in `hst_assets.hap.children.piece_task.STEPS`.
     reads, changes, spoils : tuple of str
         Names of files in the visit's folder: what the step reads, what it changes, and what it
         works on and leaves in a state that nobody wants.

@@ -50,7 +50,7 @@ def plan_piece(
     exposures : sequence of str
         Names of the exposures.
     arguments : mapping
-        Of `hst_assets.hap.image_task.plan`.
+        Of `hst_assets.hap.children.image_task.plan`.
     is_extended : bool
         Whether the file of parameters that is written is there already.
     """
@@ -90,7 +90,7 @@ def align_piece(number: int, total: TotalNode, arguments: Mapping[str, Any]) -> 
     total : TotalNode
         The product.
     arguments : mapping
-        Further arguments of `hst_assets.hap.image_task.align`.
+        Further arguments of `hst_assets.hap.children.image_task.align`.
     """
     return Piece(
         f"{total.detector}.align",
@@ -101,9 +101,7 @@ def align_piece(number: int, total: TotalNode, arguments: Mapping[str, Any]) -> 
     )
 
 
-def filter_pieces(
-    number: int, total: TotalNode, kept: Sequence[int] | None = None
-) -> list[Piece]:
+def filter_pieces(number: int, total: TotalNode, kept: Sequence[int] | None = None) -> list[Piece]:
     """The image of each filter, and those of its exposures.
 
     Parameters
@@ -204,7 +202,7 @@ def detect_piece(
     total : TotalNode
         The product.
     options : mapping
-        Of `hst_assets.hap.catalog_task.detect`.
+        Of `hst_assets.hap.children.catalog_task.detect`.
     kept : sequence of int, optional
         The filters that the image is made of; by default all.
     """
@@ -233,7 +231,7 @@ def measure_pieces(
     total : TotalNode
         The product.
     options : mapping
-        Of `hst_assets.hap.catalog_task.measure`.
+        Of `hst_assets.hap.children.catalog_task.measure`.
     kept : sequence of int, optional
         The filters; by default all.
     """
@@ -265,7 +263,7 @@ def combine_piece(
     total : TotalNode
         The product.
     options : mapping
-        Of `hst_assets.hap.catalog_task.combine`.
+        Of `hst_assets.hap.children.catalog_task.combine`.
     kept : sequence of int, optional
         The filters that were measured; by default all.
     """
@@ -309,7 +307,7 @@ def quality_piece(
     catalogs : sequence of str
         Their catalogues.
     arguments : mapping
-        Further arguments of `hst_assets.hap.quality_task.assess`.
+        Further arguments of `hst_assets.hap.children.quality_task.assess`.
     kept : mapping, optional
         The filters of each that there are; by default all.
     """

@@ -328,7 +328,7 @@ def check_planned(tree: VisitTree | None, told: Mapping[str, Any]) -> None:
     tree : VisitTree or None
         The products; None if there are none.
     told : mapping
-        What `hst_assets.hap.image_task.plan` told.
+        What `hst_assets.hap.children.image_task.plan` told.
 
     Raises
     ------

@@ -28,12 +28,12 @@ from hst_assets.failures import (
     UnusableInput,
 )
 from hst_assets.hap import pieces
-from hst_assets.hap.hla_comparison import COMPARISON, compare_with_hla
 from hst_assets.hap.listed import FITTED, check_keywords, file_of, listed_exposures
 from hst_assets.hap.piece_runs import HapEnded, Piece, VisitFolder, run_pieces
 from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.poller import PollerRow, poller_text, read_poller
 from hst_assets.hap.product_tree import FilterNode, TotalNode, VisitTree, check_planned, visit_tree
+from hst_assets.hap.quality.hla_comparison import COMPARISON, compare_with_hla
 from hst_assets.hap.result import HapResult, ReturnCode
 from hst_assets.hap.switches import wants_catalogs, wants_quality
 from hst_assets.settings import HapSettings, MachineSettings

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from hst_assets.failures import UnusableInput
-from hst_assets.hap.quality_limits import KINDS_OF_QUALITY
+from hst_assets.hap.quality.limits import KINDS_OF_QUALITY
 from hst_assets.orchestration.checks import Check, Finding, listed, not_checked
 from hst_assets.provenance import Made
 from hst_assets.workdir import WorkDir

@@ -97,7 +97,7 @@ def raised_by_matched_lines():
 
 def raised_by_the_comparison_with_the_archive(mended):
     """``compare_sourcelists`` has a copy of the same function."""
-    from hst_assets.hap import upstream_defects
+    from hst_assets.hap.children import upstream_defects
 
     upstream_defects.apply_at_import()
     from drizzlepac.haputils import compare_sourcelists
@@ -119,7 +119,7 @@ def mean_distance_of_neighbours(x, y, mended):
     """What the test of how Gaia's stars are spread tells of stars at these pixels."""
     from drizzlepac.haputils import svm_quality_analysis
 
-    from hst_assets.hap import upstream_defects
+    from hst_assets.hap.children import upstream_defects
 
     told = {}
 
@@ -160,7 +160,7 @@ def outages_of_a_question():
     """What is noted of a question to the service of the environment."""
     import requests
 
-    from hst_assets.hap import upstream_defects
+    from hst_assets.hap.children import upstream_defects
 
     upstream_defects.apply_at_import()
     from drizzlepac.haputils import astrometric_utils
@@ -178,7 +178,7 @@ def outages_of_a_question():
 
 def outcomes_of_tests_that_ask_for_gaia(awaits_answer):
     """All tests of quality, each of which asks for stars and survives an outage as HAP's do."""
-    from hst_assets.hap import quality_task
+    from hst_assets.hap.children import quality_task
 
     analysis = quality_task.svm_quality_analysis
 
@@ -198,7 +198,7 @@ def outcomes_of_tests_that_ask_for_gaia(awaits_answer):
 def files_asked_for_by_a_test_with_gaia(mended):
     from drizzlepac.haputils import svm_quality_analysis
 
-    from hst_assets.hap.upstream_defects import name_exposures_for_quality
+    from hst_assets.hap.children.upstream_defects import name_exposures_for_quality
 
     asked = []
 
@@ -221,7 +221,7 @@ def parameters_of_a_file(path, use_defaults, mended):
     """Its threshold of detection, and whether the alignment finds its own."""
     from drizzlepac.haputils.config_utils import HapConfig
 
-    from hst_assets.hap.upstream_defects import give_alignment_parameters
+    from hst_assets.hap.children.upstream_defects import give_alignment_parameters
 
     product = SimpleNamespace(
         instrument="wfc3",
@@ -248,7 +248,7 @@ def parameters_of_a_file(path, use_defaults, mended):
 
 def parameters_of_another_product(path):
     """Ask for the parameters of a product that a file has none of."""
-    from hst_assets.hap import image_task
+    from hst_assets.hap.children import image_task
 
     image_task._check_given("hst_12345_01_wfc3_ir_total_iaaa01", Path(path))
 
@@ -257,7 +257,7 @@ def limits_of_wfpc2(mended):
     """Concentrations between which a source is a star, and the apertures that they are of."""
     from drizzlepac.haputils.config_utils import HapConfig
 
-    from hst_assets.hap.upstream_defects import give_wfpc2_its_limits
+    from hst_assets.hap.children.upstream_defects import give_wfpc2_its_limits
 
     product = SimpleNamespace(
         instrument="wfpc2",
@@ -314,7 +314,7 @@ def edges_of_an_image():
     """Pixels in which masks of edges differ, with and without shortcuts, and those that are set."""
     from drizzlepac.haputils import hla_flag_filter
 
-    from hst_assets.hap import shortcuts
+    from hst_assets.hap.quicker import shortcuts
 
     _drizzled("image.fits")
     theirs = hla_flag_filter.make_mask_array("image.fits")
@@ -332,7 +332,7 @@ def bands_of(declinations):
     """Declinations of the bands that are found: by drizzlepac, and with shortcuts."""
     from drizzlepac.haputils import cell_utils
 
-    from hst_assets.hap import shortcuts
+    from hst_assets.hap.quicker import shortcuts
 
     def found(dec):
         grid = cell_utils.GridDefs()
@@ -348,7 +348,7 @@ def sky_cells_of_a_file(file):
     """SKYCELL of each chip and how often the cells were looked for: with and without shortcuts."""
     from drizzlepac.haputils import cell_utils, processing_utils
 
-    from hst_assets.hap import shortcuts
+    from hst_assets.hap.quicker import shortcuts
 
     looked = []
     original = cell_utils.GridDefs.get_sky_cells
@@ -382,7 +382,7 @@ def lazy_properties_of_stars():
     """Those that photutils finds of a catalogue of stars, and with shortcuts."""
     from photutils.detection import daofinder
 
-    from hst_assets.hap import shortcuts
+    from hst_assets.hap.quicker import shortcuts
 
     def found():
         stars = object.__new__(daofinder._DAOStarFinderCatalog)
@@ -403,7 +403,7 @@ def what_is_replaced():
         processing_utils,
     )
 
-    from hst_assets.hap import shortcuts
+    from hst_assets.hap.quicker import shortcuts
 
     def state():
         footprint = cell_utils.SkyFootprint
@@ -432,7 +432,7 @@ def gradients_of_an_image():
     """Pixels in which drizzlepac's derivative of an image and that with shortcuts differ."""
     from drizzlepac import quickDeriv
 
-    from hst_assets.hap import shortcuts
+    from hst_assets.hap.quicker import shortcuts
 
     image = np.random.default_rng(9).normal(50, 20, (70, 90)).astype(np.float32)
     theirs = quickDeriv.qderiv(image)
@@ -463,7 +463,7 @@ def identified(cores, exchanges, level="info"):
     """What both kinds find, and what the second complains of, at a level of the log."""
     from drizzlepac.haputils import catalog_utils
 
-    from hst_assets.hap import catalog_task
+    from hst_assets.hap.children import catalog_task
 
     catalog_utils.log.setLevel(level.upper())
     image = SimpleNamespace(**dict.fromkeys(catalog_task._OF_BACKGROUND))
@@ -479,13 +479,13 @@ def identified(cores, exchanges, level="info"):
 
 def outcome_of_a_test_that_raises(level):
     """What is told of drizzlepac's count of sources, of a product that has no image."""
-    from hst_assets.hap import quality_task
+    from hst_assets.hap.children import quality_task
 
     return quality_task._outcome("compare_num_sources", [SimpleNamespace()], level)
 
 
 def differing(own, usual):
     """Which parameters are not the usual ones."""
-    from hst_assets.hap import parameter_task
+    from hst_assets.hap.children import parameter_task
 
     return parameter_task._differing(own, usual)

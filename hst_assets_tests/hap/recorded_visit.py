@@ -4,13 +4,14 @@ import json
 from dataclasses import asdict
 
 from hst_assets.exposures.raw import RawFile, write_ledger
-from hst_assets.hap.aligned import aligned_totals
-from hst_assets.hap.catalogs import cataloged_totals
-from hst_assets.hap.filter_images import drizzled_filters, exposure_images
 from hst_assets.hap.listed import ListedExposure
-from hst_assets.hap.planned_visit import PLAN, read_plan
-from hst_assets.hap.total_images import drizzled_totals
-from hst_assets.hap.visit_work import VisitWork
+from hst_assets.hap.visits.aligned import aligned_totals
+from hst_assets.hap.visits.catalogs import cataloged_totals
+from hst_assets.hap.visits.exposure_images import exposure_images
+from hst_assets.hap.visits.filter_images import drizzled_filters
+from hst_assets.hap.visits.planned import PLAN, read_plan
+from hst_assets.hap.visits.total_images import drizzled_totals
+from hst_assets.hap.visits.work import VisitWork
 from hst_assets.provenance import Recipe, Result, make, sha256_of_file
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir

@@ -3,9 +3,9 @@ import logging
 import pytest
 
 from hst_assets.failures import BadConfiguration, MissingProduct
+from hst_assets.hap.children.single_exposures import exposure_time_of_single_exposures
 from hst_assets.hap.result import HapResult, ReturnCode
 from hst_assets.hap.run import make_advanced_products, run_hap_processing
-from hst_assets.hap.single_exposures import exposure_time_of_single_exposures
 from hst_assets.hap.switches import wants_catalogs, wants_quality
 from hst_assets.settings import HapSettings
 

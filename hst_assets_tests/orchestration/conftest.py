@@ -13,7 +13,7 @@ import pytest
 from hst_assets.exposure_account import Account
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.failures import MissingProduct, UnusableInput
-from hst_assets.hap.quality_limits import KINDS_OF_QUALITY
+from hst_assets.hap.quality.limits import KINDS_OF_QUALITY
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.input_versions import raw_visits

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hst_assets.hap.quality_limits import KINDS_OF_QUALITY
+from hst_assets.hap.quality.limits import KINDS_OF_QUALITY
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.checks import Finding
 from hst_assets.provenance import Made, Record

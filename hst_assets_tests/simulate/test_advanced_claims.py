@@ -7,7 +7,7 @@ import pytest
 from astropy.table import Table
 
 from hst_assets.failures import UnusableInput
-from hst_assets.hap.catalogs import CATALOG_COLUMNS
+from hst_assets.hap.visits.catalogs import CATALOG_COLUMNS
 from hst_assets.products.columns import build_table, write_table
 from hst_assets.simulate.recovery import advanced_claims
 from hst_assets.workdir import WorkDir

@@ -1,0 +1,1 @@
+"""The child processes of HAP: what imports drizzlepac's HAP code, a piece at a time."""

@@ -1,0 +1,1 @@
+"""What HAP's tests found in a visit, and whether that is good, doubtful or not checked."""

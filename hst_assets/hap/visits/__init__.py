@@ -1,0 +1,1 @@
+"""The stages of a visit's advanced products, each of which leaves files with a record."""
