@@ -48,8 +48,8 @@ up: $(INSTALLED) ## The web UI on 127.0.0.1:3000 (or PORT=...), with the daemon 
 	@$(BIN)/hst-assets up $(if $(PORT),--port $(PORT))
 
 .PHONY: test
-test: $(INSTALLED) ## The whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=40 hst_assets_tests
+test: $(INSTALLED) ## The whole test suite (VERBOSE=1 names each test)
+	@$(BIN)/python -m pytest $(if $(VERBOSE),-v) -n 2 --dist loadgroup --no-loadscope-reorder --durations=40 hst_assets_tests
 
 .PHONY: lint
 lint: $(INSTALLED) ## Formatting, lint, spelling, docstrings, types, import walls

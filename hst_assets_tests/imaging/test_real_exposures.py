@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -114,9 +114,10 @@ def without_a_chip(source: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def drizzled(tmp_path_factory: pytest.TempPathFactory) -> Drizzled:
+def drizzled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drizzled]:
     """All products in one go, so that drizzlepac is imported once."""
-    workdir = WorkDir(tmp_path_factory.mktemp("real"), "real").create()
+    folder = tmp_path_factory.mktemp("real")
+    workdir = WorkDir(folder, "real").create()
     requests = {name: request(name, workdir) for name in (*PRODUCTS, "wfpc2_without_a_chip")}
     reports = drizzle_many(list(requests.values()), workdir=workdir, machine=MachineSettings())
     outcomes = dict(zip(requests, reports, strict=True))
@@ -128,7 +129,8 @@ def drizzled(tmp_path_factory: pytest.TempPathFactory) -> Drizzled:
             hdus.verify("exception")
             return report, fits.HDUList([hdu.copy() for hdu in hdus])
 
-    return of
+    yield of
+    shutil.rmtree(folder)  # 3 GB
 
 
 def test_eight_uvis_exposures_with_their_archive_wcs(drizzled: Drizzled) -> None:

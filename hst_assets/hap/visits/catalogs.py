@@ -409,8 +409,7 @@ def _index(
     rows: list[dict[str, Any]] = []
     outputs: list[Path] = []
     for part, outcome in parts:
-        nodes: list[TotalNode | FilterNode] = [part.total]
-        nodes += [each.node for each in part.image.filters]
+        nodes = _nodes(part.total)
         if isinstance(outcome, Made):
             rows += [_made_row(kind, part, node, outcome) for node in nodes]
             outputs += outcome.record.paths(work.workdir)
@@ -461,7 +460,7 @@ def _made_row(
     kind: Kind, part: TotalCatalogs, node: TotalNode | FilterNode, outcome: Made
 ) -> dict[str, Any]:
     name, row = _name(node), _row(kind, part.total, node, "")
-    failed = dict(outcome.facts["failed"])
+    failed = dict(outcome.facts["failed"]) | dict.fromkeys(part.image.lacking, _NO_FILTER)
     failed |= {
         each.node.filter: "an image of its exposures is missing: see hap_exposure_products"
         for each in part.image.filters

@@ -278,6 +278,8 @@ def test_a_filter_that_fails_costs_itself(copied):
         f"{TOTAL}_point-cat.ecsv",
         f"{IMAGES[1]}_point-cat.ecsv",
     ]
+    (lost,) = made["points"].facts["failed"]
+    assert lost.startswith("ir f110w: what it is made of was not drizzled")
     assert made["manifest"].facts["return_code"] == 1
     finding = hap_checks.ALL_FILTERS_COMBINED.find(made["totals"], copied)
     assert (finding.passed, finding.text) == (False, "made without ir f110w")

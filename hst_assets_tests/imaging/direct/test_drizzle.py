@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,10 @@ def exposures(simulated: SimulatedOnce) -> Callable[[str], list[Path]]:
     return of
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pairs(
     exposures: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathFactory
-) -> Pairs:
+) -> Iterator[Pairs]:
     folder = tmp_path_factory.mktemp("pairs")
     workdir = WorkDir(folder, "field").create()
     requests = {
@@ -133,7 +134,8 @@ def pairs(
         for engine in ("direct", "astrodrizzle")
     }
     reports = drizzle_many(list(requests.values()), workdir=workdir, machine=MACHINE)
-    return Pairs(folder, dict(zip(requests, reports, strict=True)))
+    yield Pairs(folder, dict(zip(requests, reports, strict=True)))
+    shutil.rmtree(folder)  # 4 GB
 
 
 def largest_difference(ours: np.ndarray, theirs: np.ndarray, noise: float) -> float:
