@@ -9,30 +9,21 @@ time, and once. Only child processes use this, through `hst_assets.hap.quicker.s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from photutils.background import Background2D, BkgZoomInterpolator
 from scipy import ndimage
 
+from hst_assets.compiling import compiled_in_order
+
 __all__ = ["KeptBackground", "enlarged"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _TAPS = 4
 #: scipy's NI_EXTEND_REFLECT keeps mirrored places off the first by this.
 _LEAST = 1e-15
-
-
-def _compiled(function: _F) -> _F:
-    # Without fastmath: sums are taken in scipy's order.
-    try:
-        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(function)  # type: ignore[no-any-return]
 
 
 class KeptBackground(Background2D):  # type: ignore[misc]
@@ -113,7 +104,7 @@ def _taps(n: int, n_enlarged: int, wanted: int) -> tuple[NDArray[np.int64], NDAr
     return np.where(index >= n, 2 * n - 1 - index, index), weights
 
 
-@_compiled
+@compiled_in_order
 def _interpolate(
     coefficients: NDArray[np.float64],
     rows: NDArray[np.int64],

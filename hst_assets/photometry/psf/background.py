@@ -19,7 +19,7 @@ from scipy.ndimage import (
     uniform_filter,
 )
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 
 __all__ = ["fine_structure", "local_level", "residual_sky"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.image_stack import ImageStack, Optics
 
 __all__ = ["Lattice", "Matched", "matched_filter", "new_peaks"]
