@@ -31,6 +31,26 @@ _REDO_KINDS = (
     RedoKind(name="hap", help="Redo the Hubble Advanced Products."),
 )
 
+#: What people run the job of each level for.
+_PURPOSES = {
+    "target_archive": "Look for a target's exposures in MAST",
+    "visit_exposures": "Take in a new visit: fetch and verify its exposures, and choose among them",
+    "target_frame": "Gather the visits of a target, and make the frame of everything",
+    "visit_images": "Align and drizzle a new visit",
+    "target_stacks": "Stack the visits of a target, and subtract epochs from each other",
+    "target_pictures": "Make colour pictures of a target",
+    "target_photometry": "Measure the stars of a target",
+    "target_artificial_stars": "Find out how faint the stars are that are still found",
+    "target_light_curve": "Measure how bright the object was, epoch by epoch",
+    "target_counterpart": "Find the object on earlier images",
+    "visit_advanced_products": "Make the Hubble Advanced Products of a visit",
+    "visit_quality": "Test the quality of a visit's advanced products",
+    "visit_products_list": "List what a visit has of its advanced products, and what it lacks",
+    "visit_page": "Show a visit's advanced products on one page",
+    "target_sky_cells": "Make mosaics of a target's visits, sky cell by sky cell",
+    "target_page": "Show everything of a target on one page",
+}
+
 ASSETS = AssetTable(
     [
         AssetRow(
@@ -357,4 +377,5 @@ ASSETS = AssetTable(
         ),
     ],
     _REDO_KINDS,
+    _PURPOSES,
 )

@@ -1,4 +1,4 @@
-"""Whether a level has anything to do for a partition: what sensors look at before they ask for a run.
+"""Whether a level has anything to do for a partition: sensors look before they ask for a run.
 
 New versions of inputs are news for a sensor, and to one that has just been started everything is
 new. What the disk and Dagster's records agree on needs no run all the same.
