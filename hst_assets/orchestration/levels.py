@@ -134,7 +134,8 @@ class AssetRow:
     checks : tuple of Check
         What must hold of the product.
     kinds : frozenset of str
-        File formats and tools, as the UI marks them.
+        Formats of the files, as the UI marks them. Which tools made a product is told of each
+        materialization (`made_with`): the settings choose among them.
     pool : str or None
         Steps of one pool are limited across runs.
     resources : Resources

@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 
 from hst_assets.orchestration.product_files import address_of
-from hst_assets.provenance import Made
+from hst_assets.provenance import Made, Record, read_record
 from hst_assets.workdir import WorkDir
 
 __all__ = [
@@ -86,10 +86,24 @@ def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str,
             address = address_of(workdir.absolute(path), workdir) if path else None
             if address:
                 metadata[name] = dg.MetadataValue.url(address)
+    if made_with := _made_with(made.record, workdir):
+        metadata["made_with"] = dg.MetadataValue.text(_clip(made_with))
     metadata["work_directory"] = dg.MetadataValue.path(workdir.base)
     metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
     metadata["made_at"] = dg.MetadataValue.text(made.record.created)
     return metadata
+
+
+def _made_with(record: Record, workdir: WorkDir) -> str:
+    """Alignment methods and packages that made a product, or the products that it lists."""
+    parts = filter(None, map(read_record, record.paths(workdir)))
+    tools: dict[str, str] = {}
+    methods: set[str] = set()
+    for each in (record, *parts):
+        tools |= each.recipe.get("tools", {})
+        methods.add(str(each.facts.get("method") or ""))
+    named = [f"{name} {version}" for name, version in sorted(tools.items())]
+    return ", ".join([*sorted(methods - {""}), *named])
 
 
 def _executed(made: Made) -> str:

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from importlib.metadata import version
 
 import dagster as dg
 import numpy as np
@@ -62,6 +63,26 @@ def test_whether_it_was_made_now_is_said_first(workdir):
 def test_paths_are_resolved(workdir):
     shown = describe(made(workdir, log="logs/x.log"), workdir)
     assert shown["log"].path == str(workdir.logs / "x.log")
+
+
+def test_what_really_made_it_is_told_also_of_the_products_of_an_index(workdir):
+    part = workdir.workspace / "a_flc.fits"
+
+    def aligned():
+        part.write_text("a")
+        return Result((part,), {"method": "jhat"})
+
+    make(Recipe("part", "1", {}, tools=("h5py",)), part, workdir, aligned)
+    index = workdir.workspace / "index.ecsv"
+
+    def indexed():
+        index.write_text("a_flc.fits")
+        return Result((index, part))
+
+    whole = make(Recipe("index", "1", {}, tools=("astropy",)), index, workdir, indexed)
+    told = f"jhat, astropy {version('astropy')}, h5py {version('h5py')}"
+    assert describe(whole, workdir)["made_with"].text == told
+    assert "made_with" not in describe(made(workdir), workdir)
 
 
 def test_a_tree_of_products_is_shown_as_markdown(workdir):
