@@ -13,6 +13,7 @@ from rich.markup import escape
 from hst_assets.cli.absent_options import refuse_absent_options
 from hst_assets.cli.archive import show_listing
 from hst_assets.cli.clean import clean_target
+from hst_assets.cli.console_log import keep_console
 from hst_assets.cli.deployment import opened_instance, require_writable
 from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.ingest import ingest_into, raise_if_not_taken, show
@@ -122,6 +123,7 @@ def run_command(
     _refuse_no_folders(sources, asked.get("archive", {}).get("tree"))
     _make_ready(workdir)
     settings = write_settings(workdir, asked)
+    keep_console(workdir)
     output().print(f"{workdir.base}: {describe(settings)}", highlight=False, markup=False)
     show_changes(asked)
     _run(workdir.create(), sources, redo, split_names(select), secret)
