@@ -20,7 +20,7 @@ from hst_assets.cli.ingest import ingest_into, raise_if_not_taken, show
 from hst_assets.cli.option_groups import takes_redo
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.run_target import RunSummary, raise_for, run_and_report
-from hst_assets.cli.setting_options import Changes, takes_settings
+from hst_assets.cli.setting_options import Changes, takes_settings, told_by_option
 from hst_assets.cli.target_settings import (
     asked_settings,
     describe,
@@ -114,7 +114,8 @@ def run_command(
     otherwise = place.target_name(changes.get("archive", {}).get("proposals", ()))
     workdir = named_workdir(work_dir=work_dir, target=target, root=root, otherwise=otherwise)
     asked = asked_settings(workdir, place, changes, query=download or dry_run)
-    settings_after(workdir, asked)  # told before anything is asked or made
+    with told_by_option(changes):
+        settings_after(workdir, asked)  # before anything is asked or made
     if dry_run:
         _show_what_would_be_fetched(workdir, asked)
         return
