@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from hst_assets.cli.console_log import KeptConsole
 from hst_assets.workdir import ROOT_VARIABLE, default_root
 
 __all__ = ["RootOption", "TargetArgument", "errors", "output", "root_or_default", "split_names"]
@@ -26,12 +27,12 @@ TargetArgument = Annotated[str, typer.Argument(help="Name of the target.", show_
 
 def output() -> Console:
     """The console for results."""
-    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    return KeptConsole(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def errors() -> Console:
     """The console for failures and warnings."""
-    return Console(stderr=True, soft_wrap=True)
+    return KeptConsole(stderr=True, soft_wrap=True)
 
 
 def root_or_default(root: Path | None) -> Path:
