@@ -393,6 +393,21 @@ def lazy_properties_of_stars():
         return [theirs, found()]
 
 
+def match_of_several_exposures(n_exposures):
+    """Mean distance, pixels in x and y, of matched detections from 150 stars; 0.17 pixels each."""
+    from tweakwcs import XYXYMatch
+
+    rng = np.random.default_rng(3)
+    stars = rng.uniform(0, 1000, (150, 2))
+    found = np.concatenate([stars + rng.normal(0, 0.17, stars.shape) for _ in range(n_exposures)])
+    found = rng.permutation(found)
+    reference = Table({"TPx": stars[:, 0], "TPy": stars[:, 1]})
+    detections = Table({"TPx": found[:, 0], "TPy": found[:, 1]})
+    match = XYXYMatch(searchrad=125, separation=4.0, tolerance=2.0, use2dhist=True)
+    of_stars, kept = match(reference, detections)
+    return (found[kept] - stars[of_stars]).mean(axis=0).tolist()
+
+
 def stars_of_an_image():
     """Lists of an image's stars, one of them saturated: by drizzlepac, and with shortcuts."""
     from drizzlepac.haputils import astrometric_utils
