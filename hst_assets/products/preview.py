@@ -34,6 +34,8 @@ _WHITE_PERCENTILE = 99.7
 _WHITE_SIGMA = 12.0
 #: Linear below this share of the range, logarithmic above.
 _SOFTENING = 0.1
+#: Pixels that are averaged at a time.
+_STRIP_PIXELS = 20_000_000
 _NO_DATA_GREY = (58, 62, 70)
 _INK = (255, 214, 102)
 #: Longest sides tried for a thumbnail, until its file is small enough.
@@ -156,13 +158,21 @@ def _binned(data: NDArray[np.float32], max_side: int) -> tuple[NDArray[np.float3
     factor = max(1, math.ceil(max(data.shape) / max_side))
     if factor == 1:
         return data, 1
+    # Some rows of blocks at a time: a whole sky cell has 480 million pixels.
+    step = factor * max(1, _STRIP_PIXELS // (factor * data.shape[1]))
+    strips = [_means(data[low : low + step], factor) for low in range(0, len(data), step)]
+    return np.concatenate(strips), factor
+
+
+def _means(data: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Averages of blocks, also of those that are not whole."""
     # block_reduce leaves out what fills no whole block.
     padded = np.pad(data, [(0, -side % factor) for side in data.shape], constant_values=np.nan)
     finite = np.isfinite(padded)
     total = block_reduce(np.where(finite, padded, 0.0), factor, np.sum)
     count = block_reduce(finite, factor, np.sum)
     mean = np.full(total.shape, np.nan, np.float32)
-    return np.divide(total, count, out=mean, where=count > 0), factor
+    return np.divide(total, count, out=mean, where=count > 0)
 
 
 def _stretched(data: NDArray[np.float32]) -> NDArray[np.uint8]:
