@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import astropy.units as u
@@ -158,9 +160,25 @@ def write_listing(workdir: WorkDir, listing: Listing) -> None:
 
 def read_listing(workdir: WorkDir) -> Listing | None:
     """The listing on disk; None where there is none, or it is not whole."""
+    paths = (workdir.archive_listing, workdir.archive_left_out)
     try:
-        table = read_table(workdir.archive_listing)
-        left_out = read_table(workdir.archive_left_out)
+        return _read_once(paths, tuple(map(_stamp, paths)))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _read_once(
+    paths: tuple[Path, Path], _stamps: tuple[tuple[int, int, int], ...]
+) -> Listing | None:
+    """The listing; read again when one of its files was replaced: a sensor looks at it often."""
+    try:
+        table, left_out = map(read_table, paths)
         listing = _listing(table)
         excluded = tuple(_excluded(left_out))
         digest = table.meta["left_out"]

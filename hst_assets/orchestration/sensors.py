@@ -23,7 +23,7 @@ from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import partitions_in_flight
 from hst_assets.orchestration.settled import LevelCursor, Upstream, sensor_name
-from hst_assets.orchestration.target_roots import forgotten_mark
+from hst_assets.orchestration.target_roots import forgotten_marks
 from hst_assets.orchestration.targets import active_targets, costing_itself
 from hst_assets.reasons import first_of
 from hst_assets.workdir import WorkDir
@@ -99,10 +99,12 @@ def _evaluate(
         held |= partitions_in_flight(context.instance, level)
     requests: list[dg.RunRequest] = []
     standing: dict[str, str] = {}
-    for target in active_targets(hst_root.path, context.log.warning):
+    targets = active_targets(hst_root.path, context.log.warning)
+    marks = forgotten_marks(context.instance, targets)
+    for target in targets:
         if target in busy:
             continue
-        news = _news(context, hst_root.workdir(target), upstream, cursor)
+        news = _news(context, hst_root.workdir(target), upstream, cursor, marks[target])
         due = upstream.due(hst_root.workdir(target), context.log.warning) if news else set()
         held |= due
         for key, version in news.items():
@@ -128,14 +130,17 @@ def _evaluate(
 
 
 def _news(
-    context: dg.SensorEvaluationContext, workdir: WorkDir, upstream: Upstream, cursor: LevelCursor
+    context: dg.SensorEvaluationContext,
+    workdir: WorkDir,
+    upstream: Upstream,
+    cursor: LevelCursor,
+    mark: str,
 ) -> dict[str, str]:
     """Partitions of a target with inputs that were not asked for, and their versions."""
     from hst_assets.orchestration.input_versions import input_versions
 
     versions: dict[str, str] = {}
     with costing_itself(workdir.target, context.log.warning):
-        mark = forgotten_mark(context.instance, workdir.target)
         found = input_versions(workdir, upstream.level, upstream.table)
         versions = {key: f"{version}{mark}" for key, version in found.items()}
     return {key: version for key, version in versions.items() if cursor.asked.get(key) != version}
