@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import dagster as dg
 
 from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.runs import HOST_TAG
 
 __all__ = [
     "DELIVERED_CHECK",
@@ -30,6 +33,8 @@ def level_jobs(table: AssetTable) -> list[dg.UnresolvedAssetJobDefinition]:
             - dg.AssetSelection.checks(*overall(level, table)),
             description=" → ".join(level.assets)
             + (" of a visit" if level.by_visit else " of a target"),
+            # The daemon starts runs on the host where it has read this.
+            tags={HOST_TAG: socket.gethostname()},
         )
         for level in table.levels
     ]

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partitions import registrations
@@ -93,6 +94,8 @@ def _evaluate(
     level = upstream.level
     cursor = LevelCursor.parse(context.cursor)
     fetches = level == upstream.table.raw_level
+    for told in bury_dead_runs(context.instance):
+        context.log.warning(told)
     busy, held = upstream.in_flight()
     # What a run of the first level is fetching just now is no news, nor what it has fetched.
     if fetches:

@@ -18,8 +18,9 @@ import dagster as dg
 
 from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure
 from hst_assets.identifiers import validate_target
+from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.partitions import register
-from hst_assets.orchestration.runs import bury_dead_runs, partitions_in_flight, targets_of
+from hst_assets.orchestration.runs import partitions_in_flight, targets_of
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.reasons import first_of
 from hst_assets.settings import Settings, load_settings, write_settings
