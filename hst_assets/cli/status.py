@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
-from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure, shared_kind
-from hst_assets.machine_failures import machine_failure
+from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
+from hst_assets.machine_failures import refusal_of_system
 from hst_assets.reasons import FIRST, shortened
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir, targets_in
 
@@ -104,18 +104,12 @@ def _of_each(
         try:
             found.append(look(WorkDir(root, name).existing()))
         except (HstAssetsError, OSError) as error:
-            failure = _as_failure(error, name)
+            failure = error if isinstance(error, HstAssetsError) else refusal_of_system(error)
             errors().print(
                 f"[red]cannot be read[/red] {escape(f'{name}: {failure.brief}')}", highlight=False
             )
             broken.append(failure)
     return found
-
-
-def _as_failure(error: HstAssetsError | OSError, target: str) -> HstAssetsError:
-    if isinstance(error, HstAssetsError):
-        return error
-    return machine_failure(error) or TransientFailure(str(error), where=target)
 
 
 def _show_summaries(found: list[TargetSummary], *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ import dagster as dg
 
 from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure
 from hst_assets.identifiers import validate_target
+from hst_assets.machine_failures import refusal_of_system
 from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.partitions import register
 from hst_assets.orchestration.runs import partitions_in_flight, targets_of
@@ -158,7 +159,7 @@ def archive_targets(
     for target in active_targets(root, warn):
         try:
             settings = load_settings(WorkDir(root, target))
-        except HstAssetsError as error:
+        except (HstAssetsError, OSError) as error:
             warn(f"{target} skipped: {error}")
             continue
         if settings.archive.query:
@@ -187,7 +188,7 @@ def _may_be_target(name: str, warn: Callable[[str], None]) -> bool:
 def _is_retired(workdir: WorkDir) -> bool:
     try:
         return load_settings(workdir).target.retired
-    except HstAssetsError:
+    except (HstAssetsError, OSError):
         return False
 
 
@@ -223,3 +224,6 @@ def _state(workdir: WorkDir, busy: set[str]) -> TargetState:
         )
     except HstAssetsError as error:
         return TargetState(workdir.target, in_flight=in_flight, problem=str(error))
+    except OSError as error:
+        told = str(refusal_of_system(error))
+        return TargetState(workdir.target, in_flight=in_flight, problem=told)
