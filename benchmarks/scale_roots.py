@@ -1,14 +1,15 @@
 """Roots with many visits, as the commands leave them, without pixels: for `scale.py`.
 
-Ledgers, settings, manifests and exposure tables are made by the functions of the commands; the
-headers are those of one exposure of a few pixels, under other names. Of the levels behind them each
-product is a line of text with a record that names the digests of its inputs, and the reference is
-one image for all. The instance holds the keys, and one materialization of each product.
+Ledger and settings are written by the functions of the commands, and so are the first visit's
+manifest and table, from an exposure of a few pixels; those of the other visits are copies with
+other names, sums and digests. Of the levels behind them each product is a line of text with a
+record that names the digests of its inputs. The instance holds the keys, and one materialization
+of each product.
 """
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -18,18 +19,17 @@ from pathlib import Path
 from unittest.mock import patch
 
 import dagster as dg
-from astropy.table import QTable
 
 from hst_assets.astrometry.reference.frame import settings_digest, write_note
 from hst_assets.exposures import table as exposure_tables
 from hst_assets.exposures.header import read_exposure
-from hst_assets.exposures.raw import RawFile, write_ledger
+from hst_assets.exposures.raw import RawFile, raw_ledger, write_ledger
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.partitions import register
 from hst_assets.orchestration.target_roots import claim
-from hst_assets.products.columns import write_table
-from hst_assets.provenance import Recipe, Result, make, read_record, sha256_of_file
+from hst_assets.provenance import Recipe, Result, digest_of, make, read_record, sha256_of_file
+from hst_assets.provenance.record import FileStamp, Record, write_record
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
@@ -38,8 +38,9 @@ __all__ = ["add_exposure", "many_targets", "one_target", "products_of"]
 
 _POSITION = (10.0, 20.0)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_FACTS = {"n_products": 1, "not_checked": [], "n_exposures": 1, "n_used": 1, "refusals": []}
 #: Made by their own functions.
-_REAL = ("raw_exposures", "exposure_table", "target_exposures")
+_REAL = ("raw_exposures", "exposure_table")
 
 
 def many_targets(
@@ -62,25 +63,22 @@ def one_target(root: Path, instance: dg.DagsterInstance, name: str, n_visits: in
     write_settings(workdir, {"target": {"ra_deg": _POSITION[0], "dec_deg": _POSITION[1]}})
     visits = [_visit(number) for number in range(n_visits)]
     write_ledger(workdir, [_raw_file(workdir, visit) for visit in visits])
-    tables = _TablesOfOne()
-    with (
-        patch.object(exposure_tables, "read_exposure", _HeadersOfOne(workdir.root)),
-        patch.object(exposure_tables, "write_table", tables.write),
-        patch.object(exposure_tables, "read_table", tables.read),
-    ):
+    first = visits[0]
+    with patch.object(exposure_tables, "read_exposure", _HeadersOfOne(workdir.root)):
         for level in ASSETS.levels:
             rows = [row for row in products_of(workdir) if row.name in level.assets]
-            for visit in visits if level.by_visit else [None]:
-                for row in rows:
-                    _make(row, workdir, visit, visits)
+            for row in rows:
+                _make(row, workdir, first if level.by_visit else None, visits)
+            if level.by_visit:
+                copies = _Copies(workdir, first)
+                for visit in visits[1:]:
+                    copies.make(rows, visit)
     _announce(instance, workdir, visits)
     return workdir
 
 
 def add_exposure(workdir: WorkDir, visit: str) -> None:
     """One more exposure of a visit, verified and in the ledger."""
-    from hst_assets.exposures.raw import raw_ledger
-
     write_ledger(workdir, [*raw_ledger(workdir), _raw_file(workdir, visit, exposure=1)])
 
 
@@ -115,35 +113,38 @@ class _HeadersOfOne:
         return replace(self._template, path=path, rootname=path.name.partition("_")[0])
 
 
-class _TablesOfOne:
-    """Writes and reads the tables of visits, of which only the first costs what a table costs."""
+class _Copies:
+    """Products of further visits: those of the first, with other names, sums and digests."""
 
-    def __init__(self) -> None:
-        self._texts: dict[str, tuple[str, QTable]] = {}
+    def __init__(self, workdir: WorkDir, first: str) -> None:
+        self._workdir, self._first = workdir, first
+        self._sums = {file.visit: file.sha256 for file in raw_ledger(workdir)}
+        self._read: dict[str, tuple[str, str]] = {}
 
-    def write(self, table: QTable, path: Path) -> None:
-        """Write a table with the names and sums of its one exposure in the text of the first."""
-        kind = path.name.partition("_")[2]
-        if len(table) != 1 or kind not in self._texts:
-            write_table(table, path)
-            self._texts[kind] = (path.read_text(), table)
-            return
-        text, first = self._texts[kind]
-        for name in ("sha256", "rootname", "visit"):
-            text = text.replace(str(first[name][0]), str(table[name][0]))
-        path.write_text(text)
+    def make(self, rows: list[AssetRow], visit: str) -> None:
+        """Write the products of a visit with their records, upstream first."""
+        changes = {self._first: visit, self._sums[self._first]: self._sums[visit]}
+        for row in rows:
+            product = row.product(self._workdir, visit)
+            text, told = (self._changed(each, changes) for each in self._of_first(row))
+            product.write_text(text)
+            content = json.loads(told)
+            was, content["digest"] = content["digest"], digest_of(content["recipe"])
+            changes[was] = content["digest"]
+            content["outputs"] = {self._workdir.relative(product): FileStamp.of(product)}
+            write_record(Record.model_validate(content), product)
 
-    def read(self, path: Path) -> QTable:
-        """Read a table of a visit by changing the first."""
-        kind, visit = path.name.partition("_")[2], path.name[:6]
-        first = self._texts[kind][1]
-        found = first.copy()
-        rootname = f"{visit}a0q"
-        sha256 = re.findall(r"\b[0-9a-f]{64}\b", path.read_text())[-1]
-        new = {"file": f"{rootname}_flc.fits", "rootname": rootname, "visit": visit}
-        for name, value in (*new.items(), ("sha256", sha256)):
-            found[name][0] = value
-        return found
+    def _of_first(self, row: AssetRow) -> tuple[str, str]:
+        if row.name not in self._read:
+            path = row.product(self._workdir, self._first)
+            self._read[row.name] = path.read_text(), WorkDir.record(path).read_text()
+        return self._read[row.name]
+
+    @staticmethod
+    def _changed(text: str, changes: dict[str, str]) -> str:
+        for was, now in changes.items():
+            text = text.replace(was, now)
+        return text
 
 
 def _raw_file(workdir: WorkDir, visit: str, exposure: int = 0) -> RawFile:
@@ -157,8 +158,7 @@ def _raw_file(workdir: WorkDir, visit: str, exposure: int = 0) -> RawFile:
 
 def _make(row: AssetRow, workdir: WorkDir, visit: str | None, visits: list[str]) -> None:
     if row.name in _REAL:
-        subject = (visit,) if row.by_visit else (visits,)
-        row.maker()(workdir, *subject, load_settings(workdir))
+        row.maker()(workdir, visit, load_settings(workdir))
         return
     if row.name == "reference_image":
         exposures = {f"{visits[0]}a0q_flc.fits": [visits[0], 400.0]}
@@ -175,10 +175,19 @@ def _make(row: AssetRow, workdir: WorkDir, visit: str | None, visits: list[str])
 
     def run() -> Result:
         product.parent.mkdir(parents=True, exist_ok=True)
-        product.write_text(f"{row.name} of {visit or workdir.target}\n")
-        return Result((product,), {"n_products": 1, "not_checked": []})
+        product.write_text(_content(row, workdir, visits))
+        return Result((product,), dict(_FACTS))
 
     make(Recipe(row.name, inputs=dict(_inputs(row, workdir, visit, visits))), product, workdir, run)
+
+
+def _content(row: AssetRow, workdir: WorkDir, visits: list[str]) -> str:
+    """A line; of the target's table of exposures, the rows of its visits."""
+    if row.name != "target_exposures":
+        return f"{row.name}\n"
+    texts = [workdir.visit_exposures(visit).read_text() for visit in visits]
+    lines = [text.splitlines(keepends=True)[-1].replace(" -1 ", " 1 ", 1) for text in texts]
+    return texts[0].rpartition("\n" + lines[0].partition(" ")[0])[0] + "\n" + "".join(lines)
 
 
 def _inputs(
