@@ -31,6 +31,7 @@ __all__ = [
     "death_in_words",
     "is_disk_full",
     "machine_failure",
+    "refusal_of_system",
 ]
 
 DISK_STEP = "Free disk space, then rerun: what is finished is kept"
@@ -56,6 +57,15 @@ _OF_THE_SYSTEM = frozenset(
         errno.EAGAIN,
     }
 )
+#: Something else is where a file or folder should be, or no such name can be: what to do.
+_IN_THE_WAY = {
+    errno.EEXIST: "Move what is there out of the way, then rerun",
+    errno.EISDIR: "A folder is where a file should be: move it out of the way, then rerun",
+    errno.ELOOP: "A link leads to itself: remove it, then rerun",
+    errno.ENAMETOOLONG: "Choose a shorter name, or a root with a shorter path",
+    errno.ENOTDIR: "A file is where a folder should be: move it out of the way, then rerun",
+    errno.ENOTEMPTY: "Move what is in the folder out of the way, then rerun",
+}
 #: What SQLite and numpy.tofile say, without a number.
 _IN_WORDS = re.compile(r"database or disk is full|\d+ requested and \d+ written")
 #: Less is no room for any product, nor for the buffer of a write that failed half way, bytes.
@@ -142,9 +152,27 @@ def machine_failure(
         if isinstance(each, OSError) and each.errno in _OF_THE_SYSTEM:
             what = each.strerror or str(each)
             return MachineFailure(what, where=each.filename or where, next_step=_MACHINE_STEP)
+        if isinstance(each, OSError) and each.errno in _IN_THE_WAY:
+            what, step = each.strerror or str(each), _IN_THE_WAY[each.errno]
+            return MachineFailure(what, where=each.filename or where, next_step=step)
     if folder is not None and is_disk_full(folder):
         return _disk_full(error, where)
     return None
+
+
+def refusal_of_system(error: OSError) -> MachineFailure:
+    """What the system refused, in the words of this project, whatever it was.
+
+    Parameters
+    ----------
+    error : OSError
+        As it was raised.
+    """
+    known = machine_failure(error)
+    if known is not None:
+        return known
+    step = "Look at this path; then rerun" if error.filename else _MACHINE_STEP
+    return MachineFailure(error.strerror or str(error), where=error.filename, next_step=step)
 
 
 def _disk_full(error: BaseException, where: object) -> DiskFull:

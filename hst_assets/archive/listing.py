@@ -7,12 +7,13 @@ written last, and names the digest of the second.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import astropy.units as u
-from astropy.table import QTable
 from astropy.time import Time
 
 from hst_assets.archive.holdings import Excluded, Listing, Product
@@ -20,7 +21,8 @@ from hst_assets.archive.proposal_field import field_of
 from hst_assets.archive.query import ask_archive, nothing_found, question_of
 from hst_assets.archive.services import Services
 from hst_assets.failures import MissingProduct
-from hst_assets.products.columns import ColumnSpec, build_table, read_table, write_table
+from hst_assets.products.columns import ColumnSpec, build_table, write_table
+from hst_assets.products.plain_rows import read_rows
 from hst_assets.provenance import digest_of
 from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir
@@ -158,12 +160,29 @@ def write_listing(workdir: WorkDir, listing: Listing) -> None:
 
 def read_listing(workdir: WorkDir) -> Listing | None:
     """The listing on disk; None where there is none, or it is not whole."""
+    paths = (workdir.archive_listing, workdir.archive_left_out)
     try:
-        table = read_table(workdir.archive_listing)
-        left_out = read_table(workdir.archive_left_out)
-        listing = _listing(table)
-        excluded = tuple(_excluded(left_out))
-        digest = table.meta["left_out"]
+        return _read_once(paths, tuple(map(_stamp, paths)))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _read_once(
+    paths: tuple[Path, Path], _stamps: tuple[tuple[int, int, int], ...]
+) -> Listing | None:
+    """The listing; read again when one of its files was replaced: a sensor looks at it often."""
+    try:
+        meta, files = read_rows(paths[0], LISTING_COLUMNS)
+        _, left_out = read_rows(paths[1], LEFT_OUT_COLUMNS)
+        listing = _listing(meta, files)
+        excluded = tuple(Excluded(row["observation"], row["reason"]) for row in left_out)
+        digest = meta["left_out"]
     except (MissingProduct, KeyError, ValueError, TypeError):
         return None
     if digest != digest_of([(item.observation, item.reason) for item in excluded]):
@@ -183,35 +202,18 @@ def _row(product: Product) -> dict[str, Any]:
     }
 
 
-def _listing(table: QTable) -> Listing:
-    meta = table.meta
+def _listing(meta: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> Listing:
     return Listing(
         question=str(meta["question"]),
         asked_mjd=float(meta["asked_mjd"]),
-        products=tuple(_products(table)),
+        products=tuple(map(_product, files)),
         discrepancies=tuple(map(str, meta["discrepancies"])),
         cross_checked=bool(meta["cross_checked"]),
         notes=tuple(map(str, meta["notes"])),
     )
 
 
-def _products(table: QTable) -> Sequence[Product]:
-    names = [spec.name for spec in LISTING_COLUMNS if spec.name != "file"]
-    plain = [
-        (table[spec.name].value if spec.unit is not None else table[spec.name]).tolist()
-        for spec in LISTING_COLUMNS
-        if spec.name != "file"
-    ]
-    rows = (dict(zip(names, values, strict=True)) for values in zip(*plain, strict=True))
-    return [_product(row) for row in rows]
-
-
-def _product(row: dict[str, Any]) -> Product:
-    fields = {_RENAMED.get(name, name): value for name, value in row.items()}
-    size = int(fields.pop("size"))
+def _product(row: Mapping[str, Any]) -> Product:
+    fields = {_RENAMED.get(name, name): value for name, value in row.items() if name != "file"}
+    size = fields.pop("size")
     return Product(size=None if size == _SIZE_NOT_SAID else size, **fields)
-
-
-def _excluded(table: QTable) -> Sequence[Excluded]:
-    pairs = zip(table["observation"].tolist(), table["reason"].tolist(), strict=True)
-    return [Excluded(observation, reason) for observation, reason in pairs]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from hst_assets.cli.terminal import errors, output
-from hst_assets.exposure_account import Account, ProductCount, account_of, by_reason
 from hst_assets.failures import HstAssetsError
 from hst_assets.reasons import first_of
 from hst_assets.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from hst_assets.exposure_account import Account, ProductCount
 
 __all__ = ["show_account"]
 
@@ -22,6 +25,9 @@ _NAMED = 8
 
 def show_account(workdir: WorkDir) -> None:
     """Print the exposures that were left out, by reason, and the products with their counts."""
+    # Here, for it takes a second with astropy's tables that every command would pay.
+    from hst_assets.exposure_account import account_of
+
     try:
         account = account_of(workdir)
     except HstAssetsError as error:
@@ -43,6 +49,8 @@ def _show_exposures(account: Account, workdir: WorkDir, console: Console) -> Non
     console.print(f"{workdir.target}: {used}", highlight=False, markup=False)
     if not account.left_out:
         return
+    from hst_assets.exposure_account import by_reason
+
     table = Table("n", "left out in", "because", "remedy", "exposures")
     for group in by_reason(account.left_out):
         names = first_of(group.rootnames, _NAMED)

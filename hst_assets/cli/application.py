@@ -40,7 +40,7 @@ from hst_assets.failures import (
     NothingFound,
     TransientFailure,
 )
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine_failures import machine_failure, refusal_of_system
 
 __all__ = ["application", "run"]
 
@@ -124,6 +124,8 @@ def _run(asked_to_end: list[int]) -> None:
         sys.exit(_EXIT_CODES.get(type(error), EXIT_FAILED))
     except Exception as error:  # raised again, unless the machine is at fault
         machine = machine_failure(error)
+        if machine is None and isinstance(error, OSError):
+            machine = refusal_of_system(error)
         if machine is None:
             raise
         _tell(machine)

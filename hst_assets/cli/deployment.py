@@ -114,6 +114,10 @@ def opened_instance() -> Iterator[dg.DagsterInstance]:
     except Exception as error:
         raise _not_ready(home, error) from error
     with instance:
+        from hst_assets.orchestration.dead_runs import bury_dead_runs
+
+        for told in bury_dead_runs(instance):
+            errors().print(f"[yellow]note[/yellow] {told}", highlight=False)
         yield instance
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from hst_assets.cli.terminal import errors, output
 from hst_assets.failures import BadConfiguration
-from hst_assets.hap.result import HapResult
 from hst_assets.settings.hap import HapSettings, LogLevel, ParametersSection, PhotometryMode
+
+if TYPE_CHECKING:
+    from hst_assets.hap.result import HapResult
 
 __all__ = ["hap_command"]
 

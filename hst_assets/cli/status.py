@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
-from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure, shared_kind
-from hst_assets.machine_failures import machine_failure
+from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
+from hst_assets.machine_failures import refusal_of_system
 from hst_assets.reasons import FIRST, shortened
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir, targets_in
 
+if TYPE_CHECKING:
+    from hst_assets.orchestration.forecast import Forecast
+    from hst_assets.orchestration.target_summary import TargetSummary
+
 __all__ = ["status_command"]
+
+_Answer = TypeVar("_Answer")
+#: States in the order of the summary's words.
+_AMISS = ("stale", "may be stale", "invalid", "missing", "unknown")
+_FINE = ("up to date", "not wanted")
 
 
 def status_command(
-    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Only this target, in detail.")] = None,
     root: RootOption = None,
+    stale: Annotated[
+        bool,
+        typer.Option(
+            "--stale",
+            help="Only what is not up to date; targets that have changed are compared again.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the products of each target: up to date, stale (and why), invalid or missing."""
+    """Show the products of a target: up to date, stale (and why), invalid or missing.
+
+    Without a target: one line for each, with what its last comparison said. "Not compared" is a
+    target that has changed since, or was never compared.
+    """
     folder = root_or_default(root)
     if not folder.is_dir():
         raise BadConfiguration(
@@ -32,12 +56,18 @@ def status_command(
             "'hst-assets target add' makes it",
         )
     if target:
-        output().print(_table(WorkDir(folder, target).existing()))
+        rows = _compared(WorkDir(folder, target).existing(), stale=stale)
+        _show_products(rows, as_json=as_json, title=target)
         return
     names = targets_in(folder)
-    if not names:
+    if not names and not as_json:
         output().print(f"no targets in {folder}")
-    broken = [error for name in names if (error := _shown(folder, name)) is not None]
+    broken: list[HstAssetsError] = []
+    if stale:
+        found = _of_each(folder, names, lambda workdir: _compared(workdir, stale=True), broken)
+        _show_products([row for rows in found for row in rows], as_json=as_json)
+    elif names or as_json:
+        _show_summaries(_of_each(folder, names, _summary, broken), as_json=as_json)
     if broken:
         raise shared_kind(map(type, broken))(
             f"{len(broken)} of {len(names)} targets cannot be read",
@@ -46,33 +76,79 @@ def status_command(
         )
 
 
-def _shown(root: Path, target: str) -> HstAssetsError | None:
-    """Print the table of one target of many; of one that cannot be read, why."""
-    try:
-        output().print(_table(WorkDir(root, target).existing()))
-    except HstAssetsError as error:
-        failure = error
-    except OSError as error:
-        failure = machine_failure(error) or TransientFailure(str(error), where=target)
-    else:
-        return None
-    errors().print(
-        f"[red]cannot be read[/red] {escape(f'{target}: {failure.brief}')}", highlight=False
-    )
-    return failure
-
-
-def _table(workdir: WorkDir) -> Table:
+def _summary(workdir: WorkDir) -> TargetSummary:
     from hst_assets.orchestration.asset_table import ASSETS
-    from hst_assets.orchestration.forecast import forecast
+    from hst_assets.orchestration.target_summary import summary
 
-    table = Table(title=escape(workdir.target), title_justify="left")
+    return summary(workdir, ASSETS)
+
+
+def _compared(workdir: WorkDir, *, stale: bool) -> list[Forecast]:
+    from hst_assets.orchestration.asset_table import ASSETS
+    from hst_assets.orchestration.target_summary import compared
+
+    # What the archive has is shown by 'hst-assets archive'; a pointer has no file.
+    rows = compared(workdir, ASSETS, anew=not stale)
+    return [row for row in rows if not stale or row.state not in _FINE]
+
+
+def _of_each(
+    root: Path,
+    names: Iterable[str],
+    look: Callable[[WorkDir], _Answer],
+    broken: list[HstAssetsError],
+) -> list[_Answer]:
+    """Look at each target; of those that cannot be read print why, and add it to `broken`."""
+    found = []
+    for name in names:
+        try:
+            found.append(look(WorkDir(root, name).existing()))
+        except (HstAssetsError, OSError) as error:
+            failure = error if isinstance(error, HstAssetsError) else refusal_of_system(error)
+            errors().print(
+                f"[red]cannot be read[/red] {escape(f'{name}: {failure.brief}')}", highlight=False
+            )
+            broken.append(failure)
+    return found
+
+
+def _show_summaries(found: list[TargetSummary], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+        return
+    table = Table()
+    for column in ("target", "visits", "made", "last made", "compared", "status"):
+        table.add_column(column, overflow="fold")
+    for each in found:
+        made = f"{each.n_made} of {each.n_wanted}"
+        when = each.compared[:16] or "not compared"
+        table.add_row(
+            escape(each.target), str(each.n_visits), made, each.last_made[:16], when, _told(each)
+        )
+    output().print(table)
+    if any(not each.compared for each in found):
+        output().print(
+            "'hst-assets status TARGET' or 'hst-assets status --stale' compares", highlight=False
+        )
+
+
+def _told(found: TargetSummary) -> str:
+    if not found.compared:
+        return "not checked"
+    amiss = [f"{found.states[state]} {state}" for state in _AMISS if found.states.get(state)]
+    return ", ".join(amiss) or "up to date"
+
+
+def _show_products(found: list[Forecast], *, as_json: bool, title: str = "") -> None:
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+        return
+    table = Table(title=escape(title) or None, title_justify="left")
     for column in ("partition", "asset", "made at", "status"):
         table.add_column(column)
-    # What the archive has is shown by 'hst-assets archive'; a pointer has no file.
-    for found in forecast(workdir, ASSETS):
-        told: str = found.state
-        if found.reasons and found.reasons != (FIRST,):
-            told = f"{found.state}: {shortened(found.reasons)}"
-        table.add_row(found.partition, found.asset, found.created, escape(told))
-    return table
+    for each in found:
+        told: str = each.state
+        if each.reasons and each.reasons != (FIRST,):
+            told = f"{each.state}: {shortened(each.reasons)}"
+        table.add_row(escape(each.partition), each.asset, each.created, escape(told))
+    output().print(table)

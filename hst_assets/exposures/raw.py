@@ -13,8 +13,9 @@ work directory's lock ``raw``, so a reader always sees a complete one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from hst_assets.failures import BadConfiguration, MissingProduct
@@ -28,6 +29,7 @@ __all__ = [
     "check_raw",
     "exposure_key",
     "fault_of",
+    "files_of_visit",
     "format_ledger",
     "parse_ledger",
     "raw_ledger",
@@ -176,13 +178,49 @@ def raw_ledger(workdir: WorkDir) -> list[RawFile]:
     BadConfiguration
         If the ledger is damaged.
     """
+    return list(_read(workdir).files)
+
+
+def files_of_visit(workdir: WorkDir, visit: str) -> list[RawFile]:
+    """The verified files of one visit, sorted by name.
+
+    Raises
+    ------
+    BadConfiguration
+        If the ledger is damaged.
+    """
+    return list(_read(workdir).by_visit.get(visit, ()))
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    files: tuple[RawFile, ...] = ()
+    by_visit: Mapping[str, Sequence[RawFile]] = field(default_factory=dict)
+
+
+def _read(workdir: WorkDir) -> _Ledger:
     try:
-        text = workdir.checksums.read_text(encoding="utf-8")
+        status = workdir.checksums.stat()
+        return _read_once(workdir.checksums, (status.st_ino, status.st_size, status.st_mtime_ns))
     except FileNotFoundError:
-        return []
+        return _Ledger()
+
+
+@lru_cache(maxsize=4)
+def _read_once(path: Path, _stamp: tuple[int, int, int]) -> _Ledger:
+    """The ledger; read again when it was replaced.
+
+    What looks at each visit in turn would otherwise parse the entries of all as often.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise _bad_ledger(str(error), workdir.checksums) from error
-    return parse_ledger(text, where=workdir.checksums)
+        raise _bad_ledger(str(error), path) from error
+    files = parse_ledger(text, where=path)
+    by_visit: dict[str, list[RawFile]] = {}
+    for file in files:
+        by_visit.setdefault(file.visit, []).append(file)
+    return _Ledger(tuple(files), by_visit)
 
 
 def write_ledger(workdir: WorkDir, files: Iterable[RawFile]) -> None:
@@ -193,7 +231,7 @@ def write_ledger(workdir: WorkDir, files: Iterable[RawFile]) -> None:
 
 def visits_in(workdir: WorkDir) -> list[str]:
     """The visits that have verified exposures, sorted."""
-    return sorted({file.visit for file in raw_ledger(workdir)})
+    return sorted(_read(workdir).by_visit)
 
 
 def check_raw(workdir: WorkDir, visit: str | None = None, *, full: bool = False) -> list[RawFile]:
@@ -214,7 +252,7 @@ def check_raw(workdir: WorkDir, visit: str | None = None, *, full: bool = False)
     MissingProduct
         If there is no verified file at all, or one is gone or has changed; all such are named.
     """
-    files = [file for file in raw_ledger(workdir) if visit in (None, file.visit)]
+    files = raw_ledger(workdir) if visit is None else files_of_visit(workdir, visit)
     if not files:
         raise MissingProduct(
             f"no verified exposure of visit {visit}" if visit else "no verified exposure",

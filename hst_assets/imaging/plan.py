@@ -285,9 +285,9 @@ def orientation_of_target(workdir: WorkDir, settings: Settings) -> float:
     if not settings.drizzle.no_rotation:
         return 0.0
     try:
-        note = json.loads(workdir.reference_choice.read_text())
+        note = json.loads(workdir.reference_choice.read_bytes())
         return float(note["orientation_deg"])
-    except (FileNotFoundError, json.JSONDecodeError, KeyError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise MissingProduct(
             "drizzle.no_rotation takes the orientation of the reference, and there is none yet",
             where=workdir.reference_choice,

@@ -26,7 +26,7 @@ from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import running_sensor_cursors
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
-from hst_assets.orchestration.target_roots import forgotten_mark
+from hst_assets.orchestration.target_roots import forgotten_marks
 from hst_assets.orchestration.targets import archive_targets
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
@@ -51,6 +51,7 @@ class _Tick:
     context: dg.SensorEvaluationContext
     mast: MastAccess
     cursor: ArchiveCursor
+    marks: dict[str, str]
     requests: list[dg.RunRequest] = field(default_factory=list)
     events: list[dg.AssetMaterialization] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -82,9 +83,10 @@ def _evaluate(
     context: dg.SensorEvaluationContext, hst_root: HstRoot, mast: MastAccess
 ) -> dg.SensorResult:
     """Ask for each archive target in turn until time or room is used up."""
-    tick = _Tick(context, mast, ArchiveCursor.parse(context.cursor, context.log.warning))
     begun = time.monotonic()
     targets = archive_targets(hst_root.path, context.log.warning)
+    cursor = ArchiveCursor.parse(context.cursor, context.log.warning)
+    tick = _Tick(context, mast, cursor, forgotten_marks(context.instance, targets))
     turn = tick.cursor.in_turn(targets)
     for number, target in enumerate(turn, start=1):
         _look_at(tick, hst_root.workdir(target), targets[target])
@@ -119,7 +121,7 @@ def _look_at(tick: _Tick, workdir: WorkDir, settings: Settings) -> None:
 
 def _request_due(tick: _Tick, workdir: WorkDir, state: TargetCursor, listing: Listing) -> None:
     _announce(tick, workdir, state, listing)
-    mark = forgotten_mark(tick.context.instance, workdir.target)
+    mark = tick.marks[workdir.target]
     state.begin(f"{listing.question}{mark}")
     visits = obtainable(listing.products, tick.mast.current_token())
     due = state.due(listing, visits)

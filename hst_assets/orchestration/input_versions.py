@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.failures import failure_named, may_work_again
 from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.input_memory import InputMemory
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.provenance import Record, digest_of, read_record, sha256_of_file
 from hst_assets.settings import load_settings
@@ -38,19 +40,33 @@ def input_versions(workdir: WorkDir, level: Level, table: AssetTable) -> dict[st
         Partition key to digest. A partition that lacks an input is not in it, and none is where
         the target's settings do not want the level.
     """
+    memory = _MEMORIES.setdefault(table, InputMemory())
+    return memory.versions(workdir, level.job, lambda: _read(workdir, level, table, memory))
+
+
+#: What was read in this process, by the table of the assets.
+_MEMORIES: WeakKeyDictionary[AssetTable, InputMemory] = WeakKeyDictionary()
+
+
+def _read(
+    workdir: WorkDir, level: Level, table: AssetTable, memory: InputMemory
+) -> tuple[dict[str, str], list[Path]]:
+    """The versions, and the folders and files by whose times it is seen that they stand."""
+    written = [*_settings_files(workdir), workdir.checksums]
     if level.wanted and not table.is_wanted(level, load_settings(workdir)):
-        return {}
+        return {}, written
     settings = _settings_version(workdir)
-    inputs = _Inputs(workdir, table)
+    inputs = _Inputs(workdir, table, memory)
     visits: list[str | None] = [*inputs.raw] if level.by_visit else [None]
     found = {visit: inputs.of_level(level, visit) for visit in visits}
-    return {
+    versions = {
         str(VisitKey(workdir.target, visit)) if visit else workdir.target: digest_of(
             [settings, digests]
         )
         for visit, digests in found.items()
         if digests is not None
     }
+    return versions, [*written, *inputs.folders]
 
 
 def lacks_product(workdir: WorkDir, level: Level, partition: str, table: AssetTable) -> bool:
@@ -78,8 +94,11 @@ def _failures(record: Record) -> dict[str, str]:
 
 
 def _settings_version(workdir: WorkDir) -> dict[str, str]:
-    paths = (workdir.root_settings_file, workdir.settings_file, workdir.overrides)
-    return {path.name: sha256_of_file(path) for path in paths if path.is_file()}
+    return {path.name: sha256_of_file(path) for path in _settings_files(workdir) if path.is_file()}
+
+
+def _settings_files(workdir: WorkDir) -> tuple[Path, ...]:
+    return workdir.root_settings_file, workdir.settings_file, workdir.overrides
 
 
 def _version(record: Record) -> str:
@@ -91,9 +110,12 @@ def _version(record: Record) -> str:
 class _Inputs:
     """What is on the disk of one target, by the digests of the records."""
 
-    def __init__(self, workdir: WorkDir, table: AssetTable) -> None:
+    def __init__(self, workdir: WorkDir, table: AssetTable, memory: InputMemory) -> None:
         self._workdir = workdir
         self._table = table
+        self._memory = memory
+        #: Where records were looked for.
+        self.folders = {workdir.workspace}  # the note on the reference names its image
         self._digests: dict[Path, str | None] = {}
         self.raw = raw_visits(workdir)
 
@@ -141,8 +163,8 @@ class _Inputs:
         """What the record says, read once: the target's are inputs of each of its visits."""
         path = self._path(asset, visit)
         if path not in self._digests:
-            record = read_record(path)
-            self._digests[path] = _version(record) if record else None
+            self.folders.add(path.parent)
+            self._digests[path] = self._memory.of_record(path, _version)
         return self._digests[path]
 
     def _path(self, asset: str, visit: str | None) -> Path:

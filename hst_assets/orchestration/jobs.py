@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import dagster as dg
 
 from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.runs import HOST_TAG
 
 __all__ = [
     "DELIVERED_CHECK",
@@ -29,6 +32,8 @@ def level_jobs(table: AssetTable) -> list[dg.UnresolvedAssetJobDefinition]:
             # A run of one partition has no part in the checks over all.
             - dg.AssetSelection.checks(*overall(level, table)),
             description=_description(level),
+            # The daemon starts runs on the host where it has read this.
+            tags={HOST_TAG: socket.gethostname()},
         )
         for level in table.levels
     ]

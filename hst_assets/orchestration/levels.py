@@ -371,11 +371,15 @@ class AssetTable:
 
     def downstream(self, asset: str) -> frozenset[str]:
         """Every asset that is made from this one, however indirectly."""
-        found: set[str] = set()
-        for row in self:
-            if asset in row.upstream or not found.isdisjoint(row.upstream):
-                found.add(row.name)
-        return frozenset(found)
+        return self._downstream[asset]
+
+    @cached_property
+    def _downstream(self) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for row in reversed(list(self)):
+            own = [name for name in found if row.name in self[name].upstream]
+            found[row.name] = frozenset(own).union(*(found[name] for name in own))
+        return found
 
     def is_wanted(self, level: Level, settings: Settings) -> bool:
         """Whether runs that name no assets make a level: by its setting, or that of one behind."""

@@ -5,6 +5,7 @@ A resource finds things (work directories, settings); it computes nothing.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.identifiers import VisitKey
 from hst_assets.machine_failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.runs import PROCESS_TAG
+from hst_assets.orchestration.runs import HOST_TAG, PROCESS_TAG
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.tool_logs import said_in_run
 from hst_assets.session import session_log
@@ -169,6 +170,7 @@ class HstRoot(dg.ConfigurableResource):
         self, target: str, context: dg.AssetExecutionContext, visit: str = ""
     ) -> Iterator[Session]:
         claim(context.instance, self.workdir(target))
+        _say_host(context)
         workdir = self.workdir(target).existing().create()
         settings = load_settings(workdir)
         label = "_".join(filter(None, [context.asset_key.path[-1], visit]))
@@ -179,6 +181,12 @@ class HstRoot(dg.ConfigurableResource):
             said_in_run(workdir, context.log.info),
         ):
             yield Session(workdir, settings, log_path, visit)
+
+
+def _say_host(context: dg.AssetExecutionContext) -> None:
+    """Write the host of a run into its tags, if it is of no job that has it."""
+    if not {PROCESS_TAG, HOST_TAG} & context.run.tags.keys():
+        context.instance.add_run_tags(context.run.run_id, {HOST_TAG: socket.gethostname()})
 
 
 def is_attended(context: dg.AssetExecutionContext) -> bool:

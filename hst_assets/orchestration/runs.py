@@ -1,4 +1,4 @@
-"""Runs of the instance: which are in flight, and which died with their process.
+"""Runs of the instance: which are in flight, and what tells the process of one.
 
 ``hst-assets run`` and ``materialize`` run in the user's process and say so in a tag; everything
 else is started by the daemon, the web UI or Dagster's own commands.
@@ -6,22 +6,19 @@ else is started by the daemon, the web UI or Dagster's own commands.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Iterable
-from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from hst_assets.orchestration.levels import Level
-from hst_assets.orchestration.unchanged import restate_run
 
 __all__ = [
+    "HOST_TAG",
     "PROCESS_TAG",
     "UNFINISHED",
-    "bury_dead_runs",
     "partitions_in_flight",
     "targets_of",
     "this_process",
@@ -37,6 +34,8 @@ UNFINISHED = (
 )
 #: Host and process of a run that `run_target` does in its own process.
 PROCESS_TAG = "hst_assets/process"
+#: Host of every other run. Its process is in Dagster's events (`orchestration.dead_runs`).
+HOST_TAG = "hst_assets/host"
 _PARTITION_TAG = "dagster/partition"
 
 
@@ -59,39 +58,6 @@ def targets_of(partitions: Iterable[str]) -> set[str]:
     return {key.partition("/")[0] for key in partitions}
 
 
-# --------------------------------------------------------- runs of processes that are gone
-
-
 def this_process() -> str:
     """Host and number of this process, for `PROCESS_TAG`."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def bury_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process was killed on this host, so that nothing waits for them.
-
-    The slots of pools that they held are freed: without a daemon nobody else does it.
-    """
-    for record in instance.get_run_records(RunsFilter(statuses=list(UNFINISHED))):
-        run = record.dagster_run
-        host, _, pid = run.tags.get(PROCESS_TAG, "").partition(":")
-        if host == socket.gethostname() and pid != str(os.getpid()) and not _alive(int(pid)):
-            logging.getLogger(__name__).info("run %s was killed with its process", run.run_id)
-            instance.report_run_failed(run, "the process that ran it is gone")
-            restate_run(instance, run.run_id)
-            if instance.event_log_storage.supports_global_concurrency_limits:
-                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def _alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else _signals(pid)
-
-
-def _signals(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.nothing_new import is_done
@@ -27,7 +28,7 @@ from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import partitions_in_flight
 from hst_assets.orchestration.settled import LevelCursor, Upstream, sensor_name
-from hst_assets.orchestration.target_roots import forgotten_mark
+from hst_assets.orchestration.target_roots import forgotten_marks
 from hst_assets.orchestration.targets import active_targets, costing_itself
 from hst_assets.reasons import first_of
 from hst_assets.workdir import WorkDir
@@ -139,15 +140,19 @@ def _evaluate(
 ) -> dg.SensorResult:
     level = upstream.level
     tick = _Tick(context, upstream, LevelCursor.parse(context.cursor))
+    for told in bury_dead_runs(context.instance):
+        context.log.warning(told)
     busy, held = upstream.in_flight()
     # What a run of the first level is fetching just now is no news, nor what it has fetched.
     if level == upstream.table.raw_level:
         held |= partitions_in_flight(context.instance, level)
-    for target in active_targets(hst_root.path, context.log.warning):
+    targets = active_targets(hst_root.path, context.log.warning)
+    marks = forgotten_marks(context.instance, targets)
+    for target in targets:
         if target in busy:
             continue
         workdir = hst_root.workdir(target)
-        news = _news(context, workdir, upstream, tick.cursor)
+        news = _news(context, workdir, upstream, tick.cursor, marks[target])
         held |= upstream.due(workdir, context.log.warning) if news else set()
         for key, version in news.items():
             if held.isdisjoint({key, target}) and not tick.is_full:
@@ -163,14 +168,17 @@ def _evaluate(
 
 
 def _news(
-    context: dg.SensorEvaluationContext, workdir: WorkDir, upstream: Upstream, cursor: LevelCursor
+    context: dg.SensorEvaluationContext,
+    workdir: WorkDir,
+    upstream: Upstream,
+    cursor: LevelCursor,
+    mark: str,
 ) -> dict[str, str]:
     """Partitions of a target with inputs that were not asked for, and their versions."""
     from hst_assets.orchestration.input_versions import input_versions
 
     versions: dict[str, str] = {}
     with costing_itself(workdir.target, context.log.warning):
-        mark = forgotten_mark(context.instance, workdir.target)
         found = input_versions(workdir, upstream.level, upstream.table)
         versions = {key: f"{version}{mark}" for key, version in found.items()}
     return {key: version for key, version in versions.items() if cursor.asked.get(key) != version}

@@ -8,6 +8,7 @@ whoever comes with another root is told.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +17,7 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.partitions import visits_of
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir
 
-__all__ = ["claim", "disclaim", "forgotten_mark", "refuse_other_root", "root_of"]
+__all__ = ["claim", "disclaim", "forgotten_mark", "forgotten_marks", "refuse_other_root", "root_of"]
 
 _KEY = "hst_assets/root_of/"
 #: How often a target was forgotten.
@@ -60,9 +61,14 @@ def forgotten_mark(instance: dg.DagsterInstance, target: str) -> str:
     str
         Empty for a target that was never forgotten.
     """
-    key = _FORGOTTEN + target
-    times = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
-    return f"#{times}" if times else ""
+    return forgotten_marks(instance, [target])[target]
+
+
+def forgotten_marks(instance: dg.DagsterInstance, targets: Iterable[str]) -> dict[str, str]:
+    """The marks of many targets, with one question to the database (see `forgotten_mark`)."""
+    keys = {target: _FORGOTTEN + target for target in targets}
+    times = instance.daemon_cursor_storage.get_cursor_values(set(keys.values())) if keys else {}
+    return {target: f"#{times[key]}" if times.get(key) else "" for target, key in keys.items()}
 
 
 def refuse_other_root(instance: dg.DagsterInstance, workdir: WorkDir) -> None:

@@ -12,18 +12,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure
 from hst_assets.identifiers import validate_target
+from hst_assets.machine_failures import refusal_of_system
+from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.partitions import register
-from hst_assets.orchestration.runs import bury_dead_runs, partitions_in_flight, targets_of
+from hst_assets.orchestration.runs import partitions_in_flight, targets_of
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.reasons import first_of
 from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, targets_in
+
+if TYPE_CHECKING:
+    from hst_assets.archive.holdings import Listing, Product
 
 __all__ = [
     "TargetState",
@@ -157,7 +162,7 @@ def archive_targets(
     for target in active_targets(root, warn):
         try:
             settings = load_settings(WorkDir(root, target))
-        except HstAssetsError as error:
+        except (HstAssetsError, OSError) as error:
             warn(f"{target} skipped: {error}")
             continue
         if settings.archive.query:
@@ -186,7 +191,7 @@ def _may_be_target(name: str, warn: Callable[[str], None]) -> bool:
 def _is_retired(workdir: WorkDir) -> bool:
     try:
         return load_settings(workdir).target.retired
-    except HstAssetsError:
+    except (HstAssetsError, OSError):
         return False
 
 
@@ -195,22 +200,27 @@ def _in_flight(instance: dg.DagsterInstance, target: str) -> set[str]:
 
 
 def _known_visits(workdir: WorkDir) -> set[str]:
-    from hst_assets.archive.listing import read_listing
     from hst_assets.exposures.raw import visits_in
 
-    listing = read_listing(workdir)
+    listing = _listing_of(workdir)
     return {*visits_in(workdir), *(listing.visits() if listing else ())}
 
 
-def _state(workdir: WorkDir, busy: set[str]) -> TargetState:
+def _listing_of(workdir: WorkDir) -> Listing | None:
+    """The archive's listing; without one, astropy's tables are not loaded for it (0.7 s)."""
+    if not workdir.archive_listing.is_file():
+        return None
     from hst_assets.archive.listing import read_listing
-    from hst_assets.archive.sync import outstanding
 
+    return read_listing(workdir)
+
+
+def _state(workdir: WorkDir, busy: set[str]) -> TargetState:
     in_flight = sum(targets_of([key]) == {workdir.target} for key in busy)
     try:
         settings = load_settings(workdir)
-        listing = read_listing(workdir) if settings.archive.query else None
-        missing = outstanding(workdir, listing) if listing else {}
+        listing = _listing_of(workdir) if settings.archive.query else None
+        missing = _outstanding(workdir, listing) if listing else {}
         return TargetState(
             workdir.target,
             archive=settings.archive.query,
@@ -222,3 +232,12 @@ def _state(workdir: WorkDir, busy: set[str]) -> TargetState:
         )
     except HstAssetsError as error:
         return TargetState(workdir.target, in_flight=in_flight, problem=str(error))
+    except OSError as error:
+        told = str(refusal_of_system(error))
+        return TargetState(workdir.target, in_flight=in_flight, problem=told)
+
+
+def _outstanding(workdir: WorkDir, listing: Listing) -> dict[str, tuple[Product, ...]]:
+    from hst_assets.archive.comparison import outstanding
+
+    return outstanding(workdir, listing)

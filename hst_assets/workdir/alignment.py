@@ -68,7 +68,7 @@ class AlignmentPaths(Folders):
             If the choice cannot be read.
         """
         try:
-            choice = json.loads(self.reference_choice.read_text())
+            choice = json.loads(self.reference_choice.read_bytes())
             user = choice.get("user")
             return self.reference_choice if user else self.absolute(choice["image"])
         except FileNotFoundError:

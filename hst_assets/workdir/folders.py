@@ -99,6 +99,11 @@ class Folders:
         return self.base / ".hst123_runfiles"
 
     @property
+    def last_comparison(self) -> Path:
+        """What the last comparison of all products with today's recipes said (JSON)."""
+        return self.runfiles / "last_comparison.json"
+
+    @property
     def dolphot(self) -> Path:
         """DOLPHOT runs."""
         return self.base / "dolphot"

@@ -14,6 +14,7 @@ from typing import Any
 from hst_assets.astrometry.absolute.catalog import make_absolute_catalog
 from hst_assets.astrometry.absolute.frame import Tie
 from hst_assets.astrometry.recipes import uses_absolute_catalog
+from hst_assets.astrometry.reference.choice import ReferenceChoice
 from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.failures import MissingProduct
 from hst_assets.provenance import Recipe, digest_of, read_record, without_defaults
@@ -168,10 +169,22 @@ def _not_absolute(note: dict[str, Any]) -> str:
 def read_note(workdir: WorkDir) -> dict[str, Any] | None:
     """The note on the reference; None where there is none or it is not whole."""
     try:
-        note: dict[str, Any] = json.loads(workdir.reference_choice.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
+        note: dict[str, Any] = json.loads(workdir.reference_choice.read_bytes())
+        _parse(note)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # ValueError: also what is no JSON, or no UTF-8
     return note
+
+
+def _parse(note: dict[str, Any]) -> None:
+    """Read what is in a note, so that one that is damaged is not taken for whole."""
+    str.lower(note["image"])
+    if not note["user"]:
+        ReferenceChoice.from_json(note["choice"])
+        _ = note["settings"], note["inputs"].items()
+    if (tie := note.get("tie")) is not None:
+        _ = tie["absolute"] or tie["reason"]
+    _anchor_shapes(note)
 
 
 def write_note(workdir: WorkDir, note: dict[str, Any]) -> None:

@@ -1,0 +1,187 @@
+"""How each of many targets stands, in a moment: what was made, and what the last comparison said.
+
+To compare every product with today's recipe takes seconds a target (`orchestration.forecast`).
+Its answer is kept beside the target's locks, with the modification times of folders and settings,
+the versions of the code and the time of the installed packages. While all of these are the same,
+it is told again; otherwise the target is "not compared". A product that was edited in place is
+noticed by the next comparison only.
+"""
+
+from __future__ import annotations
+
+import json
+import sysconfig
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hst_assets.failures import HstAssetsError
+from hst_assets.orchestration.forecast import Forecast, forecast
+from hst_assets.orchestration.levels import AssetTable
+from hst_assets.provenance import digest_of
+from hst_assets.settings import load_settings
+from hst_assets.stages import STAGES
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = ["TargetSummary", "compared", "summary"]
+
+#: What was changed less than this before a comparison began may have changed again unseen, seconds.
+_SETTLED_S = 2.0
+_FINE = ("up to date", "not wanted")
+
+
+@dataclass(frozen=True)
+class TargetSummary:
+    """How one target stands.
+
+    Attributes
+    ----------
+    target : str
+        Its name.
+    n_visits : int
+        Visits with verified exposures.
+    n_wanted, n_made : int
+        Products that the settings want, and those of them that have a record.
+    last_made : str
+        When the last of these was made (UTC); empty if there is none.
+    compared : str
+        When they were last compared with today's recipes (UTC); empty if that does not hold any
+        more.
+    states : mapping
+        How many were then of each state (`Forecast.state`).
+    """
+
+    target: str
+    n_visits: int = 0
+    n_wanted: int = 0
+    n_made: int = 0
+    last_made: str = ""
+    compared: str = ""
+    states: dict[str, int] = field(default_factory=dict)
+
+
+def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
+    """How a target stands, without comparing anything now.
+
+    Raises
+    ------
+    BadConfiguration
+        If its settings or ledger are not valid.
+    MissingProduct
+        If the choice of the reference cannot be read.
+    """
+    from hst_assets.exposures.raw import visits_in
+
+    held = visits_in(workdir)
+    records = [WorkDir.record(path) for path in _wanted(workdir, table, held)]
+    times = [when for record in records if (when := _time_of(record)) is not None]
+    kept = _kept(workdir) or {}
+    return TargetSummary(
+        workdir.target,
+        n_visits=len(held),
+        n_wanted=len(records),
+        n_made=len(times),
+        last_made=_utc(max(times)) if times else "",
+        compared=kept.get("compared", ""),
+        states=kept.get("states", {}),
+    )
+
+
+def compared(workdir: WorkDir, table: AssetTable, *, anew: bool = True) -> list[Forecast]:
+    """Compare every product of a target with today's recipe, and keep the answer.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    table : AssetTable
+        Which products there are.
+    anew : bool, optional
+        Otherwise an answer that was kept serves, of which only what is not up to date is told.
+
+    Raises
+    ------
+    BadConfiguration, MissingProduct
+        As `forecast` does.
+    """
+    kept = None if anew else _kept(workdir)
+    if kept is not None:
+        return [Forecast(**{**row, "reasons": tuple(row["reasons"])}) for row in kept["amiss"]]
+    began, stamp = time.time(), _stamp_of(workdir)
+    found = list(forecast(workdir, table))
+    if stamp.newest < began - _SETTLED_S and stamp == _stamp_of(workdir):
+        content = {
+            "stamp": stamp.digest,
+            "compared": _utc(began),
+            "states": dict(Counter(each.state for each in found)),
+            "amiss": [asdict(each) for each in found if each.state not in _FINE],
+        }
+        with suppress(OSError), write_atomically(workdir.last_comparison) as part:
+            part.write_text(json.dumps(content))
+    return found
+
+
+def _wanted(workdir: WorkDir, table: AssetTable, held: list[str]) -> Iterator[Path]:
+    settings = load_settings(workdir)
+    for row in table:
+        if (
+            row.path
+            and row.source != "archive"
+            and table.is_wanted(table.level_of(row.name), settings)
+        ):
+            for visit in held if row.by_visit else [None]:
+                yield row.product(workdir, visit)
+
+
+def _kept(workdir: WorkDir) -> dict[str, Any] | None:
+    """The last comparison; None where there is none, or something has changed since."""
+    try:
+        content: dict[str, Any] = json.loads(workdir.last_comparison.read_bytes())
+        stands = content["stamp"] == _stamp_of(workdir).digest
+        _ = content["compared"], content["states"].items(), [dict(row) for row in content["amiss"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, HstAssetsError):
+        return None
+    return content if stands else None
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    digest: str
+    newest: float
+
+
+def _stamp_of(workdir: WorkDir) -> _Stamp:
+    """Of all by which it is seen that something has changed."""
+    folders = [
+        workdir.base,
+        workdir.raw,
+        workdir.workspace,
+        workdir.drizzle,
+        workdir.dolphot,
+        workdir.light_curve.parent,
+        workdir.counterpart.parent,
+        workdir.hap,
+        *(workdir.hap.glob("*/") if workdir.hap.is_dir() else ()),
+    ]
+    written = [workdir.root_settings_file, workdir.settings_file, workdir.overrides]
+    times = {str(path): _time_of(path) for path in (*folders, *written, workdir.checksums)}
+    code = {name: stage.version for name, stage in STAGES.items()}
+    packages = _time_of(Path(sysconfig.get_path("purelib")))
+    newest = max((when for when in times.values() if when), default=0.0)
+    return _Stamp(digest_of([times, code, packages]), newest)
+
+
+def _time_of(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _utc(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="seconds")
