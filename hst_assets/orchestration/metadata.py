@@ -83,7 +83,7 @@ def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str,
         metadata[name] = _value(name, value, workdir)
     if served:
         for name, path in (("page", facts.get("page")), ("report", workdir.report)):
-            address = address_of(workdir.absolute(path), workdir) if path else None
+            address = address_of(workdir.absolute(str(path)), workdir) if path else None
             if address:
                 metadata[name] = dg.MetadataValue.url(address)
     if made_with := _made_with(made.record, workdir):

@@ -130,9 +130,10 @@ class _Tick:
         plain = version.partition("#")[0]
         if level == table.raw_level and has_consumed(instance, key, plain):
             return True
+        done = False
         with costing_itself(workdir.target, self.context.log.warning):
-            return is_done(instance, workdir, level, key, table)
-        return False
+            done = is_done(instance, workdir, level, key, table)
+        return done
 
 
 def _evaluate(
