@@ -187,17 +187,22 @@ def _pictures(paths: Sequence[Path], workdir: WorkDir, *, served: bool) -> dg.Me
     found = [path for path in paths if path.is_file()]
     if not found:
         return dg.MetadataValue.md("no picture")
-    head = "| file | picture |"
+    head = "| pictures |"
     addresses = [address_of(path, workdir) if served else None for path in found]
     if all(addresses):
-        head = "| file | picture (a click saves it in full size) |"
+        head = "| pictures; a click saves one in full size |"
         rows = [
-            f"| {path.name} | [![{path.name}]({address})]({address}) |"
+            _row(path.name, f"[![{path.name}]({address})]({address})")
             for path, address in zip(found, addresses, strict=True)
         ]
     else:
         rows = list(_embedded(found))
-    return dg.MetadataValue.md("\n".join([head, "| --- | --- |", *rows]))
+    return dg.MetadataValue.md("\n".join([head, "| --- |", *rows]))
+
+
+def _row(name: str, picture: str) -> str:
+    """A picture below its name: beside it, one of them would be out of a narrow window."""
+    return f"| {name} |\n| {picture} |"
 
 
 def _embedded(paths: Sequence[Path]) -> Iterator[str]:
@@ -211,4 +216,4 @@ def _embedded(paths: Sequence[Path]) -> Iterator[str]:
         if len(encoded) <= left:
             left -= len(encoded)
             picture = f"![{path.name}](data:image/webp;base64,{encoded})"
-        yield f"| `{path}` | {picture} |"
+        yield _row(f"`{path}`", picture)

@@ -234,9 +234,11 @@ def test_a_run_asks_the_archive_once(cli, root, mast):
 
 
 def test_a_dry_run_names_the_settings_of_the_target_in_a_failure(cli, root, mast):
-    result = cli("run", *PLACE, "--target", "sn1", "--instrument", "NICMOS", "--dry-run")
+    workdir = WorkDir(root, "sn1").create()
+    workdir.settings_file.write_text('[archive]\ninstruments = ["NICMOS"]\n')
+    result = cli("run", *PLACE, "--target", "sn1", "--dry-run")
     assert result.code == 2
-    assert str(WorkDir(root, "sn1").settings_file) in result.err.replace("\n", "")
+    assert str(workdir.settings_file) in result.err.replace("\n", "")
 
 
 def test_the_name_is_made_of_what_is_asked(cli, root, mast):
