@@ -82,16 +82,22 @@ def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str,
             continue
         metadata[name] = _value(name, value, workdir)
     if served:
-        for name, path in (("page", facts.get("page")), ("report", workdir.report)):
-            address = address_of(workdir.absolute(path), workdir) if path else None
-            if address:
-                metadata[name] = dg.MetadataValue.url(address)
+        metadata |= _links(facts, workdir)
     if made_with := _made_with(made.record, workdir):
         metadata["made_with"] = dg.MetadataValue.text(_clip(made_with))
     metadata["work_directory"] = dg.MetadataValue.path(workdir.base)
     metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
     metadata["made_at"] = dg.MetadataValue.text(made.record.created)
     return metadata
+
+
+def _links(facts: Mapping[str, Any], workdir: WorkDir) -> dict[str, Any]:
+    """The addresses of the target's report, and of the product if it is a page itself."""
+    pages = {"report": workdir.report}
+    if facts.get("page"):
+        pages["page"] = workdir.absolute(str(facts["page"]))
+    addresses = {name: address_of(path, workdir) for name, path in pages.items()}
+    return {name: dg.MetadataValue.url(each) for name, each in addresses.items() if each}
 
 
 def _made_with(record: Record, workdir: WorkDir) -> str:

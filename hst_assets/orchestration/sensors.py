@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from hst_assets.failures import BadConfiguration
+from hst_assets.failures import BadConfiguration, HstAssetsError
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.nothing_new import is_done
@@ -129,9 +129,11 @@ class _Tick:
         plain = version.partition("#")[0]
         if level == table.raw_level and has_consumed(instance, key, plain):
             return True
-        with costing_itself(workdir.target, self.context.log.warning):
+        try:
             return is_done(instance, workdir, level, key, table)
-        return False
+        except (HstAssetsError, OSError) as error:
+            self.context.log.warning(f"{key} is run, for it cannot be told: {error}")
+            return False
 
 
 def _evaluate(
