@@ -82,16 +82,22 @@ def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str,
             continue
         metadata[name] = _value(name, value, workdir)
     if served:
-        for name, path in (("page", facts.get("page")), ("report", workdir.report)):
-            address = address_of(workdir.absolute(str(path)), workdir) if path else None
-            if address:
-                metadata[name] = dg.MetadataValue.url(address)
+        metadata |= _links(facts, workdir)
     if made_with := _made_with(made.record, workdir):
         metadata["made_with"] = dg.MetadataValue.text(_clip(made_with))
     metadata["work_directory"] = dg.MetadataValue.path(workdir.base)
     metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
     metadata["made_at"] = dg.MetadataValue.text(made.record.created)
     return metadata
+
+
+def _links(facts: Mapping[str, Any], workdir: WorkDir) -> dict[str, Any]:
+    """The addresses of the target's report, and of the product if it is a page itself."""
+    pages = {"report": workdir.report}
+    if facts.get("page"):
+        pages["page"] = workdir.absolute(str(facts["page"]))
+    addresses = {name: address_of(path, workdir) for name, path in pages.items()}
+    return {name: dg.MetadataValue.url(each) for name, each in addresses.items() if each}
 
 
 def _made_with(record: Record, workdir: WorkDir) -> str:
@@ -187,17 +193,22 @@ def _pictures(paths: Sequence[Path], workdir: WorkDir, *, served: bool) -> dg.Me
     found = [path for path in paths if path.is_file()]
     if not found:
         return dg.MetadataValue.md("no picture")
-    head = "| file | picture |"
+    head = "| pictures |"
     addresses = [address_of(path, workdir) if served else None for path in found]
     if all(addresses):
-        head = "| file | picture (a click saves it in full size) |"
+        head = "| pictures; a click saves one in full size |"
         rows = [
-            f"| {path.name} | [![{path.name}]({address})]({address}) |"
+            _row(path.name, f"[![{path.name}]({address})]({address})")
             for path, address in zip(found, addresses, strict=True)
         ]
     else:
         rows = list(_embedded(found))
-    return dg.MetadataValue.md("\n".join([head, "| --- | --- |", *rows]))
+    return dg.MetadataValue.md("\n".join([head, "| --- |", *rows]))
+
+
+def _row(name: str, picture: str) -> str:
+    """A picture below its name: beside it, one of them would be out of a narrow window."""
+    return f"| {name} |\n| {picture} |"
 
 
 def _embedded(paths: Sequence[Path]) -> Iterator[str]:
@@ -211,4 +222,4 @@ def _embedded(paths: Sequence[Path]) -> Iterator[str]:
         if len(encoded) <= left:
             left -= len(encoded)
             picture = f"![{path.name}](data:image/webp;base64,{encoded})"
-        yield f"| `{path}` | {picture} |"
+        yield _row(f"`{path}`", picture)

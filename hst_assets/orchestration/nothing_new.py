@@ -6,6 +6,8 @@ new. What the disk and Dagster's records agree on needs no run all the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 from hst_assets.orchestration.dagster_private import CODE_VERSION_TAG, DATA_VERSION_TAG
@@ -15,13 +17,17 @@ from hst_assets.provenance import read_record
 from hst_assets.stages import code_version_of
 from hst_assets.workdir import WorkDir
 
-__all__ = ["is_done"]
+__all__ = ["done_of"]
 
 
-def is_done(
-    instance: dg.DagsterInstance, workdir: WorkDir, level: Level, partition: str, table: AssetTable
-) -> bool:
-    """Whether a run of the level would make nothing, and record nothing.
+def done_of(
+    instance: dg.DagsterInstance,
+    workdir: WorkDir,
+    level: Level,
+    partitions: Iterable[str],
+    table: AssetTable,
+) -> set[str]:
+    """The partitions of which a run of the level would make nothing, and record nothing.
 
     Parameters
     ----------
@@ -31,8 +37,8 @@ def is_done(
         The target's.
     level : Level
         Its products are looked at one by one; nothing is written.
-    partition : str
-        A target, or a visit (``target/visit``).
+    partitions : iterable of str
+        The target, or visits of it (``target/visit``).
     table : AssetTable
         What is made from what.
 
@@ -42,11 +48,16 @@ def is_done(
         If it cannot be told, such as of settings that are not valid.
     """
     assets = [name for name in level.assets if name in table.with_file]
-    if not all(_is_recorded(instance, workdir, name, partition, table) for name in assets):
-        return False
-    visit = partition.partition("/")[2]
-    found = forecast(workdir, table, assets=assets, visits=[visit] if visit else [])
-    return all(each.state == "up to date" for each in found)
+    done = {
+        key
+        for key in partitions
+        if all(_is_recorded(instance, workdir, name, key, table) for name in assets)
+    }
+    if done:
+        visits = {key.partition("/")[2] for key in done} - {""}
+        found = forecast(workdir, table, assets=assets, visits=visits)
+        done -= {each.partition for each in found if each.state != "up to date"}
+    return done
 
 
 def _is_recorded(

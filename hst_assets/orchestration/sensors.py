@@ -14,16 +14,16 @@ No decision about the sky belongs here; inputs are read by `orchestration.input_
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
 
-from hst_assets.failures import BadConfiguration
+from hst_assets.failures import BadConfiguration, HstAssetsError
 from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
-from hst_assets.orchestration.nothing_new import is_done
+from hst_assets.orchestration.nothing_new import done_of
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import partitions_in_flight
@@ -41,6 +41,8 @@ _MAX_REQUESTS_A_TICK = 200
 #: Products are looked at for so long in a tick, of which Dagster gives up after 60 s; the rest is
 #: the next tick's.
 _LOOKED_AT_S = 20.0
+#: So many partitions at a time: what a target has is then read once for all of them.
+_LOOKED_AT_ONCE = 50
 #: At most so many partitions are named.
 _NAMED = 5
 
@@ -111,11 +113,22 @@ class _Tick:
         """Whether the rest is left to the next tick."""
         return len(self.requests) >= _MAX_REQUESTS_A_TICK or time.monotonic() > self.deadline
 
-    def look_at(self, workdir: WorkDir, key: str, version: str) -> None:
-        """Ask for a run of one partition with new inputs, if it is time and there is work."""
-        if self._is_done(workdir, key, version):
-            self.cursor.asked[key] = version
-            return
+    def look_at(self, workdir: WorkDir, news: Mapping[str, str]) -> None:
+        """Ask for runs of a target's partitions with new inputs, where there is work to do."""
+        keys = list(news)
+        for first in range(0, len(keys), _LOOKED_AT_ONCE):
+            if self.is_full:
+                return
+            some = keys[first : first + _LOOKED_AT_ONCE]
+            done = self._done(workdir, {key: news[key] for key in some})
+            for key in some:
+                if key in done:
+                    self.cursor.asked[key] = news[key]
+                elif not self.is_full:
+                    self._ask(workdir, key, news[key])
+
+    def _ask(self, workdir: WorkDir, key: str, version: str) -> None:
+        """Ask for a run, if it is time."""
         if self.upstream.table.joins(self.upstream.level):
             seen = self.upstream.seen(workdir, version)
             if self.cursor.standing.get(key) != seen:
@@ -124,15 +137,17 @@ class _Tick:
         self.cursor.asked[key] = version
         self.requests.append(dg.RunRequest(run_key=f"{key}@{version}", partition_key=key))
 
-    def _is_done(self, workdir: WorkDir, key: str, version: str) -> bool:
-        """Whether a run would find all done; what cannot be told is left to a run to tell."""
+    def _done(self, workdir: WorkDir, news: Mapping[str, str]) -> set[str]:
+        """Partitions of which all is done; what cannot be told is left to a run to tell."""
         instance, level, table = self.context.instance, self.upstream.level, self.upstream.table
-        plain = version.partition("#")[0]
-        if level == table.raw_level and has_consumed(instance, key, plain):
-            return True
-        done = False
-        with costing_itself(workdir.target, self.context.log.warning):
-            done = is_done(instance, workdir, level, key, table)
+        done: set[str] = set()
+        if level == table.raw_level:
+            plain = {key: version.partition("#")[0] for key, version in news.items()}
+            done = {key for key in plain if has_consumed(instance, key, plain[key])}
+        try:
+            done |= done_of(instance, workdir, level, news.keys() - done, table)
+        except (HstAssetsError, OSError) as error:
+            self.context.log.warning(f"{workdir.target} is run, for it cannot be told: {error}")
         return done
 
 
@@ -155,9 +170,8 @@ def _evaluate(
         workdir = hst_root.workdir(target)
         news = _news(context, workdir, upstream, tick.cursor, marks[target])
         held |= upstream.due(workdir, context.log.warning) if news else set()
-        for key, version in news.items():
-            if held.isdisjoint({key, target}) and not tick.is_full:
-                tick.look_at(workdir, key, version)
+        if target not in held:
+            tick.look_at(workdir, {key: news[key] for key in news if key not in held})
     tick.cursor.standing = tick.standing
     tick.cursor.written_at = time.time()
     return dg.SensorResult(
