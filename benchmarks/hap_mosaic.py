@@ -79,7 +79,7 @@ CASES = {
     each.detector: each
     for each in (
         Case("wfc3_ir", "F110W", "F160W", 20.0, 62.0, 650, 32),
-        Case("wfc3_uvis", "F606W", "F814W", 8.0, 28.0, 500, 60),
+        Case("wfc3_uvis", "F606W", "F814W", 8.0, 28.0, 200, 110),
     )
 }
 

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from hst_assets.detectors import DETECTORS
 from hst_assets.isolation import TOOL_ENVIRONMENT
 from hst_assets.simulate.campaign import CampaignPlan, Subarray, simulate_campaign
 from hst_assets.simulate.plans import small_plan
@@ -67,7 +68,9 @@ def plan_of(detector: str, size: int) -> CampaignPlan:
         return replace(plan, scene=scene)
     (visit,) = plan.visits
     corner = visit.subarray or Subarray(0, 0, size, size)
-    subarray = replace(corner, nx=size, ny=size)
+    ny, nx = DETECTORS[detector].full_shape
+    x0, y0 = min(corner.x0, nx - size), min(corner.y0, ny - size)
+    subarray = replace(corner, x0=x0, y0=y0, nx=size, ny=size)
     return replace(plan, visits=(replace(visit, subarray=subarray),))
 
 
