@@ -49,7 +49,9 @@ up: $(INSTALLED) ## The web UI on 127.0.0.1:3000 (or PORT=...), with the daemon 
 
 .PHONY: test
 test: $(INSTALLED) ## The whole test suite (VERBOSE=1 names each test)
-	@$(BIN)/python -m pytest $(if $(VERBOSE),-v) -n 2 --dist loadgroup --no-loadscope-reorder --durations=40 hst_assets_tests
+	@# xdist 3.8 waits for ever after it has replaced a worker that crashed: it shall replace none.
+	@$(BIN)/python -m pytest $(if $(VERBOSE),-v) -n 2 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder \
+	  --durations=40 hst_assets_tests
 
 .PHONY: lint
 lint: $(INSTALLED) ## Formatting, lint, spelling, docstrings, types, import walls

@@ -1,20 +1,24 @@
-"""Mosaics of two visits of WFC3/IR against runmultihap: pixels, cost, and the flux of stars.
+"""Mosaics of two visits against runmultihap: pixels, cost, the flux of stars; and a third visit.
 
 Two small visits overlap by half, rolled by 30 degrees. Their products are made by ``hst-assets
 hap``; then the layers of their sky cell by drizzlepac's runmultihap and by ``hst-assets hap
---multi``. Stars are measured on the layers and on the level-2 images of the visits.
+--multi``. Stars are measured on the layers and on the level-2 images of the visits. At last the
+layers are made as a target's, of two visits, and again when a third has come, in another filter:
+printed is which of them are other files then.
 
-    PYTHONPATH=. python benchmarks/hap_mosaic.py
+    PYTHONPATH=. python benchmarks/hap_mosaic.py [--detector wfc3_ir|wfc3_uvis]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,42 +26,86 @@ from astropy.io import fits
 from astropy.table import Table
 
 from hst_assets.hap.mosaics.grid import sky_cell_wcs
-from hst_assets.hap.mosaics.layers import mosaic_input, poller_of_sky_cell
+from hst_assets.hap.mosaics.layers import MosaicInput, mosaic_input, poller_of_sky_cell
+from hst_assets.hap.mosaics.mosaic import make_mosaics
 from hst_assets.hap.poller import write_poller
+from hst_assets.settings import HapSettings, MachineSettings
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.scoring import photometry_score, star_fluxes
 from hst_assets.simulate.truth import CampaignTruth
+from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.star_service import star_service
 
 CELL = "skycell-p1360x10y10"
 VISITS = ("isim01", "isim02")
-_BAND = ("wfc3_ir", "F110W")
+THIRD = "isim03"
 SERIAL = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ASTROMETRY_STEP_CONTROL": "OFF",
     "ASTRODRIZ_NO_PARALLEL": "1",
     "SVM_CATALOG_IR": "off",
+    "SVM_CATALOG_UVIS": "off",
 }
 
 
-def simulated(folder: Path) -> CampaignTruth:
-    """Two visits in F110W in the middle of a sky cell."""
+@dataclass(frozen=True)
+class Case:
+    """What is simulated: a detector, the filters of two visits and of the third.
+
+    Attributes
+    ----------
+    detector, filter, other : str
+        Of the visits.
+    apart_arcsec : float
+        The second visit from the first, and the third from the second.
+    radius_arcsec : float
+        Of the sky.
+    n_stars, n_isolated : int
+        Stars in it, and how many of them have no neighbour.
+    """
+
+    detector: str
+    filter: str
+    other: str
+    apart_arcsec: float
+    radius_arcsec: float
+    n_stars: int
+    n_isolated: int
+
+
+CASES = {
+    each.detector: each
+    for each in (
+        Case("wfc3_ir", "F110W", "F160W", 20.0, 62.0, 650, 32),
+        Case("wfc3_uvis", "F606W", "F814W", 8.0, 28.0, 500, 60),
+    )
+}
+
+
+def simulated(case: Case, folder: Path) -> CampaignTruth:
+    """Three visits in the middle of a sky cell, the third in the other filter."""
     middle = sky_cell_wcs(CELL, "fine").all_pix2world([[11000.0, 11000.0]], 0)[0]
-    small = small_plan("wfc3_ir", visit=VISITS[0])
+    small = small_plan(case.detector, filters=(case.filter,), visit=VISITS[0])
     (first,) = small.visits
     second = replace(
         first,
         visit=VISITS[1],
         mjd=first.mjd + 40.0,
         pa_v3_deg=first.pa_v3_deg + 30.0,
-        offset_arcsec=(20.0, 0.0),
+        offset_arcsec=(case.apart_arcsec, 0.0),
         pointing_error_arcsec=(-0.2, 0.3),
     )
-    scene = replace(small.scene, radius_arcsec=62.0, n_stars=650, n_isolated=32)
+    third = replace(second, visit=THIRD, mjd=first.mjd + 80.0, filters=(case.other,))
+    scene = replace(
+        small.scene,
+        radius_arcsec=case.radius_arcsec,
+        n_stars=case.n_stars,
+        n_isolated=case.n_isolated,
+    )
     ra, dec = map(float, middle)
-    plan = replace(small, ra_deg=ra, dec_deg=dec, visits=(first, second), scene=scene)
+    plan = replace(small, ra_deg=ra, dec_deg=dec, visits=(first, second, third), scene=scene)
     simulate_campaign(plan, folder, max_cores=2)
     return CampaignTruth(folder)
 
@@ -76,11 +124,12 @@ def run(command: list[str], folder: Path, **variables: str) -> tuple[float, floa
     return time.monotonic() - began, cpu, usage.ru_maxrss / 1e6
 
 
-def visits(truth: CampaignTruth, folder: Path) -> list[Path]:
+def visits(case: Case, truth: CampaignTruth, folder: Path) -> list[Path]:
     """Make the products of each visit; return their folders."""
     made = []
-    with star_service(truth.stars, "ab_wfc3_ir_f110w").running() as server:
-        for visit in VISITS:
+    column = f"ab_{case.detector}_{case.filter.lower()}"
+    with star_service(truth.stars, column).running() as server:
+        for visit in (*VISITS, THIRD):
             place = folder / visit
             place.mkdir()
             files = [path for path in truth.science_files() if path.name.startswith(visit)]
@@ -95,7 +144,7 @@ def visits(truth: CampaignTruth, folder: Path) -> list[Path]:
 def compared(theirs: Path, ours: Path) -> str:
     """Which planes and header cards of the layers differ."""
     differences = []
-    for path in sorted(theirs.glob("hst_skycell*_drz.fits")):
+    for path in sorted(theirs.glob("hst_skycell*_dr?.fits")):
         with fits.open(path) as one, fits.open(ours / path.name) as other:
             differences += [
                 f"{path.name} {name}"
@@ -117,11 +166,18 @@ def common_ratio(layer: Table, single: Table) -> tuple[float, int]:
 
 def main() -> None:
     """Print the figures."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--detector", choices=CASES, default="wfc3_ir")
+    case = CASES[options.parse_args().detector]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        truth = simulated(folder / "simulated")
-        places = visits(truth, folder)
-        inputs = [mosaic_input(path) for each in places for path in each.glob("hst_*_flt.fits")]
+        truth = simulated(case, folder / "simulated")
+        places = visits(case, truth, folder)
+        inputs = {
+            place.name: [mosaic_input(path) for path in sorted(place.glob("hst_*_fl?.fits"))]
+            for place in places
+        }
+        of_two = [one for visit in VISITS for one in inputs[visit]]
         poller = f"{CELL}_input.out"
         commands = {
             "runmultihap": ["runmultihap", poller],
@@ -130,27 +186,56 @@ def main() -> None:
         for kind, command in commands.items():
             place = folder / kind
             place.mkdir()
-            for one in inputs:
+            for one in of_two:
                 shutil.copy(one.path, place)
-            write_poller(poller_of_sky_cell(inputs, CELL), place / poller)
+            write_poller(poller_of_sky_cell(of_two, CELL), place / poller)
             wall, cpu, memory = run(command, place)
-            print(f"{kind}: {wall:.0f} s wall, {cpu:.1f} s CPU, {memory:.2f} GB")
-        print("differences:", compared(folder / "runmultihap", folder / "hst-assets"))
-        singles = {
-            each.name: star_fluxes(next(each.glob("*f110w_isim??_drz.fits")), truth, *_BAND)
-            for each in places
-        }
-        for path in sorted((folder / "hst-assets").glob("hst_skycell*_drz.fits")):
-            stars = star_fluxes(path, truth, *_BAND)
-            score = photometry_score(stars)
-            told = [f"{score.median_ratio:.4f} of the truth ({score.n_stars} stars)"]
-            for visit, single in singles.items():
-                ratio, number = common_ratio(stars, single)
-                told.append(f"{ratio:.4f} of level 2 of {visit} ({number})")
-            both = set(singles[VISITS[0]]["id"]) & set(singles[VISITS[1]]["id"])
-            inside = [row["ratio"] for row in stars if row["id"] in both]
-            told.append(f"overlap {np.median(inside):.4f} of the truth ({len(inside)})")
-            print(path.name, "; ".join(told))
+            print(f"{kind}: {wall:.0f} s wall, {cpu:.1f} s CPU, {memory:.2f} GB", flush=True)
+        print("differences:", compared(folder / "runmultihap", folder / "hst-assets"), flush=True)
+        measure(case, truth, folder)
+        third_visit(inputs, folder / "root")
+
+
+def measure(case: Case, truth: CampaignTruth, folder: Path) -> None:
+    """Print the fluxes of stars on the layers, over the truth and over the visits' own images."""
+    band = (case.detector, case.filter)
+    image = f"*{case.filter.lower()}_isim??_dr?.fits"
+    singles = {
+        visit: star_fluxes(next((folder / visit).glob(image)), truth, *band) for visit in VISITS
+    }
+    for path in sorted((folder / "hst-assets").glob("hst_skycell*_dr?.fits")):
+        stars = star_fluxes(path, truth, *band)
+        score = photometry_score(stars)
+        told = [f"{score.median_ratio:.4f} of the truth ({score.n_stars} stars)"]
+        for visit, single in singles.items():
+            ratio, number = common_ratio(stars, single)
+            told.append(f"{ratio:.4f} of level 2 of {visit} ({number})")
+        both = set(singles[VISITS[0]]["id"]) & set(singles[VISITS[1]]["id"])
+        inside = [row["ratio"] for row in stars if row["id"] in both]
+        told.append(f"overlap {np.median(inside):.4f} of the truth ({len(inside)})")
+        print(path.name, "; ".join(told), flush=True)
+
+
+def third_visit(inputs: Mapping[str, Sequence[MosaicInput]], root: Path) -> None:
+    """Print what a third visit makes again of a target's layers."""
+    workdir = WorkDir(root, "field").create()
+    states = []
+    for chosen in (VISITS, (*VISITS, THIRD)):
+        make_mosaics(
+            [one.path for visit in chosen for one in inputs[visit]],
+            folder=workdir.hap_mosaics_folder,
+            workdir=workdir,
+            settings=HapSettings(),
+            machine=MachineSettings(max_cores=2),
+        )
+        layers = sorted(workdir.hap_mosaics_folder.glob("skycell-*/hst_skycell-*_dr?.fits"))
+        states.append({path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in layers})
+    before, after = states
+    for path, state in after.items():
+        told = "kept" if before.get(path) == state else "made again" if path in before else "made"
+        print(f"third visit: {path.name} {told}")
+    for path in before.keys() - after.keys():
+        print(f"third visit: {path.name} gone")
 
 
 if __name__ == "__main__":

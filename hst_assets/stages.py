@@ -194,8 +194,9 @@ STAGES: dict[str, Stage] = {
     # stars that make PSFs are kept in single precision; pixels near stars that one exposure alone
     # has too bright are masked. 3: pieces of galaxies have type 5; detections of one star that
     # moves are joined; on WFPC2, faint stars lose charge as one of two standard errors does.
+    # 4: errors hold what is left about a star beyond noise.
     "embedded_catalog": Stage(
-        "3",
+        "4",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -238,9 +239,9 @@ STAGES: dict[str, Stage] = {
         ),
     ),
     # 2: on WFPC2, faint stars lose charge as one of two standard errors does; those that are found
-    # with a galaxy's pieces have type 5.
+    # with a galaxy's pieces have type 5. 3: errors are those of the catalogue's stars.
     "embedded_artificial_chunk": Stage(
-        "2",
+        "3",
         (
             "hst_assets.photometry.psf.artificial_stars_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",

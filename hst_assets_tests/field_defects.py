@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from hst_assets.compiling import compiled_in_order
 from hst_assets_tests.field_chips import FieldChip
 from hst_assets_tests.star_scenes import Camera, Scene
 
@@ -49,7 +49,7 @@ def filled(electrons: np.ndarray, camera: Camera) -> np.ndarray:
     return electrons >= 0.999 * camera.full_well_e
 
 
-@numba.njit(cache=True)
+@compiled_in_order
 def _bleed(image, well):  # pragma: no cover (compiled)
     ny, nx = image.shape
     for i in range(nx):

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 from scipy.ndimage import map_coordinates
 
+from hst_assets.compiling import compiled_in_order
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING, SplinePsf, spline_psf
 from hst_assets_tests.field_chips import FieldChip, chips_of, tabulated
@@ -249,7 +249,7 @@ def _add_stars_of(scene: Scene, chip: FieldChip, truth: Truth, light: np.ndarray
     _add_stars(light, x, y, electrons, weights, radius.astype(np.int64), tables)
 
 
-@numba.njit(cache=True)
+@compiled_in_order
 def _add_stars(image, x, y, flux, weights, radius, tables):  # pragma: no cover (compiled)
     ny, nx = image.shape
     n_tables, n, _ = tables.shape

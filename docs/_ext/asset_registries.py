@@ -52,10 +52,16 @@ def jobs() -> list[str]:
     from hst_assets.orchestration.asset_table import ASSETS
 
     rows = [
-        (f"`{level.job}`", _partition(level), _named(level.assets), _named(level.after))
+        (
+            f"`{level.job}`",
+            level.purpose,
+            _partition(level),
+            _named(level.assets),
+            _named(level.after),
+        )
         for level in ASSETS.levels
     ]
-    return table(("job", "partition", "assets", "after"), rows)
+    return table(("job", "what for", "partition", "assets", "after"), rows)
 
 
 def checks() -> list[str]:

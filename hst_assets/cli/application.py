@@ -29,6 +29,7 @@ from hst_assets.cli import (
     visit,
 )
 from hst_assets.cli import run as run_module
+from hst_assets.cli.console_log import kept_console
 from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.position_argument import PositionCommand
 from hst_assets.cli.terminal import errors, output
@@ -110,6 +111,12 @@ def run() -> None:
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
     asked_to_end = _take_signals()
+    with kept_console():
+        _run(asked_to_end)
+
+
+def _run(asked_to_end: list[int]) -> None:
+    """Run the command; its failure is told, and becomes the exit code."""
     try:
         application()
     except HstAssetsError as error:

@@ -66,10 +66,21 @@ def demo_command(
     make_advanced_products(workdir, truth, _HAP_VISIT, _HAP_STARS)
     failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")
-    console.print(f"everything on one page: {workdir.report}", highlight=False)
-    console.print("'hst-assets up' shows every asset with its previews on http://127.0.0.1:3000")
+    console.print("'hst-assets up' shows every asset with its pictures on http://127.0.0.1:3000")
+    for line in _to_look_at(workdir):
+        console.print(line, highlight=False, markup=False)
     if failed:
         raise UnusableInput("the demo did not recover the truth", where=", ".join(failed))
+
+
+def _to_look_at(workdir: WorkDir) -> list[str]:
+    """A picture and the page, with their paths."""
+    from hst_assets.provenance import read_record
+
+    record = read_record(workdir.colour_images)
+    pictures = record.facts.get("previews", ()) if record else ()
+    lines = [f"a picture: {workdir.absolute(pictures[0])}"] if pictures else []
+    return [*lines, f"everything on one page: {workdir.report}"]
 
 
 def make_advanced_products(

@@ -13,13 +13,14 @@ from rich.markup import escape
 from hst_assets.cli.absent_options import refuse_absent_options
 from hst_assets.cli.archive import show_listing
 from hst_assets.cli.clean import clean_target
+from hst_assets.cli.console_log import keep_console
 from hst_assets.cli.deployment import opened_instance, require_writable
 from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.ingest import ingest_into, raise_if_not_taken, show
 from hst_assets.cli.option_groups import takes_redo
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.run_target import RunSummary, raise_for, run_and_report
-from hst_assets.cli.setting_options import Changes, takes_settings
+from hst_assets.cli.setting_options import Changes, takes_settings, told_by_option
 from hst_assets.cli.target_settings import (
     asked_settings,
     describe,
@@ -113,7 +114,8 @@ def run_command(
     otherwise = place.target_name(changes.get("archive", {}).get("proposals", ()))
     workdir = named_workdir(work_dir=work_dir, target=target, root=root, otherwise=otherwise)
     asked = asked_settings(workdir, place, changes, query=download or dry_run)
-    settings_after(workdir, asked)  # told before anything is asked or made
+    with told_by_option(changes):
+        settings_after(workdir, asked)  # before anything is asked or made
     if dry_run:
         _show_what_would_be_fetched(workdir, asked)
         return
@@ -122,6 +124,7 @@ def run_command(
     _refuse_no_folders(sources, asked.get("archive", {}).get("tree"))
     _make_ready(workdir)
     settings = write_settings(workdir, asked)
+    keep_console(workdir)
     output().print(f"{workdir.base}: {describe(settings)}", highlight=False, markup=False)
     show_changes(asked)
     _run(workdir.create(), sources, redo, split_names(select), secret)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from hst_assets.cli.account import show_account
+from hst_assets.cli.console_log import keep_console
 from hst_assets.cli.deployment import opened_instance
 from hst_assets.cli.live import display
 from hst_assets.cli.terminal import errors, output
@@ -110,6 +111,7 @@ def run_and_report(
     look : callable, optional
         Sees each outcome after it was printed; false ends it.
     """
+    keep_console(workdir)
     summary = RunSummary()
     console = output()
     with opened_instance() as instance, display(console) as shown:

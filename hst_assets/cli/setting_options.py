@@ -6,7 +6,8 @@ command and hands it what was given, as changes to a target's settings; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ __all__ = [
     "SettingOption",
     "changes_of",
     "takes_settings",
+    "told_by_option",
 ]
 
 #: Section to key to value, as `hst_assets.settings.write_settings` takes it.
@@ -284,6 +286,33 @@ def changes_of(given: Mapping[str, Any]) -> Changes:
                 error.what, where=each.names.split()[0], next_step=error.next_step
             ) from error
     return changes
+
+
+@contextmanager
+def told_by_option(changes: Changes) -> Iterator[None]:
+    """Name the option in a failure of the setting that it stands for, not the settings' file.
+
+    Parameters
+    ----------
+    changes : mapping
+        What the options changed: `changes_of`.
+
+    Raises
+    ------
+    BadConfiguration
+        The same failure, at the option.
+    """
+    try:
+        yield
+    except BadConfiguration as error:
+        for each in SETTING_OPTIONS:
+            section, _, key = each.setting.partition(".")
+            if key in changes.get(section, {}) and error.what.startswith(each.setting):
+                option_name = each.names.split()[0]
+                raise BadConfiguration(
+                    error.what, where=option_name, next_step=error.next_step
+                ) from error
+        raise
 
 
 def takes_settings(*groups: Group) -> Callable[[Command], Command]:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from hst_assets.cli.console_log import KeptConsole
 from hst_assets.shown_text import plain_text
 from hst_assets.workdir import ROOT_VARIABLE, default_root
 
@@ -26,7 +27,7 @@ RootOption = Annotated[
 TargetArgument = Annotated[str, typer.Argument(help="Name of the target.", show_default=False)]
 
 
-class _PlainConsole(Console):
+class _PlainConsole(KeptConsole):
     """A console that lets no control character of a header or an archive reach the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]

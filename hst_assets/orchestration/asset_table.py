@@ -31,6 +31,26 @@ _REDO_KINDS = (
     RedoKind(name="hap", help="Redo the Hubble Advanced Products."),
 )
 
+#: What people run the job of each level for.
+_PURPOSES = {
+    "target_archive": "Look for a target's exposures in MAST",
+    "visit_exposures": "Take in a new visit: fetch and verify its exposures, and choose among them",
+    "target_frame": "Gather the visits of a target, and make the frame of everything",
+    "visit_images": "Align and drizzle a new visit",
+    "target_stacks": "Stack the visits of a target, and subtract epochs from each other",
+    "target_pictures": "Make colour pictures of a target",
+    "target_photometry": "Measure the stars of a target",
+    "target_artificial_stars": "Find out how faint the stars are that are still found",
+    "target_light_curve": "Measure how bright the object was, epoch by epoch",
+    "target_counterpart": "Find the object on earlier images",
+    "visit_advanced_products": "Make the Hubble Advanced Products of a visit",
+    "visit_quality": "Test the quality of a visit's advanced products",
+    "visit_products_list": "List what a visit has of its advanced products, and what it lacks",
+    "visit_page": "Show a visit's advanced products on one page",
+    "target_sky_cells": "Make mosaics of a target's visits, sky cell by sky cell",
+    "target_page": "Show everything of a target on one page",
+}
+
 ASSETS = AssetTable(
     [
         AssetRow(
@@ -39,6 +59,8 @@ ASSETS = AssetTable(
             job="target_archive",
             group="exposures",
             description="What MAST holds for an archive target, one row a file; always asked anew.",
+            contents="Sizes are in bytes, exposure times in seconds, dates in MJD (days). Beside "
+            "it `archive_left_out.ecsv`: what a rule leaves out, and which.",
             path="archive_listing",
             body="hst_assets.orchestration.assets.archive:archive_exposures",
             source="archive",
@@ -55,6 +77,8 @@ ASSETS = AssetTable(
             description="The verified, read-only exposures of a visit, with size and SHA-256 of "
             "each file. Of an archive target, what MAST has of the visit and raw/ lacks is fetched "
             "first.",
+            contents="One row a file, its size in bytes. The files themselves are in `raw/`, as "
+            "the archive delivered them; nothing writes to them.",
             path="raw_manifest",
             make="hst_assets.exposures.table:make_raw_manifest",
             body="hst_assets.orchestration.assets.raw:raw_exposures",
@@ -72,6 +96,9 @@ ASSETS = AssetTable(
             group="exposures",
             description="One row an exposure of a visit: what it is, whether it is used, and why "
             "not if not.",
+            contents="Exposure times in seconds, times in MJD (days, UTC), positions and "
+            "orientation in degrees, zero points in AB and ST magnitudes of 1 electron "
+            "per second, a chip each.",
             path="visit_exposures",
             make="hst_assets.exposures.table:make_visit_table",
             stages=("exposure_table",),
@@ -87,6 +114,8 @@ ASSETS = AssetTable(
             group="exposures",
             description="The exposure tables of all visits of a target, with epochs (gathers "
             "visits).",
+            contents="The columns of the visits' tables, with the number of the epoch; times in "
+            "MJD (days), zero points in AB and ST magnitudes.",
             path="target_exposures",
             make="hst_assets.exposures.table:make_target_table",
             stages=("target_exposures",),
@@ -102,6 +131,8 @@ ASSETS = AssetTable(
             group="reference",
             description="The one frame of everything: drizzled from the exposures that serve best, "
             "or the user's.",
+            contents="A FITS image: electrons per second unless `drizzle.units` is counts (SCI, "
+            "ERR), weight (WHT), CTX and DQ. A user's own reference stays as it is.",
             path="reference_product",
             file="<inst>_<det>.<filter>.ref_<epoch>.drc.fits",
             make="hst_assets.astrometry.reference.image:make_reference",
@@ -110,7 +141,7 @@ ASSETS = AssetTable(
             after=("target_exposures",),
             redo=("astrometry", "astrodrizzle"),
             checks=(checks.MEMBERS_AGREE, checks.REFERENCE_SANE, checks.ABSOLUTE_FRAME),
-            kinds=frozenset({"fits", "astrodrizzle"}),
+            kinds=frozenset({"fits"}),
             resources=HEAVY,
         ),
         AssetRow(
@@ -120,6 +151,8 @@ ASSETS = AssetTable(
             group="reference",
             description="The version of the target's reference as its visits see it (scatters to "
             "visits).",
+            contents="It has no file: its data version is that of the target's reference, so "
+            "that visits follow it.",
             scatters="reference_image",
             kinds=frozenset({"pointer"}),
             resources=LIGHT,
@@ -131,6 +164,10 @@ ASSETS = AssetTable(
             group="alignment",
             description="Working copies with their WCS on the reference frame, each judged by the "
             "gate.",
+            contents="One row an exposure: shift in arcsec, rotation in degrees, residuals of "
+            "matched stars in pixels and mas, the verdict and its reason. The aligned "
+            "copies are `workspace/<exposure>_flc.fits` (or _flt, _c0m), in the units "
+            "of the raw exposures; their logs are in `logs/`.",
             path="visit_alignment",
             make="hst_assets.astrometry.alignment:make_aligned_visit",
             stages=("aligned_exposures", "aligned_exposure", "drizzled_image"),
@@ -142,7 +179,7 @@ ASSETS = AssetTable(
                 checks.STAR_SHAPES,
                 checks.RAW_UNTOUCHED,
             ),
-            kinds=frozenset({"fits", "tweakreg"}),
+            kinds=frozenset({"fits"}),
             resources=HEAVY,
             cleanable={"aligned_exposure": "aligned working copies"},
         ),
@@ -153,6 +190,10 @@ ASSETS = AssetTable(
             group="drizzling",
             description="One drizzled image for each detector and filter of a visit, with weight "
             "and context.",
+            contents="The index of the images `workspace/<visit>.<detector>.<filter>.drc.fits`: "
+            "electrons per second unless `drizzle.units` is counts (SCI, ERR), weight "
+            "(WHT, in seconds unless `drizzle.wht_type` is another), CTX and DQ; pixel "
+            "scale in arcsec.",
             path="visit_products",
             make="hst_assets.imaging.drizzling:make_visit_drizzles",
             stages=("epoch_drizzles", "drizzled_image"),
@@ -164,7 +205,7 @@ ASSETS = AssetTable(
                 checks.PRODUCTS_SANE,
                 checks.RAW_UNTOUCHED,
             ),
-            kinds=frozenset({"fits", "astrodrizzle"}),
+            kinds=frozenset({"fits"}),
             resources=HEAVY,
             cleanable={"drizzled_image": "drizzled images of visits"},
         ),
@@ -175,6 +216,8 @@ ASSETS = AssetTable(
             group="alignment",
             description="The alignment of all exposures of a target with the stars behind it "
             "(gathers visits).",
+            contents="HDF5: the rows of all visits (pixels, mas, arcsec), and the matched stars "
+            "with their positions (pixels) and residuals.",
             path="target_alignment",
             make="hst_assets.astrometry.alignment:make_target_alignment",
             stages=("target_alignment",),
@@ -189,6 +232,9 @@ ASSETS = AssetTable(
             group="drizzling",
             description="Stacks for each instrument, filter and epoch, and for each filter over "
             "all epochs.",
+            contents="The index of the images `drizzle/<detector>.<filter>.*.drc.fits`: "
+            "electrons per second unless `drizzle.units` is counts (SCI, ERR), weight "
+            "(WHT), CTX and DQ; pixel scale in arcsec.",
             path="stack_products",
             make="hst_assets.imaging.drizzling:make_stacks",
             stages=("drizzled_stacks", "drizzled_image"),
@@ -200,7 +246,7 @@ ASSETS = AssetTable(
                 checks.PRODUCTS_SANE,
                 checks.RAW_UNTOUCHED,
             ),
-            kinds=frozenset({"fits", "astrodrizzle"}),
+            kinds=frozenset({"fits"}),
             resources=HEAVY,
         ),
         AssetRow(
@@ -210,6 +256,9 @@ ASSETS = AssetTable(
             group="drizzling",
             description="Each epoch minus the template epoch of its detector and filter, with "
             "errors and flags.",
+            contents="The index of the images "
+            "`drizzle/<detector>.<filter>.diff_<epoch>-<template>.fits`: SCI and ERR in "
+            "the units of the stacks, flags in DQ. Positive is what became brighter.",
             path="difference_products",
             make="hst_assets.imaging.differences.batch:make_differences",
             stages=("epoch_differences", "difference_image"),
@@ -226,6 +275,8 @@ ASSETS = AssetTable(
             group="drizzling",
             description="Colour pictures, one for each detector with stacks in two filters or "
             "more.",
+            contents="The index of the PNG pictures `drizzle/<detector>.colour.png`, on the "
+            "reference frame; without units.",
             path="colour_images",
             make="hst_assets.imaging.colour_images:make_colour_images",
             stages=("colour_images", "colour_image"),
@@ -242,6 +293,8 @@ ASSETS = AssetTable(
             group="photometry",
             description="Chips of the aligned exposures and of the reference, masked and split, "
             "with the sky under their stars: what DOLPHOT and the embedded photometer read.",
+            contents="One row a chip; times in seconds and MJD (days), positions in pixels, read "
+            "noise in electrons. The chips and their skies are in `dolphot/inputs/`.",
             path="dolphot_inputs",
             make="hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",
             wanted="photometry.make",
@@ -261,6 +314,10 @@ ASSETS = AssetTable(
             group="photometry",
             description="Positions and magnitudes of the stars in all exposures of a target, by "
             "DOLPHOT or the embedded photometer: its catalogue as it wrote it, and as HDF5.",
+            contents="The index of the catalogue `dolphot/<base>`, whose columns "
+            "`<base>.columns` names (pixels of the reference image, counts, VEGAMAG "
+            "magnitudes), and of `<base>.h5`, where each column has its unit. Its "
+            "column `photometer` says which of the two ran.",
             path="star_catalog",
             make="hst_assets.photometry.star_catalog:make_star_catalog",
             wanted="photometry.make",
@@ -279,6 +336,8 @@ ASSETS = AssetTable(
             group="photometry",
             description="Completeness, bias and scatter against magnitude, from stars that were "
             "put into the exposures and measured like real ones.",
+            contents="One row a filter and bin of true magnitude (Vega): the share recovered "
+            "with its interval, bias and scatter in magnitudes.",
             path="completeness",
             make="hst_assets.photometry.artificial_stars.product:make_artificial_stars",
             wanted="photometry.artificial_stars",
@@ -297,6 +356,9 @@ ASSETS = AssetTable(
             group="photometry",
             description="How bright the target is in each exposure, epoch and filter, and how "
             "faint it could have been where nothing is seen.",
+            contents="One row a point: flux and error in microjansky, AB, ST and Vega "
+            "magnitudes, limits in AB magnitudes, time in MJD (days, middle of the "
+            "exposures). Beside it figures, `.phot` and `.snana` files.",
             path="light_curve",
             make="hst_assets.photometry.light_curve.product:make_light_curve",
             wanted="light_curve.make",
@@ -319,6 +381,9 @@ ASSETS = AssetTable(
             group="photometry",
             description="Which source of the earlier images is the object at one place: candidates "
             "with the probabilities of their offsets and of chance, limits, what became of them.",
+            contents="One row a candidate: position in degrees (ICRS), separation and errors in "
+            "mas, probabilities between 0 and 1. Beside it `counterpart.png` and the "
+            "verdict in words.",
             path="counterpart",
             make="hst_assets.counterpart.product:make_counterpart",
             wanted="counterpart.ra_deg",
@@ -338,6 +403,7 @@ ASSETS = AssetTable(
             group="exposures",
             description="One page with everything there is of a target, in one file that works "
             "offline.",
+            contents="HTML, pictures and plots inside it.",
             path="report",
             make="hst_assets.report.page:make_target_report",
             stages=("target_report",),
@@ -357,4 +423,5 @@ ASSETS = AssetTable(
         ),
     ],
     _REDO_KINDS,
+    _PURPOSES,
 )

@@ -18,6 +18,7 @@ from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.resources import HstRoot, MastAccess, Onlooker
 from hst_assets.orchestration.schedules import nightly_schedules
 from hst_assets.orchestration.sensors import interval_from_environment, level_sensors
+from hst_assets.orchestration.whole_jobs import whole_jobs
 
 __all__ = ["build_defs"]
 
@@ -51,7 +52,7 @@ def build_defs(
     return dg.Definitions(
         assets=assets_of(table),
         asset_checks=[left_failed(table)],
-        jobs=[*level_jobs(table), left_failed_job(table)],
+        jobs=[*whole_jobs(table), *level_jobs(table), left_failed_job(table)],
         sensors=[new_mast_data_sensor(interval_s), *level_sensors(table, interval_s)],
         schedules=nightly_schedules(table),
         resources={

@@ -20,6 +20,8 @@ breaks in one place; pyproject.toml admits one minor version at a time.
 ``CODE_VERSION_TAG``, ``DATA_VERSION_TAG``, ``DEFAULT_DATA_VERSION``, ``get_input_data_version_tag``
     Tags of a materialization by which Dagster judges what is stale: a product is recorded anew if
     they would be others.
+``LocalComputeLogManager``
+    What the web server sends files of: it has no public way to serve a file of ours.
 """
 
 import dagster as dg
@@ -39,6 +41,7 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "DagsterAssetCheckFailedError",
     "InMemoryJob",
     "LoadableTargetOrigin",
+    "LocalComputeLogManager",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",

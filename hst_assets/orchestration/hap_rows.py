@@ -15,6 +15,8 @@ HAP_ROWS = (
         group="hap",
         description="The poller of a visit, its products as HAP will make them, and what HAP "
         "does not take.",
+        contents="One row a product. Beside it the poller (`*_input.out`) and the parameters "
+        "(`*_parameters.json`) that HAP takes.",
         path="hap_plan",
         make="hst_assets.hap.visits.plan:make_hap_plan",
         wanted="hap.make",
@@ -33,6 +35,9 @@ HAP_ROWS = (
         group="hap",
         description="The exposures of a visit, aligned to Gaia with one fit for each detector, "
         "and their headerlets.",
+        contents="One row an exposure: the WCS that it has, residuals and shift in mas. The "
+        "aligned exposures are in `hap/<visit>/aligned/`, their headerlets "
+        "`*_hlet.fits` beside the table.",
         path="hap_aligned_exposures",
         make="hst_assets.hap.visits.aligned:make_hap_aligned_exposures",
         wanted="hap.make",
@@ -51,6 +56,9 @@ HAP_ROWS = (
         group="hap",
         description="The drizzled image of each filter of a visit, and its exposures with "
         "cosmic rays flagged.",
+        contents="The index of the images `hap/<visit>/hst_*_<filter>_*_drz.fits` (or _drc): "
+        "electrons per second (SCI), weight (WHT) and context (CTX); exposure times in "
+        "seconds.",
         path="hap_filter_products",
         make="hst_assets.hap.visits.filter_images:make_hap_filter_products",
         wanted="hap.make",
@@ -59,7 +67,7 @@ HAP_ROWS = (
         tells=True,
         redo=("hap",),
         checks=(checks.ALL_PRODUCTS_MADE,),
-        kinds=frozenset({"fits", "astrodrizzle"}),
+        kinds=frozenset({"fits"}),
         resources=HEAVY,
     ),
     AssetRow(
@@ -68,6 +76,8 @@ HAP_ROWS = (
         job="visit_advanced_products",
         group="hap",
         description="The drizzled image of each exposure of a visit.",
+        contents="The index of the images `hap/<visit>/hst_*_<exposure>_drz.fits` (or _drc), one "
+        "an exposure, in electrons per second; exposure times in seconds.",
         path="hap_exposure_products",
         make="hst_assets.hap.visits.exposure_images:make_hap_exposure_products",
         wanted="hap.make",
@@ -85,6 +95,8 @@ HAP_ROWS = (
         job="visit_advanced_products",
         group="hap",
         description="The drizzled image of all filters of each detector of a visit.",
+        contents="The index of the images `hap/<visit>/hst_*_total_*_drz.fits` (or _drc), in "
+        "electrons per second: what sources are found on.",
         path="hap_total_products",
         make="hst_assets.hap.visits.total_images:make_hap_total_products",
         wanted="hap.make",
@@ -93,7 +105,7 @@ HAP_ROWS = (
         tells=True,
         redo=("hap",),
         checks=(checks.ALL_PRODUCTS_MADE, hap_checks.ALL_FILTERS_COMBINED),
-        kinds=frozenset({"fits", "astrodrizzle"}),
+        kinds=frozenset({"fits"}),
         resources=HEAVY,
     ),
     AssetRow(
@@ -103,6 +115,8 @@ HAP_ROWS = (
         group="hap",
         description="Sources found as points on the total image of a detector, and measured in "
         "each filter.",
+        contents="The index of the tables `hap/<visit>/*_point-cat.ecsv`: positions in degrees "
+        "and pixels, aperture magnitudes (AB), each column with its unit.",
         path="hap_point_catalogs",
         make="hst_assets.hap.visits.catalogs:make_hap_point_catalogs",
         wanted="hap.make",
@@ -121,6 +135,8 @@ HAP_ROWS = (
         group="hap",
         description="Sources found as islands of the segmented total image of a detector, and "
         "measured in each filter.",
+        contents="The index of the tables `hap/<visit>/*_segment-cat.ecsv`: positions in degrees "
+        "and pixels, isophotal and aperture magnitudes (AB), each column with its unit.",
         path="hap_segment_catalogs",
         make="hst_assets.hap.visits.catalogs:make_hap_segment_catalogs",
         wanted="hap.make",
@@ -139,6 +155,7 @@ HAP_ROWS = (
         group="hap",
         description="The catalogues of a visit against those of the Hubble Legacy Archive, or "
         "why there is nothing to compare with.",
+        contents="One row a pair of catalogues, each column with its unit.",
         path="hap_hla_comparison",
         make="hst_assets.hap.visits.hla_comparison:make_hap_hla_comparison",
         wanted="hap.quality",
@@ -157,6 +174,8 @@ HAP_ROWS = (
         group="hap",
         description="HAP's own tests of a visit's quality (JSON files), and the verdict on "
         "each kind.",
+        contents="One row a test of HAP's; its JSON files are beside the table, each value with "
+        "its unit.",
         path="hap_quality",
         make="hst_assets.hap.visits.quality_tests:make_hap_quality",
         wanted="hap.quality",
@@ -177,6 +196,8 @@ HAP_ROWS = (
         group="hap",
         description="What a visit has of its advanced products and what it lacks, and the "
         "number with which runsinglehap would have ended.",
+        contents="One row a file that HAP would make, and whether it is there; `*_manifest.txt` "
+        "is HAP's own list.",
         path="hap_manifest",
         make="hst_assets.hap.visits.manifest:make_hap_manifest",
         wanted="hap.make",
@@ -202,6 +223,7 @@ HAP_ROWS = (
         group="hap",
         description="One page of a visit's advanced products, in one file that works offline: "
         "pictures, products, alignment, catalogues, verdicts.",
+        contents="HTML, pictures inside it.",
         path="hap_page",
         make="hst_assets.hap.visits.page_file:make_hap_page",
         wanted="hap.make",
@@ -229,6 +251,7 @@ HAP_ROWS = (
         group="hap",
         description="The aligned exposures of all visits of a target, of which mosaics are made, "
         "with their sky cells (gathers visits).",
+        contents="One row an exposure, each column with its unit.",
         path="hap_target_exposures",
         make="hst_assets.hap.mosaics.target_mosaics:make_hap_target_exposures",
         wanted="hap.mosaics",
@@ -243,6 +266,8 @@ HAP_ROWS = (
         job="target_sky_cells",
         group="hap",
         description="Images of sky cells in each filter, of all visits of a target.",
+        contents="The index of the images of sky cells and filters, in electrons per second "
+        "(SCI), with weight (WHT) and context (CTX).",
         path="hap_mosaics",
         make="hst_assets.hap.mosaics.target_mosaics:make_hap_mosaics",
         wanted="hap.mosaics",
@@ -254,7 +279,7 @@ HAP_ROWS = (
             hap_checks.ALL_EXPOSURES_IN_MOSAICS,
             hap_checks.MOSAICS_ALIGNED,
         ),
-        kinds=frozenset({"fits", "astrodrizzle"}),
+        kinds=frozenset({"fits"}),
         resources=HEAVY,
     ),
 )

@@ -31,13 +31,18 @@ def level_jobs(table: AssetTable) -> list[dg.UnresolvedAssetJobDefinition]:
             selection=dg.AssetSelection.assets(*level.assets)
             # A run of one partition has no part in the checks over all.
             - dg.AssetSelection.checks(*overall(level, table)),
-            description=" → ".join(level.assets)
-            + (" of a visit" if level.by_visit else " of a target"),
+            description=_description(level),
             # The daemon starts runs on the host where it has read this.
             tags={HOST_TAG: socket.gethostname()},
         )
         for level in table.levels
     ]
+
+
+def _description(level: Level) -> str:
+    """What a level's job is for, and the assets that it makes."""
+    assets = " → ".join(level.assets) + (" of a visit" if level.by_visit else " of a target")
+    return f"{level.purpose}: {assets}." if level.purpose else assets
 
 
 def left_failed_job(table: AssetTable) -> dg.UnresolvedAssetJobDefinition:

@@ -14,6 +14,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from hst_assets.failures import BadConfiguration
@@ -95,6 +96,8 @@ class AssetRow:
         As the UI shows them.
     description : str
         One sentence; the file's path is added to it.
+    contents : str
+        What is in the file and beside it, with units, in a sentence or two for the UI.
     path : str
         The product's file: a property of `WorkDir`, or of a visit a method of it. Empty for a
         pointer, which has no file.
@@ -131,7 +134,8 @@ class AssetRow:
     checks : tuple of Check
         What must hold of the product.
     kinds : frozenset of str
-        File formats and tools, as the UI marks them.
+        Formats of the files, as the UI marks them. Which tools made a product is told of each
+        materialization (`made_with`): the settings choose among them.
     pool : str or None
         Steps of one pool are limited across runs.
     resources : Resources
@@ -146,6 +150,7 @@ class AssetRow:
     job: str
     group: str
     description: str
+    contents: str = ""
     path: str = ""
     file: str = ""
     make: str = ""
@@ -232,6 +237,8 @@ class Level:
         Levels upstream of it, one behind the other.
     wanted : str
         The setting without which it is run only when it is named; empty if there is none.
+    purpose : str
+        What people run it for, in a few words.
     """
 
     job: str
@@ -240,6 +247,7 @@ class Level:
     after: tuple[str, ...] = ()
     depth: int = 0
     wanted: str = ""
+    purpose: str = ""
 
 
 class AssetTable:
@@ -251,6 +259,8 @@ class AssetTable:
         In the order in which they are listed.
     redo_kinds : iterable of RedoKind
         What the rows' `redo` may name.
+    purposes : mapping, optional
+        A level's job to what people run it for.
 
     Raises
     ------
@@ -258,8 +268,14 @@ class AssetTable:
         If a row cannot be: an unknown upstream, a circle, other partitions than its level's.
     """
 
-    def __init__(self, rows: Iterable[AssetRow], redo_kinds: Iterable[RedoKind]) -> None:
+    def __init__(
+        self,
+        rows: Iterable[AssetRow],
+        redo_kinds: Iterable[RedoKind],
+        purposes: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.rows = tuple(rows)
+        self.purposes = dict(purposes)
         self.redo_kinds = tuple(redo_kinds)
         self._by_name = {row.name: row for row in self.rows}
         for row in self.rows:
@@ -280,7 +296,7 @@ class AssetTable:
 
     def plus(self, rows: Iterable[AssetRow], redo_kinds: Iterable[RedoKind] = ()) -> AssetTable:
         """A table with more rows."""
-        return AssetTable((*self.rows, *rows), (*self.redo_kinds, *redo_kinds))
+        return AssetTable((*self.rows, *rows), (*self.redo_kinds, *redo_kinds), self.purposes)
 
     # ---------------------------------------------------------------------------- levels
 
@@ -323,7 +339,13 @@ class AssetTable:
             depth = 1 + max((levels[before].depth for before in after[job]), default=-1)
             first = self[own[0]]
             levels[job] = Level(
-                job, first.by_visit, _in_order(own, inside), after[job], depth, first.wanted
+                job,
+                first.by_visit,
+                _in_order(own, inside),
+                after[job],
+                depth,
+                first.wanted,
+                self.purposes.get(job, ""),
             )
         return tuple(levels.values())
 

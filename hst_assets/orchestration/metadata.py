@@ -1,20 +1,24 @@
-"""What the web UI shows of a product: numbers, a small table, previews, where the log is.
+"""What the web UI shows of a product: numbers, small tables, pictures, where the log is.
 
-Sizes are guarded: Dagster keeps every entry in its event database. Pictures above
-`MAX_INLINE_BYTES` in all are named by path instead of shown, and tables end after `MAX_ROWS`.
+Sizes are guarded: Dagster keeps every entry in its event database. Where the web server sends
+pictures of the work directory (`hst_assets.orchestration.product_files`), an entry has their
+addresses: three of them in the page itself, for Dagster puts longer Markdown behind a click.
+Elsewhere they are inside the entry, smaller, as far as `MAX_INLINE_BYTES` go. Tables end after
+`MAX_ROWS`.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from hst_assets.provenance import Made
+from hst_assets.orchestration.product_files import address_of
+from hst_assets.provenance import Made, Record, read_record
 from hst_assets.shown_text import as_markdown, plain_text
 from hst_assets.workdir import WorkDir
 
@@ -39,15 +43,17 @@ MADE_NOW = "made now"
 OUTCOME = "outcome"
 NOT_CHECKED = "not checked"
 
-MAX_INLINE_BYTES = 50_000
+MAX_INLINE_BYTES = 120_000
 MAX_ROWS = 10
 _MAX_TEXT = 2_000
-_MAX_PICTURES = 4
+#: A picture of 480 pixels of a field of stars takes 10 kB; few take more than this.
+_MAX_PICTURE_BYTES = 20_000
+_MIN_PICTURE_BYTES = 4_000
 #: Facts for machines: they stay in the provenance record.
 _RECORD_ONLY = frozenset({"tries", "failure_kinds", "failures", "note"})
 
 
-def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
+def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str, Any]:
     """Metadata of a materialization.
 
     Parameters
@@ -58,6 +64,8 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
         are shown as tables, everything else as it is.
     workdir : WorkDir
         Against which recorded paths are resolved.
+    served : bool, optional
+        Whether the web server sends pictures and pages of the work directory, so that links work.
 
     Returns
     -------
@@ -68,15 +76,35 @@ def describe(made: Made, workdir: WorkDir) -> dict[str, Any]:
     facts = dict(made.facts)
     previews = facts.pop("previews", [])
     if previews:
-        metadata["preview"] = _pictures([workdir.absolute(path) for path in previews])
+        paths = [workdir.absolute(path) for path in previews]
+        metadata["preview"] = _pictures(paths, workdir, served=served)
     for name, value in facts.items():
         if name in _RECORD_ONLY:
             continue
         metadata[name] = _value(name, value, workdir)
+    if served:
+        for name, path in (("page", facts.get("page")), ("report", workdir.report)):
+            address = address_of(workdir.absolute(str(path)), workdir) if path else None
+            if address:
+                metadata[name] = dg.MetadataValue.url(address)
+    if made_with := _made_with(made.record, workdir):
+        metadata["made_with"] = dg.MetadataValue.text(_clip(made_with))
     metadata["work_directory"] = dg.MetadataValue.path(workdir.base)
     metadata["recipe"] = dg.MetadataValue.text(made.digest[:16])
     metadata["made_at"] = dg.MetadataValue.text(made.record.created)
     return metadata
+
+
+def _made_with(record: Record, workdir: WorkDir) -> str:
+    """Alignment methods and packages that made a product, or the products that it lists."""
+    parts = filter(None, map(read_record, record.paths(workdir)))
+    tools: dict[str, str] = {}
+    methods: set[str] = set()
+    for each in (record, *parts):
+        tools |= each.recipe.get("tools", {})
+        methods.add(str(each.facts.get("method") or ""))
+    named = [f"{name} {version}" for name, version in sorted(tools.items())]
+    return ", ".join([*sorted(methods - {""}), *named])
 
 
 def _executed(made: Made) -> str:
@@ -150,24 +178,38 @@ def _cell(value: Any) -> str:
 
 
 def _share_of_one(n_pictures: int) -> int:
-    """Bytes of one picture before base64 adds a third; a fifth picture goes by path."""
-    return MAX_INLINE_BYTES * 3 // 4 // min(n_pictures, _MAX_PICTURES) - 3
+    """Bytes of one picture before base64 adds a third."""
+    share = MAX_INLINE_BYTES * 3 // 4 // n_pictures - 3
+    return max(_MIN_PICTURE_BYTES, min(_MAX_PICTURE_BYTES, share))
 
 
-def _pictures(paths: Sequence[Path]) -> dg.MetadataValue[Any]:
-    """Thumbnails inside the event as far as the size guard allows; all of them by path."""
+def _pictures(paths: Sequence[Path], workdir: WorkDir, *, served: bool) -> dg.MetadataValue[Any]:
+    """A table of pictures and their files."""
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        return dg.MetadataValue.md("no picture")
+    head = "| file | picture |"
+    addresses = [address_of(path, workdir) if served else None for path in found]
+    if all(addresses):
+        head = "| file | picture (a click saves it in full size) |"
+        rows = [
+            f"| {path.name} | [![{path.name}]({address})]({address}) |"
+            for path, address in zip(found, addresses, strict=True)
+        ]
+    else:
+        rows = list(_embedded(found))
+    return dg.MetadataValue.md("\n".join([head, "| --- | --- |", *rows]))
+
+
+def _embedded(paths: Sequence[Path]) -> Iterator[str]:
+    """Rows with small pictures inside, as far as the size guard allows."""
     from hst_assets.products.preview import thumbnail
 
-    lines = []
     left = MAX_INLINE_BYTES
     for path in paths:
-        if not path.is_file():
-            continue
-        png = thumbnail(path, max_bytes=_share_of_one(len(paths)))
-        encoded = base64.b64encode(png).decode()
+        encoded = base64.b64encode(thumbnail(path, max_bytes=_share_of_one(len(paths)))).decode()
+        picture = "too many to be shown here"
         if len(encoded) <= left:
             left -= len(encoded)
-            lines.append(f"**{path.name}**\n\n![{path.name}](data:image/png;base64,{encoded})\n")
-        else:
-            lines.append(f"- `{path}`")
-    return dg.MetadataValue.md("\n".join(lines) or "no picture")
+            picture = f"![{path.name}](data:image/webp;base64,{encoded})"
+        yield f"| `{path}` | {picture} |"

@@ -5,7 +5,9 @@ flight for that target, or the sensor on new data is about to request more of th
 visits arriving together give one target run, not fifty. A level that joins branches waits until
 all of them have settled (`orchestration.settled`). A level that is not downstream of what failed or
 is at work goes on. The run key is the partition with the version of its inputs: the same inputs
-never ask twice.
+never ask twice. Before it asks, it looks whether a run would make or record anything
+(`orchestration.nothing_new`): a sensor that has just been started on what is up to date asks for
+nothing.
 
 No decision about the sky belongs here; inputs are read by `orchestration.input_versions`.
 """
@@ -13,6 +15,7 @@ No decision about the sky belongs here; inputs are read by `orchestration.input_
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import dagster as dg
 
@@ -20,6 +23,7 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.nothing_new import is_done
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import partitions_in_flight
@@ -34,6 +38,9 @@ __all__ = ["SENSOR_INTERVAL_VARIABLE", "interval_from_environment", "level_senso
 SENSOR_INTERVAL_VARIABLE = "HST_ASSETS_SENSOR_INTERVAL_S"
 _INTERVAL_S = 30
 _MAX_REQUESTS_A_TICK = 200
+#: Products are looked at for so long in a tick, of which Dagster gives up after 60 s; the rest is
+#: the next tick's.
+_LOOKED_AT_S = 20.0
 #: At most so many partitions are named.
 _NAMED = 5
 
@@ -88,47 +95,76 @@ def _level_sensor(level: Level, table: AssetTable, interval_s: int) -> dg.Sensor
     return sensor
 
 
+@dataclass
+class _Tick:
+    """What one tick of a level's sensor collects."""
+
+    context: dg.SensorEvaluationContext
+    upstream: Upstream
+    cursor: LevelCursor
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    standing: dict[str, str] = field(default_factory=dict)
+    deadline: float = field(default_factory=lambda: time.monotonic() + _LOOKED_AT_S)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the rest is left to the next tick."""
+        return len(self.requests) >= _MAX_REQUESTS_A_TICK or time.monotonic() > self.deadline
+
+    def look_at(self, workdir: WorkDir, key: str, version: str) -> None:
+        """Ask for a run of one partition with new inputs, if it is time and there is work."""
+        if self._is_done(workdir, key, version):
+            self.cursor.asked[key] = version
+            return
+        if self.upstream.table.joins(self.upstream.level):
+            seen = self.upstream.seen(workdir, version)
+            if self.cursor.standing.get(key) != seen:
+                self.standing[key] = seen
+                return
+        self.cursor.asked[key] = version
+        self.requests.append(dg.RunRequest(run_key=f"{key}@{version}", partition_key=key))
+
+    def _is_done(self, workdir: WorkDir, key: str, version: str) -> bool:
+        """Whether a run would find all done; what cannot be told is left to a run to tell."""
+        instance, level, table = self.context.instance, self.upstream.level, self.upstream.table
+        plain = version.partition("#")[0]
+        if level == table.raw_level and has_consumed(instance, key, plain):
+            return True
+        done = False
+        with costing_itself(workdir.target, self.context.log.warning):
+            done = is_done(instance, workdir, level, key, table)
+        return done
+
+
 def _evaluate(
     context: dg.SensorEvaluationContext, hst_root: HstRoot, upstream: Upstream
 ) -> dg.SensorResult:
     level = upstream.level
-    cursor = LevelCursor.parse(context.cursor)
-    fetches = level == upstream.table.raw_level
+    tick = _Tick(context, upstream, LevelCursor.parse(context.cursor))
     for told in bury_dead_runs(context.instance):
         context.log.warning(told)
     busy, held = upstream.in_flight()
     # What a run of the first level is fetching just now is no news, nor what it has fetched.
-    if fetches:
+    if level == upstream.table.raw_level:
         held |= partitions_in_flight(context.instance, level)
-    requests: list[dg.RunRequest] = []
-    standing: dict[str, str] = {}
     targets = active_targets(hst_root.path, context.log.warning)
     marks = forgotten_marks(context.instance, targets)
     for target in targets:
         if target in busy:
             continue
-        news = _news(context, hst_root.workdir(target), upstream, cursor, marks[target])
-        due = upstream.due(hst_root.workdir(target), context.log.warning) if news else set()
-        held |= due
+        workdir = hst_root.workdir(target)
+        news = _news(context, workdir, upstream, tick.cursor, marks[target])
+        held |= upstream.due(workdir, context.log.warning) if news else set()
         for key, version in news.items():
-            if not held.isdisjoint({key, target}) or len(requests) >= _MAX_REQUESTS_A_TICK:
-                continue
-            if upstream.table.joins(level):
-                seen = upstream.seen(hst_root.workdir(target), version)
-                if cursor.standing.get(key) != seen:
-                    standing[key] = seen
-                    continue
-            cursor.asked[key] = version
-            plain = version.partition("#")[0]
-            if not fetches or not has_consumed(context.instance, key, plain):
-                requests.append(dg.RunRequest(run_key=f"{key}@{version}", partition_key=key))
-    cursor.standing = standing
-    cursor.written_at = time.time()
+            if held.isdisjoint({key, target}) and not tick.is_full:
+                tick.look_at(workdir, key, version)
+    tick.cursor.standing = tick.standing
+    tick.cursor.written_at = time.time()
     return dg.SensorResult(
-        run_requests=requests,
-        dynamic_partitions_requests=registrations(str(r.partition_key) for r in requests),
-        cursor=cursor.model_dump_json(),
-        skip_reason=None if requests else _why_idle(busy | held, standing),
+        run_requests=tick.requests,
+        dynamic_partitions_requests=registrations(str(r.partition_key) for r in tick.requests),
+        cursor=tick.cursor.model_dump_json(),
+        skip_reason=None if tick.requests else _why_idle(busy | held, tick.standing),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hst_assets.workdir import WorkDir
+from hst_assets.workdir import CONSOLE_LOG_PREFIX, WorkDir
 
 __all__ = ["said_in_run"]
 
@@ -54,6 +54,8 @@ def _written_since(folder: Path, started: float) -> list[Path]:
     """Logs changed since `started`, the latest first."""
     found = []
     for path in folder.glob("*.log"):
+        if path.name.startswith(CONSOLE_LOG_PREFIX):
+            continue  # it tells of this run, not the other way round
         try:
             changed = path.stat().st_mtime
         except FileNotFoundError:

@@ -1,6 +1,7 @@
 """The work directory of one target: every path in one class, `WorkDir`; whole files, locks."""
 
 from hst_assets.workdir.folders import (
+    CONSOLE_LOG_PREFIX,
     ROOT_VARIABLE,
     default_root,
     set_position_step,
@@ -10,6 +11,7 @@ from hst_assets.workdir.layout import WorkDir
 from hst_assets.workdir.publishing import publish, write_atomically
 
 __all__ = [
+    "CONSOLE_LOG_PREFIX",
     "ROOT_VARIABLE",
     "WorkDir",
     "default_root",

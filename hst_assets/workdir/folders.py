@@ -19,6 +19,8 @@ __all__ = [
     "targets_in",
 ]
 
+#: How the names of logs begin that hold what a command said.
+CONSOLE_LOG_PREFIX = "console_"
 ROOT_VARIABLE = "HST_ASSETS_ROOT"
 
 

@@ -393,15 +393,89 @@ def lazy_properties_of_stars():
         return [theirs, found()]
 
 
+def match_of_several_exposures(n_exposures):
+    """Mean distance, pixels in x and y, of matched detections from 150 stars; 0.17 pixels each."""
+    from tweakwcs import XYXYMatch
+
+    rng = np.random.default_rng(3)
+    stars = rng.uniform(0, 1000, (150, 2))
+    found = np.concatenate([stars + rng.normal(0, 0.17, stars.shape) for _ in range(n_exposures)])
+    found = rng.permutation(found)
+    reference = Table({"TPx": stars[:, 0], "TPy": stars[:, 1]})
+    detections = Table({"TPx": found[:, 0], "TPy": found[:, 1]})
+    match = XYXYMatch(searchrad=125, separation=4.0, tolerance=2.0, use2dhist=True)
+    of_stars, kept = match(reference, detections)
+    return (found[kept] - stars[of_stars]).mean(axis=0).tolist()
+
+
+def stars_of_an_image():
+    """Lists of an image's stars, one of them saturated: by drizzlepac, and with shortcuts."""
+    from drizzlepac.haputils import astrometric_utils
+
+    from hst_assets.hap.quicker import shortcuts
+
+    rng = np.random.default_rng(5)
+    image = rng.normal(0, 1, (300, 240)).astype(np.float32)
+    rows, columns = np.mgrid[:300, :240]
+    for number in range(40):
+        y, x = rng.uniform(15, 285), rng.uniform(15, 225)
+        distance = (rows - y) ** 2 + (columns - x) ** 2
+        image += 20.0 * (number + 2) * np.exp(-distance / 4.0)
+    image = np.minimum(image, 300)
+
+    def found():
+        how = {"fwhm": 3.3, "segment_threshold": np.full(image.shape, 5.0), "nlargest": 30}
+        table, segments, _ = astrometric_utils.extract_sources(image.copy(), **how)
+        values = {name: table[name].tolist() for name in table.colnames}
+        kinds = [type(table).__name__, *(str(table[name].dtype) for name in table.colnames)]
+        return {"values": values, "kinds": kinds, "segments": int(segments.nlabels)}
+
+    theirs = found()
+    with shortcuts.in_force():
+        return [theirs, found()]
+
+
+def points_on_arcs():
+    """What lies on arcs: by spherical_geometry, with shortcuts; how many it was asked about."""
+    from spherical_geometry import great_circle_arc, vector
+
+    from hst_assets.hap.quicker.great_circles import near_points_only
+
+    rng = np.random.default_rng(11)
+    corners = np.array(
+        vector.lonlat_to_vector(150 + rng.uniform(0, 0.03, 12), 2 + rng.uniform(0, 0.03, 12))
+    ).T
+    asked = []
+
+    def counted(start, end, points):
+        asked.append(len(points))
+        return great_circle_arc.intersects_point(start, end, points)
+
+    theirs, ours = [], []
+    for start, end in zip(corners, np.roll(corners, 1, axis=0), strict=True):
+        across = np.cross(start, end)
+        across /= np.linalg.norm(across)
+        middle = (start + end) / np.linalg.norm(start + end)
+        off = [middle + step * across for step in (0.0, *np.logspace(-10, -4, 13))]
+        beyond = [start + step * (start - end) for step in (1e-9, 1e-6, 1e-3)]
+        points = np.array([*corners, *off, *beyond])
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        theirs.append(great_circle_arc.intersects_point(start, end, points).tolist())
+        ours.append(near_points_only(counted)(start, end, points).tolist())
+    return {"theirs": theirs, "ours": ours, "asked": sum(asked)}
+
+
 def what_is_replaced():
     """Whether everything is drizzlepac's own again when a piece has ended."""
     from drizzlepac.haputils import (
         align_utils,
+        astrometric_utils,
         catalog_utils,
         cell_utils,
         hla_flag_filter,
         processing_utils,
     )
+    from spherical_geometry import great_circle_arc
 
     from hst_assets.hap.quicker import shortcuts
 
@@ -414,7 +488,9 @@ def what_is_replaced():
             cell_utils.simplify,
             hla_flag_filter.make_mask_array,
             align_utils.Background2D,
+            astrometric_utils.extract_sources,
             catalog_utils.Background2D,
+            great_circle_arc.intersects_point,
             type(fits.conf).strip_header_whitespace,
         ]
 

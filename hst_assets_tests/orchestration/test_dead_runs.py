@@ -95,7 +95,7 @@ def test_runs_of_other_hosts_are_left_alone(defs, instance, local, ended, host):
         retire_target(instance, local)
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()], ids=["own", "parent"])
 def test_runs_of_living_processes_are_left_alone(defs, instance, pid):
     _daemons_run(defs, instance, pid)
     assert bury_dead_runs(instance) == []

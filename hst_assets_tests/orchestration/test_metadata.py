@@ -1,3 +1,8 @@
+import base64
+import io
+import re
+from importlib.metadata import version
+
 import dagster as dg
 import numpy as np
 import pytest
@@ -21,6 +26,15 @@ def made(workdir, **facts):
         return Result((product,), facts)
 
     return make(Recipe("p", "1", {}), product, workdir, run)
+
+
+def star_png(path, side):
+    """A field like those of the demo: a sky with noise, and stars."""
+    rng = np.random.default_rng(2)
+    pixels = rng.normal(20, 3, (side, side))
+    for x, y in rng.integers(5, side - 5, (150, 2)):
+        pixels[y - 2 : y + 3, x - 2 : x + 3] = 250
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
 
 
 def noise_png(path, side):
@@ -51,6 +65,26 @@ def test_paths_are_resolved(workdir):
     assert shown["log"].path == str(workdir.logs / "x.log")
 
 
+def test_what_really_made_it_is_told_also_of_the_products_of_an_index(workdir):
+    part = workdir.workspace / "a_flc.fits"
+
+    def aligned():
+        part.write_text("a")
+        return Result((part,), {"method": "jhat"})
+
+    make(Recipe("part", "1", {}, tools=("h5py",)), part, workdir, aligned)
+    index = workdir.workspace / "index.ecsv"
+
+    def indexed():
+        index.write_text("a_flc.fits")
+        return Result((index, part))
+
+    whole = make(Recipe("index", "1", {}, tools=("astropy",)), index, workdir, indexed)
+    told = f"jhat, astropy {version('astropy')}, h5py {version('h5py')}"
+    assert describe(whole, workdir)["made_with"].text == told
+    assert "made_with" not in describe(made(workdir), workdir)
+
+
 def test_a_tree_of_products_is_shown_as_markdown(workdir):
     shown = describe(made(workdir, tree="- `a.fits`\n  - `b.fits`"), workdir)
     assert shown["tree"].md_str.splitlines() == ["- `a.fits`", "  - `b.fits`"]
@@ -68,20 +102,52 @@ def test_a_cell_cannot_break_the_table(workdir):
     assert text.splitlines()[2] == "| a\\|b c |"
 
 
-def test_a_picture_is_shown(workdir):
+def test_a_picture_is_shown_with_its_file(workdir):
     noise_png(workdir.workspace / "a.png", 40)
     text = describe(made(workdir, previews=["workspace/a.png"]), workdir)["preview"].md_str
-    assert "data:image/png;base64," in text
+    (row,) = text.splitlines()[2:]
+    assert row.startswith(f"| `{workdir.workspace / 'a.png'}` | ![a.png](data:image/webp;base64,")
 
 
-@pytest.mark.parametrize("n_pictures", [1, 2, 6])
+def test_pictures_are_large_enough_to_judge(workdir):
+    """Seven fields of stars, as of a target with seven stacks."""
+    names = [f"workspace/{number}.png" for number in range(7)]
+    for name in names:
+        star_png(workdir.base / name, 640)
+    text = describe(made(workdir, previews=names), workdir)["preview"].md_str
+    encoded = re.findall(r"base64,([^)]+)\)", text)
+    sides = [max(Image.open(io.BytesIO(base64.b64decode(each))).size) for each in encoded]
+    assert sides == [480] * 7
+
+
+def test_a_web_server_that_sends_pictures_shows_them_in_full_size_in_the_page(workdir):
+    names = [f"workspace/{number} of 3.png" for number in range(3)]
+    for name in names:
+        noise_png(workdir.base / name, 40)
+    shown = describe(made(workdir, previews=names), workdir, served=True)
+    text = shown["preview"].md_str
+    address = "/logs/products/sn1/workspace/0%20of%203/png"
+    assert text.splitlines()[2] == f"| 0 of 3.png | [![0 of 3.png]({address})]({address}) |"
+    assert len(text) < 1000  # of more Dagster shows a button
+
+
+def test_the_report_is_linked_where_the_web_server_sends_it(workdir):
+    page = made(workdir, page="hap/iaaa01/visit.html")
+    shown = describe(page, workdir, served=True)
+    assert shown["report"].url == "/logs/products/sn1/report/html"
+    assert shown["page"].url == "/logs/products/sn1/hap/iaaa01/visit/html"
+    assert describe(page, workdir)["page"].url.startswith("file://")
+    assert "report" not in describe(page, workdir)
+
+
+@pytest.mark.parametrize("n_pictures", [1, 2, 6, 40])
 def test_pictures_never_exceed_the_guard(workdir, n_pictures):
     names = [f"workspace/{number}.png" for number in range(n_pictures)]
     for name in names:
         noise_png(workdir.base / name, 500)
     shown = describe(made(workdir, previews=names), workdir)
     text = shown["preview"].md_str
-    assert len(text) < MAX_INLINE_BYTES + 100 * n_pictures
+    assert len(text) < MAX_INLINE_BYTES + 200 * n_pictures
     assert text.count(".png") >= n_pictures
 
 

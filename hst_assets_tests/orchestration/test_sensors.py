@@ -23,6 +23,57 @@ def test_new_raw_files_ask_for_a_run_and_register_target_and_visit(campaign, dae
     assert instance.get_dynamic_partitions(VISIT) == ["sn1/iaaa01"]
 
 
+def test_sensors_started_on_what_is_up_to_date_ask_for_nothing(campaign, defs, instance, daemon):
+    for visit in ("iaaa01", "iaaa02"):
+        campaign.add_exposure("sn1", visit)
+    list(run_target(defs, instance, campaign.workdir("sn1")))
+    jobs = [level.job for level in ASSETS.levels_from_raw]
+    assert [daemon.tick(job) for job in jobs * 3] == [[]] * (3 * len(jobs))
+
+
+def test_what_dagster_has_no_record_of_is_asked_for(campaign, defs, daemon):
+    """Of a work directory that came from elsewhere the pages would stay empty."""
+    campaign.add_exposure("sn1", "iaaa01")
+    with DagsterInstance.ephemeral() as elsewhere:
+        list(run_target(defs, elsewhere, campaign.workdir("sn1")))
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
+    assert daemon.tick("target_stacks") == ["sn1"]
+
+
+def test_a_product_that_is_gone_is_asked_for_by_a_sensor_that_was_just_started(
+    campaign, defs, instance, daemon
+):
+    campaign.add_exposure("sn1", "iaaa01")
+    campaign.add_exposure("sn1", "iaaa02")
+    list(run_target(defs, instance, campaign.workdir("sn1")))
+    campaign.workdir("sn1").visit_products("iaaa02").unlink()
+    assert daemon.tick("visit_images") == ["sn1/iaaa02"]
+
+
+def test_a_setting_that_changes_no_product_asks_for_nothing(campaign, defs, instance, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    workdir = campaign.workdir("sn1")
+    list(run_target(defs, instance, workdir))
+    jobs = [level.job for level in ASSETS.levels_from_raw]
+    assert [daemon.tick(job) for job in jobs] == [[]] * len(jobs)
+    write_settings(workdir, {"machine": {"max_cores": 3}})
+    assert [daemon.tick(job) for job in jobs] == [[]] * len(jobs)
+    write_settings(workdir, {"drizzle": {"pixfrac": 0.7}})
+    assert daemon.tick("visit_images") == ["sn1/iaaa01"]
+
+
+def test_a_tick_looks_at_products_for_so_long_and_the_next_goes_on(
+    campaign, defs, instance, daemon, monkeypatch
+):
+    for visit in ("iaaa01", "iaaa02"):
+        campaign.add_exposure("sn1", visit)
+    limit = "hst_assets.orchestration.sensors._LOOKED_AT_S"
+    monkeypatch.setattr(limit, -1.0)
+    assert daemon.tick("visit_exposures") == []
+    monkeypatch.setattr(limit, 20.0)
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01", "sn1/iaaa02"]
+
+
 def test_what_was_asked_for_is_not_asked_again(campaign, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     daemon.tick("visit_exposures")

@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -62,7 +64,9 @@ def ask(campaign, defs, instance, home):
     )
     try:
         _wait_for(port, server)
-        yield lambda query: _post(port, query)
+        asking = partial(_post, port)
+        asking.port = port
+        yield asking
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -126,7 +130,8 @@ def test_the_server_shows_everything_that_is_defined(ask):
     )["assetOrError"]["assetMaterializations"][0]
     assert event["partition"] == "sn1/iaaa01"
     entries = {entry["label"]: entry for entry in event["metadataEntries"]}
-    assert "data:image/png;base64," in entries["preview"]["mdStr"]
+    address = "/logs/products/sn1/workspace/picture/png"
+    assert f"]({address})" in entries["preview"]["mdStr"]
     assert entries["log"]["path"].endswith("sn1/logs/x.log")
     assert entries["n_used"]["__typename"] == "IntMetadataEntry"
 
@@ -138,6 +143,20 @@ def test_the_server_shows_everything_that_is_defined(ask):
     assert counts["epoch_drizzles"] == 1
     assert counts["drizzled_stacks"] == 1
     assert counts["epoch_differences"] == 1
+
+
+def test_the_server_sends_pictures_and_nothing_else_of_a_work_directory(ask, campaign):
+    def status(path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ask.port}{path}", timeout=60) as reply:
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            return error.code, b""
+
+    picture = campaign.workdir("sn1").workspace / "picture.png"
+    assert status("/logs/products/sn1/workspace/picture/png") == (200, picture.read_bytes())
+    for path in ("sn1/target/toml", "sn1/workspace/gone/png", "sn2/workspace/picture/png"):
+        assert status(f"/logs/products/{path}")[0] == 404
 
 
 def _levels_from_raw():

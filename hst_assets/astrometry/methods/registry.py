@@ -18,6 +18,7 @@ from typing import Any
 
 from hst_assets.astrometry.alignment_result import AlignmentResult, ExposureToAlign, untouched
 from hst_assets.astrometry.gate import FitNumbers
+from hst_assets.astrometry.methods.tried import log_tries
 from hst_assets.astrometry.shape_limits import ShapeVerdict
 from hst_assets.failures import BadConfiguration, HstAssetsError, UnusableInput
 from hst_assets.isolation import Call, run_many_isolated
@@ -130,10 +131,13 @@ class Method:
             max_cores=settings.machine.max_cores,
             own_nursery=self.own_nursery,
         )
-        return [
+        results = [
             _result(exposure, answer, self.name, scratch)
             for exposure, answer in zip(exposures, answers, strict=True)
         ]
+        for call, result in zip(calls, results, strict=True):
+            log_tries(call.log_path, result.tries, status=result.status, reason=result.reason)
+        return results
 
     def require(self) -> None:
         """Refuse a method whose package is not installed.

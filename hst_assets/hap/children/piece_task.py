@@ -23,6 +23,9 @@ from hst_assets.nursery import REPLY_NAME
 
 __all__ = ["run_piece"]
 
+# Here, that is before the nursery forks.
+shortcuts.load_compiled()
+
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "plan": image_task.plan,
     "parameters": parameter_task.tell,

@@ -36,6 +36,11 @@ Of its multi-visit code, two are met by what is asked of it: a poller of several
 exposures into the first (``build_poller_table``; `hst_assets.hap.mosaics.run` refuses it), and an
 image of a grism whose OBSTYPE is IMAGING raises a TypeError (``analyze_data``;
 `hst_assets.hap.mosaics.layers` has none in its layers).
+
+One is left as it is, for exposures are to be those of runsinglehap: the match with Gaia, of all
+exposures together, keeps of the detections of a star the one with the lowest y in the tangent plane
+(``stsci.stimage.xyxymatch`` takes them for one object, as they lie within 4 pixels), so that the
+fit is off by the scatter of single detections.
 """
 
 from __future__ import annotations

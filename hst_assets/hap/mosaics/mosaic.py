@@ -37,6 +37,7 @@ from hst_assets.hap.mosaics.layers import (
 from hst_assets.imaging.astrodrizzle.run import TOOLS
 from hst_assets.products.batch import Batch, Step, make_indexed
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
+from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, sha256_of_file
 from hst_assets.settings import HapSettings, MachineSettings
 from hst_assets.workdir import WorkDir, publish, write_atomically
@@ -249,8 +250,7 @@ def _made(
             each = by_name[request.layer.basename]
             failure = failure_of(each.layer, answer)
             if failure is None and isinstance(answer, dict):
-                log = workdir.log("hap_mosaic", each.layer.basename)
-                yield each, partial(_published, each, scratch, answer, log)
+                yield each, partial(_published, each, scratch, answer, workdir)
             elif failure is not None:
                 yield each, failure
 
@@ -265,10 +265,13 @@ def _made(
         pairs = list(zip(planned, outcomes, strict=True))
         rows = [_row(each, outcome, workdir) for each, outcome in pairs]
         write_table(build_table(MOSAIC_COLUMNS, rows, {"target": workdir.target}), index)
-        done = [each for each, outcome in pairs if isinstance(outcome, Made)]
-        manifests = _write_manifests(done, folder)
-        files = (path for each in done for path in (each.path, _trailer(each)))
-        return Result((index, *manifests, *files), {**_facts(rows), **about})
+        done = [(each, outcome) for each, outcome in pairs if isinstance(outcome, Made)]
+        manifests = _write_manifests([each for each, _ in done], folder)
+        files = (path for _, outcome in done for path in outcome.record.paths(workdir))
+        # Layers of an earlier release have no picture.
+        previews = [one for _, outcome in done for one in outcome.facts.get("previews", [])]
+        facts = {**_facts(rows), **about, "previews": previews}
+        return Result((index, *manifests, *files), facts)
 
     return make_indexed(batch, recipe, index, workdir, write, redo=redo)
 
@@ -281,12 +284,16 @@ def _trailer(each: _Planned) -> Path:
     return each.path.with_name(each.layer.trailer_file)
 
 
-def _published(each: _Planned, scratch: Path, answer: Mapping[str, Any], log: Path) -> Result:
-    """Give the files of a layer their final names: the image last."""
+def _published(
+    each: _Planned, scratch: Path, answer: Mapping[str, Any], workdir: WorkDir
+) -> Result:
+    """Give the files of a layer their final names, and write its picture: the image last."""
     trailer = scratch / each.layer.trailer_file
+    log = workdir.log("hap_mosaic", each.layer.basename)
     with trailer.open("a", encoding="utf-8") as file:
         file.write(log.read_text(encoding="utf-8", errors="replace"))
     publish(trailer, _trailer(each))
+    preview = write_preview(scratch / each.layer.drizzled_file, WorkDir.preview(each.path))
     publish(scratch / each.layer.drizzled_file, each.path)
     members = [one for one in each.layer.members if one.path.name in answer["members"]]
     facts = {
@@ -296,8 +303,9 @@ def _published(each: _Planned, scratch: Path, answer: Mapping[str, Any], log: Pa
         "mean_exposures": answer["n_exposures"],
         "shape": answer["shape"],
         "rejected": answer["rejected"],
+        "previews": [workdir.relative(preview)],
     }
-    return Result((each.path, _trailer(each)), facts)
+    return Result((each.path, _trailer(each), preview), facts)
 
 
 def _row(each: _Planned, outcome: Made | HstAssetsError, workdir: WorkDir) -> dict[str, Any]:

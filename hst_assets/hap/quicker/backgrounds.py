@@ -9,30 +9,21 @@ time, and once. Only child processes use this, through `hst_assets.hap.quicker.s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from photutils.background import Background2D, BkgZoomInterpolator
 from scipy import ndimage
 
-__all__ = ["KeptBackground", "enlarged"]
+from hst_assets.compiling import compiled_in_order
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+__all__ = ["KeptBackground", "enlarged", "medians"]
+
 _TAPS = 4
 #: scipy's NI_EXTEND_REFLECT keeps mirrored places off the first by this.
 _LEAST = 1e-15
-
-
-def _compiled(function: _F) -> _F:
-    # Without fastmath: sums are taken in scipy's order.
-    try:
-        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(function)  # type: ignore[no-any-return]
 
 
 class KeptBackground(Background2D):  # type: ignore[misc]
@@ -47,6 +38,20 @@ class KeptBackground(Background2D):  # type: ignore[misc]
     def background_rms(self) -> NDArray[Any]:
         """Its standard deviation."""
         return self._image(self.background_rms_mesh)
+
+    def _filter_grid(self, data: NDArray[Any]) -> NDArray[Any]:
+        """As photutils, which calls a function in Python for each box of the mesh."""
+        size = tuple(int(side) for side in self.filter_size)
+        if (
+            self.filter_threshold is not None
+            or size == (1, 1)
+            or any(side % 2 == 0 for side in size)
+            or not isinstance(data, np.ndarray)
+            or hasattr(data, "unit")
+        ):
+            mesh: NDArray[Any] = super()._filter_grid(data)
+            return mesh
+        return medians(data, size)
 
     def _image(self, mesh: NDArray[Any]) -> NDArray[Any]:
         """As ``Background2D._calculate_image``."""
@@ -66,6 +71,29 @@ class KeptBackground(Background2D):  # type: ignore[misc]
         if self.coverage_mask is not None:
             image[self.coverage_mask] = self.fill_value
         return image
+
+
+def medians(mesh: NDArray[np.floating[Any]], size: tuple[int, ...]) -> NDArray[Any]:
+    """The median of what lies within a window around each value, without what is not a number.
+
+    As ``scipy.ndimage.generic_filter`` with `numpy.nanmedian`, without a call for each value.
+
+    Parameters
+    ----------
+    mesh : ndarray, shape (n, m)
+        Values.
+    size : tuple of int
+        Sides of the window, odd.
+    """
+    edges = [(side // 2, side // 2) for side in size]
+    padded = np.pad(mesh.astype(np.float64), edges, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size).reshape(*mesh.shape, -1)
+    ordered = np.sort(windows, axis=-1)  # what is not a number comes last
+    n = (~np.isnan(ordered)).sum(axis=-1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(n - 1, 0) // 2, axis=-1)
+    high = np.take_along_axis(ordered, np.minimum(n // 2, ordered.shape[-1] - 1), axis=-1)
+    middle = np.where(n % 2 == 1, low, (low + high) / 2)
+    return middle[..., 0].astype(mesh.dtype.name)  # in the machine's order of bytes
 
 
 def enlarged(
@@ -113,7 +141,7 @@ def _taps(n: int, n_enlarged: int, wanted: int) -> tuple[NDArray[np.int64], NDAr
     return np.where(index >= n, 2 * n - 1 - index, index), weights
 
 
-@_compiled
+@compiled_in_order
 def _interpolate(
     coefficients: NDArray[np.float64],
     rows: NDArray[np.int64],

@@ -9,26 +9,17 @@ the values are the same to the last bit. Only child processes use this, through
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.compiling import compiled_in_order
+
 __all__ = ["by_rows"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _Image = NDArray[np.float64]
 #: Pixels of a row that are summed side by side: they stay in the processor's nearest cache.
 _BLOCK = 512
-
-
-def _compiled(function: _F) -> _F:
-    # Without fastmath: sums are taken in astropy's order.
-    try:
-        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(function)  # type: ignore[no-any-return]
 
 
 def by_rows(convolve: Callable[..., None]) -> Callable[..., None]:
@@ -60,7 +51,7 @@ def by_rows(convolve: Callable[..., None]) -> Callable[..., None]:
     return convolve_image
 
 
-@_compiled
+@compiled_in_order
 def _plain(result: _Image, image: _Image, kernel: _Image) -> None:
     n_rows, n_columns = result.shape
     for y in range(n_rows):
@@ -76,7 +67,7 @@ def _plain(result: _Image, image: _Image, kernel: _Image) -> None:
                         total[x] += part[x] * weight
 
 
-@_compiled
+@compiled_in_order
 def _interpolating(result: _Image, image: _Image, kernel: _Image) -> None:
     n_rows, n_columns = result.shape
     low, left = kernel.shape[0] // 2, kernel.shape[1] // 2

@@ -15,6 +15,7 @@ from hst_assets.hap.visits.drizzled_images import (
     images_in,
     names_of,
     not_drizzled,
+    publish_image,
 )
 from hst_assets.hap.visits.filter_images import FilterImage, drizzled_filters
 from hst_assets.hap.visits.image_index import Node, image_facts, write_image_index
@@ -173,5 +174,4 @@ def _settle_exposure(part: ExposureImage, folder: VisitFolder, work: VisitWork) 
     facts = image_facts(folder.files / part.path.name, part.node)
     trailer = work.place(part.node.trailer_file)
     linked(work.workdir.hap_pieces(work.visit) / trailer.name, trailer)
-    work.published(folder, [part.path.name])
-    return Result((part.path, trailer), {"image": facts})
+    return publish_image(part.path, [trailer], facts, folder, work)

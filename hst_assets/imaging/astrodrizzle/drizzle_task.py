@@ -21,7 +21,7 @@ from drizzlepac import astrodrizzle
 from drizzlepac import sky as drizzlepac_sky
 from drizzlepac.wcs_functions import build_hstwcs
 from numpy.typing import NDArray
-from spherical_geometry.polygon import SphericalPolygon  # type: ignore[import-untyped]
+from spherical_geometry.polygon import SphericalPolygon
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.dq_files import quality_file

@@ -27,6 +27,11 @@ __all__ = ["asset_from_row", "assets_of", "decorated"]
 #: Tags of a step's operation, which executors and run launchers of a cluster may go by.
 _MEMORY_TAG = "hst_assets/memory_gb"
 _CORES_TAG = "hst_assets/cores"
+#: Tags of the asset, by which the UI may be searched.
+_LEVEL_TAG = "hst_assets/level"
+_PER_TAG = "hst_assets/per"
+#: A line in the graph that hands nothing on: no partition of the one is made from one of the other.
+_NO_PARTITION = dg.SpecificPartitionsPartitionMapping([])
 
 
 def assets_of(table: AssetTable) -> list[dg.AssetsDefinition]:
@@ -69,10 +74,12 @@ def _options(row: AssetRow, table: AssetTable) -> dict[str, Any]:
             *pointers,
             *row.follows,
             *(dg.AssetDep(up, partition_mapping=dg.AllPartitionMapping()) for up in crossing),
+            *_shown_before(row, table),
         ],
         "group_name": row.group,
         "owners": [row.owner],
         "kinds": set(row.kinds),
+        "tags": {_LEVEL_TAG: row.job, _PER_TAG: row.per},
         "description": _described(row),
         "pool": row.pool,
         "op_tags": {
@@ -85,14 +92,26 @@ def _options(row: AssetRow, table: AssetTable) -> dict[str, Any]:
     return options | ({"dagster_type": BY_PATH} if row.path else {})
 
 
+def _shown_before(row: AssetRow, table: AssetTable) -> list[dg.AssetDep]:
+    """The archive's listing, of what reads raw/: what it lists comes as files.
+
+    As a dependency of partitions, news of one target would make every visit of all targets stale.
+    """
+    listing = table.archive_level.assets if row.source == "raw" else ()
+    return [dg.AssetDep(name, partition_mapping=_NO_PARTITION) for name in listing]
+
+
 def _partitions(row: AssetRow) -> dg.DynamicPartitionsDefinition:
     return hst_visit if row.by_visit else hst_target
 
 
 def _described(row: AssetRow) -> str:
-    if not row.path:
-        return row.description
-    return f"{row.description}\n\nFile in the work directory: `{row.printed_path}`"
+    told = [row.description]
+    if row.contents:
+        told.append(row.contents)
+    if row.path:
+        told.append(f"File in the work directory of the target: `{row.printed_path}`")
+    return "\n\n".join(told)
 
 
 def _check_specs(row: AssetRow) -> list[dg.AssetCheckSpec]:

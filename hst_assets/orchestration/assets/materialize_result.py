@@ -7,6 +7,7 @@ import dagster as dg
 
 from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME, describe
+from hst_assets.orchestration.product_files import serves_products
 from hst_assets.orchestration.resources import Session, is_attended
 from hst_assets.orchestration.unchanged import is_recorded, observe
 from hst_assets.provenance import Made
@@ -39,7 +40,7 @@ def materialize_result(
     if not made.ran and is_recorded(context, made.digest):
         metadata = observe(context, tags, attended=is_attended(context))
     else:
-        metadata = describe(made, session.workdir)
+        metadata = describe(made, session.workdir, served=serves_products(context.instance))
         if session.log_path.is_file():
             metadata["session_log"] = dg.MetadataValue.path(session.log_path)
     return dg.MaterializeResult(

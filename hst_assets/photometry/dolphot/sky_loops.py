@@ -7,25 +7,17 @@ each process compiles it again (about 5 s).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.compiling import kept_compiled
+
 __all__ = ["annulus_means", "block_means", "box_means"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _compiled(function: _F) -> _F:
-    # Sums may be taken in any order, which lets several values be added at a time; NaN stays NaN.
-    how = {"nogil": True, "fastmath": {"reassoc", "nsz"}}
-    try:
-        return numba.njit(cache=True, **how)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the code in
-        return numba.njit(**how)(function)  # type: ignore[no-any-return]
+#: Sums may be taken in any order, which lets several values be added at a time; NaN stays NaN.
+_compiled = partial(kept_compiled, fastmath={"reassoc", "nsz"})
 
 
 @_compiled

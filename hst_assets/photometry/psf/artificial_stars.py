@@ -24,6 +24,7 @@ from hst_assets.photometry.psf.extended_objects import pieces_of_extended
 from hst_assets.photometry.psf.field_fit import FieldFit, finest_scale
 from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack
+from hst_assets.photometry.psf.local_misfit import misfit_scale
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
 from hst_assets.photometry.psf.restored_field import (
@@ -228,6 +229,9 @@ def _measure_star(
     if distance[nearest] * scale <= _MATCH_PIX:
         psfs = [restored.psfs[k] for k in which]
         _keep(fit, nearest, psfs, kept.parameters.noise_mult, images, star, found)
+        # As of the catalogue's stars.
+        misfit = misfit_scale(fit, box, np.array([nearest]))[stack.band_of, 0]
+        found.stars.counts_error_e[images, star] *= misfit
         found.stars.sky_e[images, star] = _at(empty.sky_e, empty.shapes, *_place(fit, nearest))
 
 

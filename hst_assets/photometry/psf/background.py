@@ -19,9 +19,9 @@ from scipy.ndimage import (
     uniform_filter,
 )
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 
-__all__ = ["fine_structure", "local_level", "residual_sky"]
+__all__ = ["fine_structure", "residual_sky", "without_local_level"]
 
 Planes = NDArray[np.float32]
 
@@ -216,16 +216,28 @@ def _cubic_weights(places: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return weights
 
 
-def local_level(residual: Planes, weight: Planes) -> Planes:
-    """Level about each pixel that is not of a star: what peaks must stand out from.
+def without_local_level(residual: Planes, weight: Planes, *, times: int = 2) -> Planes:
+    """A residual image without the level about each pixel that is not of a star.
 
-    The mean over a square of `_LOCAL_PIX` pixels of what is not beyond 3 standard deviations, less
-    what is not worth it: a fifth of a pixel's noise.
+    What peaks must stand out from: the mean over a square of `_LOCAL_PIX` pixels of what is not
+    beyond 3 standard deviations, less what is not worth it: a fifth of a pixel's noise.
+
+    Parameters
+    ----------
+    residual : ndarray of float32, shape (ny, nx)
+        Data without sky and stars.
+    weight : ndarray of float32, shape (ny, nx)
+        One over the variance; 0 of pixels that do not count.
+    times : int, optional
+        It is taken off so many times, each time that of what is left.
     """
-    noise = np.where(weight > 0, 1 / np.sqrt(np.maximum(weight, 1e-12)), 0).astype(np.float32)
-    clipped = np.clip(residual, -3 * noise, 3 * noise)
-    share = uniform_filter((weight > 0).astype(np.float32), _LOCAL_PIX, mode="constant")
-    level = uniform_filter(clipped, _LOCAL_PIX, mode="constant") / np.maximum(share, 0.05)
-    limit = np.float32(0.2) * noise
-    found: Planes = np.sign(level) * np.maximum(abs(level) - limit, 0)
-    return np.where(weight > 0, found, np.float32(0))
+    known = weight > 0
+    noise = np.where(known, 1 / np.sqrt(np.maximum(weight, 1e-12)), 0).astype(np.float32)
+    share = np.maximum(uniform_filter(known.astype(np.float32), _LOCAL_PIX, mode="constant"), 0.05)
+    most, limit = 3 * noise, np.float32(0.2) * noise
+    left = residual
+    for _ in range(times):
+        level = uniform_filter(np.clip(left, -most, most), _LOCAL_PIX, mode="constant") / share
+        found = np.sign(level) * np.maximum(abs(level) - limit, 0)
+        left = left - np.where(known, found, np.float32(0))
+    return left

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hst_assets.photometry.psf.compiling import compiled_in_order
+from hst_assets.compiling import compiled_in_order
 
 __all__ = ["excess_over", "grow", "neighbour_shares", "peaks_among", "seen_at"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hst_assets.photometry.psf.compiling import compiled_in_order
+from hst_assets.compiling import compiled_in_order
 
 __all__ = ["add_normal_equations", "star_models"]
 

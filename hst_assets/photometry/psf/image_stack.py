@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.chip_image import ChipImage
-from hst_assets.photometry.psf.compiling import compiled
 from hst_assets.photometry.psf.pixel_map import KNOT_STEP_PIX
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING, SplinePsf
 

@@ -7,6 +7,7 @@ up by band, weighted by exposure time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.image_stack import ImageStack, Optics
 
-__all__ = ["Lattice", "Matched", "matched_filter", "new_peaks"]
+__all__ = ["Lattice", "Matched", "filter_kernel", "matched_filter", "new_peaks"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
@@ -123,10 +124,11 @@ def _gather(
     y0: float,
     step: float,
     scale: float,
+    nearest: Any,
     total: Any,
     weight: Any,
 ) -> None:
-    """Add an image's sums to those of the lattice, interpolated between pixels."""
+    """Add an image's sums to those of the lattice: between pixels, or those of the nearest."""
     knot = lattice[2]
     for j in range(total.shape[0]):
         v = (y0 + step * j - lattice[1]) / knot
@@ -144,6 +146,8 @@ def _gather(
             )
             if x < 0 or y < 0 or x >= nx - 1 or y >= ny - 1:
                 continue
+            if nearest:
+                x, y = min(math.floor(x + 0.5), nx - 2), min(math.floor(y + 0.5), ny - 2)
             m, n = int(x), int(y)
             f, g = x - m, y - n
             w00, w10, w01, w11 = (1 - f) * (1 - g), f * (1 - g), (1 - f) * g, f * g
@@ -166,7 +170,12 @@ def _gather(
 
 
 def matched_filter(
-    stack: ImageStack, residual: Planes, weight: Planes, lattice: Lattice
+    stack: ImageStack,
+    residual: Planes,
+    weight: Planes,
+    lattice: Lattice,
+    *,
+    nearest: bool = False,
 ) -> Matched:
     """Filter all images with their PSF.
 
@@ -180,6 +189,9 @@ def matched_filter(
         One over the variance; 0 of pixels that do not count.
     lattice : Lattice
         Where.
+    nearest : bool, optional
+        Points have the value of the nearest pixel of each image, whose noise is that of `snr`;
+        values between pixels have less.
     """
     n_bands = len(stack.bands)
     total = np.zeros((n_bands, lattice.ny, lattice.nx), dtype=np.float32)
@@ -187,19 +199,19 @@ def matched_filter(
     num, den = np.empty_like(residual[0]), np.empty_like(residual[0])
     optics = stack.optics
     for k in range(len(stack)):
-        _correlate(residual[k], weight[k], _kernel(stack, k), num, den)
+        _correlate(residual[k], weight[k], filter_kernel(stack, k), num, den)
         ny, nx = stack.shapes[k]
         _gather(
             num, den, ny, nx, optics.lattice, optics.knots[k],
             lattice.x0, lattice.y0, lattice.step, stack.exptime_s[k],
-            total[stack.band_of[k]], summed[stack.band_of[k]],
+            nearest, total[stack.band_of[k]], summed[stack.band_of[k]],
         )  # fmt: skip
     known = summed > 0
     safe = np.where(known, summed, 1)
     return Matched(np.where(known, total / safe, 0), np.where(known, total / np.sqrt(safe), 0))
 
 
-def _kernel(stack: ImageStack, k: int) -> Planes:
+def filter_kernel(stack: ImageStack, k: int) -> Planes:
     """The PSF of image k in the middle of its cells, at whole pixels."""
     optics = stack.optics
     first, ny, nx = optics.cells[k]

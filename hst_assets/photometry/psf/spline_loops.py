@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING
 
 __all__ = ["psf_stamp", "spline_slopes", "spline_weights"]

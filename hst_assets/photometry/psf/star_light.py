@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.spline_loops import spline_slopes, spline_weights
 
 __all__ = [

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.spline_loops import psf_stamp
 
 __all__ = ["FIT_COLUMNS", "LARGEST", "PROFILES", "measure_stars"]

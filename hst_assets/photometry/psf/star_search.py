@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from hst_assets.photometry.psf.background import fine_structure, local_level
+from hst_assets.photometry.psf.background import fine_structure, without_local_level
 from hst_assets.photometry.psf.consistency import core_rates, is_seen, seen_once
 from hst_assets.photometry.psf.field_fit import SPOILS_PIX, FieldFit, finest_scale
 from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
@@ -189,8 +189,7 @@ def _without_structure(fit: FieldFit, weight: Planes) -> Planes:
         structure = None if len(fit.stars) else fine_structure(left[part], good)
         if structure is not None:
             left[part] -= np.where(good, structure, 0)
-        for _ in range(2):
-            left[part] -= local_level(left[part], weight[part])
+        left[part] = without_local_level(left[part], weight[part])
     return left
 
 

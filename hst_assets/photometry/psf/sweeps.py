@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hst_assets.photometry.psf.compiling import compiled
+from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.star_light import (
     add_star,
     cell_of,

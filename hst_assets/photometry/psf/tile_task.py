@@ -21,6 +21,7 @@ from hst_assets.photometry.psf.extended_objects import pieces_of_extended
 from hst_assets.photometry.psf.field_fit import FieldFit
 from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
+from hst_assets.photometry.psf.local_misfit import misfit_scale
 from hst_assets.photometry.psf.measured_stars import DAYS_A_YEAR, MeasuredStars
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
 from hst_assets.photometry.psf.moving_stars import join_moving
@@ -176,6 +177,7 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) ->
     types = object_types(quality)
     types[pieces_of_extended(fit)] = EXTENDED
     own = tile.holds(stars.x, stars.y)
+    misfit = misfit_scale(fit, tile.box, np.flatnonzero(own))[stack.band_of]
     flag = np.array([each.flag for each in quality])
     off = ~np.isfinite(forced.counts_error_e) & (flag < 8)
     flag[off] = 9
@@ -201,7 +203,7 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) ->
         object_type=types[own],
         motion_pix_yr=stars.motion[own] * DAYS_A_YEAR,
         counts_e=forced.counts_e[:, own],
-        counts_error_e=forced.counts_error_e[:, own],
+        counts_error_e=forced.counts_error_e[:, own] * misfit,
         sky_e=_sky_at(fit, forced)[:, own],
         chi=image_values(lambda each: each.chi),
         sharpness=image_values(lambda each: each.sharpness),

@@ -128,6 +128,8 @@ def test_stars_that_are_not_certain_enough_are_left_out(moving, tmp_path):
     stars = as_stars(true, **columns, **motions, **errors)
     outcome = aligned(raw, "acs_wfc", stars, tmp_path / "strict", max_tries=1)
     assert "0 on the reference: too few" in outcome.reason
+    log = WorkDir(tmp_path / "strict", "field").log("test", raw.name[:9])
+    assert "0 of the reference: FAIL" in log.read_text()
     generous = CatalogSettings(max_position_error_mas=50)
     assert aligned(raw, "acs_wfc", stars, tmp_path / "run", catalog=generous).status == "PASS"
 

@@ -42,6 +42,16 @@ def test_drizzlepac_mixes_up_the_places_of_stars(drizzlepac):
     assert drizzlepac(task, {"x": x, "y": y, "mended": True}) == pytest.approx(3.0)
 
 
+def test_a_match_of_several_exposures_keeps_the_lowest_detections(drizzlepac):
+    """Not mended; a mean of 150 detections with 0.17 pixels is known to 0.014."""
+    of_one = drizzlepac("match_of_several_exposures", {"n_exposures": 1})
+    assert of_one == pytest.approx([0.0, 0.0], abs=0.06)
+    x, y = drizzlepac("match_of_several_exposures", {"n_exposures": 4})
+    assert x == pytest.approx(0.0, abs=0.06)
+    # The least of four normal values is expected 1.03 standard deviations below their mean.
+    assert y == pytest.approx(-1.03 * 0.17, abs=0.06)
+
+
 def test_matched_lines_leave_out_what_is_masked():
     one = Table({"FLUX": [1.0, 2.0, 3.0]})
     other = Table({"FLUX": [30.0, 20.0, 10.0]})

@@ -1,5 +1,6 @@
 """Which layers of a target's mosaics are made again, with a stand-in for the drizzling."""
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
@@ -33,7 +34,7 @@ class Drizzling:
                 if layer.basename in self.failing:
                     yield request, folder, ToolFailed("no room on the sky", where=layer.basename)
                     continue
-                fits.PrimaryHDU().writeto(folder / layer.drizzled_file)
+                fits.PrimaryHDU(np.eye(4, dtype="f4")).writeto(folder / layer.drizzled_file)
                 members = [one.path.name for one in layer.members]
                 told = {"exit": None, "overlaps": True, "members": members, "n_exposures": 1.0}
                 told |= {"shape": [4, 4], "rejected": {}}
@@ -114,6 +115,19 @@ def test_another_visit_makes_again_the_layers_that_it_reaches_into(field, drizzl
     assert "iaaa03" in made.why
     rows = read_table(field.workdir.hap_mosaics)
     assert [int(n) for n in rows["n_visits"]] == [1, 1, 2, 2]
+
+
+def test_every_layer_has_a_picture_also_one_that_is_kept(field, drizzling):
+    field.mosaics()
+    drizzling.taken()
+    field.add("iaaa03", skycells=NEXT)
+    previews = field.mosaics().facts["previews"]
+    assert drizzling.taken() == SECOND
+    images = sorted(field.workdir.hap_mosaics_folder.glob("skycell-*/*_drz.fits"))
+    assert len(images) == 4
+    pictures = sorted(field.workdir.absolute(each) for each in previews)
+    assert pictures == [WorkDir.preview(image) for image in images]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
 def test_a_visit_that_was_made_again_makes_its_own_layers_again(field, drizzling):

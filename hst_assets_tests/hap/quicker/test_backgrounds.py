@@ -1,11 +1,13 @@
 """Images of the background against photutils' and scipy's, to the last bit."""
 
+import warnings
+
 import numpy as np
 import pytest
 from photutils.background import Background2D
 from scipy import ndimage
 
-from hst_assets.hap.quicker.backgrounds import KeptBackground, enlarged
+from hst_assets.hap.quicker.backgrounds import KeptBackground, enlarged, medians
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -18,6 +20,22 @@ def test_a_mesh_is_enlarged_as_by_scipy(mesh_shape, factors, dtype):
     ours = enlarged(mesh, factors, shape)
     assert ours.dtype == whole.dtype
     np.testing.assert_array_equal(ours, whole[: shape[0], : shape[1]])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4"])
+@pytest.mark.parametrize("size", [(3, 3), (5, 1)])
+def test_medians_of_a_mesh_are_scipys(dtype, size):
+    rng = np.random.default_rng(7)
+    mesh = rng.normal(10.0, 1.0, (9, 13)).astype(dtype)
+    mesh[rng.random(mesh.shape) < 0.2] = np.nan
+    mesh[:5, :5] = np.nan  # a window without any value
+    mesh[8, 3] = np.inf
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        theirs = ndimage.generic_filter(mesh, np.nanmedian, size=size, mode="constant", cval=np.nan)
+        ours = medians(mesh, size)
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -61,6 +61,21 @@ def test_properties_of_stars_are_photutils_own(drizzlepac):
     assert "sharpness" in theirs
 
 
+def test_stars_of_an_image_are_drizzlepacs(drizzlepac):
+    theirs, ours = drizzlepac("stars_of_an_image")
+    assert ours == theirs
+    assert ours["kinds"][0] == "Table"
+    assert 10 < len(ours["values"]["flux"]) <= ours["segments"]
+    assert max(ours["values"]["npix"]) > min(ours["values"]["npix"])  # one was saturated
+
+
+def test_points_on_arcs_are_those_of_spherical_geometry(drizzlepac):
+    answer = drizzlepac("points_on_arcs")
+    assert answer["ours"] == answer["theirs"]
+    on_an_arc = sum(map(sum, answer["theirs"]))
+    assert 0 < on_an_arc < answer["asked"] < 0.7 * sum(map(len, answer["theirs"]))
+
+
 @pytest.mark.parametrize("exchanges", [False, True])
 def test_points_are_found_on_the_background_that_segments_leave(drizzlepac, exchanges):
     one = drizzlepac("identified", {"cores": 1, "exchanges": exchanges})

@@ -124,6 +124,14 @@ def test_the_manifest_is_drizzlepacs(original):
     assert all((workdir.hap_visit(VISIT) / name).is_file() for name in names)
 
 
+@pytest.mark.parametrize(("kind", "n"), [("exposures", 4), ("filters", 2), ("totals", 1)])
+def test_every_image_has_a_picture(original, kind, n):
+    workdir, made = original
+    pictures = [workdir.absolute(each) for each in made[kind].facts["previews"]]
+    assert len(set(pictures)) == n
+    assert all(path.is_file() for path in pictures)
+
+
 def test_the_alignment_tells_its_numbers(original):
     _, made = original
     facts = made["aligned"].facts

@@ -1,0 +1,113 @@
+"""What a command says on the terminal, kept in logs/ of the work directory that it works in.
+
+`kept_console` is around a command; `keep_console` names the work directory once it is known. What
+was said before is kept as well, and what is said afterwards, the failure that ends the command
+included. A log fails no work: where it cannot be written, the command goes on without it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.control import Control
+
+from hst_assets.workdir import CONSOLE_LOG_PREFIX, WorkDir
+
+__all__ = ["KeptConsole", "keep_console", "kept_console"]
+
+_WIDTH = 120
+#: Options whose value is nobody's business.
+_SECRETS = ("--token",)
+
+
+class _Log:
+    """What was said so far, and the file that has it once it is known where."""
+
+    def __init__(self) -> None:
+        self._said = StringIO()
+        self._path: Path | None = None
+
+    def write(self, text: str) -> None:
+        if self._path is None:
+            self._said.write(text)
+            return
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as log:
+            log.write(text)
+
+    def begin(self, workdir: WorkDir) -> None:
+        """Write on in the work directory; the first that is named has it all."""
+        if self._path is not None:
+            return
+        now = datetime.now(UTC)
+        name = f"{CONSOLE_LOG_PREFIX}{now:%Y%m%dT%H%M%S}_{os.getpid()}.log"
+        with suppress(OSError):
+            workdir.logs.mkdir(parents=True, exist_ok=True)
+            self._path = workdir.logs / name
+        self.write(f"{now:%Y-%m-%d %H:%M:%S} UTC: {_command_line(sys.argv)}\n")
+        self.write(self._said.getvalue())
+
+
+_LOG: ContextVar[_Log | None] = ContextVar("console_log", default=None)
+
+
+class KeptConsole(Console):
+    """A console whose lines go to the log of the command as well, as plain text."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, and keep what is no control of the terminal."""
+        super().print(*objects, **options)
+        log = _LOG.get()
+        if log is None or (objects and all(isinstance(each, Control) for each in objects)):
+            return
+        text = StringIO()
+        Console(file=text, width=_WIDTH, soft_wrap=True).print(*objects, **options)
+        log.write(text.getvalue())
+
+
+@contextmanager
+def kept_console() -> Iterator[None]:
+    """Keep what is said during a command; it is lost unless a work directory is named."""
+    token = _LOG.set(_Log())
+    try:
+        yield
+    finally:
+        _LOG.reset(token)
+
+
+def keep_console(workdir: WorkDir) -> None:
+    """Keep what this command says in a file of logs/: ``console_<UTC time>_<pid>.log``.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        Of the target that the command works on. Of several that are named, the first has the log.
+    """
+    log = _LOG.get()
+    if log is not None:
+        log.begin(workdir)
+
+
+def _command_line(arguments: Sequence[str]) -> str:
+    """What was typed, without secrets."""
+    words: list[str] = [Path(arguments[0]).name]
+    hidden = False
+    for word in arguments[1:]:
+        option, sign, _ = word.partition("=")
+        if hidden:
+            words.append("***")
+        elif option in _SECRETS and sign:
+            words.append(f"{option}=***")
+        else:
+            words.append(word)
+        hidden = not hidden and word in _SECRETS
+    return shlex.join(words)

@@ -1,0 +1,100 @@
+"""Jobs for what people do: process one target, or one new visit of it, from first to last.
+
+A run of assets has one partition, and a target is made in runs of itself and of its visits in turn.
+These jobs do what ``hst-assets materialize`` does (`hst_assets.orchestration.run_target`): each
+level of each partition is a run of its own, which is recorded as ever; what is up to date is not
+made again.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.levels import AssetTable
+from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess, as_dagster_failure
+from hst_assets.orchestration.run_target import LevelResult, run_target
+
+__all__ = ["PROCESS_NEW_VISIT", "PROCESS_TARGET", "whole_jobs"]
+
+PROCESS_TARGET = "process_target"
+PROCESS_NEW_VISIT = "process_new_visit"
+
+_TEXTS = {
+    PROCESS_TARGET: "Process a target: materialize everything of it and of its visits that is "
+    "missing or not up to date, as 'hst-assets materialize TARGET' does.",
+    PROCESS_NEW_VISIT: "Process a new visit: its own products, and everything of its target that "
+    "follows from it, as 'hst-assets materialize TARGET --visit VISIT' does.",
+}
+
+
+def whole_jobs(table: AssetTable) -> list[dg.JobDefinition]:
+    """The jobs of a whole target and of a new visit."""
+    return [_job(PROCESS_TARGET, hst_target, table), _job(PROCESS_NEW_VISIT, hst_visit, table)]
+
+
+def _job(name: str, partitions: dg.PartitionsDefinition[Any], table: AssetTable) -> Any:
+    @dg.op(name=f"every_level_of_{name.rpartition('_')[2]}", description=_TEXTS[name])
+    def every_level(
+        context: dg.OpExecutionContext,
+        config: Fetching,
+        hst_root: HstRoot,
+        mast: dg.ResourceParam[MastAccess],
+    ) -> None:
+        with as_dagster_failure():
+            _process(context, config, hst_root, mast, table)
+
+    @dg.job(name=name, description=_TEXTS[name], partitions_def=partitions)
+    def whole() -> None:
+        every_level()
+
+    return whole
+
+
+def _process(
+    context: dg.OpExecutionContext,
+    config: Fetching,
+    hst_root: HstRoot,
+    mast: MastAccess,
+    table: AssetTable,
+) -> None:
+    from hst_assets.orchestration.build import build_defs
+
+    key = context.partition_key
+    target, visits = key, []
+    if "/" in key:
+        visit = VisitKey.parse(key)
+        target, visits = visit.target, [visit.visit]
+    failed = []
+    for result in run_target(
+        build_defs(root=str(hst_root.path), table=table, resources={"mast": mast}),
+        context.instance,
+        hst_root.workdir(target),
+        visits=visits,
+        redo=config,
+        offline=config.offline,
+        table=table,
+    ):
+        _tell(context, result)
+        failed += [*result.failures, *result.errors]
+    if failed:
+        raise dg.Failure("\n".join(failed), metadata={"n_failed": len(failed)})
+
+
+def _tell(context: dg.OpExecutionContext, result: LevelResult) -> None:
+    """One level of one partition, in the log of the run."""
+    said = [f"{verb} {', '.join(assets)}" for verb, assets in _done(result) if assets]
+    where = f"{result.partition}, {result.level}"
+    run = f" (run {result.run_id[:8]})" if result.run_id else ""
+    context.log.info(f"{where}: {'; '.join(said) or 'nothing made'}{run}")
+    for text in (*result.failures, *result.warnings):
+        context.log.warning(f"{where}: {text}")
+
+
+def _done(result: LevelResult) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (
+        ("made", result.made),
+        ("up to date", result.unchanged),
+        ("not tried", tuple(result.skipped)),
+    )

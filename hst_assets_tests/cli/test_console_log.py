@@ -1,0 +1,59 @@
+"""What a command said, kept in logs/ of the work directory."""
+
+import pytest
+
+from hst_assets.cli.console_log import KeptConsole, keep_console, kept_console
+from hst_assets.workdir import WorkDir
+
+PLACE = ("10:00:24.0", "+02:12:00")
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return WorkDir(tmp_path, "sn1").create()
+
+
+def kept(workdir):
+    (path,) = workdir.logs.glob("console_*.log")
+    return path.read_text()
+
+
+def test_what_was_said_before_and_after_is_kept_as_plain_text(workdir, capsys):
+    with kept_console():
+        KeptConsole().print("[red]before[/red] the folder was known")
+        keep_console(workdir)
+        KeptConsole(stderr=True).print("and afterwards")
+    KeptConsole().print("of another command")
+    lines = kept(workdir).splitlines()
+    assert lines[1:] == ["before the folder was known", "and afterwards"]
+    assert "of another command" in capsys.readouterr().out
+
+
+def test_a_run_is_kept_with_its_command_line_and_its_failure_without_the_token(cli, root, mast):
+    words = ("--target", "sn1", "--token", "s3cr3t", "--select", "raw_exposures")
+    result = cli("run", "12:30:00", "-45.0", "--download", *words)
+    assert result.code == 3
+    text = kept(WorkDir(root, "sn1"))
+    first, *said = text.splitlines()
+    assert "hst-assets run 12:30:00 -45.0 --download" in first
+    assert "s3cr3t" not in text
+    assert set(said) >= {*result.out.splitlines(), *result.err.splitlines()}
+    assert said[-1].startswith("error: ")
+
+
+def test_a_log_that_cannot_be_written_costs_nothing(workdir, capsys):
+    workdir.logs.rmdir()
+    workdir.logs.write_text("a file")
+    with kept_console():
+        keep_console(workdir)
+        KeptConsole().print("goes on")
+    assert capsys.readouterr().out == "goes on\n"
+
+
+@pytest.mark.parametrize("words", [("--token", "s3cr3t"), ("--token=s3cr3t",)])
+def test_a_token_is_never_kept(workdir, words, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/usr/bin/hst-assets", "run", *words, "--name", "M 101"])
+    with kept_console():
+        keep_console(workdir)
+    assert "s3cr3t" not in kept(workdir)
+    assert kept(workdir).rstrip().endswith("--name 'M 101'")

@@ -1,0 +1,89 @@
+"""Errors grow by what is left about a star, and by nothing where that is noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hst_assets.photometry.psf.field_fit import FieldFit
+from hst_assets.photometry.psf.image_stack import image_stack
+from hst_assets.photometry.psf.local_misfit import misfit_scale
+from hst_assets.photometry.psf.star_search import fit_field
+from hst_assets_tests.star_fields import make_field
+from hst_assets_tests.star_scenes import Scene, shots
+
+SIDE = 200
+BOX = (0.0, SIDE - 1.0, 0.0, SIDE - 1.0)
+
+
+def fitted(*, bands: int = 1) -> FieldFit:
+    """Forty stars on a flat sky, three exposures a band, fitted with the true PSF."""
+    taken = tuple(
+        shot for camera in ("wfc3_uvis", "wfc3_uvis_blue")[:bands] for shot in shots(3, camera)
+    )
+    sky = make_field(Scene(40, shots=taken, shape=(SIDE, SIDE), faintest_e=500.0), 4)
+    psfs = {band: sky.psf(band) for band in dict.fromkeys(each.band for each in sky.images)}
+    return fit_field(image_stack(sky.images, psfs, box=BOX), BOX)
+
+
+@pytest.fixture(scope="module")
+def flat() -> FieldFit:
+    return fitted()
+
+
+def with_more(fit: FieldFit, factor: np.ndarray | float) -> FieldFit:
+    """The fit with so many times as much left."""
+    return replace(fit, residual_e=(fit.residual_e * factor).astype(np.float32))
+
+
+def test_noise_hardly_enlarges_errors(flat: FieldFit) -> None:
+    scale = misfit_scale(flat, BOX)
+    assert scale.shape == (1, len(flat.stars))
+    assert (scale >= 1).all()
+    # Of simulated sparse fields the mean is 1.06.
+    assert scale.mean() < 1.12
+    assert np.median(scale) < 1.05
+
+
+def test_errors_grow_as_what_is_left_does(flat: FieldFit) -> None:
+    scale = misfit_scale(with_more(flat, 4.0), BOX)
+    # What a star's fit takes of the noise is allowed for, or the ratio would be some 0.85 of it;
+    # the larger one of two ratios is 1.1 times the true one in the mean.
+    assert np.sqrt(np.mean(scale**2)) == pytest.approx(4.0, rel=0.12)
+
+
+def test_what_is_left_elsewhere_does_not_count(flat: FieldFit) -> None:
+    factor = np.ones(flat.residual_e.shape, dtype=np.float32)
+    factor[:, :, : SIDE // 2] = 5.0
+    before, after = misfit_scale(flat, BOX)[0], misfit_scale(with_more(flat, factor), BOX)[0]
+    x = flat.stars.x
+    # Twelve pixels are looked at, four are filtered, and images are dithered by five.
+    far, inside = x > SIDE / 2 + 22, x < SIDE / 2 - 22
+    assert far.sum() > 5
+    np.testing.assert_array_equal(after[far], before[far])
+    assert (after[inside] > 3).all()
+
+
+def test_each_band_has_its_own() -> None:
+    fit = fitted(bands=2)
+    factor = np.where(fit.stack.band_of == 1, 4.0, 1.0)[:, None, None]
+    scale = misfit_scale(with_more(fit, factor), BOX)
+    assert np.median(scale[0]) < 1.1
+    assert np.median(scale[1]) > 3.0
+
+
+def test_some_of_the_stars(flat: FieldFit) -> None:
+    rows = np.array([7, 2])
+    np.testing.assert_array_equal(misfit_scale(flat, BOX, rows), misfit_scale(flat, BOX)[:, rows])
+
+
+def test_pixels_that_are_not_good_say_nothing(flat: FieldFit) -> None:
+    good = flat.stack.good.copy()
+    good[:, 100:] = False
+    left = np.where(good, flat.residual_e, 0).astype(np.float32)
+    half = replace(flat, stack=replace(flat.stack, good=good), residual_e=left)
+    scale = misfit_scale(half, BOX)[0]
+    assert np.isfinite(scale).all()
+    np.testing.assert_array_equal(scale[flat.stars.y > 130], 1.0)
