@@ -271,7 +271,7 @@ def _pages(port: int, figures: Figures) -> None:
         first = _wall(lambda query=query: _ask(port, query))  # type: ignore[misc]
         again = _wall(lambda query=query: _ask(port, query))  # type: ignore[misc]
         print(f"page {name:<41} {first:6.2f} s wall, again {again:.2f} s", flush=True)
-        if min(first, again) > PAGE_S:
+        if again > PAGE_S:  # the first one loads what the server keeps
             figures.missed.append(f"page {name}")
 
 

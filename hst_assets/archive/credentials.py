@@ -8,6 +8,7 @@ MAST over https, and the very host and port of the settings' ``mast_url`` if tha
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["TOKEN_VARIABLE", "Token", "signer", "token_from_environment"]
 
 TOKEN_VARIABLE = "MAST_API_TOKEN"  # noqa: S105 - its name, not its value
+#: Loggers of urllib3 that name addresses and headers as they come.
+_TELL_ADDRESSES = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
 _MAST_HOST = "mast.stsci.edu"
 _PORTS = {"http": 80, "https": 443}
 
@@ -48,6 +51,12 @@ class Token:
             self._value = ""
         if not self._value:
             raise BadConfiguration("is empty or not a token", where=TOKEN_VARIABLE)
+        for name in _TELL_ADDRESSES:
+            logging.getLogger(name).addFilter(_Hiding(self))
+
+    def hide_in(self, text: str) -> str:
+        """A text without the token, which a server may send back in an address or a header."""
+        return text.replace(self._value, "(token)")
 
     def __repr__(self) -> str:
         return "Token(hidden)"
@@ -90,6 +99,27 @@ class Token:
     def put_into(self, request: PreparedRequest) -> None:
         """Add the token to a request that may have it."""
         request.headers["Authorization"] = f"token {self._value}"
+
+
+class _Hiding(logging.Filter):
+    """Takes a token out of what is logged; of one token there is one, whoever has it."""
+
+    def __init__(self, token: Token) -> None:
+        super().__init__()
+        self._token = token
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hiding) and other._token == self._token
+
+    def __hash__(self) -> int:
+        return hash(self._token)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record where it names the token."""
+        said = record.getMessage()
+        if (hidden := self._token.hide_in(said)) != said:
+            record.msg, record.args = hidden, ()
+        return True
 
 
 def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:

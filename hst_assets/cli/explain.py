@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from hst_assets.cli.terminal import output
 from hst_assets.lineage import Lineage, Origin, lineage_of
-from hst_assets.products.web_page import plain_text
+from hst_assets.shown_text import plain_text
 
 __all__ = ["explain_command"]
 

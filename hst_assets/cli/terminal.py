@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from hst_assets.cli.console_log import KeptConsole
+from hst_assets.shown_text import plain_text
 from hst_assets.workdir import ROOT_VARIABLE, default_root
 
 __all__ = ["RootOption", "TargetArgument", "errors", "output", "root_or_default", "split_names"]
@@ -25,14 +27,22 @@ RootOption = Annotated[
 TargetArgument = Annotated[str, typer.Argument(help="Name of the target.", show_default=False)]
 
 
+class _PlainConsole(KeptConsole):
+    """A console that lets no control character of a header or an archive reach the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        """Render text as rich does, without what is no text."""
+        return super().render_str(plain_text(text), **options)
+
+
 def output() -> Console:
     """The console for results."""
-    return KeptConsole(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    return _PlainConsole(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def errors() -> Console:
     """The console for failures and warnings."""
-    return KeptConsole(stderr=True, soft_wrap=True)
+    return _PlainConsole(stderr=True, soft_wrap=True)
 
 
 def root_or_default(root: Path | None) -> Path:

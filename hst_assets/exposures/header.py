@@ -28,6 +28,7 @@ from hst_assets.exposures.planes import chips_with_data
 from hst_assets.exposures.raw import suffix_of
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.identifiers import visit_of_rootname
+from hst_assets.shown_text import plain_text
 
 __all__ = [
     "Exposure",
@@ -288,7 +289,7 @@ def _photometric_notes(chips: Sequence[Chip]) -> tuple[str, ...]:
 def _quality(primary: Mapping[str, Any]) -> str:
     """What the observatory's staff or pipeline remarked on the exposure; empty if nothing."""
     quality = primary.get("QUALITY")
-    remark = quality.strip() if isinstance(quality, str) else ""
+    remark = plain_text(quality).strip() if isinstance(quality, str) else ""
     return "" if remark.upper() in {"OK", "N/A"} else remark
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from astropy.io import fits
 
 from hst_assets.failures import UnusableInput
+from hst_assets.shown_text import plain_text
 
 __all__ = ["is_missing", "keyword_of", "number", "text"]
 
@@ -40,7 +41,7 @@ def text(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> str
         return str(_instead(header, keyword, default))
     if not isinstance(value, str):
         raise UnusableInput(f"keyword {keyword} is {value!r}, not text")
-    return value.strip()
+    return plain_text(value).strip()
 
 
 def number(header: Mapping[str, Any], keyword: str, default: Any = _ABSENT) -> float:

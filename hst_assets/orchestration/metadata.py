@@ -19,6 +19,7 @@ import dagster as dg
 
 from hst_assets.orchestration.product_files import address_of
 from hst_assets.provenance import Made, Record, read_record
+from hst_assets.shown_text import as_markdown, plain_text
 from hst_assets.workdir import WorkDir
 
 __all__ = [
@@ -156,6 +157,7 @@ _SHOWN = {"image": _as_path, "log": _as_path, "page": _as_page, "tree": _as_mark
 
 
 def _clip(text: str) -> str:
+    text = plain_text(text)
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 2]} …"
 
 
@@ -163,7 +165,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A markdown table of at most `MAX_ROWS` rows."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [
-        "| " + " | ".join(columns) + " |",
+        "| " + " | ".join(map(as_markdown, columns)) + " |",
         "|" + " --- |" * len(columns),
         *(
             "| " + " | ".join(_cell(row.get(name)) for name in columns) + " |"
@@ -178,8 +180,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return f"{value:.4g}" if isinstance(value, float) else as_markdown(value)
 
 
 def _share_of_one(n_pictures: int) -> int:

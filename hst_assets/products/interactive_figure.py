@@ -14,7 +14,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.products.web_page import json_for_script, plain_text
+from hst_assets.products.web_page import json_for_script
+from hst_assets.shown_text import plain_text
 
 __all__ = ["Axis", "Detail", "Facet", "InteractiveFigure", "facet_of"]
 

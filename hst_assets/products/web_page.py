@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -21,32 +20,14 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hst_assets.shown_text import plain_text
 from hst_assets.workdir import write_atomically
 
-__all__ = ["data_uri", "json_for_script", "plain_text", "templates_in", "write_page"]
+__all__ = ["data_uri", "json_for_script", "templates_in", "write_page"]
 
 #: What stands for a character that is not to be seen, or that turns the text around it.
-_UNSEEN = "\N{REPLACEMENT CHARACTER}"
 #: Where `page_parts.html` and the frame of a page are.
 _SHARED = ("hst_assets.products", "web")
-_KEPT_CONTROLS = frozenset("\t\n")
-#: Unicode categories: control, format (among them those that turn text around), surrogate.
-_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})
-
-
-def plain_text(value: object) -> str:
-    """What is to be read of a value: control characters and the like are replaced.
-
-    A header may hold anything; an escape sequence or a mark that turns text around must neither
-    reach a terminal through a copied text nor make a page say something else.
-    """
-    return "".join(_UNSEEN if _is_unseen(one) else one for one in str(value))
-
-
-def _is_unseen(character: str) -> bool:
-    if character in _KEPT_CONTROLS:
-        return False
-    return unicodedata.category(character) in _UNSEEN_CATEGORIES
 
 
 @cache

@@ -5,7 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from markupsafe import Markup
 
-from hst_assets.products.web_page import json_for_script, plain_text, templates_in, write_page
+from hst_assets.products.web_page import json_for_script, templates_in, write_page
+from hst_assets.shown_text import plain_text
 
 
 @pytest.mark.parametrize(
