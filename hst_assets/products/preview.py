@@ -172,8 +172,9 @@ def _means(data: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     finite = np.isfinite(padded)
     total = block_reduce(np.where(finite, padded, 0.0), factor, np.sum)
     count = block_reduce(finite, factor, np.sum)
-    mean = np.full(total.shape, np.nan, np.float32)
-    return np.divide(total, count, out=mean, where=count > 0)
+    mean: NDArray[np.float32] = np.full(total.shape, np.nan, np.float32)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
 
 
 def _stretched(data: NDArray[np.float32]) -> NDArray[np.uint8]:
