@@ -30,7 +30,7 @@ TargetArgument = Annotated[str, typer.Argument(help="Name of the target.", show_
 class _PlainConsole(KeptConsole):
     """A console that lets no control character of a header or an archive reach the terminal."""
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """Render text as rich does, without what is no text."""
         return super().render_str(plain_text(text), **options)
 

@@ -135,6 +135,7 @@ def test_a_run_on_damaged_state(state, damage):
         state.refuses_or_mends(path, damage, "materialize", "sn1", "--select", CHOSEN)
 
 
+@pytest.mark.slow
 def test_a_sample_of_both(state):
     workdir = state.workdir
     for path in (workdir.checksums, workdir.reference_choice, workdir.last_comparison):
