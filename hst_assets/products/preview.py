@@ -171,11 +171,7 @@ def _means(data: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     finite = np.isfinite(padded)
     total = block_reduce(np.where(finite, padded, 0.0), factor, np.sum)
     count = block_reduce(finite, factor, np.sum)
-<<<<<<< HEAD
-    mean = np.full(total.shape, np.nan, np.float32)
-=======
     mean: NDArray[np.float32] = np.full(total.shape, np.nan, np.float32)
->>>>>>> hapspeed
     np.divide(total, count, out=mean, where=count > 0)
     return mean
 
