@@ -51,7 +51,7 @@ from drizzlepac.haputils import (
     hla_flag_filter,
     processing_utils,
 )
-from spherical_geometry import great_circle_arc as arcs  # type: ignore[import-untyped]
+from spherical_geometry import great_circle_arc as arcs
 
 from hst_assets.hap.quicker.alignment_sources import FailedMachine, alignment_table
 from hst_assets.hap.quicker.backgrounds import KeptBackground, enlarged
