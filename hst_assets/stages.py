@@ -338,7 +338,8 @@ STAGES: dict[str, Stage] = {
             "hst_assets.hap.children.catalog_task:measure",
         ),
     ),
-    "hap_point_catalogs": Stage("1", ("hst_assets.hap.visits.catalogs:make_hap_point_catalogs",)),
+    # 2: rows of filters that were not drizzled; the segment catalogues, too.
+    "hap_point_catalogs": Stage("2", ("hst_assets.hap.visits.catalogs:make_hap_point_catalogs",)),
     "hap_hla_comparison": Stage(
         "1",
         (
@@ -357,7 +358,7 @@ STAGES: dict[str, Stage] = {
     "hap_page": Stage("1", ("hst_assets.hap.visits.page_file:make_hap_page",)),
     "hap_manifest": Stage("1", ("hst_assets.hap.visits.manifest:make_hap_manifest",)),
     "hap_segment_catalogs": Stage(
-        "1", ("hst_assets.hap.visits.catalogs:make_hap_segment_catalogs",)
+        "2", ("hst_assets.hap.visits.catalogs:make_hap_segment_catalogs",)
     ),
     "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
 }

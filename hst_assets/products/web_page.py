@@ -25,7 +25,6 @@ from hst_assets.workdir import write_atomically
 
 __all__ = ["data_uri", "json_for_script", "templates_in", "write_page"]
 
-#: What stands for a character that is not to be seen, or that turns the text around it.
 #: Where `page_parts.html` and the frame of a page are.
 _SHARED = ("hst_assets.products", "web")
 

@@ -46,7 +46,12 @@ def near_points_only(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _length(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angle between unit vectors, also of very near ones."""
-    chord = np.sqrt(np.square(one - other).sum(axis=-1))
+    """Angle between vectors, also of very near ones."""
+    chord = np.sqrt(np.square(_unit(one) - _unit(other)).sum(axis=-1))
     length: NDArray[np.float64] = 2.0 * np.arcsin(np.minimum(0.5 * chord, 1.0))
     return length
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    unit: NDArray[np.float64] = vectors / np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True))
+    return unit

@@ -57,7 +57,7 @@ def misfit_scale(
     Returns
     -------
     ndarray, shape (bands, n)
-        At least 1.
+        At least 1; 1 for a band without an image, and for stars that are fitted by their wings.
     """
     stack, stars = fit.stack, fit.stars
     rows = np.arange(len(stars)) if rows is None else rows
@@ -68,7 +68,10 @@ def misfit_scale(
     here = np.isfinite(x) & np.isfinite(y)
     near, about = (each * fit.parameters.fit_radius_pix for each in (_NEAR, _ABOUT))
     for band in range(len(stack.bands)):
-        image = int(np.flatnonzero(stack.band_of == band)[0])
+        of_band = np.flatnonzero(stack.band_of == band)
+        if not len(of_band):  # a window beyond the band's last image
+            continue
+        image = int(of_band[0])
         taken, alike = _taken_by_fit(filter_kernel(stack, image))
         pixels = _pixels_of_points(fit, image, lattice.step)
         left = np.ones(snr[band].shape)
@@ -80,6 +83,8 @@ def misfit_scale(
             )
             by_noise = math.sqrt(2 * alike / (math.pi * radius**2))
             scale[band] = np.maximum(scale[band], ratio - _NOT_COUNTED * by_noise)
+    # Errors of fluxes by the wings hold what the PSF may be wrong by, which is what is left there.
+    scale[:, stars.wide[rows]] = 1.0
     return np.sqrt(scale)
 
 

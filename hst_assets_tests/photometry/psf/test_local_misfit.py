@@ -74,6 +74,24 @@ def test_each_band_has_its_own() -> None:
     assert np.median(scale[1]) > 3.0
 
 
+def test_a_band_without_an_image_in_the_window_enlarges_nothing() -> None:
+    fit = fitted(bands=2)
+    only = np.flatnonzero(fit.stack.band_of == 0)
+    stack = replace(fit.stack, bands=(*fit.stack.bands, "NONE"))
+    assert len(only) == 3
+    scale = misfit_scale(replace(fit, stack=stack), BOX)
+    np.testing.assert_array_equal(scale[2], 1.0)
+    np.testing.assert_array_equal(scale[:2], misfit_scale(fit, BOX))
+
+
+def test_errors_of_stars_that_are_fitted_by_their_wings_are_left(flat: FieldFit) -> None:
+    wide = np.arange(len(flat.stars)) < 3
+    fit = replace(with_more(flat, 4.0), stars=replace(flat.stars, wide=wide))
+    scale = misfit_scale(fit, BOX)[0]
+    np.testing.assert_array_equal(scale[wide], 1.0)
+    assert (scale[~wide] > 2.0).all()
+
+
 def test_some_of_the_stars(flat: FieldFit) -> None:
     rows = np.array([7, 2])
     np.testing.assert_array_equal(misfit_scale(flat, BOX, rows), misfit_scale(flat, BOX)[:, rows])
