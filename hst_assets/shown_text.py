@@ -12,7 +12,7 @@ _KEPT_CONTROLS = frozenset("\t\n")
 #: Unicode categories: control, format (among them those that turn text around), surrogate.
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})
 #: What means something in Markdown or HTML; an underscore within a word does not.
-_MEANS_SOMETHING = re.compile(r"[\\`*\[\]<>#|~$!&]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|@")
+_MEANS_SOMETHING = re.compile(r"[\\`*\[\]<>#|~$!&]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|@|(?<=www)\.")
 
 
 def plain_text(value: object) -> str:

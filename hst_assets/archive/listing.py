@@ -172,7 +172,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=8)
 def _read_once(
     paths: tuple[Path, Path], _stamps: tuple[tuple[int, int, int], ...]
 ) -> Listing | None:

@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.control import Control
 
+from hst_assets.shown_text import plain_text
 from hst_assets.workdir import CONSOLE_LOG_PREFIX, WorkDir
 
 __all__ = ["KeptConsole", "keep_console", "kept_console"]
@@ -41,7 +42,10 @@ class _Log:
         if self._path is None:
             self._said.write(text)
             return
-        with suppress(OSError), self._path.open("a", encoding="utf-8") as log:
+        with (
+            suppress(OSError),
+            self._path.open("a", encoding="utf-8", errors="backslashreplace") as log,
+        ):
             log.write(text)
 
     def begin(self, workdir: WorkDir) -> None:
@@ -70,8 +74,11 @@ class KeptConsole(Console):
         if log is None or (objects and all(isinstance(each, Control) for each in objects)):
             return
         text = StringIO()
-        Console(file=text, width=_WIDTH, soft_wrap=True).print(*objects, **options)
-        log.write(text.getvalue())
+        plain = Console(
+            file=text, width=_WIDTH, soft_wrap=True, force_terminal=False, color_system=None
+        )
+        plain.print(*objects, **options)
+        log.write(plain_text(text.getvalue()))
 
 
 @contextmanager

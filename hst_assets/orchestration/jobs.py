@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-
 import dagster as dg
 
 from hst_assets.orchestration.levels import AssetTable, Level
-from hst_assets.orchestration.runs import HOST_TAG
+from hst_assets.orchestration.runs import HOST_TAG, this_host
 
 __all__ = [
     "DELIVERED_CHECK",
@@ -33,7 +31,7 @@ def level_jobs(table: AssetTable) -> list[dg.UnresolvedAssetJobDefinition]:
             - dg.AssetSelection.checks(*overall(level, table)),
             description=_description(level),
             # The daemon starts runs on the host where it has read this.
-            tags={HOST_TAG: socket.gethostname()},
+            tags={HOST_TAG: this_host()},
         )
         for level in table.levels
     ]
@@ -52,6 +50,7 @@ def left_failed_job(table: AssetTable) -> dg.UnresolvedAssetJobDefinition:
         LEFT_FAILED_JOB,
         selection=dg.AssetSelection.checks(*keys),
         description="Checks that no partition is left failed, and everything listed is in raw/",
+        tags={HOST_TAG: this_host()},
     )
 
 

@@ -5,7 +5,6 @@ A resource finds things (work directories, settings); it computes nothing.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.identifiers import VisitKey
 from hst_assets.machine_failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.runs import HOST_TAG, PROCESS_TAG
+from hst_assets.orchestration.runs import HOST_TAG, process_tag, this_host
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.tool_logs import said_in_run
 from hst_assets.session import session_log
@@ -185,13 +184,13 @@ class HstRoot(dg.ConfigurableResource):
 
 def _say_host(context: dg.AssetExecutionContext) -> None:
     """Write the host of a run into its tags, if it is of no job that has it."""
-    if not {PROCESS_TAG, HOST_TAG} & context.run.tags.keys():
-        context.instance.add_run_tags(context.run.run_id, {HOST_TAG: socket.gethostname()})
+    if not process_tag(context.run) and context.run.tags.get(HOST_TAG) != this_host():
+        context.instance.add_run_tags(context.run.run_id, {HOST_TAG: this_host()})
 
 
 def is_attended(context: dg.AssetExecutionContext) -> bool:
     """Whether the run is one of `run_target`: someone waits for it, and sees failures at once."""
-    return PROCESS_TAG in context.run.tags
+    return bool(process_tag(context.run))
 
 
 def _left_of(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
@@ -19,8 +21,11 @@ __all__ = [
     "HOST_TAG",
     "PROCESS_TAG",
     "UNFINISHED",
+    "began_at_tick",
     "partitions_in_flight",
+    "process_tag",
     "targets_of",
+    "this_host",
     "this_process",
 ]
 
@@ -32,7 +37,7 @@ UNFINISHED = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 )
-#: Host and process of a run that `run_target` does in its own process.
+#: Host, process and its start (ticks) of a run that `run_target` does in its own process.
 PROCESS_TAG = "hst_assets/process"
 #: Host of every other run. Its process is in Dagster's events (`orchestration.dead_runs`).
 HOST_TAG = "hst_assets/host"
@@ -58,6 +63,50 @@ def targets_of(partitions: Iterable[str]) -> set[str]:
     return {key.partition("/")[0] for key in partitions}
 
 
+def this_host() -> str:
+    """What tells this machine from others, and containers on it from each other.
+
+    Process numbers mean the same only to processes of which this is the same: the host's name,
+    its machine id, and the namespace of process numbers.
+    """
+    return f"{socket.gethostname()} {_machine_id()[:12]} {_pid_namespace()}".strip()
+
+
+def _machine_id() -> str:
+    with suppress(OSError):
+        return Path("/etc/machine-id").read_text().strip()
+    return ""
+
+
+def _pid_namespace() -> str:
+    with suppress(OSError):
+        return Path("/proc/self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
+    return ""
+
+
 def this_process() -> str:
-    """Host and number of this process, for `PROCESS_TAG`."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Host, number and start of this process, for `PROCESS_TAG`."""
+    return f"{this_host()}:{os.getpid()}:{began_at_tick(os.getpid())}"
+
+
+def began_at_tick(pid: int) -> int:
+    """Clock ticks from the start of the machine to that of a process; 0 if nobody tells.
+
+    Raises
+    ------
+    OSError
+        If there is no such process.
+    """
+    if not Path("/proc/self/stat").exists():
+        return 0
+    # The name, in brackets, may hold anything.
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return int(fields[19])
+
+
+def process_tag(run: dg.DagsterRun) -> str:
+    """The tag of the process of ``hst-assets`` that does a run; empty if another does it.
+
+    A run that is executed again from the web UI has the tags of the first.
+    """
+    return "" if run.parent_run_id else run.tags.get(PROCESS_TAG, "")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from hst_assets.failures import BadConfiguration, HstAssetsError
+from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
@@ -134,8 +134,14 @@ class _Tick:
             if self.cursor.standing.get(key) != seen:
                 self.standing[key] = seen
                 return
+        self.requests.append(dg.RunRequest(run_key=self._run_key(key, version), partition_key=key))
         self.cursor.asked[key] = version
-        self.requests.append(dg.RunRequest(run_key=f"{key}@{version}", partition_key=key))
+
+    def _run_key(self, key: str, version: str) -> str:
+        """A name of a request: inputs that are again as they were are asked for again."""
+        n_asked = self.cursor.n_asked.get(key, 0)
+        self.cursor.n_asked[key] = n_asked + 1
+        return f"{key}@{version}" + (f"~{n_asked}" if n_asked else "")
 
     def _done(self, workdir: WorkDir, news: Mapping[str, str]) -> set[str]:
         """Partitions of which all is done; what cannot be told is left to a run to tell."""
@@ -146,7 +152,7 @@ class _Tick:
             done = {key for key in plain if has_consumed(instance, key, plain[key])}
         try:
             done |= done_of(instance, workdir, level, news.keys() - done, table)
-        except (HstAssetsError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - one target's damage must not end the tick
             self.context.log.warning(f"{workdir.target} is run, for it cannot be told: {error}")
         return done
 

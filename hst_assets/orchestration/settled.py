@@ -53,6 +53,8 @@ class LevelCursor(BaseModel):
     standing : dict
         Partition to what was seen at the last tick of new inputs, with everything upstream settled:
         the version, and what had been asked for upstream (`Upstream.seen`).
+    n_asked : dict
+        Partition to how often it was asked for.
     written_at : float
         When the cursor was written (s); 0 for one of an earlier version of hst_assets.
     """
@@ -61,6 +63,7 @@ class LevelCursor(BaseModel):
 
     asked: dict[str, str] = {}
     standing: dict[str, str] = {}
+    n_asked: dict[str, int] = {}
     written_at: float = 0.0
 
     @classmethod

@@ -15,6 +15,7 @@ from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess, as_dagster_failure
 from hst_assets.orchestration.run_target import LevelResult, run_target
+from hst_assets.orchestration.runs import HOST_TAG, this_host
 
 __all__ = ["PROCESS_NEW_VISIT", "PROCESS_TARGET", "whole_jobs"]
 
@@ -45,7 +46,12 @@ def _job(name: str, partitions: dg.PartitionsDefinition[Any], table: AssetTable)
         with as_dagster_failure():
             _process(context, config, hst_root, mast, table)
 
-    @dg.job(name=name, description=_TEXTS[name], partitions_def=partitions)
+    @dg.job(
+        name=name,
+        description=_TEXTS[name],
+        partitions_def=partitions,
+        tags={HOST_TAG: this_host()},
+    )
     def whole() -> None:
         every_level()
 

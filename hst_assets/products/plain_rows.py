@@ -61,7 +61,15 @@ def read_rows(
         names, *rows = csv.reader(io.StringIO("".join(lines[n_header:])), delimiter=" ")
         places = [(spec.name, names.index(spec.name), _FROM_TEXT[spec.dtype]) for spec in specs]
         return meta, [{name: of(row[n]) for name, n, of in places} for row in rows]
-    except (OSError, ValueError, KeyError, IndexError, AttributeError, yaml.YAMLError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        csv.Error,
+        yaml.YAMLError,
+    ) as error:
         raise MissingProduct(
             f"the table cannot be read: {error}", where=path, next_step="Make it again"
         ) from error

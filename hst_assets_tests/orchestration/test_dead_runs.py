@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 
@@ -11,12 +10,12 @@ from dagster import DagsterRunStatus
 
 from hst_assets.failures import TransientFailure
 from hst_assets.orchestration.dead_runs import bury_dead_runs
-from hst_assets.orchestration.runs import HOST_TAG, PROCESS_TAG
+from hst_assets.orchestration.runs import HOST_TAG, PROCESS_TAG, began_at_tick, this_host
 from hst_assets.orchestration.targets import retire_target
 from hst_assets.settings import load_settings
 from hst_assets_tests.orchestration.daemon import Daemon
 
-HERE = socket.gethostname()
+HERE = this_host()
 
 
 @pytest.fixture
@@ -82,9 +81,61 @@ def test_a_child_that_nobody_asked_about_counts_as_gone(defs, instance):
 def test_a_later_process_of_the_same_number_is_another(defs, instance, monkeypatch):
     run = _daemons_run(defs, instance, os.getppid())
     later = instance.get_run_record_by_id(run.run_id).create_timestamp.timestamp() + 60
-    found = "hst_assets.orchestration.dead_runs._state_of"
-    monkeypatch.setattr(found, lambda _pid: ("S", later))
+    monkeypatch.setattr("hst_assets.orchestration.dead_runs._began_at", lambda _tick: later)
+    monkeypatch.setattr("hst_assets.orchestration.dead_runs._OF_RUNS", (b"no such program",))
     assert len(bury_dead_runs(instance)) == 1
+
+
+def test_a_clock_that_was_set_forward_is_no_death(defs, instance, monkeypatch):
+    run = _daemons_run(defs, instance, os.getpid() if os.getppid() == 1 else os.getppid())
+    later = instance.get_run_record_by_id(run.run_id).create_timestamp.timestamp() + 60
+    monkeypatch.setattr("hst_assets.orchestration.dead_runs._began_at", lambda _tick: later)
+    monkeypatch.setattr("hst_assets.orchestration.dead_runs._OF_RUNS", (b"",))
+    assert bury_dead_runs(instance) == []
+
+
+def _commands_run(defs, instance, process, **about):
+    """A run of the command line, whose process is in a tag."""
+    return instance.create_run_for_job(
+        defs.resolve_job_def("target_frame"),
+        status=DagsterRunStatus.STARTED,
+        tags={"dagster/partition": "sn1", PROCESS_TAG: process},
+        **about,
+    )
+
+
+def test_a_process_of_the_command_line_is_known_by_its_start(defs, instance):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        tick = began_at_tick(process.pid)
+        assert tick > 0
+        _commands_run(defs, instance, f"{HERE}:{process.pid}:{tick}")
+        assert bury_dead_runs(instance) == []
+        other = _commands_run(defs, instance, f"{HERE}:{process.pid}:{tick - 1}")
+        (told,) = bury_dead_runs(instance)
+        assert other.run_id[:8] in told
+        process.communicate(b"\n")
+
+
+def test_a_run_that_is_executed_again_is_not_that_of_the_first_ones_process(defs, instance, ended):
+    first = _commands_run(defs, instance, f"{HERE}:{ended}:1")
+    assert len(bury_dead_runs(instance)) == 1
+    about = {"parent_run_id": first.run_id, "root_run_id": first.run_id}
+    _commands_run(defs, instance, f"{HERE}:{ended}:1", **about)
+    assert bury_dead_runs(instance) == []
+
+
+def test_a_run_that_ended_while_its_process_was_looked_for_is_left(
+    defs, instance, ended, monkeypatch
+):
+    run = _daemons_run(defs, instance, ended)
+
+    def ends(_process):
+        instance.report_run_canceled(run)
+        return True
+
+    monkeypatch.setattr("hst_assets.orchestration.dead_runs._is_gone", ends)
+    assert bury_dead_runs(instance) == []
+    assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.CANCELED
 
 
 @pytest.mark.parametrize("host", ["elsewhere", ""])
