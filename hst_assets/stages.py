@@ -194,7 +194,8 @@ STAGES: dict[str, Stage] = {
     # stars that make PSFs are kept in single precision; pixels near stars that one exposure alone
     # has too bright are masked. 3: pieces of galaxies have type 5; detections of one star that
     # moves are joined; on WFPC2, faint stars lose charge as one of two standard errors does.
-    # 4: errors hold what is left about a star beyond noise.
+    # 4: errors hold what is left about a star beyond noise; the sky of aperture corrections is not
+    # too low by the tail of the counts.
     "embedded_catalog": Stage(
         "4",
         (
@@ -205,9 +206,10 @@ STAGES: dict[str, Stage] = {
         ),
         figures=_MEASURED_WITH,
     ),
-    # 2: detections of one star that moves are joined.
+    # 2: detections of one star that moves are joined. 3: the sky of aperture corrections is not too
+    # low by the tail of the counts.
     "surroundings": Stage(
-        "2",
+        "3",
         (
             "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
             "hst_assets.photometry.psf.epsf_task:fit_psf",

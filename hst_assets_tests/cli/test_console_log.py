@@ -57,3 +57,20 @@ def test_a_token_is_never_kept(workdir, words, monkeypatch):
         keep_console(workdir)
     assert "s3cr3t" not in kept(workdir)
     assert kept(workdir).rstrip().endswith("--name 'M 101'")
+
+
+def test_bytes_that_are_no_text_end_no_command(workdir, monkeypatch):
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    monkeypatch.setattr("sys.argv", ["/usr/bin/hst-assets", "run", name])
+    with kept_console():
+        keep_console(workdir)
+    assert "caf\\udce9" in kept(workdir)
+
+
+def test_escape_sequences_and_colours_are_not_kept(workdir, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with kept_console():
+        keep_console(workdir)
+        KeptConsole().print("[red]seen[/red] \x1b[31mhidden")
+    assert "\x1b" not in kept(workdir)
+    assert "seen" in kept(workdir)

@@ -62,6 +62,35 @@ def test_a_setting_that_changes_no_product_asks_for_nothing(campaign, defs, inst
     assert daemon.tick("visit_images") == ["sn1/iaaa01"]
 
 
+def test_settings_that_are_again_as_they_were_are_asked_for_again(campaign, defs, instance, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    workdir = campaign.workdir("sn1")
+    list(run_target(defs, instance, workdir))
+    assert daemon.tick("visit_images") == []
+    for pixfrac in (0.7, 0.8, 0.7, 0.8):
+        write_settings(workdir, {"drizzle": {"pixfrac": pixfrac}})
+        assert daemon.tick("visit_images") == ["sn1/iaaa01"]
+
+
+def test_a_target_that_cannot_be_looked_at_is_run_and_costs_no_other(
+    campaign, defs, instance, daemon, monkeypatch
+):
+    from hst_assets.orchestration import sensors
+
+    for target in ("sn1", "sn2"):
+        campaign.add_exposure(target, "iaaa01")
+        list(run_target(defs, instance, campaign.workdir(target)))
+
+    def damaged(instance, workdir, level, keys, table):
+        if workdir.target == "sn1":
+            raise TypeError("a header that is no header")
+        return done_of(instance, workdir, level, keys, table)
+
+    done_of = sensors.done_of
+    monkeypatch.setattr(sensors, "done_of", damaged)
+    assert daemon.tick("visit_images") == ["sn1/iaaa01"]
+
+
 def test_a_tick_looks_at_products_for_so_long_and_the_next_goes_on(
     campaign, defs, instance, daemon, monkeypatch
 ):

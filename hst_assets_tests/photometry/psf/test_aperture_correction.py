@@ -7,7 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hst_assets.photometry.psf.aperture_correction import ApertureCorrection, aperture_correction
+from hst_assets.photometry.psf.aperture_correction import (
+    ApertureCorrection,
+    _clipped_mean,
+    aperture_correction,
+)
 from hst_assets_tests.photometry.catalog.reference_runs import needs_runs
 from hst_assets_tests.photometry.psf import dolphot_exposures as reference
 from hst_assets_tests.photometry.psf.star_frames import (
@@ -149,3 +153,12 @@ class TestReferenceExposures:
         assert found.n_stars > 50
         assert found.mag == pytest.approx(0.0, abs=4 * found.error_mag)
         assert found.error_mag < 0.003
+
+
+def test_the_level_of_a_ring_is_not_too_low_by_the_tail_of_the_counts() -> None:
+    generator = np.random.default_rng(1)
+    counts = generator.poisson(40.0, 4_000_000) + generator.normal(0.0, 3.0, 4_000_000)
+    level, error = _clipped_mean(counts)
+    assert error == pytest.approx(0.0035, rel=0.02)
+    # Three standard errors; without what is 3 standard deviations off it is 0.037 too low.
+    assert level == pytest.approx(40.0, abs=0.011)
