@@ -13,7 +13,7 @@ import json
 import sysconfig
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -111,7 +111,7 @@ def compared(workdir: WorkDir, table: AssetTable, *, anew: bool = True) -> list[
     """
     kept = None if anew else _kept(workdir)
     if kept is not None:
-        return [Forecast(**{**row, "reasons": tuple(row["reasons"])}) for row in kept["amiss"]]
+        return [_forecast(row) for row in kept["amiss"]]
     began, stamp = time.time(), _stamp_of(workdir)
     found = list(forecast(workdir, table))
     if stamp.newest < began - _SETTLED_S and stamp == _stamp_of(workdir):
@@ -143,7 +143,7 @@ def _kept(workdir: WorkDir) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(workdir.last_comparison.read_bytes())
         stands = content["stamp"] == _stamp_of(workdir).digest
-        _ = content["compared"], content["states"].items(), [dict(row) for row in content["amiss"]]
+        _ = content["compared"], content["states"].items(), list(map(_forecast, content["amiss"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, HstAssetsError):
         return None
     return content if stands else None
@@ -166,14 +166,34 @@ def _stamp_of(workdir: WorkDir) -> _Stamp:
         workdir.light_curve.parent,
         workdir.counterpart.parent,
         workdir.hap,
-        *(workdir.hap.glob("*/") if workdir.hap.is_dir() else ()),
+        *workdir.dolphot.glob("*/"),
+        *workdir.hap.glob("*/"),
+        *workdir.hap.glob("*/*/"),
     ]
     written = [workdir.root_settings_file, workdir.settings_file, workdir.overrides]
+    written += _paths_in(load_settings(workdir).model_dump())
     times = {str(path): _time_of(path) for path in (*folders, *written, workdir.checksums)}
     code = {name: stage.version for name, stage in STAGES.items()}
     packages = _time_of(Path(sysconfig.get_path("purelib")))
     newest = max((when for when in times.values() if when), default=0.0)
     return _Stamp(digest_of([times, code, packages]), newest)
+
+
+def _forecast(row: Mapping[str, Any]) -> Forecast:
+    return Forecast(**{**row, "reasons": tuple(row["reasons"])})
+
+
+def _paths_in(settings: Mapping[str, Any]) -> list[Path]:
+    """The files and folders that settings name: a product may be made from one."""
+    found: list[Path] = []
+    for value in settings.values():
+        if isinstance(value, Path):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            found += _paths_in(value)
+        elif isinstance(value, (list, tuple)):
+            found += [each for each in value if isinstance(each, Path)]
+    return found
 
 
 def _time_of(path: Path) -> float | None:
