@@ -150,8 +150,11 @@ class _Tick:
         if level == table.raw_level:
             plain = {key: version.partition("#")[0] for key, version in news.items()}
             done = {key for key in plain if has_consumed(instance, key, plain[key])}
+        # Of new inputs of a partition that the sensor knows a run records the versions, whether it
+        # makes anything or not: else Dagster calls the products stale.
+        unknown = news.keys() - done - self.cursor.asked.keys()
         try:
-            done |= done_of(instance, workdir, level, news.keys() - done, table)
+            done |= done_of(instance, workdir, level, unknown, table) if unknown else set()
         except Exception as error:  # noqa: BLE001 - one target's damage must not end the tick
             self.context.log.warning(f"{workdir.target} is run, for it cannot be told: {error}")
         return done
