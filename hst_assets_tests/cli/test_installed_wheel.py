@@ -101,7 +101,7 @@ def test_from_exposures_to_tables_to_a_code_location(installed, small_campaign):
     assert made.stdout.count("  made: ") == 2
     assert "new Dagster instance" not in made.stderr  # it is told once
 
-    status = installed.run("hst-assets", "status", COLUMNS="200")
+    status = installed.run("hst-assets", "status", "sn1", COLUMNS="200")
     assert status.stdout.count(" up to date ") == 3
 
     home = installed.run("hst-assets", "home")
