@@ -9,7 +9,7 @@ from hst_assets.cli.setting_options import HEADINGS, SETTING_OPTIONS
 def test_both_ways_to_ask_for_help_work(cli, flag):
     result = cli("status", flag)
     assert result.code == 0
-    assert "Show the products of each target" in result.out
+    assert "Show the products of a target" in result.out
 
 
 def test_the_version_is_told(cli):

@@ -111,7 +111,7 @@ def test_another_photometer_makes_it_again_and_says_why(workdir, program, monkey
 def test_the_asset_shows_an_embedded_catalogue(workdir):
     made = make_star_catalog(workdir, load_settings(workdir))
     (row,) = read_table(workdir.star_catalog)
-    assert row["photometer"].startswith("embedded 3")
+    assert row["photometer"].startswith("embedded 4")
     assert (row["n_objects"], row["filters"]) == (60, "WFC3_F814W")
     assert made.facts["previews"] == ["dolphot/dp0000.1.res.png"]
     assert (workdir.dolphot / "dp0000.h5").is_file()

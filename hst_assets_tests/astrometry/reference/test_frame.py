@@ -32,8 +32,9 @@ def tied(workdir):
     image = workdir.workspace / "a.drc.fits"
     made(workdir, image)
     tie = {"catalogue": "mine.csv", "reason": "", "absolute": True}
-    note = {"image": workdir.relative(image), "user": False, "tie": tie}
-    write_note(workdir, {**note, "absolute_catalog": digest})
+    choice = {"detector_key": "wfc3_uvis", "filter": "F606W", "epoch": 1, "exposures": {}}
+    note = {"image": workdir.relative(image), "user": False, "choice": choice, "tie": tie}
+    write_note(workdir, {**note, "settings": {}, "inputs": {}, "absolute_catalog": digest})
     return workdir
 
 

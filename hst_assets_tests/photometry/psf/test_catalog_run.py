@@ -87,7 +87,7 @@ def test_the_parameters_are_all_settings(workdir, engine):
     first, *lines = (workdir.dolphot / "dp0000.param").read_text().splitlines()
     told = dict(line.split(" = ", 1) for line in lines)
     assert first == "# written by hst_assets"
-    assert told["Photometer"].startswith("embedded 3, hst_assets ")
+    assert told["Photometer"].startswith("embedded 4, hst_assets ")
     assert (told["Nimg"], told["FlagMask"], told["final_snr"]) == ("2", "3", "4.0")
     assert told["img0002_file"] == "iaaa01a2q_flc.chip1"
 
@@ -107,7 +107,7 @@ def test_what_is_said(workdir, engine):
     engine.remarks = (*engine.remarks, "a.chip1: aperture correction not measured: 0 stars")
     facts = run(workdir).facts
     assert (facts["n_stars"], facts["n_images"]) == (field.N_STARS, 2)
-    assert facts["program"].startswith("embedded 3")
+    assert facts["program"].startswith("embedded 4")
     assert facts["psfs"] == ["wfc3_uvis F814W chip 2: PSF of 9 stamps, constant"]
     assert [each["text"] for each in facts["warnings"]] == [engine.remarks[1]]
     assert facts["charge_transfer"] == ["wfc3_uvis: corrected in the exposures (PCTECORR)"]
