@@ -10,6 +10,7 @@ from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import _failures, run_target
+from hst_assets.orchestration.runs import this_host
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
@@ -331,17 +332,16 @@ def test_changed_raw_bytes_do_not_block_other_visits(defs, instance, target):
 
 
 def test_runs_of_a_killed_process_are_marked_as_failed(defs, instance, target):
-    import socket
 
     dead = instance.create_run_for_job(
         defs.resolve_job_def("target_frame"),
         status=DagsterRunStatus.STARTED,
-        tags={"hst_assets/process": f"{socket.gethostname()}:{_unused_pid()}"},
+        tags={"hst_assets/process": f"{this_host()}:{_unused_pid()}"},
     )
     alive = instance.create_run_for_job(
         defs.resolve_job_def("target_frame"),
         status=DagsterRunStatus.STARTED,
-        tags={"hst_assets/process": f"{socket.gethostname()}:{os.getppid()}"},
+        tags={"hst_assets/process": f"{this_host()}:{os.getppid()}"},
     )
     list(run_target(defs, instance, target, assets=["raw_exposures"]))
     assert instance.get_run_by_id(dead.run_id).status == DagsterRunStatus.FAILURE

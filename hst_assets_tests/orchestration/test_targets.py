@@ -1,7 +1,6 @@
 """Targets: added, listed, retired and taken up again."""
 
 import multiprocessing
-import socket
 
 import pytest
 from dagster import DagsterRunStatus
@@ -15,7 +14,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.partitions import TARGET, visits_of
 from hst_assets.orchestration.run_target import run_target
-from hst_assets.orchestration.runs import PROCESS_TAG
+from hst_assets.orchestration.runs import PROCESS_TAG, this_host
 from hst_assets.orchestration.targets import (
     active_targets,
     add_target,
@@ -145,7 +144,7 @@ def test_a_run_that_died_with_its_process_does_not_hold_up_retiring(local, defs,
         status=DagsterRunStatus.STARTED,
         tags={
             "dagster/partition": "sn1/iaaa01",
-            PROCESS_TAG: f"{socket.gethostname()}:{process.pid}",
+            PROCESS_TAG: f"{this_host()}:{process.pid}",
         },
     )
     retire_target(instance, local)

@@ -1,9 +1,10 @@
 import pytest
 
-from hst_assets.astrometry.reference.frame import read_reference, write_note
+from hst_assets.astrometry.reference.frame import read_reference
 from hst_assets.failures import MissingProduct
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.reference_note import note_reference
 
 
 def test_no_reference_is_an_error_that_says_what_to_do(tmp_path):
@@ -32,9 +33,7 @@ def tied(workdir):
     image = workdir.workspace / "a.drc.fits"
     made(workdir, image)
     tie = {"catalogue": "mine.csv", "reason": "", "absolute": True}
-    choice = {"detector_key": "wfc3_uvis", "filter": "F606W", "epoch": 1, "exposures": {}}
-    note = {"image": workdir.relative(image), "user": False, "choice": choice, "tie": tie}
-    write_note(workdir, {**note, "settings": {}, "inputs": {}, "absolute_catalog": digest})
+    note_reference(workdir, image, tie=tie, absolute_catalog=digest)
     return workdir
 
 

@@ -12,12 +12,12 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from hst_assets.astrometry.reference.frame import write_note
 from hst_assets.detectors import detector_for
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.products.columns import write_table
 from hst_assets.provenance import Recipe, Result, make, sha256_of_file
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.reference_note import note_reference
 
 #: The target of the simulated campaigns.
 RA, DEC = 150.1, 2.2
@@ -97,7 +97,7 @@ def write_reference(workdir: WorkDir, *, unit: str = "ELECTRONS/S", scale: float
         ]
     ).writeto(path, overwrite=True)
     write_table(QTable({"ra": [RA], "dec": [DEC]}), workdir.reference_catalog)
-    write_note(workdir, {"image": workdir.relative(path), "user": False})
+    note_reference(workdir, path)
     recipe = Recipe("reference_image", inputs={"image": sha256_of_file(path)})
     make(recipe, path, workdir, lambda: Result((path,)), redo=True)
     return path

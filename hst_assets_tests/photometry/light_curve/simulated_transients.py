@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from astropy.table import QTable, Table, vstack
 
-from hst_assets.astrometry.reference.frame import write_note
 from hst_assets.exposures.ingest import ingest
 from hst_assets.exposures.table import make_raw_manifest, make_target_table, make_visit_table
 from hst_assets.imaging.differences.batch import make_differences
@@ -33,6 +32,7 @@ from hst_assets.simulate.headers import exposure_files
 from hst_assets.simulate.plans import DEMO_MJD
 from hst_assets.simulate.scene import ARCSEC, Scene
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.reference_note import note_reference
 
 BAND = "wfc3_uvis.f606w"
 RA, DEC = 150.1, 2.2
@@ -272,7 +272,7 @@ def _reference(workdir: WorkDir, settings: Settings) -> None:
     path = workdir.reference_image(BAND, 1)
     shutil.copyfile(workdir.filter_stack(BAND, settings.drizzle.object_name), path)
     write_table(QTable({"ra": [RA], "dec": [DEC]}), workdir.reference_catalog)
-    write_note(workdir, {"image": workdir.relative(path), "user": False})
+    note_reference(workdir, path)
     recipe = Recipe("reference_image", inputs={"image": sha256_of_file(path)})
     make(recipe, path, workdir, lambda: Result((path,)), redo=True)
 
