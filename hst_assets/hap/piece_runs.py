@@ -7,7 +7,7 @@ visit's folder when it has ended: one that fails spoils nothing.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ from hst_assets.hap.objects import PARAMETERS, STATE_SUFFIX
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import MachineSettings
 
-__all__ = ["HapEnded", "Left", "Piece", "VisitFolder", "outcomes_of", "run_pieces"]
+__all__ = [
+    "HapEnded",
+    "Left",
+    "Piece",
+    "VisitFolder",
+    "joined_logs",
+    "outcomes_of",
+    "run_pieces",
+]
 
 _TASK = "hst_assets.hap.children.piece_task:run_piece"
 
@@ -91,6 +99,17 @@ class VisitFolder:
             for path in self.files.iterdir()
             if not path.is_symlink() and path.suffix != STATE_SUFFIX
         )
+
+
+def joined_logs(paths: Iterable[Path]) -> str:
+    """What logs say, one after the other, each below its name.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The logs.
+    """
+    return "".join(f"==== {path.stem}\n{path.read_text(errors='replace')}" for path in paths)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from hst_assets.hap.mosaics.drizzle import (
     parameters_in,
 )
 from hst_assets.hap.mosaics.layers import MosaicInput, MosaicLayer, mosaic_input, mosaic_layers
+from hst_assets.hap.piece_runs import joined_logs
 from hst_assets.hap.poller import PollerRow, read_poller
 from hst_assets.hap.result import HapResult, ReturnCode
 from hst_assets.hap.run import log_level_named, parameters_section_of
@@ -297,7 +298,7 @@ class _SkyCell:
     def keep_logs(self, work: Path, path: Path) -> None:
         """What was said so far, beside the products: the work folder goes."""
         logs = sorted((work / "logs").glob("*.txt"))
-        text = "".join(f"==== {log.stem}\n{log.read_text(errors='replace')}" for log in logs)
+        text = joined_logs(logs)
         path.write_text(text, encoding="utf-8")
 
     def make(self, work: Path) -> None:

@@ -29,10 +29,10 @@ from hst_assets.hap.product_tree import ExposureNode, TotalNode, check_planned
 from hst_assets.hap.switches import CATALOGUE_SERVICE, catalogue_service
 from hst_assets.hap.visits.plan import run_plan
 from hst_assets.hap.visits.planned import VisitPlan, read_plan
-from hst_assets.hap.visits.work import TOOLS, Listener, VisitWork, linked
+from hst_assets.hap.visits.work import TOOLS, Listener, PlannedFile, VisitWork, linked
 from hst_assets.products.batch import Batch, Step, make_indexed
 from hst_assets.products.columns import ColumnSpec, build_table, no_numbers, write_table
-from hst_assets.provenance import Made, Recipe, Record, Result, read_record
+from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -65,7 +65,7 @@ ALIGNED_COLUMNS: tuple[ColumnSpec, ...] = (
 
 
 @dataclass(frozen=True)
-class AlignedTotal:
+class AlignedTotal(PlannedFile):
     """All exposures of a detector, aligned in one go.
 
     Attributes
@@ -80,14 +80,8 @@ class AlignedTotal:
         The product.
     """
 
-    path: Path
-    recipe: Recipe
     number: int
     total: TotalNode
-
-    def record(self) -> Record | None:
-        """The record of the alignment; None where there is none."""
-        return read_record(self.path)
 
     @property
     def digest(self) -> str:

@@ -29,7 +29,7 @@ from hst_assets.hap.visits.exposure_images import exposure_images
 from hst_assets.hap.visits.filter_images import FilterImage
 from hst_assets.hap.visits.planned import VisitPlan, read_plan
 from hst_assets.hap.visits.total_images import TotalImage, drizzled_totals
-from hst_assets.hap.visits.work import TOOLS, Listener, VisitWork
+from hst_assets.hap.visits.work import TOOLS, Listener, PlannedFile, VisitWork
 from hst_assets.products.batch import Batch, Step, make_indexed
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.provenance import Made, Recipe, Result
@@ -62,7 +62,7 @@ _NO_FILTER = "what it is made of was not drizzled: see hap_filter_products"
 
 
 @dataclass(frozen=True)
-class TotalCatalogs:
+class TotalCatalogs(PlannedFile):
     """All catalogues of a detector.
 
     Attributes
@@ -77,8 +77,6 @@ class TotalCatalogs:
         On which they can be measured: those whose exposures have images.
     """
 
-    path: Path
-    recipe: Recipe
     image: TotalImage
     filters: tuple[FilterImage, ...]
 

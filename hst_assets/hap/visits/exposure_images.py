@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from hst_assets.failures import HstAssetsError
 from hst_assets.hap.piece_runs import VisitFolder
@@ -20,9 +19,9 @@ from hst_assets.hap.visits.drizzled_images import (
 from hst_assets.hap.visits.filter_images import FilterImage, drizzled_filters
 from hst_assets.hap.visits.image_index import Node, image_facts, write_image_index
 from hst_assets.hap.visits.planned import VisitPlan, read_plan
-from hst_assets.hap.visits.work import TOOLS, Listener, VisitWork, linked
+from hst_assets.hap.visits.work import TOOLS, Listener, PlannedFile, VisitWork, linked
 from hst_assets.products.batch import Batch, Step, make_indexed
-from hst_assets.provenance import Made, Recipe, Record, Result, read_record
+from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -32,7 +31,7 @@ _OF_EXPOSURES = "hap_exposure"
 
 
 @dataclass(frozen=True)
-class ExposureImage:
+class ExposureImage(PlannedFile):
     """The image of an exposure.
 
     Attributes
@@ -47,14 +46,8 @@ class ExposureImage:
         The exposure.
     """
 
-    path: Path
-    recipe: Recipe
     of_filter: FilterImage
     node: ExposureNode
-
-    def record(self) -> Record | None:
-        """The record of the image; None where it could not be made."""
-        return read_record(self.path)
 
 
 def make_hap_exposure_products(

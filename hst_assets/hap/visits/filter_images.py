@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from hst_assets.digests import digest_of
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
@@ -29,9 +28,9 @@ from hst_assets.hap.visits.drizzled_images import (
 )
 from hst_assets.hap.visits.image_index import image_facts, write_image_index
 from hst_assets.hap.visits.planned import VisitPlan, read_plan
-from hst_assets.hap.visits.work import Listener, VisitWork
+from hst_assets.hap.visits.work import Listener, PlannedFile, VisitWork
 from hst_assets.products.batch import Batch, Step, make_indexed
-from hst_assets.provenance import Made, Recipe, Record, Result, read_record
+from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -41,7 +40,7 @@ _OF_FILTERS = "hap_filter"
 
 
 @dataclass(frozen=True)
-class FilterImage:
+class FilterImage(PlannedFile):
     """The image of a filter, with its exposures.
 
     Attributes
@@ -58,15 +57,9 @@ class FilterImage:
         The filter.
     """
 
-    path: Path
-    recipe: Recipe
     aligned: AlignedTotal
     index: int
     node: FilterNode
-
-    def record(self) -> Record | None:
-        """The record of the image; None where it could not be made."""
-        return read_record(self.path)
 
 
 def make_hap_filter_products(

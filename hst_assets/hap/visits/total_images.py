@@ -28,9 +28,9 @@ from hst_assets.hap.visits.drizzled_images import (
 from hst_assets.hap.visits.filter_images import FilterImage, drizzled_filters
 from hst_assets.hap.visits.image_index import Node, image_facts, write_image_index
 from hst_assets.hap.visits.planned import VisitPlan, read_plan
-from hst_assets.hap.visits.work import Listener, VisitWork
+from hst_assets.hap.visits.work import Listener, PlannedFile, VisitWork
 from hst_assets.products.batch import Batch, Step, make_indexed
-from hst_assets.provenance import Made, Recipe, Record, Result, read_record
+from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
@@ -40,7 +40,7 @@ _OF_TOTALS = "hap_total"
 
 
 @dataclass(frozen=True)
-class TotalImage:
+class TotalImage(PlannedFile):
     """The image of all filters of a detector.
 
     Attributes
@@ -55,14 +55,8 @@ class TotalImage:
         The filters that there are.
     """
 
-    path: Path
-    recipe: Recipe
     aligned: AlignedTotal
     filters: tuple[FilterImage, ...]
-
-    def record(self) -> Record | None:
-        """The record of the image; None where it could not be made."""
-        return read_record(self.path)
 
     @property
     def total(self) -> TotalNode:

@@ -19,14 +19,15 @@ from hst_assets.digests import digest_of
 from hst_assets.exposures.raw import check_raw
 from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed
 from hst_assets.hap.objects import STATE_SUFFIX
-from hst_assets.hap.piece_runs import HapEnded, Left, Piece, VisitFolder, outcomes_of
+from hst_assets.hap.piece_runs import HapEnded, Left, Piece, VisitFolder, joined_logs, outcomes_of
 from hst_assets.hap.pieces import state_file
 from hst_assets.hap.wfpc2_exposures import flt_name, quality_name, science_name
 from hst_assets.progress import Progress
+from hst_assets.provenance import Recipe, Record, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically
 
-__all__ = ["TOOLS", "Listener", "VisitWork", "linked"]
+__all__ = ["TOOLS", "Listener", "PlannedFile", "VisitWork", "linked"]
 
 #: Distributions whose versions decide the products.
 TOOLS = (
@@ -58,6 +59,26 @@ def linked(source: Path, destination: Path) -> Path:
         except OSError:
             shutil.copyfile(source, part)
     return destination
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file of a visit that is planned, with or without a record beside it.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    recipe : Recipe
+        What it is made from.
+    """
+
+    path: Path
+    recipe: Recipe
+
+    def record(self) -> Record | None:
+        """Its record; None where it was not made, or could not be."""
+        return read_record(self.path)
 
 
 @dataclass(frozen=True)
@@ -267,11 +288,7 @@ class VisitWork:
             The pieces.
         """
         paths = [self.log_path(label) for label in labels]
-        return "".join(
-            f"==== {path.stem}\n{path.read_text(errors='replace')}"
-            for path in paths
-            if path.is_file()
-        )
+        return joined_logs(path for path in paths if path.is_file())
 
 
 def _named(outcome: Left | HstAssetsError | HapEnded) -> Left | HstAssetsError:
