@@ -25,7 +25,7 @@ from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.plain_rows import read_rows
 from hst_assets.provenance import digest_of
 from hst_assets.settings import Settings, load_settings, write_settings
-from hst_assets.workdir import WorkDir
+from hst_assets.workdir import WorkDir, file_stamp
 
 __all__ = [
     "LEFT_OUT_COLUMNS",
@@ -162,14 +162,9 @@ def read_listing(workdir: WorkDir) -> Listing | None:
     """The listing on disk; None where there is none, or it is not whole."""
     paths = (workdir.archive_listing, workdir.archive_left_out)
     try:
-        return _read_once(paths, tuple(map(_stamp, paths)))
+        return _read_once(paths, tuple(map(file_stamp, paths)))
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=8)

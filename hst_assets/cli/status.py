@@ -27,7 +27,6 @@ __all__ = ["status_command"]
 _Answer = TypeVar("_Answer")
 #: States in the order of the summary's words.
 _AMISS = ("stale", "may be stale", "invalid", "missing", "unknown")
-_FINE = ("up to date", "not wanted")
 
 
 def status_command(
@@ -89,7 +88,7 @@ def _compared(workdir: WorkDir, *, stale: bool) -> list[Forecast]:
 
     # What the archive has is shown by 'hst-assets archive'; a pointer has no file.
     rows = compared(workdir, ASSETS, anew=not stale)
-    return [row for row in rows if not stale or row.state not in _FINE]
+    return [row for row in rows if not stale or not row.is_fine]
 
 
 def _of_each(
@@ -136,7 +135,9 @@ def _told(found: TargetSummary) -> str:
     if not found.compared:
         return "not checked"
     amiss = [f"{found.states[state]} {state}" for state in _AMISS if found.states.get(state)]
-    return ", ".join(amiss) or "up to date"
+    if amiss:
+        return ", ".join(amiss)
+    return "up to date" if found.states.get("up to date") else "nothing to compare"
 
 
 def _show_products(found: list[Forecast], *, as_json: bool, title: str = "") -> None:

@@ -56,6 +56,11 @@ class Forecast:
     created: str = ""
 
     @property
+    def is_fine(self) -> bool:
+        """Whether nothing is to be done about it."""
+        return self.state in ("up to date", "not wanted")
+
+    @property
     def is_made(self) -> bool:
         """Whether a run would make it for sure."""
         return self.state in ("stale", "missing", "invalid")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hst_assets.provenance import read_record
 from hst_assets.provenance.record import Record
-from hst_assets.workdir import WorkDir
+from hst_assets.workdir import WorkDir, stamp_if_there
 
 __all__ = ["InputMemory"]
 
@@ -36,7 +36,7 @@ class _Kept:
         """Whether nothing has another stamp, and none was so young that it may hide a change."""
         newest = max((each[0] for each in self.stamps.values() if each), default=0)
         is_settled = newest / 1e9 < self.read_at - _SETTLED_S
-        return is_settled and all(_stamp(path) == was for path, was in self.stamps.items())
+        return is_settled and all(stamp_if_there(path) == was for path, was in self.stamps.items())
 
 
 @dataclass
@@ -69,14 +69,14 @@ class InputMemory:
             before = time.time()
             versions, paths = read()
             # Stamps of afterwards count if they are as old as those of before would have to be.
-            stamps = {path: _stamp(path) for path in paths}
+            stamps = {path: stamp_if_there(path) for path in paths}
             kept = self._kept[key] = _Kept(stamps, versions, before)
         return dict(kept.versions)
 
     def of_record(self, product: Path, version: Callable[[Record], str]) -> str | None:
         """The version that the record of a product has; None where there is none."""
         path = WorkDir.record(product)
-        stamp = _stamp(path)
+        stamp = stamp_if_there(path)
         if stamp is None:
             return None
         kept = self._records.get(str(path))
@@ -84,11 +84,3 @@ class InputMemory:
             record = read_record(product)
             kept = self._records[str(path)] = (stamp, version(record) if record else None)
         return kept[1]
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size

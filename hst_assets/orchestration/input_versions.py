@@ -52,7 +52,7 @@ def _read(
     workdir: WorkDir, level: Level, table: AssetTable, memory: InputMemory
 ) -> tuple[dict[str, str], list[Path]]:
     """The versions, and the folders and files by whose times it is seen that they stand."""
-    written = [*_settings_files(workdir), workdir.checksums]
+    written = [*workdir.user_files, workdir.checksums]
     if level.wanted and not table.is_wanted(level, load_settings(workdir)):
         return {}, written
     settings = _settings_version(workdir)
@@ -94,11 +94,7 @@ def _failures(record: Record) -> dict[str, str]:
 
 
 def _settings_version(workdir: WorkDir) -> dict[str, str]:
-    return {path.name: sha256_of_file(path) for path in _settings_files(workdir) if path.is_file()}
-
-
-def _settings_files(workdir: WorkDir) -> tuple[Path, ...]:
-    return workdir.root_settings_file, workdir.settings_file, workdir.overrides
+    return {path.name: sha256_of_file(path) for path in workdir.user_files if path.is_file()}
 
 
 def _version(record: Record) -> str:

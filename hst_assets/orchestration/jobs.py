@@ -5,7 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 from hst_assets.orchestration.levels import AssetTable, Level
-from hst_assets.orchestration.runs import HOST_TAG, this_host
+from hst_assets.orchestration.processes import this_host
+from hst_assets.orchestration.runs import HOST_TAG
 
 __all__ = [
     "DELIVERED_CHECK",

@@ -18,7 +18,8 @@ from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.identifiers import VisitKey
 from hst_assets.machine_failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.runs import HOST_TAG, process_tag, this_host
+from hst_assets.orchestration.processes import this_host
+from hst_assets.orchestration.runs import HOST_TAG, process_tag
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.tool_logs import said_in_run
 from hst_assets.session import session_log

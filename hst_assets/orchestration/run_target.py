@@ -26,9 +26,10 @@ from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
 from hst_assets.orchestration.partitions import register, visits_of
+from hst_assets.orchestration.processes import this_process
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
-from hst_assets.orchestration.runs import PROCESS_TAG, this_process
+from hst_assets.orchestration.runs import PROCESS_TAG
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.unchanged import restate_run
 from hst_assets.settings import Settings, load_settings

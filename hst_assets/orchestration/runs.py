@@ -6,11 +6,7 @@ else is started by the daemon, the web UI or Dagster's own commands.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
@@ -21,12 +17,9 @@ __all__ = [
     "HOST_TAG",
     "PROCESS_TAG",
     "UNFINISHED",
-    "began_at_tick",
     "partitions_in_flight",
     "process_tag",
     "targets_of",
-    "this_host",
-    "this_process",
 ]
 
 #: Runs that may still change what a later one would read.
@@ -61,47 +54,6 @@ def _is_of(run: dg.DagsterRun, level: Level) -> bool:
 def targets_of(partitions: Iterable[str]) -> set[str]:
     """The targets that partition keys (of targets or of visits) belong to."""
     return {key.partition("/")[0] for key in partitions}
-
-
-def this_host() -> str:
-    """What tells this machine from others, and containers on it from each other.
-
-    Process numbers mean the same only to processes of which this is the same: the host's name,
-    its machine id, and the namespace of process numbers.
-    """
-    return f"{socket.gethostname()} {_machine_id()[:12]} {_pid_namespace()}".strip()
-
-
-def _machine_id() -> str:
-    with suppress(OSError):
-        return Path("/etc/machine-id").read_text().strip()
-    return ""
-
-
-def _pid_namespace() -> str:
-    with suppress(OSError):
-        return Path("/proc/self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
-    return ""
-
-
-def this_process() -> str:
-    """Host, number and start of this process, for `PROCESS_TAG`."""
-    return f"{this_host()}:{os.getpid()}:{began_at_tick(os.getpid())}"
-
-
-def began_at_tick(pid: int) -> int:
-    """Clock ticks from the start of the machine to that of a process; 0 if nobody tells.
-
-    Raises
-    ------
-    OSError
-        If there is no such process.
-    """
-    if not Path("/proc/self/stat").exists():
-        return 0
-    # The name, in brackets, may hold anything.
-    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return int(fields[19])
 
 
 def process_tag(run: dg.DagsterRun) -> str:

@@ -26,13 +26,12 @@ from hst_assets.orchestration.levels import AssetTable
 from hst_assets.provenance import digest_of
 from hst_assets.settings import load_settings
 from hst_assets.stages import STAGES
-from hst_assets.workdir import WorkDir, write_atomically
+from hst_assets.workdir import WorkDir, stamp_if_there, write_atomically
 
 __all__ = ["TargetSummary", "compared", "summary"]
 
 #: What was changed less than this before a comparison began may have changed again unseen, seconds.
 _SETTLED_S = 2.0
-_FINE = ("up to date", "not wanted")
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
 
     held = visits_in(workdir)
     records = [WorkDir.record(path) for path in _wanted(workdir, table, held)]
-    times = [when for record in records if (when := _time_of(record)) is not None]
+    times = [stamp[0] / 1e9 for record in records if (stamp := stamp_if_there(record))]
     kept = _kept(workdir) or {}
     return TargetSummary(
         workdir.target,
@@ -119,7 +118,7 @@ def compared(workdir: WorkDir, table: AssetTable, *, anew: bool = True) -> list[
             "stamp": stamp.digest,
             "compared": _utc(began),
             "states": dict(Counter(each.state for each in found)),
-            "amiss": [asdict(each) for each in found if each.state not in _FINE],
+            "amiss": [asdict(each) for each in found if not each.is_fine],
         }
         with suppress(OSError), write_atomically(workdir.last_comparison) as part:
             part.write_text(json.dumps(content))
@@ -170,13 +169,12 @@ def _stamp_of(workdir: WorkDir) -> _Stamp:
         *workdir.hap.glob("*/"),
         *workdir.hap.glob("*/*/"),
     ]
-    written = [workdir.root_settings_file, workdir.settings_file, workdir.overrides]
-    written += _paths_in(load_settings(workdir).model_dump())
-    times = {str(path): _time_of(path) for path in (*folders, *written, workdir.checksums)}
+    written = [*workdir.user_files, *_paths_in(load_settings(workdir).model_dump())]
+    stamps = {str(path): stamp_if_there(path) for path in (*folders, *written, workdir.checksums)}
     code = {name: stage.version for name, stage in STAGES.items()}
-    packages = _time_of(Path(sysconfig.get_path("purelib")))
-    newest = max((when for when in times.values() if when), default=0.0)
-    return _Stamp(digest_of([times, code, packages]), newest)
+    packages = stamp_if_there(Path(sysconfig.get_path("purelib")))
+    newest = max((each[0] / 1e9 for each in stamps.values() if each), default=0.0)
+    return _Stamp(digest_of([stamps, code, packages]), newest)
 
 
 def _forecast(row: Mapping[str, Any]) -> Forecast:
@@ -194,13 +192,6 @@ def _paths_in(settings: Mapping[str, Any]) -> list[Path]:
         elif isinstance(value, (list, tuple)):
             found += [each for each in value if isinstance(each, Path)]
     return found
-
-
-def _time_of(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def _utc(when: float) -> str:

@@ -13,9 +13,10 @@ import dagster as dg
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess, as_dagster_failure
 from hst_assets.orchestration.run_target import LevelResult, run_target
-from hst_assets.orchestration.runs import HOST_TAG, this_host
+from hst_assets.orchestration.runs import HOST_TAG
 
 __all__ = ["PROCESS_NEW_VISIT", "PROCESS_TARGET", "whole_jobs"]
 

@@ -8,15 +8,17 @@ from hst_assets.workdir.folders import (
     targets_in,
 )
 from hst_assets.workdir.layout import WorkDir
-from hst_assets.workdir.publishing import publish, write_atomically
+from hst_assets.workdir.publishing import file_stamp, publish, stamp_if_there, write_atomically
 
 __all__ = [
     "CONSOLE_LOG_PREFIX",
     "ROOT_VARIABLE",
     "WorkDir",
     "default_root",
+    "file_stamp",
     "publish",
     "set_position_step",
+    "stamp_if_there",
     "targets_in",
     "write_atomically",
 ]

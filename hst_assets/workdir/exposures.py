@@ -19,6 +19,11 @@ class ExposurePaths(Folders):
         return self.base / "overrides.ecsv"
 
     @property
+    def user_files(self) -> tuple[Path, Path, Path]:
+        """What people write: settings of the root and of the target, decisions on exposures."""
+        return self.root_settings_file, self.settings_file, self.overrides
+
+    @property
     def checksums(self) -> Path:
         """The ledger of raw/: name, size and sha256 of each verified file."""
         return self.raw / ".checksums"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hst_assets.failures import MissingProduct
 
-__all__ = ["publish", "write_atomically"]
+__all__ = ["file_stamp", "publish", "stamp_if_there", "write_atomically"]
 
 
 def publish(source: Path, destination: Path) -> Path:
@@ -29,6 +29,31 @@ def publish(source: Path, destination: Path) -> Path:
         os.fsync(handle.fileno())
     source.replace(destination)
     return destination
+
+
+def file_stamp(path: Path) -> tuple[int, int, int]:
+    """What is another when a file is replaced as `write_atomically` does.
+
+    Returns
+    -------
+    tuple of int
+        Modification time (ns), inode, size (bytes).
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def stamp_if_there(path: Path) -> tuple[int, int, int] | None:
+    """The `file_stamp` of a file; None where there is none."""
+    try:
+        return file_stamp(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 import pytest
 
+from hst_assets.cli.status import _told
+from hst_assets.orchestration.target_summary import TargetSummary
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
@@ -126,3 +128,17 @@ def test_a_decision_by_hand_is_named(cli, root, small_campaign):
 def test_an_unknown_asset_of_a_dry_run_is_refused(cli, small_campaign):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     assert cli("materialize", "sn1", "--dry-run", "--select", "drizle").code == 2
+
+
+@pytest.mark.parametrize(
+    ("when", "states", "told"),
+    [
+        ("", {"up to date": 3}, "not checked"),
+        ("2026-11-30T15:00:00", {}, "nothing to compare"),
+        ("2026-11-30T15:00:00", {"not wanted": 2}, "nothing to compare"),
+        ("2026-11-30T15:00:00", {"up to date": 3, "not wanted": 2}, "up to date"),
+        ("2026-11-30T15:00:00", {"up to date": 3, "unknown": 1, "stale": 2}, "2 stale, 1 unknown"),
+    ],
+)
+def test_a_target_is_up_to_date_if_something_was_compared_and_nothing_is_amiss(when, states, told):
+    assert _told(TargetSummary("sn1", compared=when, states=states)) == told

@@ -10,7 +10,8 @@ from dagster import DagsterRunStatus
 
 from hst_assets.failures import TransientFailure
 from hst_assets.orchestration.dead_runs import bury_dead_runs
-from hst_assets.orchestration.runs import HOST_TAG, PROCESS_TAG, began_at_tick, this_host
+from hst_assets.orchestration.processes import began_at_tick, this_host
+from hst_assets.orchestration.runs import HOST_TAG, PROCESS_TAG
 from hst_assets.orchestration.targets import retire_target
 from hst_assets.settings import load_settings
 from hst_assets_tests.orchestration.daemon import Daemon
@@ -81,16 +82,16 @@ def test_a_child_that_nobody_asked_about_counts_as_gone(defs, instance):
 def test_a_later_process_of_the_same_number_is_another(defs, instance, monkeypatch):
     run = _daemons_run(defs, instance, os.getppid())
     later = instance.get_run_record_by_id(run.run_id).create_timestamp.timestamp() + 60
-    monkeypatch.setattr("hst_assets.orchestration.dead_runs._began_at", lambda _tick: later)
-    monkeypatch.setattr("hst_assets.orchestration.dead_runs._OF_RUNS", (b"no such program",))
+    monkeypatch.setattr("hst_assets.orchestration.processes._began_at", lambda _tick: later)
+    monkeypatch.setattr("hst_assets.orchestration.processes._OF_RUNS", (b"no such program",))
     assert len(bury_dead_runs(instance)) == 1
 
 
 def test_a_clock_that_was_set_forward_is_no_death(defs, instance, monkeypatch):
     run = _daemons_run(defs, instance, os.getpid() if os.getppid() == 1 else os.getppid())
     later = instance.get_run_record_by_id(run.run_id).create_timestamp.timestamp() + 60
-    monkeypatch.setattr("hst_assets.orchestration.dead_runs._began_at", lambda _tick: later)
-    monkeypatch.setattr("hst_assets.orchestration.dead_runs._OF_RUNS", (b"",))
+    monkeypatch.setattr("hst_assets.orchestration.processes._began_at", lambda _tick: later)
+    monkeypatch.setattr("hst_assets.orchestration.processes._OF_RUNS", (b"",))
     assert bury_dead_runs(instance) == []
 
 
@@ -133,7 +134,7 @@ def test_a_run_that_ended_while_its_process_was_looked_for_is_left(
         instance.report_run_canceled(run)
         return True
 
-    monkeypatch.setattr("hst_assets.orchestration.dead_runs._is_gone", ends)
+    monkeypatch.setattr("hst_assets.orchestration.dead_runs.is_gone", ends)
     assert bury_dead_runs(instance) == []
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.CANCELED
 

@@ -8,9 +8,9 @@ from dagster import DagsterRunStatus
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import _failures, run_target
-from hst_assets.orchestration.runs import this_host
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 

@@ -13,8 +13,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.partitions import TARGET, visits_of
+from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.run_target import run_target
-from hst_assets.orchestration.runs import PROCESS_TAG, this_host
+from hst_assets.orchestration.runs import PROCESS_TAG
 from hst_assets.orchestration.targets import (
     active_targets,
     add_target,
