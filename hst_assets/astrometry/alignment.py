@@ -52,8 +52,9 @@ from hst_assets.astrometry.shape_limits import wide_in_their_bands
 from hst_assets.astrometry.working_copy import WorkingCopy
 from hst_assets.detectors import DETECTORS
 from hst_assets.failures import HstAssetsError, MissingProduct
-from hst_assets.products.batch import Batch, Step, make_indexed
+from hst_assets.products.batch import Batch, Step
 from hst_assets.products.columns import read_table, write_table
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, publish, write_atomically

@@ -23,8 +23,9 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from hst_assets.failures import HstAssetsError, MissingProduct, UnusableInput
-from hst_assets.products.batch import Batch, make_indexed, one_by_one
+from hst_assets.products.batch import Batch, one_by_one
 from hst_assets.products.columns import ColumnSpec, build_table, read_table, write_table
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically

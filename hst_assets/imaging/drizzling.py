@@ -28,8 +28,9 @@ from hst_assets.imaging.plan import (
     stacks_of_target,
 )
 from hst_assets.imaging.regions import by_epoch, by_filter, write_footprints
-from hst_assets.products.batch import Batch, Links, Step, make_indexed
+from hst_assets.products.batch import Batch, Links, Step
 from hst_assets.products.columns import build_table, read_table, write_table
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir

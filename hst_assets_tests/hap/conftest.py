@@ -22,6 +22,12 @@ def drizzlepac(tmp_path):
 
 
 @pytest.fixture
+def with_shortcuts(tmp_path):
+    """Run a task of `shortcut_tasks` in a fresh folder, or in one that is given."""
+    return _asking("shortcut_tasks", tmp_path)
+
+
+@pytest.fixture
 def mosaic_code(tmp_path):
     """Run a task of `mosaic_tasks` in a fresh folder, or in one that is given."""
     return _asking("mosaic_tasks", tmp_path)

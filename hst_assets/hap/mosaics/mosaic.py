@@ -35,8 +35,9 @@ from hst_assets.hap.mosaics.layers import (
     mosaic_layers,
 )
 from hst_assets.imaging.astrodrizzle.run import TOOLS
-from hst_assets.products.batch import Batch, Step, make_indexed
+from hst_assets.products.batch import Batch, Step
 from hst_assets.products.columns import ColumnSpec, build_table, write_table
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, sha256_of_file
 from hst_assets.settings import HapSettings, MachineSettings

@@ -30,8 +30,9 @@ from hst_assets.hap.switches import CATALOGUE_SERVICE, catalogue_service
 from hst_assets.hap.visits.plan import run_plan
 from hst_assets.hap.visits.planned import VisitPlan, read_plan
 from hst_assets.hap.visits.work import TOOLS, Listener, PlannedFile, VisitWork, linked
-from hst_assets.products.batch import Batch, Step, make_indexed
+from hst_assets.products.batch import Batch, Step
 from hst_assets.products.columns import ColumnSpec, build_table, no_numbers, write_table
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir

@@ -29,7 +29,8 @@ from hst_assets.hap.visits.filter_images import FilterImage, drizzled_filters
 from hst_assets.hap.visits.image_index import Node, image_facts, write_image_index
 from hst_assets.hap.visits.planned import VisitPlan, read_plan
 from hst_assets.hap.visits.work import Listener, PlannedFile, VisitWork
-from hst_assets.products.batch import Batch, Step, make_indexed
+from hst_assets.products.batch import Batch, Step
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir

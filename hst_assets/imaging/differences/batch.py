@@ -34,7 +34,7 @@ from hst_assets.imaging.differences.subtraction import (
     subtract,
 )
 from hst_assets.imaging.frames import Frame
-from hst_assets.products.batch import Batch, make_indexed, one_by_one
+from hst_assets.products.batch import Batch, one_by_one
 from hst_assets.products.columns import (
     ColumnSpec,
     build_table,
@@ -42,6 +42,7 @@ from hst_assets.products.columns import (
     read_table,
     write_table,
 )
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings

@@ -52,8 +52,9 @@ from hst_assets.photometry.dolphot.progress import TOOL
 from hst_assets.photometry.psf.catalog_run import STAGE as EMBEDDED
 from hst_assets.photometry.psf.catalog_run import TOOL as EMBEDDED_TOOL
 from hst_assets.photometry.quality_cuts import PRESETS, cuts_of, stars_in, tally
-from hst_assets.products.batch import Batch, make_indexed
+from hst_assets.products.batch import Batch
 from hst_assets.products.columns import build_table, write_table
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.progress import Progress, now_and_then
 from hst_assets.provenance import Made, Recipe, Result, read_record
 from hst_assets.settings import Settings

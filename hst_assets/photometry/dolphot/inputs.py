@@ -26,8 +26,9 @@ from hst_assets.identifiers import visit_of_rootname
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.photometry.dolphot import c_tools
 from hst_assets.photometry.dolphot.detector_rules import RULES
-from hst_assets.products.batch import Batch, Step, make_indexed
+from hst_assets.products.batch import Batch, Step
 from hst_assets.products.columns import ColumnSpec, build_table, read_table, write_table
+from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result, sha256_of_file
 from hst_assets.settings import DolphotInputsSettings, Settings
 from hst_assets.workdir import WorkDir, publish

@@ -39,3 +39,4 @@ def test_an_exposure_that_was_not_tried_says_so(tmp_path):
 
 def test_a_log_that_cannot_be_written_costs_no_alignment(tmp_path):
     log_tries(tmp_path / "gone" / "x.log", [TRY], status="FAIL")
+    assert not (tmp_path / "gone").exists()

@@ -11,23 +11,23 @@ from hst_assets.simulate.plans import small_plan
 pytestmark = pytest.mark.xdist_group("hap")
 
 
-def test_the_mask_of_edges_is_drizzlepacs(drizzlepac):
-    answer = drizzlepac("edges_of_an_image")
+def test_the_mask_of_edges_is_drizzlepacs(with_shortcuts):
+    answer = with_shortcuts("edges_of_an_image")
     assert answer["differing"] == 0
     assert answer["types"] == ["int16", "int16"]
     assert 0 < answer["set"] < answer["size"]
 
 
-def test_bands_of_the_sky_are_drizzlepacs(drizzlepac):
+def test_bands_of_the_sky_are_drizzlepacs(with_shortcuts):
     declinations = [[2.2, 2.21, 2.19], [-89.9, -89.95], [2.0, 2.6, 1.9], [45.0], [0.0, 60.0]]
-    theirs, ours = drizzlepac("bands_of", {"declinations": declinations})
+    theirs, ours = with_shortcuts("bands_of", {"declinations": declinations})
     assert ours == theirs
     assert any(theirs)
 
 
-def test_sky_cells_of_a_file_of_two_chips_are_looked_for_once(drizzlepac, simulated):
+def test_sky_cells_of_a_file_of_two_chips_are_looked_for_once(with_shortcuts, simulated):
     (path,) = simulated(small_plan("wfc3_uvis", n_exposures=1)).science_files()
-    answer = drizzlepac("sky_cells_of_a_file", {"file": str(path)})
+    answer = with_shortcuts("sky_cells_of_a_file", {"file": str(path)})
     assert answer["ours"]["cells"] == answer["theirs"]["cells"]
     assert len(answer["ours"]["cells"]) == answer["theirs"]["looked"] == 2
     assert answer["ours"]["looked"] == 1
@@ -49,37 +49,37 @@ def test_cells_are_asked_for_again_when_the_file_has_changed(tmp_path):
     assert once([str(path)]) == {"cell": 2}
 
 
-def test_gradients_of_an_image_are_drizzlepacs(drizzlepac):
-    answer = drizzlepac("gradients_of_an_image")
+def test_gradients_of_an_image_are_drizzlepacs(with_shortcuts):
+    answer = with_shortcuts("gradients_of_an_image")
     assert answer["differing"] == 0
     assert answer["largest"] > 0
 
 
-def test_properties_of_stars_are_photutils_own(drizzlepac):
-    theirs, ours = drizzlepac("lazy_properties_of_stars")
+def test_properties_of_stars_are_photutils_own(with_shortcuts):
+    theirs, ours = with_shortcuts("lazy_properties_of_stars")
     assert ours == theirs
     assert "sharpness" in theirs
 
 
-def test_stars_of_an_image_are_drizzlepacs(drizzlepac):
-    theirs, ours = drizzlepac("stars_of_an_image")
+def test_stars_of_an_image_are_drizzlepacs(with_shortcuts):
+    theirs, ours = with_shortcuts("stars_of_an_image")
     assert ours == theirs
     assert ours["kinds"][0] == "Table"
     assert 10 < len(ours["values"]["flux"]) <= ours["segments"]
     assert max(ours["values"]["npix"]) > min(ours["values"]["npix"])  # one was saturated
 
 
-def test_points_on_arcs_are_those_of_spherical_geometry(drizzlepac):
-    answer = drizzlepac("points_on_arcs")
+def test_points_on_arcs_are_those_of_spherical_geometry(with_shortcuts):
+    answer = with_shortcuts("points_on_arcs")
     assert answer["ours"] == answer["theirs"]
     on_an_arc = sum(map(sum, answer["theirs"]))
     assert 0 < on_an_arc < answer["asked"] < 0.7 * sum(map(len, answer["theirs"]))
 
 
 @pytest.mark.parametrize("exchanges", [False, True])
-def test_points_are_found_on_the_background_that_segments_leave(drizzlepac, exchanges):
-    one = drizzlepac("identified", {"cores": 1, "exchanges": exchanges})
-    two = drizzlepac("identified", {"cores": 2, "exchanges": exchanges})
+def test_points_are_found_on_the_background_that_segments_leave(with_shortcuts, exchanges):
+    one = with_shortcuts("identified", {"cores": 1, "exchanges": exchanges})
+    two = with_shortcuts("identified", {"cores": 2, "exchanges": exchanges})
     assert one == two
     kind, level = ("twod", 9.0) if exchanges else ("sigma_clipped", 1.0)
     assert one["found"] == [[7, f"{kind}_background", level]] * 2
@@ -87,26 +87,26 @@ def test_points_are_found_on_the_background_that_segments_leave(drizzlepac, exch
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_what_the_log_tells_does_not_hang_on_its_level(drizzlepac, cores):
-    answer = drizzlepac("identified", {"cores": cores, "exchanges": False, "level": "critical"})
+def test_what_the_log_tells_does_not_hang_on_its_level(with_shortcuts, cores):
+    answer = with_shortcuts("identified", {"cores": cores, "exchanges": False, "level": "critical"})
     assert answer["complaints"] == ["seen on sigma_clipped_background"]
     assert answer["level"] == logging.CRITICAL
-    told = drizzlepac("outcome_of_a_test_that_raises", {"level": logging.CRITICAL})
+    told = with_shortcuts("outcome_of_a_test_that_raises", {"level": logging.CRITICAL})
     assert told.startswith("not checked: AttributeError")
 
 
-def test_a_parameter_that_is_deleted_is_a_change(drizzlepac):
+def test_a_parameter_that_is_deleted_is_a_change(with_shortcuts):
     usual = {"a": 1, "b": {"c": 2, "d": [3]}}
-    assert drizzlepac("differing", {"own": usual, "usual": usual}) == {}
+    assert with_shortcuts("differing", {"own": usual, "usual": usual}) == {}
     own = {"b": {"c": 2, "e": 4}}
-    assert drizzlepac("differing", {"own": own, "usual": usual}) == {
+    assert with_shortcuts("differing", {"own": own, "usual": usual}) == {
         "a": None,
         "b": {"d": None, "e": 4},
     }
 
 
-def test_a_piece_leaves_drizzlepac_as_it_was(drizzlepac):
-    answer = drizzlepac("what_is_replaced")
+def test_a_piece_leaves_drizzlepac_as_it_was(with_shortcuts):
+    answer = with_shortcuts("what_is_replaced")
     assert all(answer["replaced"])
     assert all(answer["restored"])
     assert answer["setting"] is True

@@ -1,0 +1,265 @@
+"""What tests ask drizzlepac with and without shortcuts, in child processes and scratch folders."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+
+def _drizzled(path):
+    """Two chips with ragged edges and bad pixels, as an image of north-up pixels."""
+    random = np.random.default_rng(7)
+    rows, columns = np.mgrid[:140, :170]
+    first = (abs(rows - columns - 20) < 40) & (rows + columns > 60) & (rows + columns < 240)
+    second = (rows - columns < -30) & (rows - columns > -75) & (rows + columns < 230)
+    covered = (first | second) & (random.random(rows.shape) < 0.98)
+    header = WCS(naxis=2)
+    header.wcs.ctype, header.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.1, 2.2]
+    header.pixel_shape = (170, 140)
+    header.wcs.crpix, header.wcs.cd = [85, 70], np.diag([-0.04, 0.04]) / 3600
+    image = np.where(covered, random.normal(5, 1, rows.shape), np.nan).astype(np.float32)
+    plane = fits.ImageHDU(image, header.to_header(), name="SCI")
+    fits.HDUList([fits.PrimaryHDU(), plane]).writeto(path, overwrite=True)
+
+
+def edges_of_an_image():
+    """Pixels in which masks of edges differ, with and without shortcuts, and those that are set."""
+    from drizzlepac.haputils import hla_flag_filter
+
+    from hst_assets.hap.quicker import shortcuts
+
+    _drizzled("image.fits")
+    theirs = hla_flag_filter.make_mask_array("image.fits")
+    with shortcuts.in_force():
+        ours = hla_flag_filter.make_mask_array("image.fits")
+    return {
+        "differing": int((theirs != ours).sum()),
+        "types": [str(theirs.dtype), str(ours.dtype)],
+        "set": int(ours.sum()),
+        "size": int(ours.size),
+    }
+
+
+def bands_of(declinations):
+    """Declinations of the bands that are found: by drizzlepac, and with shortcuts."""
+    from drizzlepac.haputils import cell_utils
+
+    from hst_assets.hap.quicker import shortcuts
+
+    def found(dec):
+        grid = cell_utils.GridDefs()
+        grid._find_bands(np.array(dec))
+        return [float(band["DEC"]) for band in grid.bands]
+
+    theirs = [found(dec) for dec in declinations]
+    with shortcuts.in_force():
+        return [theirs, [found(dec) for dec in declinations]]
+
+
+def sky_cells_of_a_file(file):
+    """SKYCELL of each chip and how often the cells were looked for: with and without shortcuts."""
+    from drizzlepac.haputils import cell_utils, processing_utils
+
+    from hst_assets.hap.quicker import shortcuts
+
+    looked = []
+    original = cell_utils.GridDefs.get_sky_cells
+
+    def counted(*args, **kwargs):
+        looked.append(1)
+        return original(*args, **kwargs)
+
+    cell_utils.GridDefs.get_sky_cells = counted
+
+    def written(name):
+        with fits.open(file) as hdus:
+            second = [hdu.copy() for hdu in hdus if hdu.name in ("SCI", "ERR", "DQ")]
+            for hdu in second:
+                hdu.ver = 2
+            fits.HDUList([*hdus, *second]).writeto(name)
+        processing_utils.compute_sregion(name)
+        looked.clear()
+        processing_utils.add_skycell_to_header(name)
+        with fits.open(name) as hdus:
+            cells = [hdu.header["SKYCELL"] for hdu in hdus if hdu.name == "SCI"]
+        return {"cells": cells, "looked": len(looked)}
+
+    theirs = written("hst_15999_01_wfc3_uvis_f606w_isim01a0_flc.fits")
+    with shortcuts.in_force():
+        ours = written("hst_15999_01_wfc3_uvis_f606w_isim01a1_flc.fits")
+    return {"theirs": theirs, "ours": ours}
+
+
+def lazy_properties_of_stars():
+    """Those that photutils finds of a catalogue of stars, and with shortcuts."""
+    from photutils.detection import daofinder
+
+    from hst_assets.hap.quicker import shortcuts
+
+    def found():
+        stars = object.__new__(daofinder._DAOStarFinderCatalog)
+        return sorted(stars._lazyproperties)
+
+    theirs = found()
+    with shortcuts.in_force():
+        return [theirs, found()]
+
+
+def stars_of_an_image():
+    """Lists of an image's stars, one of them saturated: by drizzlepac, and with shortcuts."""
+    from drizzlepac.haputils import astrometric_utils
+
+    from hst_assets.hap.quicker import shortcuts
+
+    rng = np.random.default_rng(5)
+    image = rng.normal(0, 1, (300, 240)).astype(np.float32)
+    rows, columns = np.mgrid[:300, :240]
+    for number in range(40):
+        y, x = rng.uniform(15, 285), rng.uniform(15, 225)
+        distance = (rows - y) ** 2 + (columns - x) ** 2
+        image += 20.0 * (number + 2) * np.exp(-distance / 4.0)
+    image = np.minimum(image, 300)
+
+    def found():
+        how = {"fwhm": 3.3, "segment_threshold": np.full(image.shape, 5.0), "nlargest": 30}
+        table, segments, _ = astrometric_utils.extract_sources(image.copy(), **how)
+        values = {name: table[name].tolist() for name in table.colnames}
+        kinds = [type(table).__name__, *(str(table[name].dtype) for name in table.colnames)]
+        return {"values": values, "kinds": kinds, "segments": int(segments.nlabels)}
+
+    theirs = found()
+    with shortcuts.in_force():
+        return [theirs, found()]
+
+
+def points_on_arcs():
+    """What lies on arcs: by spherical_geometry, with shortcuts; how many it was asked about."""
+    from spherical_geometry import great_circle_arc, vector
+
+    from hst_assets.hap.quicker.great_circles import near_points_only
+
+    rng = np.random.default_rng(11)
+    corners = np.array(
+        vector.lonlat_to_vector(150 + rng.uniform(0, 0.03, 12), 2 + rng.uniform(0, 0.03, 12))
+    ).T
+    asked = []
+
+    def counted(start, end, points):
+        asked.append(len(points))
+        return great_circle_arc.intersects_point(start, end, points)
+
+    theirs, ours = [], []
+    for start, end in zip(corners, np.roll(corners, 1, axis=0), strict=True):
+        across = np.cross(start, end)
+        across /= np.linalg.norm(across)
+        middle = (start + end) / np.linalg.norm(start + end)
+        off = [middle + step * across for step in (0.0, *np.logspace(-10, -4, 13))]
+        beyond = [start + step * (start - end) for step in (1e-9, 1e-6, 1e-3)]
+        points = np.array([*corners, *off, *beyond])
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        theirs.append(great_circle_arc.intersects_point(start, end, points).tolist())
+        ours.append(near_points_only(counted)(start, end, points).tolist())
+    return {"theirs": theirs, "ours": ours, "asked": sum(asked)}
+
+
+def what_is_replaced():
+    """Whether everything is drizzlepac's own again when a piece has ended."""
+    from drizzlepac.haputils import (
+        align_utils,
+        astrometric_utils,
+        catalog_utils,
+        cell_utils,
+        hla_flag_filter,
+        processing_utils,
+    )
+    from spherical_geometry import great_circle_arc
+
+    from hst_assets.hap.quicker import shortcuts
+
+    def state():
+        footprint = cell_utils.SkyFootprint
+        return [
+            processing_utils.get_sky_cells,
+            cell_utils.GridDefs._find_bands,
+            footprint.get_edges_sky,
+            cell_utils.simplify,
+            hla_flag_filter.make_mask_array,
+            align_utils.Background2D,
+            astrometric_utils.extract_sources,
+            catalog_utils.Background2D,
+            great_circle_arc.intersects_point,
+            type(fits.conf).strip_header_whitespace,
+        ]
+
+    before = state()
+    with shortcuts.in_force():
+        within = state()
+    return {
+        "replaced": [one is not other for one, other in zip(before, within, strict=True)],
+        "restored": [one is other for one, other in zip(before, state(), strict=True)],
+        "setting": fits.conf.strip_header_whitespace,
+    }
+
+
+def gradients_of_an_image():
+    """Pixels in which drizzlepac's derivative of an image and that with shortcuts differ."""
+    from drizzlepac import quickDeriv
+
+    from hst_assets.hap.quicker import shortcuts
+
+    image = np.random.default_rng(9).normal(50, 20, (70, 90)).astype(np.float32)
+    theirs = quickDeriv.qderiv(image)
+    with shortcuts.in_force():
+        ours = quickDeriv.qderiv(image)
+    return {"differing": int((theirs != ours).sum()), "largest": float(ours.max())}
+
+
+class _Kind:
+    """A kind of catalogue: what it finds tells the image's background."""
+
+    def __init__(self, image, exchanges):
+        self.image, self.exchanges = image, exchanges
+
+    def identify_sources(self, mask):
+        from drizzlepac.haputils import catalog_utils
+
+        if self.exchanges:
+            self.image.bkg_background_ra = np.full(2, 9.0)
+            self.image.bkg_type = "twod_background"
+        else:
+            catalog_utils.log.warning("seen on %s", self.image.bkg_type)
+        self.sources = [mask, self.image.bkg_type, float(self.image.bkg_background_ra[0])]
+        self.kernel = self.source_cat = self.total_source_cat = self.final_nsigma = None
+
+
+def identified(cores, exchanges, level="info"):
+    """What both kinds find, and what the second complains of, at a level of the log."""
+    from drizzlepac.haputils import catalog_utils
+
+    from hst_assets.hap.children import catalog_task
+
+    catalog_utils.log.setLevel(level.upper())
+    image = SimpleNamespace(**dict.fromkeys(catalog_task._OF_BACKGROUND))
+    image.bkg_background_ra, image.bkg_type = np.full(2, 1.0), "sigma_clipped_background"
+    kinds = {"segment": _Kind(image, exchanges), "aperture": _Kind(image, exchanges=False)}
+    answer = catalog_task._identified(SimpleNamespace(catalogs=kinds, image=image), 7, cores)
+    return {
+        "found": [each["sources"]["sources"] for each in answer.values()],
+        "complaints": answer["aperture"]["complaints"],
+        "level": catalog_utils.log.level,
+    }
+
+
+def outcome_of_a_test_that_raises(level):
+    """What is told of drizzlepac's count of sources, of a product that has no image."""
+    from hst_assets.hap.children import quality_task
+
+    return quality_task._outcome("compare_num_sources", [SimpleNamespace()], level)
+
+
+def differing(own, usual):
+    """Which parameters are not the usual ones."""
+    from hst_assets.hap.children import parameter_task
+
+    return parameter_task._differing(own, usual)
