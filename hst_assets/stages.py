@@ -195,9 +195,10 @@ STAGES: dict[str, Stage] = {
     # has too bright are masked. 3: pieces of galaxies have type 5; detections of one star that
     # moves are joined; on WFPC2, faint stars lose charge as one of two standard errors does.
     # 4: errors hold what is left about a star beyond noise; the sky of aperture corrections is not
-    # too low by the tail of the counts.
+    # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold what
+    # the others say.
     "embedded_catalog": Stage(
-        "4",
+        "5",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -207,9 +208,9 @@ STAGES: dict[str, Stage] = {
         figures=_MEASURED_WITH,
     ),
     # 2: detections of one star that moves are joined. 3: the sky of aperture corrections is not too
-    # low by the tail of the counts.
+    # low by the tail of the counts. 4: aperture corrections as those of the catalogue.
     "surroundings": Stage(
-        "3",
+        "4",
         (
             "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
             "hst_assets.photometry.psf.epsf_task:fit_psf",

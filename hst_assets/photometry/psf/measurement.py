@@ -23,6 +23,7 @@ from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.photometry.psf.aperture_correction import (
     ApertureCorrection,
     combined_correction,
+    corrections_of_one_psf,
 )
 from hst_assets.photometry.psf.image_shifts import shifted_images
 from hst_assets.photometry.psf.measure_parameters import MeasureParameters
@@ -442,29 +443,32 @@ def _corrections(tiles: Sequence[TileStars], now: Measurement) -> list[ApertureC
         )
         for index in range(len(now.sources))
     ]
+    for key in {source.psf_key for source in now.sources}:
+        members = [at for at, source in enumerate(now.sources) if source.psf_key == key]
+        together = corrections_of_one_psf([own[at] for at in members])
+        for at, correction in zip(members, together, strict=True):
+            own[at] = correction
     return [
-        each if np.isfinite(each.error_mag) else _of_band(each, source, own, now)
+        each if np.isfinite(each.error_mag) else _of_other_chips(each, source, own, now)
         for each, source in zip(own, now.sources, strict=True)
     ]
 
 
-def _of_band(
+def _of_other_chips(
     missing: ApertureCorrection,
     source: ImageSource,
     own: Sequence[ApertureCorrection],
     now: Measurement,
 ) -> ApertureCorrection:
-    """The mean of what was measured on other images of the band; what is missing if there is none.
+    """The mean of what was measured on other chips of the band; what is missing if there is none.
 
-    The others of the same chip go before those of another, which has a PSF of its own.
+    They have a PSF of their own, and nothing of this one is known.
     """
-    measured = [
-        (other, each)
+    others = [
+        each
         for other, each in zip(now.sources, own, strict=True)
         if other.band == source.band and np.isfinite(each.error_mag)
     ]
-    alike = [each for other, each in measured if other.psf_key == source.psf_key]
-    others = alike or [each for _, each in measured]
     if not others:
         return missing
     mags = np.array([each.mag for each in others])

@@ -11,6 +11,7 @@ from hst_assets.photometry.psf.aperture_correction import (
     ApertureCorrection,
     _clipped_mean,
     aperture_correction,
+    corrections_of_one_psf,
 )
 from hst_assets_tests.photometry.catalog.reference_runs import needs_runs
 from hst_assets_tests.photometry.psf import dolphot_exposures as reference
@@ -162,3 +163,55 @@ def test_the_level_of_a_ring_is_not_too_low_by_the_tail_of_the_counts() -> None:
     assert error == pytest.approx(0.0035, rel=0.02)
     # Three standard errors; without what is 3 standard deviations off it is 0.037 too low.
     assert level == pytest.approx(40.0, abs=0.011)
+
+
+def measured(mag: float, error: float) -> ApertureCorrection:
+    return ApertureCorrection(mag, error, mag + 0.1, -0.1, 0 if np.isinf(error) else 50)
+
+
+def test_the_correction_of_a_single_image_stays() -> None:
+    one = measured(-0.12, 0.045)
+    (same,) = corrections_of_one_psf([one])
+    assert (same.mag, same.error_mag) == pytest.approx((one.mag, one.error_mag))
+
+
+def test_a_correction_that_is_known_well_stays() -> None:
+    well, badly = corrections_of_one_psf([measured(0.01, 0.002), measured(-0.12, 0.06)])
+    assert well.mag == pytest.approx(0.01, abs=0.001)
+    # Of 0.13 mag, the share that the focus may have: by hand, a third and less.
+    assert abs(badly.mag - 0.01) < 0.05
+    assert badly.to_radius_mag - badly.mag == pytest.approx(0.1)
+
+
+def test_corrections_of_one_psf_are_nearer_to_the_truth_and_their_errors_hold() -> None:
+    rng = np.random.default_rng(5)
+    pulls, before, after = [], [], []
+    for _ in range(400):
+        errors = rng.choice([0.005, 0.03, 0.08], 4)
+        truth = rng.normal(0.02, 0.03, 4)
+        own = [
+            measured(mag, error)
+            for mag, error in zip(truth + errors * rng.normal(size=4), errors, strict=True)
+        ]
+        found = corrections_of_one_psf(own)
+        before += [each.mag - mag for each, mag in zip(own, truth, strict=True)]
+        after += [each.mag - mag for each, mag in zip(found, truth, strict=True)]
+        pulls += [
+            (each.mag - mag) / each.error_mag for each, mag in zip(found, truth, strict=True)
+        ]
+    # 1,600 pulls, the four of a trial not independent: their spread is known to 3 %.
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.1)
+    assert np.std(after) < 0.6 * np.std(before)
+
+
+def test_an_image_without_a_correction_takes_that_of_its_psf() -> None:
+    known, missing = corrections_of_one_psf([measured(0.04, 0.01), measured(0.0, np.inf)])
+    assert missing.mag == pytest.approx(known.mag)
+    # The other's error, and the focus of both.
+    assert missing.error_mag == pytest.approx(np.sqrt(0.01**2 + 2 * 0.03**2))
+    assert "the mean of 1 other images of its PSF" in missing.remark
+
+
+def test_without_any_measurement_nothing_is_made_up() -> None:
+    missing = measured(0.0, np.inf)
+    assert corrections_of_one_psf([missing, missing]) == [missing, missing]
