@@ -195,8 +195,8 @@ STAGES: dict[str, Stage] = {
     # has too bright are masked. 3: pieces of galaxies have type 5; detections of one star that
     # moves are joined; on WFPC2, faint stars lose charge as one of two standard errors does.
     # 4: errors hold what is left about a star beyond noise; the sky of aperture corrections is not
-    # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold what
-    # the others say.
+    # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold
+    # what the others say.
     "embedded_catalog": Stage(
         "5",
         (

@@ -196,9 +196,7 @@ def test_corrections_of_one_psf_are_nearer_to_the_truth_and_their_errors_hold() 
         found = corrections_of_one_psf(own)
         before += [each.mag - mag for each, mag in zip(own, truth, strict=True)]
         after += [each.mag - mag for each, mag in zip(found, truth, strict=True)]
-        pulls += [
-            (each.mag - mag) / each.error_mag for each, mag in zip(found, truth, strict=True)
-        ]
+        pulls += [(each.mag - mag) / each.error_mag for each, mag in zip(found, truth, strict=True)]
     # 1,600 pulls, the four of a trial not independent: their spread is known to 3 %.
     assert np.std(pulls) == pytest.approx(1.0, abs=0.1)
     assert np.std(after) < 0.6 * np.std(before)
