@@ -41,7 +41,7 @@ class LeftOut:
     ----------
     rootname : str
         Of the exposure.
-    step : {"selection", "alignment", "drizzling"}
+    step : {"selection", "alignment", "drizzling", "photometry"}
         Where it was left out.
     reason : str
         As the table of that step has it, with its numbers.
@@ -161,6 +161,7 @@ def account_of(workdir: WorkDir) -> Account:
             product, beside = _counted(workdir, row, visit, exposures)
             products.append(product)
             dropped += [each for each in beside if each.rootname not in left_out]
+    dropped += [each for each in _unmeasured(workdir) if each.rootname not in left_out]
     return Account(
         n_exposures=len(exposures),
         n_used=len(exposures) - len(left_out),
@@ -320,3 +321,24 @@ def _dropped(facts: dict[str, Any]) -> list[LeftOut]:
         )
         for name, reason in reasons.items()
     ]
+
+
+# ------------------------------------------------------------------------------ photometry
+
+
+def _unmeasured(workdir: WorkDir) -> Iterator[LeftOut]:
+    """Exposures of which no chip is in the catalogue of stars, each with its first reason."""
+    chips = [row for row in _rows(workdir.dolphot_inputs) if str(row["role"]) == "exposure"]
+    used = {str(row["exposure"]) for row in chips if row["used"]}
+    told: set[str] = set()
+    for row in chips:
+        rootname = str(row["exposure"])
+        if rootname in used | told:
+            continue
+        told.add(rootname)
+        remedy = (
+            "see the log of dolphot_inputs"
+            if row["contains_target"]
+            else "dolphot_inputs.include_all_splits = true keeps chips that do not hold the target"
+        )
+        yield LeftOut(rootname, "photometry", str(row["reason"]), remedy)

@@ -149,6 +149,23 @@ def test_what_was_left_out_when_it_was_drizzled_is_named(workdir, left_out, reas
     assert account.n_used == 2
 
 
+def test_an_exposure_that_is_not_in_the_catalogue_is_named(workdir):
+    names = exposures(workdir, ["", "", ""])
+    alignment(workdir, names)
+    chips = [(names[0], True, True, ""), (names[0], False, False, "does not hold the target")]
+    chips += [(names[1], False, False, "does not hold the target")] * 2
+    chips += [(names[2], False, True, "no SCI extension")]
+    table = QTable(rows=chips, names=["exposure", "used", "contains_target", "reason"])
+    table["role"] = "exposure"
+    workdir.dolphot.mkdir(exist_ok=True)
+    recorded(workdir, workdir.dolphot_inputs, table)
+    off, damaged = account_of(workdir).left_out
+    assert (off.rootname, off.step) == (names[1], "photometry")
+    assert "include_all_splits" in off.remedy
+    assert (damaged.rootname, damaged.reason) == (names[2], "no SCI extension")
+    assert "include_all_splits" not in damaged.remedy
+
+
 def test_an_epoch_counts_what_was_selected_for_it(workdir):
     names = exposures(workdir, ["", "", BY_HAND])
     alignment(workdir, names[:2])
