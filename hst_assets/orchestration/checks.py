@@ -309,7 +309,11 @@ def _all_combined(made: Made, workdir: WorkDir) -> Finding:
     if not short:
         return Finding(passed=True, text=text)
     concerned = {name for product in short for name in product.lacking}
-    left_out = [each for each in account.left_out if each.rootname in concerned]
+    left_out = [
+        each
+        for each in account.left_out
+        if each.rootname in concerned and each.step != "photometry"  # it comes after drizzling
+    ]
     unexplained = concerned - {each.rootname for each in left_out}
     told = [f"{each.rootname}: {each.reason}" for each in left_out]
     told += [f"{name}: in use, but not yet in the product" for name in sorted(unexplained)]

@@ -218,6 +218,18 @@ def test_a_stack_of_one_of_two_exposures_is_told(
     assert (found.passed, found.severity) == (passes, "WARN")
 
 
+def test_what_the_catalogue_lacks_is_no_reason_for_what_a_stack_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unmeasured = LeftOut("jaaa01a1q", "photometry", "does not hold the target", "")
+    product = ProductCount("a.drc.fits", 1, 2, "OK", "", frozenset({"jaaa01a1q"}), of_visit=False)
+    account = Account(2, 2, (unmeasured,), (product,))
+    monkeypatch.setattr("hst_assets.exposure_account.account_of", lambda _workdir: account)
+    outputs = {"drizzle/a.drc.fits": FileStamp(sha256="0", size=1, mtime_ns=1)}
+    found = judged("drizzled_stacks", "all_exposures_combined", {}, tmp_path, outputs)
+    assert "in use, but not yet in the product" in found.text
+
+
 def shapes(tmp_path: Path, **counts: int) -> Finding:
     """What is said of the shapes of stars, by how many exposures came to what."""
     facts = {"n_exposures": sum(counts.values()), **{f"n_shapes_{k}": n for k, n in counts.items()}}
