@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyWarning
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.photometry.light_curve.points import Place
@@ -71,7 +73,10 @@ def read_positions(path: Path) -> list[Place]:
     """
     try:
         form = "ascii.ecsv" if path.suffix == ".ecsv" else "ascii.csv"
-        table = QTable.read(path, format=form)
+        with warnings.catch_warnings():
+            # A number that is too large for any is read as a word, with a warning about columns.
+            warnings.simplefilter("ignore", AstropyWarning)
+            table = QTable.read(path, format=form)
     except (OSError, ValueError) as error:
         raise BadConfiguration(
             f"the table of {_SETTING} cannot be read: {error}", where=path
