@@ -15,16 +15,13 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from astropy.io import fits
+from disturbed_runs import Undisturbed
 
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.simulate.campaign import CampaignPlan, simulate_campaign
@@ -35,44 +32,27 @@ from hst_assets.simulate.star_service import star_service
 HAP = ",".join(
     ["raw_exposures", "exposure_table", *(row.name for row in ASSETS if row.wanted == "hap.make")]
 )
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
-DEPLOYMENT = Path(__file__).parents[1] / "data" / "deployment" / "dagster.yaml"
 
 
 def main() -> int:
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
     plan = _plan(options.plan)
-    truth = simulate_campaign(plan, folder / "simulated", max_cores=2)
-    pristine = folder / "pristine"
-    _command(pristine, "ingest", truth.exposure_folder, "--target", plan.name).wait()
-    if options.plan != "hap":
-        return _compared(folder, plan, options, ())
-    with star_service(truth.stars, "ab_wfc3_ir_f110w") as address:
-        os.environ["ASTROMETRIC_CATALOG_URL"] = address
-        return _compared(folder, plan, options, ("--select", HAP))
+    try:
+        if options.plan != "hap":
+            return _trials(Undisturbed.of(folder, plan), options)
+        truth = simulate_campaign(plan, folder / "stars", max_cores=2)
+        with star_service(truth.stars, "ab_wfc3_ir_f110w") as address:
+            os.environ["ASTROMETRIC_CATALOG_URL"] = address
+            return _trials(Undisturbed.of(folder, plan, ("--select", HAP)), options)
+    finally:
+        shutil.rmtree(folder)
 
 
 def _plan(name: str) -> CampaignPlan:
     if name == "hap":
         return small_plan("wfc3_ir", filters=("F110W",))
     return demo_plan() if name == "demo" else small_plan("wfc3_ir", n_exposures=3)
-
-
-def _compared(
-    folder: Path, plan: CampaignPlan, options: argparse.Namespace, chosen: Sequence[str]
-) -> int:
-    """An undisturbed run of the chosen assets, and the trials."""
-    pristine = folder / "pristine"
-    undisturbed = folder / "undisturbed"
-    _copy(pristine, undisturbed)
-    started = time.monotonic()
-    if _command(undisturbed, "materialize", plan.name, *chosen).wait() != 0:
-        print("the undisturbed run failed")
-        return 1
-    duration = time.monotonic() - started
-    print(f"undisturbed run: {duration:.0f} s, {len(_products(undisturbed, plan))} products")
-    return _trials(folder, plan, options, duration, chosen)
 
 
 def _options() -> argparse.Namespace:
@@ -83,22 +63,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _trials(
-    folder: Path,
-    plan: CampaignPlan,
-    options: argparse.Namespace,
-    duration: float,
-    chosen: Sequence[str],
-) -> int:
+def _trials(undisturbed: Undisturbed, options: argparse.Namespace) -> int:
+    print(f"undisturbed run: {undisturbed.duration_s:.0f} s, {len(undisturbed.products)} products")
     random_moment = random.Random(options.seed)
-    expected = _products(folder / "undisturbed", plan)
     failures = 0
     for number in range(options.kills):
-        trial = folder / "trial"
-        shutil.rmtree(trial, ignore_errors=True)
-        _copy(folder / "pristine", trial)
-        moment = random_moment.uniform(0, duration)
-        process = _command(trial, "materialize", plan.name, *chosen)
+        root = undisturbed.trial()
+        moment = random_moment.uniform(0, undisturbed.duration_s)
+        process = undisturbed.materialize(root)
         try:
             process.wait(timeout=moment)
             fate = "had ended"
@@ -106,9 +78,8 @@ def _trials(
             process.kill()
             process.wait()
             fate = "killed"
-        left = _parts(trial, plan)
-        code = _command(trial, "materialize", plan.name, *chosen).wait()
-        differences = [f"exit code {code}"] if code else _compare(expected, _products(trial, plan))
+        left = len(list((root / undisturbed.target).rglob(".part.*")))
+        differences = undisturbed.differences_after_rerun(root)
         failures += bool(differences)
         print(
             f"{number + 1:3d} {fate} at {moment:6.1f} s, {left} files then under a hidden name: "
@@ -116,75 +87,7 @@ def _trials(
             flush=True,
         )
     print(f"{options.kills - failures} of {options.kills} trials ended in the same products")
-    shutil.rmtree(folder)
     return int(failures > 0)
-
-
-def _copy(root: Path, copied: Path) -> None:
-    """Without the Dagster instance, whose targets belong to their root."""
-    shutil.copytree(root, copied, ignore=shutil.ignore_patterns("dagster_home"))
-
-
-def _command(root: Path, *arguments: object) -> subprocess.Popen[bytes]:
-    home = root / "dagster_home"
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(DEPLOYMENT, home)
-    return subprocess.Popen(
-        [str(Path(sys.executable).parent / "hst-assets"), *map(str, arguments)],
-        env={**os.environ, "HST_ASSETS_ROOT": str(root), "DAGSTER_HOME": str(home)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def _products(root: Path, plan: CampaignPlan) -> dict[str, Path]:
-    base = root / plan.name
-    kinds = ("*.fits", "*.ecsv") if (base / "hap").is_dir() else ("*.fits",)
-    found = (path for kind in kinds for path in base.rglob(kind))
-    visible = (path for path in found if not path.name.startswith("."))
-    return {str(path.relative_to(base)): path for path in visible if ".hst123" not in str(path)}
-
-
-def _parts(root: Path, plan: CampaignPlan) -> int:
-    return len(list((root / plan.name).rglob(".part.*")))
-
-
-def _compare(expected: dict[str, Path], found: dict[str, Path]) -> list[str]:
-    differences = [f"{name} is missing" for name in expected.keys() - found.keys()]
-    differences += [f"{name} is extra" for name in found.keys() - expected.keys()]
-    for name in sorted(expected.keys() & found.keys()):
-        if name.endswith(".ecsv"):
-            if _rows(expected[name]) != _rows(found[name]):
-                differences.append(f"{name} has other rows")
-            continue
-        with fits.open(expected[name]) as one, fits.open(found[name]) as other:
-            if _headerlets(one) != _headerlets(other):
-                differences.append(f"{name} has another headerlet")
-            difference = fits.FITSDiff(
-                one, other, ignore_keywords=["DATE", "CHECKSUM", "DATASUM"], ignore_comments=["*"]
-            )
-            if not difference.identical:
-                differences.append(f"{name} differs: {_first(difference.report())}")
-    return differences
-
-
-def _headerlets(hdus: fits.HDUList) -> list[bytes]:
-    """Files within a file, without their dates; they are taken out of the list."""
-    kind = fits.hdu.nonstandard.NonstandardExtHDU
-    own = [hdu for hdu in hdus if isinstance(hdu, kind)]
-    contents = [_TIME.sub(b"", hdu.data.tobytes()) for hdu in own]
-    for hdu in own:
-        hdus.remove(hdu)
-    return contents
-
-
-def _rows(table: Path) -> list[str]:
-    return [line for line in table.read_text().splitlines() if not line.startswith("#")]
-
-
-def _first(report: str) -> str:
-    lines = [line.strip() for line in report.splitlines() if line.strip()]
-    return " / ".join(lines[-6:])
 
 
 if __name__ == "__main__":

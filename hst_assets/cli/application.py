@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated
 
@@ -110,12 +113,12 @@ def run() -> None:
     """
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
-    asked_to_end = _take_signals()
+    was_asked_to_end = _take_signals()
     with kept_console():
-        _run(asked_to_end)
+        _run(was_asked_to_end)
 
 
-def _run(asked_to_end: list[int]) -> None:
+def _run(was_asked_to_end: Callable[[], bool]) -> None:
     """Run the command; its failure is told, and becomes the exit code."""
     try:
         application()
@@ -133,30 +136,36 @@ def _run(asked_to_end: list[int]) -> None:
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
             errors().print("interrupted; run the same command again to continue")
-            if asked_to_end:
+            if was_asked_to_end():
                 sys.exit(EXIT_TERMINATED)
         raise
 
 
-def _take_signals() -> list[int]:
+def _take_signals() -> Callable[[], bool]:
     """Let a request to terminate take the way of Ctrl-C, on which tools are stopped as well.
 
     Returns
     -------
-    list of int
-        Filled with the signal once it came.
+    callable
+        Whether such a request came. Dagster puts a handler of its own in the place of this one
+        while it executes a run; the numbers of all signals go into a pipe, whoever handles them.
     """
-    came: list[int] = []
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
-    def end(number: int, _frame: object) -> None:
-        came.append(number)
+    def end(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
+
+    def was_asked_to_end() -> bool:
+        with suppress(BlockingIOError):
+            return signal.SIGTERM in os.read(reading, 65536)
+        return False
 
     # What a script starts in the background inherits SIGINT as ignored, and could not be ended.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, end)
-    return came
+    return was_asked_to_end
 
 
 def _tell(error: HstAssetsError) -> None:

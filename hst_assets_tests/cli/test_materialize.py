@@ -149,9 +149,11 @@ def test_dg_launches_the_same_assets(cli, root, small_campaign):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize(
+    ("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
 def test_an_interrupted_run_ends_at_once_and_goes_on_later(
-    cli, root, small_campaign, signal_number
+    cli, root, small_campaign, signal_number, code
 ):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     command = [str(Path(sys.executable).parent / "hst-assets"), "materialize", "sn1"]
@@ -166,7 +168,7 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_later(
     process.send_signal(signal_number)
     asked = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, out + err
+    assert process.returncode == code, out + err
     assert "interrupted; run the same command again to continue" in err
     assert "failed" not in err
     assert "aligned_exposures" not in out
