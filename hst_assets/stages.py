@@ -196,7 +196,7 @@ STAGES: dict[str, Stage] = {
     # moves are joined; on WFPC2, faint stars lose charge as one of two standard errors does.
     # 4: errors hold what is left about a star beyond noise; the sky of aperture corrections is not
     # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold
-    # what the others say.
+    # what the others say, and no light that is not the stars'.
     "embedded_catalog": Stage(
         "5",
         (
