@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 __all__ = [
+    "CELERY_CONFIGURATION",
     "HOME_VARIABLE",
     "dagster_home",
     "is_checkout",
@@ -27,6 +28,10 @@ __all__ = [
 
 HOME_VARIABLE = "DAGSTER_HOME"
 _CONFIGURATION = "dagster.yaml"
+#: The packaged dagster.yaml of an instance for several machines.
+CELERY_CONFIGURATION = "dagster.celery.yaml"
+#: By what such an instance is told.
+_OF_CELERY = "hst_assets.orchestration.celery_launcher"
 #: The instance of a checkout. Of an installed package there is no such folder.
 _OF_CHECKOUT = Path(__file__).parents[2] / "data" / "deployment"
 
@@ -66,16 +71,22 @@ def _users_folder() -> Path:
     return user_state_path("hst_assets", appauthor=False)
 
 
-def ready_home() -> Path:
+def ready_home(packaged: str = _CONFIGURATION) -> Path:
     """`dagster_home`, made where it is the user's own and new, with a dagster.yaml in it.
 
     Without that file Dagster would report usage to its makers. A folder that is made is named
     on the terminal, once.
 
+    Parameters
+    ----------
+    packaged : str, optional
+        The file of this package that becomes the dagster.yaml where there is none.
+
     Raises
     ------
     BadConfiguration
-        If it cannot be made or written to.
+        If it cannot be made or written to, or is to be one for several machines and has the
+        dagster.yaml of another.
     """
     home = dagster_home()
     is_new = not home.is_dir()
@@ -83,7 +94,13 @@ def ready_home() -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not configuration.exists():
-            configuration.write_bytes(files("hst_assets").joinpath(_CONFIGURATION).read_bytes())
+            configuration.write_bytes(files("hst_assets").joinpath(packaged).read_bytes())
+        elif packaged == CELERY_CONFIGURATION and _OF_CELERY not in configuration.read_text():
+            raise BadConfiguration(
+                "this is the dagster.yaml of an instance on one machine",
+                where=configuration,
+                next_step=f"Set {HOME_VARIABLE} to a new folder that the machines share",
+            )
     except OSError as error:
         raise _not_ready(home, error) from error
     if is_new:
@@ -111,6 +128,8 @@ def opened_instance() -> Iterator[dg.DagsterInstance]:
     try:
         instance = dg.DagsterInstance.get()
         instance.get_dynamic_partitions("")  # the database opens at the first question
+    except BadConfiguration:
+        raise
     except Exception as error:
         raise _not_ready(home, error) from error
     with instance:

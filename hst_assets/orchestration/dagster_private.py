@@ -22,6 +22,11 @@ breaks in one place; pyproject.toml admits one minor version at a time.
     they would be others.
 ``LocalComputeLogManager``
     What the web server sends files of: it has no public way to serve a file of ours.
+``CheckRunHealthResult``, ``LaunchRunContext``, ``WorkerStatus``
+    What a run launcher is given and answers. Launchers of one's own are documented, their types are
+    not exported.
+``capture_interrupts``
+    How a process of Dagster's that does a run takes signals; dagster-celery leaves it out.
 """
 
 import dagster as dg
@@ -36,6 +41,7 @@ from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution.api import execute_run
 from dagster._core.execution.plan.objects import StepFailureData
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
@@ -43,20 +49,25 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.interrupts import capture_interrupts
 
 __all__ = [
     "CODE_VERSION_TAG",
     "DATA_VERSION_TAG",
     "DEFAULT_DATA_VERSION",
     "SINGLETON_REPOSITORY_NAME",
+    "CheckRunHealthResult",
     "DagsterAssetCheckFailedError",
     "InMemoryJob",
+    "LaunchRunContext",
     "LoadableTargetOrigin",
     "LocalComputeLogManager",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "StepFailureData",
+    "WorkerStatus",
+    "capture_interrupts",
     "execute_run",
     "get_input_data_version_tag",
     "running_sensor_cursors",
