@@ -1,8 +1,8 @@
 """Runs as tasks of Celery, on whatever machine takes them: the run launcher of many machines.
 
-dagster-celery's launcher believes what is written of a task in the result store: a run whose machine
-went dark stays started for ever, and one whose note was lost with the broker is given up while it
-works. Here the worker itself is asked.
+dagster-celery's launcher believes what is written of a task in the result store: a run whose
+machine went dark stays started for ever, and one whose note was lost with the broker is given up
+while it works. Here the worker itself is asked.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from hst_assets.orchestration.dagster_private import (
     CheckRunHealthResult,
     LaunchRunContext,
     WorkerStatus,
+    packed_run,
 )
 from hst_assets.orchestration.queues import QUEUE_TAG, queue_for
 from hst_assets.orchestration.runs import UNFINISHED
 
 try:
     from celery.exceptions import OperationalError as BrokerError
+    from dagster_celery.config import TASK_EXECUTE_JOB_NAME
     from dagster_celery.launcher import CeleryRunLauncher
     from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
     from redis.exceptions import RedisError
@@ -68,8 +70,8 @@ class _Silence:
     since: float
 
 
-class RunsOnWorkers(CeleryRunLauncher):
-    """Dagster's launcher of runs as tasks of Celery, with queues by need and workers that are asked.
+class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
+    """Runs as tasks of Celery, in queues by need, with workers that are asked.
 
     Parameters
     ----------
@@ -105,8 +107,14 @@ class RunsOnWorkers(CeleryRunLauncher):
             chosen = {key.path[-1] for key in run.asset_selection or ()}
             tags = {QUEUE_TAG: queue_for(row for row in ASSETS if row.name in chosen)}
             self._instance.add_run_tags(run.run_id, tags)
-            context = context._replace(dagster_run=run.with_tags({**run.tags, **tags}))
-        super().launch_run(context)
+            run = run.with_tags({**run.tags, **tags})
+        # dagster-celery declares the task again at each launch, and Celery warns of it.
+        signature = self.celery.signature(
+            TASK_EXECUTE_JOB_NAME,
+            kwargs={"execute_job_args_packed": packed_run(run, self._instance)},
+            immutable=True,
+        )
+        self._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
 
     @property
     def supports_resume_run(self) -> bool:
@@ -119,7 +127,7 @@ class RunsOnWorkers(CeleryRunLauncher):
         if run is None or DAGSTER_CELERY_TASK_ID_TAG not in run.tags:
             return False
         self._instance.report_run_canceling(run)
-        return super().terminate(run_id)
+        return bool(super().terminate(run_id))
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether somebody works on a run that has begun.

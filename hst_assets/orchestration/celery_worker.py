@@ -19,10 +19,11 @@ from celery import Celery, Task
 from celery.exceptions import Ignore
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
+from tenacity import before_sleep_log, retry, stop_after_delay, wait_fixed
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.celery_launcher import RunsOnWorkers
-from hst_assets.orchestration.dagster_private import capture_interrupts
+from hst_assets.orchestration.dagster_private import capture_interrupts, run_of_packed
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.runs import HOST_TAG
 from hst_assets.workdir import default_root
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 _RUNS_A_PROCESS = 50
 #: How long a worker that ends keeps the run that it gives back, so that another takes it, seconds.
 _HANDING_BACK_S = 2.0
+#: How long a run that has not begun waits for the database, seconds.
+_DATABASE_S = 120.0
 
 
 def worker_app(launcher: RunsOnWorkers) -> Celery:
@@ -86,16 +89,14 @@ def serve_queues(
     return 0
 
 
-class _Run(Task):
+class _Run(Task):  # type: ignore[misc] # Celery has no types
     """A run of Dagster's as a task: only in the root that is meant, and known by its host."""
 
     def __call__(self, execute_job_args_packed: Mapping[str, Any]) -> Any:
         """Do the run; one that cannot be done here is given back."""
         if is_lost(default_root()):
             self._give_back(execute_job_args_packed)
-        with dg.DagsterInstance.get() as instance:
-            # Before the run tells its process: number and host belong together (`dead_runs`).
-            instance.add_run_tags(execute_job_args_packed["run_id"], {HOST_TAG: this_host()})
+        _say_host(run_of_packed(execute_job_args_packed))
         with _interrupted_by_revoking():
             return super().__call__(execute_job_args_packed)
 
@@ -107,6 +108,19 @@ class _Run(Task):
         again = {"execute_job_args_packed": execute_job_args_packed}
         self.apply_async(kwargs=again, task_id=self.request.id, queue=queue)
         raise Ignore
+
+
+@retry(
+    stop=stop_after_delay(_DATABASE_S),
+    wait=wait_fixed(1.0),
+    before_sleep=before_sleep_log(logger, logging.WARNING),
+    reraise=True,
+)
+def _say_host(run_id: str) -> None:
+    """Write where a run is done; a database that restarts is waited for."""
+    with dg.DagsterInstance.get() as instance:
+        # Before the run tells its process: number and host belong together (`dead_runs`).
+        instance.add_run_tags(run_id, {HOST_TAG: this_host()})
 
 
 @contextmanager

@@ -27,7 +27,12 @@ breaks in one place; pyproject.toml admits one minor version at a time.
     not exported.
 ``capture_interrupts``
     How a process of Dagster's that does a run takes signals; dagster-celery leaves it out.
+``packed_run``, ``run_of_packed``
+    What a launcher sends to the process that does a run; dagster-celery's task takes it packed.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import (
@@ -70,8 +75,34 @@ __all__ = [
     "capture_interrupts",
     "execute_run",
     "get_input_data_version_tag",
+    "packed_run",
+    "run_of_packed",
     "running_sensor_cursors",
 ]
+
+
+def packed_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Any:
+    """What the process is sent that does a run."""
+    from dagster._grpc.types import ExecuteRunArgs
+    from dagster._serdes import pack_value
+
+    origin = run.job_code_origin
+    assert origin is not None, f"run {run.run_id} was made without a code location"
+    arguments = ExecuteRunArgs(
+        job_origin=origin,
+        run_id=run.run_id,
+        instance_ref=instance.get_ref(),
+        set_exit_code_on_failure=True,
+    )
+    return pack_value(arguments)
+
+
+def run_of_packed(execute_run_args: Mapping[str, Any]) -> str:
+    """The id of the run that a launcher has sent to be done."""
+    from dagster._grpc.types import ExecuteRunArgs
+    from dagster._serdes import unpack_value
+
+    return unpack_value(execute_run_args, as_type=ExecuteRunArgs).run_id
 
 
 def running_sensor_cursors(instance: dg.DagsterInstance) -> dict[str, list[str | None]]:
