@@ -50,6 +50,8 @@ def worker_command(
         )
     os.environ |= {ROOT_VARIABLE: str(folder), MARK_VARIABLE: mark}
     with opened_instance() as instance:
+        # Once, before the processes are forked.
+        import hst_assets.definitions  # noqa: F401
         from hst_assets.orchestration.celery_worker import serve_queues
 
         output().print(

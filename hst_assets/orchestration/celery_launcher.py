@@ -42,6 +42,9 @@ __all__ = ["RunsOnWorkers"]
 
 #: How long a worker is waited for that does not answer, seconds: more than a broker's restart.
 SILENCE_S = 180.0
+#: What the broker or the result store raise while they are away.
+_AWAY = (BrokerError, RedisError, OSError)
+_ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 #: How long a worker has for its answer, seconds.
 _ANSWER_S = 3.0
 #: A broker that restarts is waited for two minutes before a run counts as not launched.
@@ -138,20 +141,59 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
             found = self._health(run, run.tags[DAGSTER_CELERY_TASK_ID_TAG])
         except KeyError:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "its task is not known yet")
-        except (BrokerError, RedisError, OSError) as error:
+        except _AWAY as error:
             self._silent.pop(run.run_id, None)
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"not checked: {error}")
         if found.status != WorkerStatus.RUNNING:
             self._silent.pop(run.run_id, None)
         return found
 
+    def lost_on_the_way(self, run: dg.DagsterRun, waiting_s: float) -> str:
+        """Why a run that was launched will not begin; empty where it waits, or nobody can tell.
+
+        Dagster itself only waits, and would fail what waits for a worker to become free.
+
+        Parameters
+        ----------
+        run : DagsterRun
+            Which has not begun.
+        waiting_s : float
+            Since when, seconds.
+        """
+        task_id = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
+        if task_id is None or waiting_s < self._silence_s:
+            return ""
+        try:
+            state, worker = self._noted(task_id)
+            if state in _ENDED:
+                return f"its task ended ({state}) before the run began"
+            if self._n_waiting(run.tags.get(QUEUE_TAG, self.default_queue)):
+                return ""
+            answers = self._asked(task_id, worker)
+        except _AWAY:
+            return ""
+        has = any(task_id in (tasks or {}) for tasks in answers.values())
+        return "" if has else "no worker has it, and its queue is empty"
+
+    def _n_waiting(self, queue: str) -> int:
+        """How many runs no worker has taken yet."""
+        with self.celery.connection_for_read() as connection:
+            try:
+                declared = connection.default_channel.queue_declare(queue=queue, passive=True)
+            except connection.channel_errors:  # in Redis what is empty is not there
+                return 0
+            return int(declared.message_count)
+
+    def _noted(self, task_id: str) -> tuple[str, str | None]:
+        """The state of a task by the result store, and the worker that has begun it."""
+        meta = self.celery.backend.get_task_meta(task_id, cache=False)
+        told = meta.get("result")
+        return meta["status"], told.get("hostname") if isinstance(told, Mapping) else None
+
     def _health(self, run: dg.DagsterRun, task_id: str) -> CheckRunHealthResult:
-        result = self.celery.AsyncResult(task_id)
-        meta = result.backend.get_task_meta(task_id, cache=False)
-        state, told = meta["status"], meta.get("result")
-        if state in ("SUCCESS", "FAILURE"):
-            return self._ended(run, f"its task ended ({state}: {told})")
-        worker = told.get("hostname") if isinstance(told, Mapping) else None
+        state, worker = self._noted(task_id)
+        if state in _ENDED:
+            return self._ended(run, f"its task ended ({state})")
         answers = self._asked(task_id, worker)
         if any(task_id in (tasks or {}) for tasks in answers.values()):
             self._silent.pop(run.run_id, None)

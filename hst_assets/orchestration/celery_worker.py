@@ -77,9 +77,6 @@ def serve_queues(
             next_step="Write its dagster.yaml with 'hst-assets home --celery'",
         )
     app = worker_app(launcher)
-    # Once, before the processes are forked.
-    import hst_assets.definitions  # noqa: F401
-
     arguments = ["worker", "--loglevel", "INFO", "--queues", ",".join(queues)]
     arguments += ["--concurrency", str(n_processes), "--hostname", f"{name}@%h"]
     arguments += ["--max-tasks-per-child", str(_RUNS_A_PROCESS), "-O", "fair"]

@@ -71,6 +71,8 @@ def test_a_visit_is_made_by_another_worker_after_one_is_killed(tmp_path, simulat
         deployment.kill_worker("first")
         assert first.returncode is not None
         deployment.add_worker("second", own_machine=own_machine)
+        # A run that was killed before it began is found by any sensor.
+        deployment.start_sensor("target_frame_sensor")
         deployment.wait_until_idle(90)
         runs = deployment.runs()
         products = deployment.command("status", TARGET)
