@@ -188,6 +188,13 @@ def test_an_unknown_executor_is_refused(monkeypatch):
         executor_from_environment()
 
 
+def test_celery_is_no_executor_and_says_where_it_is_chosen(monkeypatch):
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "celery")
+    with pytest.raises(BadConfiguration, match="whole runs") as failure:
+        executor_from_environment()
+    assert "pip install 'hst_assets[celery]'" in failure.value.next_step
+
+
 def _intervals(defs):
     sensors = defs.get_repository_def().sensor_defs
     return {sensor.name: sensor.minimum_interval_seconds for sensor in sensors}
