@@ -1,6 +1,7 @@
 """Thirty visits on two workers of Celery, undisturbed and with a fault in mid-run: what is lost.
 
     PYTHONPATH=. .venv/bin/python benchmarks/many_workers.py [--visits 30] [--fault NAME ...]
+        [--folder FOLDER]
 
 Each trial has Redis, PostgreSQL, Dagster's web server and daemon, and two workers of its own, all
 started here; each worker is a machine of its own as far as Dagster can tell (Linux's namespaces:
@@ -100,24 +101,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visits", type=int, default=30)
     parser.add_argument("--fault", action="append", help="Begins so; may be given again.")
+    parser.add_argument("--folder", type=Path, help="Is kept: has the undisturbed trial, if done.")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="many-workers-"))
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="many-workers-"))
     chosen = tuple(options.fault or ("",))
-    exposures = _simulated(folder / "campaign", options.visits)
+    exposures = folder / "campaign" / "exposures"
+    if not exposures.is_dir():
+        exposures = _simulated(folder / "campaign", options.visits)
+    undisturbed = folder / "trial0"
     bad = 0
-    expected: dict[str, Path] = {}
     for number, (name, fault) in enumerate(FAULTS.items()):
-        if number and not name.startswith(chosen):
+        is_done = number == 0 and (undisturbed / "runs.json").exists()
+        if is_done or (number and not name.startswith(chosen)):
             continue
-        found, lines = _trial(folder / f"trial{number}", exposures, fault)
-        different = _compare(expected, found) if expected else []
-        expected = expected or found
+        trial = folder / f"trial{number}"
+        shutil.rmtree(trial, ignore_errors=True)
+        lines = _trial(trial, exposures, fault)
+        different = _compare(_products(undisturbed), _products(trial))
         bad += bool(lines.pop("bad") or different)
         lines["different from the undisturbed"] = len(different)
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in lines.items()), flush=True)
         for each in different[:5]:
             print(f"    {each}")
-    if not bad:
+    if not (bad or options.folder):
         shutil.rmtree(folder)
     return int(bad > 0)
 
@@ -135,7 +141,7 @@ def _simulated(folder: Path, n_visits: int) -> Path:
 
 def _trial(
     folder: Path, exposures: Path, fault: Callable[[WorkerDeployment], None]
-) -> tuple[dict[str, Path], dict[str, object]]:
+) -> dict[str, object]:
     with WorkerDeployment(folder, processes=len(WORKERS)) as deployment:
         deployment.command("ingest", exposures, "--target", TARGET)
         for name in WORKERS:
@@ -160,7 +166,7 @@ def _trial(
     for name, kept in (("status", status), ("unfinished", unfinished), ("runs", runs)):
         (folder / f"{name}.json").write_text(json.dumps(kept, indent=1))
     parts = [path for path in base.rglob(".part.*") if path.is_file()]
-    return _products(base), {
+    return {
         "bad": bool(twice or unfinished),
         "products up to date": sum(row["state"] == "up to date" for row in status),
         "files made": len(made),
@@ -203,7 +209,8 @@ def _made(logs: Path) -> Counter[str]:
     return Counter(found["file"] for line in lines if (found := _MADE.search(line)))
 
 
-def _products(base: Path) -> dict[str, Path]:
+def _products(trial: Path) -> dict[str, Path]:
+    base = trial / "root" / TARGET
     visible = (path for path in base.rglob("*.fits") if not path.name.startswith("."))
     return {str(path.relative_to(base)): path for path in visible if ".hst123" not in str(path)}
 
