@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ _CONFIGURATION = "dagster.yaml"
 CELERY_CONFIGURATION = "dagster.celery.yaml"
 #: By what such an instance is told.
 _OF_CELERY = "hst_assets.orchestration.celery_launcher"
+_NEEDED_BY_CELERY = ("dagster_celery", "dagster_postgres", "redis")
 #: The instance of a checkout. Of an installed package there is no such folder.
 _OF_CHECKOUT = Path(__file__).parents[2] / "data" / "deployment"
 
@@ -123,6 +125,7 @@ def opened_instance() -> Iterator[dg.DagsterInstance]:
     """
     home = ready_home()
     os.environ[HOME_VARIABLE] = str(home)
+    _require_extra(home)
     import dagster as dg
 
     try:
@@ -138,6 +141,25 @@ def opened_instance() -> Iterator[dg.DagsterInstance]:
         for told in bury_dead_runs(instance):
             errors().print(f"[yellow]note[/yellow] {told}", highlight=False)
         yield instance
+
+
+def _require_extra(home: Path) -> None:
+    """Raise if an instance for several machines is opened without what it needs.
+
+    Raises
+    ------
+    BadConfiguration
+        It names the extra.
+    """
+    if _OF_CELERY not in (home / _CONFIGURATION).read_text():
+        return
+    missing = [name for name in _NEEDED_BY_CELERY if find_spec(name) is None]
+    if missing:
+        raise BadConfiguration(
+            f"this instance is for several machines, and needs {' and '.join(missing)}",
+            where=home / _CONFIGURATION,
+            next_step="pip install 'hst_assets[celery]'",
+        )
 
 
 def _not_ready(home: Path, error: Exception) -> BadConfiguration:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import Annotated
 
@@ -48,7 +47,6 @@ def worker_command(
             where=folder,
             next_step="Mount it; if it is new, mark it with 'hst-assets home --celery'",
         )
-    os.environ |= {ROOT_VARIABLE: str(folder), MARK_VARIABLE: mark}
     with opened_instance() as instance:
         # Once, before the processes are forked.
         import hst_assets.definitions  # noqa: F401
@@ -59,7 +57,11 @@ def worker_command(
             f"{', '.join(queue or QUEUES)}; work directories {folder}",
             highlight=False,
         )
-        serve_queues(instance, queue or QUEUES, n_processes=processes, name=name)
+        # Of this process and its children, which do nothing else from now on.
+        environment = {ROOT_VARIABLE: str(folder), MARK_VARIABLE: mark}
+        serve_queues(
+            instance, queue or QUEUES, n_processes=processes, name=name, environment=environment
+        )
 
 
 def _refuse_unknown(queues: list[str] | tuple[str, ...]) -> None:

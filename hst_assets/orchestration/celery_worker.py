@@ -49,8 +49,13 @@ def worker_app(launcher: RunsOnWorkers) -> Celery:
 
 
 def serve_queues(
-    instance: dg.DagsterInstance, queues: Sequence[str], *, n_processes: int, name: str
-) -> int:
+    instance: dg.DagsterInstance,
+    queues: Sequence[str],
+    *,
+    n_processes: int,
+    name: str,
+    environment: Mapping[str, str],
+) -> None:
     """Take runs from the queues until told to end (SIGTERM; what is at work is finished).
 
     Parameters
@@ -63,6 +68,8 @@ def serve_queues(
         Runs at a time.
     name : str
         Of the worker on this machine; no other has the same.
+    environment : mapping
+        The root and its mark, as variables of the worker and its processes.
 
     Raises
     ------
@@ -82,8 +89,8 @@ def serve_queues(
     arguments += ["--max-tasks-per-child", str(_RUNS_A_PROCESS), "-O", "fair"]
     # Workers that look for each other cost messages, and nothing here needs them to.
     arguments += ["--without-gossip", "--without-mingle"]
+    os.environ.update(environment)
     app.worker_main(arguments)
-    return 0
 
 
 class _Run(Task):  # type: ignore[misc] # Celery has no types
