@@ -140,7 +140,7 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
         try:
             found = self._health(run, run.tags[DAGSTER_CELERY_TASK_ID_TAG])
         except KeyError:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, "its task is not known yet")
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "it is no task of Celery")
         except _AWAY as error:
             self._silent.pop(run.run_id, None)
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"not checked: {error}")

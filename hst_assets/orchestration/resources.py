@@ -193,11 +193,14 @@ class HstRoot(dg.ConfigurableResource):
 
 @contextmanager
 def _verdicts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Where runs that fail are retried, leave out those that failed for their data or settings."""
+    """Where runs that fail are retried, leave out those that failed for their data or settings.
+
+    And those of which someone sees that they failed.
+    """
     try:
         yield
     except HstAssetsError as error:
-        passing = isinstance(error, (MachineFailure, TransientFailure))
+        passing = isinstance(error, (MachineFailure, TransientFailure)) and not is_attended(context)
         if not passing and context.instance.run_retries_enabled:
             context.instance.add_run_tags(context.run.run_id, {_RETRY_TAG: "false"})
         raise
