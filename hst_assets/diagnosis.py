@@ -209,7 +209,7 @@ def of_shared_folder(folder: Path) -> Finding:
         remedy = "Mount it otherwise, or use another file system (see the guide on many machines)"
         return Finding(subject, "error", f"{folder} ({kind}): {'; '.join(problems)}", remedy)
     told = ", ".join(each.what for each in tried)
-    return Finding(subject, "ok", f"{folder} ({kind}): {told}")
+    return Finding(subject, "ok", f"{folder} ({kind}): {told}. Between machines nothing was tried")
 
 
 def of_memory(free: Callable[[], int] = free_memory_bytes) -> Finding:

@@ -3,8 +3,8 @@
 A folder that several machines share may be on a file system that leaves something out, or is
 mounted without it. What is needed: a name that is taken in one step while others read; a file that
 only one of several makes; a lock (`flock`) that keeps another process out, and is freed when its
-holder dies; hard links; a clock near this machine's. Between machines the same holds if the locks
-are not kept by each by itself, which is told by how the folder is mounted.
+holder dies; hard links; a clock near this machine's. Nothing is tried between machines: only how
+the folder is mounted tells whether each would keep its locks for itself.
 
 Run as a module, it is the other process::
 
@@ -76,7 +76,7 @@ def try_folder(folder: Path) -> list[Trial]:
             ("the clock", _clock),
         ]
         if _MOUNTS.exists():
-            tried.append(("locks between machines", _mount))
+            tried.append(("how it is mounted", _mount))
         return [Trial(what, _problem(attempt, place)) for what, attempt in tried]
 
 
@@ -168,7 +168,7 @@ def _clock(place: Path) -> str:
 def _mount(place: Path) -> str:
     kind, options = mounted_as(place)
     own = sorted(options & _OWN_LOCKS)
-    return f"{kind} is mounted with {', '.join(own)}: each machine has its own locks" if own else ""
+    return f"{kind}, with {', '.join(own)}: each machine has its own locks" if own else ""
 
 
 # ------------------------------------------------------------------------- the other process

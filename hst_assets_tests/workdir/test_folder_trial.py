@@ -69,5 +69,5 @@ def test_the_innermost_mount_counts_and_of_two_at_one_place_the_later(tmp_path):
 def test_locks_that_each_machine_keeps_by_itself_are_told(tmp_path, monkeypatch, option):
     with _listed(tmp_path, f"server:/a / nfs rw,{option} 0 0\n") as mounts:
         monkeypatch.setattr(folder_trial, "mounted_as", lambda path: mounted_as(path, mounts))
-        told = _problems(tmp_path)["locks between machines"]
-    assert told == f"nfs is mounted with {option}: each machine has its own locks"
+        told = _problems(tmp_path)["how it is mounted"]
+    assert told == f"nfs, with {option}: each machine has its own locks"
