@@ -111,6 +111,16 @@ class WorkerDeployment:
         wait_for(self._answers, "the web server", within_s=180, pause_s=0.5)
         return self
 
+    def serve_again_if_ended(self):
+        """Start web server and daemon anew if they are gone, as systemd would; were they?"""
+        if self._up.poll() is None and self._answers():
+            return False
+        with suppress(ProcessLookupError):
+            os.killpg(self._up.pid, signal.SIGKILL)
+        self._up.wait()
+        self.serve()
+        return True
+
     def add_worker(self, name, *queues, own_machine=False):
         """Start a worker, and wait until it takes runs."""
         command = [_PROGRAM, "worker", "--name", name]
