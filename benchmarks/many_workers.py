@@ -78,6 +78,9 @@ def _database_restarted(deployment: WorkerDeployment) -> None:
     deployment.postgres.stop("immediate")
     time.sleep(AWAY_S)
     deployment.postgres.start()
+    time.sleep(AWAY_S)
+    if deployment.serve_again_if_ended():
+        print("    web server and daemon had ended, and were started again", flush=True)
 
 
 def _folder_lost(deployment: WorkerDeployment) -> None:
