@@ -148,7 +148,7 @@ class WorkerDeployment:
         outer = self.workers[name].pid
         inner = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0]
         empty = self._made("empty")
-        enter = ["nsenter", "--mount", "--target", inner]
+        enter = ["nsenter", "--mount", "--pid", "--target", inner]
         subprocess.run([*enter, "umount", "--lazy", self.root], check=True)
         # On the machine of a worker nothing is there but the place to mount it.
         subprocess.run([*enter, "mount", "--bind", empty, self.root], check=True)
