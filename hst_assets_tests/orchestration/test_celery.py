@@ -71,10 +71,10 @@ def test_a_visit_is_made_by_another_worker_after_one_is_killed(tmp_path, simulat
         deployment.kill_worker("first")
         assert first.returncode is not None
         deployment.add_worker("second", own_machine=own_machine)
-        # A run that was killed before it began is found by any sensor.
-        deployment.start_sensor("target_frame_sensor")
+        # A run that was killed before it began is found by any sensor; this one has nothing to do.
+        deployment.start_sensor("target_pictures_sensor")
         deployment.wait_until_idle(90)
-        runs = deployment.runs()
+        runs = [each for each in deployment.runs() if each["jobName"] == "visit_exposures"]
         products = deployment.command("status", TARGET)
     last = runs[0]
     assert last["status"] == "SUCCESS", runs
