@@ -20,6 +20,7 @@ from hst_assets.free_memory import free_memory_bytes
 from hst_assets.settings import Settings, load_settings
 from hst_assets.transfer.answers import failure_of
 from hst_assets.workdir import WorkDir
+from hst_assets.workdir.folder_trial import mounted_as, try_folder
 
 __all__ = [
     "Finding",
@@ -32,6 +33,7 @@ __all__ = [
     "of_python",
     "of_reference_files",
     "of_service",
+    "of_shared_folder",
     "settings_or_finding",
 ]
 
@@ -190,6 +192,24 @@ def of_disk(
         remedy = "'hst-assets clean' frees space; a full-frame exposure needs about 0.5 GB in all"
         return Finding(subject, "warning", told, remedy)
     return Finding(subject, "ok", told)
+
+
+def of_shared_folder(folder: Path) -> Finding:
+    """Whether the folder of work directories does what several processes or machines need."""
+    subject = "shared folder"
+    if not folder.is_dir():
+        return Finding(subject, "not checked", f"{folder} is not there yet")
+    tried = try_folder(folder)
+    try:
+        kind, _ = mounted_as(folder)
+    except OSError:  # no Linux
+        kind = "how it is mounted was not checked"
+    problems = [f"{each.what}: {each.problem}" for each in tried if each.problem]
+    if problems:
+        remedy = "Mount it otherwise, or use another file system (see the guide on many machines)"
+        return Finding(subject, "error", f"{folder} ({kind}): {'; '.join(problems)}", remedy)
+    told = ", ".join(each.what for each in tried)
+    return Finding(subject, "ok", f"{folder} ({kind}): {told}. Between machines nothing was tried")
 
 
 def of_memory(free: Callable[[], int] = free_memory_bytes) -> Finding:

@@ -9,6 +9,7 @@ import pytest
 from hst_assets import diagnosis
 from hst_assets.settings import Settings, write_settings
 from hst_assets.workdir import WorkDir
+from hst_assets.workdir.folder_trial import Trial
 
 GB = 10**9
 
@@ -157,3 +158,21 @@ def test_settings_that_cannot_be_read_are_an_error(workdir):
     finding = diagnosis.settings_or_finding(workdir)
     assert finding.verdict == "error"
     assert "size_pix" in finding.told
+
+
+def test_a_shared_folder_says_what_was_tried_and_what_was_not(tmp_path):
+    finding = diagnosis.of_shared_folder(tmp_path)
+    assert finding.verdict == "ok"
+    assert "a lock keeps another process out" in finding.told
+    assert finding.told.endswith("Between machines nothing was tried")
+
+
+def test_a_folder_with_a_problem_is_an_error_and_one_that_is_not_there_not_checked(
+    tmp_path, monkeypatch
+):
+    tried = [Trial("hard links", "it is a copy"), Trial("the clock", "")]
+    monkeypatch.setattr(diagnosis, "try_folder", lambda _: tried)
+    finding = diagnosis.of_shared_folder(tmp_path)
+    assert finding.verdict == "error"
+    assert finding.told.endswith("hard links: it is a copy")
+    assert diagnosis.of_shared_folder(tmp_path / "nowhere").verdict == "not checked"

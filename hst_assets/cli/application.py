@@ -30,6 +30,7 @@ from hst_assets.cli import (
     target,
     up,
     visit,
+    worker,
 )
 from hst_assets.cli import run as run_module
 from hst_assets.cli.console_log import kept_console
@@ -102,6 +103,7 @@ application.command("clean", cls=HelpfulCommand)(clean.clean_command)
 application.command("doctor", cls=HelpfulCommand)(doctor.doctor_command)
 application.command("up", cls=HelpfulCommand)(up.up_command)
 application.command("home", cls=HelpfulCommand)(up.home_command)
+application.command("worker", cls=HelpfulCommand)(worker.worker_command)
 application.command("hap", cls=HelpfulCommand)(hap.hap_command)
 application.command("demo", cls=HelpfulCommand)(demo.demo_command)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 __all__ = [
+    "CELERY_CONFIGURATION",
     "HOME_VARIABLE",
     "dagster_home",
     "is_checkout",
@@ -27,6 +29,11 @@ __all__ = [
 
 HOME_VARIABLE = "DAGSTER_HOME"
 _CONFIGURATION = "dagster.yaml"
+#: The packaged dagster.yaml of an instance for several machines.
+CELERY_CONFIGURATION = "dagster.celery.yaml"
+#: By what such an instance is told.
+_OF_CELERY = "hst_assets.orchestration.celery_launcher"
+_NEEDED_BY_CELERY = ("dagster_celery", "dagster_postgres", "redis")
 #: The instance of a checkout. Of an installed package there is no such folder.
 _OF_CHECKOUT = Path(__file__).parents[2] / "data" / "deployment"
 
@@ -66,16 +73,22 @@ def _users_folder() -> Path:
     return user_state_path("hst_assets", appauthor=False)
 
 
-def ready_home() -> Path:
+def ready_home(packaged: str = _CONFIGURATION) -> Path:
     """`dagster_home`, made where it is the user's own and new, with a dagster.yaml in it.
 
     Without that file Dagster would report usage to its makers. A folder that is made is named
     on the terminal, once.
 
+    Parameters
+    ----------
+    packaged : str, optional
+        The file of this package that becomes the dagster.yaml where there is none.
+
     Raises
     ------
     BadConfiguration
-        If it cannot be made or written to.
+        If it cannot be made or written to, or is to be one for several machines and has the
+        dagster.yaml of another.
     """
     home = dagster_home()
     is_new = not home.is_dir()
@@ -83,7 +96,13 @@ def ready_home() -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not configuration.exists():
-            configuration.write_bytes(files("hst_assets").joinpath(_CONFIGURATION).read_bytes())
+            configuration.write_bytes(files("hst_assets").joinpath(packaged).read_bytes())
+        elif packaged == CELERY_CONFIGURATION and _OF_CELERY not in configuration.read_text():
+            raise BadConfiguration(
+                "this is the dagster.yaml of an instance on one machine",
+                where=configuration,
+                next_step=f"Set {HOME_VARIABLE} to a new folder that the machines share",
+            )
     except OSError as error:
         raise _not_ready(home, error) from error
     if is_new:
@@ -106,11 +125,14 @@ def opened_instance() -> Iterator[dg.DagsterInstance]:
     """
     home = ready_home()
     os.environ[HOME_VARIABLE] = str(home)
+    _require_extra(home)
     import dagster as dg
 
     try:
         instance = dg.DagsterInstance.get()
         instance.get_dynamic_partitions("")  # the database opens at the first question
+    except BadConfiguration:
+        raise
     except Exception as error:
         raise _not_ready(home, error) from error
     with instance:
@@ -119,6 +141,25 @@ def opened_instance() -> Iterator[dg.DagsterInstance]:
         for told in bury_dead_runs(instance):
             errors().print(f"[yellow]note[/yellow] {told}", highlight=False)
         yield instance
+
+
+def _require_extra(home: Path) -> None:
+    """Raise if an instance for several machines is opened without what it needs.
+
+    Raises
+    ------
+    BadConfiguration
+        It names the extra.
+    """
+    if _OF_CELERY not in (home / _CONFIGURATION).read_text():
+        return
+    missing = [name for name in _NEEDED_BY_CELERY if find_spec(name) is None]
+    if missing:
+        raise BadConfiguration(
+            f"this instance is for several machines, and needs {' and '.join(missing)}",
+            where=home / _CONFIGURATION,
+            next_step="pip install 'hst_assets[celery]'",
+        )
 
 
 def _not_ready(home: Path, error: Exception) -> BadConfiguration:

@@ -67,6 +67,7 @@ def _findings(workdir: WorkDir, *, offline: bool) -> Iterator[Finding]:
         yield from _of_settings(settings, workdir, offline=offline)
     yield diagnosis.looked_at("memory", diagnosis.of_memory)
     yield diagnosis.looked_at("work directories", lambda: diagnosis.of_disk(workdir.root))
+    yield diagnosis.looked_at("shared folder", lambda: diagnosis.of_shared_folder(workdir.root))
     yield diagnosis.looked_at("Dagster instance", lambda: _of_instance(workdir.root))
 
 

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from hst_assets.cli.deployment import HOME_VARIABLE, ready_home
+from hst_assets.cli.deployment import CELERY_CONFIGURATION, HOME_VARIABLE, ready_home
 from hst_assets.cli.env_file import write_env_file
 from hst_assets.cli.terminal import RootOption, output, root_or_default
 from hst_assets.failures import BadConfiguration
 from hst_assets.workdir import ROOT_VARIABLE
+from hst_assets.workdir.shared_root import mark_root
 
 __all__ = ["home_command", "up_command"]
 
@@ -72,10 +73,22 @@ def home_command(
             "which Dagster's own commands read there.",
         ),
     ] = False,
+    celery: Annotated[
+        bool,
+        typer.Option(
+            "--celery",
+            help="Make it an instance for several machines: write the dagster.yaml of one into a "
+            "folder without, and mark the folder of work directories as shared.",
+        ),
+    ] = False,
     root: RootOption = None,
 ) -> None:
     """Print the folder of the Dagster instance, for DAGSTER_HOME."""
-    home = ready_home()
+    if celery:
+        home = ready_home(CELERY_CONFIGURATION)
+        mark_root(root_or_default(root))
+    else:
+        home = ready_home()
     if write_env:
         write_env_file({HOME_VARIABLE: str(home), ROOT_VARIABLE: str(root_or_default(root))})
     typer.echo(home)

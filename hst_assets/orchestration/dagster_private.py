@@ -22,7 +22,17 @@ breaks in one place; pyproject.toml admits one minor version at a time.
     they would be others.
 ``LocalComputeLogManager``
     What the web server sends files of: it has no public way to serve a file of ours.
+``CheckRunHealthResult``, ``LaunchRunContext``, ``WorkerStatus``
+    What a run launcher is given and answers. Launchers of one's own are documented, their types are
+    not exported.
+``capture_interrupts``
+    How a process of Dagster's that does a run takes signals; dagster-celery leaves it out.
+``packed_run``, ``run_of_packed``
+    What a launcher sends to the process that does a run; dagster-celery's task takes it packed.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import (
@@ -36,6 +46,7 @@ from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution.api import execute_run
 from dagster._core.execution.plan.objects import StepFailureData
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
@@ -43,24 +54,55 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.interrupts import capture_interrupts
 
 __all__ = [
     "CODE_VERSION_TAG",
     "DATA_VERSION_TAG",
     "DEFAULT_DATA_VERSION",
     "SINGLETON_REPOSITORY_NAME",
+    "CheckRunHealthResult",
     "DagsterAssetCheckFailedError",
     "InMemoryJob",
+    "LaunchRunContext",
     "LoadableTargetOrigin",
     "LocalComputeLogManager",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "StepFailureData",
+    "WorkerStatus",
+    "capture_interrupts",
     "execute_run",
     "get_input_data_version_tag",
+    "packed_run",
+    "run_of_packed",
     "running_sensor_cursors",
 ]
+
+
+def packed_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Any:
+    """What the process is sent that does a run."""
+    from dagster._grpc.types import ExecuteRunArgs
+    from dagster._serdes import pack_value
+
+    origin = run.job_code_origin
+    assert origin is not None, f"run {run.run_id} was made without a code location"
+    arguments = ExecuteRunArgs(
+        job_origin=origin,
+        run_id=run.run_id,
+        instance_ref=instance.get_ref(),
+        set_exit_code_on_failure=True,
+    )
+    return pack_value(arguments)
+
+
+def run_of_packed(execute_run_args: Mapping[str, Any]) -> str:
+    """The id of the run that a launcher has sent to be done."""
+    from dagster._grpc.types import ExecuteRunArgs
+    from dagster._serdes import unpack_value
+
+    return unpack_value(execute_run_args, as_type=ExecuteRunArgs).run_id
 
 
 def running_sensor_cursors(instance: dg.DagsterInstance) -> dict[str, list[str | None]]:

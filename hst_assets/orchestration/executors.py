@@ -38,6 +38,13 @@ def executor_from_environment() -> dg.ExecutorDefinition:
                 "start_method": {"forkserver": {"preload_modules": PRELOADED_MODULES}},
             }
         )
+    if name == "celery":
+        raise BadConfiguration(
+            "Celery's workers do whole runs, which the Dagster instance decides and no executor",
+            where=EXECUTOR_VARIABLE,
+            next_step="Leave it unset; pip install 'hst_assets[celery]', then write the instance's "
+            "dagster.yaml with 'hst-assets home --celery'",
+        )
     raise BadConfiguration(
         f"no executor {name!r}",
         where=EXECUTOR_VARIABLE,

@@ -6,6 +6,7 @@ import dagster as dg
 
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.processes import this_host
+from hst_assets.orchestration.queues import DEFAULT_QUEUE, QUEUE_TAG, queue_for
 from hst_assets.orchestration.runs import HOST_TAG
 
 __all__ = [
@@ -32,7 +33,10 @@ def level_jobs(table: AssetTable) -> list[dg.UnresolvedAssetJobDefinition]:
             - dg.AssetSelection.checks(*overall(level, table)),
             description=_description(level),
             # The daemon starts runs on the host where it has read this.
-            tags={HOST_TAG: this_host()},
+            tags={
+                HOST_TAG: this_host(),
+                QUEUE_TAG: queue_for(table[asset] for asset in level.assets),
+            },
         )
         for level in table.levels
     ]
@@ -51,7 +55,7 @@ def left_failed_job(table: AssetTable) -> dg.UnresolvedAssetJobDefinition:
         LEFT_FAILED_JOB,
         selection=dg.AssetSelection.checks(*keys),
         description="Checks that no partition is left failed, and everything listed is in raw/",
-        tags={HOST_TAG: this_host()},
+        tags={HOST_TAG: this_host(), QUEUE_TAG: DEFAULT_QUEUE},
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field, create_model
 
-from hst_assets.failures import HstAssetsError, TransientFailure
+from hst_assets.failures import HstAssetsError, MachineFailure, TransientFailure
 from hst_assets.identifiers import VisitKey
 from hst_assets.machine_failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
@@ -25,6 +25,7 @@ from hst_assets.orchestration.tool_logs import said_in_run
 from hst_assets.session import session_log
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir, default_root
+from hst_assets.workdir.shared_root import kept_root
 
 if TYPE_CHECKING:
     from hst_assets.archive.credentials import Token
@@ -40,6 +41,9 @@ __all__ = [
     "as_dagster_failure",
     "is_attended",
 ]
+
+#: The tag of a run by which Dagster decides whether it is retried after a step failed.
+_RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 
 
 class RedoOptions(dg.Config):
@@ -156,7 +160,11 @@ class HstRoot(dg.ConfigurableResource):
         Failures of the project's vocabulary become Dagster failures that say what to do next;
         transient ones are tried again as `tries` says, but not where someone waits for the run.
         """
-        with as_dagster_failure(_left_of(tries, context), context.retry_number):
+        with (
+            as_dagster_failure(_left_of(tries, context), context.retry_number),
+            _verdicts_are_final(context),
+            kept_root(self.path),
+        ):
             if by_visit:
                 key = VisitKey.parse(context.partition_key)
                 opened = self._opened(key.target, context, key.visit)
@@ -181,6 +189,21 @@ class HstRoot(dg.ConfigurableResource):
             said_in_run(workdir, context.log.info),
         ):
             yield Session(workdir, settings, log_path, visit)
+
+
+@contextmanager
+def _verdicts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Where runs that fail are retried, leave out those that failed for their data or settings.
+
+    And those of which someone sees that they failed.
+    """
+    try:
+        yield
+    except HstAssetsError as error:
+        passing = isinstance(error, (MachineFailure, TransientFailure)) and not is_attended(context)
+        if not passing and context.instance.run_retries_enabled:
+            context.instance.add_run_tags(context.run.run_id, {_RETRY_TAG: "false"})
+        raise
 
 
 def _say_host(context: dg.AssetExecutionContext) -> None:

@@ -14,6 +14,7 @@ from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.processes import this_host
+from hst_assets.orchestration.queues import HEAVY_QUEUE, QUEUE_TAG
 from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess, as_dagster_failure
 from hst_assets.orchestration.run_target import LevelResult, run_target
 from hst_assets.orchestration.runs import HOST_TAG
@@ -51,7 +52,8 @@ def _job(name: str, partitions: dg.PartitionsDefinition[Any], table: AssetTable)
         name=name,
         description=_TEXTS[name],
         partitions_def=partitions,
-        tags={HOST_TAG: this_host()},
+        # It fetches and drizzles: a worker for it reaches the archive and has memory.
+        tags={HOST_TAG: this_host(), QUEUE_TAG: HEAVY_QUEUE},
     )
     def whole() -> None:
         every_level()

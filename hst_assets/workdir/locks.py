@@ -90,7 +90,7 @@ class Locks(Folders):
         path = self.runfiles / f"{name.replace('/', '_')}.lock"
         if not path.exists():
             return False
-        with path.open("a") as handle:
+        with path.open("a+") as handle:  # on NFS a shared lock needs a file that may be read
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -186,7 +186,7 @@ def _sweep(runfiles: Path) -> None:
     """Remove scratch folders whose process is gone."""
     for alive in runfiles.glob("*.alive"):
         try:
-            with alive.open() as handle:
+            with alive.open("r+") as handle:  # on NFS a lock needs a file that may be written
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(alive.with_suffix(""), ignore_errors=True)
                 alive.unlink(missing_ok=True)

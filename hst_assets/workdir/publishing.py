@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,9 @@ def write_atomically(destination: Path) -> Iterator[Path]:
     The hidden name keeps the suffix, from which astropy guesses formats.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = destination.with_name(f".part.{os.getpid()}.{destination.name}")
+    # Processes of two machines may have one number.
+    writer = f"{os.getpid()}-{secrets.token_hex(3)}"
+    part = destination.with_name(f".part.{writer}.{destination.name}")
     try:
         yield part
         publish(part, destination)

@@ -6,7 +6,7 @@ from hst_assets.workdir import WorkDir
 
 SUBJECTS = {
     *("Python", "packages", "DOLPHOT", "reference files", "memory", "work directories"),
-    *("archive", "Dagster instance"),
+    *("archive", "shared folder", "Dagster instance"),
 }
 
 

@@ -14,6 +14,8 @@ from hst_assets.orchestration.fetch_visit import TRY_AGAIN
 
 PROJECT = Path(__file__).parents[2]
 HEAVY = ("drizzlepac", "astroquery", "photutils", "jhat", "matplotlib", "astropy", "stwcs")
+#: What only an instance for several machines needs.
+MANY_MACHINES = ("celery", "dagster_celery", "dagster_postgres", "psycopg2", "redis")
 
 
 def run(program, **environment):
@@ -33,7 +35,7 @@ def test_loading_the_definitions_loads_no_heavy_package_and_opens_no_socket():
         "sys.addaudithook(lambda event, args: (_ for _ in ()).throw(RuntimeError(event))"
         " if event in ('socket.connect', 'socket.getaddrinfo', 'socket.bind') else None)\n"
         "import hst_assets.definitions\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+        f"print([name for name in {HEAVY + MANY_MACHINES!r} if name in sys.modules])"
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
@@ -186,6 +188,13 @@ def test_an_unknown_executor_is_refused(monkeypatch):
     monkeypatch.setenv(EXECUTOR_VARIABLE, "dask")
     with pytest.raises(BadConfiguration, match="no executor 'dask'"):
         executor_from_environment()
+
+
+def test_celery_is_no_executor_and_says_where_it_is_chosen(monkeypatch):
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "celery")
+    with pytest.raises(BadConfiguration, match="whole runs") as failure:
+        executor_from_environment()
+    assert "pip install 'hst_assets[celery]'" in failure.value.next_step
 
 
 def _intervals(defs):

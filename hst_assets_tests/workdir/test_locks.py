@@ -122,3 +122,27 @@ def test_a_lock_that_stays_held_is_a_passing_failure_that_names_the_holder(workd
 def test_locks_of_other_names_are_free(workdir):
     with workdir.lock("a"), workdir.lock("b/c"):
         assert {path.name for path in workdir.runfiles.iterdir()} == {"a.lock", "b_c.lock"}
+
+
+def _as_nfs(monkeypatch):
+    """Let locks need what they need on NFS: a file that may be written, or read."""
+    import fcntl
+
+    take = fcntl.flock
+
+    def flock(file, operation):
+        mode = fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_ACCMODE
+        needed = {fcntl.LOCK_EX: os.O_RDONLY, fcntl.LOCK_SH: os.O_WRONLY}
+        if needed[operation & ~fcntl.LOCK_NB] == mode:
+            raise OSError(9, "Bad file descriptor")
+        take(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_every_lock_can_be_had_on_nfs(workdir, monkeypatch):
+    _as_nfs(monkeypatch)
+    with workdir.scratch("a"), workdir.scratch("b"), workdir.lock("c"), workdir.edit_settings():
+        assert workdir.is_locked("c")
+    with workdir.alone():
+        assert workdir.is_locked("c")

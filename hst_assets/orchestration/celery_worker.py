@@ -1,0 +1,139 @@
+"""A worker of Celery that takes runs from queues and does them, one a process.
+
+It works in a root that it knows by its mark, and gives a run back, and ends, when the root is lost:
+a worker that fails at once would otherwise be the quickest of all, and take every run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from celery import Celery, Task
+from celery.exceptions import Ignore
+from dagster_celery.make_app import make_app
+from dagster_celery.tasks import create_execute_job_task
+from tenacity import before_sleep_log, retry, stop_after_delay, wait_fixed
+
+from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.celery_launcher import RunsOnWorkers
+from hst_assets.orchestration.dagster_private import capture_interrupts, run_of_packed
+from hst_assets.orchestration.processes import this_host
+from hst_assets.orchestration.runs import HOST_TAG
+from hst_assets.workdir import default_root
+from hst_assets.workdir.shared_root import is_lost
+
+__all__ = ["serve_queues", "worker_app"]
+
+logger = logging.getLogger(__name__)
+
+#: Runs that a process does before another takes its place: what libraries do not give back ends.
+_RUNS_A_PROCESS = 50
+#: How long a worker that ends keeps the run that it gives back, so that another takes it, seconds.
+_HANDING_BACK_S = 2.0
+#: How long a run that has not begun waits for the database, seconds.
+_DATABASE_S = 120.0
+
+
+def worker_app(launcher: RunsOnWorkers) -> Celery:
+    """Celery's application as the launcher of an instance has it, with the task that does a run."""
+    app = make_app(app_args=launcher.app_args())
+    create_execute_job_task(app, base=_Run)
+    return app
+
+
+def serve_queues(
+    instance: dg.DagsterInstance,
+    queues: Sequence[str],
+    *,
+    n_processes: int,
+    name: str,
+    environment: Mapping[str, str],
+) -> None:
+    """Take runs from the queues until told to end (SIGTERM; what is at work is finished).
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+        Whose `dagster.yaml` names `RunsOnWorkers`.
+    queues : sequence of str
+        See `hst_assets.orchestration.queues`.
+    n_processes : int
+        Runs at a time.
+    name : str
+        Of the worker on this machine; no other has the same.
+    environment : mapping
+        The root and its mark, as variables of the worker and its processes.
+
+    Raises
+    ------
+    BadConfiguration
+        If the instance launches its runs otherwise.
+    """
+    launcher = instance.run_launcher
+    if not isinstance(launcher, RunsOnWorkers):
+        raise BadConfiguration(
+            f"its runs are started by {type(launcher).__name__}, not by Celery",
+            where=instance.root_directory,
+            next_step="Write its dagster.yaml with 'hst-assets home --celery'",
+        )
+    app = worker_app(launcher)
+    arguments = ["worker", "--loglevel", "INFO", "--queues", ",".join(queues)]
+    arguments += ["--concurrency", str(n_processes), "--hostname", f"{name}@%h"]
+    arguments += ["--max-tasks-per-child", str(_RUNS_A_PROCESS), "-O", "fair"]
+    # Workers that look for each other cost messages, and nothing here needs them to.
+    arguments += ["--without-gossip", "--without-mingle"]
+    os.environ.update(environment)
+    app.worker_main(arguments)
+
+
+class _Run(Task):  # type: ignore[misc] # Celery has no types
+    """A run of Dagster's as a task: only in the root that is meant, and known by its host."""
+
+    def __call__(self, execute_job_args_packed: Mapping[str, Any]) -> Any:
+        """Do the run; one that cannot be done here is given back."""
+        if is_lost(default_root()):
+            self._give_back(execute_job_args_packed)
+        _say_host(run_of_packed(execute_job_args_packed))
+        with _interrupted_by_revoking():
+            return super().__call__(execute_job_args_packed)
+
+    def _give_back(self, execute_job_args_packed: Mapping[str, Any]) -> None:
+        logger.error("the shared folder %s is not there: this worker ends", default_root())
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(_HANDING_BACK_S)
+        queue = self.request.delivery_info["routing_key"]
+        again = {"execute_job_args_packed": execute_job_args_packed}
+        self.apply_async(kwargs=again, task_id=self.request.id, queue=queue)
+        raise Ignore
+
+
+@retry(
+    stop=stop_after_delay(_DATABASE_S),
+    wait=wait_fixed(1.0),
+    before_sleep=before_sleep_log(logger, logging.WARNING),
+    reraise=True,
+)
+def _say_host(run_id: str) -> None:
+    """Write where a run is done; a database that restarts is waited for."""
+    with dg.DagsterInstance.get() as instance:
+        # Before the run tells its process: number and host belong together (`dead_runs`).
+        instance.add_run_tags(run_id, {HOST_TAG: this_host()})
+
+
+@contextmanager
+def _interrupted_by_revoking() -> Iterator[None]:
+    """Let the signal by which Celery ends a task interrupt the step, as in Dagster's processes."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with capture_interrupts():
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
