@@ -42,9 +42,9 @@ def products() -> list[str]:
 
 
 def _made_from(row: Any) -> str:
-    if not row.follows:
+    if not row.shown:
         return _named(sorted(row.upstream))
-    return f"{_named(sorted(row.upstream))}; where made: {_named(row.follows)}"
+    return f"{_named(sorted(row.upstream))}; where made: {_named(row.shown)}"
 
 
 def jobs() -> list[str]:

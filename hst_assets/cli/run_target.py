@@ -163,7 +163,10 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
     if summary.misconfigured:
         next_step = "fix the settings, then rerun"
     elif AccessRefused.__name__ in summary.kinds:
-        next_step = "the data need a token with access to them (MAST_API_TOKEN)"
+        next_step = (
+            "access was denied, see above what it needs; for data of the archive that is a token "
+            "with access to them (MAST_API_TOKEN)"
+        )
     elif _machines_kind(summary):
         next_step = "the machine failed, not the data: mend that, then rerun the same command"
     elif summary.kinds == {MissingTool.__name__}:

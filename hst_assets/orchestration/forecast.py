@@ -289,8 +289,8 @@ class _Walk:
         names += [(name, visit) for name in row.follows]
         if row.scatters:
             names.append((row.scatters, None))
-        if row.gathers:
-            names += [(row.gathers, each) for each in self._held]
+        for name in filter(None, (row.gathers, *row.follows_visits)):
+            names += [(name, each) for each in self._held]
         for key in names:
             if key in self._changes:
                 yield key[0], self._changes[key]

@@ -150,6 +150,9 @@ class _Inputs:
         for name in row.follows:
             if digest := self._digest(name, visit):
                 yield name, digest
+        for name in row.follows_visits:
+            if digests := self._of_visits(name):
+                yield name, digests
         if row.scatters:
             yield row.scatters, self._digest(row.scatters, None)
         if row.gathers:

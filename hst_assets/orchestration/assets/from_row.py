@@ -65,7 +65,7 @@ def _options(row: AssetRow, table: AssetTable) -> dict[str, Any]:
     """
     inputs = [up for up in row.after if up in table.with_file]
     pointers = [up for up in row.after if up not in table.with_file]
-    crossing = [up for up in (row.gathers, row.scatters) if up]
+    crossing = [up for up in (row.gathers, row.scatters, *row.follows_visits) if up]
     options: dict[str, Any] = {
         "name": row.name,
         "partitions_def": _partitions(row),
