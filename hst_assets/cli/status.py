@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from hst_assets.cli.deployment import dagster_home, opened_instance
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
 from hst_assets.machine_failures import refusal_of_system
@@ -41,6 +42,12 @@ def status_command(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    metrics: Annotated[
+        bool,
+        typer.Option(
+            "--metrics", help="Print counts of all targets in Prometheus' text format instead."
+        ),
+    ] = False,
 ) -> None:
     """Show the products of a target: up to date, stale (and why), invalid or missing.
 
@@ -55,6 +62,15 @@ def status_command(
             next_step=f"Name it with --root or {ROOT_VARIABLE}; the first 'hst-assets ingest' or "
             "'hst-assets target add' makes it",
         )
+    if metrics:
+        if target or stale or as_json:
+            raise BadConfiguration(
+                "metrics are of all targets, in one format",
+                where="--metrics",
+                next_step="Leave out the target, --stale and --json",
+            )
+        _print_metrics(folder)
+        return
     if target:
         rows = _compared(WorkDir(folder, target).existing(), stale=stale)
         _show_products(rows, as_json=as_json, title=target)
@@ -150,6 +166,24 @@ def _show_summaries(found: list[TargetSummary], *, as_json: bool) -> None:
         output().print(
             "'hst-assets status TARGET' or 'hst-assets status --stale' compares", highlight=False
         )
+
+
+def _print_metrics(folder: Path) -> None:
+    """A target that cannot be read is counted as such, and named on standard error."""
+    from hst_assets.orchestration.asset_table import ASSETS
+    from hst_assets.orchestration.metrics import metrics_text
+
+    broken: list[HstAssetsError] = []
+    found = _of_each(folder, targets_in(folder), _summary, broken)
+    with opened_instance() as instance:
+        text = metrics_text(
+            instance,
+            ASSETS,
+            found,
+            n_unreadable=len(broken),
+            folders={"work directories": folder, "instance": dagster_home()},
+        )
+    typer.echo(text, nl=False)
 
 
 def _told(found: TargetSummary) -> str:

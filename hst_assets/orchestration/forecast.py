@@ -21,7 +21,7 @@ from hst_assets.provenance import Record, WouldBeMade, read_record, why_without_
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "State", "forecast"]
 
 State = Literal[
     "up to date", "stale", "may be stale", "missing", "invalid", "unknown", "not wanted"

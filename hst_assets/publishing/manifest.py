@@ -155,7 +155,7 @@ class Manifest(BaseModel):
     hst_assets: str
     products: dict[str, PublishedProduct]
 
-    def keys(self) -> frozenset[str]:
+    def objects(self) -> frozenset[str]:
         """The objects that it names."""
         return frozenset(file.key for _, file in self.all_files())
 

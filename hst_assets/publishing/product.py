@@ -28,7 +28,7 @@ from hst_assets.publishing.manifest import (
 )
 from hst_assets.publishing.receipt import write_receipt
 from hst_assets.publishing.selection import LocalFile, LocalProduct, local_products
-from hst_assets.publishing.store import ChangedFile, Patience, Store
+from hst_assets.publishing.store import ChangedFile, Store
 from hst_assets.settings import PublishSettings, Settings
 from hst_assets.workdir import WorkDir
 
@@ -123,7 +123,7 @@ def _published(
     store = Store(
         f"{settings.destination.rstrip('/')}/{workdir.target}",
         read_back=settings.read_back,
-        patience=Patience(settings.max_tries),
+        max_tries=settings.max_tries,
     )
     content = store.read(MANIFEST_NAME)
     before = Manifest.parse(content, store.address(MANIFEST_NAME)) if content else None
@@ -240,11 +240,13 @@ def _cleared(store: Store, manifest: Manifest) -> list[str]:
 
     Only objects that have the form of ours: what else is in the folder is not touched.
     """
-    named = manifest.keys()
+    named = manifest.objects()
     superseded = [key for key in store.sizes() if is_object(key) and key not in named]
     problems = store.remove(superseded)
-    told = [f"{len(problems)} superseded objects are still there: {problems[0]}"] * bool(problems)
-    return told + store.forget_unfinished(f"{OBJECTS}/")
+    notes = store.forget_unfinished(f"{OBJECTS}/")
+    if problems:
+        notes.append(f"{len(problems)} superseded objects are still there: {problems[0]}")
+    return notes
 
 
 def _facts(

@@ -10,7 +10,6 @@ import os
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,25 +27,19 @@ from hst_assets.transfer import in_tries
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["PART_BYTES", "ChangedFile", "Patience", "Store"]
+__all__ = ["FIRST_WAIT_S", "PART_BYTES", "ChangedFile", "Store"]
 
 #: What is sent at a time: S3 takes parts of 5 MiB to 5 GiB; a few of them are in memory.
 PART_BYTES = 32 << 20
 _PARTS_AT_A_TIME = 4
+#: Before what may pass is tried a second time; it is doubled before each further one, seconds.
+FIRST_WAIT_S = 2.0
 _CONNECT_S = 15.0
 _SILENCE_S = 60.0
 _S3 = frozenset({"s3", "s3a"})
 _UNFINISHED = "part."
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How often what may pass is tried, and how long is waited before the second time, seconds."""
-
-    max_tries: int = 4
-    first_wait_s: float = 2.0
 
 
 class ChangedFile(Exception):
@@ -65,10 +58,10 @@ class Store:
         Of the folder, such as ``s3://bucket/prefix/target``.
     read_back : bool, optional
         Whether an object is read where the store tells no checksum of it.
-    patience : Patience, optional
-        With what may pass.
+    max_tries : int, optional
+        How often what may pass is tried.
     part_bytes : int, optional
-        What is sent at a time.
+        What is sent at a time; `PART_BYTES` if not given.
 
     Raises
     ------
@@ -83,13 +76,13 @@ class Store:
         url: str,
         *,
         read_back: bool = True,
-        patience: Patience | None = None,
-        part_bytes: int = PART_BYTES,
+        max_tries: int = 4,
+        part_bytes: int | None = None,
     ) -> None:
         self.url = url
         self._read_back = read_back
-        self._patience = patience or Patience()
-        self._part_bytes = part_bytes
+        self._max_tries = max_tries
+        self._part_bytes = part_bytes or PART_BYTES
         self._fs, self._base = _opened(url)
         self._is_s3 = not _S3.isdisjoint(_protocols(self._fs))
 
@@ -349,8 +342,8 @@ class Store:
         return in_tries(
             action,
             label=self.address(label),
-            max_tries=self._patience.max_tries,
-            first_wait_s=self._patience.first_wait_s,
+            max_tries=self._max_tries,
+            first_wait_s=FIRST_WAIT_S,
         )
 
 
