@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import smtplib
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -176,10 +177,11 @@ class MailReceiver:
         parts = urlsplit(self.server)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         context = ssl.create_default_context()
+        options: dict[str, Any] = {"timeout": _TIMEOUT_S, "local_hostname": _own_name()}
         if parts.scheme == "smtps":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_S, context=context)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, context=context, **options)
         else:
-            server = smtplib.SMTP(host, port, timeout=_TIMEOUT_S)
+            server = smtplib.SMTP(host, port, **options)
         try:
             server.ehlo()
             encrypted = parts.scheme == "smtps"
@@ -282,6 +284,12 @@ def _refuse_no_address(address: str) -> None:
             where=f"{MAIL_VARIABLE} or {FROM_VARIABLE}",
             next_step="Give plain addresses, separated by commas",
         )
+
+
+def _own_name() -> str:
+    """How this machine greets, without asking a name service as smtplib would."""
+    name = socket.gethostname()
+    return name if "." in name else "[127.0.0.1]"
 
 
 def _kind(error: BaseException) -> str:

@@ -189,7 +189,7 @@ class _Telling:
 
     def in_words(self) -> str:
         """What came of the tick."""
-        told = [f"{self.n_told} messages sent"] if self.n_told else []
+        told = [f"messages sent: {self.n_told}"] if self.n_told else []
         told += [f"{name}: {problem}" for name, problem in self.problems.items()]
         if self.cursor.pending:
             named = first_of([run_id[:8] for run_id in self.cursor.pending], _NAMED)

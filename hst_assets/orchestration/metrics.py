@@ -90,12 +90,12 @@ def _of_targets(
     compared = [each for each in summaries if each.compared]
     counts = [(("readable",), len(summaries)), (("unreadable",), n_unreadable)]
     _gauge(registry, "targets", "Targets of the root.", ("state",), counts)
-    for name, meaning, value in (
-        ("visits", "Visits with verified exposures.", lambda each: each.n_visits),
-        ("products_wanted", "Products that the settings want.", lambda each: each.n_wanted),
-        ("products_made", "Those of them that have a record.", lambda each: each.n_made),
+    for name, field, meaning in (
+        ("visits", "n_visits", "Visits with verified exposures."),
+        ("products_wanted", "n_wanted", "Products that the settings want."),
+        ("products_made", "n_made", "Those of them that have a record."),
     ):
-        rows = [((each.target,), value(each)) for each in summaries]
+        rows = [((each.target,), getattr(each, field)) for each in summaries]
         _gauge(registry, name, meaning, ("target",), rows)
     _gauge(
         registry,

@@ -27,7 +27,7 @@ __all__ = [
     "object_key",
 ]
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
 #: The folder of all objects but the manifest.
 OBJECTS = "files"

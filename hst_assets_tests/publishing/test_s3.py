@@ -236,7 +236,7 @@ def test_a_publication_that_was_killed_goes_on_where_it_was(
     go_on.set()
     assert manifest_of(target) == before
     assert before.objects() <= there(target).sizes().keys()
-    assert len(sent) > 2
+    assert sent  # before that
 
     store.fault = lambda _method, _path: None
     store.asked.clear()
