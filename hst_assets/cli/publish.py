@@ -12,6 +12,7 @@ from rich.markup import escape
 from hst_assets.cli.materialize import materialize_target
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
+from hst_assets.publishing.product import destination_of
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir, targets_in
 
@@ -50,6 +51,7 @@ def publish_command(
         workdir = WorkDir(folder, target).existing()
         if to is not None:
             write_settings(workdir, {"publish": {"destination": to}})
+        destination_of(workdir, load_settings(workdir))
         _publish(workdir, check=check)
         return
     if to is not None:

@@ -39,7 +39,8 @@ _DIGITS = 16
 _PLAIN = re.compile(r"[^A-Za-z0-9._+-]")
 #: Object stores and file systems allow at least so many bytes of a name.
 _LONGEST = 180
-_OBJECT = re.compile(rf"{OBJECTS}/(?:[A-Za-z0-9._+-]+/)*[0-9a-f]{{{_DIGITS}}}/[A-Za-z0-9._+-]+")
+_PART = "[A-Za-z0-9_+-][A-Za-z0-9._+-]*"
+_OBJECT = re.compile(rf"{OBJECTS}/(?:{_PART}/)*[0-9a-f]{{{_DIGITS}}}/{_PART}")
 
 
 def object_key(path: str, sha256: str) -> str:

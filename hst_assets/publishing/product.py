@@ -32,7 +32,7 @@ from hst_assets.publishing.store import ChangedFile, Store
 from hst_assets.settings import PublishSettings, Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["STAGE", "make_published"]
+__all__ = ["STAGE", "destination_of", "make_published"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +79,7 @@ def make_published(
     UnusableInput
         If something else is where the manifest would be.
     """
-    if not settings.publish.destination:
-        raise BadConfiguration(
-            "no destination is set",
-            where=workdir.target,
-            next_step="Set it with 'hst-assets settings "
-            f"{workdir.target} publish.destination=s3://BUCKET/PREFIX'",
-        )
+    destination_of(workdir, settings)
     products = local_products(workdir)
     if not any(each.key == "target_exposures" and each.record for each in products):
         raise MissingProduct(
@@ -112,6 +106,24 @@ def make_published(
         lambda: _published(workdir, settings.publish, products, progress),
         redo=redo,
     )
+
+
+def destination_of(workdir: WorkDir, settings: Settings) -> str:
+    """Where a target is published.
+
+    Raises
+    ------
+    BadConfiguration
+        If no destination is set.
+    """
+    if not settings.publish.destination:
+        raise BadConfiguration(
+            "no destination is set",
+            where=workdir.target,
+            next_step="Set it with 'hst-assets settings "
+            f"{workdir.target} publish.destination=s3://BUCKET/PREFIX'",
+        )
+    return settings.publish.destination
 
 
 def _published(
