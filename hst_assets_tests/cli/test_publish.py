@@ -1,6 +1,8 @@
 """``hst-assets publish``, and what ``status`` tells of it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -97,3 +99,16 @@ def test_the_asset_is_shown_where_it_is_wanted(cli, target, destination):
         line for line in cli("status", "sn1").out.splitlines() if "published_products" in line
     ]
     assert "missing" in line or "unknown" in line
+
+
+def test_the_command_line_is_read_without_the_packages_of_a_store():
+    """They take a second, of which each ``--help`` and each completion would wait."""
+    program = (
+        "import sys, hst_assets.cli.application\n"
+        "names = {'s3fs', 'botocore', 'boto3', 'fsspec', 'upath', 'prometheus_client'}\n"
+        "print(sorted(names & sys.modules.keys()))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

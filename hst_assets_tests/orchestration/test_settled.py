@@ -13,8 +13,9 @@ from hst_assets.orchestration.settled import LevelCursor
 from hst_assets.settings import load_settings, write_settings
 from hst_assets_tests.orchestration.conftest import EVERYTHING_WANTED, stand_in
 
-#: They follow the chain of photometry and the differences, and are what the page follows.
-JOINS = ["target_light_curve", "target_counterpart", "target_page"]
+#: They follow the chain of photometry and the differences, the page follows them, and what is
+#: published all of them.
+JOINS = ["target_light_curve", "target_counterpart", "target_page", "target_publication"]
 #: What ends in them; all before is made when a test begins.
 BRANCHES = ["target_pictures", "target_photometry", "target_artificial_stars"]
 BEFORE = ["visit_exposures", "target_frame", "visit_images", "target_stacks"]
