@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -61,42 +60,42 @@ def publish_command(
             next_step="Name the target, or set publish.destination in the settings.toml of the "
             "root for all of them",
         )
-    workdirs = _with_destination(folder)
-    if not workdirs:
+    _publish_each(folder, check=check)
+
+
+def _publish_each(folder: Path, *, check: bool) -> None:
+    """Publish target after target; one that fails, or cannot be read, costs itself."""
+    names = targets_in(folder)
+    n_published, failed = 0, list[HstAssetsError]()
+    for name in names:
+        workdir = WorkDir(folder, name)
+        try:
+            if _is_published(workdir):
+                n_published += 1
+                _publish(workdir, check=check)
+        except HstAssetsError as failure:
+            told = f"{name}: {failure.brief}"
+            errors().print(f"[red]failed[/red] {escape(told)}", highlight=False)
+            failed.append(failure)
+    if failed:
+        raise shared_kind(map(type, failed))(
+            f"{len(failed)} of {len(names)} targets were not published",
+            where=folder,
+            next_step="See the reasons above; rerun the same command to go on where it was",
+        )
+    if not n_published:
         raise BadConfiguration(
             "no target has a destination",
             where=folder,
             next_step="Set publish.destination in settings.toml for all, or name a target and "
             "give --to",
         )
-    _publish_each(workdirs, check=check)
 
 
-def _with_destination(folder: Path) -> list[WorkDir]:
-    """The targets that are to be published; one that is retired is published by name only."""
-    found = []
-    for name in targets_in(folder):
-        workdir = WorkDir(folder, name)
-        settings = load_settings(workdir)
-        if settings.publish.destination and not settings.target.retired:
-            found.append(workdir)
-    return found
-
-
-def _publish_each(workdirs: Sequence[WorkDir], *, check: bool) -> None:
-    """Publish target after target; one that fails costs itself."""
-    failed: list[HstAssetsError] = []
-    for workdir in workdirs:
-        try:
-            _publish(workdir, check=check)
-        except HstAssetsError as failure:
-            errors().print(f"[red]failed[/red] {escape(failure.brief)}", highlight=False)
-            failed.append(failure)
-    if failed:
-        raise shared_kind(map(type, failed))(
-            f"{len(failed)} of {len(workdirs)} targets were not published",
-            next_step="See the reasons above; rerun the same command to go on where it was",
-        )
+def _is_published(workdir: WorkDir) -> bool:
+    """Whether a target has a destination; one that is retired is published by name only."""
+    settings = load_settings(workdir)
+    return bool(settings.publish.destination) and not settings.target.retired
 
 
 def _publish(workdir: WorkDir, *, check: bool) -> None:

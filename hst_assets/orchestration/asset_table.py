@@ -441,6 +441,7 @@ ASSETS = AssetTable(
             follows=tuple(name for name in PUBLISHED_OF_TARGET if name != "target_exposures"),
             follows_visits=tuple(PUBLISHED_OF_VISIT),
             tells=True,
+            tries_again=True,
             redo=("publishing",),
             checks=(publishing_checks.ALL_PUBLISHED, publishing_checks.PUBLICATION_VERIFIED),
             kinds=frozenset({"json"}),

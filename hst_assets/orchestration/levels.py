@@ -131,6 +131,8 @@ class AssetRow:
         What the asset reads besides assets: the archive's answer, or the files of raw/.
     tells : bool
         Whether `make` takes ``progress``, and calls it with how far it is, whose text is a line.
+    tries_again : bool
+        Whether a run that nobody waits for tries again itself, some time after a passing failure.
     redo : tuple of str
         Kinds of work, each of which remakes it when ordered again.
     checks : tuple of Check
@@ -166,6 +168,7 @@ class AssetRow:
     scatters: str | None = None
     source: Literal["", "archive", "raw"] = ""
     tells: bool = False
+    tries_again: bool = False
     redo: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     kinds: frozenset[str] = frozenset()

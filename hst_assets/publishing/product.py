@@ -147,12 +147,12 @@ def _published(
             sending.publish(each)
         elif each.problem:
             sending.not_sent[each.key] = each.problem
-    manifest = _manifest(workdir, sending.published, before)
+    manifest = _manifest(workdir, sending)
     if before is None or manifest.products != before.products:
         store.write(MANIFEST_NAME, manifest.as_json())
     else:
         manifest = before
-    notes = _cleared(store, manifest)
+    notes = [*_withdrawn(manifest, before), *_cleared(store, manifest)]
     write_receipt(workdir, manifest, settings.destination)
     return Result((workdir.published,), _facts(store, manifest, sending, notes))
 
@@ -180,6 +180,10 @@ class _Sending:
 
     def __post_init__(self) -> None:
         self._known = {file.key: file for _, file in self.before.all_files()} if self.before else {}
+
+    def has(self, product: PublishedProduct) -> bool:
+        """Whether every object of a product that was published is there, by its size."""
+        return all(self.sizes.get(file.key) == file.size for file in product.files.values())
 
     def publish(self, product: LocalProduct) -> None:
         """Send the files of a product that the store lacks; one that has changed is not sent."""
@@ -234,17 +238,29 @@ class _Sending:
         return verified
 
 
-def _manifest(
-    workdir: WorkDir, published: Mapping[str, PublishedProduct], before: Manifest | None
-) -> Manifest:
-    """What is published now. A product that is gone here, or not fit, stays as it was published."""
-    kept = before.products if before else {}
+def _manifest(workdir: WorkDir, sending: _Sending) -> Manifest:
+    """What is published now.
+
+    A product that is gone here, or not fit, stays as it was published, if all of it is still there.
+    """
+    before = sending.before.products if sending.before else {}
+    kept = {key: product for key, product in before.items() if sending.has(product)}
     return Manifest(
         target=workdir.target,
         written=_now(),
         hst_assets=tool_version("hst_assets"),
-        products=dict(sorted({**kept, **published}.items())),
+        products=dict(sorted({**kept, **sending.published}.items())),
     )
+
+
+def _withdrawn(manifest: Manifest, before: Manifest | None) -> list[str]:
+    """Products that are in the manifest no more: the store has lost them, and here they are not."""
+    lost = before.products.keys() - manifest.products.keys() if before else ()
+    return [
+        f"{key}: the store has lost objects of it, and here it is gone or not fit: it is in the "
+        "manifest no more"
+        for key in sorted(lost)
+    ]
 
 
 def _cleared(store: Store, manifest: Manifest) -> list[str]:

@@ -46,6 +46,7 @@ def test_all_targets_with_a_destination_are_published_and_one_that_fails_costs_i
     FinishedTarget(root, "sn2", destination)
     FinishedTarget(root, "sn3")  # has none
     FinishedTarget(root, "sn4", destination)
+    FinishedTarget(root, "sn5").workdir.settings_file.write_text("[target\n")
     write_settings(target.workdir, {"publish": {"destination": destination}})
     in_the_way = tmp_path / "published" / "sn2" / "manifest.json"
     in_the_way.parent.mkdir(parents=True)
@@ -53,7 +54,8 @@ def test_all_targets_with_a_destination_are_published_and_one_that_fails_costs_i
     result = cli("publish")
     assert result.code == 1
     assert "this is no manifest" in result.err
-    assert "1 of 3 targets were not published" in result.err
+    assert "failed sn5: " in result.err
+    assert "2 of 5 targets were not published" in result.err
     assert sorted(path.name for path in (tmp_path / "published").iterdir()) == ["sn1", "sn2", "sn4"]
 
 

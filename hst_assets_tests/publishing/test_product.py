@@ -178,6 +178,17 @@ def test_what_the_destination_lost_is_sent_again_by_a_check(target, folder):
     assert lost.is_file()
 
 
+def test_the_manifest_names_nothing_that_is_lost_on_both_sides(target, folder):
+    publish(target)
+    report = manifest_of(folder).products["target_report"].files["report.html"]
+    (folder / "sn1" / report.key).unlink()
+    target.workdir.report.write_text("edited")
+    made = publish(target)
+    assert "target_report" not in manifest_of(folder).products
+    (note,) = made.facts["notes"]
+    assert note.startswith("target_report: the store has lost objects of it")
+
+
 def test_files_of_others_at_the_destination_are_not_touched(target, folder):
     publish(target)
     mine = [folder / "sn1" / "README", folder / "sn1" / "files" / "notes.txt"]
