@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from hst_assets.settings.fields import Section
+from hst_assets.settings.fields import NOT_REPEATED, Section
 
 __all__ = ["PublishSettings"]
 
@@ -21,18 +22,21 @@ def _a_destination(value: str) -> str:
     if not url:
         return ""
     if not _SCHEME.match(url) or "::" in url:
-        raise ValueError("not a URL such as s3://bucket/prefix or file:///folder")
+        raise _refused("not a URL such as s3://bucket/prefix or file:///folder")
     try:
         parts = urlsplit(url)
-        has_keys = "@" in parts.netloc
-    except ValueError as error:
-        raise ValueError(f"not a URL: {error}") from error
-    if has_keys or parts.query or parts.fragment:
-        # Not shown: what is in it may be a key.
-        raise ValueError("user, keys and options do not belong into a URL; set AWS_... variables")
+    except ValueError:
+        raise _refused("not a URL") from None
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise _refused("user, keys and options do not belong into a URL; set AWS_... variables")
     if not url.isprintable() or any(part in (".", "..") for part in parts.path.split("/")):
-        raise ValueError("its path has steps (. or ..) or characters that cannot be printed")
+        raise _refused("its path has steps (. or ..) or characters that cannot be printed")
     return url.rstrip("/") if parts.path.strip("/") or parts.netloc else url
+
+
+def _refused(why: str) -> PydanticCustomError:
+    """Why it is none; not what it was, in which there may be keys."""
+    return PydanticCustomError(NOT_REPEATED, why)
 
 
 class PublishSettings(Section):

@@ -71,7 +71,9 @@ def test_a_destination_that_is_none_is_refused_before_anything_is_made(cli, targ
     result = cli("publish", "sn1", "--to", url)
     assert result.code == 2
     assert "user, keys" in result.err or "not a URL" in result.err
-    assert "secret-of-mine" not in target.workdir.settings_file.read_text()
+    assert "secret-of-mine" not in result.err
+    files = [path for path in target.workdir.root.rglob("*") if path.is_file()]
+    assert not any(b"secret-of-mine" in path.read_bytes() for path in files)
 
 
 def test_one_destination_for_all_is_a_setting_of_the_root(cli, target, destination):
