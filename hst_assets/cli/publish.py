@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hst_assets.cli.materialize import materialize_target
+from hst_assets.cli.run_target import raise_for, run_and_report
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
 from hst_assets.publishing.product import destination_of
@@ -99,8 +99,10 @@ def _is_published(workdir: WorkDir) -> bool:
 
 
 def _publish(workdir: WorkDir, *, check: bool) -> None:
-    redo = {"redo_publishing": check}
-    materialize_target(workdir, assets=[_ASSET], redo=redo, offline=True)
+    summary = run_and_report(
+        workdir, assets=[_ASSET], redo={"redo_publishing": check}, offline=True, account=False
+    )
+    raise_for(summary, workdir)
     _tell(workdir)
 
 
