@@ -13,7 +13,12 @@ from hst_assets.orchestration.run_target import run_target
 
 TARGETS = ("sn1", "sn2", "sn3")
 VISITS = tuple(f"iaaa0{n}" for n in range(1, 6))
-GATHERS = {"target_exposures", "target_alignment", "hap_target_exposures"}
+GATHERS = {
+    "target_exposures",
+    "target_alignment",
+    "hap_target_exposures",
+    "published_products",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +125,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         ("hap_target_exposures", "sn2"),
         ("hap_total_products", "sn2/iaaa03"),
         ("light_curve", "sn2"),
+        ("published_products", "sn2"),
         ("raw_exposures", "sn2/iaaa03"),
         ("target_alignment", "sn2"),
         ("target_exposures", "sn2"),
