@@ -60,7 +60,7 @@ def object_key(path: str, sha256: str) -> str:
 
 
 def is_object(key: str) -> bool:
-    """Whether a name below the target's folder is one that `object_key` gives, or a part of it."""
+    """Whether a name below the target's folder is one that `object_key` gives."""
     return _OBJECT.fullmatch(key) is not None
 
 

@@ -28,7 +28,7 @@ from hst_assets.publishing.manifest import (
 )
 from hst_assets.publishing.receipt import write_receipt
 from hst_assets.publishing.selection import LocalFile, LocalProduct, local_products
-from hst_assets.publishing.store import ChangedFile, Store
+from hst_assets.publishing.store import ChangedFile, Store, is_unfinished
 from hst_assets.settings import PublishSettings, Settings
 from hst_assets.workdir import WorkDir
 
@@ -269,7 +269,9 @@ def _cleared(store: Store, manifest: Manifest) -> list[str]:
     Only objects that have the form of ours: what else is in the folder is not touched.
     """
     named = manifest.objects()
-    superseded = [key for key in store.sizes() if is_object(key) and key not in named]
+    superseded = [
+        key for key in store.sizes() if (is_object(key) or is_unfinished(key)) and key not in named
+    ]
     problems = store.remove(superseded)
     notes = store.forget_unfinished(f"{OBJECTS}/")
     if problems:

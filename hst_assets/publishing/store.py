@@ -7,6 +7,7 @@ name, compared, and renamed.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,7 +28,7 @@ from hst_assets.transfer import in_tries
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["FIRST_WAIT_S", "PART_BYTES", "ChangedFile", "Store"]
+__all__ = ["FIRST_WAIT_S", "PART_BYTES", "ChangedFile", "Store", "is_unfinished"]
 
 #: What is sent at a time: S3 takes parts of 5 MiB to 5 GiB; a few of them are in memory.
 PART_BYTES = 32 << 20
@@ -37,9 +38,15 @@ FIRST_WAIT_S = 2.0
 _CONNECT_S = 15.0
 _SILENCE_S = 60.0
 _S3 = frozenset({"s3", "s3a"})
-_UNFINISHED = "part."
+#: How the name begins under which something is written that is to be renamed.
+_UNFINISHED = re.compile(r"(?:.*/)?part\.[0-9a-f]{32}\.[^/]+")
 
 _T = TypeVar("_T")
+
+
+def is_unfinished(key: str) -> bool:
+    """Whether a name is one under which a killed run was writing something."""
+    return _UNFINISHED.fullmatch(key) is not None
 
 
 class ChangedFile(Exception):
@@ -285,7 +292,7 @@ class Store:
         """A name beside that of an object, for what is not whole yet."""
         folder, _, name = self._path(key).rpartition("/")
         self._fs.makedirs(folder, exist_ok=True)
-        return f"{folder}/{_UNFINISHED}{uuid.uuid4().hex}.{name}"
+        return f"{folder}/part.{uuid.uuid4().hex}.{name}"
 
     def _take_name(self, part: str, key: str) -> None:
         if "file" in _protocols(self._fs):

@@ -199,6 +199,17 @@ def test_files_of_others_at_the_destination_are_not_touched(target, folder):
     assert [path.read_text() for path in mine] == ["mine", "mine"]
 
 
+def test_what_a_killed_run_was_writing_is_removed(target, folder):
+    publish(target)
+    before = objects(folder)
+    unfinished = "part.0123456789abcdef0123456789abcdef."
+    (folder / "sn1" / f"{unfinished}manifest.json").write_text("{")
+    beside = next((folder / "sn1" / "files").rglob("report.html"))
+    beside.with_name(f"{unfinished}report.html").write_text("<ht")
+    publish(target, redo=True)
+    assert objects(folder) == before
+
+
 def test_something_else_in_the_manifests_place_is_not_overwritten(target, folder):
     manifest = folder / "sn1" / "manifest.json"
     manifest.parent.mkdir(parents=True)
