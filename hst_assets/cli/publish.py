@@ -35,8 +35,8 @@ def publish_command(
         bool,
         typer.Option(
             "--check",
-            help="Compare with what the store has although nothing has changed here, and send "
-            "what it lacks.",
+            help="Compare every published file with what is here although nothing has changed, "
+            "and send again what is not the same.",
         ),
     ] = False,
     root: RootOption = None,

@@ -58,7 +58,8 @@ def make_published(
     settings : Settings
         Section publish.
     redo : bool, optional
-        Compare with what the store has although nothing has changed here, and send what it lacks.
+        Compare every object with what is here although nothing has changed, and send again what is
+        not the same. Otherwise what the manifest calls verified is believed, if its size is right.
     progress : callable, optional
         Told how far it is.
 
@@ -103,7 +104,7 @@ def make_published(
         recipe,
         workdir.published,
         workdir,
-        lambda: _published(workdir, settings.publish, products, progress),
+        lambda: _published(workdir, settings.publish, products, progress, anew=redo),
         redo=redo,
     )
 
@@ -131,6 +132,8 @@ def _published(
     settings: PublishSettings,
     products: Sequence[LocalProduct],
     progress: Callable[[Progress], None],
+    *,
+    anew: bool,
 ) -> Result:
     store = Store(
         f"{settings.destination.rstrip('/')}/{workdir.target}",
@@ -139,7 +142,7 @@ def _published(
     )
     content = store.read(MANIFEST_NAME)
     before = Manifest.parse(content, store.address(MANIFEST_NAME)) if content else None
-    sending = _Sending(workdir, store, before, store.sizes())
+    sending = _Sending(workdir, store, before, store.sizes(), anew)
     total = sum(_size(each) for each in products if each.is_fit)
     for each in products:
         if each.is_fit:
@@ -171,6 +174,8 @@ class _Sending:
     store: Store
     before: Manifest | None
     sizes: Mapping[str, int]
+    #: Whether objects that the manifest calls verified are compared once more.
+    anew: bool
     published: dict[str, PublishedProduct] = field(default_factory=dict)
     not_sent: dict[str, str] = field(default_factory=dict)
     outside: list[str] = field(default_factory=list)
@@ -224,7 +229,7 @@ class _Sending:
         """How an object that is there already was verified; None if it is to be sent."""
         if self.sizes.get(key) != local.stamp.size:
             return None
-        known = self._known.get(key)
+        known = None if self.anew else self._known.get(key)
         if known and known.sha256 == local.stamp.sha256 and known.size == local.stamp.size:
             return known.verified
         path = self.workdir.absolute(local.path)

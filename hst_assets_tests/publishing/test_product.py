@@ -178,6 +178,15 @@ def test_what_the_destination_lost_is_sent_again_by_a_check(target, folder):
     assert lost.is_file()
 
 
+def test_what_was_damaged_at_the_destination_is_mended_by_a_check(target, folder):
+    publish(target)
+    report = folder / "sn1" / manifest_of(folder).products["target_report"].files["report.html"].key
+    content = report.read_bytes()
+    report.write_bytes(content[::-1])  # of the same size
+    assert publish(target, redo=True).facts["n_sent"] == 1
+    assert report.read_bytes() == content
+
+
 def test_the_manifest_names_nothing_that_is_lost_on_both_sides(target, folder):
     publish(target)
     report = manifest_of(folder).products["target_report"].files["report.html"]
