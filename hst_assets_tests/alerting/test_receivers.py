@@ -1,8 +1,15 @@
 """Messages to a webhook and a mail server on this machine; what is kept secret."""
 
+import ipaddress
 import logging
+import ssl
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from hst_assets.alerting.receivers import (
     FROM_VARIABLE,
@@ -16,6 +23,7 @@ from hst_assets.alerting.receivers import (
     receivers_from_environment,
 )
 from hst_assets.failures import AccessRefused, BadConfiguration, TransientFailure
+from hst_assets_tests.stand_ins.alert_services import MailServer
 
 SECRET = "T0-part-of-the-path"
 NOBODY = "http://127.0.0.1:9"
@@ -104,6 +112,63 @@ def test_a_password_is_not_sent_to_a_server_that_knows_no_login(mail_server, ale
     with pytest.raises(AccessRefused) as caught:
         receiver.tell(alert)
     assert "my-password" not in str(caught.value) + repr(receiver)
+
+
+def test_a_password_is_sent_to_this_machine_without_tls(alert):
+    with MailServer(offers=("AUTH PLAIN",)).running() as server:
+        address = server.address.replace("//", "//me@")
+        MailReceiver("o@example.org", "h@example.org", address, "my-password").tell(alert)
+    assert server.logins == ["\0me\0my-password"]
+    assert len(server.taken) == 1
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """One for 127.0.0.1 that nobody else has signed, with its key, in a file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    written = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(written + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with MailServer(context, offers=("AUTH PLAIN",)).running() as server:
+        yield server
+
+
+def test_mail_goes_over_tls_to_a_server_that_is_trusted(
+    tls_server, certificate, alert, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    MailReceiver("o@example.org", "h@example.org", tls_server.address, "my-password").tell(alert)
+    assert tls_server.logins == ["\0h@example.org\0my-password"]
+    assert [recipient for recipient, _ in tls_server.taken] == ["o@example.org"]
+
+
+def test_a_server_that_is_not_trusted_is_told_nothing(tls_server, alert):
+    receiver = MailReceiver("o@example.org", "h@example.org", tls_server.address, "my-password")
+    with pytest.raises(TransientFailure, match=r"TLS failed \(CERTIFICATE_VERIFY_FAILED\)"):
+        receiver.tell(alert)
+    assert (tls_server.logins, tls_server.taken) == ([], [])
 
 
 @pytest.mark.looks_up("mail.invalid")

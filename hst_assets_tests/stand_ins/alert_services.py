@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+from base64 import b64decode
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 
@@ -59,19 +60,38 @@ class MailServer(socketserver.ThreadingTCPServer):
         Recipient and message.
     refusals : dict
         Command to the line that answers it instead.
+    logins : list of str
+        What came with AUTH PLAIN, decoded; empty where it is not offered.
+
+    Parameters
+    ----------
+    tls : SSLContext, optional
+        Of a server that speaks TLS from the beginning.
+    offers : tuple of str, optional
+        What EHLO is answered with.
     """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, tls=None, offers=()):
         super().__init__(("127.0.0.1", 0), _MailHandler)
         self.taken = []
         self.refusals = {}
+        self.logins = []
+        self.offers = offers
+        self._tls = tls
 
     @property
     def address(self):
-        return f"smtp://127.0.0.1:{self.server_address[1]}"
+        return f"smtp{'s' if self._tls else ''}://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self):
+        connection, client = super().get_request()
+        if self._tls:
+            connection.settimeout(10)
+            connection = self._tls.wrap_socket(connection, server_side=True)
+        return connection, client
 
     @contextmanager
     def running(self):
@@ -97,6 +117,13 @@ class _MailHandler(socketserver.StreamRequestHandler):
                 self._say("354 go on")
                 self.server.taken.append((recipient, self._message()))
                 self._say("250 taken")
+            elif command == "EHLO":
+                for offer in ("here", *self.server.offers):
+                    self._say(f"250-{offer}")
+                self._say("250 HELP")
+            elif command == "AUTH":
+                self.server.logins.append(b64decode(line.split()[-1]).decode())
+                self._say("235 welcome")
             elif command == "QUIT":
                 self._say("221 bye")
                 return
