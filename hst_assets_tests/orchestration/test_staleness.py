@@ -13,12 +13,7 @@ from hst_assets.orchestration.run_target import run_target
 
 TARGETS = ("sn1", "sn2", "sn3")
 VISITS = tuple(f"iaaa0{n}" for n in range(1, 6))
-GATHERS = {
-    "target_exposures",
-    "target_alignment",
-    "hap_target_exposures",
-    "published_products",
-}
+GATHERS = {"target_exposures", "target_alignment", "hap_target_exposures"}
 
 pytestmark = pytest.mark.slow
 
