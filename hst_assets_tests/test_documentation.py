@@ -27,12 +27,12 @@ _FENCE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
     r"[` ](target|archive|selection|epochs|reference|alignment|gate|catalog|reference_files|drizzle"
     r"|difference|quality_cuts|artificial_stars|light_curve|photometry|dolphot_inputs|dolphot|embedded"
-    r"|counterpart|hap|machine)"
+    r"|counterpart|hap|publish|machine)"
     r"\.([A-Za-z_0-9]+)(?=[`= ])"
 )
 _COMMAND = re.compile(
-    r"hst-assets (run|ingest|materialize|lightcurve|status|explain|archive|counterpart|settings"
-    r"|clean|demo|hap|target \w+)\b([^`\n]*)"
+    r"hst-assets (run|ingest|materialize|lightcurve|publish|status|explain|archive|counterpart"
+    r"|settings|clean|demo|hap|target \w+)\b([^`\n]*)"
 )
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
@@ -334,6 +334,7 @@ def test_header_keywords_of_the_alignment_are_documented() -> None:
 
 
 def test_variables_of_the_environment_are_documented() -> None:
+    from hst_assets.alerting import receivers
     from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, MAX_STEPS_VARIABLE
     from hst_assets.orchestration.sensors import SENSOR_INTERVAL_VARIABLE
     from hst_assets.workdir import ROOT_VARIABLE
@@ -342,6 +343,29 @@ def test_variables_of_the_environment_are_documented() -> None:
     ours = (ROOT_VARIABLE, EXECUTOR_VARIABLE, MAX_STEPS_VARIABLE, SENSOR_INTERVAL_VARIABLE)
     for name in (*ours, "DAGSTER_HOME"):
         assert f"`{name}`" in text
+    of_alerts = [getattr(receivers, name) for name in dir(receivers) if name.endswith("_VARIABLE")]
+    assert len(of_alerts) == 7
+    operations = (DOCS / "guide" / "operations.md").read_text()
+    assert [name for name in of_alerts if f"`{name}`" not in operations] == []
+
+
+def test_metrics_are_documented(tmp_path: Path) -> None:
+    import dagster as dg
+
+    from hst_assets.orchestration.asset_table import ASSETS
+    from hst_assets.orchestration.metrics import metrics_text
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        text = metrics_text(instance, ASSETS, [], n_unreadable=0, folders={"root": tmp_path})
+    printed = set(re.findall(r"^# TYPE (\w+)", text, re.M))
+    page = (DOCS / "guide" / "operations.md").read_text()
+    table = {
+        name
+        for line in page.splitlines()
+        if line.startswith("| `hst_assets_")
+        for name in re.findall(r"`(hst_assets_\w+)`", line.split("|")[1])
+    }
+    assert table == printed
 
 
 def test_every_science_module_has_its_place_in_the_api_pages() -> None:
@@ -358,7 +382,17 @@ def test_every_science_module_has_its_place_in_the_api_pages() -> None:
             "exposures",
             "archive",
         ),
-        *("hap", "products", "provenance", "report", "settings", "transfer", "workdir"),
+        *(
+            "alerting",
+            "publishing",
+            "hap",
+            "products",
+            "provenance",
+            "report",
+            "settings",
+            "transfer",
+            "workdir",
+        ),
     )
     modules = {
         ".".join(path.relative_to(PROJECT).with_suffix("").parts)

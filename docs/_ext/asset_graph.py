@@ -66,7 +66,7 @@ def depths(table: AssetTable) -> dict[str, int]:
 
 def _drawn_upstream(row: AssetRow, table: AssetTable) -> tuple[str, ...]:
     listing = table.archive_level.assets if row.source == "raw" else ()
-    return (*row.upstream, *row.follows, *listing)
+    return (*row.upstream, *row.shown, *listing)
 
 
 def draw(table: AssetTable) -> str:

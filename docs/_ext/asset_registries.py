@@ -42,9 +42,9 @@ def products() -> list[str]:
 
 
 def _made_from(row: Any) -> str:
-    if not row.follows:
+    if not row.shown:
         return _named(sorted(row.upstream))
-    return f"{_named(sorted(row.upstream))}; where made: {_named(row.follows)}"
+    return f"{_named(sorted(row.upstream))}; where made: {_named(row.shown)}"
 
 
 def jobs() -> list[str]:
@@ -94,17 +94,23 @@ def redo() -> list[str]:
 def sensors() -> list[str]:
     """The sensors, and what each of them looks for."""
     from hst_assets.definitions import defs
-    from hst_assets.orchestration.asset_table import ASSETS
 
     rows = [
         (
             f"`{sensor.name}`",
-            _named(ASSETS.level_named(sensor.job_name).assets),
+            _run_by(sensor),
             prose(sensor.description or ""),
         )
         for sensor in defs.get_repository_def().sensor_defs
     ]
     return table(("sensor", "runs", "when"), sorted(rows, key=lambda row: _depth_of(row[0])))
+
+
+def _run_by(sensor: Any) -> str:
+    """The assets of the level that a sensor runs; one that only tells runs none."""
+    from hst_assets.orchestration.asset_table import ASSETS
+
+    return _named(ASSETS.level_named(sensor.job_name).assets) if sensor.targets else "nothing"
 
 
 def schedules() -> list[str]:

@@ -7,7 +7,6 @@ MAST over https, and the very host and port of the settings' ``mast_url`` if tha
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.transfer.hosts import is_this_machine
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -94,7 +94,7 @@ class Token:
         host = (target.hostname or "").lower()
         if target.scheme == "https" and (host == _MAST_HOST or host.endswith(f".{_MAST_HOST}")):
             return True
-        return same and _is_this_machine(host)
+        return same and is_this_machine(host)
 
     def put_into(self, request: PreparedRequest) -> None:
         """Add the token to a request that may have it."""
@@ -124,15 +124,6 @@ class _Hiding(logging.Filter):
 
 def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def signer(token: Token | None, mast_url: str) -> Callable[[PreparedRequest], PreparedRequest]:

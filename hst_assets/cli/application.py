@@ -25,6 +25,7 @@ from hst_assets.cli import (
     ingest,
     light_curve,
     materialize,
+    publish,
     settings,
     status,
     target,
@@ -92,6 +93,7 @@ application.command("run", cls=run_module.RunCommand)(run_module.run_command)
 application.command("ingest", cls=HelpfulCommand)(ingest.ingest_command)
 application.command("materialize", cls=HelpfulCommand)(materialize.materialize_command)
 application.command("lightcurve", cls=PositionCommand)(light_curve.light_curve_command)
+application.command("publish", cls=HelpfulCommand)(publish.publish_command)
 application.command("status", cls=HelpfulCommand)(status.status_command)
 application.command("explain", cls=HelpfulCommand)(explain.explain_command)
 application.add_typer(target.target_commands)

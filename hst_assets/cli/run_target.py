@@ -93,6 +93,7 @@ def run_and_report(
     offline: bool = False,
     token: Token | None = None,
     look: Callable[[LevelResult], bool] = lambda _outcome: True,
+    account: bool = True,
 ) -> RunSummary:
     """Process a target; print a line for each level and partition, and the account of it all.
 
@@ -110,6 +111,8 @@ def run_and_report(
         Of the archive; it is handed on in memory alone.
     look : callable, optional
         Sees each outcome after it was printed; false ends it.
+    account : bool, optional
+        Whether the account of the exposures is printed.
     """
     keep_console(workdir)
     summary = RunSummary()
@@ -142,7 +145,8 @@ def run_and_report(
             _tell(console, outcome)
             if not look(outcome):
                 break
-    show_account(workdir)
+    if account:
+        show_account(workdir)
     return summary
 
 
@@ -163,7 +167,10 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
     if summary.misconfigured:
         next_step = "fix the settings, then rerun"
     elif AccessRefused.__name__ in summary.kinds:
-        next_step = "the data need a token with access to them (MAST_API_TOKEN)"
+        next_step = (
+            "access was denied, see above what it needs; for data of the archive that is a token "
+            "with access to them (MAST_API_TOKEN)"
+        )
     elif _machines_kind(summary):
         next_step = "the machine failed, not the data: mend that, then rerun the same command"
     elif summary.kinds == {MissingTool.__name__}:

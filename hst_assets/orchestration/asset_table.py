@@ -8,7 +8,7 @@ a row here (or in `hst_assets.orchestration.hap_rows`), a page of the guide and 
 
 from __future__ import annotations
 
-from hst_assets.orchestration import checks, photometry_checks
+from hst_assets.orchestration import checks, photometry_checks, publishing_checks
 from hst_assets.orchestration.hap_rows import HAP_ROWS
 from hst_assets.orchestration.levels import (
     HEAVY,
@@ -18,6 +18,7 @@ from hst_assets.orchestration.levels import (
     RedoKind,
     Resources,
 )
+from hst_assets.publishing.selection import PUBLISHED_OF_TARGET
 
 __all__ = ["ASSETS", "MAST_POOL"]
 
@@ -29,6 +30,7 @@ _REDO_KINDS = (
     RedoKind(name="astrodrizzle", help="Redo the drizzling.", options=("--redrizzle",)),
     RedoKind(name="dolphot", help="Redo the photometry."),
     RedoKind(name="hap", help="Redo the Hubble Advanced Products."),
+    RedoKind(name="publishing", help="Compare what is published, and send what the store lacks."),
 )
 
 #: What people run the job of each level for.
@@ -49,6 +51,7 @@ _PURPOSES = {
     "visit_page": "Show a visit's advanced products on one page",
     "target_sky_cells": "Make mosaics of a target's visits, sky cell by sky cell",
     "target_page": "Show everything of a target on one page",
+    "target_publication": "Publish the finished products of a target",
 }
 
 ASSETS = AssetTable(
@@ -420,6 +423,30 @@ ASSETS = AssetTable(
             ),
             kinds=frozenset({"html"}),
             resources=Resources(memory_gb=2.0),
+        ),
+        AssetRow(
+            name="published_products",
+            per="target",
+            job="target_publication",
+            group="publishing",
+            description="The finished products of a target on S3-compatible storage, with their "
+            "records and a manifest.",
+            contents="JSON: where they are, and of each file the object, its size in bytes, its "
+            "SHA-256, the recipe that made it, and how it was verified there.",
+            path="published",
+            make="hst_assets.publishing.product:make_published",
+            wanted="publish.destination",
+            stages=("published_products",),
+            after=("target_exposures",),
+            follows=tuple(name for name in PUBLISHED_OF_TARGET if name != "target_exposures"),
+            # These two follow all others that are published of a visit.
+            follows_visits=("hap_manifest", "hap_page"),
+            tells=True,
+            tries_again=True,
+            redo=("publishing",),
+            checks=(publishing_checks.ALL_PUBLISHED, publishing_checks.PUBLICATION_VERIFIED),
+            kinds=frozenset({"json"}),
+            resources=LIGHT,
         ),
     ],
     _REDO_KINDS,

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from hst_assets.orchestration.alerts import alert_sensor
 from hst_assets.orchestration.archive_sensor import new_mast_data_sensor
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.assets.from_row import assets_of
@@ -53,7 +54,11 @@ def build_defs(
         assets=assets_of(table),
         asset_checks=[left_failed(table)],
         jobs=[*whole_jobs(table), *level_jobs(table), left_failed_job(table)],
-        sensors=[new_mast_data_sensor(interval_s), *level_sensors(table, interval_s)],
+        sensors=[
+            new_mast_data_sensor(interval_s),
+            *level_sensors(table, interval_s),
+            alert_sensor(interval_s),
+        ],
         schedules=nightly_schedules(table),
         resources={
             "hst_root": HstRoot(root=root),

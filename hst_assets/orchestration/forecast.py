@@ -21,7 +21,7 @@ from hst_assets.provenance import Record, WouldBeMade, read_record, why_without_
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "State", "forecast"]
 
 State = Literal[
     "up to date", "stale", "may be stale", "missing", "invalid", "unknown", "not wanted"
@@ -289,8 +289,8 @@ class _Walk:
         names += [(name, visit) for name in row.follows]
         if row.scatters:
             names.append((row.scatters, None))
-        if row.gathers:
-            names += [(row.gathers, each) for each in self._held]
+        for name in filter(None, (row.gathers, *row.follows_visits)):
+            names += [(name, each) for each in self._held]
         for key in names:
             if key in self._changes:
                 yield key[0], self._changes[key]

@@ -76,7 +76,9 @@ def lacks_product(workdir: WorkDir, level: Level, partition: str, table: AssetTa
         for asset in level.assets
         if asset in table.with_file
     }
-    lacking = any(asset in paths and not paths[asset].is_file() for asset in table.last_of(level))
+    last = [paths[asset] for asset in table.last_of(level) if asset in paths]
+    # A file without a record is what a failed rerun left.
+    lacking = not all(path.is_file() and WorkDir.record(path).is_file() for path in last)
     return lacking or any(_may_be_completed(path) for path in paths.values())
 
 
@@ -150,6 +152,9 @@ class _Inputs:
         for name in row.follows:
             if digest := self._digest(name, visit):
                 yield name, digest
+        for name in row.follows_visits:
+            if digests := self._of_visits(name):
+                yield name, digests
         if row.scatters:
             yield row.scatters, self._digest(row.scatters, None)
         if row.gathers:

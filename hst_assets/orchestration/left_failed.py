@@ -13,7 +13,7 @@ import dagster as dg
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME
-from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.partition_states import partition_states
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
 from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
@@ -84,10 +84,8 @@ def _wanting(
 
 
 def _failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
-    partitions = hst_visit if row.by_visit else hst_target
-    keys = instance.get_dynamic_partitions(str(partitions.name))
-    status = instance.get_status_by_partition(dg.AssetKey(row.name), keys, partitions) or {}
-    return sorted(key for key, value in status.items() if value == dg.AssetPartitionStatus.FAILED)
+    states = partition_states(instance, row)
+    return [key for key, state in states.items() if state == "failed"]
 
 
 def _undelivered(

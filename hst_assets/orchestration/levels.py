@@ -121,6 +121,8 @@ class AssetRow:
     follows : tuple of str
         Assets of the same partitions that it shows where they are made: it is made after them, and
         again when they change, but also without them, and does not make them wanted.
+    follows_visits : tuple of str
+        The same, of assets of the target's visits.
     gathers : str or None
         Upstream asset of the target's visits.
     scatters : str or None
@@ -129,6 +131,8 @@ class AssetRow:
         What the asset reads besides assets: the archive's answer, or the files of raw/.
     tells : bool
         Whether `make` takes ``progress``, and calls it with how far it is, whose text is a line.
+    tries_again : bool
+        Whether a run that nobody waits for tries again itself, some time after a passing failure.
     redo : tuple of str
         Kinds of work, each of which remakes it when ordered again.
     checks : tuple of Check
@@ -159,10 +163,12 @@ class AssetRow:
     stages: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
+    follows_visits: tuple[str, ...] = ()
     gathers: str | None = None
     scatters: str | None = None
     source: Literal["", "archive", "raw"] = ""
     tells: bool = False
+    tries_again: bool = False
     redo: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     kinds: frozenset[str] = frozenset()
@@ -180,6 +186,11 @@ class AssetRow:
     def upstream(self) -> tuple[str, ...]:
         """Every asset that it is made from."""
         return tuple(filter(None, (*self.after, self.gathers, self.scatters)))
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Every asset that it follows without being made from it."""
+        return (*self.follows, *self.follows_visits)
 
     @property
     def printed_path(self) -> str:
@@ -351,7 +362,7 @@ class AssetTable:
 
     def _jobs_before(self, job: str) -> tuple[str, ...]:
         rows = [row for row in self.rows if row.job == job]
-        upstream = (self[up].job for row in rows for up in (*row.upstream, *row.follows))
+        upstream = (self[up].job for row in rows for up in (*row.upstream, *row.shown))
         return tuple(dict.fromkeys(before for before in upstream if before != job))
 
     # ------------------------------------------------------------------------ the graph
@@ -431,15 +442,21 @@ class AssetTable:
             ("no setting says whether it is wanted", not _is_setting(row.wanted)),
             (
                 "it is made from an unknown asset",
-                not all(up in self for up in (*row.upstream, *row.follows)),
+                not all(up in self for up in (*row.upstream, *row.shown)),
             ),
             (
                 "'after' or 'follows' names an asset of other partitions",
                 any(self[up].per != row.per for up in (*row.after, *row.follows) if up in self),
             ),
-            ("only a target gathers visits", bool(row.gathers) and row.by_visit),
+            (
+                "only a target gathers visits",
+                row.by_visit and bool(row.gathers or row.follows_visits),
+            ),
             ("only a visit has the version of its target", bool(row.scatters) and not row.by_visit),
-            ("it gathers what is no file of a visit", not self._has_file(row.gathers, "visit")),
+            (
+                "it gathers what is no file of a visit",
+                not all(self._has_file(up, "visit") for up in (row.gathers, *row.follows_visits)),
+            ),
             ("it scatters what is no file of a target", not self._has_file(row.scatters, "target")),
             (
                 "it is redone by an unknown kind of work",

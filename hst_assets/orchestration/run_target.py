@@ -16,11 +16,14 @@ import dagster as dg
 from hst_assets.failures import BadConfiguration, MissingProduct, ToolFailed
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.dagster_private import (
-    DagsterAssetCheckFailedError,
-    StepFailureData,
-)
 from hst_assets.orchestration.dead_runs import bury_dead_runs
+from hst_assets.orchestration.failed_steps import (
+    failed_by_check,
+    kind_in,
+    reason_of,
+    said_by,
+    was_interrupted,
+)
 from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_made
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
@@ -343,7 +346,7 @@ def _level_result(
     observed = (e.asset_observation_data for e in result.get_asset_observation_events())
     unchanged += [data.asset_observation.asset_key.path[-1] for data in observed]
     remarks = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    if any(_was_interrupted(event) for event in result.all_events):
+    if any(was_interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt
     failures = dict(_failures(result))
     lost = [asset for asset in assets if asset not in {*made, *unchanged, *failures}]
@@ -390,7 +393,7 @@ def _failures(result: dg.JobExecutionResult) -> Iterator[tuple[str, str]]:
     """Each failed step, with the words of its failure rather than Dagster's."""
     for event in result.all_events:
         if event.is_step_failure and event.step_key:
-            yield event.step_key, _reason(event.step_failure_data)
+            yield event.step_key, reason_of(event.step_failure_data)
 
 
 def _kinds(result: dg.JobExecutionResult, remarks: list[dg.AssetCheckEvaluation]) -> Iterator[str]:
@@ -401,43 +404,9 @@ def _kinds(result: dg.JobExecutionResult, remarks: list[dg.AssetCheckEvaluation]
     """
     for event in result.all_events:
         data = event.step_failure_data if event.is_step_failure else None
-        if data is not None and not _failed_by_check(data):  # whose check is among the remarks
-            said = data.user_failure_data.metadata if data.user_failure_data else {}
-            yield _kind_in(said) or ToolFailed.__name__
+        if data is not None and not failed_by_check(data):  # whose check is among the remarks
+            yield kind_in(said_by(data)) or ToolFailed.__name__
     for check in remarks:
-        kind = _kind_in(check.metadata) or (ToolFailed.__name__ if _is_error(check) else "")
+        kind = kind_in(check.metadata) or (ToolFailed.__name__ if _is_error(check) else "")
         if kind:
             yield kind
-
-
-def _kind_in(metadata: Mapping[str, Any]) -> str:
-    return str(metadata["kind"].value) if "kind" in metadata else ""
-
-
-def _failed_by_check(failure: StepFailureData) -> bool:
-    """Whether a step failed because a blocking check did."""
-    error = failure.error
-    return error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__
-
-
-def _was_interrupted(event: dg.DagsterEvent) -> bool:
-    if not event.is_step_failure:
-        return False
-    error = event.step_failure_data.error
-    while error is not None:
-        if error.cls_name in {dg.DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt"}:
-            return True
-        error = error.cause
-    return False
-
-
-def _reason(failure: StepFailureData) -> str:
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    if failure.error is None:
-        return "failed"
-    if _failed_by_check(failure):
-        return "made, but a blocking check failed (see the note)"
-    is_wrapped = failure.error.cls_name == dg.DagsterExecutionStepExecutionError.__name__
-    error = failure.error.cause if is_wrapped else None
-    return (error or failure.error).message.strip()

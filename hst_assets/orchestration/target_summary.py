@@ -53,6 +53,9 @@ class TargetSummary:
         more.
     states : mapping
         How many were then of each state (`Forecast.state`).
+    published : mapping
+        How many products are published so (`hst_assets.publishing.receipt.Publication`); empty
+        where no destination is set.
     """
 
     target: str
@@ -62,6 +65,7 @@ class TargetSummary:
     last_made: str = ""
     compared: str = ""
     states: dict[str, int] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
 
 
 def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
@@ -75,6 +79,7 @@ def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
         If the choice of the reference cannot be read.
     """
     from hst_assets.exposures.raw import visits_in
+    from hst_assets.publishing.receipt import publications
 
     held = visits_in(workdir)
     records = [WorkDir.record(path) for path in _wanted(workdir, table, held)]
@@ -88,6 +93,7 @@ def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
         last_made=_utc(max(times)) if times else "",
         compared=kept.get("compared", ""),
         states=kept.get("states", {}),
+        published=dict(Counter(publications(workdir, load_settings(workdir)).values())),
     )
 
 

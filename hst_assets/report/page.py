@@ -113,8 +113,8 @@ def _contents(products: Mapping[str, ShownProduct]) -> dict[str, str]:
 
 
 def _shown_settings(settings: Settings) -> dict[str, Any]:
-    """All but the machine's, which change no product."""
-    return settings.model_dump(mode="json", exclude={"machine"})
+    """All but those that change no product: the machine's, and where products are published."""
+    return settings.model_dump(mode="json", exclude={"machine", "publish"})
 
 
 def _written(workdir: WorkDir, settings: Settings, products: Mapping[str, ShownProduct]) -> Result:

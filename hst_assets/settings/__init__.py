@@ -27,6 +27,7 @@ from hst_assets.settings.files import load_settings, settings_after, write_setti
 from hst_assets.settings.hap import HapSettings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.light_curve import LightCurveSettings
+from hst_assets.settings.publish import PublishSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
 from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
@@ -50,6 +51,7 @@ __all__ = [
     "LightCurveSettings",
     "MachineSettings",
     "PhotometrySettings",
+    "PublishSettings",
     "QualityCutSettings",
     "ReferenceFileSettings",
     "ReferenceSettings",

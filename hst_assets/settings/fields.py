@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from hst_assets.detectors import DETECTORS
 
 __all__ = [
+    "NOT_REPEATED",
     "DetectorKey",
     "Names",
     "NotNegative",
@@ -26,6 +27,10 @@ __all__ = [
     "as_sequence",
     "from_home",
 ]
+
+
+#: Type of pydantic's error about a value that is not repeated: there may be a key in it.
+NOT_REPEATED = "not_repeated"
 
 
 def as_sequence(value: Any) -> Any:
@@ -68,7 +73,13 @@ class Section(BaseModel):
     says and in the others what only the documentation adds.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        # What is wrong is told with its value where that may be shown (`settings.files`).
+        hide_input_in_errors=True,
+    )
 
     @classmethod
     def meaning(cls, key: str) -> str:

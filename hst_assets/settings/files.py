@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings.alignment import CatalogSettings
 from hst_assets.settings.dolphot_file import read_parameters_file
-from hst_assets.settings.fields import from_home
+from hst_assets.settings.fields import NOT_REPEATED, from_home
 from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -217,6 +217,8 @@ def _explain(error: ValidationError) -> str:
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             faults.append(f"unknown setting {key!r}")
+        elif fault["type"] == NOT_REPEATED:
+            faults.append(f"{key}: {fault['msg']}")
         else:
             faults.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
     return "; ".join(faults)

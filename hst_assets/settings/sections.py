@@ -27,6 +27,7 @@ from hst_assets.settings.fields import Positive, Section
 from hst_assets.settings.hap import HapSettings
 from hst_assets.settings.imaging import DifferenceSettings, DrizzleSettings
 from hst_assets.settings.light_curve import LightCurveSettings
+from hst_assets.settings.publish import PublishSettings
 from hst_assets.settings.quality_cuts import QualityCutSettings
 from hst_assets.settings.target import EpochSettings, SelectionSettings, TargetSettings
 
@@ -97,10 +98,11 @@ class Settings(Section):
     light_curve: LightCurveSettings = LightCurveSettings()
     counterpart: CounterpartSettings = CounterpartSettings()
     hap: HapSettings = HapSettings()
+    publish: PublishSettings = PublishSettings()
     machine: MachineSettings = MachineSettings()
 
     def wants(self, wish: str) -> bool:
-        """Whether a wish (``section.key``) is on: true, or a value that is set.
+        """Whether a wish (``section.key``) is on: true, or a value that is set and not empty.
 
         ``light_curve.make`` that is unset goes along with the measurement of stars, where there is
         a place to look at.
@@ -109,7 +111,8 @@ class Settings(Section):
         told = getattr(getattr(self, section), key)
         if wish == "light_curve.make" and told is None:
             return self.photometry.make and self.place is not None
-        return told is not None and told is not False  # a coordinate of 0 is one
+        # Not by truth: a coordinate of 0 is one.
+        return told is not None and told is not False and told != ""
 
     @property
     def place(self) -> tuple[float, float] | None:

@@ -23,6 +23,7 @@ directory can be adopted. Nobody else in the project joins path strings.
         counterpart/                candidates for the counterpart of a transient
         report.html                 everything about the target on one page
         hap/                        Hubble Advanced Products, one folder a visit
+        published.json              what of it was published, and where
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from hst_assets.workdir.images import ImagePaths
 from hst_assets.workdir.light_curves import LightCurvePaths
 from hst_assets.workdir.locks import Locks
 from hst_assets.workdir.photometry import PhotometryPaths
+from hst_assets.workdir.publication import PublicationPaths
 from hst_assets.workdir.report import ReportPaths
 
 __all__ = ["WorkDir"]
@@ -52,6 +54,7 @@ class WorkDir(
     CounterpartPaths,
     HapPaths,
     ReportPaths,
+    PublicationPaths,
     Locks,
 ):
     """Paths of one target's work directory; each branch of the layout has its class.

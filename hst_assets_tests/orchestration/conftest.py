@@ -85,6 +85,11 @@ FACTS = {
     "n_compared": 0,
     "left_out": [],
     "not_aligned": [],
+    # Of the publication.
+    "n_files": 9,
+    "n_by_checksum": 9,
+    "n_by_size": 0,
+    "not_sent": [],
 }
 
 #: Settings that want every level.
@@ -93,6 +98,7 @@ EVERYTHING_WANTED = {
     "light_curve": {"make": True},
     "counterpart": {"ra_deg": 1.0, "dec_deg": 2.0, "error_mas": 5.0},
     "hap": {"make": True, "quality": True, "mosaics": True},
+    "publish": {"destination": "memory://published"},
 }
 
 
@@ -188,6 +194,11 @@ def stand_in(campaign, row, table=ASSETS):
         for name in row.follows:
             if read_record(table.product_path(workdir.root, name, key)) is not None:
                 inputs[name] = campaign.digest(workdir, name, key)
+        for name in row.follows_visits:
+            for visit in raw_visits(workdir):
+                key_of_visit = f"{workdir.target}/{visit}"
+                if read_record(table.product_path(workdir.root, name, key_of_visit)) is not None:
+                    inputs[f"{name} {visit}"] = campaign.digest(workdir, name, key_of_visit)
         used = SETTINGS_OF.get(row.name, lambda _: {})(settings)
         return campaign.step(workdir, row.name, key, inputs, redo, used)
 

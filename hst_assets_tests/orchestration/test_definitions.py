@@ -13,7 +13,18 @@ from hst_assets.orchestration.executors import EXECUTOR_VARIABLE, executor_from_
 from hst_assets.orchestration.fetch_visit import TRY_AGAIN
 
 PROJECT = Path(__file__).parents[2]
-HEAVY = ("drizzlepac", "astroquery", "photutils", "jhat", "matplotlib", "astropy", "stwcs")
+HEAVY = (
+    "s3fs",
+    "botocore",
+    "aiobotocore",
+    "drizzlepac",
+    "astroquery",
+    "photutils",
+    "jhat",
+    "matplotlib",
+    "astropy",
+    "stwcs",
+)
 #: What only an instance for several machines needs.
 MANY_MACHINES = ("celery", "dagster_celery", "dagster_postgres", "psycopg2", "redis")
 
@@ -85,6 +96,7 @@ def test_no_costly_asset_hangs_on_a_gather_mapping():
     assert crossing == {
         *("target_exposures", "visit_reference", "target_alignment"),
         "hap_target_exposures",
+        "published_products",
         "raw_exposures",  # by a line that hands nothing on
     }
 
@@ -126,7 +138,9 @@ def test_the_graph_runs_from_raw_exposures_to_differences():
 
 def test_each_level_has_a_sensor_and_a_nightly_sweep():
     repository = build_defs().get_repository_def()
-    sensed = {sensor.name: sensor.job_name for sensor in repository.sensor_defs}
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert not sensors.pop("run_failure_alerts").targets  # it tells, and runs nothing
+    sensed = {name: sensor.job_name for name, sensor in sensors.items()}
     assert sensed.pop("new_mast_data_sensor") == "visit_exposures"
     assert set(sensed.values()) == {level.job for level in ASSETS.levels_from_raw}
     swept = {schedule.name: schedule.job_name for schedule in repository.schedule_defs}

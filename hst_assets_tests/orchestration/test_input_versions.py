@@ -151,3 +151,15 @@ def test_a_sweep_tries_again_what_a_run_would(campaign, kind, again):
         result = Result((path,), facts)
         make(Recipe(asset, "1"), path, workdir, lambda result=result: result)
     assert lacks_product(workdir, level, "sn1", ASSETS) is again
+
+
+def test_a_sweep_tries_again_what_a_failed_rerun_left(campaign):
+    """The file of before is there, and no record."""
+    workdir = campaign.workdir("sn1").create()
+    level = ASSETS.level_of("target_report")
+    path = workdir.report
+    path.write_text("of before")
+    make(Recipe("target_report", "1"), path, workdir, lambda: Result((path,)))
+    assert not lacks_product(workdir, level, "sn1", ASSETS)
+    workdir.record(path).unlink()
+    assert lacks_product(workdir, level, "sn1", ASSETS)

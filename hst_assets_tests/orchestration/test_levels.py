@@ -63,6 +63,21 @@ def test_what_is_followed_comes_before_and_is_not_needed():
     assert [found.is_wanted(level, settings) for level in found.levels] == [True, False, True]
 
 
+def test_visits_that_are_followed_come_before_and_are_not_needed():
+    found = table(
+        row("p", job="last", after=("a",), follows_visits=("v",), wanted="publish.destination"),
+        row("v", per="visit", job="visits", wanted="hap.make"),
+        row("a", job="first"),
+    )
+    last = found.level_named("last")
+    assert set(last.after) == {"first", "visits"}
+    assert found.downstream("v") == frozenset()
+    settings = Settings(publish={"destination": "s3://bucket"})
+    assert found.is_wanted(last, settings)
+    assert not found.is_wanted(found.level_named("visits"), settings)
+    assert not found.is_wanted(last, Settings())
+
+
 def test_downstream_is_what_is_made_from_it_however_indirectly():
     found = table(
         row("a", per="visit", job="v"),
@@ -98,6 +113,12 @@ def test_the_last_of_a_level_are_those_no_other_is_made_from():
             "'after' or 'follows' names an asset of other partitions",
         ),
         ([row("a", per="visit", gathers="a")], "only a target gathers visits"),
+        ([row("a", per="visit", follows_visits=("a",))], "only a target gathers visits"),
+        ([row("a", follows_visits=("x",))], "made from an unknown asset"),
+        (
+            [row("a"), row("b", job="j", follows_visits=("a",))],
+            "it gathers what is no file of a visit",
+        ),
         ([row("a", scatters="a")], "only a visit has the version of its target"),
         (
             [row("a"), row("b", job="j", gathers="a")],

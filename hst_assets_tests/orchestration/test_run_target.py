@@ -194,6 +194,26 @@ def test_the_report_follows_what_there_is_and_needs_none_of_it(campaign, defs, i
     ]
 
 
+def test_what_is_published_follows_what_there_is_of_target_and_visits(
+    campaign, defs, instance, target
+):
+    list(run_target(defs, instance, target))
+    assert ("published_products", "sn1") not in campaign.ran
+    write_settings(target, {"publish": {"destination": "memory://published"}})
+    campaign.ran.clear()
+    outcomes = {o.level: o for o in run_target(defs, instance, target)}
+    assert outcomes["target_publication"].made == ("published_products",)
+    assert campaign.ran == [("published_products", "sn1")]  # no advanced product for its sake
+    write_settings(target, {"hap": {"make": True}})
+    campaign.ran.clear()
+    list(run_target(defs, instance, target))
+    assert ("hap_page", "sn1/iaaa02") in campaign.ran
+    assert campaign.ran[-1] == ("published_products", "sn1")
+    campaign.ran.clear()
+    list(run_target(defs, instance, target, redo=Redo(redo_publishing=True)))
+    assert campaign.ran == [("published_products", "sn1")]
+
+
 def test_a_new_exposure_remakes_only_its_own_chain(campaign, defs, instance, target):
     list(run_target(defs, instance, target))
     campaign.ran.clear()

@@ -13,8 +13,9 @@ from hst_assets.orchestration.settled import LevelCursor
 from hst_assets.settings import load_settings, write_settings
 from hst_assets_tests.orchestration.conftest import EVERYTHING_WANTED, stand_in
 
-#: They follow the chain of photometry and the differences, and are what the page follows.
-JOINS = ["target_light_curve", "target_counterpart", "target_page"]
+#: They follow the chain of photometry and the differences, the page follows them, and what is
+#: published all of them.
+JOINS = ["target_light_curve", "target_counterpart", "target_page", "target_publication"]
 #: What ends in them; all before is made when a test begins.
 BRANCHES = ["target_pictures", "target_photometry", "target_artificial_stars"]
 BEFORE = ["visit_exposures", "target_frame", "visit_images", "target_stacks"]
@@ -136,7 +137,7 @@ def test_a_request_whose_run_is_not_there_yet_holds_up_the_join(campaign, rounds
 def test_a_branch_that_fails_costs_itself_and_what_joins_is_made_once(campaign, rounds, failing):
     campaign.broken.add((failing, "sn1"))
     rounds.until_nothing_is_asked()
-    assert [rounds.ran[job] for job in (*BRANCHES, *JOINS)] == 6 * [1]
+    assert [rounds.ran[job] for job in (*BRANCHES, *JOINS)] == 7 * [1]
     assert campaign.workdir("sn1").report.is_file()
 
 

@@ -120,6 +120,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
         ("hap_target_exposures", "sn2"),
         ("hap_total_products", "sn2/iaaa03"),
         ("light_curve", "sn2"),
+        ("published_products", "sn2"),
         ("raw_exposures", "sn2/iaaa03"),
         ("target_alignment", "sn2"),
         ("target_exposures", "sn2"),

@@ -15,6 +15,7 @@ import dagster as dg
 from hst_assets.failures import MissingProduct
 from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
 from hst_assets.orchestration.crossings import available_visits, move_pointers
+from hst_assets.orchestration.fetch_visit import TRY_AGAIN
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Onlooker, Redo, Session
@@ -65,7 +66,7 @@ def _options(row: AssetRow, table: AssetTable) -> dict[str, Any]:
     """
     inputs = [up for up in row.after if up in table.with_file]
     pointers = [up for up in row.after if up not in table.with_file]
-    crossing = [up for up in (row.gathers, row.scatters) if up]
+    crossing = [up for up in (row.gathers, row.scatters, *row.follows_visits) if up]
     options: dict[str, Any] = {
         "name": row.name,
         "partitions_def": _partitions(row),
@@ -139,7 +140,8 @@ def _uniform(row: AssetRow, table: AssetTable) -> dg.AssetsDefinition:
         onlooker: dg.ResourceParam[Onlooker],
         **_upstream: Path,
     ) -> dg.MaterializeResult:
-        with hst_root.session(context, by_visit=row.by_visit) as session:
+        tries = TRY_AGAIN if row.tries_again else None
+        with hst_root.session(context, by_visit=row.by_visit, tries=tries) as session:
             visits = None
             if row.gathers:
                 visits = available_visits(context, session.workdir, table[row.gathers])

@@ -1,0 +1,84 @@
+"""The receipt of a publication in the work directory, and what of the target is published by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from hst_assets.failures import UnusableInput
+from hst_assets.publishing.manifest import Manifest
+from hst_assets.publishing.selection import LocalProduct, local_products
+from hst_assets.settings import Settings
+from hst_assets.workdir import WorkDir, write_atomically
+
+__all__ = ["Publication", "publications", "read_receipt", "write_receipt"]
+
+#: How a product stands: as it is here; another version; never; here it is damaged or not finished.
+Publication = Literal["published", "out of date", "not published", "not fit"]
+
+
+def write_receipt(workdir: WorkDir, manifest: Manifest, destination: str) -> None:
+    """Note what was published, and where."""
+    content = {"destination": destination, "manifest": manifest.model_dump()}
+    with write_atomically(workdir.published) as part:
+        part.write_text(json.dumps(content, indent=1, allow_nan=False))
+
+
+def read_receipt(workdir: WorkDir, destination: str) -> Manifest | None:
+    """What was published at a destination last; None if nothing was, or it cannot be read.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    destination : str
+        As the settings name it.
+    """
+    try:
+        content = json.loads(workdir.published.read_bytes())
+        if content["destination"] != destination:
+            return None
+        return Manifest.parse(json.dumps(content["manifest"]).encode(), workdir.published)
+    except (OSError, ValueError, KeyError, TypeError, UnusableInput):
+        return None  # the next publication writes it again
+
+
+def publications(workdir: WorkDir, settings: Settings) -> Mapping[str, Publication]:
+    """How each product of a target is published, by the last receipt; the store is not asked.
+
+    Parameters
+    ----------
+    workdir : WorkDir
+        The target's.
+    settings : Settings
+        Section publish.
+
+    Returns
+    -------
+    mapping
+        By asset; of a visit's, ``asset/visit``. Products that were neither made nor published are
+        left out, and all are where no destination is set.
+
+    Raises
+    ------
+    MissingProduct
+        If the choice of the reference cannot be read.
+    """
+    if not settings.publish.destination:
+        return {}
+    receipt = read_receipt(workdir, settings.publish.destination)
+    found = {each.key: _of_one(each, receipt) for each in local_products(workdir)}
+    return {key: state for key, state in found.items() if state is not None}
+
+
+def _of_one(product: LocalProduct, receipt: Manifest | None) -> Publication | None:
+    sent = receipt.products.get(product.key) if receipt else None
+    if product.problem:
+        return "not fit"
+    if product.record is None:
+        return "out of date" if sent else None
+    if sent is None:
+        return "not published"
+    same = sent.recipe == product.record.digest and sent.contents == product.contents
+    return "published" if same else "out of date"
