@@ -13,9 +13,8 @@ import dagster as dg
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME
-from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot
-from hst_assets.orchestration.runs import targets_of
+from hst_assets.orchestration.runs import partitions_left_failed, targets_of
 from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
 from hst_assets.reasons import first_of
 from hst_assets.settings import load_settings
@@ -54,7 +53,7 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
         targets = set(active_targets(hst_root.path, context.log.warning))
         for row in table:
             if failed_specs[row.name].key in wanted:
-                failed = _failed(context.instance, row)
+                failed = partitions_left_failed(context.instance, row)
                 wanting = _wanting(table, row, targets, hst_root, context) if failed else set()
                 active = [key for key in failed if targets_of([key]) <= wanting]
                 yield _result(row.name, FAILED_CHECK, active)
@@ -81,13 +80,6 @@ def _wanting(
             if not table.is_wanted(level, load_settings(hst_root.workdir(target))):
                 found.remove(target)
     return found
-
-
-def _failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
-    partitions = hst_visit if row.by_visit else hst_target
-    keys = instance.get_dynamic_partitions(str(partitions.name))
-    status = instance.get_status_by_partition(dg.AssetKey(row.name), keys, partitions) or {}
-    return sorted(key for key, value in status.items() if value == dg.AssetPartitionStatus.FAILED)
 
 
 def _undelivered(

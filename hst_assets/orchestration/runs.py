@@ -11,13 +11,15 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from hst_assets.orchestration.levels import Level
+from hst_assets.orchestration.levels import AssetRow, Level
+from hst_assets.orchestration.partitions import hst_target, hst_visit
 
 __all__ = [
     "HOST_TAG",
     "PROCESS_TAG",
     "UNFINISHED",
     "partitions_in_flight",
+    "partitions_left_failed",
     "process_tag",
     "targets_of",
 ]
@@ -49,6 +51,14 @@ def _is_of(run: dg.DagsterRun, level: Level) -> bool:
     """Whether a run makes something of a level: by its job, or by assets chosen one by one."""
     chosen = {key.path[-1] for key in run.asset_selection or ()}
     return run.job_name == level.job or not chosen.isdisjoint(level.assets)
+
+
+def partitions_left_failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
+    """Partition keys of an asset whose last run failed, sorted."""
+    partitions = hst_visit if row.by_visit else hst_target
+    keys = instance.get_dynamic_partitions(str(partitions.name))
+    status = instance.get_status_by_partition(dg.AssetKey(row.name), keys, partitions) or {}
+    return sorted(key for key, value in status.items() if value == dg.AssetPartitionStatus.FAILED)
 
 
 def targets_of(partitions: Iterable[str]) -> set[str]:
