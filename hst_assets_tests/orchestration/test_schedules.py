@@ -143,15 +143,13 @@ def test_a_run_that_failed_beside_older_products_is_shown_as_such(campaign, daem
     campaign.add_exposure("sn1", "iaaa01")
     workdir = campaign.workdir("sn1")
     list(run_target(defs, daemon.instance, workdir))
-    write_settings(workdir, {"drizzle": {"pixfrac": 0.7}})
-    campaign.failing.add(("epoch_drizzles", "sn1/iaaa01"))
-    assert not daemon.run("visit_images", "sn1/iaaa01").success
+    write_settings(workdir, {"selection": {"min_exptime_s": 20.0}})
+    campaign.failing.add(("exposure_table", "sn1/iaaa01"))
+    assert not daemon.run("visit_exposures", "sn1/iaaa01").success
     found = {each.asset: (each.state, *each.reasons) for each in forecast(workdir, ASSETS)}
-    assert found["epoch_drizzles"] == ("missing", "it has no record: it was not finished")
-    assert found["drizzled_stacks"][0] in ("stale", "may be stale")
-    assert judged(daemon, defs, "epoch_drizzles").description == "sn1/iaaa01"
-    assert daemon.night("nightly_visit_images") == ["sn1/iaaa01"]
-    assert workdir.visit_products("iaaa01").is_file()
+    assert found["exposure_table"] == ("missing", "it has no record: it was not finished")
+    assert found["target_exposures"] == ("may be stale", "because exposure_table would be made")
+    assert judged(daemon, defs, "exposure_table").description == "sn1/iaaa01"
 
 
 def test_partitions_left_failed_are_named_until_they_are_mended(campaign, daemon, defs):
