@@ -40,6 +40,7 @@ MAX_BYTES = 300_000
 _PATIENCE_S = 120.0
 #: The UI draws its graph some time after its words are there.
 _DRAWN_S = 4.0
+_LOCATION = "hst_assets.definitions"
 
 
 def main() -> int:
@@ -82,8 +83,8 @@ def take_products(workdir: WorkDir, into: Path) -> None:
     """Previews that lie beside the products."""
     wanted = {
         "stack": workdir.preview(workdir.filter_stack("wfc3_uvis.f814w")),
-        "light_curve": next(workdir.light_curve.parent.glob("*.png")),
-        "diagram": next(workdir.dolphot.glob("*.png")),
+        "light_curve": workdir.light_curve.with_suffix(".png"),
+        "diagram": next(workdir.dolphot.glob("*.cmd.png")),
     }
     for name, path in wanted.items():
         with Image.open(path) as picture:
@@ -111,19 +112,19 @@ def take_report(browser: Browser, workdir: WorkDir, into: Path) -> None:
 
 
 def take_ui(browser: Browser, address: str, into: Path) -> None:
-    """The graph of the assets, and a materialization with its table."""
-    graph = browser.open(f"{address}/asset-groups/", width=1600, height=HIGH)
-    graph.wait_for("document.body.innerText.includes('drizzled_stacks')")
-    time.sleep(_DRAWN_S)
-    keep(seen(graph), into / "ui_graph.png")
-    graph.close()
-    where = f"{address}/assets/drizzled_stacks?view=partitions&partition={TARGET}"
-    asset = browser.open(where, width=1400, height=1500)
-    asset.wait_for("document.body.innerText.includes('made_with')")
-    asset.wait_for("[...document.images].every(each => each.complete)")
-    time.sleep(_DRAWN_S)
-    keep(seen(asset), into / "ui_materialization.png")
-    asset.close()
+    """The graph: a group, and all that a stack is made from; a materialization with its table."""
+    stacks = f"{address}/assets/drizzled_stacks"
+    for name, where, high, told in (
+        ("ui_graph", f"{address}/locations/{_LOCATION}/asset-groups/drizzling", 760, "fits"),
+        ("ui_lineage", f"{stacks}?view=lineage&lineageScope=upstream&lineageDepth=9", 700, "raw_"),
+        ("ui_materialization", f"{stacks}?view=partitions&partition={TARGET}", 1500, "made_with"),
+    ):
+        page = browser.open(where, width=1500, height=high)
+        page.wait_for(f"document.body.innerText.includes({told!r})")
+        page.wait_for("[...document.images].every(each => each.complete)")
+        time.sleep(_DRAWN_S)
+        keep(seen(page), into / f"{name}.png")
+        page.close()
 
 
 def seen(page: Page) -> Image.Image:
