@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import socket
@@ -31,7 +32,7 @@ from hst_assets.workdir import WorkDir
 from hst_assets_tests.headless_browser import Browser, Page, chromium
 
 PROJECT = Path(__file__).parents[2]
-TARGET = "demo-sn"
+TARGET, VISIT = "demo-sn", "demo-sn/idem02"
 #: Pixels of a window, and of what the documentation is wide.
 WIDE, NARROW, HIGH = 1300, 400, 900
 SHOWN = 1000
@@ -41,6 +42,11 @@ _PATIENCE_S = 120.0
 #: The UI draws its graph some time after its words are there.
 _DRAWN_S = 4.0
 _LOCATION = "hst_assets.definitions"
+#: Whoever takes the pictures has a root of their own, which is shown as this one.
+_ROOT_SHOWN = "/data"
+_HIDE = """(() => { const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const text = texts.currentNode; text.data = text.data.replaceAll(%s, %s); } })()"""
 
 
 def main() -> int:
@@ -62,7 +68,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as profile, Browser(program, Path(profile)) as browser:
         take_report(browser, workdir, options.into)
         with web_server(workdir.root) as address:
-            take_ui(browser, address, options.into)
+            take_ui(browser, address, workdir.root, options.into)
     return 0
 
 
@@ -111,18 +117,19 @@ def take_report(browser: Browser, workdir: WorkDir, into: Path) -> None:
         page.close()
 
 
-def take_ui(browser: Browser, address: str, into: Path) -> None:
+def take_ui(browser: Browser, address: str, root: Path, into: Path) -> None:
     """The graph: a group, and all that a stack is made from; a materialization with its table."""
-    stacks = f"{address}/assets/drizzled_stacks"
+    stacks, images = f"{address}/assets/drizzled_stacks", f"{address}/assets/epoch_drizzles"
     for name, where, high, told in (
         ("ui_graph", f"{address}/locations/{_LOCATION}/asset-groups/drizzling", 760, "fits"),
         ("ui_lineage", f"{stacks}?view=lineage&lineageScope=upstream&lineageDepth=9", 700, "raw_"),
-        ("ui_materialization", f"{stacks}?view=partitions&partition={TARGET}", 1500, "made_with"),
+        ("ui_materialization", f"{images}?view=partitions&partition={VISIT}", 1500, "made_with"),
     ):
         page = browser.open(where, width=1500, height=high)
         page.wait_for(f"document.body.innerText.includes({told!r})")
         page.wait_for("[...document.images].every(each => each.complete)")
         time.sleep(_DRAWN_S)
+        page.evaluate(_HIDE % (json.dumps(str(root)), json.dumps(_ROOT_SHOWN)))
         keep(seen(page), into / f"{name}.png")
         page.close()
 
