@@ -82,6 +82,10 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "the pages begin at $(CURDIR)/docs/_build/html/index.html"
 
+.PHONY: pictures
+pictures: $(INSTALLED) ## Take the documentation's pictures anew from the demo (needs Chromium, and `make demo` before)
+	@PYTHONPATH=. $(BIN)/python docs/_pictures/take.py
+
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

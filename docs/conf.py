@@ -20,6 +20,8 @@ root_doc = "index"
 default_role = "py:obj"
 exclude_patterns = ["_build"]
 suppress_warnings = ["config.cache"]
+# Quotes and ellipses alone: two hyphens begin an option, and are no dash.
+smartquotes_action = "qe"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

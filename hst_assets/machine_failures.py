@@ -17,6 +17,7 @@ from pathlib import Path
 from hst_assets.failures import (
     Crashed,
     DiskFull,
+    HstAssetsError,
     MachineFailure,
     OutOfMemory,
     ToolFailed,
@@ -29,6 +30,7 @@ __all__ = [
     "MEMORY_STEP",
     "crashed_twice",
     "death_in_words",
+    "has_more_behind",
     "is_disk_full",
     "machine_failure",
     "refusal_of_system",
@@ -173,6 +175,17 @@ def refusal_of_system(error: OSError) -> MachineFailure:
         return known
     step = "Look at this path; then rerun" if error.filename else _MACHINE_STEP
     return MachineFailure(error.strerror or str(error), where=error.filename, next_step=step)
+
+
+def has_more_behind(error: BaseException) -> bool:
+    """Whether an error of other origin is behind a failure: its traceback then says more.
+
+    Parameters
+    ----------
+    error : BaseException
+        As it was raised, or as it is shown.
+    """
+    return any(not isinstance(each, HstAssetsError) for each in _chain(error))
 
 
 def _disk_full(error: BaseException, where: object) -> DiskFull:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hst_assets.machine_failures import has_more_behind
 from hst_assets.workdir import WorkDir
 
 __all__ = ["session_log"]
@@ -44,7 +45,9 @@ def session_log(workdir: WorkDir, label: str) -> Iterator[Path]:
     ------
     path : `~pathlib.Path`
         ``logs/hst_assets_<label>_<UTC time>_<pid>.log``. A session in which nothing is said
-        leaves no file. Where it cannot be written (a full disk), the work goes on without it.
+        leaves no file. Where it cannot be written (a full disk), the work goes on without it. An
+        error that ends the session, and is or comes from one of the system or of a library, is in
+        it with its traceback: users are shown a line.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     path = workdir.logs / f"hst_assets_{label.replace('/', '_')}_{stamp}_{os.getpid()}.log"
@@ -57,6 +60,10 @@ def session_log(workdir: WorkDir, label: str) -> Iterator[Path]:
     logger.addHandler(handler)
     try:
         yield path
+    except Exception as error:
+        if has_more_behind(error):
+            logger.exception("%s has ended with an error", label)
+        raise
     finally:
         logger.removeHandler(handler)
         handler.close()

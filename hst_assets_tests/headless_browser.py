@@ -115,17 +115,18 @@ class Browser:
         message, _, self._unread = self._unread.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path: Path, *, width: int = 1000, height: int = 800) -> Page:
-        """A page of its own with a file in it, which is loaded."""
+    def open(self, page: Path | str, *, width: int = 1000, height: int = 800) -> Page:
+        """A page of its own with a file or an address in it, which is loaded."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = Page(self, session, target)
+        opened = Page(self, session, target)
         for domain in ("Page", "Network", "Runtime", "Log"):
-            page.call(f"{domain}.enable")
-        page.resize(width, height)
-        page.call("Page.navigate", url=path.absolute().as_uri())
-        page.wait_for("document.readyState === 'complete'")
-        return page
+            opened.call(f"{domain}.enable")
+        opened.resize(width, height)
+        url = page.absolute().as_uri() if isinstance(page, Path) else page
+        opened.call("Page.navigate", url=url)
+        opened.wait_for("document.readyState === 'complete'")
+        return opened
 
 
 class Page:

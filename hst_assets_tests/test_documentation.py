@@ -431,3 +431,6 @@ def built(tmp_path: Path) -> Path:
 def test_the_documentation_builds_without_a_warning(built: Path) -> None:
     page = (built / "reference" / "settings.html").read_text()
     assert "search_radius_arcsec" in page
+    commands = (built / "reference" / "command-line.html").read_text()
+    assert "--drizzle-scale" in commands
+    assert re.findall("\u2013[a-z]+", commands) == []  # options with a dash for their hyphens

@@ -34,7 +34,7 @@ from hst_assets.cli import (
     worker,
 )
 from hst_assets.cli import run as run_module
-from hst_assets.cli.console_log import kept_console
+from hst_assets.cli.console_log import keep_traceback, kept_console
 from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.position_argument import PositionCommand
 from hst_assets.cli.terminal import errors, output
@@ -45,7 +45,7 @@ from hst_assets.failures import (
     NothingFound,
     TransientFailure,
 )
-from hst_assets.machine_failures import machine_failure, refusal_of_system
+from hst_assets.machine_failures import has_more_behind, machine_failure, refusal_of_system
 
 __all__ = ["application", "run"]
 
@@ -127,6 +127,8 @@ def _run(was_asked_to_end: Callable[[], bool]) -> None:
     try:
         application()
     except HstAssetsError as error:
+        if has_more_behind(error):
+            keep_traceback(error)
         _tell(error)
         sys.exit(_EXIT_CODES.get(type(error), EXIT_FAILED))
     except Exception as error:  # raised again, unless the machine is at fault
@@ -135,6 +137,7 @@ def _run(was_asked_to_end: Callable[[], bool]) -> None:
             machine = refusal_of_system(error)
         if machine is None:
             raise
+        keep_traceback(error)
         _tell(machine)
         sys.exit(EXIT_FAILED)
     except SystemExit as end:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -24,7 +25,7 @@ from rich.control import Control
 from hst_assets.shown_text import plain_text
 from hst_assets.workdir import CONSOLE_LOG_PREFIX, WorkDir
 
-__all__ = ["KeptConsole", "keep_console", "kept_console"]
+__all__ = ["KeptConsole", "keep_console", "keep_traceback", "kept_console"]
 
 _WIDTH = 120
 #: Options whose value is nobody's business.
@@ -102,6 +103,19 @@ def keep_console(workdir: WorkDir) -> None:
     log = _LOG.get()
     if log is not None:
         log.begin(workdir)
+
+
+def keep_traceback(error: BaseException) -> None:
+    """Keep where an error came from, of which the terminal shows a line.
+
+    Parameters
+    ----------
+    error : BaseException
+        That ends the command.
+    """
+    log = _LOG.get()
+    if log is not None:
+        log.write(plain_text("".join(traceback.format_exception(error))))
 
 
 def _command_line(arguments: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def takes_redo(command: Command) -> Command:
     from hst_assets.orchestration.asset_table import ASSETS
 
     kinds = ASSETS.redo_kinds
-    everything = " ".join(kind.help.rstrip(".").lower() + "," for kind in kinds).rstrip(",")
+    everything = ", ".join(kind.help[0].lower() + kind.help[1:].rstrip(".") for kind in kinds)
     options = [
         option(
             "redo",

@@ -6,6 +6,7 @@ command and hands it what was given, as changes to a target's settings; nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ class SettingOption:
         """What the setting means, how its value is typed, its name, and its default."""
         section, _, key = self.setting.partition(".")
         plain = Settings.model_fields[section].default
-        meaning = type(plain).summary(key)
+        meaning = _OWN_NAME.sub("", type(plain).summary(key))
         default = _typed(plain.model_dump(mode="json").get(key))
         return f"{meaning} {self.typed}".rstrip() + f"  [{self.setting}{default}]"
 
@@ -168,6 +169,8 @@ def _light_curve(names: str, key: str, **more: Any) -> SettingOption:
 
 
 _SEVERAL = "Separate several by commas."
+#: The option itself, which the meaning of a setting names for the documentation.
+_OWN_NAME = re.compile(r" \((?:not with )?--[a-z0-9-]+\)")
 
 
 def _typed(default: Any) -> str:

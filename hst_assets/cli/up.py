@@ -28,7 +28,7 @@ def up_command(
 ) -> None:
     """Serve the web UI, with the daemon that runs sensors and schedules, until interrupted.
 
-    It is ``dagster dev`` on the instance and the folder of work directories that the other
+    It is 'dagster dev' on the instance and the folder of work directories that the other
     commands use.
     """
     _refuse_busy(host, port)

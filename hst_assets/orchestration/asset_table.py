@@ -61,7 +61,7 @@ ASSETS = AssetTable(
             per="target",
             job="target_archive",
             group="exposures",
-            description="What MAST holds for an archive target, one row a file; always asked anew.",
+            description="What MAST holds for an archive target, one row a file; queried anew.",
             contents="Sizes are in bytes, exposure times in seconds, dates in MJD (days). Beside "
             "it `archive_left_out.ecsv`: what a rule leaves out, and which.",
             path="archive_listing",

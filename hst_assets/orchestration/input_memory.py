@@ -18,31 +18,43 @@ from hst_assets.workdir import WorkDir, stamp_if_there
 
 __all__ = ["InputMemory"]
 
-#: A file system tells times in steps, and a server's clock may go otherwise: what was changed less
-#: than this before it was read may have changed once more without a new time, seconds.
+#: A file system tells times in steps, and a server of files by a clock of its own, which is not
+#: compared with ours: what is read is trusted once the same stamps had been seen so long before by
+#: our clock, seconds. What was changed after that, in whatever step, has another time.
 _SETTLED_S = 10.0
 _Stamp = tuple[int, int, int] | None
 
 
 @dataclass
 class _Kept:
-    """Versions, with the stamps of all that they were read from."""
+    """Versions, with the stamps of all that they were read from.
+
+    `seen_at` is when these stamps were first seen, and `read_at` when what is kept was read after
+    that, both by a clock that nobody sets.
+    """
 
     stamps: dict[Path, _Stamp]
     versions: dict[str, str]
+    seen_at: float
     read_at: float
 
     def stands(self) -> bool:
         """Whether nothing has another stamp, and none was so young that it may hide a change."""
-        newest = max((each[0] for each in self.stamps.values() if each), default=0)
-        is_settled = newest / 1e9 < self.read_at - _SETTLED_S
+        is_settled = self.read_at - self.seen_at >= _SETTLED_S
         return is_settled and all(stamp_if_there(path) == was for path, was in self.stamps.items())
 
 
 @dataclass
 class InputMemory:
-    """Of one process: versions of levels by target, and those of records by their stamps."""
+    """Of one process: versions of levels by target, and those of records by their stamps.
 
+    Attributes
+    ----------
+    clock : callable
+        Tells seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
     _kept: dict[tuple[WorkDir, str], _Kept] = field(default_factory=dict)
     _records: dict[str, tuple[_Stamp, str | None]] = field(default_factory=dict)
 
@@ -66,11 +78,13 @@ class InputMemory:
         key = (workdir, level)
         kept = self._kept.get(key)
         if kept is None or not kept.stands():
-            before = time.time()
+            began = self.clock()
             versions, paths = read()
-            # Stamps of afterwards count if they are as old as those of before would have to be.
             stamps = {path: stamp_if_there(path) for path in paths}
-            kept = self._kept[key] = _Kept(stamps, versions, before)
+            seen_at = self.clock()
+            if kept is not None and kept.stamps == stamps:
+                seen_at = kept.seen_at
+            kept = self._kept[key] = _Kept(stamps, versions, seen_at, began)
         return dict(kept.versions)
 
     def of_record(self, product: Path, version: Callable[[Record], str]) -> str | None:

@@ -1,24 +1,26 @@
 """What each level would work on, and the version of its inputs.
 
 Read from the records on disk alone, so that sensors, schedules and tests agree. What the inputs of
-a level are follows from the rows of its assets. A version is a digest over them and the target's
-settings files; a partition whose version has not changed has nothing new to do.
+a level are follows from the rows of its assets. A version is a digest over them, the target's
+settings files and the files that these name; a partition whose version has not changed has nothing
+new to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from hst_assets.exposures.raw import raw_ledger
-from hst_assets.failures import failure_named, may_work_again
+from hst_assets.failures import BadConfiguration, failure_named, may_work_again
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.input_memory import InputMemory
 from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
 from hst_assets.provenance import Record, digest_of, read_record, sha256_of_file
 from hst_assets.settings import load_settings
-from hst_assets.workdir import WorkDir
+from hst_assets.settings.named_paths import inputs_named
+from hst_assets.workdir import WorkDir, stamp_if_there
 
 __all__ = ["input_versions", "lacks_product", "raw_visits"]
 
@@ -52,10 +54,11 @@ def _read(
     workdir: WorkDir, level: Level, table: AssetTable, memory: InputMemory
 ) -> tuple[dict[str, str], list[Path]]:
     """The versions, and the folders and files by whose times it is seen that they stand."""
-    written = [*workdir.user_files, workdir.checksums]
+    named = _inputs_named(workdir)
+    written = [*workdir.user_files, workdir.checksums, *named.values()]
     if level.wanted and not table.is_wanted(level, load_settings(workdir)):
         return {}, written
-    settings = _settings_version(workdir)
+    settings = _settings_version(workdir, named)
     inputs = _Inputs(workdir, table, memory)
     visits: list[str | None] = [*inputs.raw] if level.by_visit else [None]
     found = {visit: inputs.of_level(level, visit) for visit in visits}
@@ -95,8 +98,27 @@ def _failures(record: Record) -> dict[str, str]:
     return failures
 
 
-def _settings_version(workdir: WorkDir) -> dict[str, str]:
-    return {path.name: sha256_of_file(path) for path in workdir.user_files if path.is_file()}
+def _inputs_named(workdir: WorkDir) -> dict[str, Path]:
+    """The files and folders that settings name; none of settings that a run will refuse."""
+    try:
+        return inputs_named(load_settings(workdir), workdir)
+    except BadConfiguration:
+        return {}
+
+
+def _settings_version(workdir: WorkDir, named: Mapping[str, Path]) -> dict[str, object]:
+    """What settings say, and the time and size of the files that they name, where there are some.
+
+    These may be large and on a slow disk: a run reads them, and is content with the same content.
+    """
+    version: dict[str, object] = {
+        path.name: sha256_of_file(path) for path in workdir.user_files if path.is_file()
+    }
+    for key, path in named.items():
+        if stamp := stamp_if_there(path):
+            modified, _inode, size = stamp
+            version[key] = [modified, size]
+    return version
 
 
 def _version(record: Record) -> str:

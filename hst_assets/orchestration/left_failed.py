@@ -13,7 +13,7 @@ import dagster as dg
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
 from hst_assets.orchestration.levels import AssetRow, AssetTable
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME
-from hst_assets.orchestration.partition_states import partition_states
+from hst_assets.orchestration.partition_states import partitions_left_failed
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
 from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
@@ -54,7 +54,7 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
         targets = set(active_targets(hst_root.path, context.log.warning))
         for row in table:
             if failed_specs[row.name].key in wanted:
-                failed = _failed(context.instance, row)
+                failed = partitions_left_failed(context.instance, row)
                 wanting = _wanting(table, row, targets, hst_root, context) if failed else set()
                 active = [key for key in failed if targets_of([key]) <= wanting]
                 yield _result(row.name, FAILED_CHECK, active)
@@ -81,11 +81,6 @@ def _wanting(
             if not table.is_wanted(level, load_settings(hst_root.workdir(target))):
                 found.remove(target)
     return found
-
-
-def _failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
-    states = partition_states(instance, row)
-    return [key for key, state in states.items() if state == "failed"]
 
 
 def _undelivered(

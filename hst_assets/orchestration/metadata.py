@@ -53,7 +53,7 @@ _MIN_PICTURE_BYTES = 4_000
 _RECORD_ONLY = frozenset({"tries", "failure_kinds", "failures", "note"})
 
 
-def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str, Any]:
+def describe(made: Made, workdir: WorkDir, *, served_below: str | None = None) -> dict[str, Any]:
     """Metadata of a materialization.
 
     Parameters
@@ -64,8 +64,9 @@ def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str,
         are shown as tables, everything else as it is.
     workdir : WorkDir
         Against which recorded paths are resolved.
-    served : bool, optional
-        Whether the web server sends pictures and pages of the work directory, so that links work.
+    served_below : str, optional
+        Prefix of the addresses below which the web server sends pictures and pages of the work
+        directory, often empty; if not given it sends none, and there are no links.
 
     Returns
     -------
@@ -77,13 +78,13 @@ def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str,
     previews = facts.pop("previews", [])
     if previews:
         paths = [workdir.absolute(path) for path in previews]
-        metadata["preview"] = _pictures(paths, workdir, served=served)
+        metadata["preview"] = _pictures(paths, workdir, served_below)
     for name, value in facts.items():
         if name in _RECORD_ONLY:
             continue
         metadata[name] = _value(name, value, workdir)
-    if served:
-        metadata |= _links(facts, workdir)
+    if served_below is not None:
+        metadata |= _links(facts, workdir, served_below)
     if made_with := _made_with(made.record, workdir):
         metadata["made_with"] = dg.MetadataValue.text(_clip(made_with))
     metadata["work_directory"] = dg.MetadataValue.path(workdir.base)
@@ -92,12 +93,12 @@ def describe(made: Made, workdir: WorkDir, *, served: bool = False) -> dict[str,
     return metadata
 
 
-def _links(facts: Mapping[str, Any], workdir: WorkDir) -> dict[str, Any]:
+def _links(facts: Mapping[str, Any], workdir: WorkDir, prefix: str) -> dict[str, Any]:
     """The addresses of the target's report, and of the product if it is a page itself."""
     pages = {"report": workdir.report}
     if facts.get("page"):
         pages["page"] = workdir.absolute(str(facts["page"]))
-    addresses = {name: address_of(path, workdir) for name, path in pages.items()}
+    addresses = {name: address_of(path, workdir, prefix) for name, path in pages.items()}
     return {name: dg.MetadataValue.url(each) for name, each in addresses.items() if each}
 
 
@@ -189,13 +190,17 @@ def _share_of_one(n_pictures: int) -> int:
     return max(_MIN_PICTURE_BYTES, min(_MAX_PICTURE_BYTES, share))
 
 
-def _pictures(paths: Sequence[Path], workdir: WorkDir, *, served: bool) -> dg.MetadataValue[Any]:
+def _pictures(
+    paths: Sequence[Path], workdir: WorkDir, served_below: str | None
+) -> dg.MetadataValue[Any]:
     """A table of pictures and their files."""
     found = [path for path in paths if path.is_file()]
     if not found:
         return dg.MetadataValue.md("no picture")
     head = "| pictures |"
-    addresses = [address_of(path, workdir) if served else None for path in found]
+    addresses: list[str | None] = [None]
+    if served_below is not None:
+        addresses = [address_of(path, workdir, served_below) for path in found]
     if all(addresses):
         head = "| pictures; a click saves one in full size |"
         rows = [

@@ -10,7 +10,7 @@ import dagster as dg
 from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 
-__all__ = ["PartitionState", "partition_states"]
+__all__ = ["PartitionState", "partition_states", "partitions_left_failed"]
 
 PartitionState = Literal["failed", "in progress", "made", "missing"]
 _STATES: Mapping[dg.AssetPartitionStatus | None, PartitionState] = {
@@ -39,3 +39,9 @@ def partition_states(instance: dg.DagsterInstance, row: AssetRow) -> dict[str, P
     keys = sorted(instance.get_dynamic_partitions(str(partitions.name)))
     status = instance.get_status_by_partition(dg.AssetKey(row.name), keys, partitions) or {}
     return {key: _STATES.get(status.get(key), "missing") for key in keys}
+
+
+def partitions_left_failed(instance: dg.DagsterInstance, row: AssetRow) -> list[str]:
+    """Partition keys of an asset whose last run failed, sorted."""
+    states = partition_states(instance, row)
+    return [key for key, state in states.items() if state == "failed"]

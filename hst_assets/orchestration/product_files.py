@@ -4,7 +4,9 @@ Dagster's web server sends the files that the instance's compute log manager nam
 ``/logs/``. That of an instance of hst_assets (``compute_logs`` in its ``dagster.yaml``) names
 pictures and pages of targets as well: ``/logs/products/<target>/<path>/<ending>``. A link with
 such an address works in any browser that shows the UI, through a tunnel too, and costs Dagster's
-database nothing. It leads to the file as it is now.
+database nothing. It leads to the file as it is now. A server that is called with ``--path-prefix``
+has all its addresses below that: the instance says so by ``path_prefix``, for nothing else knows it
+where a link is written.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ from hst_assets.orchestration.dagster_private import LocalComputeLogManager
 from hst_assets.orchestration.target_roots import root_of
 from hst_assets.workdir import WorkDir
 
-__all__ = ["ProductFiles", "address_of", "serves_products"]
+__all__ = ["ProductFiles", "address_of", "prefix_of_products"]
 
 _PRODUCTS = "products"
 #: What a browser shows; nothing else of a work directory is sent.
 _ENDINGS = frozenset({"png", "html"})
 _MADE_IN_HOME = ""
+#: What is sent in place of a report that is not made yet: links to it are written before.
+_NO_REPORT = Path(__file__).with_name("no_report.html")
 
 
 class ProductFiles(LocalComputeLogManager):
@@ -38,18 +42,28 @@ class ProductFiles(LocalComputeLogManager):
     base_dir : str, optional
         Where Dagster's logs are; by default where Dagster has them by itself, in the instance's
         folder.
+    path_prefix : str, optional
+        That of the web server (``dagster-webserver --path-prefix``); by default it has none.
     **more : Any
         As `LocalComputeLogManager` takes them.
+
+    Attributes
+    ----------
+    path_prefix : str
+        With a slash before it and none behind it; empty if there is none.
     """
 
-    def __init__(self, base_dir: str = _MADE_IN_HOME, **more: Any) -> None:
+    def __init__(self, base_dir: str = _MADE_IN_HOME, path_prefix: str = "", **more: Any) -> None:
         super().__init__(base_dir, **more)
+        within = path_prefix.strip("/")
+        self.path_prefix = f"/{within}" if within else ""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         """The configuration of Dagster's own, without what it must have."""
         return {
             "base_dir": dg.Field(dg.StringSource, is_required=False),
+            "path_prefix": dg.Field(dg.StringSource, is_required=False),
             "polling_timeout": dg.Field(float, is_required=False),
         }
 
@@ -87,16 +101,25 @@ class ProductFiles(LocalComputeLogManager):
         base = WorkDir(root, target).base.resolve()
         # After links and dots are followed: nothing outside the work directory is sent.
         path = base.joinpath(*parts[:-1], f"{parts[-1]}.{extension}").resolve()
+        if path == base / WorkDir(root, target).report.name and not path.exists():
+            return _NO_REPORT
         return path if base in path.parents and path.suffix == f".{extension}" else None
 
 
-def serves_products(instance: dg.DagsterInstance) -> bool:
-    """Whether the web server of an instance sends files of the work directories."""
-    return isinstance(instance.compute_log_manager, ProductFiles)
+def prefix_of_products(instance: dg.DagsterInstance) -> str | None:
+    """Below which address an instance's web server sends files of the work directories.
+
+    Returns
+    -------
+    prefix : str or None
+        Empty for a server without a prefix; None if it sends none of them.
+    """
+    manager = instance.compute_log_manager
+    return manager.path_prefix if isinstance(manager, ProductFiles) else None
 
 
-def address_of(path: Path, workdir: WorkDir) -> str | None:
-    """The address of a file below that of the UI; None for what is not sent.
+def address_of(path: Path, workdir: WorkDir, prefix: str = "") -> str | None:
+    """The address of a file on the host of the UI; None for what is not sent.
 
     Parameters
     ----------
@@ -104,9 +127,11 @@ def address_of(path: Path, workdir: WorkDir) -> str | None:
         A picture or page.
     workdir : WorkDir
         In which it is.
+    prefix : str, optional
+        Of all the server's addresses (`prefix_of_products`).
     """
     ending = path.suffix.removeprefix(".")
     if ending not in _ENDINGS or not path.is_relative_to(workdir.base):
         return None
     parts = [workdir.target, *path.relative_to(workdir.base).with_suffix("").parts, ending]
-    return f"/logs/{_PRODUCTS}/" + "/".join(quote(part, safe="") for part in parts)
+    return f"{prefix}/logs/{_PRODUCTS}/" + "/".join(quote(part, safe="") for part in parts)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from hst_assets.orchestration.levels import Level
+from hst_assets.orchestration.levels import AssetRow, Level
+from hst_assets.orchestration.partitions import hst_target, hst_visit
 
 __all__ = [
     "HOST_TAG",

@@ -2,9 +2,9 @@
 
 First the archive is asked for every archive target, whatever the sensor on new data has seen. Then
 each level is swept, by its depth in the graph: every partition that has its inputs but not its
-last products (its run failed, or was killed) is tried again, and every visit of which the archive
-lists more than raw/ holds (announced late, or not delivered). What is there is not run at all. In
-the end it is looked for what is still left failed.
+last products, or whose last run failed or was killed (of which older products may be there), is
+tried again, and every visit of which the archive lists more than raw/ holds (announced late, or not
+delivered). What is there is not run at all. In the end it is looked for what is still left failed.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from hst_assets.orchestration.jobs import LEFT_FAILED_JOB
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
+from hst_assets.orchestration.partition_states import partitions_left_failed
 from hst_assets.orchestration.runs import partitions_in_flight
 from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
 
@@ -68,14 +69,15 @@ def _sweep(level: Level, minutes: int, table: AssetTable) -> dg.ScheduleDefiniti
         cron_schedule=_cron(minutes),
         execution_timezone="UTC",
         description=f"Retries every partition of {level.job} that has no product"
-        + (", or lacks files of the archive." if fetches else "."),
+        + (", or of which files of the archive are missing, " if fetches else " ")
+        + "or whose last run failed.",
     )
     def sweep(
         context: dg.ScheduleEvaluationContext,
         hst_root: HstRoot,
         mast: dg.ResourceParam[MastAccess],
     ) -> _Requests:
-        wanting = set(_without_product(hst_root, level, table, context.log.warning))
+        wanting = set(_to_retry(context.instance, hst_root, level, table, context.log.warning))
         if fetches:
             wanting |= set(_undelivered(hst_root, mast, context.log.warning))
         # What waits in the queue already, as behind an archive that was out, is not queued twice.
@@ -107,17 +109,25 @@ def _requests(context: dg.ScheduleEvaluationContext, keys: list[str], idle: str)
         yield dg.RunRequest(run_key=f"{key}@{moment}", partition_key=key)
 
 
-def _without_product(
-    hst_root: HstRoot, level: Level, table: AssetTable, warn: Callable[[str], None]
+def _to_retry(
+    instance: dg.DagsterInstance,
+    hst_root: HstRoot,
+    level: Level,
+    table: AssetTable,
+    warn: Callable[[str], None],
 ) -> list[str]:
+    """Partitions that have their inputs, and lack a product or whose last run failed."""
     from hst_assets.orchestration.input_versions import input_versions, lacks_product
 
+    failed = {key for name in level.assets for key in partitions_left_failed(instance, table[name])}
     found = []
     for target in active_targets(hst_root.path, warn):
         workdir = hst_root.workdir(target)
         with costing_itself(target, warn):
             keys = input_versions(workdir, level, table)
-            found += [key for key in keys if lacks_product(workdir, level, key, table)]
+            found += [
+                key for key in keys if key in failed or lacks_product(workdir, level, key, table)
+            ]
     return found
 
 

@@ -1,10 +1,10 @@
 """How each of many targets stands, in a moment: what was made, and what the last comparison said.
 
 To compare every product with today's recipe takes seconds a target (`orchestration.forecast`).
-Its answer is kept beside the target's locks, with the modification times of folders and settings,
-the versions of the code and the time of the installed packages. While all of these are the same,
-it is told again; otherwise the target is "not compared". A product that was edited in place is
-noticed by the next comparison only.
+Its answer is kept beside the target's locks, with the modification times of folders, settings and
+the files that settings name, the versions of the code and the time of the installed packages. While
+all of these are the same, it is told again; otherwise the target is "not compared". A product that
+was edited in place is noticed by the next comparison only.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from hst_assets.orchestration.forecast import Forecast, forecast
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.provenance import digest_of
 from hst_assets.settings import load_settings
+from hst_assets.settings.named_paths import files_in, paths_named
 from hst_assets.stages import STAGES
-from hst_assets.workdir import WorkDir, stamp_if_there, write_atomically
+from hst_assets.workdir import WorkDir, stamp_if_there, time_in, write_atomically
 
 __all__ = ["TargetSummary", "compared", "summary"]
 
-#: What was changed less than this before a comparison began may have changed again unseen, seconds.
+#: What was changed less than this before a comparison began may have changed again unseen, seconds
+#: of the clock of the file system, which may not be ours.
 _SETTLED_S = 2.0
 
 
@@ -117,9 +119,10 @@ def compared(workdir: WorkDir, table: AssetTable, *, anew: bool = True) -> list[
     kept = None if anew else _kept(workdir)
     if kept is not None:
         return [_forecast(row) for row in kept["amiss"]]
-    began, stamp = time.time(), _stamp_of(workdir)
+    began, began_there, stamp = time.time(), time_in(workdir.runfiles), _stamp_of(workdir)
     found = list(forecast(workdir, table))
-    if stamp.newest < began - _SETTLED_S and stamp == _stamp_of(workdir):
+    is_settled = began_there is not None and stamp.newest < began_there - _SETTLED_S
+    if is_settled and stamp == _stamp_of(workdir):
         content = {
             "stamp": stamp.digest,
             "compared": _utc(began),
@@ -175,7 +178,9 @@ def _stamp_of(workdir: WorkDir) -> _Stamp:
         *workdir.hap.glob("*/"),
         *workdir.hap.glob("*/*/"),
     ]
-    written = [*workdir.user_files, *_paths_in(load_settings(workdir).model_dump())]
+    named = paths_named(load_settings(workdir), workdir).values()
+    # A file in a folder may be written in place, by which the folder's time stays.
+    written = [*workdir.user_files, *named, *(file for path in named for file in files_in(path))]
     stamps = {str(path): stamp_if_there(path) for path in (*folders, *written, workdir.checksums)}
     code = {name: stage.version for name, stage in STAGES.items()}
     packages = stamp_if_there(Path(sysconfig.get_path("purelib")))
@@ -185,19 +190,6 @@ def _stamp_of(workdir: WorkDir) -> _Stamp:
 
 def _forecast(row: Mapping[str, Any]) -> Forecast:
     return Forecast(**{**row, "reasons": tuple(row["reasons"])})
-
-
-def _paths_in(settings: Mapping[str, Any]) -> list[Path]:
-    """The files and folders that settings name: a product may be made from one."""
-    found: list[Path] = []
-    for value in settings.values():
-        if isinstance(value, Path):
-            found.append(value)
-        elif isinstance(value, Mapping):
-            found += _paths_in(value)
-        elif isinstance(value, (list, tuple)):
-            found += [each for each in value if isinstance(each, Path)]
-    return found
 
 
 def _utc(when: float) -> str:

@@ -245,6 +245,8 @@ def _settled(
         except HstAssetsError as failure:
             error = failure
         except (OSError, MemoryError) as failure:
+            # The tables have a line of it.
+            logger.warning("%s failed", planned.path.name, exc_info=True)
             error = _named(failure, planned.path)
     assert isinstance(error, HstAssetsError)
     if not isinstance(error, batch.keeps):

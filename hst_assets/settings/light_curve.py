@@ -50,7 +50,7 @@ class LightCurveSettings(Section):
     scrape_all: bool = False
     """Make light curves of all stars of the catalogue within the radius as well."""
     positions: UserPath | None = None
-    """Table of more places (ECSV or CSV) with the columns ra, dec (degrees, ICRS) and, optional,
+    """Table of more places (ECSV or CSV) with the columns ra, dec (degrees, ICRS) and, optionally,
     name.
 
     A relative path starts at the work directory.

@@ -8,7 +8,13 @@ from hst_assets.workdir.folders import (
     targets_in,
 )
 from hst_assets.workdir.layout import WorkDir
-from hst_assets.workdir.publishing import file_stamp, publish, stamp_if_there, write_atomically
+from hst_assets.workdir.publishing import (
+    file_stamp,
+    publish,
+    stamp_if_there,
+    time_in,
+    write_atomically,
+)
 
 __all__ = [
     "CONSOLE_LOG_PREFIX",
@@ -20,5 +26,6 @@ __all__ = [
     "set_position_step",
     "stamp_if_there",
     "targets_in",
+    "time_in",
     "write_atomically",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hst_assets.failures import MissingProduct
 
-__all__ = ["file_stamp", "publish", "stamp_if_there", "write_atomically"]
+__all__ = ["file_stamp", "publish", "stamp_if_there", "time_in", "write_atomically"]
 
 
 def publish(source: Path, destination: Path) -> Path:
@@ -54,6 +55,18 @@ def stamp_if_there(path: Path) -> tuple[int, int, int] | None:
     try:
         return file_stamp(path)
     except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def time_in(folder: Path) -> float | None:
+    """What the clock of a folder's file system says, which may be a server's (seconds).
+
+    It is the modification time of a file that is made for this; None where none can be made.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
         return None
 
 

@@ -1,10 +1,12 @@
 """Run the command line in this process, in a root and a Dagster instance of the test's own."""
 
+import functools
 import sys
 from dataclasses import dataclass
 
 import pytest
 import tomlkit
+import typer.main
 
 from hst_assets.cli import main
 from hst_assets.simulate.plans import small_plan
@@ -20,6 +22,14 @@ class Result:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_are_built_once():
+    """Typer builds all commands anew for each call: 15 ms, as long as many a command takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture

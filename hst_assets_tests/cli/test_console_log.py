@@ -4,6 +4,7 @@ import pytest
 
 from hst_assets.cli.console_log import KeptConsole, keep_console, kept_console
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
 
 PLACE = ("10:00:24.0", "+02:12:00")
 
@@ -74,3 +75,26 @@ def test_escape_sequences_and_colours_are_not_kept(workdir, monkeypatch):
         KeptConsole().print("[red]seen[/red] \x1b[31mhidden")
     assert "\x1b" not in kept(workdir)
     assert "seen" in kept(workdir)
+
+
+def test_where_a_refusal_of_the_system_came_from_is_kept_and_not_shown(
+    cli, root, tmp_path, monkeypatch
+):
+    def refused(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied", "/nowhere")
+
+    monkeypatch.setattr("hst_assets.orchestration.run_target.run_target", refused)
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, content in tiny_exposure("iaaa01a0q", "wfc3_uvis", 10.0, 20.0).items():
+        (source / name).write_bytes(content)
+    assert cli("ingest", source, "--target", "sn1").code == 0
+    result = cli("materialize", "sn1")
+    assert result.code == 1
+    (line,) = result.err.splitlines()[-1:]
+    assert line.startswith("error: /nowhere: Permission denied")
+    assert "Traceback" not in result.err
+    text = kept(WorkDir(root, "sn1"))
+    assert "Traceback" in text
+    assert "in refused" in text
+    assert text.splitlines()[-1] == line

@@ -5,12 +5,14 @@ that is not of the vocabulary of failures would come out of `cli` as it was rais
 """
 
 import inspect
+import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from hst_assets.cli import main
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
 
@@ -84,10 +86,13 @@ class State:
         self.workdir = WorkDir(folder / "root", "sn1")
 
     def restored(self):
-        for name in ("root", "home"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-            shutil.copytree(self.folder / "kept" / name, self.folder / name)
+        self._restore("root", shutil.copy2)
+        self._restore("home", shutil.copy2)
         return self.workdir
+
+    def _restore(self, name, copy):
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        shutil.copytree(self.folder / "kept" / name, self.folder / name, copy_function=copy)
 
     def unforeseen(self, paths, damage, *command):
         """What a command says of damage that nobody foresaw, by the file that was damaged.
@@ -98,25 +103,63 @@ class State:
         for path in paths:
             self.restored()
             DAMAGES[damage](path)
-            result = self._cli(*command)
-            said = result.err + result.out
-            if _UNFORESEEN.search(said) or (result.code and not _REFUSED.search(result.err)):
-                found[path] = said
+            found |= self._unforeseen(path, *command)
         return found
+
+    def unforeseen_by_status(self, paths, damage):
+        """The same of what reads alone: it writes into no file that is there, and no instance."""
+        self.restored()
+        found = {}
+        for path in paths:
+            self._restore("root", os.link)
+            if damage != "gone" or os.path.lexists(path):  # else it is as it was
+                DAMAGES[damage](path)
+                found |= self._unforeseen(path, "status", "sn1")
+        return found
+
+    def _unforeseen(self, path, *command):
+        result = self._cli(*command)
+        said = result.err + result.out
+        is_told = not result.code or _REFUSED.search(result.err)
+        return {} if is_told and not _UNFORESEEN.search(said) else {path: said}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with ``kept/``: a root and an instance, once something was made in them."""
+    folder = tmp_path_factory.mktemp("damaged")
+    for name in ("source", "root", "home"):
+        (folder / name).mkdir()
+    for name, content in tiny_exposure(f"{VISIT}a0q", "wfc3_uvis", 10.0, 20.0).items():
+        (folder / "source" / name).write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HST_ASSETS_ROOT", str(folder / "root"))
+        patch.setenv("DAGSTER_HOME", str(folder / "home"))
+        for command in (
+            ("ingest", str(folder / "source"), "--target", "sn1"),
+            ("materialize", "sn1", "--select", CHOSEN),
+        ):
+            patch.setattr("sys.argv", ["hst-assets", *command])
+            with pytest.raises(SystemExit) as end:
+                main()
+            assert not end.value.code
+    WorkDir(folder / "root", "sn1").reference_choice.write_text(NOTE)
+    for name in ("root", "home"):
+        shutil.copytree(folder / name, folder / "kept" / name)
+    return folder
 
 
 @pytest.fixture
-def state(tmp_path, root, cli):
-    source = tmp_path / "source"
-    source.mkdir()
-    for name, content in tiny_exposure(f"{VISIT}a0q", "wfc3_uvis", 10.0, 20.0).items():
-        (source / name).write_bytes(content)
-    assert cli("ingest", source, "--target", "sn1").code == 0
-    assert cli("materialize", "sn1", "--select", CHOSEN).code == 0
-    WorkDir(root, "sn1").reference_choice.write_text(NOTE)
-    for name in ("root", "home"):
-        shutil.copytree(tmp_path / name, tmp_path / "kept" / name)
-    return State(tmp_path, cli)
+def root(kept, monkeypatch):
+    monkeypatch.setenv("HST_ASSETS_ROOT", str(kept / "root"))
+    monkeypatch.setenv("DAGSTER_HOME", str(kept / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return kept / "root"
+
+
+@pytest.fixture
+def state(kept, root, cli):
+    return State(kept, cli)
 
 
 @pytest.mark.slow
@@ -125,7 +168,7 @@ def test_files_of_the_work_directory(state, damage):
     files = [_path(state.workdir, name) for name in _paths_of_workdir()]
     assert len(files) > 30
     damaged = [*files, *map(WorkDir.record, files)]
-    assert state.unforeseen(damaged, damage, "status", "sn1") == {}
+    assert state.unforeseen_by_status(damaged, damage) == {}
 
 
 @pytest.mark.slow
@@ -149,7 +192,7 @@ def test_a_sample_of_both(state):
     workdir = state.workdir
     damaged = (workdir.checksums, workdir.reference_choice, workdir.last_comparison)
     for damage in DAMAGES:
-        assert state.unforeseen(damaged, damage, "status", "sn1") == {}
+        assert state.unforeseen_by_status(damaged, damage) == {}
     record = WorkDir.record(workdir.visit_exposures(VISIT))
     for damage in ("a list", "a folder"):
         assert state.unforeseen([record], damage, "materialize", "sn1", "--select", CHOSEN) == {}

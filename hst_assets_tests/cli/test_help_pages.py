@@ -40,6 +40,18 @@ def test_an_option_tells_its_setting_and_its_default(cli):
     assert "[drizzle.sky_sub; default on]" in page
 
 
+def test_no_option_explains_itself_by_its_own_name(cli):
+    page = " ".join(cli("run", "--help").out.split())
+    assert "Measure the stars of the target's exposures. [photometry.make]" in page
+    assert "redo the Hubble Advanced Products" in page
+
+
+def test_help_is_plain_text_without_marks_or_dashes_that_no_shell_reads(cli):
+    for command in ("run", "materialize", "up", "hap", "status", "counterpart"):
+        page = cli(command, "--help").out
+        assert not set(page) & set("`\u2013\u2014\u2212"), command
+
+
 def test_every_setting_of_an_option_has_a_heading():
     sections = {each.setting.partition(".")[0] for each in SETTING_OPTIONS}
     assert sections <= set(HEADINGS)

@@ -108,7 +108,9 @@ class Campaign:
 
     root: Path
     ran: list[tuple[str, str]] = field(default_factory=list)
+    #: What fails before it begins, and what fails while it is made.
     broken: set[tuple[str, str]] = field(default_factory=set)
+    failing: set[tuple[str, str]] = field(default_factory=set)
     #: Assets whose digests the recipes downstream do not name.
     unnamed: set[str] = field(default_factory=set)
     facts: dict[str, object] = field(default_factory=lambda: dict(FACTS))
@@ -147,6 +149,8 @@ class Campaign:
 
         def run():
             self.ran.append((asset, partition))
+            if (asset, partition) in self.failing:
+                raise UnusableInput("fails on purpose", where=partition)
             with write_atomically(product) as part:
                 part.write_text(f"{asset} {partition}")
             return Result((product,), self.facts)

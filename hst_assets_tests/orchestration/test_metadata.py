@@ -125,20 +125,24 @@ def test_a_web_server_that_sends_pictures_shows_them_in_full_size_in_the_page(wo
     names = [f"workspace/{number} of 3.png" for number in range(3)]
     for name in names:
         noise_png(workdir.base / name, 40)
-    shown = describe(made(workdir, previews=names), workdir, served=True)
+    shown = describe(made(workdir, previews=names), workdir, served_below="")
     text = shown["preview"].md_str
     address = "/logs/products/sn1/workspace/0%20of%203/png"
     name, picture = text.splitlines()[2:4]
     assert name == "| 0 of 3.png |"
     assert picture == f"| [![0 of 3.png]({address})]({address}) |"
     assert len(text) < 1000  # of more Dagster shows a button
+    below = describe(made(workdir, previews=names), workdir, served_below="/hubble")
+    assert f"](/hubble{address})" in below["preview"].md_str
 
 
 def test_the_report_is_linked_where_the_web_server_sends_it(workdir):
     page = made(workdir, page="hap/iaaa01/visit.html")
-    shown = describe(page, workdir, served=True)
+    shown = describe(page, workdir, served_below="")
     assert shown["report"].url == "/logs/products/sn1/report/html"
     assert shown["page"].url == "/logs/products/sn1/hap/iaaa01/visit/html"
+    below = describe(page, workdir, served_below="/hubble")
+    assert below["report"].url == "/hubble/logs/products/sn1/report/html"
     assert describe(page, workdir)["page"].url.startswith("file://")
     assert "report" not in describe(page, workdir)
 

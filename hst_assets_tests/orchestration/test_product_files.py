@@ -1,22 +1,29 @@
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
-from hst_assets.orchestration.product_files import ProductFiles, address_of, serves_products
+from hst_assets.orchestration.product_files import ProductFiles, address_of, prefix_of_products
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.workdir import WorkDir
 
 
-@pytest.fixture
-def instance(tmp_path):
-    """An instance with the configuration that comes with the package."""
+def instance_in(folder, **config):
+    """An instance with the configuration that comes with the package, and more."""
     overrides = {
         "compute_logs": {
             "module": "hst_assets.orchestration.product_files",
             "class": "ProductFiles",
+            "config": config,
         }
     }
-    (tmp_path / "home").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "home"), overrides=overrides) as instance:
+    folder.mkdir()
+    return dg.DagsterInstance.local_temp(str(folder), overrides=overrides)
+
+
+@pytest.fixture
+def instance(tmp_path):
+    with instance_in(tmp_path / "home") as instance:
         yield instance
 
 
@@ -67,6 +74,24 @@ def test_dagsters_own_logs_are_where_they_would_be_without_it(instance, tmp_path
     with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as plain:
         ours = sent(instance, "a-run", "compute_logs", "step", extension="err")
         assert ours == sent(plain, "a-run", "compute_logs", "step", extension="err")
-    assert serves_products(instance)
-    assert not serves_products(plain)
+    assert prefix_of_products(instance) == ""
+    assert prefix_of_products(plain) is None
     assert isinstance(instance.compute_log_manager, ProductFiles)
+
+
+@pytest.mark.parametrize("written", ["/hubble", "hubble", "/hubble/"])
+def test_addresses_are_below_the_prefix_of_the_web_server(tmp_path, workdir, written):
+    with instance_in(tmp_path / "other", path_prefix=written) as instance:
+        prefix = prefix_of_products(instance)
+    address = address_of(workdir.report, workdir, prefix)
+    assert address == "/hubble/logs/products/sn1/report/html"
+
+
+def test_the_link_of_a_report_that_is_not_made_yet_leads_to_a_page_that_says_so(instance, workdir):
+    key = ("products", "sn1", "report")
+    assert "has not been made" in Path(sent(instance, *key, extension="html")).read_text()
+    workdir.report.write_text("the report")
+    assert Path(sent(instance, *key, extension="html")).read_text() == "the report"
+    assert sent(instance, "products", "sn1", "hap", "report", extension="html") == str(
+        workdir.hap / "report.html"
+    )

@@ -3,6 +3,8 @@
 import dagster as dg
 import pytest
 
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.forecast import forecast
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.orchestration.targets import retire_target
 from hst_assets.settings import write_settings
@@ -110,6 +112,44 @@ def test_a_retired_target_is_not_swept(campaign, daemon):
     assert daemon.night("nightly_visit_exposures") == ["sn1/iaaa01"]
     write_settings(campaign.workdir("sn1"), {"target": {"retired": True}})
     assert daemon.night("nightly_visit_exposures") == []
+
+
+@pytest.mark.parametrize("asset", ["raw_exposures", "exposure_table"])
+@pytest.mark.parametrize("when", ["broken", "failing"])
+def test_a_run_that_failed_on_new_inputs_is_tried_again_beside_older_products(
+    campaign, daemon, defs, asset, when
+):
+    campaign.add_exposure("sn1", "iaaa01")
+    campaign.add_exposure("sn1", "iaaa02")
+    workdir = campaign.workdir("sn1")
+    list(run_target(defs, daemon.instance, workdir))
+    assert daemon.tick("visit_exposures") == []
+    campaign.add_exposure("sn1", "iaaa01", 1)
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
+    getattr(campaign, when).add((asset, "sn1/iaaa01"))
+    assert not daemon.run("visit_exposures", "sn1/iaaa01").success
+    assert workdir.visit_exposures("iaaa01").is_file()
+    assert daemon.night("nightly_visit_exposures") == ["sn1/iaaa01"]
+    # What changes once more is asked for by the sensor, as ever.
+    campaign.add_exposure("sn1", "iaaa01", 2)
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
+    campaign.broken.clear()
+    campaign.failing.clear()
+    assert daemon.run("visit_exposures", "sn1/iaaa01").success
+    assert daemon.night("nightly_visit_exposures") == []
+
+
+def test_a_run_that_failed_beside_older_products_is_shown_as_such(campaign, daemon, defs):
+    campaign.add_exposure("sn1", "iaaa01")
+    workdir = campaign.workdir("sn1")
+    list(run_target(defs, daemon.instance, workdir))
+    write_settings(workdir, {"selection": {"min_exptime_s": 20.0}})
+    campaign.failing.add(("exposure_table", "sn1/iaaa01"))
+    assert not daemon.run("visit_exposures", "sn1/iaaa01").success
+    found = {each.asset: (each.state, *each.reasons) for each in forecast(workdir, ASSETS)}
+    assert found["exposure_table"] == ("missing", "it has no record: it was not finished")
+    assert found["target_exposures"] == ("may be stale", "because exposure_table would be made")
+    assert judged(daemon, defs, "exposure_table").description == "sn1/iaaa01"
 
 
 def test_partitions_left_failed_are_named_until_they_are_mended(campaign, daemon, defs):

@@ -126,6 +126,19 @@ def test_a_changed_setting_asks_for_the_target(campaign, daemon):
     assert daemon.tick("visit_exposures") == ["sn2/iaaa01"]
 
 
+def test_a_file_that_a_setting_names_asks_for_the_target_when_it_changes(campaign, daemon):
+    campaign.add_exposure("sn1", "iaaa01")
+    workdir = campaign.workdir("sn1")
+    grid = workdir.base / "grid.fits"
+    grid.write_bytes(b"pixels")
+    write_settings(workdir, {"embedded": {"psf_grids": {"wfc3_uvis.f606w": "grid.fits"}}})
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
+    assert daemon.tick("visit_exposures") == []
+    grid.write_bytes(b"other pixels")
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01"]
+    assert daemon.tick("visit_exposures") == []
+
+
 def test_fifty_visits_give_one_target_run(campaign, defs, instance, daemon):
     for number in range(50):
         campaign.add_exposure("sn1", f"iaaa{number:02d}")

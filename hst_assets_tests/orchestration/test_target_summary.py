@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from hst_assets.orchestration.target_summary import _stamp_of
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.target_summary import _stamp_of, compared
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
@@ -31,6 +32,43 @@ def test_it_falls_with_a_file_that_a_setting_names(workdir, tmp_path):
     before = _stamp_of(workdir).digest
     changed(image)
     assert _stamp_of(workdir).digest != before
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reference_files": {"iref": "iref"}},
+        {"reference_files": {"jref": "iref"}},
+        {"embedded": {"psf_grids": {"wfc3_uvis.f606w": "iref/grid.fits"}}},
+    ],
+)
+def test_it_falls_with_what_a_setting_that_is_relative_to_the_work_directory_names(
+    workdir, settings
+):
+    folder = workdir.base / "iref"
+    folder.mkdir()
+    (folder / "grid.fits").write_bytes(b"pixels")
+    write_settings(workdir, settings)
+    before = _stamp_of(workdir).digest
+    assert _stamp_of(workdir).digest == before
+    # In place: the folder's time stays.
+    (folder / "grid.fits").write_bytes(b"others")
+    changed(folder / "grid.fits")
+    assert _stamp_of(workdir).digest != before
+
+
+def test_none_is_kept_of_what_is_younger_than_the_file_systems_clock_can_tell(workdir, monkeypatch):
+    write_settings(workdir, {"target": {"ra_deg": 10.0, "dec_deg": 20.0}})
+    now = workdir.settings_file.stat().st_mtime
+    for name in [workdir.base, *workdir.base.rglob("*"), workdir.root]:
+        os.utime(name, (now, now))
+    # Our clock is ahead: by it everything is old enough.
+    monkeypatch.setattr("hst_assets.orchestration.target_summary.time.time", lambda: now + 3600)
+    compared(workdir, ASSETS)
+    assert not workdir.last_comparison.exists()
+    monkeypatch.setattr("hst_assets.orchestration.target_summary.time_in", lambda _: now + 3.0)
+    compared(workdir, ASSETS)
+    assert workdir.last_comparison.exists()
 
 
 @pytest.mark.parametrize("name", ["dolphot/inputs", "hap/iaaa01/aligned"])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
+from hst_assets.failures import MissingProduct
 from hst_assets.products.columns import (
     ColumnSpec,
     build_table,
@@ -70,3 +71,23 @@ def test_without_rows_the_columns_are_described(tmp_path: Path) -> None:
         spec.description for spec in COLUMNS
     ]
     assert table["side"].unit == u.pix
+
+
+def test_a_table_that_changed_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "index.ecsv"
+    assert len(written([ROW], path)) == 1
+    assert len(written([ROW, ROW], path)) == 2
+    path.write_text("no table")
+    with pytest.raises(MissingProduct):
+        read_table(path)
+
+
+def test_what_a_reader_does_to_a_table_is_its_own_affair(tmp_path: Path) -> None:
+    path = tmp_path / "index.ecsv"
+    first = written([ROW], path)
+    first["n"][0] = 9
+    first.meta["target"] = "other"
+    again = read_table(path)
+    assert again["n"][0] == ROW["n"]
+    assert again.meta["target"] == "sn1"
+    assert again["side"].info.description == "How long"

@@ -7,7 +7,7 @@ import dagster as dg
 
 from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME, describe
-from hst_assets.orchestration.product_files import serves_products
+from hst_assets.orchestration.product_files import prefix_of_products
 from hst_assets.orchestration.resources import Session, is_attended
 from hst_assets.orchestration.unchanged import is_recorded, observe
 from hst_assets.provenance import Made
@@ -40,7 +40,8 @@ def materialize_result(
     if not made.ran and is_recorded(context, made.digest):
         metadata = observe(context, tags, attended=is_attended(context))
     else:
-        metadata = describe(made, session.workdir, served=serves_products(context.instance))
+        prefix = prefix_of_products(context.instance)
+        metadata = describe(made, session.workdir, served_below=prefix)
         if session.log_path.is_file():
             metadata["session_log"] = dg.MetadataValue.path(session.log_path)
     return dg.MaterializeResult(
