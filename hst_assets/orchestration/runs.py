@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from hst_assets.orchestration.levels import AssetRow, Level
-from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.levels import Level
 
 __all__ = [
     "HOST_TAG",

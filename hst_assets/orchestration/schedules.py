@@ -13,9 +13,9 @@ import dagster as dg
 
 from hst_assets.orchestration.jobs import LEFT_FAILED_JOB
 from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.partition_states import partitions_left_failed
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot, MastAccess
-from hst_assets.orchestration.partition_states import partitions_left_failed
 from hst_assets.orchestration.runs import partitions_in_flight
 from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
 
