@@ -222,13 +222,13 @@ def _small_instance(undisturbed: Undisturbed) -> Verdict:
 def limits(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Verdict]:
     """Less memory, or fewer open files, than a run needs."""
     del options
-    for megabytes in (1500, 2500, 3500):
+    for megabytes in (500, 800, 1200):
         yield _limited(
             undisturbed, resource.RLIMIT_AS, megabytes * 2**20, f"{megabytes} MB of address space"
         )
-    for n_files in (32, 64):
+    for n_files in (12, 24):
         yield _limited(undisturbed, resource.RLIMIT_NOFILE, n_files, f"{n_files} open files")
-    yield _in_cgroup(undisturbed, 300)
+    yield _in_cgroup(undisturbed, 200)
 
 
 def _limited(undisturbed: Undisturbed, kind: int, value: int, what: str) -> Verdict:
@@ -241,18 +241,27 @@ def _limited(undisturbed: Undisturbed, kind: int, value: int, what: str) -> Verd
 
 def _in_cgroup(undisturbed: Undisturbed, megabytes: int) -> Verdict:
     what = f"a cgroup of {megabytes} MB"
-    group = Path("/sys/fs/cgroup/hard_days")
+    root_of_all = Path("/sys/fs/cgroup")
+    is_new = (root_of_all / "cgroup.controllers").is_file()
+    group = (root_of_all if is_new else root_of_all / "memory") / "hard_days"
+    limit, peak = (
+        ("memory.max", "memory.peak")
+        if is_new
+        else ("memory.limit_in_bytes", "memory.max_usage_in_bytes")
+    )
     try:
         group.mkdir(exist_ok=True)
-        (group / "memory.max").write_text(f"{megabytes}M")
-        (group / "memory.swap.max").write_text("0")
+        if not (group / limit).is_file():
+            return Verdict(what, f"not run: {group} has no {limit}")
+        (group / limit).write_text(str(megabytes * 2**20))
     except OSError as error:
         return Verdict(what, f"not run: {error}")
     root = undisturbed.trial()
     code = undisturbed.materialize(
         root, preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
     ).wait()
-    return judged(undisturbed, root, what, code)
+    used_mb = int((group / peak).read_text()) / 2**20
+    return judged(undisturbed, root, f"{what}, {used_mb:.0f} used", code)
 
 
 # ---------------------------------------------------------------------------------- children
