@@ -53,7 +53,7 @@ def build_defs(
     return dg.Definitions(
         assets=assets_of(table),
         asset_checks=[left_failed(table)],
-        jobs=[*whole_jobs(table), *level_jobs(table), left_failed_job(table)],
+        jobs=[*whole_jobs(table, build_defs), *level_jobs(table), left_failed_job(table)],
         sensors=[
             new_mast_data_sensor(interval_s),
             *level_sensors(table, interval_s),

@@ -6,6 +6,7 @@ level of each partition is a run of its own, which is recorded as ever; what is 
 made again.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -32,12 +33,29 @@ _TEXTS = {
 }
 
 
-def whole_jobs(table: AssetTable) -> list[dg.JobDefinition]:
-    """The jobs of a whole target and of a new visit."""
-    return [_job(PROCESS_TARGET, hst_target, table), _job(PROCESS_NEW_VISIT, hst_visit, table)]
+def whole_jobs(table: AssetTable, build: Callable[..., dg.Definitions]) -> list[dg.JobDefinition]:
+    """The jobs of a whole target and of a new visit.
+
+    Parameters
+    ----------
+    table : AssetTable
+        Which assets there are.
+    build : callable
+        `hst_assets.orchestration.build.build_defs`: the runs of the levels have definitions of
+        their own, with the resources of the job.
+    """
+    return [
+        _job(PROCESS_TARGET, hst_target, table, build),
+        _job(PROCESS_NEW_VISIT, hst_visit, table, build),
+    ]
 
 
-def _job(name: str, partitions: dg.PartitionsDefinition[Any], table: AssetTable) -> Any:
+def _job(
+    name: str,
+    partitions: dg.PartitionsDefinition[Any],
+    table: AssetTable,
+    build: Callable[..., dg.Definitions],
+) -> Any:
     @dg.op(name=f"every_level_of_{name.rpartition('_')[2]}", description=_TEXTS[name])
     def every_level(
         context: dg.OpExecutionContext,
@@ -46,7 +64,8 @@ def _job(name: str, partitions: dg.PartitionsDefinition[Any], table: AssetTable)
         mast: dg.ResourceParam[MastAccess],
     ) -> None:
         with as_dagster_failure():
-            _process(context, config, hst_root, mast, table)
+            definitions = build(root=str(hst_root.path), table=table, resources={"mast": mast})
+            _process(context, config, hst_root, definitions, table)
 
     @dg.job(
         name=name,
@@ -65,11 +84,9 @@ def _process(
     context: dg.OpExecutionContext,
     config: Fetching,
     hst_root: HstRoot,
-    mast: MastAccess,
+    definitions: dg.Definitions,
     table: AssetTable,
 ) -> None:
-    from hst_assets.orchestration.build import build_defs
-
     key = context.partition_key
     target, visits = key, []
     if "/" in key:
@@ -77,7 +94,7 @@ def _process(
         target, visits = visit.target, [visit.visit]
     failed = []
     for result in run_target(
-        build_defs(root=str(hst_root.path), table=table, resources={"mast": mast}),
+        definitions,
         context.instance,
         hst_root.workdir(target),
         visits=visits,

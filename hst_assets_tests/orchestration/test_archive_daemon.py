@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +29,7 @@ from hst_assets.provenance import read_record
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.orchestration.web_ui import WebUi
 from hst_assets_tests.stand_ins.holdings import now_mjd
 
 PROJECT = Path(__file__).parents[2]
@@ -108,49 +108,8 @@ def environment(tmp_path, archive):
     }
 
 
-class Deployment:
+class Deployment(WebUi):
     """A running ``dagster dev`` and what its server answers."""
-
-    def __init__(self, port):
-        self.port = port
-
-    def ask(self, query, **variables):
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql",
-            json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            answer = json.load(reply)
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-    def is_up(self):
-        with suppress(OSError):
-            return bool(self._repositories())
-        return False
-
-    def _repositories(self):
-        return self.ask(
-            "{ repositoriesOrError { ... on RepositoryConnection"
-            " { nodes { name location { name } } } } }"
-        )["repositoriesOrError"]["nodes"]
-
-    def _selector(self, sensor):
-        (repository,) = self._repositories()
-        return {
-            "repositoryName": repository["name"],
-            "repositoryLocationName": repository["location"]["name"],
-            "sensorName": sensor,
-        }
-
-    def start(self, sensor):
-        state = self.ask(
-            "mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector)"
-            " { ... on Sensor { sensorState { status } } } }",
-            selector=self._selector(sensor),
-        )["startSensor"]
-        assert state == {"sensorState": {"status": "RUNNING"}}
 
     def ticks(self, sensor):
         """Ticks that have ended, latest first."""
@@ -158,7 +117,7 @@ class Deployment:
             "query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector)"
             " { ... on Sensor { sensorState { ticks(limit: 5)"
             " { status timestamp endTimestamp error { message } } } } } }",
-            selector=self._selector(sensor),
+            selector=self.selector(sensorName=sensor),
         )["sensorOrError"]["sensorState"]["ticks"]
         assert not [tick for tick in ticks if tick["error"]], ticks
         return [tick for tick in ticks if tick["endTimestamp"]]
@@ -236,7 +195,7 @@ def test_released_exposures_become_drizzled_epochs_with_no_hand(
     begun = time.monotonic()
     _add_target(environment)
     for sensor in SENSORS:
-        deployment.start(sensor)
+        deployment.start_sensor(sensor)
 
     _wait(lambda: len(deployment.ticks(ARCHIVE_SENSOR)) > 0, 120, "the sensor on new data")
     assert deployment.ticks(ARCHIVE_SENSOR)[0]["status"] == "SKIPPED"

@@ -5,19 +5,18 @@ machine of its own as far as it and the others can tell: with a host name, proce
 mounts that no other has (Linux's namespaces, for which one must be root).
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 from hst_assets.orchestration.sensors import SENSOR_INTERVAL_VARIABLE
 from hst_assets_tests.orchestration.servers import Postgres, Redis, free_port, wait_for
+from hst_assets_tests.orchestration.web_ui import WebUi
 
 _PROGRAM = Path(sys.executable).parent / "hst-assets"
 #: Celery's word for a worker that takes tasks.
@@ -32,7 +31,7 @@ run_coordinator:
 """
 
 
-class WorkerDeployment:
+class WorkerDeployment(WebUi):
     """Servers, `hst-assets up` and workers, whose processes all end with it.
 
     Parameters
@@ -55,7 +54,7 @@ class WorkerDeployment:
         self.root.mkdir(parents=True)
         self.home.mkdir()
         self.redis, self.postgres = Redis(self._made("redis")), Postgres()
-        self.port = free_port()
+        super().__init__(free_port())
         self.module = module
         self.environment = {
             **os.environ,
@@ -108,12 +107,12 @@ class WorkerDeployment:
             command = [sys.executable, "-m", "dagster", "dev", "-m", self.module]
             command += ["-h", "127.0.0.1", "-p", str(self.port)]
         self._up = self._started("up", command)
-        wait_for(self._answers, "the web server", within_s=180, pause_s=0.5)
+        wait_for(self.is_up, "the web server", within_s=180, pause_s=0.5)
         return self
 
     def serve_again_if_ended(self):
         """Start web server and daemon anew if they are gone, as systemd would; were they?"""
-        if self._up.poll() is None and self._answers():
+        if self._up.poll() is None and self.is_up():
             return False
         with suppress(ProcessLookupError):
             os.killpg(self._up.pid, signal.SIGKILL)
@@ -198,43 +197,6 @@ class WorkerDeployment:
         path.write_text(text + _QUICKER)
 
     # ----------------------------------------------------------------------- web server
-
-    def ask(self, query, **variables):
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql",
-            json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            answer = json.load(reply)
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-    def _answers(self):
-        with suppress(OSError):
-            return bool(self._repositories())
-        return False
-
-    def _repositories(self):
-        return self.ask(
-            "{ repositoriesOrError { ... on RepositoryConnection"
-            " { nodes { name location { name } } } } }"
-        )["repositoriesOrError"]["nodes"]
-
-    def selector(self):
-        (repository,) = self._repositories()
-        return {
-            "repositoryName": repository["name"],
-            "repositoryLocationName": repository["location"]["name"],
-        }
-
-    def start_sensor(self, name):
-        state = self.ask(
-            "mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector)"
-            " { ... on Sensor { sensorState { status } } } }",
-            selector={**self.selector(), "sensorName": name},
-        )["startSensor"]
-        assert state == {"sensorState": {"status": "RUNNING"}}
 
     def launch(self, job, partition):
         """Put one run into Dagster's queue; its id."""
