@@ -157,7 +157,9 @@ def _take_signals() -> Callable[[], bool]:
         Whether such a request came. Dagster puts a handler of its own in the place of this one
         while it executes a run; the numbers of all signals go into a pipe, whoever handles them.
     """
-    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
     def end(_number: int, _frame: object) -> None:

@@ -9,7 +9,7 @@ encircled energy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +50,11 @@ _CLIP_SIGMA, _CLIP_ROUNDS = 3.0, 10
 #: low, which is 10 electrons in an aperture of WFC3/UVIS, 1 % of a star of S/N 30; from 4 on it is
 #: not (residuals of benchmarks/two_decades.py at 1500 places an image: 7 to 12 electrons, 0 to 2).
 _RING_CLIP_SIGMA = 5.0
-#: What stray light there is in an aperture, in the ring's noise a pixel on each of its pixels: this
-#: much or less in two cases of three. Simulated exposures of WFC3/UVIS, 350 s, have 0.05 to 0.15
-#: left where their cosmic rays are flagged, which is 0.3 to 0.5 % of a star of 20,000 electrons.
-_STRAY = 0.1
-#: It is fitted if that makes the error of the level larger by less than this factor.
-_WORTH_IT = 2.0
+#: Stray light on each pixel of the apertures, which all stars of an image share, electrons: less
+#: than this in two cases of three. Simulated exposures of WFC3/UVIS, 350 s, have 0.2 left where
+#: cosmic rays are flagged, 0.3 to 0.5 % of a star of 20,000 electrons (benchmarks/two_decades.py).
+#: Where the ring is rougher than its noise, as in a crowd, this share of the excess is added.
+_STRAY_E, _STRAY_SHARE = 0.3, 0.1
 #: By how much the corrections of images that share a PSF differ, mag, for the telescope's focus
 #: differs. Two exposures of ACS/HRC 46 minutes apart (47 Tuc, F606W, proposal 9019) have 0.674 and
 #: 0.656 of the light within 5 pixels within 2: 0.03 mag, by apertures on stars that are alone.
@@ -80,6 +79,9 @@ class ApertureCorrection:
         Stars used.
     remark : str
         What is to be said; empty if all is well.
+    stars : ndarray, shape (n, 3), optional
+        What each star says: `mag`, its error, and by how much one standard deviation of stray light
+        makes it brighter.
     """
 
     mag: float
@@ -88,6 +90,7 @@ class ApertureCorrection:
     to_infinity_mag: float
     n_stars: int
     remark: str = ""
+    stars: Floats = field(default_factory=lambda: np.zeros((0, 3)), compare=False, repr=False)
 
 
 def aperture_correction(
@@ -163,11 +166,16 @@ def aperture_correction(
     if len(measured) < min_stars:
         remark = f"aperture correction not measured: {len(measured)} stars, {min_stars} are needed"
         return ApertureCorrection(0.0, np.inf, 0.0, np.nan, len(measured), remark)
-    mean, error, n_used = _level_beside_stray_light(*np.array(measured).T)
-    to_radius = mean - wings
+    stars = np.array(measured)
+    stars[:, 0] += (beyond if np.isfinite(beyond) else 0.0) - wings
     remark = "" if np.isfinite(beyond) else f"no table of light beyond {radius_arcsec} arcsec"
-    total = to_radius + (beyond if np.isfinite(beyond) else 0.0)
-    return ApertureCorrection(total, error, to_radius, beyond, n_used, remark)
+    return _of_stars(stars, beyond, remark)
+
+
+def _of_stars(stars: Floats, beyond: float, remark: str) -> ApertureCorrection:
+    mean, error, n_used = _level_beside_stray_light(*stars.T)
+    to_radius = mean - (beyond if np.isfinite(beyond) else 0.0)
+    return ApertureCorrection(mean, error, to_radius, beyond, n_used, remark, stars)
 
 
 def _by_table(
@@ -263,7 +271,9 @@ def _aperture_light(
     model = flux * np.where(known, psf.at(dx, dy, cell=cell), 0.0)
     light = (model * share).sum() + ((left - level) * share)[usable].sum()
     noise = (np.asarray(variance[rows, columns], dtype=float) * share**2)[usable].sum()
-    stray = share.sum() * _spread(left[in_ring] - np.median(left[in_ring]))
+    spread = _spread(left[in_ring] - np.median(left[in_ring]))
+    beyond_noise2 = max(spread**2 - float(np.median(variance[rows, columns][in_ring])), 0.0)
+    stray = share.sum() * np.hypot(_STRAY_E, _STRAY_SHARE * np.sqrt(beyond_noise2))
     return float(light), float(np.sqrt(noise + (share.sum() * level_error) ** 2)), float(stray)
 
 
@@ -314,19 +324,17 @@ def _level_beside_stray_light(
 
     What is left of cosmic rays and of stars that nobody found adds the same electrons to each
     aperture in the mean: much to a faint star, little to a bright one. How much is fitted with the
-    level, where stars are of brightness different enough to tell one from the other.
+    level, beside what is known beforehand; where stars are of one brightness, it is in the error.
     """
-    alone = _robust_mean(mags, errors)
-    level, level_error, _ = alone
+    level, _, _ = _robust_mean(mags, errors)
     sigma = np.hypot(errors, _FLOOR_MAG)
     used = np.abs(mags - level) <= _CLIP_SIGMA * np.maximum(sigma, _spread(mags - level))
     design = np.column_stack([np.ones(used.sum()), -stray_mags[used]]) / sigma[used, None]
-    covariance = np.linalg.inv(design.T @ design + np.diag([0.0, _STRAY**-2]))
+    covariance = np.linalg.inv(design.T @ design + np.diag([0.0, 1.0]))
     fitted = covariance @ (design.T @ (mags[used] / sigma[used]))
     n = int(used.sum())
     chi2 = ((mags[used] / sigma[used] - design @ fitted) ** 2).sum() / max(n - 1, 1)
-    error = float(np.sqrt(covariance[0, 0] * max(1.0, chi2)))
-    return (float(fitted[0]), error, n) if error <= _WORTH_IT * level_error else alone
+    return float(fitted[0]), float(np.sqrt(covariance[0, 0] * max(1.0, chi2))), n
 
 
 def combined_correction(
@@ -344,18 +352,15 @@ def combined_correction(
     Returns
     -------
     ApertureCorrection
-        The mean, weighted by inverse variance; as of `aperture_correction`.
+        By all stars of all parts together; as of `aperture_correction`.
     """
-    known = [part for part in parts if np.isfinite(part.error_mag)]
-    n_stars = sum(part.n_stars for part in known)
+    known = [part for part in parts if len(part.stars)]
+    n_stars = sum(len(part.stars) for part in known)
     if n_stars < min_stars:
         remark = f"aperture correction not measured: {n_stars} stars, {min_stars} are needed"
         return ApertureCorrection(0.0, np.inf, 0.0, np.nan, n_stars, remark)
-    values, errors = np.array([(part.mag, part.error_mag) for part in known]).T
-    mean, error, _ = _robust_mean(values, errors)
-    beyond = known[0].to_infinity_mag
-    to_radius = mean - (beyond if np.isfinite(beyond) else 0.0)
-    return ApertureCorrection(mean, error, to_radius, beyond, n_stars, known[0].remark)
+    stars = np.concatenate([part.stars for part in known])
+    return _of_stars(stars, known[0].to_infinity_mag, known[0].remark)
 
 
 def corrections_of_one_psf(own: Sequence[ApertureCorrection]) -> list[ApertureCorrection]:

@@ -467,7 +467,7 @@ def _of_other_chips(
     others = [
         each
         for other, each in zip(now.sources, own, strict=True)
-        if other.band == source.band and np.isfinite(each.error_mag)
+        if other.band == source.band and each.n_stars
     ]
     if not others:
         return missing

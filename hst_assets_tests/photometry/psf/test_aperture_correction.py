@@ -11,6 +11,7 @@ from hst_assets.photometry.psf.aperture_correction import (
     ApertureCorrection,
     _clipped_mean,
     aperture_correction,
+    combined_correction,
     corrections_of_one_psf,
 )
 from hst_assets_tests.photometry.catalog.reference_runs import needs_runs
@@ -59,9 +60,11 @@ def corrected(frame: Frame, *, flux: np.ndarray | None = None, **options) -> Ape
 @pytest.mark.parametrize("radius_arcsec", [0.2, 0.4, 0.5])
 def test_true_fluxes_need_no_correction_to_all_light(truth: Frame, radius_arcsec: float) -> None:
     found = corrected(truth, radius_arcsec=radius_arcsec)
-    # 36 stars of 1 % each: 0.002 mag.
-    assert found.mag == pytest.approx(0.0, abs=4 * found.error_mag)
-    assert found.error_mag < 0.003
+    # 36 stars of 1 % each: 0.002 mag; and 0.3 electrons a pixel, which stars of one brightness
+    # cannot tell from light of their own.
+    unknown = 0.3 * np.pi * (radius_arcsec / SCALE_ARCSEC) ** 2 / 2e4
+    assert found.mag == pytest.approx(0.0, abs=4 * 0.003)
+    assert found.error_mag == pytest.approx(np.hypot(0.0025, 1.086 * unknown), rel=0.25)
     assert found.to_radius_mag == pytest.approx(-2.5 * np.log10(energy(radius_arcsec)), abs=0.008)
     assert found.remark == ""
 
@@ -181,6 +184,28 @@ def test_stray_light_in_all_apertures_makes_no_star_brighter() -> None:
     # A mean of all stars is 0.0031 mag too bright, with an error of 0.0008.
     assert found.mag == pytest.approx(clean.mag, abs=0.001)
     assert found.error_mag < 0.003
+
+
+@pytest.mark.parametrize(
+    ("faintest", "brightest"), [(1e4, 2e5), (1.8e4, 2.2e4)], ids=["all", "alike"]
+)
+def test_errors_hold_the_stray_light_that_tiles_share(faintest: float, brightest: float) -> None:
+    """Nine tiles of 12 stars, an aperture of 314 pixels, 0.3 electrons a pixel (one sigma)."""
+    rng = np.random.default_rng(8)
+    pulls = []
+    for _ in range(300):
+        flux = np.exp(rng.uniform(np.log(faintest), np.log(brightest), (9, 12)))
+        unit = 1.0857 * 0.3 * 314 / flux
+        error = 1.0857 * np.sqrt(flux + 314 * 25) / flux
+        # And the flat field's error, which is 0.005 mag.
+        mags = 0.02 - rng.normal() * unit + np.hypot(error, 0.005) * rng.normal(size=flux.shape)
+        stars = np.stack([mags, error, unit], axis=-1)
+        parts = [ApertureCorrection(0.0, 1.0, 0.0, np.nan, 12, stars=tile) for tile in stars]
+        found = combined_correction(parts)
+        pulls.append((found.mag - 0.02) / found.error_mag)
+    # 300 pulls: 4 %.
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.15)
+    assert abs(np.mean(pulls)) < 0.2
 
 
 def measured(mag: float, error: float) -> ApertureCorrection:
