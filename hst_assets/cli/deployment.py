@@ -151,7 +151,7 @@ def _require_extra(home: Path) -> None:
     BadConfiguration
         It names the extra.
     """
-    if _OF_CELERY not in (home / _CONFIGURATION).read_text():
+    if _OF_CELERY not in (home / _CONFIGURATION).read_text(errors="replace"):
         return
     missing = [name for name in _NEEDED_BY_CELERY if find_spec(name) is None]
     if missing:

@@ -221,7 +221,8 @@ def test_one_target_that_the_system_cannot_read_costs_itself(cli, state):
     listed = cli("target", "list")
     assert listed.code == 0
     assert "sn2" in listed.out
-    assert "Is a directory" in listed.out
+    # Cells are wrapped where a word ends, which depends on the folder's name.
+    assert "Is a directory" in " ".join(listed.out.replace("│", " ").split())
 
 
 def test_a_name_that_is_too_long_is_one_line(cli, root):
