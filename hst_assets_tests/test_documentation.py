@@ -356,7 +356,8 @@ def test_metrics_are_documented(tmp_path: Path) -> None:
     from hst_assets.orchestration.metrics import metrics_text
 
     with dg.DagsterInstance.ephemeral() as instance:
-        text = metrics_text(instance, ASSETS, [], n_unreadable=0, folders={"root": tmp_path})
+        folders = {"root": tmp_path}
+        text = metrics_text(instance, ASSETS, [], n_unreadable=0, root=tmp_path, folders=folders)
     printed = set(re.findall(r"^# TYPE (\w+)", text, re.M))
     page = (DOCS / "guide" / "operations.md").read_text()
     table = {

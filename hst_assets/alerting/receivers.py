@@ -109,6 +109,12 @@ class WebhookReceiver:
         except urllib.error.HTTPError as error:
             status = error.code
             error.close()
+        except UnicodeError:  # its own text would repeat the address
+            raise AccessRefused(
+                "cannot be asked for: no name service takes its address",
+                where=self.name,
+                next_step=f"Look at {WEBHOOK_VARIABLE}",
+            ) from None
         except (OSError, HTTPException) as error:
             raise TransientFailure(f"{_UNREACHABLE}: {_kind(error)}", where=self.name) from None
         if may_pass(status):
@@ -155,14 +161,16 @@ class MailReceiver:
 
     def tell(self, alert: Alert) -> None:
         """See `Receiver`."""
-        message = EmailMessage()
-        message["Subject"] = alert.subject
-        message["From"] = self.sender
-        message["To"] = self.address
-        message.set_content(f"{alert.text}\n")
         try:
+            message = self._message(alert)
             with self._connected() as server:
                 server.send_message(message)
+        except UnicodeError:
+            raise AccessRefused(
+                "the message, an address or a name of the server cannot be written in mail",
+                where=self.name,
+                next_step=f"Look at {MAIL_VARIABLE}, {FROM_VARIABLE} and {SMTP_VARIABLE}",
+            ) from None
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             raise self._failure(min(codes, default=550)) from None
@@ -172,6 +180,14 @@ class MailReceiver:
             raise self._failure(error.smtp_code) from None
         except (OSError, smtplib.SMTPException) as error:
             raise TransientFailure(f"{_UNREACHABLE}: {_kind(error)}", where=self.name) from None
+
+    def _message(self, alert: Alert) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"] = alert.subject
+        message["From"] = self.sender
+        message["To"] = self.address
+        message.set_content(f"{alert.text}\n")
+        return message
 
     def _connected(self) -> smtplib.SMTP:
         parts = urlsplit(self.server)
@@ -243,6 +259,8 @@ def receivers_from_environment(environment: Mapping[str, str] | None = None) -> 
         for address in (*split, sender):
             _refuse_no_address(address)
         password = given.get(PASSWORD_VARIABLE, "")
+        if not password.isascii():
+            raise BadConfiguration("has characters that are not ASCII", where=PASSWORD_VARIABLE)
         found += [MailReceiver(address, sender, server, password) for address in split]
     return found
 
@@ -268,6 +286,8 @@ def _refuse_invalid(url: str, variable: str, schemes: tuple[str, ...]) -> None:
         _ = parts.port
         if parts.scheme not in schemes or not parts.hostname or not url.isprintable():
             problem = f"is no address that begins with {' or '.join(f'{s}://' for s in schemes)}"
+        elif not url.isascii():
+            problem = "has characters that are not ASCII; write them as %XX"
         elif parts.password:
             problem = f"has a password in it; set {PASSWORD_VARIABLE} or {TOKEN_VARIABLE}"
     except ValueError:

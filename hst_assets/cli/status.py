@@ -181,6 +181,7 @@ def _print_metrics(folder: Path) -> None:
             ASSETS,
             found,
             n_unreadable=len(broken),
+            root=folder,
             folders={"work directories": folder, "instance": dagster_home()},
         )
     typer.echo(text, nl=False)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from hst_assets.alerting.receivers import (
 )
 from hst_assets.failures import HstAssetsError, TransientFailure
 from hst_assets.orchestration.failed_steps import reason_of, said_by, was_interrupted
+from hst_assets.orchestration.runs import PARTITION_TAG
 from hst_assets.reasons import first_of
 
 __all__ = ["ALERT_SENSOR", "AlertCursor", "alert_of", "alert_sensor"]
@@ -41,12 +43,12 @@ _INTERVAL_S = 60
 _TICK_S = 30.0
 #: Runs that are read in one look: more than fail within the time that is looked at again.
 _MOST_READ = 20_000
-#: So many may wait to be told; then none is read until some are.
+#: So many may wait for one receiver, and so many that nobody was told of: then none is read.
 _MOST_PENDING = 1000
 #: Clocks of hosts differ, and rows are written late: this much is looked at again, seconds.
 _OVERLAP_S = 600.0
 _NAMED = 3
-_PARTITION_TAG = "dagster/partition"
+_TOO_MANY = "the oldest of too many that waited"
 _SET_ONE = f"nobody is to be told: set {WEBHOOK_VARIABLE} or {MAIL_VARIABLE}"
 
 
@@ -121,25 +123,25 @@ def _status_at_first() -> dg.DefaultSensorStatus:
 
 def _evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     cursor = AlertCursor.parse(context.cursor)
-    problem = _SET_ONE
-    receivers: list[Receiver] = []
     try:
         receivers = receivers_from_environment()
     except HstAssetsError as error:
-        problem = error.brief
-        context.log.error(problem)
-    if not receivers and not cursor.pending:
-        # What fails meanwhile is told to nobody later, unless a mistake is to be corrected.
-        if problem == _SET_ONE:
-            cursor = AlertCursor.parse(None)
-        return dg.SensorResult(skip_reason=problem, cursor=cursor.model_dump_json())
+        # What waits is told, and what fails meanwhile is read, once the mistake is corrected.
+        context.log.error(error.brief)
+        waiting = f"; messages that wait: {len(cursor.pending)}" if cursor.pending else ""
+        return dg.SensorResult(
+            skip_reason=f"{error.brief}{waiting}", cursor=cursor.model_dump_json()
+        )
+    if not receivers:
+        # What fails meanwhile is told to nobody later.
+        return dg.SensorResult(
+            skip_reason=_SET_ONE, cursor=AlertCursor.parse(None).model_dump_json()
+        )
     telling = _Telling(context.instance, cursor, receivers, context.log.error)
     telling.read_news()
     telling.tell()
-    return dg.SensorResult(
-        skip_reason=telling.in_words() if receivers else problem,
-        cursor=cursor.model_dump_json(),
-    )
+    telling.give_up()
+    return dg.SensorResult(skip_reason=telling.in_words(), cursor=cursor.model_dump_json())
 
 
 @dataclass
@@ -151,22 +153,26 @@ class _Telling:
     receivers: Sequence[Receiver]
     log: Callable[[str], None]
     n_told: int = 0
+    given_up: Counter[str] = field(default_factory=Counter)
     problems: dict[str, str] = field(default_factory=dict)
     deadline: float = field(default_factory=lambda: time.monotonic() + _TICK_S)
 
     def read_news(self) -> None:
-        """Note failed runs that were not read before, oldest first."""
+        """Note failed runs that were not read before, oldest first.
+
+        What a receiver has refused does not count: it would silence the others.
+        """
         names = [receiver.name for receiver in self.receivers]
-        if not names:
-            return
+        n_untried = sum(not pending.n_tries for pending in self.cursor.pending.values())
         for run_id, ended, changed in self._failed_runs():
-            if len(self.cursor.pending) >= _MOST_PENDING:
+            if n_untried >= _MOST_PENDING:
                 return
             self.cursor.seen_until = max(self.cursor.seen_until, changed)
             if run_id in self.cursor.told or ended < max(self.cursor.since, self._horizon):
                 continue
             self.cursor.told[run_id] = ended
-            self.cursor.pending[run_id] = _Pending(receivers=names)
+            self.cursor.pending[run_id] = _Pending(receivers=list(names))
+            n_untried += 1
         horizon = self.cursor.read_from - _OVERLAP_S
         told = self.cursor.told.items()
         self.cursor.told = {run_id: ended for run_id, ended in told if ended >= horizon}
@@ -187,10 +193,27 @@ class _Telling:
             if not pending.receivers:
                 del self.cursor.pending[run_id]
 
+    def give_up(self) -> None:
+        """Keep for each receiver no more than may wait for it: the oldest are dropped."""
+        for receiver in self.receivers:
+            name = receiver.name
+            waiting = [
+                run_id for run_id, each in self.cursor.pending.items() if name in each.receivers
+            ]
+            for run_id in waiting[: max(len(waiting) - _MOST_PENDING, 0)]:
+                pending = self.cursor.pending[run_id]
+                pending.receivers.remove(name)
+                self.given_up[name] += 1
+                if not pending.receivers:
+                    del self.cursor.pending[run_id]
+            if n_dropped := self.given_up[name]:
+                self.log(f"{name} is not told of {n_dropped} runs: {_TOO_MANY}")
+
     def in_words(self) -> str:
         """What came of the tick."""
         told = [f"messages sent: {self.n_told}"] if self.n_told else []
         told += [f"{name}: {problem}" for name, problem in self.problems.items()]
+        told += [f"{name}: {n} dropped, {_TOO_MANY}" for name, n in self.given_up.items() if n]
         if self.cursor.pending:
             named = first_of([run_id[:8] for run_id in self.cursor.pending], _NAMED)
             told.append(f"tried again at the next tick: runs {named}")
@@ -251,7 +274,7 @@ def alert_of(instance: dg.DagsterInstance, run_id: str) -> Alert | None:
     if record is None:
         return None
     run = record.dagster_run
-    target, _, visit = run.tags.get(_PARTITION_TAG, "").partition("/")
+    target, _, visit = run.tags.get(PARTITION_TAG, "").partition("/")
     assets, why, next_step = _what_failed(instance, run_id)
     ended = datetime.fromtimestamp(record.end_time or time.time(), UTC)
     base = os.environ.get(UI_VARIABLE, "").strip().rstrip("/")

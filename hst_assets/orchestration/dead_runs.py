@@ -18,14 +18,13 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus, RunRecord, RunsFilter
 
 from hst_assets.orchestration.processes import Process, is_gone, this_host
-from hst_assets.orchestration.runs import HOST_TAG, UNFINISHED, process_tag
+from hst_assets.orchestration.runs import HOST_TAG, PARTITION_TAG, UNFINISHED, process_tag
 from hst_assets.orchestration.unchanged import restate_run
 
 __all__ = ["bury_dead_runs"]
 
 logger = logging.getLogger(__name__)
 
-_PARTITION_TAG = "dagster/partition"
 #: In Dagster's words, before the run itself says that it has begun.
 _STARTED_PROCESS = re.compile(r"Started process for run \(pid: (\d+)\)")
 
@@ -55,7 +54,7 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         why = _killed(instance, run, record) or _lost(instance, run, record)
         if not why or not _is_unfinished(instance, run.run_id):  # it ended since
             continue
-        partition = run.tags.get(_PARTITION_TAG, "")
+        partition = run.tags.get(PARTITION_TAG, "")
         said = (
             f"run {run.run_id[:8]} ({run.job_name}{' ' + partition if partition else ''}) {why}; "
             "it is marked as failed"

@@ -11,14 +11,18 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME
 from hst_assets.orchestration.partition_states import partitions_left_failed
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.runs import targets_of
-from hst_assets.orchestration.targets import active_targets, archive_targets, costing_itself
+from hst_assets.orchestration.targets import (
+    active_settings,
+    archive_targets,
+    costing_itself,
+    targets_wanting,
+)
 from hst_assets.reasons import first_of
-from hst_assets.settings import load_settings
 
 __all__ = ["left_failed"]
 
@@ -51,11 +55,11 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         """Look through the instance for failed partitions, and through raw/ for what is missing."""
         wanted = context.op_execution_context.selected_asset_check_keys
-        targets = set(active_targets(hst_root.path, context.log.warning))
+        targets = active_settings(hst_root.path, context.log.warning)
         for row in table:
             if failed_specs[row.name].key in wanted:
                 failed = partitions_left_failed(context.instance, row)
-                wanting = _wanting(table, row, targets, hst_root, context) if failed else set()
+                wanting = targets_wanting(table.level_of(row.name), table, targets)
                 active = [key for key in failed if targets_of([key]) <= wanting]
                 yield _result(row.name, FAILED_CHECK, active)
         if delivered_spec.key in wanted:
@@ -64,23 +68,6 @@ def left_failed(table: AssetTable) -> dg.AssetChecksDefinition:
             yield _result(listing, DELIVERED_CHECK, missing, severity, unknown=unknown)
 
     return left_failed
-
-
-def _wanting(
-    table: AssetTable,
-    row: AssetRow,
-    targets: set[str],
-    hst_root: HstRoot,
-    context: dg.AssetCheckExecutionContext,
-) -> set[str]:
-    """The targets of which runs make a row's level, or of which that cannot be told."""
-    level = table.level_of(row.name)
-    found = set(targets)
-    for target in targets if level.wanted else ():
-        with costing_itself(target, context.log.warning):
-            if not table.is_wanted(level, load_settings(hst_root.workdir(target))):
-                found.remove(target)
-    return found
 
 
 def _undelivered(

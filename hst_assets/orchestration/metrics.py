@@ -7,6 +7,7 @@ Nothing is counted here that is not told elsewhere: targets as `status` tells th
 
 from __future__ import annotations
 
+import logging
 import shutil
 import typing
 from collections import Counter
@@ -19,16 +20,20 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from hst_assets.orchestration.forecast import State
+from hst_assets.orchestration.jobs import LEFT_FAILED_JOB
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partition_states import PartitionState, partition_states
-from hst_assets.orchestration.runs import UNFINISHED
+from hst_assets.orchestration.runs import UNFINISHED, targets_of
 from hst_assets.orchestration.target_summary import TargetSummary
+from hst_assets.orchestration.targets import active_settings, targets_wanting
 from hst_assets.publishing.receipt import Publication
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 __all__ = ["metrics_text"]
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "hst_assets"
 
@@ -39,6 +44,7 @@ def metrics_text(
     summaries: Sequence[TargetSummary],
     *,
     n_unreadable: int,
+    root: Path,
     folders: Mapping[str, Path],
 ) -> str:
     """All metrics as Prometheus reads them [1]_.
@@ -53,6 +59,8 @@ def metrics_text(
         The targets that could be read.
     n_unreadable : int
         Those that could not.
+    root : Path
+        Of the work directories: partitions count of targets that are not retired.
     folders : mapping
         What is on a disk, in words, to a folder of it.
 
@@ -64,7 +72,7 @@ def metrics_text(
 
     registry = CollectorRegistry()
     _of_targets(registry, summaries, n_unreadable)
-    _of_partitions(registry, instance, table)
+    _of_partitions(registry, instance, table, root)
     _of_runs(registry, instance, table)
     _of_disks(registry, folders)
     return generate_latest(registry).decode()
@@ -138,22 +146,29 @@ def _of_targets(
 
 
 def _of_partitions(
-    registry: CollectorRegistry, instance: dg.DagsterInstance, table: AssetTable
+    registry: CollectorRegistry, instance: dg.DagsterInstance, table: AssetTable, root: Path
 ) -> None:
     rows: list[tuple[tuple[str, ...], float]] = []
+    targets = active_settings(root, logger.debug)  # whoever asks names those that cannot be read
     for row in table:
-        counts = Counter(partition_states(instance, row).values())
+        wanting = targets_wanting(table.level_of(row.name), table, targets)
+        states = partition_states(instance, row)
+        counts = Counter(state for key, state in states.items() if targets_of([key]) <= wanting)
         rows += [((row.name, state), counts[state]) for state in typing.get_args(PartitionState)]
-    meaning = "Registered partitions of each asset by state, as Dagster recorded them."
+    meaning = (
+        "Registered partitions of each asset by state, as Dagster recorded them, of targets that "
+        "want it and are not retired."
+    )
     _gauge(registry, "partitions", meaning, ("asset", "state"), rows)
 
 
 def _of_runs(registry: CollectorRegistry, instance: dg.DagsterInstance, table: AssetTable) -> None:
     last: list[tuple[tuple[str, ...], float]] = []
-    for level in table.levels:
-        done = RunsFilter(job_name=level.job, statuses=[DagsterRunStatus.SUCCESS])
+    # The nightly check runs where nothing new is made, too.
+    for job in (*(level.job for level in table.levels), LEFT_FAILED_JOB):
+        done = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
         records = instance.get_run_records(done, limit=1)
-        last += [((level.job,), record.end_time or 0.0) for record in records]
+        last += [((job,), record.end_time or 0.0) for record in records]
     meaning = "When the latest run of each job that succeeded ended; absent if none has."
     _gauge(registry, "last_success_timestamp_seconds", meaning, ("job",), last)
     unfinished = instance.get_runs_count(RunsFilter(statuses=list(UNFINISHED)))

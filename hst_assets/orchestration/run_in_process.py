@@ -23,12 +23,12 @@ from hst_assets.orchestration.dagster_private import (
     RemoteRepositoryOrigin,
     execute_run,
 )
+from hst_assets.orchestration.runs import PARTITION_TAG
 
 __all__ = ["CODE_LOCATION_VARIABLE", "run_in_process"]
 
 CODE_LOCATION_VARIABLE = "HST_ASSETS_CODE_LOCATION"
 _MODULE = "hst_assets.definitions"
-_PARTITION_TAG = "dagster/partition"
 
 
 def run_in_process(
@@ -58,7 +58,7 @@ def run_in_process(
     run = instance.create_run_for_job(
         in_process,
         run_config=run_config,
-        tags={**in_process.run_tags, **tags, _PARTITION_TAG: partition},
+        tags={**in_process.run_tags, **tags, PARTITION_TAG: partition},
         remote_job_origin=RemoteJobOrigin(
             repository_origin=_repository(), job_name=in_process.name
         ),

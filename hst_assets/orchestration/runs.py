@@ -15,6 +15,7 @@ from hst_assets.orchestration.levels import Level
 
 __all__ = [
     "HOST_TAG",
+    "PARTITION_TAG",
     "PROCESS_TAG",
     "UNFINISHED",
     "partitions_in_flight",
@@ -34,14 +35,15 @@ UNFINISHED = (
 PROCESS_TAG = "hst_assets/process"
 #: Host of every other run. Its process is in Dagster's events (`orchestration.dead_runs`).
 HOST_TAG = "hst_assets/host"
-_PARTITION_TAG = "dagster/partition"
+#: Dagster's own, of the partition key of a run.
+PARTITION_TAG = "dagster/partition"
 
 
 def partitions_in_flight(instance: dg.DagsterInstance, level: Level | None = None) -> set[str]:
     """Partition keys on which runs are queued or at work; of one level's assets, or of all."""
     records = instance.get_run_records(RunsFilter(statuses=list(UNFINISHED)))
     runs = (record.dagster_run for record in records)
-    keys = (run.tags.get(_PARTITION_TAG, "") for run in runs if level is None or _is_of(run, level))
+    keys = (run.tags.get(PARTITION_TAG, "") for run in runs if level is None or _is_of(run, level))
     return {key for key in keys if key}
 
 

@@ -20,6 +20,7 @@ from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailu
 from hst_assets.identifiers import validate_target
 from hst_assets.machine_failures import refusal_of_system
 from hst_assets.orchestration.dead_runs import bury_dead_runs
+from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partitions import register
 from hst_assets.orchestration.runs import partitions_in_flight, targets_of
 from hst_assets.orchestration.target_roots import claim
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TargetState",
+    "active_settings",
     "active_targets",
     "add_target",
     "archive_targets",
     "costing_itself",
     "list_targets",
     "retire_target",
+    "targets_wanting",
 ]
 
 logger = logging.getLogger(__name__)
@@ -168,6 +171,44 @@ def archive_targets(
         if settings.archive.query:
             found[target] = settings
     return found
+
+
+def active_settings(
+    root: Path, warn: Callable[[str], None] = logger.warning
+) -> dict[str, Settings | None]:
+    """The settings of the targets that are not retired; None where they cannot be read."""
+    found: dict[str, Settings | None] = {}
+    for target in active_targets(root, warn, retired=True):
+        try:
+            settings = load_settings(WorkDir(root, target))
+        except (HstAssetsError, OSError) as error:
+            warn(f"settings of {target}: {error}")
+            found[target] = None
+            continue
+        if not settings.target.retired:
+            found[target] = settings
+    return found
+
+
+def targets_wanting(
+    level: Level, table: AssetTable, targets: Mapping[str, Settings | None]
+) -> set[str]:
+    """The targets of which runs make a level, or of which that cannot be told.
+
+    Parameters
+    ----------
+    level : Level
+        What is made.
+    table : AssetTable
+        Its place among the others.
+    targets : mapping
+        Settings by target, as `active_settings` reads them.
+    """
+    return {
+        target
+        for target, settings in targets.items()
+        if settings is None or table.is_wanted(level, settings)
+    }
 
 
 @contextmanager

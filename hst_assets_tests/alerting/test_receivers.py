@@ -67,6 +67,15 @@ def test_nobody_there_is_told_without_the_address(alert, caplog):
     assert SECRET not in f"{caught.value} {caught.value.__cause__} {caplog.text}"
 
 
+def test_an_address_that_no_name_service_takes_is_a_refusal(alert):
+    label = "a" * 64  # longer than a part of a name may be
+    with pytest.raises(AccessRefused, match="no name service") as caught:
+        WebhookReceiver(f"http://{label}.invalid/{SECRET}").tell(alert)
+    assert SECRET not in str(caught.value)
+    with pytest.raises(AccessRefused, match="cannot be written in mail"):
+        MailReceiver("o@example.org", "h@example.org", f"smtp://{label}.invalid").tell(alert)
+
+
 def test_no_log_at_any_level_has_the_address_or_the_token(webhook, alert, caplog):
     caplog.set_level(logging.DEBUG)
     receiver = hook(webhook, "my-token")
@@ -199,11 +208,14 @@ def test_who_is_told_is_read_from_the_environment():
         {WEBHOOK_VARIABLE: f"ftp://hooks.example.org/{SECRET}"},
         {WEBHOOK_VARIABLE: f"https://user:{SECRET}@hooks.example.org/"},
         {WEBHOOK_VARIABLE: f"https://hooks.example.org:port/{SECRET}"},
+        {WEBHOOK_VARIABLE: f"https://hooks.example.org/\u00e9{SECRET}"},
+        {WEBHOOK_VARIABLE: f"https://h\u00f6ks.example.org/{SECRET}"},
         {WEBHOOK_VARIABLE: "http://hooks.example.org/", TOKEN_VARIABLE: SECRET},
         {WEBHOOK_VARIABLE: "https://hooks.example.org/", TOKEN_VARIABLE: f"{SECRET}\nX: y"},
         {MAIL_VARIABLE: "nobody"},
         {MAIL_VARIABLE: "a@example.org\nBcc: b@example.org"},
         {MAIL_VARIABLE: "a@example.org", FROM_VARIABLE: "me"},
+        {MAIL_VARIABLE: "a@example.org", PASSWORD_VARIABLE: f"\u00e9{SECRET}"},
         {MAIL_VARIABLE: "a@example.org", SMTP_VARIABLE: "mail.example.org"},
         {MAIL_VARIABLE: "a@example.org", SMTP_VARIABLE: f"smtp://u:{SECRET}@mail.example.org"},
     ],

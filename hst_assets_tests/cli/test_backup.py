@@ -1,9 +1,9 @@
 """Backup of the Dagster instance as the guide has it, and what is there after it was restored."""
 
 import os
-import shutil
-import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import dagster as dg
@@ -11,15 +11,45 @@ import pytest
 
 from hst_assets_tests.publishing.finished_target import FinishedTarget
 
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "operations.md"
+#: What the guide's lines need of SQLite's shell, which not every machine has.
+SHELL = """\
+import sqlite3, sys
+_, database, command = sys.argv
+there = command.removeprefix(".backup '").removesuffix("'")
+sqlite3.connect(database).backup(sqlite3.connect(there))
+"""
 
-def copied(home, backup):
-    """By SQLite's own copy, database by database."""
-    for database in home.rglob("*.db"):
-        there = backup / database.relative_to(home)
-        there.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(database)) as one, closing(sqlite3.connect(there)) as other:
-            one.backup(other)
-    shutil.copy2(home / "dagster.yaml", backup)
+
+def lines_after(words):
+    """The block of commands that the guide has behind some words."""
+    lines = GUIDE.read_text().split(words)[1].splitlines()
+    (begin, *_) = (n for n, line in enumerate(lines) if line.startswith("    "))
+    end = next(n for n in range(begin, len(lines)) if not lines[n].startswith("    "))
+    return textwrap.dedent("\n".join(lines[begin:end]))
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """Does the guide's commands with backups in a folder of the test's own."""
+    tools, backups = tmp_path / "tools", tmp_path / "backups"
+    tools.mkdir()
+    backups.mkdir()
+    sqlite = tools / "sqlite3"
+    sqlite.write_text(f"#!{sys.executable}\n{SHELL}")
+    sqlite.chmod(0o755)
+    path = [str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(path))
+
+    def run(commands, expected=0):
+        script = commands.replace("/backup/", f"{backups}/")
+        for made in backups.iterdir():  # the day that the guide names is an example
+            script = script.replace("instance-2026-11-30", made.name)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (expected == 0), done.stderr
+        return backups
+
+    return run
 
 
 def recorded():
@@ -32,17 +62,18 @@ def recorded():
 
 
 @pytest.mark.slow
-def test_an_instance_that_is_restored_has_its_history_and_products_stay(cli, root, tmp_path):
-    home, backup = Path(os.environ["DAGSTER_HOME"]), tmp_path / "backup"
+@pytest.mark.parametrize("way", ["Copy it while nothing runs", "or, while it runs"])
+def test_an_instance_that_is_restored_has_its_history_and_products_stay(
+    cli, root, tmp_path, shell, way
+):
     destination = (tmp_path / "published").as_uri()
     for name in ("sn1", "sn2"):
         FinishedTarget(root, name)
     cli("publish", "sn1", "--to", destination)
     before = recorded()
-    copied(home, backup)
+    shell(lines_after(way))
     cli("publish", "sn2", "--to", destination)  # after the copy
-    shutil.rmtree(home)
-    backup.rename(home)
+    shell(lines_after("To restore, with nothing running"))
 
     assert (
         recorded()
@@ -56,3 +87,12 @@ def test_an_instance_that_is_restored_has_its_history_and_products_stay(cli, roo
     for name in ("sn1", "sn2"):
         assert "up to date: published_products" in cli("publish", name).out
     assert recorded()["made"] == {"sn1", "sn2"}
+
+
+def test_a_second_copy_of_a_day_does_not_go_into_the_first(cli, root, shell):
+    cli("home")
+    copy = lines_after("Copy it while nothing runs")
+    (made,) = shell(copy).iterdir()
+    held = sorted(made.rglob("*"))
+    shell(copy, expected=1)
+    assert sorted(made.rglob("*")) == held

@@ -2,9 +2,11 @@
 
 import time
 
+import dagster as dg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hst_assets.orchestration.build import build_defs
 from hst_assets.settings import write_settings
 from hst_assets_tests.publishing.finished_target import FinishedTarget
 
@@ -82,6 +84,33 @@ def test_a_failed_partition_is_counted(cli, root, metrics):
     assert cli("publish", "sn1").code != 0
     assert metrics()["partitions", "failed", "published_products"] == 1
     assert target.workdir.target == "sn1"
+
+
+def test_partitions_of_retired_targets_are_left_out(cli, root, metrics):
+    FinishedTarget(root, destination="file:///proc/nobody/writes/here")
+    assert cli("publish", "sn1").code != 0
+    assert cli("target", "retire", "sn1").code == 0
+    found = metrics()
+    assert found["partitions", "failed", "published_products"] == 0
+    assert found["partitions", "drizzled_stacks", "missing"] == 0
+
+
+def test_partitions_of_what_a_target_does_not_want_are_left_out(cli, root, metrics, tmp_path):
+    target = FinishedTarget(root)
+    cli("publish", "sn1", "--to", (tmp_path / "published").as_uri())
+    found = {}
+    for wanted in (True, False):
+        write_settings(target.workdir, {"photometry": {"make": wanted}})
+        found[wanted] = metrics()["partitions", "dolphot_catalog", "missing"]
+    assert found == {True: 1, False: 0}
+
+
+def test_the_nightly_check_is_a_success_that_is_told(root, metrics):
+    assert ("last_success_timestamp_seconds", "left_failed") not in metrics()
+    job = build_defs().resolve_job_def("left_failed")
+    with dg.DagsterInstance.get() as instance:
+        assert job.execute_in_process(instance=instance).success
+    assert abs(metrics()["last_success_timestamp_seconds", "left_failed"] - time.time()) < 600
 
 
 def test_a_target_that_cannot_be_read_is_counted_and_named(cli, root):

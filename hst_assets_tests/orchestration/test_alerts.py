@@ -12,6 +12,7 @@ from hst_assets.alerting.receivers import (
     UI_VARIABLE,
     WEBHOOK_VARIABLE,
 )
+from hst_assets.orchestration import alerts
 from hst_assets.orchestration.alerts import ALERT_SENSOR, alert_of, alert_sensor
 from hst_assets_tests.stand_ins.alert_services import MailServer, Webhook
 
@@ -144,6 +145,43 @@ def test_a_variable_that_is_wrong_is_told_and_costs_no_message(webhook, fail, da
     assert SECRET not in said
     monkeypatch.setenv(WEBHOOK_VARIABLE, address)
     assert ticked(daemon) == "messages sent: 1"
+
+
+def test_a_variable_that_becomes_wrong_drops_nothing_that_waits(webhook, fail, daemon, monkeypatch):
+    address = f"{webhook.url}/{SECRET}"
+    fail()
+    webhook.status = 503
+    ticked(daemon)
+    monkeypatch.setenv(WEBHOOK_VARIABLE, f"hooks/{SECRET}")
+    assert ticked(daemon).endswith("messages that wait: 1")
+    monkeypatch.setenv(WEBHOOK_VARIABLE, address)
+    webhook.status = 200
+    assert ticked(daemon) == "messages sent: 1"
+
+
+def test_a_receiver_that_refuses_loses_its_oldest_and_silences_nobody(
+    webhook, mail_server, fail, daemon, monkeypatch
+):
+    monkeypatch.setattr(alerts, "_MOST_PENDING", 2)
+    webhook.status = 403
+    visits = ["iaaa01", "iaaa02", "iaaa03"]
+    said = ""
+    for visit in visits:
+        fail(visit)
+        said = ticked(daemon)
+    assert len(mail_server.taken) == len(visits)
+    assert "webhook (127.0.0.1): 1 dropped, the oldest of too many that waited" in said
+    webhook.status = 200
+    assert ticked(daemon) == "messages sent: 2"
+    assert {taken["visit"] for taken in webhook.taken} == set(visits[1:])
+
+
+def test_more_than_may_wait_reach_a_receiver_that_takes_them(webhook, fail, daemon, monkeypatch):
+    monkeypatch.setattr(alerts, "_MOST_PENDING", 1)
+    fail()
+    fail("iaaa02")
+    assert [ticked(daemon), ticked(daemon)] == ["messages sent: 1"] * 2
+    assert [taken["visit"] for taken in webhook.taken] == ["iaaa01", "iaaa02"]
 
 
 def test_a_run_that_was_killed_is_told_by_what_dagster_says(webhook, fail, daemon, defs, instance):
