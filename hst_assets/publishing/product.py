@@ -7,7 +7,7 @@ sent again, so that a run that was killed is continued by the next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,7 @@ from hst_assets.publishing.manifest import (
     is_object,
     object_key,
 )
-from hst_assets.publishing.receipt import write_receipt
+from hst_assets.publishing.receipt import objects_left, read_receipt, write_receipt
 from hst_assets.publishing.selection import LocalFile, LocalProduct, local_products
 from hst_assets.publishing.store import ChangedFile, Store, is_unfinished
 from hst_assets.settings import PublishSettings, Settings
@@ -74,7 +74,8 @@ def make_published(
     BadConfiguration
         If no destination is set, or there is no such place.
     MissingProduct
-        If there is no table of exposures.
+        If there is no table of exposures; if the manifest of the last publication is gone there,
+        unless `redo`.
     AccessRefused, TransientFailure
         If the store denies access, or does not answer.
     UnusableInput
@@ -140,8 +141,12 @@ def _published(
         read_back=settings.read_back,
         max_tries=settings.max_tries,
     )
-    content = store.read(MANIFEST_NAME)
-    before = Manifest.parse(content, store.address(MANIFEST_NAME)) if content else None
+    stored = _stored(store)
+    receipt = read_receipt(workdir, settings.destination)
+    if stored is None and receipt is not None and not anew:
+        raise _lost(store)
+    before = stored or receipt
+    left = objects_left(workdir, settings.destination)
     sending = _Sending(workdir, store, before, store.sizes(), anew)
     total = sum(_size(each) for each in products if each.is_fit)
     for each in products:
@@ -151,13 +156,33 @@ def _published(
         elif each.problem:
             sending.not_sent[each.key] = each.problem
     manifest = _manifest(workdir, sending)
-    if before is None or manifest.products != before.products:
+    if stored is None or manifest.products != stored.products:
         store.write(MANIFEST_NAME, manifest.as_json())
     else:
-        manifest = before
-    notes = [*_withdrawn(manifest, before), *_cleared(store, manifest)]
-    write_receipt(workdir, manifest, settings.destination)
+        manifest = stored
+    # A run that was killed after its manifest stood had a receipt of the one before.
+    superseded = left | _superseded(manifest, before, receipt)
+    left, notes = _cleared(store, manifest, superseded)
+    write_receipt(workdir, manifest, settings.destination, left=left)
+    notes = [*_withdrawn(manifest, before), *notes]
     return Result((workdir.published,), _facts(store, manifest, sending, notes))
+
+
+def _stored(store: Store) -> Manifest | None:
+    """The manifest that stands; None where there is none."""
+    content = store.read(MANIFEST_NAME)
+    return None if content is None else Manifest.parse(content, store.address(MANIFEST_NAME))
+
+
+def _lost(store: Store) -> MissingProduct:
+    """What is raised where something was published, and its manifest is gone."""
+    return MissingProduct(
+        "the manifest that was published here is gone, and with it what tells readers, and the "
+        "next publication, which objects belong to it",
+        where=store.address(MANIFEST_NAME),
+        next_step="Run 'hst-assets publish TARGET --check' (or redo_publishing): it is written "
+        "again from the receipt in the work directory, and every object is compared",
+    )
 
 
 def _size(product: LocalProduct) -> int:
@@ -268,20 +293,42 @@ def _withdrawn(manifest: Manifest, before: Manifest | None) -> list[str]:
     ]
 
 
-def _cleared(store: Store, manifest: Manifest) -> list[str]:
-    """Remove what no manifest names any more, now that the new one stands; what was in the way.
+def _superseded(manifest: Manifest, *former: Manifest | None) -> frozenset[str]:
+    """The objects of products that are published in another version now.
 
-    Only objects that have the form of ours: what else is in the folder is not touched.
+    Of a product that the manifest no longer has, because some of its objects were lost, the others
+    may be the only copies: they stay.
+    """
+    return frozenset(
+        file.key
+        for each in former
+        if each is not None
+        for product in manifest.products.keys() & each.products.keys()
+        for file in each.products[product].files.values()
+    ) - frozenset(manifest.objects())
+
+
+def _cleared(store: Store, manifest: Manifest, superseded: Set[str]) -> tuple[list[str], list[str]]:
+    """Remove what was published and is not any more, now that the new manifest stands.
+
+    What no manifest of ours has named is not touched, but for what a killed run was writing.
+
+    Returns
+    -------
+    left, notes : list of str
+        Objects that could not be removed, and what is to be said.
     """
     named = manifest.objects()
-    superseded = [
-        key for key in store.sizes() if (is_object(key) or is_unfinished(key)) and key not in named
-    ]
-    problems = store.remove(superseded)
+    there = store.sizes().keys() - named
+    problems = store.remove(sorted(key for key in there if key in superseded or is_unfinished(key)))
     notes = store.forget_unfinished(f"{OBJECTS}/")
+    left = sorted(superseded & store.sizes().keys() - named) if problems else []
     if problems:
         notes.append(f"{len(problems)} superseded objects are still there: {problems[0]}")
-    return notes
+    unknown = sorted(key for key in there - superseded if is_object(key))
+    if unknown:
+        notes.append(f"{len(unknown)} objects that no manifest names were left: {unknown[0]}")
+    return left, notes
 
 
 def _facts(

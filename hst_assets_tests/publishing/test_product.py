@@ -194,8 +194,85 @@ def test_the_manifest_names_nothing_that_is_lost_on_both_sides(target, folder):
     target.workdir.report.write_text("edited")
     made = publish(target)
     assert "target_report" not in manifest_of(folder).products
+    assert made.facts["notes"][0].startswith("target_report: the store has lost objects of it")
+
+
+def test_without_the_manifest_nothing_is_published_or_removed_and_it_says_what_to_do(
+    target, folder
+):
+    publish(target)
+    (folder / "sn1" / "manifest.json").unlink()
+    before = objects(folder)
+    target.make("target_report", target.workdir.report, version="2")
+    with pytest.raises(MissingProduct, match=r"manifest .* is gone.*publish TARGET --check"):
+        publish(target)
+    assert objects(folder) == before
+
+
+def test_a_check_writes_a_lost_manifest_again_and_keeps_what_is_gone_here(target, folder):
+    publish(target)
+    before = manifest_of(folder)
+    (folder / "sn1" / "manifest.json").unlink()
+    target.workdir.report.unlink()
+    WorkDir.record(target.workdir.report).unlink()
+    made = publish(target, redo=True)
+    assert made.facts["kept"] == ["target_report"]
+    assert manifest_of(folder).products == before.products
+    assert before.objects() <= {name[4:] for name in objects(folder)}
+
+
+def test_objects_that_no_manifest_of_ours_named_stay_and_are_told(target, folder):
+    """Manifest and receipt are gone: nobody knows whose they are."""
+    publish(target)
+    before = manifest_of(folder).objects()
+    (folder / "sn1" / "manifest.json").unlink()
+    for path in (target.workdir.published, WorkDir.record(target.workdir.published)):
+        path.unlink()
+    target.make_stacks(version="2")
+    made = publish(target)
+    assert before <= {name[4:] for name in objects(folder)}
     (note,) = made.facts["notes"]
-    assert note.startswith("target_report: the store has lost objects of it")
+    assert "objects that no manifest names were left" in note
+
+
+def test_one_lost_object_of_a_product_that_is_gone_here_costs_none_of_its_others(target, folder):
+    publish(target)
+    files = manifest_of(folder).products["drizzled_stacks"].files
+    lost, other = (folder / "sn1" / files[f"drizzle/{name}"].key for name in STACKS)
+    lost.unlink()
+    (target.workdir.drizzle / STACKS[1]).write_text("edited")
+    publish(target)
+    publish(target, redo=True)
+    assert "drizzled_stacks" not in manifest_of(folder).products
+    assert other.is_file()
+
+
+def test_what_could_not_be_removed_goes_with_the_next_publication(target, folder, monkeypatch):
+    publish(target)
+    before = manifest_of(folder)
+    target.make_stacks(version="2")
+    with monkeypatch.context() as patched:
+        patched.setattr("hst_assets.publishing.store.Store.remove", lambda _, keys: ["denied"])
+        publish(target)
+    assert before.objects() <= {name[4:] for name in objects(folder)}
+    publish(target, redo=True)
+    assert {name[4:] for name in objects(folder)} == {
+        *manifest_of(folder).objects(),
+        "manifest.json",
+    }
+
+
+def test_a_run_killed_before_it_cleared_leaves_it_to_the_next(target, folder, monkeypatch):
+    publish(target)
+    target.make_stacks(version="2")
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "hst_assets.publishing.product._cleared", lambda *_: (_ for _ in ()).throw(KeyError)
+        )
+        with pytest.raises(KeyError):
+            publish(target)
+    publish(target)
+    assert len(objects(folder)) == len(manifest_of(folder).objects()) + 1
 
 
 def test_files_of_others_at_the_destination_are_not_touched(target, folder):
