@@ -14,7 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hst_assets.failures import HstAssetsError, MissingTool, TransientFailure
+from hst_assets.failures import (
+    BadConfiguration,
+    HstAssetsError,
+    MissingTool,
+    TransientFailure,
+)
 from hst_assets.publishing.checksums import (
     Checksums,
     checksums_of,
@@ -381,6 +386,12 @@ def _opened(url: str) -> tuple[AbstractFileSystem, str]:
             f"a package for such an address is not installed ({error})",
             where=url,
             next_step="For S3: pip install 'hst_assets[s3]'",
+        ) from error
+    except ValueError as error:
+        raise BadConfiguration(
+            f"this cannot be an address ({error})",
+            where=url,
+            next_step="Correct publish.destination, such as s3://BUCKET/PREFIX",
         ) from error
     if "s3" in _protocols(system):
         system.retries = 1

@@ -374,6 +374,12 @@ def test_without_a_destination_it_says_how_one_is_set(target):
         make_published(target.workdir, Settings())
 
 
+def test_a_kind_of_address_that_nobody_knows_is_a_bad_setting(target):
+    write_settings(target.workdir, {"publish": {"destination": "s4://bucket/prefix"}})
+    with pytest.raises(BadConfiguration, match="cannot be an address"):
+        publish(target)
+
+
 def test_without_a_table_of_exposures_there_is_nothing_to_publish(target):
     WorkDir.record(target.workdir.target_exposures).unlink()
     with pytest.raises(MissingProduct, match="no table of exposures"):
