@@ -155,13 +155,15 @@ def _published(
             sending.publish(each)
         elif each.problem:
             sending.not_sent[each.key] = each.problem
+    for each in products:
+        sending.take_back_if_remade(each)
     manifest = _manifest(workdir, sending)
     if stored is None or manifest.products != stored.products:
         store.write(MANIFEST_NAME, manifest.as_json())
     else:
         manifest = stored
     # A run that was killed after its manifest stood had a receipt of the one before.
-    superseded = left | _superseded(manifest, before, receipt)
+    superseded = left | _superseded(manifest, before, receipt) | sending.new
     left, notes = _cleared(store, manifest, superseded)
     write_receipt(workdir, manifest, settings.destination, left=left)
     notes = [*_withdrawn(manifest, before), *notes]
@@ -204,6 +206,8 @@ class _Sending:
     published: dict[str, PublishedProduct] = field(default_factory=dict)
     not_sent: dict[str, str] = field(default_factory=dict)
     outside: list[str] = field(default_factory=list)
+    #: Objects that were not there and were sent.
+    new: set[str] = field(default_factory=set)
     n_sent: int = 0
     n_bytes_sent: int = 0
     n_bytes_done: int = 0
@@ -222,8 +226,7 @@ class _Sending:
             files = {each.path: self._file(each) for each in product.files(self.workdir)}
         except (ChangedFile, FileNotFoundError) as error:
             told = str(error) if isinstance(error, ChangedFile) else f"file gone: {error.filename}"
-            logger.warning("%s is not published: %s", product.key, told)
-            self.not_sent[product.key] = told
+            self._leave(product, told)
             return
         self.outside += [f"{product.key}: {name}" for name in product.outside]
         self.n_bytes_done += _size(product)
@@ -238,6 +241,16 @@ class _Sending:
         if former and former.model_copy(update={"published": made.published}) == made:
             made = former
         self.published[product.key] = made
+
+    def take_back_if_remade(self, product: LocalProduct) -> None:
+        """Leave a product out that was made again meanwhile: its record fits the files no more."""
+        if product.key in self.published and (record := product.remade(self.workdir)):
+            del self.published[product.key]
+            self._leave(product, f"made again while it was sent: {record}")
+
+    def _leave(self, product: LocalProduct, why: str) -> None:
+        logger.warning("%s is not published: %s", product.key, why)
+        self.not_sent[product.key] = why
 
     def _file(self, local: LocalFile) -> PublishedFile:
         key = object_key(local.path, local.stamp.sha256)
@@ -264,6 +277,8 @@ class _Sending:
         path = self.workdir.absolute(local.path)
         verified = self.store.send(path, key, local.stamp.sha256)
         self.n_sent += 1
+        if key not in self.sizes:
+            self.new.add(key)
         self.n_bytes_sent += local.stamp.size
         return verified
 

@@ -12,6 +12,7 @@ from hst_assets.provenance import sha256_of_file
 from hst_assets.publishing.manifest import Manifest
 from hst_assets.publishing.product import make_published
 from hst_assets.publishing.receipt import publications
+from hst_assets.publishing.store import Store
 from hst_assets.settings import Settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.publishing.finished_target import STACKS, VISIT, FinishedTarget
@@ -144,6 +145,35 @@ def test_a_file_whose_time_hides_that_it_is_another_is_not_sent(target, folder):
     made = publish(target)
     assert made.facts["not_sent"] == [f"target_report: file changed: {report}"]
     assert "target_report" not in manifest_of(folder).products
+
+
+@pytest.mark.parametrize("when", ["report.html", "report.html.provenance.json", "visit.html"])
+def test_a_product_that_is_made_again_while_it_is_sent_stays_as_it_was(
+    target, folder, monkeypatch, when
+):
+    """Before its record is sent, when that is, or while the one behind it is."""
+    publish(target)
+    before = manifest_of(folder)
+    target.make("target_report", target.workdir.report, version="2")
+    target.make("hap_page", target.workdir.hap_page(VISIT), version="2")
+    real = Store.send
+
+    def remade(self, local, key, sha256):
+        verified = real(self, local, key, sha256)
+        if local.name == when:
+            target.make("target_report", target.workdir.report, version="3")
+        return verified
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "send", remade)
+        made = publish(target)
+    assert manifest_of(folder).products["target_report"] == before.products["target_report"]
+    (told,) = made.facts["not_sent"]
+    assert told.startswith("target_report: ")
+    assert len(objects(folder)) == len(manifest_of(folder).objects()) + 1
+    publish(target)
+    report = manifest_of(folder).products["target_report"].files["report.html"]
+    assert (folder / "sn1" / report.key).read_text() == target.workdir.report.read_text()
 
 
 def test_a_product_without_a_record_is_told(target, folder):
