@@ -15,7 +15,15 @@ from typing import Any
 from hst_assets.digests import digest_of
 from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.progress import Progress
-from hst_assets.provenance import Made, Recipe, Result, make, tool_version
+from hst_assets.provenance import (
+    Made,
+    Recipe,
+    Result,
+    make,
+    read_record,
+    tool_version,
+    why_make,
+)
 from hst_assets.publishing.manifest import (
     MANIFEST_NAME,
     OBJECTS,
@@ -29,6 +37,7 @@ from hst_assets.publishing.manifest import (
 from hst_assets.publishing.receipt import objects_left, read_receipt, write_receipt
 from hst_assets.publishing.selection import LocalFile, LocalProduct, local_products
 from hst_assets.publishing.store import ChangedFile, Store, is_unfinished
+from hst_assets.reasons import RETRIED
 from hst_assets.settings import PublishSettings, Settings
 from hst_assets.workdir import WorkDir
 
@@ -101,13 +110,23 @@ def make_published(
         },
         defaults={"publish": PublishSettings().as_recipe()},
     )
+    why = why_make(recipe, workdir.published, workdir, redo=redo)
+    if not why and _is_incomplete(recipe, workdir):
+        why = (RETRIED,)
     return make(
         recipe,
         workdir.published,
         workdir,
         lambda: _published(workdir, settings.publish, products, progress, anew=redo),
-        redo=redo,
+        reasons=why,
     )
+
+
+def _is_incomplete(recipe: Recipe, workdir: WorkDir) -> bool:
+    """Whether a product seemed fit, and was not when it came to sending it."""
+    record = read_record(workdir.published)
+    failures = record.facts.get("failures", {}) if record else {}
+    return not failures.keys() <= recipe.settings["not_sent"].keys()
 
 
 def destination_of(workdir: WorkDir, settings: Settings) -> str:
@@ -361,6 +380,8 @@ def _facts(
         "n_by_checksum": sum(file.verified == "by checksum" for file in files),
         "n_by_size": sum(file.verified == "by size" for file in files),
         "not_sent": [f"{key}: {why}" for key, why in sorted(sending.not_sent.items())],
+        # To sweeps: a product that was missing or had changed may be mended by now.
+        "failures": dict.fromkeys(sorted(sending.not_sent), MissingProduct.__name__),
         "kept": kept,
         "outside": sending.outside,
         "notes": list(notes),

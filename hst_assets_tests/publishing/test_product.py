@@ -3,12 +3,15 @@
 import json
 import os
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
-from hst_assets.provenance import sha256_of_file
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.input_versions import lacks_product
+from hst_assets.provenance import WouldBeMade, sha256_of_file
 from hst_assets.publishing.manifest import Manifest
 from hst_assets.publishing.product import make_published
 from hst_assets.publishing.receipt import publications
@@ -174,6 +177,25 @@ def test_a_product_that_is_made_again_while_it_is_sent_stays_as_it_was(
     publish(target)
     report = manifest_of(folder).products["target_report"].files["report.html"]
     assert (folder / "sn1" / report.key).read_text() == target.workdir.report.read_text()
+
+
+def test_what_was_not_as_recorded_when_it_was_sent_is_tried_again_by_the_next_run(target, folder):
+    report = target.workdir.report
+    content, status = report.read_bytes(), report.stat()
+    times = status.st_atime_ns, status.st_mtime_ns
+    report.write_bytes(content.replace(b"version 1", b"version 7"))
+    os.utime(report, ns=times)
+    publish(target)
+    level = ASSETS.level_of("published_products")
+    assert lacks_product(target.workdir, level, "sn1", ASSETS)
+    with pytest.raises(WouldBeMade):
+        make_published(replace(target.workdir, looked_at=True), target.settings)
+    report.write_bytes(content)
+    os.utime(report, ns=times)
+    assert publish(target).ran
+    assert "target_report" in manifest_of(folder).products
+    assert not publish(target).ran
+    assert not lacks_product(target.workdir, level, "sn1", ASSETS)
 
 
 def test_a_product_without_a_record_is_told(target, folder):
