@@ -53,6 +53,19 @@ _OF_THE_NET = frozenset(
         "ResponseStreamingError",
     }
 )
+#: Of S3, by its word for it: their HTTP status (mostly 400, 404 or 409) says less.
+_PASSING_CODES = frozenset(
+    {
+        "BadDigest",
+        "IncompleteBody",
+        "InternalError",
+        "NoSuchUpload",  # the store has dropped the parts: they are sent again
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+    }
+)
 _INVALID = frozenset({"InvalidEndpointURLError", "ParamValidationError", "UnknownEndpointError"})
 #: What the system says of a store that is mounted, or s3fs of one that is busy.
 _PASSING = frozenset(
@@ -109,9 +122,9 @@ def failure_of_store(error: Exception, where: str) -> HstAssetsError | None:
     said = _said(error)
     if names & _WITHOUT_KEYS:
         return AccessRefused(f"there are no keys: {said}", where=where, next_step=_KEYS)
-    status = _status(error)
-    if status is not None and may_pass(status):
-        return TransientFailure(f"the store answered {status}: {said}", where=where)
+    status, code = _answered(error)
+    if code in _PASSING_CODES or (status is not None and may_pass(status)):
+        return TransientFailure(f"the store answered {status or code}: {said}", where=where)
     if isinstance(error, PermissionError) or status in (401, 403):
         return AccessRefused(f"access was denied: {said}", where=where, next_step=_RIGHTS)
     if isinstance(error, FileNotFoundError):
@@ -135,8 +148,8 @@ def _said(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _status(error: BaseException) -> int | None:
-    """The HTTP status of the answer behind an error; None where there was none."""
+def _answered(error: BaseException) -> tuple[int | None, str]:
+    """The HTTP status and S3's code of the answer behind an error; None and "" without one."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
@@ -144,6 +157,7 @@ def _status(error: BaseException) -> int | None:
         answer = getattr(each, "response", None)
         if isinstance(answer, dict):
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            return status if isinstance(status, int) else None
+            code = answer.get("Error", {}).get("Code")
+            return status if isinstance(status, int) else None, str(code or "")
         each = each.__cause__
-    return None
+    return None, ""
