@@ -29,6 +29,7 @@ from hst_assets.publishing.checksums import (
 from hst_assets.publishing.manifest import Verified
 from hst_assets.publishing.store_failures import as_failures
 from hst_assets.transfer import in_tries
+from hst_assets.workdir import stamp_if_there
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -187,10 +188,19 @@ class Store:
         HstAssetsError
             If it cannot be sent, or something else has come.
         """
+        stamp = stamp_if_there(local)
         checksums = self._checksums(local, sha256)
-
         send = self._to_s3 if self._is_s3 else self._to_file
-        return self._in_tries(lambda: send(local, key, checksums), key)
+
+        def sent() -> Verified:
+            try:
+                return send(local, key, checksums)
+            except Exception:
+                if stamp_if_there(local) != stamp:
+                    self._checksums(local, sha256)  # the file, not the store, may be the reason
+                raise
+
+        return self._in_tries(sent, key)
 
     def verified(self, local: Path, key: str, sha256: str) -> Verified | None:
         """How an object that is there is known to be a file; None if it is another or not there.

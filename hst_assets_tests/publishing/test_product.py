@@ -198,6 +198,27 @@ def test_what_was_not_as_recorded_when_it_was_sent_is_tried_again_by_the_next_ru
     assert not lacks_product(target.workdir, level, "sn1", ASSETS)
 
 
+@pytest.mark.parametrize(
+    ("disturb", "told"),
+    [(Path.unlink, "file gone: "), (lambda path: path.write_text("another"), "file changed: ")],
+    ids=["gone", "changed"],
+)
+def test_a_file_that_goes_or_changes_while_it_is_sent_costs_its_product_alone(
+    target, folder, monkeypatch, disturb, told
+):
+    report, real = target.workdir.report, Store._to_file
+
+    def disturbed(self, local, key, checksums):
+        if local == report:
+            disturb(report)
+        return real(self, local, key, checksums)
+
+    monkeypatch.setattr(Store, "_to_file", disturbed)
+    monkeypatch.setattr("hst_assets.publishing.store.FIRST_WAIT_S", 0.01)
+    assert publish(target).facts["not_sent"] == [f"target_report: {told}{report}"]
+    assert f"hap_page/{VISIT}" in manifest_of(folder).products
+
+
 def test_a_product_without_a_record_is_told(target, folder):
     WorkDir.record(target.workdir.report).unlink()
     made = publish(target)
