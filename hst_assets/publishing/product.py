@@ -76,7 +76,8 @@ def make_published(
     -------
     Made
         Product: ``published.json``, the manifest as it was published. Facts: where, numbers of
-        files and how they were verified, and ``not_sent``, products that are not fit, with why.
+        files and how they were verified, and ``not_sent``, products that are not fit, with why, and ``lost``,
+        those that are neither here nor there any more.
 
     Raises
     ------
@@ -185,8 +186,10 @@ def _published(
     superseded = left | _superseded(manifest, before, receipt) | sending.new
     left, notes = _cleared(store, manifest, superseded)
     write_receipt(workdir, manifest, settings.destination, left=left)
-    notes = [*_withdrawn(manifest, before), *notes]
-    return Result((workdir.published,), _facts(store, manifest, sending, notes))
+    facts = _facts(store, manifest, sending)
+    return Result(
+        (workdir.published,), {**facts, "lost": _withdrawn(manifest, before), "notes": notes}
+    )
 
 
 def _stored(store: Store) -> Manifest | None:
@@ -365,9 +368,7 @@ def _cleared(store: Store, manifest: Manifest, superseded: Set[str]) -> tuple[li
     return left, notes
 
 
-def _facts(
-    store: Store, manifest: Manifest, sending: _Sending, notes: Sequence[str]
-) -> dict[str, Any]:
+def _facts(store: Store, manifest: Manifest, sending: _Sending) -> dict[str, Any]:
     files = [file for _, file in manifest.all_files()]
     kept = sorted(manifest.products.keys() - sending.published.keys())
     return {
@@ -384,7 +385,6 @@ def _facts(
         "failures": dict.fromkeys(sorted(sending.not_sent), MissingProduct.__name__),
         "kept": kept,
         "outside": sending.outside,
-        "notes": list(notes),
     }
 
 

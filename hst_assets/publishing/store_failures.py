@@ -27,7 +27,8 @@ _KEYS = (
 )
 _RIGHTS = (
     "The keys need the right to list, read, write and delete there (s3:ListBucket, s3:GetObject, "
-    "s3:PutObject, s3:DeleteObject); or set publish.destination to where they have it"
+    "s3:PutObject, s3:DeleteObject, and for what killed runs left s3:ListBucketMultipartUploads "
+    "and s3:AbortMultipartUpload); or set publish.destination to where they have it"
 )
 _PLACE = "Make the bucket, or correct publish.destination or AWS_ENDPOINT_URL"
 #: Classes of botocore and fsspec by name: neither is imported to look at an error.

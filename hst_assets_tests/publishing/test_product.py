@@ -267,7 +267,8 @@ def test_the_manifest_names_nothing_that_is_lost_on_both_sides(target, folder):
     target.workdir.report.write_text("edited")
     made = publish(target)
     assert "target_report" not in manifest_of(folder).products
-    assert made.facts["notes"][0].startswith("target_report: the store has lost objects of it")
+    (told,) = made.facts["lost"]
+    assert told.startswith("target_report: the store has lost objects of it")
 
 
 def test_without_the_manifest_nothing_is_published_or_removed_and_it_says_what_to_do(
