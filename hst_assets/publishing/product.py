@@ -76,8 +76,8 @@ def make_published(
     -------
     Made
         Product: ``published.json``, the manifest as it was published. Facts: where, numbers of
-        files and how they were verified, and ``not_sent``, products that are not fit, with why, and ``lost``,
-        those that are neither here nor there any more.
+        files and how they were verified, ``not_sent``, products that are not fit, with why, and
+        ``lost``, those that are neither here nor there any more.
 
     Raises
     ------
@@ -184,8 +184,8 @@ def _published(
         manifest = stored
     # A run that was killed after its manifest stood had a receipt of the one before.
     superseded = left | _superseded(manifest, before, receipt) | sending.new
-    left, notes = _cleared(store, manifest, superseded)
-    write_receipt(workdir, manifest, settings.destination, left=left)
+    still_there, notes = _cleared(store, manifest, superseded)
+    write_receipt(workdir, manifest, settings.destination, left=still_there)
     facts = _facts(store, manifest, sending)
     return Result(
         (workdir.published,), {**facts, "lost": _withdrawn(manifest, before), "notes": notes}
