@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from hst_assets.cli.run_target import raise_for, run_and_report
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
-from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
+from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, shared_kind
+from hst_assets.machine_failures import refusal_of_system
 from hst_assets.publishing.product import destination_of
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir, targets_in
@@ -43,7 +45,7 @@ def publish_command(
 ) -> None:
     """Publish finished products with their records; what is there already is not sent again.
 
-    Products that are not as they were recorded are named and not sent.
+    Products that are not as they were recorded are named and not sent; the exit code is then 1.
     """
     folder = root_or_default(root)
     if target:
@@ -68,18 +70,19 @@ def _publish_each(folder: Path, *, check: bool) -> None:
     names = targets_in(folder)
     n_published, failed = 0, list[HstAssetsError]()
     for name in names:
-        workdir = WorkDir(folder, name)
         try:
+            workdir = WorkDir(folder, name)
             if _is_published(workdir):
                 n_published += 1
                 _publish(workdir, check=check)
-        except HstAssetsError as failure:
+        except (HstAssetsError, OSError) as error:
+            failure = error if isinstance(error, HstAssetsError) else refusal_of_system(error)
             told = f"{name}: {failure.brief}"
             errors().print(f"[red]failed[/red] {escape(told)}", highlight=False)
             failed.append(failure)
     if failed:
         raise shared_kind(map(type, failed))(
-            f"{len(failed)} of {len(names)} targets were not published",
+            f"{len(failed)} of {len(names)} targets were not published, or not wholly",
             where=folder,
             next_step="See the reasons above; rerun the same command to go on where it was",
         )
@@ -99,20 +102,25 @@ def _is_published(workdir: WorkDir) -> bool:
 
 
 def _publish(workdir: WorkDir, *, check: bool) -> None:
+    from hst_assets.provenance import read_record
+
     summary = run_and_report(
         workdir, assets=[_ASSET], redo={"redo_publishing": check}, offline=True, account=False
     )
     raise_for(summary, workdir)
-    _tell(workdir)
-
-
-def _tell(workdir: WorkDir) -> None:
-    from hst_assets.provenance import read_record
-
     record = read_record(workdir.published)
     if record is None:
         return
-    facts = record.facts
+    _tell(record.facts)
+    if not_sent := record.facts["not_sent"]:
+        raise MissingProduct(
+            f"not published as it is: {'; '.join(not_sent)}",
+            where=workdir.target,
+            next_step="Make it again, then rerun the same command; what was published before stays",
+        )
+
+
+def _tell(facts: Mapping[str, Any]) -> None:
     told = [f"{facts['n_by_checksum']} verified by checksum"]
     told += [f"{facts['n_by_size']} verified by size"] if facts["n_by_size"] else []
     output().print(
@@ -121,3 +129,5 @@ def _tell(workdir: WorkDir) -> None:
         highlight=False,
         markup=False,
     )
+    for text in (text for key in ("lost", "outside", "notes") for text in facts.get(key, ())):
+        output().print(f"  {text}", highlight=False, markup=False)

@@ -18,7 +18,7 @@ from hst_assets.orchestration.levels import (
     RedoKind,
     Resources,
 )
-from hst_assets.publishing.selection import PUBLISHED_OF_TARGET
+from hst_assets.publishing.selection import PUBLISHED_OF_TARGET, PUBLISHED_OF_VISIT
 
 __all__ = ["ASSETS", "MAST_POOL"]
 
@@ -439,8 +439,8 @@ ASSETS = AssetTable(
             stages=("published_products",),
             after=("target_exposures",),
             follows=tuple(name for name in PUBLISHED_OF_TARGET if name != "target_exposures"),
-            # These two follow all others that are published of a visit.
-            follows_visits=("hap_manifest", "hap_page"),
+            follows_visits=tuple(PUBLISHED_OF_VISIT),
+            copies=True,
             tells=True,
             tries_again=True,
             redo=("publishing",),

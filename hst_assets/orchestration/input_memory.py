@@ -23,6 +23,7 @@ __all__ = ["InputMemory"]
 #: our clock, seconds. What was changed after that, in whatever step, has another time.
 _SETTLED_S = 10.0
 _Stamp = tuple[int, int, int] | None
+_Version = Callable[[Record], str]
 
 
 @dataclass
@@ -56,7 +57,7 @@ class InputMemory:
 
     clock: Callable[[], float] = time.monotonic
     _kept: dict[tuple[WorkDir, str], _Kept] = field(default_factory=dict)
-    _records: dict[str, tuple[_Stamp, str | None]] = field(default_factory=dict)
+    _records: dict[tuple[str, _Version], tuple[_Stamp, str | None]] = field(default_factory=dict)
 
     def versions(
         self,
@@ -87,14 +88,15 @@ class InputMemory:
             kept = self._kept[key] = _Kept(stamps, versions, seen_at, began)
         return dict(kept.versions)
 
-    def of_record(self, product: Path, version: Callable[[Record], str]) -> str | None:
+    def of_record(self, product: Path, version: _Version) -> str | None:
         """The version that the record of a product has; None where there is none."""
         path = WorkDir.record(product)
         stamp = stamp_if_there(path)
         if stamp is None:
             return None
-        kept = self._records.get(str(path))
+        key = (str(path), version)
+        kept = self._records.get(key)
         if kept is None or kept[0] != stamp:
             record = read_record(product)
-            kept = self._records[str(path)] = (stamp, version(record) if record else None)
+            kept = self._records[key] = (stamp, version(record) if record else None)
         return kept[1]

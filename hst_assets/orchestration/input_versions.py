@@ -127,6 +127,12 @@ def _version(record: Record) -> str:
     return digest_of([record.digest, failures]) if failures else record.digest
 
 
+def _version_of_files(record: Record) -> str:
+    """The same, and another one whenever the product was made again, if only with other bytes."""
+    stamps = {name: stamp.model_dump() for name, stamp in record.outputs.items()}
+    return digest_of([_version(record), stamps])
+
+
 class _Inputs:
     """What is on the disk of one target, by the digests of the records."""
 
@@ -136,7 +142,7 @@ class _Inputs:
         self._memory = memory
         #: Where records were looked for.
         self.folders = {workdir.workspace}  # the note on the reference names its image
-        self._digests: dict[Path, str | None] = {}
+        self._digests: dict[tuple[Path, bool], str | None] = {}
         self.raw = raw_visits(workdir)
 
     def of_level(self, level: Level, visit: str | None) -> dict[str, object] | None:
@@ -170,33 +176,35 @@ class _Inputs:
             is_file = upstream in self._table.with_file
             name = upstream if is_file else self._table[upstream].scatters
             if name:
-                yield name, self._digest(name, visit)
+                yield name, self._digest(name, visit, of_files=row.copies)
         for name in row.follows:
-            if digest := self._digest(name, visit):
+            if digest := self._digest(name, visit, of_files=row.copies):
                 yield name, digest
         for name in row.follows_visits:
-            if digests := self._of_visits(name):
+            if digests := self._of_visits(name, of_files=row.copies):
                 yield name, digests
         if row.scatters:
             yield row.scatters, self._digest(row.scatters, None)
         if row.gathers:
             yield row.gathers, self._of_visits(row.gathers)
 
-    def _digest(self, asset: str, visit: str | None) -> str | None:
+    def _digest(self, asset: str, visit: str | None, *, of_files: bool = False) -> str | None:
         """What the record says, read once: the target's are inputs of each of its visits."""
         path = self._path(asset, visit)
-        if path not in self._digests:
+        key = (path, of_files)
+        if key not in self._digests:
             self.folders.add(path.parent)
-            self._digests[path] = self._memory.of_record(path, _version)
-        return self._digests[path]
+            version = _version_of_files if of_files else _version
+            self._digests[key] = self._memory.of_record(path, version)
+        return self._digests[key]
 
     def _path(self, asset: str, visit: str | None) -> Path:
         row = self._table[asset]
         return row.product(self._workdir, visit if row.by_visit else None)
 
-    def _of_visits(self, asset: str) -> dict[str, str]:
+    def _of_visits(self, asset: str, *, of_files: bool = False) -> dict[str, str]:
         """Visit to digest, for the visits where `asset` is there."""
-        digests = {visit: self._digest(asset, visit) for visit in self.raw}
+        digests = {visit: self._digest(asset, visit, of_files=of_files) for visit in self.raw}
         return {visit: digest for visit, digest in digests.items() if digest}
 
     def _gathers_agree(self, level: Level) -> bool:

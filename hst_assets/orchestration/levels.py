@@ -123,6 +123,9 @@ class AssetRow:
         again when they change, but also without them, and does not make them wanted.
     follows_visits : tuple of str
         The same, of assets of the target's visits.
+    copies : bool
+        Whether it hands on the files of what it comes after and follows: it is asked for again
+        when they were made again, although their recipe is the same.
     gathers : str or None
         Upstream asset of the target's visits.
     scatters : str or None
@@ -164,6 +167,7 @@ class AssetRow:
     after: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     follows_visits: tuple[str, ...] = ()
+    copies: bool = False
     gathers: str | None = None
     scatters: str | None = None
     source: Literal["", "archive", "raw"] = ""

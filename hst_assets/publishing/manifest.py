@@ -190,6 +190,7 @@ class Manifest(BaseModel):
         raise UnusableInput(
             f"this is no manifest that this version of hst_assets can read ({reason})",
             where=where,
-            next_step="Publish to another prefix, use the version that wrote it, or, if it is "
-            "damaged, remove it: everything is then sent again",
+            next_step="Publish to another prefix, or use the version that wrote it. If it is "
+            "damaged, remove it and run 'hst-assets publish TARGET --check': it is written again "
+            "from the receipt in the work directory",
         )

@@ -7,7 +7,7 @@ sent again, so that a run that was killed is continued by the next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,15 @@ from typing import Any
 from hst_assets.digests import digest_of
 from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.progress import Progress
-from hst_assets.provenance import Made, Recipe, Result, make, tool_version
+from hst_assets.provenance import (
+    Made,
+    Recipe,
+    Result,
+    make,
+    read_record,
+    tool_version,
+    why_make,
+)
 from hst_assets.publishing.manifest import (
     MANIFEST_NAME,
     OBJECTS,
@@ -26,9 +34,10 @@ from hst_assets.publishing.manifest import (
     is_object,
     object_key,
 )
-from hst_assets.publishing.receipt import write_receipt
+from hst_assets.publishing.receipt import objects_left, read_receipt, write_receipt
 from hst_assets.publishing.selection import LocalFile, LocalProduct, local_products
 from hst_assets.publishing.store import ChangedFile, Store, is_unfinished
+from hst_assets.reasons import RETRIED
 from hst_assets.settings import PublishSettings, Settings
 from hst_assets.workdir import WorkDir
 
@@ -67,14 +76,16 @@ def make_published(
     -------
     Made
         Product: ``published.json``, the manifest as it was published. Facts: where, numbers of
-        files and how they were verified, and ``not_sent``, products that are not fit, with why.
+        files and how they were verified, ``not_sent``, products that are not fit, with why, and
+        ``lost``, those that are neither here nor there any more.
 
     Raises
     ------
     BadConfiguration
         If no destination is set, or there is no such place.
     MissingProduct
-        If there is no table of exposures.
+        If there is no table of exposures; if the manifest of the last publication is gone there,
+        unless `redo`.
     AccessRefused, TransientFailure
         If the store denies access, or does not answer.
     UnusableInput
@@ -100,13 +111,23 @@ def make_published(
         },
         defaults={"publish": PublishSettings().as_recipe()},
     )
+    why = why_make(recipe, workdir.published, workdir, redo=redo)
+    if not why and _is_incomplete(recipe, workdir):
+        why = (RETRIED,)
     return make(
         recipe,
         workdir.published,
         workdir,
         lambda: _published(workdir, settings.publish, products, progress, anew=redo),
-        redo=redo,
+        reasons=why,
     )
+
+
+def _is_incomplete(recipe: Recipe, workdir: WorkDir) -> bool:
+    """Whether a product seemed fit, and was not when it came to sending it."""
+    record = read_record(workdir.published)
+    failures = record.facts.get("failures", {}) if record else {}
+    return not failures.keys() <= recipe.settings["not_sent"].keys()
 
 
 def destination_of(workdir: WorkDir, settings: Settings) -> str:
@@ -140,8 +161,12 @@ def _published(
         read_back=settings.read_back,
         max_tries=settings.max_tries,
     )
-    content = store.read(MANIFEST_NAME)
-    before = Manifest.parse(content, store.address(MANIFEST_NAME)) if content else None
+    stored = _stored(store)
+    receipt = read_receipt(workdir, settings.destination)
+    if stored is None and receipt is not None and not anew:
+        raise _lost(store)
+    before = stored or receipt
+    left = objects_left(workdir, settings.destination)
     sending = _Sending(workdir, store, before, store.sizes(), anew)
     total = sum(_size(each) for each in products if each.is_fit)
     for each in products:
@@ -150,14 +175,38 @@ def _published(
             sending.publish(each)
         elif each.problem:
             sending.not_sent[each.key] = each.problem
+    for each in products:
+        sending.take_back_if_remade(each)
     manifest = _manifest(workdir, sending)
-    if before is None or manifest.products != before.products:
+    if stored is None or manifest.products != stored.products:
         store.write(MANIFEST_NAME, manifest.as_json())
     else:
-        manifest = before
-    notes = [*_withdrawn(manifest, before), *_cleared(store, manifest)]
-    write_receipt(workdir, manifest, settings.destination)
-    return Result((workdir.published,), _facts(store, manifest, sending, notes))
+        manifest = stored
+    # A run that was killed after its manifest stood had a receipt of the one before.
+    superseded = left | _superseded(manifest, before, receipt) | sending.new
+    still_there, notes = _cleared(store, manifest, superseded)
+    write_receipt(workdir, manifest, settings.destination, left=still_there)
+    facts = _facts(store, manifest, sending)
+    return Result(
+        (workdir.published,), {**facts, "lost": _withdrawn(manifest, before), "notes": notes}
+    )
+
+
+def _stored(store: Store) -> Manifest | None:
+    """The manifest that stands; None where there is none."""
+    content = store.read(MANIFEST_NAME)
+    return None if content is None else Manifest.parse(content, store.address(MANIFEST_NAME))
+
+
+def _lost(store: Store) -> MissingProduct:
+    """What is raised where something was published, and its manifest is gone."""
+    return MissingProduct(
+        "the manifest that was published here is gone, and with it what tells readers, and the "
+        "next publication, which objects belong to it",
+        where=store.address(MANIFEST_NAME),
+        next_step="Run 'hst-assets publish TARGET --check' (or redo_publishing): it is written "
+        "again from the receipt in the work directory, and every object is compared",
+    )
 
 
 def _size(product: LocalProduct) -> int:
@@ -179,6 +228,8 @@ class _Sending:
     published: dict[str, PublishedProduct] = field(default_factory=dict)
     not_sent: dict[str, str] = field(default_factory=dict)
     outside: list[str] = field(default_factory=list)
+    #: Objects that were not there and were sent.
+    new: set[str] = field(default_factory=set)
     n_sent: int = 0
     n_bytes_sent: int = 0
     n_bytes_done: int = 0
@@ -197,8 +248,7 @@ class _Sending:
             files = {each.path: self._file(each) for each in product.files(self.workdir)}
         except (ChangedFile, FileNotFoundError) as error:
             told = str(error) if isinstance(error, ChangedFile) else f"file gone: {error.filename}"
-            logger.warning("%s is not published: %s", product.key, told)
-            self.not_sent[product.key] = told
+            self._leave(product, told)
             return
         self.outside += [f"{product.key}: {name}" for name in product.outside]
         self.n_bytes_done += _size(product)
@@ -213,6 +263,16 @@ class _Sending:
         if former and former.model_copy(update={"published": made.published}) == made:
             made = former
         self.published[product.key] = made
+
+    def take_back_if_remade(self, product: LocalProduct) -> None:
+        """Leave a product out that was made again meanwhile: its record fits the files no more."""
+        if product.key in self.published and (record := product.remade(self.workdir)):
+            del self.published[product.key]
+            self._leave(product, f"made again while it was sent: {record}")
+
+    def _leave(self, product: LocalProduct, why: str) -> None:
+        logger.warning("%s is not published: %s", product.key, why)
+        self.not_sent[product.key] = why
 
     def _file(self, local: LocalFile) -> PublishedFile:
         key = object_key(local.path, local.stamp.sha256)
@@ -239,6 +299,8 @@ class _Sending:
         path = self.workdir.absolute(local.path)
         verified = self.store.send(path, key, local.stamp.sha256)
         self.n_sent += 1
+        if key not in self.sizes:
+            self.new.add(key)
         self.n_bytes_sent += local.stamp.size
         return verified
 
@@ -268,25 +330,45 @@ def _withdrawn(manifest: Manifest, before: Manifest | None) -> list[str]:
     ]
 
 
-def _cleared(store: Store, manifest: Manifest) -> list[str]:
-    """Remove what no manifest names any more, now that the new one stands; what was in the way.
+def _superseded(manifest: Manifest, *former: Manifest | None) -> frozenset[str]:
+    """The objects of products that are published in another version now.
 
-    Only objects that have the form of ours: what else is in the folder is not touched.
+    Of a product that the manifest no longer has, because some of its objects were lost, the others
+    may be the only copies: they stay.
+    """
+    return frozenset(
+        file.key
+        for each in former
+        if each is not None
+        for product in manifest.products.keys() & each.products.keys()
+        for file in each.products[product].files.values()
+    ) - frozenset(manifest.objects())
+
+
+def _cleared(store: Store, manifest: Manifest, superseded: Set[str]) -> tuple[list[str], list[str]]:
+    """Remove what was published and is not any more, now that the new manifest stands.
+
+    What no manifest of ours has named is not touched, but for what a killed run was writing.
+
+    Returns
+    -------
+    left, notes : list of str
+        Objects that could not be removed, and what is to be said.
     """
     named = manifest.objects()
-    superseded = [
-        key for key in store.sizes() if (is_object(key) or is_unfinished(key)) and key not in named
-    ]
-    problems = store.remove(superseded)
+    there = store.sizes().keys() - named
+    problems = store.remove(sorted(key for key in there if key in superseded or is_unfinished(key)))
     notes = store.forget_unfinished(f"{OBJECTS}/")
+    left = sorted(superseded & store.sizes().keys() - named) if problems else []
     if problems:
         notes.append(f"{len(problems)} superseded objects are still there: {problems[0]}")
-    return notes
+    unknown = sorted(key for key in there - superseded if is_object(key))
+    if unknown:
+        notes.append(f"{len(unknown)} objects that no manifest names were left: {unknown[0]}")
+    return left, notes
 
 
-def _facts(
-    store: Store, manifest: Manifest, sending: _Sending, notes: Sequence[str]
-) -> dict[str, Any]:
+def _facts(store: Store, manifest: Manifest, sending: _Sending) -> dict[str, Any]:
     files = [file for _, file in manifest.all_files()]
     kept = sorted(manifest.products.keys() - sending.published.keys())
     return {
@@ -299,9 +381,10 @@ def _facts(
         "n_by_checksum": sum(file.verified == "by checksum" for file in files),
         "n_by_size": sum(file.verified == "by size" for file in files),
         "not_sent": [f"{key}: {why}" for key, why in sorted(sending.not_sent.items())],
+        # To sweeps: a product that was missing or had changed may be mended by now.
+        "failures": dict.fromkeys(sorted(sending.not_sent), MissingProduct.__name__),
         "kept": kept,
         "outside": sending.outside,
-        "notes": list(notes),
     }
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from hst_assets.failures import UnusableInput
-from hst_assets.publishing.manifest import Manifest
+from hst_assets.publishing.manifest import Manifest, is_object
 from hst_assets.publishing.selection import LocalProduct, local_products
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
-__all__ = ["Publication", "publications", "read_receipt", "write_receipt"]
+__all__ = ["Publication", "objects_left", "publications", "read_receipt", "write_receipt"]
 
 #: How a product stands: as it is here; another version; never; here it is damaged or not finished.
 Publication = Literal["published", "out of date", "not published", "not fit"]
 
 
-def write_receipt(workdir: WorkDir, manifest: Manifest, destination: str) -> None:
-    """Note what was published, and where."""
-    content = {"destination": destination, "manifest": manifest.model_dump()}
+def write_receipt(
+    workdir: WorkDir, manifest: Manifest, destination: str, *, left: Sequence[str] = ()
+) -> None:
+    """Note what was published, where, and which superseded objects could not be removed there."""
+    content = {"destination": destination, "manifest": manifest.model_dump(), "left": list(left)}
     with write_atomically(workdir.published) as part:
         part.write_text(json.dumps(content, indent=1, allow_nan=False))
 
@@ -36,12 +38,26 @@ def read_receipt(workdir: WorkDir, destination: str) -> Manifest | None:
         As the settings name it.
     """
     try:
-        content = json.loads(workdir.published.read_bytes())
-        if content["destination"] != destination:
-            return None
-        return Manifest.parse(json.dumps(content["manifest"]).encode(), workdir.published)
-    except (OSError, ValueError, KeyError, TypeError, UnusableInput):
+        manifest = _content(workdir, destination)["manifest"]
+        return Manifest.parse(json.dumps(manifest).encode(), workdir.published)
+    except (KeyError, UnusableInput):
         return None  # the next publication writes it again
+
+
+def objects_left(workdir: WorkDir, destination: str) -> frozenset[str]:
+    """Superseded objects that the last publication could not remove there."""
+    left = _content(workdir, destination).get("left")
+    return frozenset(filter(is_object, left)) if isinstance(left, list) else frozenset()
+
+
+def _content(workdir: WorkDir, destination: str) -> dict[str, Any]:
+    """The receipt for a destination; empty where there is none that can be read."""
+    try:
+        content = json.loads(workdir.published.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    is_of_it = isinstance(content, dict) and content.get("destination") == destination
+    return content if is_of_it else {}
 
 
 def publications(workdir: WorkDir, settings: Settings) -> Mapping[str, Publication]:

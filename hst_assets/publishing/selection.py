@@ -89,6 +89,8 @@ class LocalProduct:
         Files of it that are outside of the work directory: the user's own, not published.
     parts : mapping
         The records of the products that it lists, by path.
+    notes : mapping
+        What the files of these records and its own were when they were read, by path.
     """
 
     key: str
@@ -97,6 +99,7 @@ class LocalProduct:
     problem: str = ""
     outside: tuple[str, ...] = ()
     parts: Mapping[str, Record] = field(default_factory=dict)
+    notes: Mapping[str, FileStamp] = field(default_factory=dict)
 
     @property
     def is_fit(self) -> bool:
@@ -109,22 +112,25 @@ class LocalProduct:
         return {path: stamp.sha256 for path, (stamp, _) in sorted(self._recorded().items())}
 
     def files(self, workdir: WorkDir) -> Iterator[LocalFile]:
-        """Its files, and behind them their records.
-
-        Raises
-        ------
-        FileNotFoundError
-            If a record is gone by now.
-        """
+        """Its files, and behind them their records: all as they were when it was looked at."""
         assert self.record is not None
         for path, (stamp, owner) in sorted(self._recorded().items()):
             yield LocalFile(path, stamp, owner.digest, owner.hst_assets)
         records = {workdir.relative(self.path): self.record, **self.parts}
         for product, owner in sorted(records.items()):
-            note = WorkDir.record(workdir.absolute(product))
-            yield LocalFile(
-                workdir.relative(note), FileStamp.of(note), owner.digest, owner.hst_assets
-            )
+            note = workdir.relative(WorkDir.record(workdir.absolute(product)))
+            yield LocalFile(note, self.notes[note], owner.digest, owner.hst_assets)
+
+    def remade(self, workdir: WorkDir) -> str:
+        """A record that is another by now, or gone; empty if it is as it was looked at."""
+        return next(
+            (
+                name
+                for name, stamp in sorted(self.notes.items())
+                if not stamp.matches(workdir.absolute(name))
+            ),
+            "",
+        )
 
     def _recorded(self) -> dict[str, tuple[FileStamp, Record]]:
         """The recorded files; one of a part belongs to the part."""
@@ -163,26 +169,40 @@ def local_products(workdir: WorkDir) -> list[LocalProduct]:
 
 
 def _looked_at(key: str, path: Path, workdir: WorkDir) -> LocalProduct:
-    record = read_record(path)
-    if record is None:
+    own = _noted(path)
+    if own is None:
         problem = "it was not finished" if _is_left(path) else ""
         return LocalProduct(key, path, problem=problem)
+    record, stamp = own
     parts = {
         name: part
         for name in record.outputs
-        if workdir.absolute(name) != path
-        and (part := read_record(workdir.absolute(name))) is not None
+        if workdir.absolute(name) != path and (part := _noted(workdir.absolute(name))) is not None
     }
-    lost = [text for each in (record, *parts.values()) for text in each.lost(workdir)]
-    named = [name for each in (record, *parts.values()) for name in each.outputs]
+    records = [record, *(part for part, _ in parts.values())]
+    lost = [text for each in records for text in each.lost(workdir)]
+    named = [name for each in records for name in each.outputs]
+    stamps = {path: stamp, **{workdir.absolute(name): each for name, (_, each) in parts.items()}}
     return LocalProduct(
         key,
         path,
         record,
         problem="; ".join(dict.fromkeys(lost)),
         outside=tuple(name for name in named if not _is_inside(name)),
-        parts=parts,
+        parts={name: part for name, (part, _) in parts.items()},
+        notes={workdir.relative(WorkDir.record(product)): each for product, each in stamps.items()},
     )
+
+
+def _noted(product: Path) -> tuple[Record, FileStamp] | None:
+    """The record of a product, and what its file is; None where there is none."""
+    try:
+        # Before it is read: of one that is replaced in between, the stamp does not fit.
+        stamp = FileStamp.of(WorkDir.record(product))
+    except FileNotFoundError:
+        return None
+    record = read_record(product)
+    return (record, stamp) if record else None
 
 
 def _is_left(path: Path) -> bool:

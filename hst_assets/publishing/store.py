@@ -14,7 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hst_assets.failures import HstAssetsError, MissingTool, TransientFailure
+from hst_assets.failures import (
+    BadConfiguration,
+    HstAssetsError,
+    MissingTool,
+    TransientFailure,
+)
 from hst_assets.publishing.checksums import (
     Checksums,
     checksums_of,
@@ -24,6 +29,7 @@ from hst_assets.publishing.checksums import (
 from hst_assets.publishing.manifest import Verified
 from hst_assets.publishing.store_failures import as_failures
 from hst_assets.transfer import in_tries
+from hst_assets.workdir import stamp_if_there
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -182,10 +188,19 @@ class Store:
         HstAssetsError
             If it cannot be sent, or something else has come.
         """
+        stamp = stamp_if_there(local)
         checksums = self._checksums(local, sha256)
-
         send = self._to_s3 if self._is_s3 else self._to_file
-        return self._in_tries(lambda: send(local, key, checksums), key)
+
+        def sent() -> Verified:
+            try:
+                return send(local, key, checksums)
+            except Exception:
+                if stamp_if_there(local) != stamp:
+                    self._checksums(local, sha256)  # the file, not the store, may be the reason
+                raise
+
+        return self._in_tries(sent, key)
 
     def verified(self, local: Path, key: str, sha256: str) -> Verified | None:
         """How an object that is there is known to be a file; None if it is another or not there.
@@ -381,6 +396,12 @@ def _opened(url: str) -> tuple[AbstractFileSystem, str]:
             f"a package for such an address is not installed ({error})",
             where=url,
             next_step="For S3: pip install 'hst_assets[s3]'",
+        ) from error
+    except ValueError as error:
+        raise BadConfiguration(
+            f"this cannot be an address ({error})",
+            where=url,
+            next_step="Correct publish.destination, such as s3://BUCKET/PREFIX",
         ) from error
     if "s3" in _protocols(system):
         system.retries = 1

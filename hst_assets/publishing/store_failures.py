@@ -27,7 +27,8 @@ _KEYS = (
 )
 _RIGHTS = (
     "The keys need the right to list, read, write and delete there (s3:ListBucket, s3:GetObject, "
-    "s3:PutObject, s3:DeleteObject); or set publish.destination to where they have it"
+    "s3:PutObject, s3:DeleteObject, and for what killed runs left s3:ListBucketMultipartUploads "
+    "and s3:AbortMultipartUpload); or set publish.destination to where they have it"
 )
 _PLACE = "Make the bucket, or correct publish.destination or AWS_ENDPOINT_URL"
 #: Classes of botocore and fsspec by name: neither is imported to look at an error.
@@ -51,6 +52,19 @@ _OF_THE_NET = frozenset(
         "IncompleteReadError",
         "ResponseParserError",
         "ResponseStreamingError",
+    }
+)
+#: Of S3, by its word for it: their HTTP status (mostly 400, 404 or 409) says less.
+_PASSING_CODES = frozenset(
+    {
+        "BadDigest",
+        "IncompleteBody",
+        "InternalError",
+        "NoSuchUpload",  # the store has dropped the parts: they are sent again
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
     }
 )
 _INVALID = frozenset({"InvalidEndpointURLError", "ParamValidationError", "UnknownEndpointError"})
@@ -109,9 +123,9 @@ def failure_of_store(error: Exception, where: str) -> HstAssetsError | None:
     said = _said(error)
     if names & _WITHOUT_KEYS:
         return AccessRefused(f"there are no keys: {said}", where=where, next_step=_KEYS)
-    status = _status(error)
-    if status is not None and may_pass(status):
-        return TransientFailure(f"the store answered {status}: {said}", where=where)
+    status, code = _answered(error)
+    if code in _PASSING_CODES or (status is not None and may_pass(status)):
+        return TransientFailure(f"the store answered {status or code}: {said}", where=where)
     if isinstance(error, PermissionError) or status in (401, 403):
         return AccessRefused(f"access was denied: {said}", where=where, next_step=_RIGHTS)
     if isinstance(error, FileNotFoundError):
@@ -135,8 +149,8 @@ def _said(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _status(error: BaseException) -> int | None:
-    """The HTTP status of the answer behind an error; None where there was none."""
+def _answered(error: BaseException) -> tuple[int | None, str]:
+    """The HTTP status and S3's code of the answer behind an error; None and "" without one."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
@@ -144,6 +158,7 @@ def _status(error: BaseException) -> int | None:
         answer = getattr(each, "response", None)
         if isinstance(answer, dict):
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            return status if isinstance(status, int) else None
+            code = answer.get("Error", {}).get("Code")
+            return status if isinstance(status, int) else None, str(code or "")
         each = each.__cause__
-    return None
+    return None, ""

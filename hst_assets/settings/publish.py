@@ -14,6 +14,9 @@ from hst_assets.settings.fields import NOT_REPEATED, Section
 __all__ = ["PublishSettings"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
+_S3 = frozenset({"s3", "s3a"})
+#: Of folders on this machine, in the words of fsspec.
+_FILE = frozenset({"file", "local"})
 
 
 def _a_destination(value: str) -> str:
@@ -27,8 +30,14 @@ def _a_destination(value: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         raise _refused("not a URL") from None
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    # A secret may have a slash in it: what is behind that would be read as a path.
+    has_keys = "@" in url or (parts.scheme in _S3 and ":" in parts.netloc)
+    if has_keys or parts.query or parts.fragment:
         raise _refused("user, keys and options do not belong into a URL; set AWS_... variables")
+    if parts.scheme in _S3 and not parts.netloc:
+        raise _refused("it names no bucket: s3://bucket/prefix has two slashes")
+    if parts.scheme in _FILE and parts.netloc:
+        raise _refused("a folder has three slashes: file:///folder")
     if not url.isprintable() or any(part in (".", "..") for part in parts.path.split("/")):
         raise _refused("its path has steps (. or ..) or characters that cannot be printed")
     return url.rstrip("/") if parts.path.strip("/") or parts.netloc else url

@@ -1,5 +1,6 @@
 """``hst-assets publish``, and what ``status`` tells of it."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -55,8 +56,41 @@ def test_all_targets_with_a_destination_are_published_and_one_that_fails_costs_i
     assert result.code == 1
     assert "this is no manifest" in result.err
     assert "failed sn5: " in result.err
-    assert "2 of 5 targets were not published" in result.err
+    assert "2 of 5 targets were not published, or not wholly" in result.err
     assert sorted(path.name for path in (tmp_path / "published").iterdir()) == ["sn1", "sn2", "sn4"]
+
+
+def test_an_odd_folder_and_one_that_cannot_be_read_cost_themselves(
+    cli, root, destination, tmp_path, monkeypatch
+):
+    odd = root / "no target!"
+    odd.mkdir(parents=True)
+    (odd / "target.toml").write_text("")
+    FinishedTarget(root, "sn1", destination)
+    FinishedTarget(root, "sn2", destination)
+    real = load_settings
+
+    def refused(workdir):
+        if workdir.target == "sn1":
+            raise PermissionError(errno.EACCES, "Permission denied", str(workdir.settings_file))
+        return real(workdir)
+
+    monkeypatch.setattr("hst_assets.cli.publish.load_settings", refused)
+    result = cli("publish")
+    assert result.code == 1
+    assert "failed no target!: " in result.err
+    assert "failed sn1: " in result.err
+    assert [path.name for path in (tmp_path / "published").iterdir()] == ["sn2"]
+
+
+def test_products_that_are_not_sent_are_named_and_the_exit_code_says_so(cli, target, destination):
+    target.workdir.report.write_text("edited")
+    for _ in range(2):  # when it is published, and when nothing is to be done
+        result = cli("publish", "sn1", "--to", destination)
+        assert result.code == 1
+        assert "not published as it is: target_report: file changed" in result.err
+    target.make("target_report", target.workdir.report)
+    assert cli("publish", "sn1").code == 0
 
 
 def test_without_a_destination_it_says_how_to_set_one(cli, target):

@@ -7,6 +7,7 @@ from hst_assets.orchestration.input_versions import input_versions, lacks_produc
 from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.provenance import Recipe, Result, make
+from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
 
@@ -163,3 +164,26 @@ def test_a_sweep_tries_again_what_a_failed_rerun_left(campaign):
     assert not lacks_product(workdir, level, "sn1", ASSETS)
     workdir.record(path).unlink()
     assert lacks_product(workdir, level, "sn1", ASSETS)
+
+
+@pytest.mark.parametrize(
+    ("asset", "partition"), [("target_report", "sn1"), ("hap_filter_products", "sn1/iaaa01")]
+)
+def test_what_is_published_is_asked_for_again_when_it_has_other_bytes_of_the_same_recipe(
+    campaign, asset, partition
+):
+    workdir = campaign.workdir("sn1")
+    write_settings(workdir, {"publish": {"destination": "memory://published"}})
+    level = campaign.table.level_named("target_publication")
+
+    def version_with(asset, partition, content):
+        path = campaign.table.product_path(workdir.root, asset, partition)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        make(Recipe(asset, "1"), path, workdir, lambda: Result((path,)), redo=True)
+        return input_versions(workdir, level, campaign.table).get("sn1")
+
+    first = version_with("target_exposures", "sn1", "rows")
+    before = version_with(asset, partition, "one")
+    assert first not in (None, before)
+    assert version_with(asset, partition, "two") not in (first, before)

@@ -33,18 +33,26 @@ def test_a_publication_of_which_all_is_well_passes(judged):
     assert found["publication_verified"].text == "3 files verified by checksum"
 
 
-@pytest.mark.parametrize("name", ["not_sent", "outside", "notes"])
-def test_what_is_not_published_or_left_over_is_named(judged, name):
+@pytest.mark.parametrize("name", ["not_sent", "lost"])
+def test_what_is_not_published_is_named(judged, name):
     finding = judged(**{name: ["target_report: file changed: report.html"]})["all_published"]
     assert not finding.passed
     assert finding.severity == "WARN"
     assert "report.html" in finding.text
 
 
+@pytest.mark.parametrize("name", ["outside", "notes"])
+def test_what_is_not_to_be_mended_is_said_and_passes(judged, name):
+    finding = judged(**{name: ["reference_image: /mine/reference.fits"]})["all_published"]
+    assert finding.passed
+    assert finding.text == "3 files are published; reference_image: /mine/reference.fits"
+
+
 def test_sizes_alone_are_not_called_checked(judged):
     finding = judged(n_by_size=2, n_by_checksum=1)["publication_verified"]
     assert (finding.passed, finding.checked) == (False, False)
     assert finding.text.startswith("not checked: 2 of 3 files were verified by size alone")
+    assert "publish with --check" in finding.text
 
 
 @pytest.mark.parametrize(("failure", "n_tries"), [(TransientFailure, 3), (AccessRefused, 1)])

@@ -3,15 +3,19 @@
 import json
 import os
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
-from hst_assets.provenance import sha256_of_file
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.input_versions import lacks_product
+from hst_assets.provenance import WouldBeMade, sha256_of_file
 from hst_assets.publishing.manifest import Manifest
 from hst_assets.publishing.product import make_published
 from hst_assets.publishing.receipt import publications
+from hst_assets.publishing.store import Store
 from hst_assets.settings import Settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.publishing.finished_target import STACKS, VISIT, FinishedTarget
@@ -146,6 +150,75 @@ def test_a_file_whose_time_hides_that_it_is_another_is_not_sent(target, folder):
     assert "target_report" not in manifest_of(folder).products
 
 
+@pytest.mark.parametrize("when", ["report.html", "report.html.provenance.json", "visit.html"])
+def test_a_product_that_is_made_again_while_it_is_sent_stays_as_it_was(
+    target, folder, monkeypatch, when
+):
+    """Before its record is sent, when that is, or while the one behind it is."""
+    publish(target)
+    before = manifest_of(folder)
+    target.make("target_report", target.workdir.report, version="2")
+    target.make("hap_page", target.workdir.hap_page(VISIT), version="2")
+    real = Store.send
+
+    def remade(self, local, key, sha256):
+        verified = real(self, local, key, sha256)
+        if local.name == when:
+            target.make("target_report", target.workdir.report, version="3")
+        return verified
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "send", remade)
+        made = publish(target)
+    assert manifest_of(folder).products["target_report"] == before.products["target_report"]
+    (told,) = made.facts["not_sent"]
+    assert told.startswith("target_report: ")
+    assert len(objects(folder)) == len(manifest_of(folder).objects()) + 1
+    publish(target)
+    report = manifest_of(folder).products["target_report"].files["report.html"]
+    assert (folder / "sn1" / report.key).read_text() == target.workdir.report.read_text()
+
+
+def test_what_was_not_as_recorded_when_it_was_sent_is_tried_again_by_the_next_run(target, folder):
+    report = target.workdir.report
+    content, status = report.read_bytes(), report.stat()
+    times = status.st_atime_ns, status.st_mtime_ns
+    report.write_bytes(content.replace(b"version 1", b"version 7"))
+    os.utime(report, ns=times)
+    publish(target)
+    level = ASSETS.level_of("published_products")
+    assert lacks_product(target.workdir, level, "sn1", ASSETS)
+    with pytest.raises(WouldBeMade):
+        make_published(replace(target.workdir, looked_at=True), target.settings)
+    report.write_bytes(content)
+    os.utime(report, ns=times)
+    assert publish(target).ran
+    assert "target_report" in manifest_of(folder).products
+    assert not publish(target).ran
+    assert not lacks_product(target.workdir, level, "sn1", ASSETS)
+
+
+@pytest.mark.parametrize(
+    ("disturb", "told"),
+    [(Path.unlink, "file gone: "), (lambda path: path.write_text("another"), "file changed: ")],
+    ids=["gone", "changed"],
+)
+def test_a_file_that_goes_or_changes_while_it_is_sent_costs_its_product_alone(
+    target, folder, monkeypatch, disturb, told
+):
+    report, real = target.workdir.report, Store._to_file
+
+    def disturbed(self, local, key, checksums):
+        if local == report:
+            disturb(report)
+        return real(self, local, key, checksums)
+
+    monkeypatch.setattr(Store, "_to_file", disturbed)
+    monkeypatch.setattr("hst_assets.publishing.store.FIRST_WAIT_S", 0.01)
+    assert publish(target).facts["not_sent"] == [f"target_report: {told}{report}"]
+    assert f"hap_page/{VISIT}" in manifest_of(folder).products
+
+
 def test_a_product_without_a_record_is_told(target, folder):
     WorkDir.record(target.workdir.report).unlink()
     made = publish(target)
@@ -194,8 +267,86 @@ def test_the_manifest_names_nothing_that_is_lost_on_both_sides(target, folder):
     target.workdir.report.write_text("edited")
     made = publish(target)
     assert "target_report" not in manifest_of(folder).products
+    (told,) = made.facts["lost"]
+    assert told.startswith("target_report: the store has lost objects of it")
+
+
+def test_without_the_manifest_nothing_is_published_or_removed_and_it_says_what_to_do(
+    target, folder
+):
+    publish(target)
+    (folder / "sn1" / "manifest.json").unlink()
+    before = objects(folder)
+    target.make("target_report", target.workdir.report, version="2")
+    with pytest.raises(MissingProduct, match=r"manifest .* is gone.*publish TARGET --check"):
+        publish(target)
+    assert objects(folder) == before
+
+
+def test_a_check_writes_a_lost_manifest_again_and_keeps_what_is_gone_here(target, folder):
+    publish(target)
+    before = manifest_of(folder)
+    (folder / "sn1" / "manifest.json").unlink()
+    target.workdir.report.unlink()
+    WorkDir.record(target.workdir.report).unlink()
+    made = publish(target, redo=True)
+    assert made.facts["kept"] == ["target_report"]
+    assert manifest_of(folder).products == before.products
+    assert before.objects() <= {name[4:] for name in objects(folder)}
+
+
+def test_objects_that_no_manifest_of_ours_named_stay_and_are_told(target, folder):
+    """Manifest and receipt are gone: nobody knows whose they are."""
+    publish(target)
+    before = manifest_of(folder).objects()
+    (folder / "sn1" / "manifest.json").unlink()
+    for path in (target.workdir.published, WorkDir.record(target.workdir.published)):
+        path.unlink()
+    target.make_stacks(version="2")
+    made = publish(target)
+    assert before <= {name[4:] for name in objects(folder)}
     (note,) = made.facts["notes"]
-    assert note.startswith("target_report: the store has lost objects of it")
+    assert "objects that no manifest names were left" in note
+
+
+def test_one_lost_object_of_a_product_that_is_gone_here_costs_none_of_its_others(target, folder):
+    publish(target)
+    files = manifest_of(folder).products["drizzled_stacks"].files
+    lost, other = (folder / "sn1" / files[f"drizzle/{name}"].key for name in STACKS)
+    lost.unlink()
+    (target.workdir.drizzle / STACKS[1]).write_text("edited")
+    publish(target)
+    publish(target, redo=True)
+    assert "drizzled_stacks" not in manifest_of(folder).products
+    assert other.is_file()
+
+
+def test_what_could_not_be_removed_goes_with_the_next_publication(target, folder, monkeypatch):
+    publish(target)
+    before = manifest_of(folder)
+    target.make_stacks(version="2")
+    with monkeypatch.context() as patched:
+        patched.setattr("hst_assets.publishing.store.Store.remove", lambda _, keys: ["denied"])
+        publish(target)
+    assert before.objects() <= {name[4:] for name in objects(folder)}
+    publish(target, redo=True)
+    assert {name[4:] for name in objects(folder)} == {
+        *manifest_of(folder).objects(),
+        "manifest.json",
+    }
+
+
+def test_a_run_killed_before_it_cleared_leaves_it_to_the_next(target, folder, monkeypatch):
+    publish(target)
+    target.make_stacks(version="2")
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "hst_assets.publishing.product._cleared", lambda *_: (_ for _ in ()).throw(KeyError)
+        )
+        with pytest.raises(KeyError):
+            publish(target)
+    publish(target)
+    assert len(objects(folder)) == len(manifest_of(folder).objects()) + 1
 
 
 def test_files_of_others_at_the_destination_are_not_touched(target, folder):
@@ -295,6 +446,12 @@ def test_memory_is_a_destination_as_well(target):
 def test_without_a_destination_it_says_how_one_is_set(target):
     with pytest.raises(BadConfiguration, match=r"publish\.destination=s3://BUCKET/PREFIX"):
         make_published(target.workdir, Settings())
+
+
+def test_a_kind_of_address_that_nobody_knows_is_a_bad_setting(target):
+    write_settings(target.workdir, {"publish": {"destination": "s4://bucket/prefix"}})
+    with pytest.raises(BadConfiguration, match="cannot be an address"):
+        publish(target)
 
 
 def test_without_a_table_of_exposures_there_is_nothing_to_publish(target):
