@@ -15,7 +15,10 @@ from hst_assets.orchestration.levels import Level
 
 __all__ = [
     "HOST_TAG",
+    "MAX_RETRIES_TAG",
     "PROCESS_TAG",
+    "RETRY_TAG",
+    "TASK_TAG",
     "UNFINISHED",
     "partitions_in_flight",
     "process_tag",
@@ -34,6 +37,12 @@ UNFINISHED = (
 PROCESS_TAG = "hst_assets/process"
 #: Host of every other run. Its process is in Dagster's events (`orchestration.dead_runs`).
 HOST_TAG = "hst_assets/host"
+#: By which Dagster decides whether a run is tried again after a step failed.
+RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
+#: How often Dagster tries a run again, whatever it failed of.
+MAX_RETRIES_TAG = "dagster/max_retries"
+#: The task of Celery that does a run, by which its launcher asks about it.
+TASK_TAG = "dagster-celery/task_id"
 _PARTITION_TAG = "dagster/partition"
 
 
