@@ -33,7 +33,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from kill_and_resume import _compare
+from disturbed_runs import compared, products_of
 
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.simulate.campaign import simulate_campaign
@@ -120,7 +120,7 @@ def main() -> int:
         trial = folder / f"trial{number}"
         shutil.rmtree(trial, ignore_errors=True)
         lines = _trial(trial, exposures, fault)
-        different = _compare(_products(undisturbed), _products(trial))
+        different = compared(_products(undisturbed), _products(trial))
         bad += bool(lines.pop("bad") or different)
         lines["different from the undisturbed"] = len(different)
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in lines.items()), flush=True)
@@ -213,9 +213,7 @@ def _made(logs: Path) -> Counter[str]:
 
 
 def _products(trial: Path) -> dict[str, Path]:
-    base = trial / "root" / TARGET
-    visible = (path for path in base.rglob("*.fits") if not path.name.startswith("."))
-    return {str(path.relative_to(base)): path for path in visible if ".hst123" not in str(path)}
+    return products_of(trial / "root", TARGET)
 
 
 if __name__ == "__main__":

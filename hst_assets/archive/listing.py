@@ -25,7 +25,8 @@ from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.plain_rows import read_rows
 from hst_assets.provenance import digest_of
 from hst_assets.settings import Settings, load_settings, write_settings
-from hst_assets.workdir import WorkDir, file_stamp
+from hst_assets.workdir import WorkDir
+from hst_assets.workdir.fresh_stamps import fresh_stamp
 
 __all__ = [
     "LEFT_OUT_COLUMNS",
@@ -162,7 +163,7 @@ def read_listing(workdir: WorkDir) -> Listing | None:
     """The listing on disk; None where there is none, or it is not whole."""
     paths = (workdir.archive_listing, workdir.archive_left_out)
     try:
-        return _read_once(paths, tuple(map(file_stamp, paths)))
+        return _read_once(paths, tuple(map(fresh_stamp, paths)))
     except (FileNotFoundError, NotADirectoryError):
         return None
 

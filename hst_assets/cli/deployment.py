@@ -38,22 +38,27 @@ _NEEDED_BY_CELERY = ("dagster_celery", "dagster_postgres", "redis")
 _OF_CHECKOUT = Path(__file__).parents[2] / "data" / "deployment"
 
 
-def dagster_home() -> Path:
+def dagster_home(*, may_be_new: bool = False) -> Path:
     """``$DAGSTER_HOME``; where unset, data/deployment of the checkout, or the user's own folder.
 
     The user's folder is that of the platform for what programs remember: on Linux
     ``$XDG_STATE_HOME/hst_assets``, by default ``~/.local/state/hst_assets``.
 
+    Parameters
+    ----------
+    may_be_new : bool, optional
+        Whether ``$DAGSTER_HOME`` may name a folder that does not exist.
+
     Raises
     ------
     BadConfiguration
-        If ``$DAGSTER_HOME`` names a folder that does not exist.
+        If it does, and may not.
     """
     named = os.environ.get(HOME_VARIABLE)
     if not named:
         return _OF_CHECKOUT if is_checkout() else _users_folder()
     home = Path(named).expanduser()
-    if not home.is_dir():
+    if not (may_be_new or home.is_dir()):
         raise BadConfiguration(
             "no such folder",
             where=f"{HOME_VARIABLE}={home}",
@@ -74,7 +79,7 @@ def _users_folder() -> Path:
 
 
 def ready_home(packaged: str = _CONFIGURATION) -> Path:
-    """`dagster_home`, made where it is the user's own and new, with a dagster.yaml in it.
+    """`dagster_home` with a dagster.yaml in it; the user's own, or one for several, is made.
 
     Without that file Dagster would report usage to its makers. A folder that is made is named
     on the terminal, once.
@@ -90,7 +95,7 @@ def ready_home(packaged: str = _CONFIGURATION) -> Path:
         If it cannot be made or written to, or is to be one for several machines and has the
         dagster.yaml of another.
     """
-    home = dagster_home()
+    home = dagster_home(may_be_new=packaged == CELERY_CONFIGURATION)
     is_new = not home.is_dir()
     configuration = home / _CONFIGURATION
     try:

@@ -77,8 +77,8 @@ def home_command(
         bool,
         typer.Option(
             "--celery",
-            help="Make it an instance for several machines: write the dagster.yaml of one into a "
-            "folder without, and mark the folder of work directories as shared.",
+            help="Make it an instance for several machines: make the folder, write the "
+            "dagster.yaml of one where there is none, and mark the root as shared.",
         ),
     ] = False,
     root: RootOption = None,

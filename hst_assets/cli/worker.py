@@ -29,11 +29,13 @@ def worker_command(
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Number of runs at a time.")] = 1,
     name: Annotated[
-        str, typer.Option(help="Name of the worker, where this machine has several.")
+        str, typer.Option(help="Name of the worker; of several on this machine, each has its own.")
     ] = "worker",
     root: RootOption = None,
 ) -> None:
-    """Do runs that Celery's queues hold, until terminated; what is at work is finished then.
+    """Do runs that Celery's queues hold, until terminated (SIGTERM); what is at work is finished.
+
+    Ctrl-C in its terminal also interrupts the steps that are at work.
 
     The instance is that of a deployment on several machines (`hst-assets home --celery`), and the
     folder of work directories is one that they share.

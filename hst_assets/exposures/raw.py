@@ -21,7 +21,8 @@ from pathlib import Path
 from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.identifiers import visit_of_rootname
 from hst_assets.provenance import sha256_of_file
-from hst_assets.workdir import WorkDir, file_stamp, write_atomically
+from hst_assets.workdir import WorkDir, write_atomically
+from hst_assets.workdir.fresh_stamps import fresh_stamp
 
 __all__ = [
     "COMPANION_SUFFIX",
@@ -200,7 +201,7 @@ class _Ledger:
 
 def _read(workdir: WorkDir) -> _Ledger:
     try:
-        return _read_once(workdir.checksums, file_stamp(workdir.checksums))
+        return _read_once(workdir.checksums, fresh_stamp(workdir.checksums))
     except FileNotFoundError:
         return _Ledger()
 

@@ -26,6 +26,7 @@ from hst_assets.orchestration.queues import QUEUE_TAG, queue_for
 from hst_assets.orchestration.runs import UNFINISHED
 
 try:
+    from celery.exceptions import BackendError
     from celery.exceptions import OperationalError as BrokerError
     from dagster_celery.config import TASK_EXECUTE_JOB_NAME
     from dagster_celery.launcher import CeleryRunLauncher
@@ -38,15 +39,15 @@ except ModuleNotFoundError as missing:
         next_step="pip install 'hst_assets[celery]'",
     ) from missing
 
-__all__ = ["RunsOnWorkers"]
+__all__ = ["ANSWER_S", "RunsOnWorkers"]
 
 #: How long a worker is waited for that does not answer, seconds: more than a broker's restart.
 SILENCE_S = 180.0
 #: What the broker or the result store raise while they are away.
-_AWAY = (BrokerError, RedisError, OSError)
+_AWAY = (BrokerError, BackendError, RedisError, OSError)
 _ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 #: How long a worker has for its answer, seconds.
-_ANSWER_S = 3.0
+ANSWER_S = 3.0
 #: A broker that restarts is waited for two minutes before a run counts as not launched.
 _PUBLISH = {"max_retries": 60, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 2.0}
 SETTINGS: dict[str, Any] = {
@@ -60,10 +61,16 @@ SETTINGS: dict[str, Any] = {
     "worker_disable_prefetch": True,
     # What a run says goes to its log, by file descriptor.
     "worker_redirect_stdouts": False,
-    "result_backend_always_retry": True,
-    "result_backend_max_retries": 30,
+    # Who asks about a run has no time to wait for the result store; a worker has.
+    "result_backend_always_retry": False,
+    "redis_socket_connect_timeout": 5.0,
     "redis_socket_keepalive": True,
 }
+
+
+#: Since when nobody has a run that was launched (s since 1970): sensors and commands that ask are
+#: processes of their own, each with its launcher.
+SILENT_TAG = "hst_assets/silent_since"
 
 
 @dataclass
@@ -167,13 +174,27 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
             state, worker = self._noted(task_id)
             if state in _ENDED:
                 return f"its task ended ({state}) before the run began"
-            if self._n_waiting(run.tags.get(QUEUE_TAG, self.default_queue)):
-                return ""
-            answers = self._asked(task_id, worker)
+            waits = self._n_waiting(run.tags.get(QUEUE_TAG, self.default_queue)) > 0
+            is_silent = not (waits or self._is_known(task_id, worker))
         except _AWAY:
-            return ""
-        has = any(task_id in (tasks or {}) for tasks in answers.values())
-        return "" if has else "no worker has it, and its queue is empty"
+            is_silent = False
+        # One question may get lost, or meet a worker that is busy.
+        dead = self._silent_s(run, is_silent=is_silent) > self._silence_s
+        return "no worker has it, and its queue is empty" if dead else ""
+
+    def _is_known(self, task_id: str, worker: str | None) -> bool:
+        """Whether a worker says that it has a task."""
+        answers = self._asked(task_id, worker)
+        return any(task_id in (tasks or {}) for tasks in answers.values())
+
+    def _silent_s(self, run: dg.DagsterRun, *, is_silent: bool) -> float:
+        """How long nobody has had a run, seconds, with what was found now; it is noted."""
+        now, noted = time.time(), run.tags.get(SILENT_TAG, "")
+        if is_silent and noted:
+            return now - float(noted)
+        if is_silent or noted:
+            self._instance.add_run_tags(run.run_id, {SILENT_TAG: str(now) if is_silent else ""})
+        return 0.0
 
     def _n_waiting(self, queue: str) -> int:
         """How many runs no worker has taken yet."""
@@ -205,7 +226,7 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
     def _asked(self, task_id: str, worker: str | None) -> Mapping[str, Mapping[str, Any]]:
         """What a worker, or all where nobody says which, say of a task; empty if nobody answers."""
         inspect = self.celery.control.inspect(
-            destination=[worker] if worker else None, timeout=_ANSWER_S
+            destination=[worker] if worker else None, timeout=ANSWER_S
         )
         return inspect.query_task(task_id) or {}
 

@@ -17,12 +17,13 @@ from typing import Any
 import dagster as dg
 from celery import Celery, Task
 from celery.exceptions import Ignore
+from celery.utils.nodenames import gethostname
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 from tenacity import before_sleep_log, retry, stop_after_delay, wait_fixed
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.orchestration.celery_launcher import RunsOnWorkers
+from hst_assets.orchestration.celery_launcher import ANSWER_S, RunsOnWorkers
 from hst_assets.orchestration.dagster_private import capture_interrupts, run_of_packed
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.runs import HOST_TAG
@@ -39,11 +40,15 @@ _RUNS_A_PROCESS = 50
 _HANDING_BACK_S = 2.0
 #: How long a run that has not begun waits for the database, seconds.
 _DATABASE_S = 120.0
+#: A worker that has done its run keeps trying to say so.
+_KEEPS_TELLING = {"result_backend_always_retry": True, "result_backend_max_retries": 30}
 
 
 def worker_app(launcher: RunsOnWorkers) -> Celery:
     """Celery's application as the launcher of an instance has it, with the task that does a run."""
-    app = make_app(app_args=launcher.app_args())
+    arguments = launcher.app_args()
+    arguments["config_source"] = {**arguments["config_source"], **_KEEPS_TELLING}
+    app = make_app(app_args=arguments)
     create_execute_job_task(app, base=_Run)
     return app
 
@@ -74,7 +79,7 @@ def serve_queues(
     Raises
     ------
     BadConfiguration
-        If the instance launches its runs otherwise.
+        If the instance launches its runs otherwise, or another worker has the name.
     """
     launcher = instance.run_launcher
     if not isinstance(launcher, RunsOnWorkers):
@@ -84,13 +89,36 @@ def serve_queues(
             next_step="Write its dagster.yaml with 'hst-assets home --celery'",
         )
     app = worker_app(launcher)
+    hostname = f"{name}@{gethostname()}"
+    _refuse_taken(app, hostname)
     arguments = ["worker", "--loglevel", "INFO", "--queues", ",".join(queues)]
-    arguments += ["--concurrency", str(n_processes), "--hostname", f"{name}@%h"]
+    arguments += ["--concurrency", str(n_processes), "--hostname", hostname]
     arguments += ["--max-tasks-per-child", str(_RUNS_A_PROCESS), "-O", "fair"]
     # Workers that look for each other cost messages, and nothing here needs them to.
     arguments += ["--without-gossip", "--without-mingle"]
     os.environ.update(environment)
     app.worker_main(arguments)
+
+
+def _refuse_taken(app: Celery, hostname: str) -> None:
+    """Raise if another worker answers to a name: of two, each would deny the runs of the other."""
+    with app.connection_for_write() as connection:
+        # Without the broker there is nothing to do: it is waited for.
+        connection.ensure_connection(errback=_say_away)
+        inspect = app.control.inspect(
+            destination=[hostname], timeout=ANSWER_S, connection=connection
+        )
+        answers = inspect.ping()
+    if answers:
+        raise BadConfiguration(
+            "another worker of this name is at work",
+            where=hostname,
+            next_step="Give this one another with --name",
+        )
+
+
+def _say_away(error: Exception, interval_s: float) -> None:
+    logger.warning("the broker does not answer (%s): asked again in %.0f s", error, interval_s)
 
 
 class _Run(Task):  # type: ignore[misc] # Celery has no types
@@ -108,9 +136,10 @@ class _Run(Task):  # type: ignore[misc] # Celery has no types
         logger.error("the shared folder %s is not there: this worker ends", default_root())
         os.kill(os.getppid(), signal.SIGTERM)
         time.sleep(_HANDING_BACK_S)
-        queue = self.request.delivery_info["routing_key"]
+        delivered = self.request.delivery_info
+        queue, priority = delivered["routing_key"], delivered.get("priority") or 0
         again = {"execute_job_args_packed": execute_job_args_packed}
-        self.apply_async(kwargs=again, task_id=self.request.id, queue=queue)
+        self.apply_async(kwargs=again, task_id=self.request.id, queue=queue, priority=priority)
         raise Ignore
 
 

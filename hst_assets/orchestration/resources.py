@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field, create_model
 
-from hst_assets.failures import HstAssetsError, MachineFailure, TransientFailure
+from hst_assets.failures import HstAssetsError, MachineFailure, MissingTool, TransientFailure
 from hst_assets.identifiers import VisitKey
 from hst_assets.machine_failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.processes import this_host
-from hst_assets.orchestration.runs import HOST_TAG, process_tag
+from hst_assets.orchestration.runs import HOST_TAG, RETRY_TAG, process_tag
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.tool_logs import said_in_run
 from hst_assets.session import session_log
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hst_assets.archive.download import Progress
 
 __all__ = [
+    "PASSING",
     "Fetching",
     "HstRoot",
     "MastAccess",
@@ -42,8 +43,8 @@ __all__ = [
     "is_attended",
 ]
 
-#: The tag of a run by which Dagster decides whether it is retried after a step failed.
-_RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
+#: Failures that say nothing of the data: another machine, or a later try, may do better.
+PASSING = (MachineFailure, TransientFailure, MissingTool)
 
 
 class RedoOptions(dg.Config):
@@ -200,9 +201,9 @@ def _verdicts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
     try:
         yield
     except HstAssetsError as error:
-        passing = isinstance(error, (MachineFailure, TransientFailure)) and not is_attended(context)
+        passing = isinstance(error, PASSING) and not is_attended(context)
         if not passing and context.instance.run_retries_enabled:
-            context.instance.add_run_tags(context.run.run_id, {_RETRY_TAG: "false"})
+            context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
         raise
 
 

@@ -32,7 +32,7 @@ from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.processes import this_process
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process
-from hst_assets.orchestration.runs import PROCESS_TAG
+from hst_assets.orchestration.runs import MAX_RETRIES_TAG, PROCESS_TAG
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.unchanged import restate_run
 from hst_assets.settings import Settings, load_settings
@@ -104,6 +104,7 @@ def run_target(
     redo: Redo | None = None,
     offline: bool = False,
     table: AssetTable = ASSETS,
+    tags: Mapping[str, str] | None = None,
     started: Callable[[Level, str], None] = lambda _level, _partition: None,
 ) -> Iterator[LevelResult]:
     """Materialize a target's assets, upstream levels first.
@@ -126,6 +127,8 @@ def run_target(
         Ask the archive nothing and fetch nothing, although this is an archive target.
     table : AssetTable, optional
         Which assets there are, as `definitions` has them.
+    tags : mapping, optional
+        Of each run, beyond its own.
     started : callable, optional
         Told of each level and partition before it runs.
 
@@ -146,6 +149,8 @@ def run_target(
     bury_dead_runs(instance)
     refuse_unknown("asset", assets, [row.name for row in table])
     failed = Failed(table)
+    # Who waits for these runs sees that one failed: nobody else tries it again.
+    tags = {PROCESS_TAG: this_process(), MAX_RETRIES_TAG: "0", **(tags or {})}
     for level in table.levels:
         selected = plan.selected(level, assets)
         if level == table.raw_level:
@@ -162,7 +167,7 @@ def run_target(
             elif due:
                 started(level, partition)
                 config = plan.config(redo)
-                result = _run(definitions, instance, level, due, partition, config, table)
+                result = _run(definitions, instance, level, due, partition, config, table, tags)
                 result = replace(result, skipped=skipped)
             else:
                 result = LevelResult(level.job, partition, skipped=skipped)
@@ -294,6 +299,7 @@ def _run(
     partition: str,
     config: dict[str, Any],
     table: AssetTable,
+    tags: Mapping[str, str],
 ) -> LevelResult:
     whole = definitions.resolve_job_def(level.job)
     wanted = {dg.AssetKey(asset) for asset in assets}
@@ -308,7 +314,7 @@ def _run(
         instance,
         partition=partition,
         run_config=_run_config([table[asset] for asset in assets], config),
-        tags={PROCESS_TAG: this_process()},
+        tags=tags,
     )
     if not result.success:
         restate_run(instance, result.run_id)

@@ -15,8 +15,11 @@ from hst_assets.orchestration.levels import Level
 
 __all__ = [
     "HOST_TAG",
+    "MAX_RETRIES_TAG",
     "PARTITION_TAG",
     "PROCESS_TAG",
+    "RETRY_TAG",
+    "TASK_TAG",
     "UNFINISHED",
     "partitions_in_flight",
     "process_tag",
@@ -37,6 +40,12 @@ PROCESS_TAG = "hst_assets/process"
 HOST_TAG = "hst_assets/host"
 #: Dagster's own, of the partition key of a run.
 PARTITION_TAG = "dagster/partition"
+#: By which Dagster decides whether a run is tried again after a step failed.
+RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
+#: How often Dagster tries a run again, whatever it failed of.
+MAX_RETRIES_TAG = "dagster/max_retries"
+#: The task of Celery that does a run, by which its launcher asks about it.
+TASK_TAG = "dagster-celery/task_id"
 
 
 def partitions_in_flight(instance: dg.DagsterInstance, level: Level | None = None) -> set[str]:

@@ -6,19 +6,26 @@ level of each partition is a run of its own, which is recorded as ever; what is 
 made again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import dagster as dg
 
+from hst_assets.failures import failure_named
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.queues import HEAVY_QUEUE, QUEUE_TAG
-from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess, as_dagster_failure
+from hst_assets.orchestration.resources import (
+    PASSING,
+    Fetching,
+    HstRoot,
+    MastAccess,
+    as_dagster_failure,
+)
 from hst_assets.orchestration.run_target import LevelResult, run_target
-from hst_assets.orchestration.runs import HOST_TAG
+from hst_assets.orchestration.runs import HOST_TAG, RETRY_TAG, TASK_TAG
 
 __all__ = ["PROCESS_NEW_VISIT", "PROCESS_TARGET", "whole_jobs"]
 
@@ -72,7 +79,8 @@ def _job(
         description=_TEXTS[name],
         partitions_def=partitions,
         # It fetches and drizzles: a worker for it reaches the archive and has memory.
-        tags={HOST_TAG: this_host(), QUEUE_TAG: HEAVY_QUEUE},
+        # What fails for its data is not tried again where runs are; `_process` tells the rest.
+        tags={HOST_TAG: this_host(), QUEUE_TAG: HEAVY_QUEUE, RETRY_TAG: "false"},
     )
     def whole() -> None:
         every_level()
@@ -92,7 +100,8 @@ def _process(
     if "/" in key:
         visit = VisitKey.parse(key)
         target, visits = visit.target, [visit.visit]
-    failed = []
+    failed: list[str] = []
+    kinds: set[str] = set()
     for result in run_target(
         definitions,
         context.instance,
@@ -101,11 +110,27 @@ def _process(
         redo=config,
         offline=config.offline,
         table=table,
+        tags=_task_of(context),
     ):
         _tell(context, result)
         failed += [*result.failures, *result.errors]
+        kinds |= result.kinds
     if failed:
+        again = str(_may_pass(kinds)).lower()
+        context.instance.add_run_tags(context.run_id, {RETRY_TAG: again})
         raise dg.Failure("\n".join(failed), metadata={"n_failed": len(failed)})
+
+
+def _task_of(context: dg.OpExecutionContext) -> dict[str, str]:
+    """The tag by which the runs within one are asked about, and end, with its worker."""
+    run = context.instance.get_run_by_id(context.run_id)  # its task is noted after it was launched
+    task = run.tags.get(TASK_TAG) if run else None
+    return {TASK_TAG: task} if task else {}
+
+
+def _may_pass(kinds: Collection[str]) -> bool:
+    """Whether something failed that says nothing of the data; others may have failed for it."""
+    return any(issubclass(failure_named(kind), PASSING) for kind in kinds)
 
 
 def _tell(context: dg.OpExecutionContext, result: LevelResult) -> None:

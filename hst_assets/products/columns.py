@@ -18,7 +18,8 @@ import numpy as np
 from astropy.table import Column, QTable
 
 from hst_assets.failures import MissingProduct
-from hst_assets.workdir import file_stamp, write_atomically
+from hst_assets.workdir import write_atomically
+from hst_assets.workdir.fresh_stamps import fresh_stamp
 
 __all__ = ["ColumnSpec", "build_table", "no_numbers", "read_table", "write_table"]
 
@@ -118,7 +119,7 @@ def read_table(path: Path) -> QTable:
         If it is not there or cannot be read.
     """
     try:
-        stamp = file_stamp(path)
+        stamp = fresh_stamp(path)
         if stamp[-1] > _COPIED_BYTES:
             return _read(path)
         return _read_once(path, stamp).copy()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ _OTHER_S = 60.0
 _OWN_LOCKS = frozenset({"nolock", "local_lock=all", "local_lock=flock"})
 #: Where Linux tells how folders are mounted.
 _MOUNTS = Path("/proc/self/mounts")
+#: How it writes a space, a tab, a newline and a backslash in a name.
+_ESCAPED = re.compile(r"\\(0\d\d|134)")
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def try_folder(folder: Path) -> list[Trial]:
 def _problem(attempt: Callable[[Path], str], place: Path) -> str:
     try:
         return attempt(place)
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         return str(error)
 
 
@@ -106,7 +109,7 @@ def mounted_as(folder: Path, mounts: Path = _MOUNTS) -> tuple[str, frozenset[str
     resolved = folder.resolve()
     for line in mounts.read_text().splitlines():
         _, point, kind, options, *_ = line.split()
-        at = Path(point.encode().decode("unicode_escape"))
+        at = Path(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), point))
         # Of two mounts at one place the later covers the earlier.
         if resolved.is_relative_to(at) and len(at.parts) >= best:
             found, best = (kind, frozenset(options.split(","))), len(at.parts)
@@ -225,7 +228,7 @@ def _read(path: Path) -> str:
         n_read += 1
         try:
             n_bad += path.read_bytes() not in _TEXTS
-        except FileNotFoundError:
+        except OSError:  # not there, or of a file that the server has no more (NFS)
             n_bad += 1
     return f"{n_read} {n_bad}"
 

@@ -30,6 +30,14 @@ def test_the_instance_for_several_machines_is_written_once_and_its_root_marked(c
     assert mark_of(root) == mark
 
 
+def test_the_folder_of_an_instance_for_several_machines_is_made(cli, root, tmp_path, monkeypatch):
+    home = tmp_path / "shared" / "deployment"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    assert cli("home").code == 2
+    assert cli("home", "--celery").code == 0
+    assert (home / "dagster.yaml").is_file()
+
+
 def test_the_instance_of_one_machine_is_not_turned_into_one_for_several(cli, root):
     assert cli("home").code == 0
     refused = cli("home", "--celery")

@@ -1,21 +1,27 @@
 """What the launcher says of runs, with a result store and workers that say what a test wants."""
 
+import time
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
 celery_launcher = pytest.importorskip("hst_assets.orchestration.celery_launcher")
 
+from celery.exceptions import BackendGetMetaError  # noqa: E402
 from dagster import DagsterRunStatus  # noqa: E402
 from dagster._core.launcher import WorkerStatus  # noqa: E402
 from redis.exceptions import ConnectionError as RedisAway  # noqa: E402
 
+from hst_assets.failures import BadConfiguration  # noqa: E402
 from hst_assets.orchestration.dead_runs import bury_dead_runs  # noqa: E402
 
 TASK = "task-1"
 TAGS = {"dagster-celery/task_id": TASK, "dagster-celery/queue": "heavy"}
 STARTED = {"status": "STARTED", "result": {"pid": 7, "hostname": "worker@a"}}
 SILENCE_S = 60.0
+#: What is raised while the result store is away, by its client and by Celery.
+AWAY = [RedisAway("refused"), BackendGetMetaError("failed to get meta", task_id=TASK)]
 
 
 @pytest.fixture
@@ -46,7 +52,8 @@ def launcher(world, instance, monkeypatch):
     monkeypatch.setattr(made.celery.backend, "get_task_meta", noted)
     monkeypatch.setattr(made.celery.control, "inspect", inspected)
     monkeypatch.setattr(made, "_n_waiting", lambda _: world.waiting)
-    monkeypatch.setattr(celery_launcher.time, "monotonic", lambda: world.now)
+    clock = SimpleNamespace(monotonic=lambda: world.now, time=lambda: world.now)
+    monkeypatch.setattr(celery_launcher, "time", clock)
     return made
 
 
@@ -54,6 +61,11 @@ def launcher(world, instance, monkeypatch):
 def run(defs, instance):
     job = defs.resolve_job_def("target_frame")
     return instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=TAGS)
+
+
+def _lost(launcher, run):
+    """Why a run will not begin that was launched long ago, with the tags it has now."""
+    return launcher.lost_on_the_way(launcher._instance.get_run_by_id(run.run_id), 2 * SILENCE_S)
 
 
 def _health(launcher, run):
@@ -89,9 +101,10 @@ def test_a_worker_that_answers_again_is_waited_for_anew(world, launcher, run):
     assert _health(launcher, run) == WorkerStatus.RUNNING
 
 
-def test_a_broker_that_is_away_says_nothing_about_a_run(world, launcher, run):
+@pytest.mark.parametrize("away", AWAY)
+def test_a_broker_that_is_away_says_nothing_about_a_run(world, launcher, run, away):
     assert _health(launcher, run) == WorkerStatus.RUNNING
-    world.meta, world.now = RedisAway("refused"), world.now + 2 * SILENCE_S
+    world.meta, world.now = away, world.now + 2 * SILENCE_S
     found = launcher.check_run_worker_health(run)
     assert found.status == WorkerStatus.RUNNING
     assert "not checked" in found.msg
@@ -123,7 +136,27 @@ def test_a_run_that_waits_in_its_queue_is_not_lost(world, launcher, run):
 def test_a_run_that_nobody_has_is_lost_after_a_while(world, launcher, run):
     world.meta = {"status": "PENDING", "result": None}
     assert launcher.lost_on_the_way(run, SILENCE_S - 1) == ""
-    assert "no worker has it" in launcher.lost_on_the_way(run, SILENCE_S + 1)
+    assert _lost(launcher, run) == ""
+    world.now += SILENCE_S + 1
+    assert "no worker has it" in _lost(launcher, run)
+
+
+def test_one_unanswered_question_loses_no_run(world, launcher, run):
+    assert _lost(launcher, run) == ""
+    world.answers, world.now = {"worker@a": {TASK: ["active", {}]}}, world.now + SILENCE_S - 1
+    assert _lost(launcher, run) == ""
+    world.answers, world.now = {}, world.now + 2
+    assert _lost(launcher, run) == ""
+
+
+def test_how_long_nobody_has_a_run_is_known_to_all_processes(world, launcher, run, monkeypatch):
+    assert _lost(launcher, run) == ""
+    another = celery_launcher.RunsOnWorkers(default_queue="dagster", silence_s=SILENCE_S)
+    another.register_instance(launcher._instance)
+    for method in ("_noted", "_n_waiting", "_asked"):
+        monkeypatch.setattr(another, method, getattr(launcher, method))
+    world.now += SILENCE_S + 1
+    assert "no worker has it" in _lost(another, run)
 
 
 def test_a_run_that_began_on_a_worker_that_is_there_is_not_lost(world, launcher, run):
@@ -131,8 +164,9 @@ def test_a_run_that_began_on_a_worker_that_is_there_is_not_lost(world, launcher,
     assert launcher.lost_on_the_way(run, 2 * SILENCE_S) == ""
 
 
-def test_a_broker_that_is_away_loses_no_run(world, launcher, run):
-    world.meta = RedisAway("refused")
+@pytest.mark.parametrize("away", AWAY)
+def test_a_broker_that_is_away_loses_no_run(world, launcher, run, away):
+    world.meta = away
     assert launcher.lost_on_the_way(run, 2 * SILENCE_S) == ""
 
 
@@ -143,7 +177,7 @@ def test_runs_that_were_lost_on_their_way_are_marked_as_failed(
     run = instance.create_run_for_job(job, status=DagsterRunStatus.STARTING, tags=TAGS)
     monkeypatch.setattr(type(instance), "run_launcher", launcher)
     assert bury_dead_runs(instance) == []
-    monkeypatch.setattr(launcher, "_silence_s", -1.0)
+    monkeypatch.setattr(launcher, "_silence_s", -1.0)  # the run was launched just now
     (told,) = bury_dead_runs(instance)
     assert "was lost: no worker has it, and its queue is empty" in told
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
@@ -156,3 +190,52 @@ def test_a_revoked_run_is_cancelling_until_its_worker_has_ended_it(launcher, run
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.CANCELING
     ((_, more),) = revoked
     assert more["terminate"]
+
+
+def test_who_asks_about_a_run_does_not_wait_for_the_result_store(instance, run):
+    asking = celery_launcher.RunsOnWorkers(
+        default_queue="dagster",
+        broker="redis://127.0.0.1:1/0",  # nobody listens
+        backend="redis://127.0.0.1:1/0",
+    )
+    asking.register_instance(instance)
+    begun = time.monotonic()
+    assert "not checked" in asking.check_run_worker_health(run).msg
+    # With thirty retries it was some minutes.
+    assert time.monotonic() - begun < 10
+
+
+def test_a_worker_keeps_telling_the_result_store(launcher):
+    from hst_assets.orchestration.celery_worker import worker_app
+
+    assert worker_app(launcher).conf.result_backend_always_retry
+    assert not launcher.celery.conf.result_backend_always_retry
+
+
+def test_of_two_workers_with_one_name_the_second_is_refused(launcher, monkeypatch):
+    from celery.utils.nodenames import gethostname
+
+    from hst_assets.orchestration import celery_worker
+
+    at_work = {f"worker@{gethostname()}"}
+    app = celery_worker.worker_app(launcher)
+    begun = []
+
+    def inspected(destination, **_):
+        answers = {name: {"ok": "pong"} for name in at_work.intersection(destination)}
+        return SimpleNamespace(ping=lambda: answers or None)
+
+    monkeypatch.setattr(app.control, "inspect", inspected)
+    monkeypatch.setattr(app, "connection_for_write", lambda: MagicMock())
+    monkeypatch.setattr(app, "worker_main", begun.append)
+    monkeypatch.setattr(celery_worker, "worker_app", lambda _: app)
+
+    def serve(name):
+        instance = SimpleNamespace(run_launcher=launcher)
+        celery_worker.serve_queues(instance, ["heavy"], n_processes=1, name=name, environment={})
+
+    with pytest.raises(BadConfiguration, match="--name"):
+        serve("worker")
+    assert begun == []
+    serve("second")
+    assert f"second@{gethostname()}" in begun[0]

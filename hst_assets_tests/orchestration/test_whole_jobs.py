@@ -57,3 +57,15 @@ def test_what_failed_fails_the_job_and_is_named(campaign, defs, instance, target
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "broken on purpose" in failure.step_failure_data.user_failure_data.description
     assert target.stack_products.is_file()  # of the other visit
+
+
+def test_runs_within_a_run_are_asked_about_with_its_task(campaign, defs, instance, target):
+    task = {"dagster-celery/task_id": "task-1"}
+    assert (
+        defs.resolve_job_def("process_target")
+        .execute_in_process(partition_key="sn1", instance=instance, tags=task)
+        .success
+    )
+    tasks = [run.tags.get("dagster-celery/task_id") for run in instance.get_runs()]
+    assert len(tasks) > 1
+    assert set(tasks) == {"task-1"}

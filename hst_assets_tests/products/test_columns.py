@@ -91,3 +91,14 @@ def test_what_a_reader_does_to_a_table_is_its_own_affair(tmp_path: Path) -> None
     assert again["n"][0] == ROW["n"]
     assert again.meta["target"] == "sn1"
     assert again["side"].info.description == "How long"
+
+
+def test_a_table_is_read_again_where_the_attributes_of_its_name_are_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.ecsv"
+    written([ROW], path)
+    old = path.stat()
+    write_table(build_table(COLUMNS, [ROW, ROW]), path)
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: old)  # as NFS keeps them for seconds
+    assert len(read_table(path)) == 2

@@ -1,7 +1,9 @@
 """What is told of a folder that several processes are to use."""
 
+import errno
 import fcntl
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +73,26 @@ def test_locks_that_each_machine_keeps_by_itself_are_told(tmp_path, monkeypatch,
         monkeypatch.setattr(folder_trial, "mounted_as", lambda path: mounted_as(path, mounts))
         told = _problems(tmp_path)["how it is mounted"]
     assert told == f"nfs, with {option}: each machine has its own locks"
+
+
+def test_a_place_whose_name_is_no_plain_text_is_found(tmp_path):
+    folder = tmp_path / "Bögen und \\name"
+    folder.mkdir()
+    escaped = str(folder).replace("\\", "\\134").replace(" ", "\\040")
+    (tmp_path / "mounts").write_text(f"/dev/sda / ext4 rw 0 0\nserver:/a {escaped} nfs4 rw 0 0\n")
+    assert mounted_as(folder, tmp_path / "mounts") == ("nfs4", {"rw"})
+
+
+def test_a_list_of_mounts_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch):
+    with _listed(tmp_path, "nonsense\n") as mounts:
+        monkeypatch.setattr(folder_trial, "mounted_as", lambda path: mounted_as(path, mounts))
+        assert "how it is mounted" in _problems(tmp_path)
+
+
+def test_a_file_that_the_server_has_no_more_is_one_that_was_not_whole(tmp_path, monkeypatch):
+    def stale(_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    n_read, n_bad = folder_trial._read(tmp_path / "replaced").split()
+    assert n_read == n_bad
