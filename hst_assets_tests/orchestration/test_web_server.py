@@ -119,7 +119,8 @@ def test_the_server_shows_everything_that_is_defined(ask):
         "{ repositoriesOrError { ... on RepositoryConnection { nodes"
         " { sensors { name } schedules { name } jobs { name } } } } }"
     )["repositoriesOrError"]["nodes"][0]
-    assert len(repository["sensors"]) == len(ASSETS.levels)  # new_mast_data_sensor for the first
+    # One a level, new_mast_data_sensor for the first; and alerts.
+    assert len(repository["sensors"]) == len(ASSETS.levels) + 1
     assert len(repository["schedules"]) == len(ASSETS.levels) + 1  # the checks behind them
     assert {job["name"] for job in repository["jobs"]} >= {level.job for level in ASSETS.levels}
 

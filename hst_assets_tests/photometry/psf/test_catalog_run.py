@@ -15,9 +15,12 @@ from hst_assets.photometry.psf.catalog_run import make_embedded_catalog
 from hst_assets.photometry.psf.spline_psf import SplinePsf
 from hst_assets.provenance import Recipe, Result, WouldBeMade, make
 from hst_assets.settings import load_settings, write_settings
+from hst_assets.stages import STAGES
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.photometry.dolphot import small_field as field
 from hst_assets_tests.photometry.psf.embedded_field import KnowingEngine, embedded_field
+
+VERSION = STAGES["embedded_catalog"].version
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_the_parameters_are_all_settings(workdir, engine):
     first, *lines = (workdir.dolphot / "dp0000.param").read_text().splitlines()
     told = dict(line.split(" = ", 1) for line in lines)
     assert first == "# written by hst_assets"
-    assert told["Photometer"].startswith("embedded 4, hst_assets ")
+    assert told["Photometer"].startswith(f"embedded {VERSION}, hst_assets ")
     assert (told["Nimg"], told["FlagMask"], told["final_snr"]) == ("2", "3", "4.0")
     assert told["img0002_file"] == "iaaa01a2q_flc.chip1"
 
@@ -107,7 +110,7 @@ def test_what_is_said(workdir, engine):
     engine.remarks = (*engine.remarks, "a.chip1: aperture correction not measured: 0 stars")
     facts = run(workdir).facts
     assert (facts["n_stars"], facts["n_images"]) == (field.N_STARS, 2)
-    assert facts["program"].startswith("embedded 4")
+    assert facts["program"].startswith(f"embedded {VERSION}")
     assert facts["psfs"] == ["wfc3_uvis F814W chip 2: PSF of 9 stamps, constant"]
     assert [each["text"] for each in facts["warnings"]] == [engine.remarks[1]]
     assert facts["charge_transfer"] == ["wfc3_uvis: corrected in the exposures (PCTECORR)"]
