@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Annotated
 
@@ -117,8 +117,7 @@ def run() -> None:
     """
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
-    was_asked_to_end = _take_signals()
-    with kept_console():
+    with _signals_taken() as was_asked_to_end, kept_console():
         _run(was_asked_to_end)
 
 
@@ -148,11 +147,12 @@ def _run(was_asked_to_end: Callable[[], bool]) -> None:
         raise
 
 
-def _take_signals() -> Callable[[], bool]:
+@contextmanager
+def _signals_taken() -> Iterator[Callable[[], bool]]:
     """Let a request to terminate take the way of Ctrl-C, on which tools are stopped as well.
 
-    Returns
-    -------
+    Yields
+    ------
     callable
         Whether such a request came. Dagster puts a handler of its own in the place of this one
         while it executes a run; the numbers of all signals go into a pipe, whoever handles them.
@@ -160,7 +160,7 @@ def _take_signals() -> Callable[[], bool]:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
     def end(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -174,7 +174,12 @@ def _take_signals() -> Callable[[], bool]:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, end)
-    return was_asked_to_end
+    try:
+        yield was_asked_to_end
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
 
 
 def _tell(error: HstAssetsError) -> None:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,19 @@ def test_a_signal_ends_it_with_its_exit_code(inherit, number, code):
         _, told = process.communicate(timeout=60)
     assert process.returncode == code
     assert "interrupted" in told
+
+
+def n_open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
+def test_a_command_leaves_no_file_open(cli):
+    cli("--version")
+    before = n_open_files()
+    for _ in range(3):
+        cli("--version")
+    assert n_open_files() == before
 
 
 def test_a_failure_begins_with_the_word_error(cli):

@@ -11,6 +11,7 @@ from hst_assets.photometry.star_catalog import make_star_catalog
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import read_record
 from hst_assets.settings import load_settings, write_settings
+from hst_assets.stages import STAGES
 from hst_assets_tests.photometry.psf.embedded_field import KnowingEngine, embedded_field
 from hst_assets_tests.stand_ins.dolphot_program import DolphotProgram
 
@@ -111,7 +112,7 @@ def test_another_photometer_makes_it_again_and_says_why(workdir, program, monkey
 def test_the_asset_shows_an_embedded_catalogue(workdir):
     made = make_star_catalog(workdir, load_settings(workdir))
     (row,) = read_table(workdir.star_catalog)
-    assert row["photometer"].startswith("embedded 4")
+    assert row["photometer"].startswith(f"embedded {STAGES['embedded_catalog'].version}, ")
     assert (row["n_objects"], row["filters"]) == (60, "WFC3_F814W")
     assert made.facts["previews"] == ["dolphot/dp0000.1.res.png"]
     assert (workdir.dolphot / "dp0000.h5").is_file()

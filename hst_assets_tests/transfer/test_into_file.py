@@ -297,13 +297,19 @@ def test_a_service_that_asks_for_patience_says_how_much(files, part):
 def test_a_transfer_is_stopped_from_another_thread(files, part, fault):
     files.faults[NAME] = [fault]
     halt = Halt()
-    timer = threading.Timer(0.2, halt.stop)
-    timer.start()
+
+    def stop_once_something_is_there() -> None:
+        while not (part.exists() and part.stat().st_size):
+            time.sleep(0.01)
+        halt.stop()
+
+    stopping = threading.Thread(target=stop_once_something_is_there, daemon=True)
+    stopping.start()
     start = time.monotonic()
     with pytest.raises(TransientFailure, match="stopped"):
         bring(files, part, timeout_s=20, halt=halt, slowest_bytes_per_s=0)
     assert time.monotonic() - start < 5
     assert part.stat().st_size > 0
-    timer.join()
+    stopping.join()
     with pytest.raises(TransientFailure, match="stopped"):
         bring(files, part, halt=halt)
