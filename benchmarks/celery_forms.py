@@ -17,13 +17,12 @@ import os
 import statistics
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hst_assets.simulate.campaign import simulate_campaign
-from hst_assets.simulate.plans import small_plan
+from many_workers import simulated_visits
+
 from hst_assets_tests.orchestration.worker_deployment import WorkerDeployment
 
 TARGET = "field"
@@ -68,21 +67,10 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="celery-forms-") as scratch:
         folder = Path(scratch)
-        exposures = _simulated(folder / "campaign", options.visits + len(WORKERS))
+        exposures = simulated_visits(folder / "campaign", options.visits + len(WORKERS))
         for number, form in enumerate(options.form or FORMS):
             _measure(form, folder / f"form{number}", exposures)
     return 0
-
-
-def _simulated(folder: Path, n_visits: int) -> Path:
-    plan = small_plan("wfc3_ir", visit="isim00")
-    (first,) = plan.visits
-    visits = [
-        replace(first, visit=f"isim{number:02d}", mjd=first.mjd + 10 * number)
-        for number in range(n_visits)
-    ]
-    truth = simulate_campaign(replace(plan, visits=tuple(visits)), folder, max_cores=2)
-    return truth.exposure_folder
 
 
 def _measure(form: str, folder: Path, exposures: Path) -> None:

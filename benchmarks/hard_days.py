@@ -236,7 +236,8 @@ def _limited(undisturbed: Undisturbed, kind: int, value: int, what: str) -> Verd
     process = undisturbed.materialize(
         root, preexec_fn=partial(resource.setrlimit, kind, (value, value))
     )
-    return judged(undisturbed, root, what, process.wait())
+    code = process.wait()
+    return judged(undisturbed, root, what if code else f"{what}: not disturbed by it", code)
 
 
 def _in_cgroup(undisturbed: Undisturbed, megabytes: int) -> Verdict:
@@ -261,7 +262,12 @@ def _in_cgroup(undisturbed: Undisturbed, megabytes: int) -> Verdict:
         root, preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
     ).wait()
     used_mb = int((group / peak).read_text()) / 2**20
-    return judged(undisturbed, root, f"{what}, {used_mb:.0f} used", code)
+    return judged(
+        undisturbed,
+        root,
+        f"{what}, {used_mb:.0f} used{'' if code else ': not disturbed by it'}",
+        code,
+    )
 
 
 # ---------------------------------------------------------------------------------- children

@@ -110,7 +110,7 @@ def main() -> int:
     chosen = tuple(options.fault or ("",))
     exposures = folder / "campaign" / "exposures"
     if not exposures.is_dir():
-        exposures = _simulated(folder / "campaign", options.visits)
+        exposures = simulated_visits(folder / "campaign", options.visits)
     undisturbed = folder / "trial0"
     bad = 0
     for number, (name, fault) in enumerate(FAULTS.items()):
@@ -131,7 +131,8 @@ def main() -> int:
     return int(bad > 0)
 
 
-def _simulated(folder: Path, n_visits: int) -> Path:
+def simulated_visits(folder: Path, n_visits: int) -> Path:
+    """Exposures of so many visits of one field, ten days apart."""
     plan = small_plan("wfc3_ir", visit="isim00")
     (first,) = plan.visits
     visits = [

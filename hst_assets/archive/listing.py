@@ -25,8 +25,7 @@ from hst_assets.products.columns import ColumnSpec, build_table, write_table
 from hst_assets.products.plain_rows import read_rows
 from hst_assets.provenance import digest_of
 from hst_assets.settings import Settings, load_settings, write_settings
-from hst_assets.workdir import WorkDir
-from hst_assets.workdir.fresh_stamps import fresh_stamp
+from hst_assets.workdir import WorkDir, fresh_stamp
 
 __all__ = [
     "LEFT_OUT_COLUMNS",

@@ -21,8 +21,7 @@ from pathlib import Path
 from hst_assets.failures import BadConfiguration, MissingProduct
 from hst_assets.identifiers import visit_of_rootname
 from hst_assets.provenance import sha256_of_file
-from hst_assets.workdir import WorkDir, write_atomically
-from hst_assets.workdir.fresh_stamps import fresh_stamp
+from hst_assets.workdir import WorkDir, fresh_stamp, write_atomically
 
 __all__ = [
     "COMPANION_SUFFIX",

@@ -18,8 +18,7 @@ import numpy as np
 from astropy.table import Column, QTable
 
 from hst_assets.failures import MissingProduct
-from hst_assets.workdir import write_atomically
-from hst_assets.workdir.fresh_stamps import fresh_stamp
+from hst_assets.workdir import fresh_stamp, write_atomically
 
 __all__ = ["ColumnSpec", "build_table", "no_numbers", "read_table", "write_table"]
 

@@ -10,6 +10,7 @@ from hst_assets.workdir.folders import (
 from hst_assets.workdir.layout import WorkDir
 from hst_assets.workdir.publishing import (
     file_stamp,
+    fresh_stamp,
     publish,
     stamp_if_there,
     time_in,
@@ -22,6 +23,7 @@ __all__ = [
     "WorkDir",
     "default_root",
     "file_stamp",
+    "fresh_stamp",
     "publish",
     "set_position_step",
     "stamp_if_there",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hst_assets.failures import MissingProduct
 
-__all__ = ["file_stamp", "publish", "stamp_if_there", "time_in", "write_atomically"]
+__all__ = ["file_stamp", "fresh_stamp", "publish", "stamp_if_there", "time_in", "write_atomically"]
 
 
 def publish(source: Path, destination: Path) -> Path:
@@ -46,7 +46,29 @@ def file_stamp(path: Path) -> tuple[int, int, int]:
     OSError
         If there is no such file.
     """
-    status = path.stat()
+    return _stamp(path.stat())
+
+
+def fresh_stamp(path: Path) -> tuple[int, int, int]:
+    """The `file_stamp` of a file that is opened for it.
+
+    What NFS says of a name may be some seconds old; when a file is opened it asks the server.
+
+    Returns
+    -------
+    tuple of int
+        As of `file_stamp`.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    """
+    with path.open("rb") as file:
+        return _stamp(os.fstat(file.fileno()))
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socketserver
-import threading
 from base64 import b64decode
-from contextlib import contextmanager
 from email import message_from_bytes, policy
 
-from hst_assets_tests.stand_ins.loopback_server import LoopbackHandler, LoopbackServer
+from hst_assets_tests.stand_ins.loopback_server import (
+    LoopbackHandler,
+    LoopbackServer,
+    RunsInAThread,
+)
 
 
 class Webhook(LoopbackServer):
@@ -51,7 +53,7 @@ class _WebhookHandler(LoopbackHandler):
         self.end_headers()
 
 
-class MailServer(socketserver.ThreadingTCPServer):
+class MailServer(RunsInAThread, socketserver.ThreadingTCPServer):
     """Speaks as much SMTP as a message needs.
 
     Attributes
@@ -92,17 +94,6 @@ class MailServer(socketserver.ThreadingTCPServer):
             connection.settimeout(10)
             connection = self._tls.wrap_socket(connection, server_side=True)
         return connection, client
-
-    @contextmanager
-    def running(self):
-        thread = threading.Thread(target=self.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
 
 class _MailHandler(socketserver.StreamRequestHandler):

@@ -8,7 +8,22 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class LoopbackServer(ThreadingHTTPServer):
+class RunsInAThread:
+    """What a server of the standard library does while a test needs it."""
+
+    @contextmanager
+    def running(self):
+        thread = threading.Thread(target=self.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.shutdown()
+            self.server_close()
+            thread.join()
+
+
+class LoopbackServer(RunsInAThread, ThreadingHTTPServer):
     """A server of the loopback device that says nothing when a client goes away."""
 
     daemon_threads = True
@@ -24,17 +39,6 @@ class LoopbackServer(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError, ValueError)):
             super().handle_error(request, client_address)
-
-    @contextmanager
-    def running(self):
-        thread = threading.Thread(target=self.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
-            thread.join()
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):

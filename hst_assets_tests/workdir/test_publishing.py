@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from hst_assets.failures import MissingProduct
-from hst_assets.workdir import publish, write_atomically
+from hst_assets.workdir import file_stamp, fresh_stamp, publish, write_atomically
 
 
 def test_publishing_moves_a_file(tmp_path):
@@ -39,3 +41,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert [left.name for left in tmp_path.iterdir()] == ["x"]
+
+
+def test_on_a_local_disk_a_fresh_stamp_is_the_stamp_of_the_file(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("one")
+    assert fresh_stamp(path) == file_stamp(path)
+
+
+def test_a_fresh_stamp_is_that_of_the_file_where_a_names_attributes_are_old(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_text("one")
+    old = path.stat()
+    path.write_text("another")
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: old)
+    assert fresh_stamp(path)[-1] == len("another")
+
+
+def test_without_a_file_there_is_no_fresh_stamp(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fresh_stamp(tmp_path / "a")
