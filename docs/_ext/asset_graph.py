@@ -14,7 +14,8 @@ from xml.sax.saxutils import escape
 
 from sphinx.application import Sphinx
 
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.asset_row import AssetRow
+from hst_assets.orchestration.levels import AssetTable
 
 _BOX = (168, 40)
 _GAP = (44, 16)

@@ -40,7 +40,7 @@ from hst_assets.failures import (
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import ArchiveSettings
 from hst_assets.transfer import Halt, Transferred, discard, in_tries, transfer
-from hst_assets.workdir import publish
+from hst_assets.workdir import move_into_place
 
 if TYPE_CHECKING:
     from requests import Session
@@ -234,7 +234,7 @@ class _Job:
             notes=notes,
         )
         write_receipt(fetched)
-        publish(self.part, fetched.path)
+        move_into_place(self.part, fetched.path)
         discard(self.part)
         return fetched
 

@@ -57,7 +57,7 @@ from hst_assets.products.columns import read_table, write_table
 from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result, make, read_record
 from hst_assets.settings import Settings
-from hst_assets.workdir import WorkDir, publish, write_atomically
+from hst_assets.workdir import WorkDir, move_into_place, write_atomically
 
 __all__ = ["make_aligned_visit", "make_target_alignment"]
 
@@ -346,14 +346,16 @@ def _publish(
                 numbers=outcome.numbers,
             ),
         )
-        published = [publish(path, workdir.aligned(path.name)) for path in outcome.files]
+        published = [move_into_place(path, workdir.aligned(path.name)) for path in outcome.files]
     matches = workdir.exposure_matches(job.target.rootname)
     matches.unlink(missing_ok=True)
     if outcome.matches is not None and outcome.aligned:
-        published.append(publish(outcome.matches, matches))
+        published.append(move_into_place(outcome.matches, matches))
     for path in workdir.star_lists(job.target.rootname):
         path.unlink()  # of an earlier run
-    published += [publish(path, workdir.star_list(path.name)) for path in outcome.star_lists]
+    published += [
+        move_into_place(path, workdir.star_list(path.name)) for path in outcome.star_lists
+    ]
     return Result(tuple(published), _facts(job, outcome))
 
 

@@ -51,7 +51,7 @@ from hst_assets.failures import BadConfiguration, TransientFailure, UnusableInpu
 from hst_assets.machine_failures import machine_failure
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import TargetSettings, load_settings, write_settings
-from hst_assets.workdir import WorkDir, publish
+from hst_assets.workdir import WorkDir, move_into_place
 
 __all__ = ["IngestReport", "Mode", "Rejected", "ingest"]
 
@@ -420,6 +420,6 @@ class _Ingest:
         if staged.is_symlink() and path.exists() and path.samefile(staged):
             raise UnusableInput(f"a link to it would take the place of raw/{file.name} itself")
         if staged != path:
-            publish(staged, path)
+            move_into_place(staged, path)
         status = path.stat()
         self._ledger[file.key] = replace(file, mtime_ns=status.st_mtime_ns)

@@ -9,15 +9,9 @@ a row here (or in `hst_assets.orchestration.hap_rows`), a page of the guide and 
 from __future__ import annotations
 
 from hst_assets.orchestration import checks, photometry_checks, publishing_checks
+from hst_assets.orchestration.asset_row import HEAVY, LIGHT, AssetRow, RedoKind, Resources
 from hst_assets.orchestration.hap_rows import HAP_ROWS
-from hst_assets.orchestration.levels import (
-    HEAVY,
-    LIGHT,
-    AssetRow,
-    AssetTable,
-    RedoKind,
-    Resources,
-)
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.publishing.selection import PUBLISHED_OF_TARGET, PUBLISHED_OF_VISIT
 
 __all__ = ["ASSETS", "MAST_POOL"]

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, MissingTool
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_made
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.provenance import Record, WouldBeMade, read_record, why_without_record
 from hst_assets.settings import Settings, load_settings
 from hst_assets.workdir import WorkDir

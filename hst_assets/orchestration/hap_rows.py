@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hst_assets.orchestration import checks, hap_checks
-from hst_assets.orchestration.levels import HEAVY, LIGHT, AssetRow, Resources
+from hst_assets.orchestration.asset_row import HEAVY, LIGHT, AssetRow, Resources
 
 __all__ = ["HAP_ROWS"]
 

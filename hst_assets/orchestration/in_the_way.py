@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from hst_assets.identifiers import VisitKey
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.asset_row import AssetRow
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 

@@ -15,8 +15,9 @@ from weakref import WeakKeyDictionary
 from hst_assets.exposures.raw import raw_ledger
 from hst_assets.failures import BadConfiguration, failure_named, may_work_again
 from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.input_memory import InputMemory
-from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
+from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.provenance import Record, digest_of, read_record, sha256_of_file
 from hst_assets.settings import load_settings
 from hst_assets.settings.named_paths import inputs_named

@@ -7,7 +7,7 @@ from typing import Literal
 
 import dagster as dg
 
-from hst_assets.orchestration.levels import AssetRow
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 
 __all__ = ["PartitionState", "partition_states", "partitions_left_failed"]

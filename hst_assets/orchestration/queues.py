@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hst_assets.orchestration.levels import LIGHT, AssetRow
+from hst_assets.orchestration.asset_row import LIGHT, AssetRow
 
 __all__ = ["DEFAULT_QUEUE", "HEAVY_QUEUE", "QUEUES", "QUEUE_TAG", "queue_for"]
 

@@ -15,6 +15,7 @@ import dagster as dg
 
 from hst_assets.failures import BadConfiguration, MissingProduct, ToolFailed
 from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.failed_steps import (
@@ -26,7 +27,7 @@ from hst_assets.orchestration.failed_steps import (
 )
 from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_made
 from hst_assets.orchestration.jobs import overall
-from hst_assets.orchestration.levels import AssetRow, AssetTable, Level
+from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
 from hst_assets.orchestration.partitions import register, visits_of
 from hst_assets.orchestration.processes import this_process

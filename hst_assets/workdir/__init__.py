@@ -1,5 +1,13 @@
 """The work directory of one target: every path in one class, `WorkDir`; whole files, locks."""
 
+from hst_assets.workdir.atomic_files import (
+    file_stamp,
+    fresh_stamp,
+    move_into_place,
+    stamp_if_there,
+    time_in,
+    write_atomically,
+)
 from hst_assets.workdir.folders import (
     CONSOLE_LOG_PREFIX,
     ROOT_VARIABLE,
@@ -8,14 +16,6 @@ from hst_assets.workdir.folders import (
     targets_in,
 )
 from hst_assets.workdir.layout import WorkDir
-from hst_assets.workdir.publishing import (
-    file_stamp,
-    fresh_stamp,
-    publish,
-    stamp_if_there,
-    time_in,
-    write_atomically,
-)
 
 __all__ = [
     "CONSOLE_LOG_PREFIX",
@@ -24,7 +24,7 @@ __all__ = [
     "default_root",
     "file_stamp",
     "fresh_stamp",
-    "publish",
+    "move_into_place",
     "set_position_step",
     "stamp_if_there",
     "targets_in",

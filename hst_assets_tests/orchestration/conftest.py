@@ -14,10 +14,11 @@ from hst_assets.exposure_account import Account
 from hst_assets.exposures.raw import RawFile, write_ledger
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.hap.quality.limits import KINDS_OF_QUALITY
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.input_versions import raw_visits
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.provenance import Recipe, Result, make, read_record, sha256_of_file
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir, write_atomically

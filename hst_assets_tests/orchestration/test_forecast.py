@@ -5,9 +5,9 @@ import os
 import pytest
 
 from hst_assets.failures import MissingTool
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.forecast import forecast
-from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.provenance import adoption

@@ -2,9 +2,9 @@
 
 import pytest
 
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.input_versions import input_versions, lacks_product
-from hst_assets.orchestration.levels import AssetRow
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.settings import write_settings

@@ -3,8 +3,9 @@
 import pytest
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.asset_row import AssetRow, RedoKind
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.levels import AssetRow, AssetTable, RedoKind
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.settings import Settings
 
 REDO = (RedoKind(name="work", help="Work again."),)

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.asset_row import AssetRow, RedoKind, Resources
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.checks import Check, Finding
-from hst_assets.orchestration.levels import AssetRow, RedoKind, Resources
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings

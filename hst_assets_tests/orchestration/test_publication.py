@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 
 from hst_assets.failures import AccessRefused, TransientFailure
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.levels import AssetRow
 from hst_assets.provenance import Made, Recipe, Result, make
 from hst_assets_tests.orchestration.conftest import stand_in
 

@@ -26,7 +26,7 @@ from hst_assets.imaging.frames import opened
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import ReferenceFileSettings
 from hst_assets.transfer import discard, in_tries, transfer
-from hst_assets.workdir import WorkDir, publish
+from hst_assets.workdir import WorkDir, move_into_place
 
 __all__ = ["VARIABLES", "ReferenceFile", "ReferenceFiles", "reference_name", "verify"]
 
@@ -231,7 +231,7 @@ class ReferenceFiles:
                 next_step="A proxy may have answered instead of CRDS; or put "
                 "the file into the cache by hand",
             ) from error
-        publish(part, destination)
+        move_into_place(part, destination)
         discard(part)
         logger.info("fetched %s", url)
         return destination

@@ -41,7 +41,7 @@ from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.products.preview import write_preview
 from hst_assets.provenance import Made, Recipe, Result, sha256_of_file
 from hst_assets.settings import HapSettings, MachineSettings
-from hst_assets.workdir import WorkDir, publish, write_atomically
+from hst_assets.workdir import WorkDir, move_into_place, write_atomically
 
 __all__ = ["INDEX_NAME", "MOSAIC_COLUMNS", "STAGE", "MosaicResult", "make_mosaics", "mosaic_layers"]
 
@@ -293,9 +293,9 @@ def _published(
     log = workdir.log("hap_mosaic", each.layer.basename)
     with trailer.open("a", encoding="utf-8") as file:
         file.write(log.read_text(encoding="utf-8", errors="replace"))
-    publish(trailer, _trailer(each))
+    move_into_place(trailer, _trailer(each))
     preview = write_preview(scratch / each.layer.drizzled_file, WorkDir.preview(each.path))
-    publish(scratch / each.layer.drizzled_file, each.path)
+    move_into_place(scratch / each.layer.drizzled_file, each.path)
     members = [one for one in each.layer.members if one.path.name in answer["members"]]
     facts = {
         "members": sorted(one.path.name for one in members),

@@ -15,7 +15,7 @@ from hst_assets.hap.visits.previews import COLOUR_ENDING
 from hst_assets.hap.visits.work import VisitWork
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record
 from hst_assets.settings import Settings
-from hst_assets.workdir import WorkDir, publish
+from hst_assets.workdir import WorkDir, move_into_place
 
 __all__ = ["make_hap_page"]
 
@@ -111,7 +111,7 @@ def _written(work: VisitWork, there: Mapping[str, Record], absent: list[str]) ->
             pictures_in=scratch.files,
         )
         coloured = [
-            publish(path, folder / path.name)
+            move_into_place(path, folder / path.name)
             for path in sorted(scratch.files.glob(f"*{COLOUR_ENDING}"))
         ]
     facts = {

@@ -25,7 +25,7 @@ from hst_assets.hap.wfpc2_exposures import flt_name, quality_name, science_name
 from hst_assets.progress import Progress
 from hst_assets.provenance import Recipe, Record, read_record
 from hst_assets.settings import Settings
-from hst_assets.workdir import WorkDir, publish, write_atomically
+from hst_assets.workdir import WorkDir, move_into_place, write_atomically
 
 __all__ = ["TOOLS", "Listener", "PlannedFile", "VisitWork", "linked"]
 
@@ -277,7 +277,7 @@ class VisitWork:
             Gives the final path by the name; by default `VisitWork.place`.
         """
         to = place or self.place
-        return tuple(publish(folder.files / name, to(name)) for name in names)
+        return tuple(move_into_place(folder.files / name, to(name)) for name in names)
 
     def joined_logs(self, labels: Iterable[str]) -> str:
         """What pieces said, those of earlier runs as far as their logs are there.

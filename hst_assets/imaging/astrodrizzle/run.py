@@ -25,7 +25,7 @@ from hst_assets.imaging.frames import Frame, exposure_outlines
 from hst_assets.imaging.quality import judge
 from hst_assets.isolation import Call, run_many_isolated
 from hst_assets.settings import DrizzleSettings, MachineSettings
-from hst_assets.workdir import WorkDir, publish
+from hst_assets.workdir import WorkDir, move_into_place
 
 __all__ = [
     "TOOLS",
@@ -288,8 +288,8 @@ def _publish(
         logger.warning("%s was not drizzled: %s", request.label, answer)
         return answer
     try:
-        publish(scratch / answer.pop("preview"), WorkDir.preview(request.output))
-        publish(scratch / answer.pop("product"), request.output)
+        move_into_place(scratch / answer.pop("preview"), WorkDir.preview(request.output))
+        move_into_place(scratch / answer.pop("product"), request.output)
     except MissingProduct as error:
         return error
     beyond = judge(answer["bad_fraction"], answer["flux_ratio"], request.settings)

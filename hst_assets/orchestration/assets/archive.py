@@ -6,10 +6,11 @@ import dagster as dg
 
 from hst_assets.archive.holdings import Listing
 from hst_assets.failures import BadConfiguration, NothingFound
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.assets.from_row import decorated
 from hst_assets.orchestration.assets.materialize_result import materialize_result
 from hst_assets.orchestration.fetch_visit import TRY_AGAIN
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partitions import register
 from hst_assets.orchestration.resources import HstRoot, MastAccess, Session
 

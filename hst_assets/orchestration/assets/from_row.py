@@ -13,10 +13,11 @@ from typing import Any
 import dagster as dg
 
 from hst_assets.failures import MissingProduct
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.assets.materialize_result import BY_PATH, materialize_result
 from hst_assets.orchestration.crossings import available_visits, move_pointers
 from hst_assets.orchestration.fetch_visit import TRY_AGAIN
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot, Onlooker, Redo, Session
 from hst_assets.progress import Progress, now_and_then

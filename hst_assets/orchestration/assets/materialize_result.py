@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from hst_assets.orchestration.levels import AssetRow
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME, describe
 from hst_assets.orchestration.product_files import prefix_of_products
 from hst_assets.orchestration.resources import Session, is_attended

@@ -2,11 +2,12 @@
 
 import dagster as dg
 
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.assets.from_row import decorated
 from hst_assets.orchestration.assets.materialize_result import materialize_result
 from hst_assets.orchestration.fetch_visit import TRY_AGAIN, fetch_visit
 from hst_assets.orchestration.fetched_versions import inputs_tag
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.resources import Fetching, HstRoot, MastAccess
 
 __all__ = ["raw_exposures"]

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.assets.from_row import decorated
 from hst_assets.orchestration.assets.materialize_result import materialize_result
 from hst_assets.orchestration.crossings import move_pointers
-from hst_assets.orchestration.levels import AssetRow, AssetTable
+from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.resources import HstRoot, Redo
 
 __all__ = ["reference_image"]

@@ -18,7 +18,7 @@ from hst_assets.photometry.artificial_stars.photometers import Photometer
 from hst_assets.photometry.catalog.artificial_stars import StarsPutIn, write_stars_put_in
 from hst_assets.products.batch import Step
 from hst_assets.provenance import Recipe, Result
-from hst_assets.workdir import publish
+from hst_assets.workdir import move_into_place
 
 __all__ = ["Chunk", "list_beside", "measure_chunks"]
 
@@ -103,7 +103,7 @@ def _call(photometer: Photometer, chunk: Chunk, stars: StarsPutIn, folder: Path)
 
 
 def _published(chunk: Chunk, call: Call) -> Result:
-    beside = publish(call.scratch / _LIST, list_beside(chunk.path))
-    measured = publish(call.scratch / chunk.path.name, chunk.path)
+    beside = move_into_place(call.scratch / _LIST, list_beside(chunk.path))
+    measured = move_into_place(call.scratch / chunk.path.name, chunk.path)
     facts = {"n_stars": chunk.n_stars, "bands": list(call.arguments["labels"])}
     return Result((measured, beside), facts)

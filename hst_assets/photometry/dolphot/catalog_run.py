@@ -38,7 +38,7 @@ from hst_assets.photometry.dolphot.verdict import Verdict, judge
 from hst_assets.progress import Progress, now_and_then
 from hst_assets.provenance import Made, Recipe, Record, Result, make, read_record, why_make
 from hst_assets.settings import MachineSettings, Settings
-from hst_assets.workdir import WorkDir, publish
+from hst_assets.workdir import WorkDir, move_into_place
 
 __all__ = [
     "LIMITS",
@@ -281,8 +281,8 @@ def publish_files(made: Path, catalog: Path) -> tuple[Path, ...]:
     _put_aside_foreign(catalog)
     for path in (catalog, *files_beside(catalog)):
         path.unlink(missing_ok=True)
-    beside = [publish(path, catalog.with_name(path.name)) for path in files_beside(made)]
-    return (publish(made, catalog), *beside)
+    beside = [move_into_place(path, catalog.with_name(path.name)) for path in files_beside(made)]
+    return (move_into_place(made, catalog), *beside)
 
 
 def files_beside(catalog: Path) -> list[Path]:

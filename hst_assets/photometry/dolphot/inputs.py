@@ -31,7 +31,7 @@ from hst_assets.products.columns import ColumnSpec, build_table, read_table, wri
 from hst_assets.products.indexed_batch import make_indexed
 from hst_assets.provenance import Made, Recipe, Result, sha256_of_file
 from hst_assets.settings import DolphotInputsSettings, Settings
-from hst_assets.workdir import WorkDir, publish
+from hst_assets.workdir import WorkDir, move_into_place
 
 __all__ = ["INPUT_COLUMNS", "STAGE", "make_dolphot_inputs"]
 
@@ -353,9 +353,9 @@ def _publish(
         if told["used"]:
             made = folder / f"{stem}.chip{told['chip']}.fits"
             path = workdir.dolphot_chip(chips.source.name, told["chip"])
-            published.append(publish(made, path))
+            published.append(move_into_place(made, path))
             sky = workdir.dolphot_sky(path)
-            published.append(publish(workdir.dolphot_sky(made), sky))
+            published.append(move_into_place(workdir.dolphot_sky(made), sky))
             row["file"], row["sky_file"] = (
                 str(each.relative_to(workdir.dolphot)) for each in (path, sky)
             )

@@ -138,12 +138,12 @@ def products(campaign: CampaignTruth, tmp_path_factory: pytest.TempPathFactory) 
     digests = {path: digest_of_file(path) for path in exposures}
     scratch: dict[str, set[str]] = {}
 
-    def publish(source: Path, destination: Path) -> Path:
+    def move_into_place(source: Path, destination: Path) -> Path:
         scratch[source.name] = {path.name for path in source.parent.iterdir()}
-        return workdir_module.publish(source, destination)
+        return workdir_module.move_into_place(source, destination)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(astrodrizzle, "publish", publish)
+        patched.setattr(astrodrizzle, "move_into_place", move_into_place)
         reports = drizzle_many(requests, workdir=workdir, machine=MACHINE)
     return Products(
         workdir, exposures, frame, dict(zip(wanted, reports, strict=True)), digests, scratch

@@ -3,21 +3,21 @@ from pathlib import Path
 import pytest
 
 from hst_assets.failures import MissingProduct
-from hst_assets.workdir import file_stamp, fresh_stamp, publish, write_atomically
+from hst_assets.workdir import file_stamp, fresh_stamp, move_into_place, write_atomically
 
 
-def test_publishing_moves_a_file(tmp_path):
+def test_moving_into_place_moves_a_file(tmp_path):
     source = tmp_path / "a"
     source.write_text("new")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b").write_text("old")
-    assert publish(source, tmp_path / "sub" / "b").read_text() == "new"
+    assert move_into_place(source, tmp_path / "sub" / "b").read_text() == "new"
     assert not source.exists()
 
 
-def test_publishing_what_is_not_there_is_an_error(tmp_path):
+def test_moving_what_is_not_there_is_an_error(tmp_path):
     with pytest.raises(MissingProduct, match="did not write this file"):
-        publish(tmp_path / "nothing", tmp_path / "b")
+        move_into_place(tmp_path / "nothing", tmp_path / "b")
 
 
 def test_a_file_written_atomically_appears_whole(tmp_path):

@@ -11,10 +11,17 @@ from pathlib import Path
 
 from hst_assets.failures import MissingProduct
 
-__all__ = ["file_stamp", "fresh_stamp", "publish", "stamp_if_there", "time_in", "write_atomically"]
+__all__ = [
+    "file_stamp",
+    "fresh_stamp",
+    "move_into_place",
+    "stamp_if_there",
+    "time_in",
+    "write_atomically",
+]
 
 
-def publish(source: Path, destination: Path) -> Path:
+def move_into_place(source: Path, destination: Path) -> Path:
     """Move a finished file to its final name in one step, durably; return `destination`.
 
     Both must be on one file system. A reader sees the old file or the new one, never a part.
@@ -104,6 +111,6 @@ def write_atomically(destination: Path) -> Iterator[Path]:
     part = destination.with_name(f".part.{writer}.{destination.name}")
     try:
         yield part
-        publish(part, destination)
+        move_into_place(part, destination)
     finally:
         part.unlink(missing_ok=True)
