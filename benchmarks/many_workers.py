@@ -1,13 +1,14 @@
 """Thirty visits on two workers of Celery, undisturbed and with a fault in mid-run: what is lost.
 
     PYTHONPATH=. .venv/bin/python benchmarks/many_workers.py [--visits 30] [--fault NAME ...]
-        [--folder FOLDER]
+        [--in-turn] [--folder FOLDER]
 
 Each trial has Redis, PostgreSQL, Dagster's web server and daemon, and two workers of its own, all
 started here; each worker is a machine of its own as far as Dagster can tell (Linux's namespaces:
 this must be root). Simulated visits of one target (WFC3/IR, 512 x 512 pixels, two exposures each)
 are ingested, the sensors of all levels are started, and everything follows. While both workers
-align and drizzle visits, the fault happens. In the end it is counted
+align and drizzle visits, the fault happens; with ``--in-turn`` all faults happen to one campaign,
+each when some visits have been made since the one before. In the end it is counted
 
 - how many products are missing, not up to date or not as recorded (``hst-assets status``), and
   which differ from those of the undisturbed trial in a pixel or in a card that is no date or path;
@@ -46,7 +47,9 @@ WORKERS = ("one", "two")
 SENSORS = [f"{level.job}_sensor" for level in ASSETS.levels_from_raw if not level.wanted]
 #: As long as it takes to start a service, or a machine, again (s).
 AWAY_S = 10.0
-DEADLINE_S = 1800
+DEADLINE_S = 5400
+#: Visits whose images are made between one fault and the next.
+VISITS_BETWEEN = 3
 _MADE = re.compile(r": (?P<file>\S+): made \(")
 
 
@@ -100,10 +103,32 @@ FAULTS: dict[str, Callable[[WorkerDeployment], None]] = {
 }
 
 
+def _all_in_turn(deployment: WorkerDeployment) -> None:
+    """Each fault, with some visits made between it and the one before."""
+    for name, fault in FAULTS.items():
+        if fault is _nothing:
+            continue
+        _wait_for_visits(deployment, VISITS_BETWEEN)
+        print(f"    {name}", flush=True)
+        fault(deployment)
+
+
+def _wait_for_visits(deployment: WorkerDeployment, n_more: int) -> None:
+    goal = _visits_made(deployment) + n_more
+    wait_for(
+        lambda: _visits_made(deployment) >= goal and _at_work(deployment) == len(WORKERS),
+        f"{n_more} more visits made, and both at work",
+        DEADLINE_S,
+        1.0,
+    )
+    time.sleep(2.0)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visits", type=int, default=30)
     parser.add_argument("--fault", action="append", help="Begins so; may be given again.")
+    parser.add_argument("--in-turn", action="store_true", help="All faults, to one campaign.")
     parser.add_argument("--folder", type=Path, help="Is kept: has the undisturbed trial, if done.")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="many-workers-"))
@@ -113,7 +138,7 @@ def main() -> int:
         exposures = simulated_visits(folder / "campaign", options.visits)
     undisturbed = folder / "trial0"
     bad = 0
-    for number, (name, fault) in enumerate(FAULTS.items()):
+    for number, (name, fault) in enumerate(_trials(in_turn=options.in_turn)):
         is_done = number == 0 and (undisturbed / "runs.json").exists()
         if is_done or (number and not name.startswith(chosen)):
             continue
@@ -129,6 +154,11 @@ def main() -> int:
     if not (bad or options.folder):
         shutil.rmtree(folder)
     return int(bad > 0)
+
+
+def _trials(*, in_turn: bool) -> tuple[tuple[str, Callable[[WorkerDeployment], None]], ...]:
+    undisturbed, *each = FAULTS.items()
+    return (undisturbed, ("all faults in turn", _all_in_turn)) if in_turn else (undisturbed, *each)
 
 
 def simulated_visits(folder: Path, n_visits: int) -> Path:
@@ -187,6 +217,12 @@ def _trial(
 def _at_work(deployment: WorkerDeployment) -> int:
     return sum(
         run["jobName"] == "visit_images" and run["status"] == "STARTED" for run in deployment.runs()
+    )
+
+
+def _visits_made(deployment: WorkerDeployment) -> int:
+    return sum(
+        run["jobName"] == "visit_images" and run["status"] == "SUCCESS" for run in deployment.runs()
     )
 
 
