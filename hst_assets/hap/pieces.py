@@ -2,10 +2,10 @@
 
 ::
 
-    plan -> align -> filter, filter ... -> total -> headers, headers ...
+    plan -> align -> filter, filter ... -> total, headers, headers ... -> headers of the total
          -> detect -> measure, measure ... -> combine -> quality
 
-Pieces of one stage (filters, headers, measurements) can run side by side
+Pieces of one stage (filters, the total and headers, measurements) can run side by side
 (`hst_assets.hap.piece_runs`). What a filter leaves includes its exposures, in which it flags cosmic
 rays. What comes after the filters can do without some of them: `kept` are the positions of the
 others among `TotalNode.drizzled_filters`.
@@ -155,7 +155,9 @@ def total_piece(number: int, total: TotalNode, kept: Sequence[int] | None = None
 
 
 def header_pieces(number: int, total: TotalNode) -> list[Piece]:
-    """The last keywords of each drizzled image.
+    """The last keywords of the images of filters and exposures.
+
+    They need nothing of the image of all filters, and can be written while that is drizzled.
 
     Parameters
     ----------
@@ -164,7 +166,7 @@ def header_pieces(number: int, total: TotalNode) -> list[Piece]:
     total : TotalNode
         The product.
     """
-    nodes: list[TotalNode | FilterNode | ExposureNode] = [total, *total.drizzled_filters]
+    nodes: list[FilterNode | ExposureNode] = [*total.drizzled_filters]
     nodes += [one for each in total.drizzled_filters for one in each.exposures]
     return [header_piece(number, node) for node in nodes]
 

@@ -18,7 +18,14 @@ from hst_assets.failures import (
 )
 from hst_assets.hap import pieces
 from hst_assets.hap.listed import FITTED, listed_exposures
-from hst_assets.hap.piece_runs import Piece, VisitFolder, joined_logs, run_pieces
+from hst_assets.hap.piece_runs import (
+    Left,
+    Piece,
+    VisitFolder,
+    joined_logs,
+    outcomes_of,
+    run_pieces,
+)
 from hst_assets.hap.pieces import CATALOG_KINDS
 from hst_assets.hap.poller import PollerRow, poller_text
 from hst_assets.hap.product_tree import FilterNode, TotalNode, VisitTree, check_planned, visit_tree
@@ -138,6 +145,18 @@ class WholeVisit:
             logger.info("%s", piece.label)
         return run_pieces(made, self.work, self.machine)
 
+    def _run_with_headers(self, made: Sequence[Piece], headers: Sequence[Piece]) -> None:
+        """Run pieces side by side; the run has a code for headers that fail."""
+        for piece in (*made, *headers):
+            logger.info("%s", piece.label)
+        outcomes = outcomes_of([*made, *headers], self.work, self.machine)
+        for position, outcome in enumerate(outcomes):
+            if isinstance(outcome, Left):
+                continue
+            if position >= len(made) and isinstance(outcome, ToolFailed):
+                self.code = ReturnCode.HEADERS_FAILED
+            raise outcome
+
     def _planned(self, new: Path | None) -> VisitTree | None:
         files = self.work.files
         given = self.settings.parameters_file
@@ -196,14 +215,12 @@ class WholeVisit:
         self._run(
             [piece for key, each in totals.items() for piece in pieces.filter_pieces(key, each)]
         )
-        self._run([pieces.total_piece(key, each) for key, each in totals.items()])
-        try:
-            self._run(
-                [piece for key, each in totals.items() for piece in pieces.header_pieces(key, each)]
-            )
-        except ToolFailed:
-            self.code = ReturnCode.HEADERS_FAILED
-            raise
+        # What takes longest begins first.
+        self._run_with_headers(
+            [pieces.total_piece(key, each) for key, each in totals.items()],
+            [piece for key, each in totals.items() for piece in pieces.header_pieces(key, each)],
+        )
+        self._run_with_headers([], [pieces.header_piece(key, each) for key, each in totals.items()])
         for total in totals.values():
             for each in total.drizzled_filters:
                 self.manifest += [each.drizzled_file, each.trailer_file]

@@ -11,6 +11,7 @@ replaced, in drizzlepac 3.11.0       what is saved
 ``GridDefs._find_bands``             compares a table with each point of an outline
 ``SkyFootprint.get_edges_sky``       converts the same edge to the sky for each cell
 ``simplify_polyline.simplify``       keeps objects sorted; depends on their addresses
+``ndimage`` in ``cell_utils``        fills, shrinks and smooths masks of whole images
 ``hla_flag_filter.make_mask_array``  squares of 625 and 961 pixels on a whole image
 ``align_utils.Background2D``         interpolates an image each time it is asked for
 ``catalog_utils.Background2D``       interpolates with a general function of scipy, takes
@@ -57,6 +58,7 @@ from hst_assets.hap.quicker.alignment_sources import FailedMachine, alignment_ta
 from hst_assets.hap.quicker.backgrounds import KeptBackground, enlarged
 from hst_assets.hap.quicker.convolution import by_rows
 from hst_assets.hap.quicker.cosmic_ray_masks import Counting
+from hst_assets.hap.quicker.coverage import CoverageMasks, shrunk
 from hst_assets.hap.quicker.footprints import edge_mask
 from hst_assets.hap.quicker.great_circles import near_points_only
 from hst_assets.hap.quicker.outlines import corners_of
@@ -83,6 +85,7 @@ def in_force() -> Iterator[None]:
             (cell_utils.GridDefs, "_find_bands", find_bands),
             (footprint, "get_edges_sky", edges_once(footprint.get_edges_sky)),
             (cell_utils, "simplify", corners_of),
+            (cell_utils, "ndimage", CoverageMasks),
             (hla_flag_filter, "make_mask_array", edge_mask),
             (align_utils, "Background2D", KeptBackground),
             (catalog_utils, "Background2D", KeptBackground),
@@ -111,6 +114,7 @@ def load_compiled() -> None:
     That takes 0.45 s of each.
     """
     enlarged(np.zeros((2, 2)), (2, 2), (4, 4))
+    shrunk(np.ones((4, 4), dtype=np.bool_), 1)
 
 
 @contextmanager
