@@ -81,7 +81,7 @@ def ingest_into(
     """
     from hst_assets.exposures.archive_tree import exposures_near
     from hst_assets.exposures.ingest import ingest
-    from hst_assets.orchestration.partitions import register
+    from hst_assets.orchestration.partition_keys import register
     from hst_assets.orchestration.target_roots import claim
 
     ra_deg, dec_deg = position or (None, None)

@@ -119,7 +119,7 @@ def run_and_report(
     console = output()
     with opened_instance() as instance, display(console) as shown:
         from hst_assets.orchestration.build import build_defs
-        from hst_assets.orchestration.partitions import invalid_keys_of
+        from hst_assets.orchestration.partition_keys import invalid_keys_of
         from hst_assets.orchestration.resources import MastAccess, Onlooker, Redo
         from hst_assets.orchestration.run_target import run_target
 

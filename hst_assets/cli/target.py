@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hst_assets.cli.deployment import opened_instance, require_writable
+from hst_assets.cli.deployment import opened_instance, ready_home, require_writable
 from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
@@ -18,6 +18,7 @@ from hst_assets.cli.setting_options import Changes, takes_settings
 from hst_assets.cli.target_settings import asked_settings, describe, place_from, refuse_move
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.plain_instance import plain_instance
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
@@ -61,10 +62,7 @@ def add_command(
     _refuse_nowhere(workdir, asked)
     require_writable(workdir)
     introduce_folder(workdir)
-    with opened_instance() as instance:
-        from hst_assets.orchestration.targets import add_target
-
-        add_target(instance, workdir, asked)
+    _add(workdir, asked)
     output().print(f"{target}: {describe(load_settings(workdir))}", highlight=False, markup=False)
     output().print(
         f"'hst-assets archive {target}' shows what the archive holds, "
@@ -72,6 +70,18 @@ def add_command(
         "with 'hst-assets up' the sensor does, once started",
         highlight=False,
     )
+
+
+def _add(workdir: WorkDir, asked: Changes) -> None:
+    """Register without Dagster where that can be done; its import alone takes a second."""
+    from hst_assets.orchestration.targets import add_target
+
+    plain = plain_instance(ready_home())
+    if plain is not None and plain.knows_root_of(workdir.target):
+        add_target(plain, workdir, asked)
+        return
+    with opened_instance() as instance:
+        add_target(instance, workdir, asked)
 
 
 def _refuse_nowhere(workdir: WorkDir, asked: Changes) -> None:
@@ -92,14 +102,24 @@ def list_command(
     root: RootOption = None,
 ) -> None:
     """List the targets: whether they are followed, and how many files are still to be fetched."""
-    with opened_instance() as instance:
-        from hst_assets.orchestration.targets import list_targets
+    from hst_assets.orchestration.targets import list_targets
 
-        states = list_targets(instance, root_or_default(root))
+    states = list_targets(root_or_default(root), _in_flight())
     if as_json:
         typer.echo(json.dumps([_facts(state) for state in states], indent=2))
     else:
         output().print(_table(states))
+
+
+def _in_flight() -> set[str]:
+    """Partitions with runs in flight. Dagster is asked only if there are any."""
+    plain = plain_instance(ready_home())
+    if plain is not None and plain.is_idle():
+        return set()
+    with opened_instance() as instance:
+        from hst_assets.orchestration.runs import partitions_in_flight
+
+        return partitions_in_flight(instance)
 
 
 @target_commands.command("retire", cls=HelpfulCommand)

@@ -7,7 +7,7 @@ import dagster as dg
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.levels import AssetTable
-from hst_assets.orchestration.partitions import visits_of
+from hst_assets.orchestration.partition_keys import visits_of
 from hst_assets.provenance import read_record
 from hst_assets.workdir import WorkDir
 

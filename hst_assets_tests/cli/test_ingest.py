@@ -3,7 +3,7 @@ import errno
 import dagster as dg
 import pytest
 
-from hst_assets.orchestration.partitions import TARGET, VISIT
+from hst_assets.orchestration.partition_keys import TARGET, VISIT
 from hst_assets.settings import load_settings
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
