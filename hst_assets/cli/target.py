@@ -47,7 +47,7 @@ def add_command(
     ] = None,
     root: RootOption = None,
     move: Annotated[
-        bool, typer.Option("--move", help="A known target is at another place from now on.")
+        bool, typer.Option("--move", help="Change the position of a known target.")
     ] = False,
     changes: Changes,
 ) -> None:
@@ -67,7 +67,7 @@ def add_command(
     output().print(
         f"'hst-assets archive {target}' shows what the archive holds, "
         f"'hst-assets materialize {target}' fetches and processes it; "
-        "with 'hst-assets up' the sensor does, once started",
+        "under 'hst-assets up', new_mast_data_sensor does so once it is started",
         highlight=False,
     )
 
@@ -101,7 +101,7 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     root: RootOption = None,
 ) -> None:
-    """List the targets: whether they are followed, and how many files are still to be fetched."""
+    """List the targets, whether they are followed, and how many files are still to be fetched."""
     from hst_assets.orchestration.targets import list_targets
 
     states = list_targets(root_or_default(root), _in_flight())
@@ -124,7 +124,7 @@ def _in_flight() -> set[str]:
 
 @target_commands.command("retire", cls=HelpfulCommand)
 def retire_command(target: TargetArgument, root: RootOption = None) -> None:
-    """Stop following a target; its files stay. Not possible while its runs are in flight."""
+    """Stop following a target; its files are kept. Refused while its runs are in flight."""
     workdir = WorkDir(root_or_default(root), target).existing()
     with opened_instance() as instance:
         from hst_assets.orchestration.targets import retire_target
@@ -137,12 +137,14 @@ def retire_command(target: TargetArgument, root: RootOption = None) -> None:
 
 @target_commands.command("forget", cls=HelpfulCommand)
 def forget_command(
-    target: Annotated[str, typer.Argument(help="Name, or a key that is none.", show_default=False)],
+    target: Annotated[
+        str, typer.Argument(help="Name of the target, or an invalid key.", show_default=False)
+    ],
     root: RootOption = None,
 ) -> None:
-    """Take a target and its visits out of Dagster, such as one that was added by mistake.
+    """Remove a target and its visits from Dagster, such as one that was added by mistake.
 
-    A work directory without exposures goes as well. One with exposures stays, and the target is
+    A work directory without exposures is deleted. One with exposures is kept, and the target is
     retired.
     """
     with opened_instance() as instance:
@@ -152,7 +154,7 @@ def forget_command(
     output().print(f"forgotten: {target}", highlight=False, markup=False)
     if left is not None:
         output().print(
-            f"its files stay in {left}, where it is retired", highlight=False, markup=False
+            f"its exposures are kept in {left}, and it is retired", highlight=False, markup=False
         )
 
 
