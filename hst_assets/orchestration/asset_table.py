@@ -74,8 +74,8 @@ ASSETS = AssetTable(
             description="The verified, read-only exposures of a visit, with size and SHA-256 of "
             "each file. For an archive target, files of the visit that raw/ lacks are fetched from "
             "MAST first.",
-            contents="One row per file, with its size in bytes. The files themselves are in `raw/`, as "
-            "the archive delivered them; nothing writes to them.",
+            contents="One row per file, with its size in bytes. The files themselves are in `raw/`, "
+            "as the archive delivered them; nothing writes to them.",
             path="raw_manifest",
             make="hst_assets.exposures.table:make_raw_manifest",
             body="hst_assets.orchestration.assets.raw:raw_exposures",
@@ -91,8 +91,8 @@ ASSETS = AssetTable(
             per="visit",
             job="visit_exposures",
             group="exposures",
-            description="One row per exposure of a visit: what it is, whether it is used, and if not, "
-            "why.",
+            description="One row per exposure of a visit: what it is, whether it is used, and if "
+            "not, why.",
             contents="Exposure times in seconds, times in MJD (days, UTC), positions and "
             "orientation in degrees, zero points of each chip in AB and ST magnitudes for 1 "
             "electron per second (WFPC2: 1 DN per second).",
@@ -146,7 +146,8 @@ ASSETS = AssetTable(
             per="visit",
             job="visit_images",
             group="reference",
-            description="The version of the target's reference, for its visits (scatters to visits).",
+            description="The version of the target's reference, for its visits (scatters to "
+            "visits).",
             contents="No file: its data version is that of the target's reference, so that visits "
             "become stale with it.",
             scatters="reference_image",
@@ -210,8 +211,8 @@ ASSETS = AssetTable(
             per="target",
             job="target_stacks",
             group="alignment",
-            description="The alignment of all exposures of a target, with the matched stars (gathers "
-            "visits).",
+            description="The alignment of all exposures of a target, with the matched stars "
+            "(gathers visits).",
             contents="HDF5: the rows of all visits (pixels, mas, arcsec), and the matched stars "
             "with their positions (pixels) and residuals.",
             path="target_alignment",
@@ -330,8 +331,8 @@ ASSETS = AssetTable(
             per="target",
             job="target_artificial_stars",
             group="photometry",
-            description="Completeness, bias and scatter against magnitude, from artificial stars that "
-            "are added to the exposures and measured like real ones.",
+            description="Completeness, bias and scatter against magnitude, from artificial stars "
+            "that are added to the exposures and measured like real ones.",
             contents="One row per filter and bin of true magnitude (Vega): the fraction recovered "
             "with its interval, bias and scatter in magnitudes.",
             path="completeness",
@@ -424,8 +425,8 @@ ASSETS = AssetTable(
             group="publishing",
             description="The finished products of a target on S3-compatible storage, with their "
             "records and a manifest.",
-            contents="JSON: the destination and, for each file, its object, size in bytes, SHA-256, "
-            "the recipe that made it, and how it was verified there.",
+            contents="JSON: the destination and, for each file, its object, size in bytes, "
+            "SHA-256, the recipe that made it, and how it was verified there.",
             path="published",
             make="hst_assets.publishing.product:make_published",
             wanted="publish.destination",

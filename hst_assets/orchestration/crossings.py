@@ -49,7 +49,7 @@ def available_visits(
         else:
             missing.append(key.visit)
     if missing:
-        context.log.warning(f"{asset} not there yet, left out: {', '.join(missing)}")
+        context.log.warning(f"{asset} not made yet, left out: {', '.join(missing)}")
     if not visits:
         raise UnusableInput(
             f"no visit of it has {asset} yet",

@@ -153,8 +153,8 @@ HAP_ROWS = (
         per="visit",
         job="visit_quality",
         group="hap",
-        description="The catalogues of a visit compared with those of the Hubble Legacy Archive, or "
-        "why there is nothing to compare.",
+        description="The catalogues of a visit compared with those of the Hubble Legacy Archive, "
+        "or why there is nothing to compare.",
         contents="One row per pair of catalogues, each column with its unit.",
         path="hap_hla_comparison",
         make="hst_assets.hap.visits.hla_comparison:make_hap_hla_comparison",
@@ -172,7 +172,8 @@ HAP_ROWS = (
         per="visit",
         job="visit_quality",
         group="hap",
-        description="HAP's own quality tests of a visit (JSON files), and the verdict on each kind.",
+        description="HAP's own quality tests of a visit (JSON files), and the verdict on each "
+        "kind.",
         contents="One row per test of HAP's; its JSON files are beside the table, each value with "
         "its unit.",
         path="hap_quality",
@@ -248,8 +249,8 @@ HAP_ROWS = (
         per="target",
         job="target_sky_cells",
         group="hap",
-        description="The aligned exposures of all visits of a target for the mosaics, with their sky "
-        "cells (gathers visits).",
+        description="The aligned exposures of all visits of a target for the mosaics, with their "
+        "sky cells (gathers visits).",
         contents="One row per exposure, each column with its unit.",
         path="hap_target_exposures",
         make="hst_assets.hap.mosaics.target_mosaics:make_hap_target_exposures",
