@@ -74,8 +74,8 @@ ASSETS = AssetTable(
             description="The verified, read-only exposures of a visit, with size and SHA-256 of "
             "each file. For an archive target, files of the visit that raw/ lacks are fetched from "
             "MAST first.",
-            contents="One row per file, with its size in bytes. The files themselves are in `raw/`, "
-            "as the archive delivered them; nothing writes to them.",
+            contents="One row per file, with its size in bytes. The files themselves are in "
+            "`raw/`, as the archive delivered them; nothing writes to them.",
             path="raw_manifest",
             make="hst_assets.exposures.table:make_raw_manifest",
             body="hst_assets.orchestration.assets.raw:raw_exposures",
