@@ -26,7 +26,7 @@ from hst_assets.exposures.header import read_exposure
 from hst_assets.exposures.raw import RawFile, raw_ledger, write_ledger
 from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.partitions import register
+from hst_assets.orchestration.partition_keys import register
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.provenance import Recipe, Result, digest_of, make, read_record, sha256_of_file
 from hst_assets.provenance.record import FileStamp, Record, write_record

@@ -37,8 +37,8 @@ _VERDICTS = {
 }
 _COUNTS = ("n_used", "n_exposures")
 _UNKNOWN = (
-    "no record and no raw file of this work directory has this digest: it was made again since, "
-    "or is of elsewhere"
+    "no record and no raw file of this work directory has this digest: it was remade since, or "
+    "comes from elsewhere"
 )
 
 

@@ -22,7 +22,7 @@ __all__ = [
 #: The product has no record, and no file either.
 FIRST = "not made before"
 #: The user wants it made again.
-REDO = "redo asked for"
+REDO = "redo requested"
 #: It stands, but some of what it lists could not be made, which may work now.
 RETRIED = "what failed before is tried again"
 #: It stands, but is made in one go with a product that does not.

@@ -216,7 +216,7 @@ class _Job:
             # Without a length, a broken line looks like the end.
             raise TransientFailure(f"the transfer ended after {came.size} bytes: {what}")
         discard(self.part)
-        raise UnusableInput(f"what came was refused: {what}")
+        raise UnusableInput(f"the file received was rejected: {what}")
 
     def _published(self, came: Transferred, notes: tuple[str, ...]) -> Fetched:
         for note in notes:

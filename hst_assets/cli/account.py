@@ -51,7 +51,7 @@ def _show_exposures(account: Account, workdir: WorkDir, console: Console) -> Non
         return
     from hst_assets.exposure_account import by_reason
 
-    table = Table("n", "left out in", "because", "remedy", "exposures")
+    table = Table("n", "left out in", "reason", "remedy", "exposures")
     for group in by_reason(account.left_out):
         names = first_of(group.rootnames, _NAMED)
         cells = (str(len(group.rootnames)), group.step, group.reason, group.remedy, names)
@@ -60,7 +60,7 @@ def _show_exposures(account: Account, workdir: WorkDir, console: Console) -> Non
 
 
 def _table_of(products: Sequence[ProductCount]) -> Table:
-    table = Table("product", "exposures", "status", "because")
+    table = Table("product", "exposures", "status", "reason")
     for each in products:
         count = f"{each.n_exposures} of {each.n_available}"
         table.add_row(*map(escape, (each.name, count, each.status, each.reason)))

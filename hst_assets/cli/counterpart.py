@@ -47,9 +47,9 @@ def counterpart_command(
 ) -> None:
     """Look for the counterpart of the object at RA and DEC in a target's earlier images.
 
-    With RA and DEC the whole question is kept in the target's settings: what these options had
-    there before is forgotten. Without, the settings have the position, and only what is given is
-    changed. Aligned exposures, stacks, differences and the catalogue must be there.
+    With RA and DEC, these options replace all former ones in the target's settings. Without them,
+    the position in the settings is used, and only the options given are changed. Aligned
+    exposures, stacks, differences and the catalogue must have been made.
     """
     workdir = WorkDir(root_or_default(root), target).existing()
     changes = {

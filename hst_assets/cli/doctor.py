@@ -32,15 +32,16 @@ _OF_SETTINGS = ("DOLPHOT", "reference files", "archive")
 
 def doctor_command(
     target: Annotated[
-        str | None, typer.Argument(help="With the settings of this target.", show_default=False)
+        str | None,
+        typer.Argument(help="Also check the settings of this target.", show_default=False),
     ] = None,
     root: RootOption = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no service.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Query no service.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell whether the computer and the installation are as they should be, and what to do.
+    """Check the computer and the installation, and say what to fix.
 
-    The exit status is 1 if something is an error, and 0 otherwise, also with warnings.
+    The exit status is 1 if there is an error; warnings leave it 0.
     """
     folder = root_or_default(root)
     workdir = WorkDir(folder, target).existing() if target else WorkDir(folder, _NOBODY)

@@ -45,9 +45,9 @@ def explain_command(
 def _summary(lineage: Lineage) -> str:
     n_raw = len(lineage.raw_files)
     faults = [each for each in lineage.origins.values() if each.fault]
-    text = f"It stands on {n_raw} verified exposure file{'' if n_raw == 1 else 's'}"
+    text = f"Made from {n_raw} verified exposure file{'' if n_raw == 1 else 's'}"
     if not faults:
-        return f"{text}; every file is as it was recorded."
+        return f"{text}; every file is as recorded."
     return f"{text}; {len(faults)} of {len(lineage.origins)} origins are in doubt, see '!' above."
 
 

@@ -53,7 +53,7 @@ def hap_command(
     ] = "default_values",
     aligned_only: Annotated[
         bool,
-        typer.Option("--aligned-only", help="End the run if an exposure is not aligned to Gaia."),
+        typer.Option("--aligned-only", help="Stop if an exposure is not aligned to Gaia."),
     ] = False,
     multi: Annotated[
         bool,
@@ -66,7 +66,7 @@ def hap_command(
         typer.Option(
             "-s",
             "--skip_gaia_alignment",
-            help="With --multi: keep the WCS of the exposures; it always does, as runmultihap.",
+            help="No effect: --multi always keeps the WCS of the exposures, as runmultihap does.",
         ),
     ] = False,
 ) -> None:

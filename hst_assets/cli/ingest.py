@@ -81,7 +81,7 @@ def ingest_into(
     """
     from hst_assets.exposures.archive_tree import exposures_near
     from hst_assets.exposures.ingest import ingest
-    from hst_assets.orchestration.partitions import register
+    from hst_assets.orchestration.partition_keys import register
     from hst_assets.orchestration.target_roots import claim
 
     ra_deg, dec_deg = position or (None, None)
@@ -107,11 +107,11 @@ def show(report: IngestReport, workdir: WorkDir) -> None:
     n_rejected = len(report.rejected) - len(not_taken)
     console.print(
         f"{len(report.accepted)} files ingested, {len(report.unchanged)} already present, "
-        f"{n_rejected} rejected{f', {len(not_taken)} not taken' if not_taken else ''}; "
+        f"{n_rejected} rejected{f', {len(not_taken)} not ingested' if not_taken else ''}; "
         f"visits: {', '.join(report.visits) or 'none'}"
     )
     for rejected in report.rejected:
-        verb = "[red]not taken[/red]" if rejected.by_machine else "[yellow]rejected[/yellow]"
+        verb = "[red]not ingested[/red]" if rejected.by_machine else "[yellow]rejected[/yellow]"
         errors().print(
             f"{verb} {escape(str(rejected.path))}: {escape(rejected.reason)}", highlight=False
         )
@@ -135,8 +135,8 @@ def raise_if_not_taken(report: IngestReport, workdir: WorkDir) -> None:
     if not_taken := _not_taken(report):
         n = len(not_taken)
         raise MachineFailure(
-            f"{n} file{'s were' if n > 1 else ' was'} not taken: this machine failed, and nothing "
-            "is said of the data",
+            f"{n} file{'s were' if n > 1 else ' was'} not ingested: this machine failed, not the "
+            "data",
             where=workdir.raw,
             next_step="See the reasons above, then run the same command again",
         )
@@ -158,10 +158,10 @@ def _note_of_fields(report: IngestReport, workdir: WorkDir) -> str:
     more = ", ..." if len(report.fields) > _MOST_LISTED else ""
     return (
         f"the {n_exposures} exposures are of {len(report.fields)} fields, up to {apart} apart "
-        f"({listed}{more}): no target position was set, and {workdir.target} is no target before "
-        f"one is. {set_position_step(workdir)}; for each further field, run 'hst-assets ingest "
+        f"({listed}{more}): no position was set, and {workdir.target} cannot be processed without "
+        f"one. {set_position_step(workdir)}; for each further field, run 'hst-assets ingest "
         "FOLDER --target OTHER --ra RA --dec DEC' on the same exposures: the selection rejects "
-        "those that the target is not on"
+        "those that do not contain the target"
     )
 
 
@@ -182,8 +182,8 @@ def _note_of_others(report: IngestReport) -> str:
     more = ", ..." if len(others) > _MOST_LISTED else ""
     return (
         f"{len(others)} of {len(report.verified)} exposures are of another field: the target is "
-        f"up to {_angle(others[0].distance_deg)} off ({names}{more}). Selection rejects them; if "
-        "the target is not where it should be, give its RA and DEC"
+        f"up to {_angle(others[0].distance_deg)} off ({names}{more}). The selection rejects them; "
+        "if the target's position is wrong, give its RA and DEC"
     )
 
 

@@ -33,14 +33,14 @@ def light_curve_command(
     redo: dict[str, bool],
     upstream: Annotated[
         bool,
-        typer.Option("--all", help="Make what the light curve is made from as well, if it is due."),
+        typer.Option("--all", help="Also make what the light curve is made from, if needed."),
     ] = False,
     root: RootOption = None,
     changes: Changes,
 ) -> None:
     """Make the light curve of a target, or of the place RA DEC in its field, and print its means.
 
-    The place and the options are written to the target's settings, where they stay.
+    The place and the options are saved in the target's settings.
     """
     workdir = WorkDir(root_or_default(root), target).existing()
     place = read_position(position)

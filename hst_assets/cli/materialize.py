@@ -127,7 +127,7 @@ def tell_what_would_be_made(
             console.print(line, highlight=False, markup=False)
     console.print(_counted(found), highlight=False)
     if load_settings(workdir).archive.query:
-        console.print("the archive was not queried: what it has new is not among these")
+        console.print("the archive was not queried: new exposures there are not counted")
 
 
 def _counted(found: Sequence[Forecast]) -> str:
@@ -135,11 +135,11 @@ def _counted(found: Sequence[Forecast]) -> str:
     states = Counter("made" if each.is_made else each.state for each in found)
     told = [f"{states['made']} would be made"]
     told += [f"{states['may be stale']} may be made"] if states["may be stale"] else []
-    told += [f"{states['unknown']} cannot be told"] if states["unknown"] else []
+    told += [f"{states['unknown']} cannot be determined"] if states["unknown"] else []
     return ", ".join([*told, f"{states['up to date']} are up to date"])
 
 
 def _verb(found: Forecast) -> str:
     if found.state == "unknown":
-        return "cannot tell of"
+        return "cannot determine"
     return "would make" if found.is_made else "may make"

@@ -17,7 +17,7 @@ __all__ = ["Command", "option", "takes_redo", "with_options"]
 
 Command = Callable[..., None]
 
-_AGAIN = "Make again"
+_AGAIN = "Redo"
 
 
 def option(

@@ -29,23 +29,21 @@ def publish_command(
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(
-            "--to", metavar="URL", help="Where to, such as s3://BUCKET/PREFIX; it stays set."
-        ),
+        typer.Option("--to", metavar="URL", help="Destination, such as s3://BUCKET/PREFIX; saved."),
     ] = None,
     check: Annotated[
         bool,
         typer.Option(
             "--check",
-            help="Compare every published file with what is here although nothing has changed, "
-            "and send again what is not the same.",
+            help="Compare every published file with the local one, even if nothing has changed, "
+            "and send again those that differ.",
         ),
     ] = False,
     root: RootOption = None,
 ) -> None:
-    """Publish finished products with their records; what is there already is not sent again.
+    """Publish finished products with their records; files already published are not sent again.
 
-    Products that are not as they were recorded are named and not sent; the exit code is then 1.
+    Invalid products (files not as recorded) are named and not sent; the exit code is then 1.
     """
     folder = root_or_default(root)
     if target:

@@ -206,7 +206,7 @@ def _adopt(workdir: WorkDir) -> None:
     verified = {file.name for file in raw_ledger(workdir)}
     found = [path for path in fits_files_in(workdir.raw) if path.name not in verified]
     if found:
-        output().print(f"{workdir.raw}: {len(found)} files that are not verified yet")
+        output().print(f"{workdir.raw}: {len(found)} files not verified yet")
         _take(workdir, found)
 
 
@@ -277,7 +277,7 @@ def _tell_not_asked(workdir: WorkDir) -> None:
     if others:
         errors().print(
             f"[yellow]note[/yellow] visits in raw/ that the archive query does not include: "
-            f"{', '.join(others)}; they stay, and are selected from like all others",
+            f"{', '.join(others)}; they are kept and used like the others",
             highlight=False,
         )
 

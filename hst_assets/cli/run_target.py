@@ -119,13 +119,13 @@ def run_and_report(
     console = output()
     with opened_instance() as instance, display(console) as shown:
         from hst_assets.orchestration.build import build_defs
-        from hst_assets.orchestration.partitions import invalid_keys_of
+        from hst_assets.orchestration.partition_keys import invalid_keys_of
         from hst_assets.orchestration.resources import MastAccess, Onlooker, Redo
         from hst_assets.orchestration.run_target import run_target
 
         for key in invalid_keys_of(instance, workdir.target):
             errors().print(
-                f"[yellow]note[/yellow] {escape(repr(key))} is registered and no visit: left out; "
+                f"[yellow]note[/yellow] {escape(repr(key))} is registered but no visit: skipped; "
                 f"'hst-assets visit forget {escape(quote(key))}' removes it",
                 highlight=False,
             )
@@ -168,15 +168,15 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
         next_step = "fix the settings, then rerun"
     elif AccessRefused.__name__ in summary.kinds:
         next_step = (
-            "access was denied, see above what it needs; for data of the archive that is a token "
-            "with access to them (MAST_API_TOKEN)"
+            "access was denied, see above; exclusive data of the archive need a token with access "
+            "to them (MAST_API_TOKEN)"
         )
     elif _machines_kind(summary):
-        next_step = "the machine failed, not the data: mend that, then rerun the same command"
+        next_step = "the machine failed, not the data: fix that, then rerun the same command"
     elif summary.kinds == {MissingTool.__name__}:
-        next_step = "install what is named as missing, then rerun the same command"
+        next_step = "install the missing tool, then rerun the same command"
     elif summary.kinds == {MissingProduct.__name__}:
-        next_step = "make or restore what is named as missing, then rerun the same command"
+        next_step = "make or restore the missing product, then rerun the same command"
     else:
         next_step = "rerun the same command to make what is missing"
     raise _shared_kind(summary)(

@@ -51,16 +51,16 @@ def status_command(
 ) -> None:
     """Show the products of a target: up to date, stale (and why), invalid or missing.
 
-    Without a target: one line for each, with what its last comparison said. "Not compared" is a
-    target that has changed since, or was never compared.
+    Without a target: one line each, with the result of its last comparison. "Not compared" means
+    that the target has changed since then, or was never compared.
     """
     folder = root_or_default(root)
     if not folder.is_dir():
         raise BadConfiguration(
-            "there is no such folder of work directories",
+            "no such folder of work directories",
             where=folder,
             next_step=f"Name it with --root or {ROOT_VARIABLE}; the first 'hst-assets ingest' or "
-            "'hst-assets target add' makes it",
+            "'hst-assets target add' creates it",
         )
     if metrics:
         if target or stale or as_json:

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hst_assets.cli.deployment import opened_instance, require_writable
+from hst_assets.cli.deployment import opened_instance, ready_home, require_writable
 from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
@@ -18,6 +18,7 @@ from hst_assets.cli.setting_options import Changes, takes_settings
 from hst_assets.cli.target_settings import asked_settings, describe, place_from, refuse_move
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.plain_instance import plain_instance
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
@@ -46,7 +47,7 @@ def add_command(
     ] = None,
     root: RootOption = None,
     move: Annotated[
-        bool, typer.Option("--move", help="A known target is at another place from now on.")
+        bool, typer.Option("--move", help="Change the position of a known target.")
     ] = False,
     changes: Changes,
 ) -> None:
@@ -61,17 +62,26 @@ def add_command(
     _refuse_nowhere(workdir, asked)
     require_writable(workdir)
     introduce_folder(workdir)
-    with opened_instance() as instance:
-        from hst_assets.orchestration.targets import add_target
-
-        add_target(instance, workdir, asked)
+    _add(workdir, asked)
     output().print(f"{target}: {describe(load_settings(workdir))}", highlight=False, markup=False)
     output().print(
         f"'hst-assets archive {target}' shows what the archive holds, "
         f"'hst-assets materialize {target}' fetches and processes it; "
-        "with 'hst-assets up' the sensor does, once started",
+        "under 'hst-assets up', new_mast_data_sensor does so once it is started",
         highlight=False,
     )
+
+
+def _add(workdir: WorkDir, asked: Changes) -> None:
+    """Register without Dagster where that can be done; its import alone takes a second."""
+    from hst_assets.orchestration.targets import add_target
+
+    plain = plain_instance(ready_home())
+    if plain is not None and plain.knows_root_of(workdir.target):
+        add_target(plain, workdir, asked)
+        return
+    with opened_instance() as instance:
+        add_target(instance, workdir, asked)
 
 
 def _refuse_nowhere(workdir: WorkDir, asked: Changes) -> None:
@@ -91,20 +101,30 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     root: RootOption = None,
 ) -> None:
-    """List the targets: whether they are followed, and how many files are still to be fetched."""
-    with opened_instance() as instance:
-        from hst_assets.orchestration.targets import list_targets
+    """List the targets, whether they are followed, and how many files are still to be fetched."""
+    from hst_assets.orchestration.targets import list_targets
 
-        states = list_targets(instance, root_or_default(root))
+    states = list_targets(root_or_default(root), _in_flight())
     if as_json:
         typer.echo(json.dumps([_facts(state) for state in states], indent=2))
     else:
         output().print(_table(states))
 
 
+def _in_flight() -> set[str]:
+    """Partitions with runs in flight. Dagster is asked only if there are any."""
+    plain = plain_instance(ready_home())
+    if plain is not None and plain.is_idle():
+        return set()
+    with opened_instance() as instance:
+        from hst_assets.orchestration.runs import partitions_in_flight
+
+        return partitions_in_flight(instance)
+
+
 @target_commands.command("retire", cls=HelpfulCommand)
 def retire_command(target: TargetArgument, root: RootOption = None) -> None:
-    """Stop following a target; its files stay. Not possible while its runs are in flight."""
+    """Stop following a target; its files are kept. Refused while its runs are in flight."""
     workdir = WorkDir(root_or_default(root), target).existing()
     with opened_instance() as instance:
         from hst_assets.orchestration.targets import retire_target
@@ -117,12 +137,14 @@ def retire_command(target: TargetArgument, root: RootOption = None) -> None:
 
 @target_commands.command("forget", cls=HelpfulCommand)
 def forget_command(
-    target: Annotated[str, typer.Argument(help="Name, or a key that is none.", show_default=False)],
+    target: Annotated[
+        str, typer.Argument(help="Name of the target, or an invalid key.", show_default=False)
+    ],
     root: RootOption = None,
 ) -> None:
-    """Take a target and its visits out of Dagster, such as one that was added by mistake.
+    """Remove a target and its visits from Dagster, such as one that was added by mistake.
 
-    A work directory without exposures goes as well. One with exposures stays, and the target is
+    A work directory without exposures is deleted. One with exposures is kept, and the target is
     retired.
     """
     with opened_instance() as instance:
@@ -132,7 +154,7 @@ def forget_command(
     output().print(f"forgotten: {target}", highlight=False, markup=False)
     if left is not None:
         output().print(
-            f"its files stay in {left}, where it is retired", highlight=False, markup=False
+            f"its exposures are kept in {left}, and it is retired", highlight=False, markup=False
         )
 
 

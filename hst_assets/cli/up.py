@@ -69,16 +69,16 @@ def home_command(
         bool,
         typer.Option(
             "--write-env",
-            help="Name instance and work directories in the file .env of the current folder, "
-            "which Dagster's own commands read there.",
+            help="Write the instance and the root to the file .env of the current folder, "
+            "where Dagster's own commands read them.",
         ),
     ] = False,
     celery: Annotated[
         bool,
         typer.Option(
             "--celery",
-            help="Make it an instance for several machines: make the folder, write the "
-            "dagster.yaml of one where there is none, and mark the root as shared.",
+            help="Set up an instance for several machines: create its folder and dagster.yaml "
+            "where they are missing, and mark the root as shared.",
         ),
     ] = False,
     root: RootOption = None,

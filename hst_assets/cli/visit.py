@@ -15,7 +15,7 @@ __all__ = ["visit_commands"]
 visit_commands = typer.Typer(
     name="visit",
     cls=HelpfulGroup,
-    help="Take visits out of Dagster that were added by mistake.",
+    help="Remove visits from Dagster that were added by mistake.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -23,7 +23,7 @@ visit_commands = typer.Typer(
 
 @visit_commands.callback()
 def _visits() -> None:
-    """Take visits out of Dagster that were added by mistake."""
+    """Remove visits from Dagster that were added by mistake."""
 
 
 @visit_commands.command("forget", cls=HelpfulCommand)
@@ -34,9 +34,9 @@ def forget_command(
     ],
     root: RootOption = None,
 ) -> None:
-    """Take visits out of Dagster, so that backfills and runs no longer have them.
+    """Remove visits from Dagster, so that backfills and runs leave them out.
 
-    A visit that has exposures is not forgotten: the next run would register it again.
+    A visit with exposures is not removed: the next run would register it again.
     """
     with opened_instance() as instance:
         from hst_assets.orchestration.forgetting import forget_visits

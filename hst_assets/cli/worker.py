@@ -23,22 +23,22 @@ def worker_command(
         typer.Option(
             "--queue",
             "-q",
-            help=f"Queue to take runs from, may be given again: {', '.join(QUEUES)}. "
+            help=f"Queue to take runs from (repeat for several): {', '.join(QUEUES)}. "
             "By default all.",
         ),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Number of runs at a time.")] = 1,
     name: Annotated[
-        str, typer.Option(help="Name of the worker; of several on this machine, each has its own.")
+        str, typer.Option(help="Name of the worker, unique on this machine.")
     ] = "worker",
     root: RootOption = None,
 ) -> None:
-    """Do runs that Celery's queues hold, until terminated (SIGTERM); what is at work is finished.
+    """Execute runs from Celery's queues until terminated (SIGTERM); runs in progress are finished.
 
-    Ctrl-C in its terminal also interrupts the steps that are at work.
+    Ctrl-C in its terminal also interrupts the steps in progress.
 
-    The instance is that of a deployment on several machines (`hst-assets home --celery`), and the
-    folder of work directories is one that they share.
+    Needs the instance of a deployment on several machines ('hst-assets home --celery') and a root
+    that they share.
     """
     _refuse_unknown(queue or ())
     folder = root_or_default(root)

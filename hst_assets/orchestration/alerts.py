@@ -49,7 +49,7 @@ _MOST_PENDING = 1000
 _OVERLAP_S = 600.0
 _NAMED = 3
 _TOO_MANY = "the oldest of too many that waited"
-_SET_ONE = f"nobody is to be told: set {WEBHOOK_VARIABLE} or {MAIL_VARIABLE}"
+_SET_ONE = f"no receiver is set: set {WEBHOOK_VARIABLE} or {MAIL_VARIABLE}"
 
 
 class _Pending(BaseModel):
@@ -207,7 +207,7 @@ class _Telling:
                 if not pending.receivers:
                     del self.cursor.pending[run_id]
             if n_dropped := self.given_up[name]:
-                self.log(f"{name} is not told of {n_dropped} runs: {_TOO_MANY}")
+                self.log(f"{name} gets no message about {n_dropped} runs: {_TOO_MANY}")
 
     def in_words(self) -> str:
         """What came of the tick."""
@@ -232,7 +232,7 @@ class _Telling:
             except HstAssetsError as error:
                 said = one_line(error.what)
                 if receiver.name not in self.problems:
-                    self.log(f"run {run_id[:8]} could not be told to {error.brief}")
+                    self.log(f"run {run_id[:8]} could not be reported to {error.brief}")
                 self.problems[receiver.name] = said
                 if isinstance(error, TransientFailure):
                     down.add(receiver.name)

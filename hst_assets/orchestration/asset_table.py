@@ -55,9 +55,9 @@ ASSETS = AssetTable(
             per="target",
             job="target_archive",
             group="exposures",
-            description="What MAST holds for an archive target, one row a file; queried anew.",
+            description="What MAST holds for an archive target, one row per file; always queried.",
             contents="Sizes are in bytes, exposure times in seconds, dates in MJD (days). Beside "
-            "it `archive_left_out.ecsv`: what a rule leaves out, and which.",
+            "it `archive_left_out.ecsv`: the excluded observations, each with the rule.",
             path="archive_listing",
             body="hst_assets.orchestration.assets.archive:archive_exposures",
             source="archive",
@@ -72,10 +72,10 @@ ASSETS = AssetTable(
             job="visit_exposures",
             group="exposures",
             description="The verified, read-only exposures of a visit, with size and SHA-256 of "
-            "each file. Of an archive target, what MAST has of the visit and raw/ lacks is fetched "
-            "first.",
-            contents="One row a file, its size in bytes. The files themselves are in `raw/`, as "
-            "the archive delivered them; nothing writes to them.",
+            "each file. For an archive target, files of the visit that raw/ lacks are fetched from "
+            "MAST first.",
+            contents="One row per file, with its size in bytes. The files themselves are in "
+            "`raw/`, as the archive delivered them; nothing writes to them.",
             path="raw_manifest",
             make="hst_assets.exposures.table:make_raw_manifest",
             body="hst_assets.orchestration.assets.raw:raw_exposures",
@@ -91,11 +91,11 @@ ASSETS = AssetTable(
             per="visit",
             job="visit_exposures",
             group="exposures",
-            description="One row an exposure of a visit: what it is, whether it is used, and why "
-            "not if not.",
+            description="One row per exposure of a visit: what it is, whether it is used, and if "
+            "not, why.",
             contents="Exposure times in seconds, times in MJD (days, UTC), positions and "
-            "orientation in degrees, zero points in AB and ST magnitudes of 1 electron "
-            "per second, a chip each.",
+            "orientation in degrees, zero points of each chip in AB and ST magnitudes for 1 "
+            "electron per second (WFPC2: 1 DN per second).",
             path="visit_exposures",
             make="hst_assets.exposures.table:make_visit_table",
             stages=("exposure_table",),
@@ -126,10 +126,10 @@ ASSETS = AssetTable(
             per="target",
             job="target_frame",
             group="reference",
-            description="The one frame of everything: drizzled from the exposures that serve best, "
-            "or the user's.",
+            description="The image that defines the frame of a target: drizzled from the best "
+            "exposures, or supplied by the user.",
             contents="A FITS image: electrons per second unless `drizzle.units` is counts (SCI, "
-            "ERR), weight (WHT), CTX and DQ. A user's own reference stays as it is.",
+            "ERR), weight (WHT), CTX and DQ. A reference supplied by the user is not changed.",
             path="reference_product",
             file="<inst>_<det>.<filter>.ref_<epoch>.drc.fits",
             make="hst_assets.astrometry.reference.image:make_reference",
@@ -146,10 +146,10 @@ ASSETS = AssetTable(
             per="visit",
             job="visit_images",
             group="reference",
-            description="The version of the target's reference as its visits see it (scatters to "
+            description="The version of the target's reference, for its visits (scatters to "
             "visits).",
-            contents="It has no file: its data version is that of the target's reference, so "
-            "that visits follow it.",
+            contents="No file: its data version is that of the target's reference, so that visits "
+            "become stale with it.",
             scatters="reference_image",
             kinds=frozenset({"pointer"}),
             resources=LIGHT,
@@ -161,7 +161,7 @@ ASSETS = AssetTable(
             group="alignment",
             description="Working copies with their WCS on the reference frame, each judged by the "
             "gate.",
-            contents="One row an exposure: shift in arcsec, rotation in degrees, residuals of "
+            contents="One row per exposure: shift in arcsec, rotation in degrees, residuals of "
             "matched stars in pixels and mas, the verdict and its reason. The aligned "
             "copies are `workspace/<exposure>_flc.fits` (or _flt, _c0m), in the units "
             "of the raw exposures; their logs are in `logs/`.",
@@ -211,7 +211,7 @@ ASSETS = AssetTable(
             per="target",
             job="target_stacks",
             group="alignment",
-            description="The alignment of all exposures of a target with the stars behind it "
+            description="The alignment of all exposures of a target, with the matched stars "
             "(gathers visits).",
             contents="HDF5: the rows of all visits (pixels, mas, arcsec), and the matched stars "
             "with their positions (pixels) and residuals.",
@@ -255,7 +255,7 @@ ASSETS = AssetTable(
             "errors and flags.",
             contents="The index of the images "
             "`drizzle/<detector>.<filter>.diff_<epoch>-<template>.fits`: SCI and ERR in "
-            "the units of the stacks, flags in DQ. Positive is what became brighter.",
+            "the units of the stacks, flags in DQ. Sources that brightened are positive.",
             path="difference_products",
             make="hst_assets.imaging.differences.batch:make_differences",
             stages=("epoch_differences", "difference_image"),
@@ -290,7 +290,7 @@ ASSETS = AssetTable(
             group="photometry",
             description="Chips of the aligned exposures and of the reference, masked and split, "
             "with the sky under their stars: what DOLPHOT and the embedded photometer read.",
-            contents="One row a chip; times in seconds and MJD (days), positions in pixels, read "
+            contents="One row per chip; times in seconds and MJD (days), positions in pixels, read "
             "noise in electrons. The chips and their skies are in `dolphot/inputs/`.",
             path="dolphot_inputs",
             make="hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",
@@ -331,9 +331,9 @@ ASSETS = AssetTable(
             per="target",
             job="target_artificial_stars",
             group="photometry",
-            description="Completeness, bias and scatter against magnitude, from stars that were "
-            "put into the exposures and measured like real ones.",
-            contents="One row a filter and bin of true magnitude (Vega): the share recovered "
+            description="Completeness, bias and scatter against magnitude, from artificial stars "
+            "that are added to the exposures and measured like real ones.",
+            contents="One row per filter and bin of true magnitude (Vega): the fraction recovered "
             "with its interval, bias and scatter in magnitudes.",
             path="completeness",
             make="hst_assets.photometry.artificial_stars.product:make_artificial_stars",
@@ -351,9 +351,9 @@ ASSETS = AssetTable(
             per="target",
             job="target_light_curve",
             group="photometry",
-            description="How bright the target is in each exposure, epoch and filter, and how "
-            "faint it could have been where nothing is seen.",
-            contents="One row a point: flux and error in microjansky, AB, ST and Vega "
+            description="The target's flux and magnitude in each exposure, epoch and filter, with "
+            "upper limits where it is not detected.",
+            contents="One row per point: flux and error in microjansky, AB, ST and Vega "
             "magnitudes, limits in AB magnitudes, time in MJD (days, middle of the "
             "exposures). Beside it figures, `.phot` and `.snana` files.",
             path="light_curve",
@@ -376,9 +376,10 @@ ASSETS = AssetTable(
             per="target",
             job="target_counterpart",
             group="photometry",
-            description="Which source of the earlier images is the object at one place: candidates "
-            "with the probabilities of their offsets and of chance, limits, what became of them.",
-            contents="One row a candidate: position in degrees (ICRS), separation and errors in "
+            description="The counterpart of an object in earlier images: candidates with the "
+            "probabilities of their offsets and of chance coincidence, limits, and later "
+            "brightness.",
+            contents="One row per candidate: position in degrees (ICRS), separation and errors in "
             "mas, probabilities between 0 and 1. Beside it `counterpart.png` and the "
             "verdict in words.",
             path="counterpart",
@@ -398,9 +399,8 @@ ASSETS = AssetTable(
             per="target",
             job="target_page",
             group="exposures",
-            description="One page with everything there is of a target, in one file that works "
-            "offline.",
-            contents="HTML, pictures and plots inside it.",
+            description="A page with all products of a target, in one file that works offline.",
+            contents="HTML with embedded pictures and plots.",
             path="report",
             make="hst_assets.report.page:make_target_report",
             stages=("target_report",),
@@ -425,7 +425,7 @@ ASSETS = AssetTable(
             group="publishing",
             description="The finished products of a target on S3-compatible storage, with their "
             "records and a manifest.",
-            contents="JSON: where they are, and of each file the object, its size in bytes, its "
+            contents="JSON: the destination and, for each file, its object, size in bytes, "
             "SHA-256, the recipe that made it, and how it was verified there.",
             path="published",
             make="hst_assets.publishing.product:make_published",

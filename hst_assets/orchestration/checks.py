@@ -193,11 +193,11 @@ def _aligned(made: Made, _workdir: WorkDir) -> Finding:
     if not facts["n_exposures"]:
         return not_checked("no exposure is in use")
     if facts.get("n_skipped", 0):
-        return not_checked(f"the archive's WCS is taken as it is: {text}")
+        return not_checked(f"the exposures keep the archive's WCS: {text}")
     if facts.get("n_anchor") is None:
         return not_checked(_FORMER)
     if facts["n_anchor"]:
-        defines = "defines the frame: there is nothing to compare it with"
+        defines = "defines the frame: nothing to compare it with"
         return not_checked(f"{facts['n_anchor']} of {facts['n_exposures']} exposures {defines}")
     return Finding(passed=True, text=text)
 
@@ -225,7 +225,7 @@ def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     left_out = facts.get("left_out") or {}
     texts = []
     if facts.get("passed_over"):
-        texts.append(f"{facts['band']} makes it in place of {listed(facts['passed_over'])}")
+        texts.append(f"made of {facts['band']} instead of {listed(facts['passed_over'])}")
     if left_out:
         reasons = listed([f"{name}: {reason}" for name, reason in left_out.items()])
         text = f"{len(left_out)} of {facts['n_exposures']} exposures of the reference are not in it"
@@ -233,9 +233,7 @@ def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
     if texts:
         return Finding(passed=False, text="; ".join(texts))
     if facts.get("kept_a_priori"):
-        return not_checked(
-            f"the archive's WCS is taken as it is of {listed(facts['kept_a_priori'])}"
-        )
+        return not_checked(f"exposures with the archive's WCS: {listed(facts['kept_a_priori'])}")
     if facts.get("n_exposures", 0) < 2:
         return not_checked("the reference is made of one exposure")
     return Finding(passed=True, text="all exposures of the reference agree")
@@ -244,7 +242,7 @@ def _reference_aligned(made: Made, _workdir: WorkDir) -> Finding:
 def _reference_sane(made: Made, _workdir: WorkDir) -> Finding:
     if made.facts.get("band") == "user":
         return not_checked("the user's image is taken as it is")
-    return _sane(made, "no problem was found when it was drizzled")
+    return _sane(made, "drizzled without problems")
 
 
 def _sane(made: Made, well: str) -> Finding:
@@ -378,7 +376,7 @@ REFERENCE_SANE = Check(
 )
 ABSOLUTE_FRAME = Check(
     "absolute_frame",
-    "If the method catalog is used, the frame is the catalogue's.",
+    "With the method catalog, the frame is that of the catalogue.",
     _frame_as_asked,
 )
 SOME_ALIGNED = Check(
@@ -394,12 +392,12 @@ ALIGNMENT_GATE = Check(
 )
 ALL_COMBINED = Check(
     "all_exposures_combined",
-    "Each product is made of all exposures of its band, but for those that the user leaves out.",
+    "Each product has all exposures of its band, except those that the user leaves out.",
     _all_combined,
 )
 STAR_SHAPES = Check(
     "star_shapes",
-    "The stars of each exposure are single, round and as wide as those of the visit's others.",
+    "The stars of each exposure are single, round, and as wide as in the others of its visit.",
     _star_shapes,
 )
 ALL_PRODUCTS_MADE = Check(

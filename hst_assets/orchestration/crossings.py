@@ -7,7 +7,7 @@ import dagster as dg
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.levels import AssetTable
-from hst_assets.orchestration.partitions import visits_of
+from hst_assets.orchestration.partition_keys import visits_of
 from hst_assets.provenance import read_record
 from hst_assets.workdir import WorkDir
 
@@ -49,7 +49,7 @@ def available_visits(
         else:
             missing.append(key.visit)
     if missing:
-        context.log.warning(f"{asset} not there yet, left out: {', '.join(missing)}")
+        context.log.warning(f"{asset} not made yet, left out: {', '.join(missing)}")
     if not visits:
         raise UnusableInput(
             f"no visit of it has {asset} yet",

@@ -329,7 +329,7 @@ class _Walk:
         ]
         skipped = self._failed.upstream_of(wanted, key)
         if row.name in skipped:
-            return f"because {skipped[row.name]} cannot be told"
+            return f"because {skipped[row.name]} cannot be determined"
         if not self._assets:
             return ""
         if (level.job, key) not in self._blocked:

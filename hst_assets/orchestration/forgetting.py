@@ -14,7 +14,7 @@ import dagster as dg
 
 from hst_assets.failures import BadConfiguration, NothingFound
 from hst_assets.identifiers import VisitKey
-from hst_assets.orchestration.partitions import TARGET, VISIT
+from hst_assets.orchestration.partition_keys import TARGET, VISIT
 from hst_assets.orchestration.target_roots import disclaim, refuse_other_root
 from hst_assets.orchestration.targets import retire_target
 from hst_assets.workdir import WorkDir

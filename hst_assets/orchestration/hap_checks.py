@@ -137,9 +137,9 @@ def _return_code(made: Made, _workdir: WorkDir) -> Finding:
     if facts["problems"]:
         text += f"; {listed(facts['problems'])}"
     if facts["not_fitted"]:
-        text += f"; {len(facts['not_fitted'])} exposures are not aligned, which has no number"
+        text += f"; {len(facts['not_fitted'])} exposures are not aligned (no exit code tells this)"
     if facts["n_lacking"]:
-        text += f"; not there: {listed(facts['lacking'])}"
+        text += f"; missing: {listed(facts['lacking'])}"
     wrong = facts["return_code"] or facts["not_fitted"] or facts["n_lacking"]
     return Finding(passed=not wrong, text=text)
 
@@ -160,7 +160,7 @@ SOME_WCS_ACCEPTED = Check(
 )
 ALL_FILTERS_COMBINED = Check(
     "all_filters_combined",
-    "Each total image is made of all filters of its detector.",
+    "Each total image combines all filters of its detector.",
     _all_filters_combined,
 )
 SOURCES_FOUND = Check(
@@ -168,14 +168,12 @@ SOURCES_FOUND = Check(
     "Each catalogue has sources, found as HAP means to find them.",
     _sources_found,
 )
-ALL_TESTS_RUN = Check(
-    "all_tests_run", "Each of HAP's tests of quality could be run.", _all_tests_run
-)
+ALL_TESTS_RUN = Check("all_tests_run", "All of HAP's quality tests ran.", _all_tests_run)
 #: One of each kind of test.
 KINDS_GOOD = tuple(
     Check(
         f"quality_{kind}",
-        f"HAP's test of quality of this kind is good ({compared}).",
+        f"HAP's quality test of this kind is good ({compared}).",
         partial(_kind_good, kind=kind),
     )
     for kind, compared in KINDS_OF_QUALITY.items()
@@ -197,6 +195,6 @@ MOSAICS_ALIGNED = Check(
 )
 RETURN_CODE = Check(
     "return_code",
-    "runsinglehap would have ended with 0, all products are there, all exposures aligned.",
+    "runsinglehap would have exited with 0, all products exist, all exposures are aligned.",
     _return_code,
 )

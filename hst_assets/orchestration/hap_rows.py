@@ -13,9 +13,9 @@ HAP_ROWS = (
         per="visit",
         job="visit_advanced_products",
         group="hap",
-        description="The poller of a visit, its products as HAP will make them, and what HAP "
-        "does not take.",
-        contents="One row a product. Beside it the poller (`*_input.out`) and the parameters "
+        description="The poller of a visit, the products that HAP will make of it, and the "
+        "exposures that HAP does not take.",
+        contents="One row per product. Beside it the poller (`*_input.out`) and the parameters "
         "(`*_parameters.json`) that HAP takes.",
         path="hap_plan",
         make="hst_assets.hap.visits.plan:make_hap_plan",
@@ -35,7 +35,7 @@ HAP_ROWS = (
         group="hap",
         description="The exposures of a visit, aligned to Gaia with one fit for each detector, "
         "and their headerlets.",
-        contents="One row an exposure: the WCS that it has, residuals and shift in mas. The "
+        contents="One row per exposure: its WCS, residuals and shift in mas. The "
         "aligned exposures are in `hap/<visit>/aligned/`, their headerlets "
         "`*_hlet.fits` beside the table.",
         path="hap_aligned_exposures",
@@ -77,7 +77,7 @@ HAP_ROWS = (
         group="hap",
         description="The drizzled image of each exposure of a visit.",
         contents="The index of the images `hap/<visit>/hst_*_<exposure>_drz.fits` (or _drc), one "
-        "an exposure, in electrons per second; exposure times in seconds.",
+        "per exposure, in electrons per second; exposure times in seconds.",
         path="hap_exposure_products",
         make="hst_assets.hap.visits.exposure_images:make_hap_exposure_products",
         wanted="hap.make",
@@ -96,7 +96,7 @@ HAP_ROWS = (
         group="hap",
         description="The drizzled image of all filters of each detector of a visit.",
         contents="The index of the images `hap/<visit>/hst_*_total_*_drz.fits` (or _drc), in "
-        "electrons per second: what sources are found on.",
+        "electrons per second; sources are detected on them.",
         path="hap_total_products",
         make="hst_assets.hap.visits.total_images:make_hap_total_products",
         wanted="hap.make",
@@ -113,8 +113,8 @@ HAP_ROWS = (
         per="visit",
         job="visit_advanced_products",
         group="hap",
-        description="Sources found as points on the total image of a detector, and measured in "
-        "each filter.",
+        description="Point sources detected on the total image of a detector and measured in each "
+        "filter.",
         contents="The index of the tables `hap/<visit>/*_point-cat.ecsv`: positions in degrees "
         "and pixels, aperture magnitudes (AB), each column with its unit.",
         path="hap_point_catalogs",
@@ -133,7 +133,7 @@ HAP_ROWS = (
         per="visit",
         job="visit_advanced_products",
         group="hap",
-        description="Sources found as islands of the segmented total image of a detector, and "
+        description="Sources detected by segmentation of the total image of a detector and "
         "measured in each filter.",
         contents="The index of the tables `hap/<visit>/*_segment-cat.ecsv`: positions in degrees "
         "and pixels, isophotal and aperture magnitudes (AB), each column with its unit.",
@@ -153,9 +153,9 @@ HAP_ROWS = (
         per="visit",
         job="visit_quality",
         group="hap",
-        description="The catalogues of a visit against those of the Hubble Legacy Archive, or "
-        "why there is nothing to compare with.",
-        contents="One row a pair of catalogues, each column with its unit.",
+        description="The catalogues of a visit compared with those of the Hubble Legacy Archive, "
+        "or why there is nothing to compare.",
+        contents="One row per pair of catalogues, each column with its unit.",
         path="hap_hla_comparison",
         make="hst_assets.hap.visits.hla_comparison:make_hap_hla_comparison",
         wanted="hap.quality",
@@ -172,9 +172,9 @@ HAP_ROWS = (
         per="visit",
         job="visit_quality",
         group="hap",
-        description="HAP's own tests of a visit's quality (JSON files), and the verdict on "
-        "each kind.",
-        contents="One row a test of HAP's; its JSON files are beside the table, each value with "
+        description="HAP's own quality tests of a visit (JSON files), and the verdict on each "
+        "kind.",
+        contents="One row per test of HAP's; its JSON files are beside the table, each value with "
         "its unit.",
         path="hap_quality",
         make="hst_assets.hap.visits.quality_tests:make_hap_quality",
@@ -194,9 +194,9 @@ HAP_ROWS = (
         # A level of its own: it tells what there is, also after a failure.
         job="visit_products_list",
         group="hap",
-        description="What a visit has of its advanced products and what it lacks, and the "
-        "number with which runsinglehap would have ended.",
-        contents="One row a file that HAP would make, and whether it is there; `*_manifest.txt` "
+        description="Which advanced products a visit has and which are missing, and the exit code "
+        "that runsinglehap would have had.",
+        contents="One row per file that HAP would make, and whether it exists; `*_manifest.txt` "
         "is HAP's own list.",
         path="hap_manifest",
         make="hst_assets.hap.visits.manifest:make_hap_manifest",
@@ -221,9 +221,9 @@ HAP_ROWS = (
         per="visit",
         job="visit_page",
         group="hap",
-        description="One page of a visit's advanced products, in one file that works offline: "
+        description="A page with a visit's advanced products, in one file that works offline: "
         "pictures, products, alignment, catalogues, verdicts.",
-        contents="HTML, pictures inside it.",
+        contents="HTML with embedded pictures.",
         path="hap_page",
         make="hst_assets.hap.visits.page_file:make_hap_page",
         wanted="hap.make",
@@ -249,9 +249,9 @@ HAP_ROWS = (
         per="target",
         job="target_sky_cells",
         group="hap",
-        description="The aligned exposures of all visits of a target, of which mosaics are made, "
-        "with their sky cells (gathers visits).",
-        contents="One row an exposure, each column with its unit.",
+        description="The aligned exposures of all visits of a target for the mosaics, with their "
+        "sky cells (gathers visits).",
+        contents="One row per exposure, each column with its unit.",
         path="hap_target_exposures",
         make="hst_assets.hap.mosaics.target_mosaics:make_hap_target_exposures",
         wanted="hap.mosaics",
@@ -265,7 +265,7 @@ HAP_ROWS = (
         per="target",
         job="target_sky_cells",
         group="hap",
-        description="Images of sky cells in each filter, of all visits of a target.",
+        description="Images of sky cells in each filter, from all visits of a target.",
         contents="The index of the images of sky cells and filters, in electrons per second "
         "(SCI), with weight (WHT) and context (CTX).",
         path="hap_mosaics",

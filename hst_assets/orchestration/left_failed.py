@@ -13,9 +13,9 @@ import dagster as dg
 from hst_assets.orchestration.jobs import DELIVERED_CHECK, FAILED_CHECK
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.metadata import NOT_CHECKED, OUTCOME
+from hst_assets.orchestration.partition_keys import targets_of
 from hst_assets.orchestration.partition_states import partitions_left_failed
 from hst_assets.orchestration.resources import HstRoot
-from hst_assets.orchestration.runs import targets_of
 from hst_assets.orchestration.targets import (
     active_settings,
     archive_targets,

@@ -22,8 +22,9 @@ from dagster import DagsterRunStatus, RunsFilter
 from hst_assets.orchestration.forecast import State
 from hst_assets.orchestration.jobs import LEFT_FAILED_JOB
 from hst_assets.orchestration.levels import AssetTable
+from hst_assets.orchestration.partition_keys import targets_of
 from hst_assets.orchestration.partition_states import PartitionState, partition_states
-from hst_assets.orchestration.runs import UNFINISHED, targets_of
+from hst_assets.orchestration.runs import UNFINISHED
 from hst_assets.orchestration.target_summary import TargetSummary
 from hst_assets.orchestration.targets import active_settings, targets_wanting
 from hst_assets.publishing.receipt import Publication

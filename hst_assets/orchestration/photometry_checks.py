@@ -30,7 +30,7 @@ def _all_prepared(made: Made, _workdir: WorkDir) -> Finding:
     facts = made.facts
     text = f"{facts['n_chips']} chips of {facts['n_exposures']} exposures are ready"
     if facts["chips_left_out"]:
-        text += f"; {facts['chips_left_out']} chips without the target are left out"
+        text += f"; {facts['chips_left_out']} chips without the target left out"
     rejected: list[Any] = facts["rejected"]
     if rejected:
         text += f"; rejected: {listed(rejected)}"
@@ -53,8 +53,10 @@ def _photometer_warnings(made: Made, _workdir: WorkDir) -> Finding:
     if told:
         return Finding(passed=False, text=listed(told))
     if lacking is None:
-        return not_checked("where DOLPHOT's libraries lie is not known; it warned of nothing")
-    return Finding(passed=True, text="the photometer warned of nothing")
+        return not_checked(
+            "the folder of DOLPHOT's PSF libraries is not known; DOLPHOT gave no warnings"
+        )
+    return Finding(passed=True, text="no warnings")
 
 
 def _stars_left(made: Made, _workdir: WorkDir) -> Finding:
@@ -124,7 +126,7 @@ def _star_of_target(made: Made, _workdir: WorkDir) -> Finding:
 def _error_circle_told(made: Made, _workdir: WorkDir) -> Finding:
     unknown: list[Any] = made.facts["unknown_terms"]
     if unknown:
-        return not_checked(f"a part of the error is not known: {listed(unknown)}")
+        return not_checked(f"unknown terms of the error: {listed(unknown)}")
     return Finding(
         passed=True, text=f"{made.facts['error_mas']:g} mas on an axis, every term known"
     )
@@ -133,27 +135,27 @@ def _error_circle_told(made: Made, _workdir: WorkDir) -> Finding:
 def _counterpart_clear(made: Made, _workdir: WorkDir) -> Finding:
     found = made.facts["identification"]
     if found == "not covered":
-        return not_checked("no earlier exposure has the place on a good pixel")
+        return not_checked("no earlier exposure has a good pixel at the position")
     if found == "not decided":
-        return not_checked("the error of the place, or the density of sources, is not known")
+        return not_checked("the error of the position or the density of sources is not known")
     told = {
-        "counterpart": "one candidate, unlikely by chance",
-        "none": "no source of the earlier images; see the limits",
+        "counterpart": "one candidate, unlikely to be a chance coincidence",
+        "none": "no source in the earlier images; see the limits",
         "ambiguous": f"ambiguous: {made.facts['n_inside']} sources within the circle of 99 %",
-        "chance": "the one candidate may lie there by chance",
+        "chance": "the only candidate may be a chance coincidence",
     }
     return Finding(passed=found in ("counterpart", "none"), text=told[found])
 
 
 ALL_PREPARED = Check(
     "all_exposures_prepared",
-    "Each exposure that is in products is ready for DOLPHOT.",
+    "Each exposure in use is prepared for photometry.",
     _all_prepared,
 )
 PHOTOMETER_WARNINGS = Check(
     "photometer_warnings",
-    "The photometer warned of nothing: stars enough for PSF and aperture corrections, and, of "
-    "DOLPHOT, for its alignment.",
+    "The photometer gave no warnings: there are enough stars for PSF and aperture corrections "
+    "and, for DOLPHOT, for its alignment.",
     _photometer_warnings,
 )
 STARS_LEFT = Check("stars_left", "Some objects pass the quality cuts.", _stars_left)
@@ -162,12 +164,12 @@ ALL_LISTS_MEASURED = Check(
 )
 LIMITS_REACHED = Check(
     "limits_reached",
-    "The artificial stars reach from where they are found to where they are not.",
+    "The artificial stars cover magnitudes from complete to incomplete.",
     _limits_reached,
 )
 ALL_METHODS_MEASURED = Check(
     "all_methods_measured",
-    "Each method by which a place can be measured gave its points.",
+    "Each method that can measure the place has points.",
     _all_methods_measured,
 )
 METHODS_AGREE = Check(
@@ -177,16 +179,16 @@ METHODS_AGREE = Check(
 )
 STAR_OF_TARGET = Check(
     "star_of_target",
-    "The catalogue's star that is taken is at the target's place, within its errors.",
+    "The star chosen from the catalogue agrees with the target's position within the errors.",
     _star_of_target,
 )
 ERROR_CIRCLE_TOLD = Check(
     "error_circle_told",
-    "Every part of the position's error is known: centroid, alignment of both epochs, frame.",
+    "All terms of the position's error are known: centroid, alignment of both epochs, frame.",
     _error_circle_told,
 )
 COUNTERPART_CLEAR = Check(
     "counterpart_clear",
-    "There is one candidate that is unlikely by chance, or none at all.",
+    "There is one candidate that is unlikely to be a chance coincidence, or none.",
     _counterpart_clear,
 )

@@ -29,7 +29,7 @@ from hst_assets.orchestration.in_the_way import Failed, blocked_in_words, never_
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.metadata import MADE_NOW, OUTCOME
-from hst_assets.orchestration.partitions import register, visits_of
+from hst_assets.orchestration.partition_keys import register, visits_of
 from hst_assets.orchestration.processes import this_process
 from hst_assets.orchestration.resources import Redo
 from hst_assets.orchestration.run_in_process import run_in_process

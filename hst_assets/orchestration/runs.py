@@ -6,8 +6,6 @@ else is started by the daemon, the web UI or Dagster's own commands.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
@@ -23,7 +21,6 @@ __all__ = [
     "UNFINISHED",
     "partitions_in_flight",
     "process_tag",
-    "targets_of",
 ]
 
 #: Runs that may still change what a later one would read.
@@ -60,11 +57,6 @@ def _is_of(run: dg.DagsterRun, level: Level) -> bool:
     """Whether a run makes something of a level: by its job, or by assets chosen one by one."""
     chosen = {key.path[-1] for key in run.asset_selection or ()}
     return run.job_name == level.job or not chosen.isdisjoint(level.assets)
-
-
-def targets_of(partitions: Iterable[str]) -> set[str]:
-    """The targets that partition keys (of targets or of visits) belong to."""
-    return {key.partition("/")[0] for key in partitions}
 
 
 def process_tag(run: dg.DagsterRun) -> str:

@@ -156,7 +156,9 @@ class _Tick:
         try:
             done |= done_of(instance, workdir, level, unknown, table) if unknown else set()
         except Exception as error:  # noqa: BLE001 - one target's damage must not end the tick
-            self.context.log.warning(f"{workdir.target} is run, for it cannot be told: {error}")
+            self.context.log.warning(
+                f"{workdir.target} is run, because its state cannot be determined: {error}"
+            )
         return done
 
 

@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hst_assets.orchestration.archive_sensor import awaited_targets
 from hst_assets.orchestration.dagster_private import running_sensor_cursors
 from hst_assets.orchestration.levels import AssetTable, Level
-from hst_assets.orchestration.runs import partitions_in_flight, targets_of
+from hst_assets.orchestration.partition_keys import targets_of
+from hst_assets.orchestration.runs import partitions_in_flight
 from hst_assets.orchestration.target_roots import forgotten_mark
 from hst_assets.orchestration.targets import costing_itself
 from hst_assets.provenance import digest_of

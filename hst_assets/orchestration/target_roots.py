@@ -10,14 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import dagster as dg
+from typing import TYPE_CHECKING
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.orchestration.partitions import visits_of
+from hst_assets.orchestration.partition_keys import Registry, visits_of
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir
 
-__all__ = ["claim", "disclaim", "forgotten_mark", "forgotten_marks", "refuse_other_root", "root_of"]
+if TYPE_CHECKING:
+    import dagster as dg
+
+__all__ = [
+    "claim",
+    "disclaim",
+    "forgotten_mark",
+    "forgotten_marks",
+    "refuse_other_root",
+    "remembered_root",
+    "root_of",
+]
 
 _KEY = "hst_assets/root_of/"
 #: How often a target was forgotten.
@@ -26,7 +36,7 @@ _FORGOTTEN = "hst_assets/forgotten/"
 ROOT_METADATA = "root"
 
 
-def claim(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
+def claim(instance: Registry, workdir: WorkDir) -> None:
     """Remember that a target belongs to the root of `workdir`.
 
     A target whose former work directory is gone (moved, or deleted) belongs to the new root from
@@ -40,7 +50,7 @@ def claim(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
     refuse_other_root(instance, workdir)
     # Not by the link that it was reached by: that may be turned elsewhere.
     root = str(workdir.root.resolve())
-    if _remembered(instance, workdir.target) != root:
+    if remembered_root(instance, workdir.target) != root:
         instance.daemon_cursor_storage.set_cursor_values({_KEY + workdir.target: root})
 
 
@@ -71,7 +81,7 @@ def forgotten_marks(instance: dg.DagsterInstance, targets: Iterable[str]) -> dic
     return {target: f"#{times[key]}" if times.get(key) else "" for target, key in keys.items()}
 
 
-def refuse_other_root(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
+def refuse_other_root(instance: Registry, workdir: WorkDir) -> None:
     """Raise if the target of `workdir` has a work directory under another root.
 
     Raises
@@ -94,24 +104,29 @@ def refuse_other_root(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
     )
 
 
-def root_of(instance: dg.DagsterInstance, target: str) -> Path | None:
+def root_of(instance: Registry, target: str) -> Path | None:
     """The root that a target belongs to; None where the instance has never seen it.
 
     Of targets of older instances it is read from the last materialization of their raw exposures.
     """
-    remembered = _remembered(instance, target)
+    remembered = remembered_root(instance, target)
     return Path(remembered) if remembered else _root_of_last_run(instance, target)
 
 
-def _remembered(instance: dg.DagsterInstance, target: str) -> str | None:
+def remembered_root(instance: Registry, target: str) -> str | None:
+    """The root of a target on record; None, or empty, where there is none."""
     key = _KEY + target
     return instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
 
 
-def _root_of_last_run(instance: dg.DagsterInstance, target: str) -> Path | None:
+def _root_of_last_run(instance: Registry, target: str) -> Path | None:
     keys = [str(key) for key in visits_of(instance, target)]
     if not keys:
         return None
+    import dagster as dg
+
+    if not isinstance(instance, dg.DagsterInstance):
+        raise TypeError("events of runs are read by a Dagster instance alone")
     found = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey("raw_exposures"), asset_partitions=keys),
         limit=1,

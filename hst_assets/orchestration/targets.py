@@ -14,21 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure
 from hst_assets.identifiers import validate_target
 from hst_assets.machine_failures import refusal_of_system
-from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.levels import AssetTable, Level
-from hst_assets.orchestration.partitions import register
-from hst_assets.orchestration.runs import partitions_in_flight, targets_of
+from hst_assets.orchestration.partition_keys import Registry, register, targets_of
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.reasons import first_of
 from hst_assets.settings import Settings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, targets_in
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from hst_assets.archive.holdings import Listing, Product
 
 __all__ = [
@@ -79,7 +77,7 @@ class TargetState:
 
 
 def add_target(
-    instance: dg.DagsterInstance, workdir: WorkDir, changes: Mapping[str, Mapping[str, Any]]
+    instance: Registry, workdir: WorkDir, changes: Mapping[str, Mapping[str, Any]]
 ) -> Settings:
     """Make a target's work directory and settings, and register it with its visits.
 
@@ -87,8 +85,8 @@ def add_target(
 
     Parameters
     ----------
-    instance : DagsterInstance
-        Where partitions are registered.
+    instance : Registry
+        Where partitions are registered: a Dagster instance, or its databases.
     workdir : WorkDir
         Of the target.
     changes : mapping
@@ -120,6 +118,8 @@ def retire_target(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
     BadConfiguration
         If there is no such target.
     """
+    from hst_assets.orchestration.dead_runs import bury_dead_runs
+
     workdir.existing()
     bury_dead_runs(instance)
     busy = sorted(_in_flight(instance, workdir.target))
@@ -133,9 +133,16 @@ def retire_target(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
         write_settings(workdir, {"target": {"retired": True}})
 
 
-def list_targets(instance: dg.DagsterInstance, root: Path) -> list[TargetState]:
-    """The state of every target under `root`, by name."""
-    busy = partitions_in_flight(instance)
+def list_targets(root: Path, busy: set[str]) -> list[TargetState]:
+    """The state of every target under `root`, by name.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of work directories.
+    busy : set of str
+        Keys of partitions on which runs are queued or at work.
+    """
     return [_state(WorkDir(root, target), busy) for target in active_targets(root, retired=True)]
 
 
@@ -237,6 +244,8 @@ def _is_retired(workdir: WorkDir) -> bool:
 
 
 def _in_flight(instance: dg.DagsterInstance, target: str) -> set[str]:
+    from hst_assets.orchestration.runs import partitions_in_flight
+
     return {key for key in partitions_in_flight(instance) if targets_of([key]) == {target}}
 
 

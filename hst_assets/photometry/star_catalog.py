@@ -8,7 +8,6 @@ when all stars are taken off. A changed cut makes only these again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from hst_assets.detection.image_planes import read_wcs
 from hst_assets.failures import UnusableInput
-from hst_assets.photometry.catalog.bands import CatalogBand, bands_of
+from hst_assets.photometry.catalog.bands import bands_of, by_wavelength
 from hst_assets.photometry.catalog.exports import export_catalog
 from hst_assets.photometry.catalog.magnitudes import detectors_of_bands, with_ab_and_st
 from hst_assets.photometry.catalog.model import Catalog
@@ -44,7 +43,7 @@ from hst_assets.provenance import Made, Recipe, Result, make, why_make
 from hst_assets.settings import Settings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["CATALOG_COLUMNS", "STAGE", "by_wavelength", "make_star_catalog"]
+__all__ = ["CATALOG_COLUMNS", "STAGE", "make_star_catalog"]
 
 STAGE = "star_catalog"
 
@@ -239,14 +238,6 @@ def _diagram(found: _Read, path: Path, zero_points: Sequence[Mapping[str, Any]])
         )
     except UnusableInput:  # no star is seen in both: there is nothing to draw
         return
-
-
-def by_wavelength(band: CatalogBand) -> tuple[int, str]:
-    """A key that sorts bands by the number in their names, which WFC3/IR has in tens of nm."""
-    number = re.search(r"F[QR]?(\d+)", band.filter_name)
-    nanometres = int(number[1]) if number else 0
-    in_tens = nanometres < 200 and band.instrument != "WFPC2"  # which has F160BW and F170W
-    return (nanometres * 10 if in_tens else nanometres), band.name
 
 
 def _first_of_filters(catalog: Catalog) -> list[int]:

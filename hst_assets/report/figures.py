@@ -14,14 +14,13 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from hst_assets.failures import UnusableInput
-from hst_assets.photometry.catalog.bands import CatalogBand, bands_of
+from hst_assets.photometry.catalog.bands import CatalogBand, bands_of, by_wavelength
 from hst_assets.photometry.catalog.magnitudes import detectors_of_bands
 from hst_assets.photometry.catalog.model import Catalog
 from hst_assets.photometry.catalog.reading import beside, read_catalog
 from hst_assets.photometry.catalog.run_info import read_run_info
 from hst_assets.photometry.light_curve.table import SEEN_SIGMA
 from hst_assets.photometry.quality_cuts import cuts_of, detected_in, tally
-from hst_assets.photometry.star_catalog import by_wavelength
 from hst_assets.products.interactive_figure import Axis, Detail, InteractiveFigure, facet_of
 from hst_assets.settings.quality_cuts import QualityCutSettings
 

@@ -279,8 +279,8 @@ def _provenance(target: _Target, empty: Section) -> Section:
         target.settings.model_dump(mode="json"), Settings().model_dump(mode="json")
     )
     told = (
-        "What each product stands on, down to the raw exposures with their checksums, is told by "
-        "'hst-assets explain FILE'."
+        "'hst-assets explain FILE' traces each product back to the raw exposures and their "
+        "checksums."
     )
     return replace(
         empty,

@@ -25,9 +25,7 @@ def test_a_product_is_told_as_a_tree(workdir):
     assert any(line.strip(" │") == "set: drizzle.pixfrac = 0.9" for line in lines)
     sums = [line for line in lines if f"{ROOTNAMES[0]}_flc.fits  sha256 " in line]
     assert len(sums[0].rpartition(" ")[2]) == 64
-    assert lines[-1] == (
-        "It stands on 3 verified exposure files; every file is as it was recorded."
-    )
+    assert lines[-1] == ("Made from 3 verified exposure files; every file is as recorded.")
 
 
 def test_no_control_character_reaches_the_terminal(workdir):

@@ -3,7 +3,7 @@ import errno
 import dagster as dg
 import pytest
 
-from hst_assets.orchestration.partitions import TARGET, VISIT
+from hst_assets.orchestration.partition_keys import TARGET, VISIT
 from hst_assets.settings import load_settings
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
@@ -63,10 +63,10 @@ def test_files_that_the_machine_did_not_take_are_a_failure(cli, root, small_camp
         patch.setattr(sources.shutil, "copyfile", fails_once)
         result = cli("ingest", folder, "--target", "sn1")
     assert result.code == 1
-    assert "1 files ingested, 0 already present, 0 rejected, 1 not taken" in result.out
-    assert "not taken" in result.err
+    assert "1 files ingested, 0 already present, 0 rejected, 1 not ingested" in result.out
+    assert "not ingested" in result.err
     assert "error: " in result.err
-    assert "1 file was not taken: this machine failed" in result.err
+    assert "1 file was not ingested: this machine failed" in result.err
     assert cli("ingest", folder, "--target", "sn1").code == 0
 
 

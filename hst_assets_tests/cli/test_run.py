@@ -308,7 +308,7 @@ def test_files_of_a_work_directory_are_verified_and_used_in_place(cli, root, sma
     words = (str(plan.ra_deg), str(plan.dec_deg), "--work-dir", root / "old")
     result = cli("run", *words, "--select", "raw_exposures,exposure_table")
     assert result.code == 0, result.err
-    assert "3 files that are not verified yet" in result.out
+    assert "3 files not verified yet" in result.out
     assert "2 files ingested, 0 already present, 1 rejected" in result.out
     assert raw_names(root, "old") == {path.name for path in small_campaign.exposure_files}
     assert {path.name: path.stat().st_ino for path in raw.glob("*_flc.fits")} == inodes

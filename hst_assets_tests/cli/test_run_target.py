@@ -75,7 +75,7 @@ def test_nothing_failed_nothing_raised(tmp_path):
 
 
 def test_what_is_not_installed_is_to_be_installed(tmp_path):
-    with pytest.raises(ToolFailed, match="install what is named as missing"):
+    with pytest.raises(ToolFailed, match="install the missing tool"):
         raise_for(RunSummary(failures=["a: x"], kinds={"MissingTool"}), WorkDir(tmp_path, "sn1"))
 
 

@@ -56,8 +56,8 @@ def test_what_a_run_would_fail_on_is_told_and_counted_by_itself(cli, root, small
     overrides = root / "sn1" / "overrides.ecsv"
     overrides.write_text("rootname use reason\nisim01a0q False trailed\n")
     dry = cli("materialize", "sn1", "--dry-run", *chosen)
-    assert dry.out.splitlines()[-1] == "1 would be made, 1 cannot be told, 0 are up to date"
-    (line,) = [line for line in dry.out.splitlines() if "cannot tell of exposure_table" in line]
+    assert dry.out.splitlines()[-1] == "1 would be made, 1 cannot be determined, 0 are up to date"
+    (line,) = [line for line in dry.out.splitlines() if "cannot determine exposure_table" in line]
     assert f"{overrides}: cannot be read as ECSV" in line
     assert ".." not in line.replace("...", "")
     run = cli("materialize", "sn1", *chosen)
@@ -68,8 +68,8 @@ def test_what_a_run_would_fail_on_is_told_and_counted_by_itself(cli, root, small
 def test_an_impossible_choice_is_not_said_to_be_made(cli, root, small_campaign):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     dry = cli("materialize", "sn1", "--dry-run", "--select", "drizzled_stacks")
-    assert "cannot tell of drizzled_stacks: never made: raw_exposures, exposure_table" in dry.out
-    assert dry.out.splitlines()[-1] == "0 would be made, 1 cannot be told, 0 are up to date"
+    assert "cannot determine drizzled_stacks: never made: raw_exposures, exposure_table" in dry.out
+    assert dry.out.splitlines()[-1] == "0 would be made, 1 cannot be determined, 0 are up to date"
 
 
 def test_what_stands_is_told_from_what_does_not(cli, small_campaign):

@@ -5,7 +5,8 @@ import json
 import dagster as dg
 import pytest
 
-from hst_assets.orchestration.partitions import TARGET
+from hst_assets.cli import target
+from hst_assets.orchestration.partition_keys import TARGET
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
@@ -102,3 +103,26 @@ def test_an_invalid_key_beside_good_ones_costs_itself(cli, root, small_campaign)
     assert cli("visit", "forget", "sn1/bad key").code == 0
     again = cli("materialize", "sn1", "--offline", "--select", "raw_exposures")
     assert "bad key" not in again.err
+
+
+def test_adding_and_listing_do_not_wait_for_dagster(cli, root, monkeypatch, mast):
+    cli("target", "list")  # Dagster makes its databases
+
+    def refuse():
+        raise AssertionError("Dagster was opened")
+
+    monkeypatch.setattr(target, "opened_instance", refuse)
+    assert cli("target", "add", "sn1", "10", "20").code == 0
+    assert "sn1" in cli("target", "list").out
+
+
+def test_the_list_counts_runs_that_are_in_flight(cli, root, mast):
+    cli("target", "add", "sn1", "10", "20")
+    with dg.DagsterInstance.get() as instance:
+        instance.create_run_for_job(
+            dg.GraphDefinition(name="nothing").to_job(),
+            status=dg.DagsterRunStatus.STARTED,
+            tags={"dagster/partition": "sn1"},
+        )
+    (state,) = json.loads(cli("target", "list", "--json").out)
+    assert state["in_flight"] == 1

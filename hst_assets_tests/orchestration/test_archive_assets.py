@@ -9,7 +9,7 @@ from hst_assets.failures import BadConfiguration, TransientFailure
 from hst_assets.orchestration.archive_report import reported_listing
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.fetch_visit import now_and_then
-from hst_assets.orchestration.partitions import register, visits_of
+from hst_assets.orchestration.partition_keys import register, visits_of
 from hst_assets.orchestration.resources import Fetching, as_dagster_failure
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings

@@ -9,7 +9,7 @@ from dagster import AssetKey
 from hst_assets.orchestration import archive_sensor
 from hst_assets.orchestration.archive_cursor import LOOK_BACK_DAYS
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.partitions import TARGET, VISIT, register
+from hst_assets.orchestration.partition_keys import TARGET, VISIT, register
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
 from hst_assets_tests.stand_ins.holdings import now_mjd

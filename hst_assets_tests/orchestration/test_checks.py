@@ -68,7 +68,7 @@ def test_a_reference_that_stands_in_for_a_better_choice_is_told(tmp_path: Path) 
     facts = {"band": "acs_wfc.f606w", "n_exposures": 2, "passed_over": ["acs_wfc.f814w: trailed"]}
     found = judged("reference_image", "members_agree", facts, tmp_path)
     assert not found.passed
-    assert found.text == "acs_wfc.f606w makes it in place of acs_wfc.f814w: trailed"
+    assert found.text == "made of acs_wfc.f606w instead of acs_wfc.f814w: trailed"
 
 
 # --------------------------------------------------------------------- nothing to compare
@@ -88,7 +88,7 @@ ALL_PASS = {"n_exposures": 2, "n_used": 2, "n_pass": 2}
             "reference_image",
             "members_agree",
             {"n_exposures": 2, "kept_a_priori": ["a_flc.fits"]},
-            "the archive's WCS is taken as it is of a_flc.fits",
+            "exposures with the archive's WCS: a_flc.fits",
         ),
         ("aligned_exposures", "alignment_gate", {"n_exposures": 0, "n_used": 0}, "is in use"),
         ("aligned_exposures", "alignment_gate", {**ALL_PASS, "n_skipped": 1}, "skip_tweakreg"),

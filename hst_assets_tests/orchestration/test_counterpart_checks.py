@@ -40,7 +40,7 @@ def test_an_error_with_an_unknown_part_is_not_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("identification", "passes", "text"),
     [
-        ("counterpart", True, "unlikely by chance"),
+        ("counterpart", True, "unlikely to be a chance coincidence"),
         ("none", True, "see the limits"),
         ("ambiguous", False, "3 sources"),
         ("chance", False, "by chance"),

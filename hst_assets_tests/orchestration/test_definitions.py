@@ -263,7 +263,7 @@ def _registering(home):
     """Register the partition in the instance that the command will use."""
     program = (
         "import dagster as dg\n"
-        "from hst_assets.orchestration.partitions import register\n"
+        "from hst_assets.orchestration.partition_keys import register\n"
         "with dg.DagsterInstance.get() as instance:\n"
         "    register(instance, 'sn1', ['iaaa01'])\n"
     )

@@ -174,7 +174,7 @@ def test_what_a_run_would_fail_on_is_not_counted_as_made(campaign, defs, instanc
     assert sorted((e.asset, e.partition) for e in found if e.is_made) == sorted(campaign.ran)
     unknown = {(e.asset, e.partition): e.reasons for e in found if e.state == "unknown"}
     assert unknown["exposure_table", "sn1/iaaa02"] == ("sn1/iaaa02: broken on purpose",)
-    because = ("because exposure_table cannot be told",)
+    because = ("because exposure_table cannot be determined",)
     assert unknown["aligned_exposures", "sn1/iaaa02"] == because
 
 

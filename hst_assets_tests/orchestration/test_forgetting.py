@@ -4,7 +4,13 @@ import pytest
 
 from hst_assets.failures import BadConfiguration, NothingFound
 from hst_assets.orchestration.forgetting import forget_target, forget_visits
-from hst_assets.orchestration.partitions import TARGET, VISIT, invalid_keys_of, register, visits_of
+from hst_assets.orchestration.partition_keys import (
+    TARGET,
+    VISIT,
+    invalid_keys_of,
+    register,
+    visits_of,
+)
 from hst_assets.orchestration.target_roots import forgotten_mark, root_of
 from hst_assets.orchestration.targets import active_targets, add_target
 from hst_assets.settings import load_settings

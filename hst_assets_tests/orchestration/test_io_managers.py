@@ -7,7 +7,8 @@ from astropy.table import QTable
 
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.io_managers import WorkDirIOManager
-from hst_assets.orchestration.partitions import hst_target, hst_visit, register
+from hst_assets.orchestration.partition_keys import register
+from hst_assets.orchestration.partitions import hst_target, hst_visit
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.provenance import Recipe, Result, make
 from hst_assets.workdir import WorkDir

@@ -1,7 +1,7 @@
 import pytest
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.orchestration.partitions import TARGET, VISIT, register, visits_of
+from hst_assets.orchestration.partition_keys import TARGET, VISIT, register, visits_of
 
 
 def test_registering_makes_target_and_visits_known(instance):

@@ -65,7 +65,7 @@ def test_exposures_that_are_not_ready_are_told(
 @pytest.mark.parametrize(
     ("facts", "text"),
     [
-        ({}, "the photometer warned of nothing"),
+        ({}, "no warnings"),
         (
             {
                 "warnings": [

@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 
 from hst_assets.failures import MissingTool
-from hst_assets.orchestration.partitions import hst_visit, register
+from hst_assets.orchestration.partition_keys import register
+from hst_assets.orchestration.partitions import hst_visit
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.workdir.shared_root import MARK_VARIABLE, mark_root
 

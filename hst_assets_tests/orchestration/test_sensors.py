@@ -5,7 +5,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.partitions import TARGET, VISIT
+from hst_assets.orchestration.partition_keys import TARGET, VISIT
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.settings import write_settings
 from hst_assets_tests.orchestration.conftest import EVERYTHING_WANTED

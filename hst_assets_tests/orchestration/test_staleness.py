@@ -8,7 +8,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.partitions import TARGET, VISIT, register
+from hst_assets.orchestration.partition_keys import TARGET, VISIT, register
 from hst_assets.orchestration.run_target import run_target
 
 TARGETS = ("sn1", "sn2", "sn3")

@@ -6,7 +6,7 @@ import pytest
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.build import build_defs
-from hst_assets.orchestration.partitions import register
+from hst_assets.orchestration.partition_keys import register
 from hst_assets.orchestration.run_target import run_target
 from hst_assets.orchestration.target_roots import claim, root_of
 from hst_assets.workdir import WorkDir

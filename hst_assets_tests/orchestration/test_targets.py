@@ -12,10 +12,10 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from hst_assets.failures import BadConfiguration, TransientFailure
-from hst_assets.orchestration.partitions import TARGET, visits_of
+from hst_assets.orchestration.partition_keys import TARGET, visits_of
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.run_target import run_target
-from hst_assets.orchestration.runs import PROCESS_TAG
+from hst_assets.orchestration.runs import PROCESS_TAG, partitions_in_flight
 from hst_assets.orchestration.targets import (
     active_targets,
     add_target,
@@ -165,7 +165,7 @@ def test_the_list_says_how_targets_stand(archive, campaign, defs, instance):
     campaign.add_exposure("sn2", "iaaa01")
     retire_target(instance, campaign.workdir("sn2"))
     started(defs, instance, "sn1/jaaa01")
-    one, two = list_targets(instance, campaign.root)
+    one, two = list_targets(campaign.root, partitions_in_flight(instance))
     assert (one.target, one.archive, one.retired) == ("sn1", True, False)
     assert (one.n_visits, one.n_outstanding, one.in_flight) == (2, 2, 1)
     assert one.asked_mjd is not None
@@ -175,7 +175,7 @@ def test_the_list_says_how_targets_stand(archive, campaign, defs, instance):
 
 def test_a_target_that_cannot_be_read_is_listed_with_the_reason(local, campaign, instance):
     local.settings_file.write_text("[target]\nra = 3\n")
-    (state,) = list_targets(instance, campaign.root)
+    (state,) = list_targets(campaign.root, partitions_in_flight(instance))
     assert "unknown setting 'target.ra'" in state.problem
     assert active_targets(campaign.root) == ["sn1"]
     assert archive_targets(campaign.root) == {}

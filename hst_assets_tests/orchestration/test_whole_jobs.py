@@ -3,7 +3,7 @@
 import pytest
 
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.partitions import register
+from hst_assets.orchestration.partition_keys import register
 from hst_assets.orchestration.run_target import run_target
 
 

@@ -9,8 +9,8 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from hst_assets.failures import BadConfiguration
-from hst_assets.photometry.catalog.bands import bands_of
-from hst_assets.photometry.star_catalog import by_wavelength, make_star_catalog
+from hst_assets.photometry.catalog.bands import bands_of, by_wavelength
+from hst_assets.photometry.star_catalog import make_star_catalog
 from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir

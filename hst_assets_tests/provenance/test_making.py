@@ -27,9 +27,9 @@ def test_the_reasons_are_on_record(kitchen):
 
 def test_redo_is_a_reason_beside_others(kitchen):
     kitchen.cook()
-    assert kitchen.cook(redo=True).why == "redo asked for"
+    assert kitchen.cook(redo=True).why == "redo requested"
     changed = kitchen.recipe(inputs={"a": "1" * 64})
-    assert kitchen.cook(changed, redo=True).why == "input a changed; redo asked for"
+    assert kitchen.cook(changed, redo=True).why == "input a changed; redo requested"
 
 
 def test_a_file_that_is_gone_or_changed_is_named(kitchen):
@@ -81,7 +81,7 @@ def test_an_index_is_made_for_what_made_its_parts(kitchen, workdir):
 
 
 def test_an_index_keeps_reasons_of_its_own():
-    own = ("setting limit 1 → 2", "input a changed", "file gone: x", "redo asked for")
+    own = ("setting limit 1 → 2", "input a changed", "file gone: x", "redo requested")
     assert reasons_of_parts({"a": ("code of z (2 → 3)",)}, own) == (
         "code of z (2 → 3)",
         "setting limit 1 → 2",

@@ -11,7 +11,7 @@ from hst_assets.orchestration.assets.from_row import decorated
 from hst_assets.orchestration.assets.materialize_result import materialize_result
 from hst_assets.orchestration.fetch_visit import TRY_AGAIN
 from hst_assets.orchestration.levels import AssetTable
-from hst_assets.orchestration.partitions import register
+from hst_assets.orchestration.partition_keys import register
 from hst_assets.orchestration.resources import HstRoot, MastAccess, Session
 
 __all__ = ["archive_exposures"]

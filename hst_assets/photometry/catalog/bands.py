@@ -7,6 +7,7 @@ that image, and one that two instruments have by the name of each.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from hst_assets.photometry.catalog.columns import CatalogColumns, CatalogImage
 
-__all__ = ["CatalogBand", "bands_of"]
+__all__ = ["CatalogBand", "bands_of", "by_wavelength"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ def bands_of(columns: CatalogColumns) -> tuple[CatalogBand, ...]:
             bands.append(_of_image(image, labels if named else None, taken))
             taken.add(bands[-1].stem)
     return tuple(bands)
+
+
+def by_wavelength(band: CatalogBand) -> tuple[int, str]:
+    """A key that sorts bands by the number in their names, which WFC3/IR has in tens of nm."""
+    number = re.search(r"F[QR]?(\d+)", band.filter_name)
+    nanometres = int(number[1]) if number else 0
+    in_tens = nanometres < 200 and band.instrument != "WFPC2"  # which has F160BW and F170W
+    return (nanometres * 10 if in_tens else nanometres), band.name
 
 
 def _with_columns(columns: CatalogColumns, labels: Mapping[str, int]) -> Iterator[CatalogBand]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hst_assets.failures import MissingProduct, UnusableInput
@@ -70,6 +69,8 @@ def blocks_of_numbers(
     """
     if not count_rows(path):
         return
+    import pandas as pd  # 0.3 s, which a look at records does not need
+
     try:
         with _opened(path) as file:
             for frame in pd.read_csv(

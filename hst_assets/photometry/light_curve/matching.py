@@ -11,13 +11,10 @@ from scipy.spatial import KDTree
 
 from hst_assets.photometry.catalog.quantities import OBJECT_TYPES
 from hst_assets.photometry.light_curve.measured_catalog import MeasuredCatalog
-from hst_assets.photometry.light_curve.points import Place
+from hst_assets.photometry.light_curve.points import NOT_IN_CATALOG, Place
 from hst_assets.settings.light_curve import LightCurveSettings
 
-__all__ = ["NOT_IN_CATALOG", "Match", "match_places", "stars_within"]
-
-#: How the note of a place without a star begins.
-NOT_IN_CATALOG = "not in the catalogue"
+__all__ = ["Match", "match_places", "stars_within"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -17,6 +17,7 @@ from hst_assets.failures import BadConfiguration
 
 __all__ = [
     "AB_ZERO_POINT_UJY",
+    "NOT_IN_CATALOG",
     "Level",
     "Method",
     "Place",
@@ -28,6 +29,9 @@ __all__ = [
 
 #: AB magnitude of one microjansky (Oke & Gunn 1983, ApJ 266, 713: 3631 Jy at 0).
 AB_ZERO_POINT_UJY = 23.9
+
+#: How the note of a place without a star begins.
+NOT_IN_CATALOG = "not in the catalogue"
 
 #: What measured a point.
 Method = Literal["catalog", "forced", "difference"]

@@ -12,8 +12,13 @@ from astropy.table import QTable
 from astropy.time import Time
 from astropy.timeseries import BinnedTimeSeries
 
-from hst_assets.photometry.light_curve.matching import NOT_IN_CATALOG
-from hst_assets.photometry.light_curve.points import Place, Point, ab_mag, ab_mag_error
+from hst_assets.photometry.light_curve.points import (
+    NOT_IN_CATALOG,
+    Place,
+    Point,
+    ab_mag,
+    ab_mag_error,
+)
 from hst_assets.products.columns import ColumnSpec, build_table
 
 __all__ = [

@@ -75,7 +75,7 @@ def test_a_product_that_is_gone_fails_the_check_by_its_name(workdir):
     (workdir.hap_visit(VISIT) / "hst_12345_01_wfc3_uvis_f606w_iaaa01_drc.fits").unlink()
     finding = RETURN_CODE.find(listed(workdir), workdir)
     assert not finding.passed
-    assert "not there: " in finding.text
+    assert "missing: " in finding.text
     assert "uvis_f606w_iaaa01_drc.fits" in finding.text
 
 

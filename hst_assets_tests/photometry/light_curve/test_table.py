@@ -4,8 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from hst_assets.photometry.light_curve.matching import NOT_IN_CATALOG
-from hst_assets.photometry.light_curve.points import Place, Point
+from hst_assets.photometry.light_curve.points import NOT_IN_CATALOG, Place, Point
 from hst_assets.photometry.light_curve.table import (
     FROM_ERROR,
     FROM_LOCAL_NOISE,
