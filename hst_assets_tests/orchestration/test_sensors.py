@@ -104,6 +104,26 @@ def test_a_tick_looks_at_products_for_so_long_and_the_next_goes_on(
     assert daemon.tick("visit_exposures") == ["sn1/iaaa01", "sn1/iaaa02"]
 
 
+def test_no_more_is_asked_for_while_many_runs_of_the_level_wait(
+    campaign, defs, instance, daemon, monkeypatch
+):
+    monkeypatch.setattr("hst_assets.orchestration.sensors._MAX_WAITING", 2)
+    for visit in ("iaaa01", "iaaa02", "iaaa03"):
+        campaign.add_exposure("sn1", visit)
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01", "sn1/iaaa02"]
+    waiting = [
+        instance.create_run_for_job(
+            defs.resolve_job_def("visit_exposures"),
+            status=DagsterRunStatus.NOT_STARTED,
+            tags={"dagster/partition": f"sn1/{visit}"},
+        )
+        for visit in ("iaaa01", "iaaa02")
+    ]
+    assert "2 runs of this level wait" in daemon.evaluate("visit_exposures_sensor").skip_message
+    instance.report_run_canceled(waiting[0])
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa03"]
+
+
 def test_what_was_asked_for_is_not_asked_again(campaign, daemon):
     campaign.add_exposure("sn1", "iaaa01")
     daemon.tick("visit_exposures")
