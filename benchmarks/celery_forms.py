@@ -108,10 +108,11 @@ def _run(deployment: WorkerDeployment, visits: list[str]) -> list[dict]:
 
 def cpu_seconds(deployment: WorkerDeployment) -> float:
     """CPU time of all processes of the deployment, and of those that they saw end (s)."""
-    return sum(_ticks(pid) for pid in deployment.processes()) / os.sysconf("SC_CLK_TCK")
+    return sum(ticks(pid) for pid in deployment.processes()) / os.sysconf("SC_CLK_TCK")
 
 
-def _ticks(pid: int) -> int:
+def ticks(pid: int) -> int:
+    """CPU time of a process and of its children that have ended, in the kernel's ticks."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -93,7 +93,8 @@ class Clones:
             if ("/" in key) == ("/" in old)
         ]
         found = [
-            {"asset": f'["{asset}"]', "of": key, "digest": each} for asset, key, each in products
+            {"asset": f'["{asset}"]', "of": key, "digest": each}
+            for asset, key, each in (*products, *self._template_digests())
         ]
         with self._tables(self.instance.run_storage.connect(), copies, found) as connection:
             for statement in _RUNS:
@@ -130,13 +131,8 @@ class Clones:
                 db.text("INSERT INTO copied VALUES (:template, :run_id, :old, :new, :target)"),
                 copies,
             )
-            old = [
-                {"asset": f'["{asset}"]', "of": key, "digest": digest}
-                for asset, key, digest in self._template_digests()
-            ]
             insert = db.text("INSERT INTO versions VALUES (:asset, :of, :digest)")
             connection.execute(insert, digests)
-            connection.execute(insert, old)
             yield connection
             for table in ("copied", "versions"):
                 connection.execute(db.text(f"DROP TABLE {table}"))

@@ -24,6 +24,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,7 +37,7 @@ import psycopg2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from celery_forms import cpu_seconds
+from celery_forms import cpu_seconds, ticks
 from many_workers import simulated_visits
 
 from hst_assets.orchestration.asset_table import ASSETS
@@ -93,7 +94,7 @@ def main() -> int:
     parser.add_argument("--launches", type=int, default=100)
     parser.add_argument("--json", type=Path, help="Also written there.")
     options = parser.parse_args()
-    figures: dict[str, Any] = {"levels": []}
+    figures: dict[str, Any] = {"levels": [], "visits": options.visits}
     with tempfile.TemporaryDirectory(prefix="throughput-") as scratch:
         folder = Path(scratch)
         n_visits = options.visits + max(options.workers)
@@ -104,6 +105,7 @@ def main() -> int:
             figures["science_s"] = _science(deployment, exposures)
             for number in sorted(options.workers):
                 figures["levels"] += _with_workers(deployment, exposures, number, options.visits)
+            figures["event_s"] = _event_s(deployment)
             figures["megabytes_a_visit_out"] = _products_mb(deployment) / n_visits
             if options.launches:
                 figures["launch_s"] = _launches(deployment, options.launches)
@@ -125,7 +127,7 @@ def _science(deployment: Deployment, exposures: Path) -> dict[str, float]:
         for visit in visits if level.by_visit else [None]:
             began = time.perf_counter()
             for row in (ASSETS[name] for name in level.assets if ASSETS[name].make):
-                subject = [visit] if visit else [_visits(exposures)] if row.gathers else []
+                subject = [visit] if visit else [visits] if row.gathers else []
                 row.maker()(workdir, *subject, settings)
             times.append(time.perf_counter() - began)
         if level.job in LEVELS:
@@ -211,6 +213,30 @@ def _events_of(deployment: Deployment, runs: set[str]) -> tuple[int, int]:
         cursor.execute(query, (list(runs),))
         count, size = cursor.fetchone()
     return int(count), int(size)
+
+
+def _event_s(deployment: Deployment, n_events: int = 300) -> float:
+    """CPU seconds of the database for an event, with the connection that Dagster makes for it."""
+    (run,) = deployment.runs()[:1]
+    program = (
+        "import dagster as dg, sys\n"
+        "with dg.DagsterInstance.get() as instance:\n"
+        "    run = instance.get_run_by_id(sys.argv[1])\n"
+        "    for _ in range(int(sys.argv[2])): instance.report_engine_event('an event', run)\n"
+    )
+    postmaster = int((Path(deployment.postgres.data) / "postmaster.pid").read_text().split()[0])
+    before, began = ticks(postmaster), time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", program, run["runId"], str(n_events)],
+        env=deployment.environment,
+        check=True,
+    )
+    event_s = (ticks(postmaster) - before) / os.sysconf("SC_CLK_TCK") / n_events
+    wall_s = (time.perf_counter() - began) / n_events
+    print(
+        f"an event: {1e3 * event_s:.1f} ms CPU of the database, {1e3 * wall_s:.1f} ms wall in all"
+    )
+    return event_s
 
 
 def _launches(deployment: Deployment, n_runs: int) -> dict[str, float]:
