@@ -26,6 +26,7 @@ from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.nothing_new import done_of
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
+from hst_assets.orchestration.retrying import retry_marks
 from hst_assets.orchestration.sensor_memory import LevelCursor, read_cursor, write_cursor
 from hst_assets.orchestration.settled import Upstream, sensor_name
 from hst_assets.orchestration.target_roots import forgotten_marks
@@ -185,13 +186,14 @@ def _evaluate(
         held |= own
     targets = active_targets(hst_root.path, context.log.warning)
     marks = forgotten_marks(context.instance, targets)
+    again = retry_marks(context.instance, level.job)
     for target in targets:
         if tick.is_full:
             break
         if target in busy:
             continue
         workdir = hst_root.workdir(target)
-        news = _news(context, workdir, upstream, tick.cursor, marks[target])
+        news = _news(tick, workdir, marks[target], again)
         held |= upstream.due(workdir, context.log.warning) if news else set()
         if target not in held:
             tick.look_at(workdir, {key: news[key] for key in news if key not in held})
@@ -204,21 +206,16 @@ def _evaluate(
     )
 
 
-def _news(
-    context: dg.SensorEvaluationContext,
-    workdir: WorkDir,
-    upstream: Upstream,
-    cursor: LevelCursor,
-    mark: str,
-) -> dict[str, str]:
+def _news(tick: _Tick, workdir: WorkDir, mark: str, again: Mapping[str, str]) -> dict[str, str]:
     """Partitions of a target with inputs that were not asked for, and their versions."""
     from hst_assets.orchestration.input_versions import input_versions
 
     versions: dict[str, str] = {}
-    with costing_itself(workdir.target, context.log.warning):
+    upstream, asked = tick.upstream, tick.cursor.asked
+    with costing_itself(workdir.target, tick.context.log.warning):
         found = input_versions(workdir, upstream.level, upstream.table)
-        versions = {key: f"{version}{mark}" for key, version in found.items()}
-    return {key: version for key, version in versions.items() if cursor.asked.get(key) != version}
+        versions = {key: f"{each}{mark}{again.get(key, '')}" for key, each in found.items()}
+    return {key: version for key, version in versions.items() if asked.get(key) != version}
 
 
 def _why_idle(tick: _Tick, waiting: set[str]) -> str:

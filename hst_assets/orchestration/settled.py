@@ -23,6 +23,7 @@ import dagster as dg
 from hst_assets.orchestration.archive_sensor import awaited_targets
 from hst_assets.orchestration.dagster_private import running_sensor_cursors
 from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.retrying import retry_marks
 from hst_assets.orchestration.runs import partitions_of, targets_of, unfinished_runs
 from hst_assets.orchestration.sensor_memory import LevelCursor, read_cursor, written_at
 from hst_assets.orchestration.target_roots import forgotten_mark
@@ -108,6 +109,7 @@ class Upstream:
         found: set[str] = set()
         mark = forgotten_mark(self.instance, workdir.target)
         for before, cursors in self._cursors:
+            again = retry_marks(self.instance, before.job)
             versions: dict[str, str] = {}
             # One that cannot be read is passed over by its own sensor as well.
             with costing_itself(workdir.target, warn):
@@ -116,7 +118,11 @@ class Upstream:
             keys = {
                 key
                 for key, version in versions.items()
-                if cursors and all(cursor.asked.get(key) != version + mark for cursor in cursors)
+                if cursors
+                and all(
+                    cursor.asked.get(key) != version + mark + again.get(key, "")
+                    for cursor in cursors
+                )
             }
             found |= keys if before.by_visit == self.level.by_visit else targets_of(keys)
         return found
