@@ -85,9 +85,9 @@ def _measure(form: str, folder: Path, exposures: Path) -> None:
         deployment.serve()
         visits = sorted({path.name[:6] for path in exposures.glob("*.fits")})
         _run(deployment, visits[: len(WORKERS)])
-        before = _cpu_s(deployment)
+        before = cpu_seconds(deployment)
         runs = _run(deployment, visits[len(WORKERS) :])
-        cpu_s = _cpu_s(deployment) - before
+        cpu_s = cpu_seconds(deployment) - before
     n = len(runs)
     wall_s = max(run["endTime"] for run in runs) - min(run["creationTime"] for run in runs)
     at_work = [run["endTime"] - run["startTime"] for run in runs]
@@ -106,12 +106,13 @@ def _run(deployment: WorkerDeployment, visits: list[str]) -> list[dict]:
     return runs
 
 
-def _cpu_s(deployment: WorkerDeployment) -> float:
+def cpu_seconds(deployment: WorkerDeployment) -> float:
     """CPU time of all processes of the deployment, and of those that they saw end (s)."""
-    return sum(_ticks(pid) for pid in deployment.processes()) / os.sysconf("SC_CLK_TCK")
+    return sum(ticks(pid) for pid in deployment.processes()) / os.sysconf("SC_CLK_TCK")
 
 
-def _ticks(pid: int) -> int:
+def ticks(pid: int) -> int:
+    """CPU time of a process and of its children that have ended, in the kernel's ticks."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -3,17 +3,15 @@
 Ledger and settings are written by the functions of the commands, and so are the first visit's
 manifest and table, from an exposure of a few pixels; those of the other visits are copies with
 other names, sums and digests. Of the levels behind them each product is a line of text with a
-record that names the digests of its inputs. The instance holds the keys, and one materialization
-of each product.
+record that names the digests of its inputs. The instance holds the keys; what runs would have left
+in it is written by `cloned_runs.py`.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -23,7 +21,7 @@ import dagster as dg
 from hst_assets.astrometry.reference.frame import settings_digest, write_note
 from hst_assets.exposures import table as exposure_tables
 from hst_assets.exposures.header import read_exposure
-from hst_assets.exposures.raw import RawFile, raw_ledger, write_ledger
+from hst_assets.exposures.raw import RawFile, raw_ledger, visits_in, write_ledger
 from hst_assets.orchestration.asset_row import AssetRow
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partition_keys import register
@@ -34,7 +32,7 @@ from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
 
-__all__ = ["add_exposure", "many_targets", "one_target", "products_of"]
+__all__ = ["add_exposure", "digests_of", "many_targets", "one_target", "products_of"]
 
 _POSITION = (10.0, 20.0)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -206,47 +204,16 @@ def _inputs(
 
 
 def _announce(instance: dg.DagsterInstance, workdir: WorkDir, visits: list[str]) -> None:
-    """Register a target, and tell the instance of each of its products.
-
-    Of each asset one event comes from Dagster; the others are its copies, in one transaction: one
-    by one they would take minutes.
-    """
+    """Register a target and its visits."""
     claim(instance, workdir)
     register(instance, workdir.target, visits)
-    with closing(sqlite3.connect(_events(instance))) as database, database:
-        for row in products_of(workdir):
-            first: tuple[int, str, str] | None = None
-            for visit in visits if row.by_visit else [None]:
-                key = f"{workdir.target}/{visit}" if visit else workdir.target
-                record = read_record(row.product(workdir, visit))
-                digest = record.digest if record else ""
-                if first is None:
-                    database.commit()
-                    event = dg.AssetMaterialization(
-                        row.name, partition=key, tags={"dagster/data_version": digest}
-                    )
-                    instance.report_runless_asset_event(event)
-                    (number,) = database.execute("SELECT max(id) FROM event_logs").fetchone()
-                    first = number, key, digest
-                else:
-                    _copy_event(database, *first, key, digest)
 
 
-def _events(instance: dg.DagsterInstance) -> Path:
-    return Path(instance.root_directory) / "history" / "runs" / "index.db"
-
-
-def _copy_event(
-    database: sqlite3.Connection, number: int, key: str, digest: str, new_key: str, new_digest: str
-) -> None:
-    copied = database.execute(
-        "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key,"
-        " partition) SELECT run_id, replace(replace(event, ?, ?), ?, ?), dagster_event_type,"
-        " timestamp, step_key, asset_key, ? FROM event_logs WHERE id = ?",
-        (f'"{key}"', f'"{new_key}"', digest, new_digest, new_key, number),
-    )
-    database.execute(
-        "INSERT INTO asset_event_tags (event_id, asset_key, key, value, event_timestamp)"
-        " SELECT ?, asset_key, key, ?, event_timestamp FROM asset_event_tags WHERE event_id = ?",
-        (copied.lastrowid, new_digest, number),
-    )
+def digests_of(workdir: WorkDir) -> Iterator[tuple[str, str, str]]:
+    """Asset, partition and data version of each product of a target."""
+    visits = visits_in(workdir)
+    for row in products_of(workdir):
+        for visit in visits if row.by_visit else [None]:
+            record = read_record(row.product(workdir, visit))
+            key = f"{workdir.target}/{visit}" if visit else workdir.target
+            yield row.name, key, record.digest if record else ""

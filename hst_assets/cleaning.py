@@ -40,7 +40,12 @@ class Freed:
     size_bytes: int
 
 
-def clean(workdir: WorkDir, *, working_copies: Mapping[str, str] | None = None) -> list[Freed]:
+def clean(
+    workdir: WorkDir,
+    *,
+    working_copies: Mapping[str, str] | None = None,
+    logs_before: float | None = None,
+) -> list[Freed]:
     """Remove what is no longer needed.
 
     Parameters
@@ -51,6 +56,8 @@ def clean(workdir: WorkDir, *, working_copies: Mapping[str, str] | None = None) 
         Stages of provenance whose products in ``workspace/`` are removed as well, and what to call
         them (``{"aligned_exposure": "aligned working copies"}``): they are made again when a level
         downstream of them is materialized.
+    logs_before : float, optional
+        Logs that nobody has written to since are removed as well, seconds since 1970.
 
     Returns
     -------
@@ -74,6 +81,8 @@ def clean(workdir: WorkDir, *, working_copies: Mapping[str, str] | None = None) 
             _remove(what, _made_by(workdir, stage))
             for stage, what in (working_copies or {}).items()
         ]
+        if logs_before is not None:
+            freed.append(_remove("logs", _logs(workdir, logs_before)))
     return [kind for kind in freed if kind.n_items]
 
 
@@ -97,6 +106,13 @@ def _unfinished(workdir: WorkDir) -> Iterator[_Item]:
     of_visits = [workdir.hap, *(path for path in workdir.hap.rglob("*") if path.is_dir())]
     for folder in (workdir.base, workdir.workspace, workdir.drizzle, *of_visits):
         for path in sorted(folder.glob(".part.*")):
+            yield (path,)
+
+
+def _logs(workdir: WorkDir, before: float) -> Iterator[_Item]:
+    """What commands and tools said; nothing reads it again."""
+    for path in sorted(workdir.logs.rglob("*")):
+        if path.is_file() and path.stat().st_mtime < before:
             yield (path,)
 
 

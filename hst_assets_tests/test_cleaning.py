@@ -62,6 +62,18 @@ def test_kept_scratch_products_and_dead_folders_are_removed(workdir: WorkDir) ->
     }
 
 
+def test_logs_go_when_they_are_old_and_only_when_asked_for(workdir: WorkDir) -> None:
+    old, young = workdir.logs / "drizzle_a.log", workdir.logs / "drizzle_b.log"
+    for path, written_at in ((old, 1000.0), (young, 3000.0)):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 200)
+        os.utime(path, (written_at, written_at))
+    assert clean(workdir) == []
+    (freed,) = clean(workdir, logs_before=2000.0)
+    assert (freed.what, freed.n_items, freed.size_bytes) == ("logs", 1, 200)
+    assert [young.exists(), old.exists()] == [True, False]
+
+
 def test_working_copies_go_only_when_asked_for(workdir: WorkDir) -> None:
     aligned = product(workdir, workdir.aligned("iaaa01a1q_flc.fits"), "aligned_exposure")
     visit = product(workdir, workdir.visit_drizzle("iaaa01", "acs_wfc.f606w"), STAGE)

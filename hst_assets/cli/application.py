@@ -26,6 +26,7 @@ from hst_assets.cli import (
     light_curve,
     materialize,
     publish,
+    retry,
     settings,
     status,
     target,
@@ -95,6 +96,7 @@ application.command("materialize", cls=HelpfulCommand)(materialize.materialize_c
 application.command("lightcurve", cls=PositionCommand)(light_curve.light_curve_command)
 application.command("publish", cls=HelpfulCommand)(publish.publish_command)
 application.command("status", cls=HelpfulCommand)(status.status_command)
+application.command("retry", cls=HelpfulCommand)(retry.retry_command)
 application.command("explain", cls=HelpfulCommand)(explain.explain_command)
 application.add_typer(target.target_commands)
 application.add_typer(visit.visit_commands)

@@ -23,6 +23,7 @@ from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
+    from hst_assets.orchestration.draining import Drained
     from hst_assets.orchestration.targets import TargetState
 
 __all__ = ["target_commands"]
@@ -123,16 +124,39 @@ def _in_flight() -> set[str]:
 
 
 @target_commands.command("retire", cls=HelpfulCommand)
-def retire_command(target: TargetArgument, root: RootOption = None) -> None:
-    """Stop following a target; its files are kept. Refused while its runs are in flight."""
+def retire_command(
+    target: TargetArgument,
+    root: RootOption = None,
+    drain: Annotated[
+        bool,
+        typer.Option("--drain", help="Cancel its queued runs and end those in progress."),
+    ] = False,
+) -> None:
+    """Stop following a target; its files are kept. Refused while its runs are in flight.
+
+    With --drain, queued runs are cancelled, and runs in progress are told to end.
+    """
     workdir = WorkDir(root_or_default(root), target).existing()
     with opened_instance() as instance:
-        from hst_assets.orchestration.targets import retire_target
+        if drain:
+            from hst_assets.orchestration.draining import drain_target
 
-        retire_target(instance, workdir)
+            _show_drained(drain_target(instance, workdir))
+        else:
+            from hst_assets.orchestration.targets import retire_target
+
+            retire_target(instance, workdir)
     output().print(
         f"{target} is retired; 'hst-assets target add {target}' follows it again", highlight=False
     )
+
+
+def _show_drained(drained: Drained) -> None:
+    lines = [f"cancelled in the queue: {drained.cancelled}"]
+    lines += [f"told to end: {each}" for each in drained.told]
+    lines += [f"goes on, stop it yourself: {each}" for each in drained.left]
+    for line in lines:
+        output().print(line, highlight=False, markup=False)
 
 
 @target_commands.command("forget", cls=HelpfulCommand)

@@ -24,6 +24,7 @@ from hst_assets.orchestration.dagster_private import (
 )
 from hst_assets.orchestration.queues import QUEUE_TAG, queue_for
 from hst_assets.orchestration.runs import UNFINISHED
+from hst_assets.orchestration.worker_code import CODE_HEADER, code_here, note_code
 
 try:
     from celery.exceptions import BackendError
@@ -96,6 +97,7 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
         super().__init__(config_source={**SETTINGS, **given}, **more)
         self._silence_s = silence_s
         self._silent: dict[str, _Silence] = {}
+        self._has_told_code = False
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -123,7 +125,11 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
             TASK_EXECUTE_JOB_NAME,
             kwargs={"execute_job_args_packed": packed_run(run, self._instance)},
             immutable=True,
+            headers={CODE_HEADER: code_here()},
         )
+        if not self._has_told_code:
+            note_code(self._instance)
+            self._has_told_code = True
         self._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
 
     @property

@@ -1,7 +1,8 @@
 """A worker of Celery that takes runs from queues and does them, one a process.
 
 It works in a root that it knows by its mark, and gives a run back, and ends, when the root is lost:
-a worker that fails at once would otherwise be the quickest of all, and take every run.
+a worker that fails at once would otherwise be the quickest of all, and take every run. So does one
+whose code is older than that which launched the run (`orchestration.worker_code`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ from hst_assets.orchestration.celery_launcher import ANSWER_S, RunsOnWorkers
 from hst_assets.orchestration.dagster_private import capture_interrupts, run_of_packed
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.runs import HOST_TAG
+from hst_assets.orchestration.worker_code import (
+    CODE_HEADER,
+    code_of_launcher,
+    difference,
+    older_stages,
+)
+from hst_assets.reasons import first_of
 from hst_assets.workdir import default_root
 from hst_assets.workdir.shared_root import is_lost
 
@@ -40,6 +48,8 @@ _RUNS_A_PROCESS = 50
 _HANDING_BACK_S = 2.0
 #: How long a run that has not begun waits for the database, seconds.
 _DATABASE_S = 120.0
+#: At most so many stages are named.
+_NAMED = 3
 #: A worker that has done its run keeps trying to say so.
 _KEEPS_TELLING = {"result_backend_always_retry": True, "result_backend_max_retries": 30}
 
@@ -79,7 +89,8 @@ def serve_queues(
     Raises
     ------
     BadConfiguration
-        If the instance launches its runs otherwise, or another worker has the name.
+        If the instance launches its runs otherwise, another worker has the name, or the code here
+        is older than that which launches runs.
     """
     launcher = instance.run_launcher
     if not isinstance(launcher, RunsOnWorkers):
@@ -90,6 +101,7 @@ def serve_queues(
         )
     app = worker_app(launcher)
     hostname = f"{name}@{gethostname()}"
+    _refuse_older(instance)
     _refuse_taken(app, hostname)
     arguments = ["worker", "--loglevel", "INFO", "--queues", ",".join(queues)]
     arguments += ["--concurrency", str(n_processes), "--hostname", hostname]
@@ -98,6 +110,20 @@ def serve_queues(
     arguments += ["--without-gossip", "--without-mingle"]
     os.environ.update(environment)
     app.worker_main(arguments)
+
+
+def _refuse_older(instance: dg.DagsterInstance) -> None:
+    launcher = code_of_launcher(instance)
+    if older := older_stages(launcher):
+        named = first_of(older, _NAMED)
+        raise BadConfiguration(
+            f"the code of this worker is older than that which launches runs: {named}",
+            where=gethostname(),
+            next_step="Upgrade hst_assets here; if it was the other that went back, start "
+            "'hst-assets up' again and let it launch a run",
+        )
+    if told := difference(launcher):
+        logger.warning("%s: restart 'hst-assets up' and all workers after an upgrade", told)
 
 
 def _refuse_taken(app: Celery, hostname: str) -> None:
@@ -125,21 +151,34 @@ class _Run(Task):  # type: ignore[misc] # Celery has no types
     """A run of Dagster's as a task: only in the root that is meant, and known by its host."""
 
     def __call__(self, execute_job_args_packed: Mapping[str, Any]) -> Any:
-        """Do the run; one that cannot be done here is given back."""
+        """Do the run; one that cannot be done here, or not by this code, is given back."""
+        launcher = self.request.get(CODE_HEADER)
         if is_lost(default_root()):
-            self._give_back(execute_job_args_packed)
+            why = f"the shared folder {default_root()} is not there"
+            self._give_back(execute_job_args_packed, why)
+        if older := older_stages(launcher):
+            why = f"the code of this worker is older: {first_of(older, _NAMED)}"
+            self._give_back(execute_job_args_packed, why)
+        if told := difference(launcher):
+            logger.warning("%s", told)
         _say_host(run_of_packed(execute_job_args_packed))
         with _interrupted_by_revoking():
             return super().__call__(execute_job_args_packed)
 
-    def _give_back(self, execute_job_args_packed: Mapping[str, Any]) -> None:
-        logger.error("the shared folder %s is not there: this worker ends", default_root())
+    def _give_back(self, execute_job_args_packed: Mapping[str, Any], why: str) -> None:
+        logger.error("%s: this worker ends", why)
         os.kill(os.getppid(), signal.SIGTERM)
         time.sleep(_HANDING_BACK_S)
         delivered = self.request.delivery_info
         queue, priority = delivered["routing_key"], delivered.get("priority") or 0
         again = {"execute_job_args_packed": execute_job_args_packed}
-        self.apply_async(kwargs=again, task_id=self.request.id, queue=queue, priority=priority)
+        self.apply_async(
+            kwargs=again,
+            task_id=self.request.id,
+            queue=queue,
+            priority=priority,
+            headers={CODE_HEADER: self.request.get(CODE_HEADER)},
+        )
         raise Ignore
 
 

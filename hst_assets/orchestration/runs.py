@@ -6,6 +6,8 @@ else is started by the daemon, the web UI or Dagster's own commands.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
@@ -20,7 +22,9 @@ __all__ = [
     "TASK_TAG",
     "UNFINISHED",
     "partitions_in_flight",
+    "partitions_of",
     "process_tag",
+    "unfinished_runs",
 ]
 
 #: Runs that may still change what a later one would read.
@@ -47,8 +51,17 @@ TASK_TAG = "dagster-celery/task_id"
 
 def partitions_in_flight(instance: dg.DagsterInstance, level: Level | None = None) -> set[str]:
     """Partition keys on which runs are queued or at work; of one level's assets, or of all."""
+    return partitions_of(unfinished_runs(instance), level)
+
+
+def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """The runs that are queued or at work: of thousands, a question of a second."""
     records = instance.get_run_records(RunsFilter(statuses=list(UNFINISHED)))
-    runs = (record.dagster_run for record in records)
+    return [record.dagster_run for record in records]
+
+
+def partitions_of(runs: Iterable[dg.DagsterRun], level: Level | None = None) -> set[str]:
+    """The partition keys of runs; of those of one level's assets, or of all."""
     keys = (run.tags.get(PARTITION_TAG, "") for run in runs if level is None or _is_of(run, level))
     return {key for key in keys if key}
 

@@ -26,8 +26,9 @@ from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.nothing_new import done_of
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
-from hst_assets.orchestration.runs import partitions_in_flight
-from hst_assets.orchestration.settled import LevelCursor, Upstream, sensor_name
+from hst_assets.orchestration.retrying import retry_marks
+from hst_assets.orchestration.sensor_memory import LevelCursor, read_cursor, write_cursor
+from hst_assets.orchestration.settled import Upstream, sensor_name
 from hst_assets.orchestration.target_roots import forgotten_marks
 from hst_assets.orchestration.targets import active_targets, costing_itself
 from hst_assets.reasons import first_of
@@ -38,6 +39,10 @@ __all__ = ["SENSOR_INTERVAL_VARIABLE", "interval_from_environment", "level_senso
 SENSOR_INTERVAL_VARIABLE = "HST_ASSETS_SENSOR_INTERVAL_S"
 _INTERVAL_S = 30
 _MAX_REQUESTS_A_TICK = 200
+#: Of a level, so many runs wait or are at work before its sensor asks for no more. Dagster's daemon
+#: reads all that wait each time that it launches one, and so does each tick: a second for some
+#: thousands. A thousand last until the next tick for hundreds of workers.
+_MAX_WAITING = 1000
 #: Products are looked at for so long in a tick, of which Dagster gives up after 60 s; the rest is
 #: the next tick's.
 _LOOKED_AT_S = 20.0
@@ -104,6 +109,7 @@ class _Tick:
     context: dg.SensorEvaluationContext
     upstream: Upstream
     cursor: LevelCursor
+    n_waiting: int = 0
     requests: list[dg.RunRequest] = field(default_factory=list)
     standing: dict[str, str] = field(default_factory=dict)
     deadline: float = field(default_factory=lambda: time.monotonic() + _LOOKED_AT_S)
@@ -111,7 +117,12 @@ class _Tick:
     @property
     def is_full(self) -> bool:
         """Whether the rest is left to the next tick."""
-        return len(self.requests) >= _MAX_REQUESTS_A_TICK or time.monotonic() > self.deadline
+        n_asked = len(self.requests)
+        return (
+            n_asked >= _MAX_REQUESTS_A_TICK
+            or self.n_waiting + n_asked >= _MAX_WAITING
+            or time.monotonic() > self.deadline
+        )
 
     def look_at(self, workdir: WorkDir, news: Mapping[str, str]) -> None:
         """Ask for runs of a target's partitions with new inputs, where there is work to do."""
@@ -166,54 +177,55 @@ def _evaluate(
     context: dg.SensorEvaluationContext, hst_root: HstRoot, upstream: Upstream
 ) -> dg.SensorResult:
     level = upstream.level
-    tick = _Tick(context, upstream, LevelCursor.parse(context.cursor))
+    tick = _Tick(context, upstream, read_cursor(context.instance, context.cursor))
     for told in bury_dead_runs(context.instance):
         context.log.warning(told)
     busy, held = upstream.in_flight()
+    own = upstream.at_work()
+    tick.n_waiting = len(own)
     # What a run of the first level is fetching just now is no news, nor what it has fetched.
     if level == upstream.table.raw_level:
-        held |= partitions_in_flight(context.instance, level)
+        held |= own
     targets = active_targets(hst_root.path, context.log.warning)
     marks = forgotten_marks(context.instance, targets)
+    again = retry_marks(context.instance, level.job)
     for target in targets:
+        if tick.is_full:
+            break
         if target in busy:
             continue
         workdir = hst_root.workdir(target)
-        news = _news(context, workdir, upstream, tick.cursor, marks[target])
+        news = _news(tick, workdir, marks[target], again)
         held |= upstream.due(workdir, context.log.warning) if news else set()
         if target not in held:
             tick.look_at(workdir, {key: news[key] for key in news if key not in held})
     tick.cursor.standing = tick.standing
-    tick.cursor.written_at = time.time()
     return dg.SensorResult(
         run_requests=tick.requests,
         dynamic_partitions_requests=registrations(str(r.partition_key) for r in tick.requests),
-        cursor=tick.cursor.model_dump_json(),
-        skip_reason=None if tick.requests else _why_idle(busy | held, tick.standing),
+        cursor=write_cursor(context.instance, tick.cursor, context.cursor, time.time()),
+        skip_reason=None if tick.requests else _why_idle(tick, busy | held),
     )
 
 
-def _news(
-    context: dg.SensorEvaluationContext,
-    workdir: WorkDir,
-    upstream: Upstream,
-    cursor: LevelCursor,
-    mark: str,
-) -> dict[str, str]:
+def _news(tick: _Tick, workdir: WorkDir, mark: str, again: Mapping[str, str]) -> dict[str, str]:
     """Partitions of a target with inputs that were not asked for, and their versions."""
     from hst_assets.orchestration.input_versions import input_versions
 
     versions: dict[str, str] = {}
-    with costing_itself(workdir.target, context.log.warning):
+    upstream, asked = tick.upstream, tick.cursor.asked
+    with costing_itself(workdir.target, tick.context.log.warning):
         found = input_versions(workdir, upstream.level, upstream.table)
-        versions = {key: f"{version}{mark}" for key, version in found.items()}
-    return {key: version for key, version in versions.items() if cursor.asked.get(key) != version}
+        versions = {key: f"{each}{mark}{again.get(key, '')}" for key, each in found.items()}
+    return {key: version for key, version in versions.items() if asked.get(key) != version}
 
 
-def _why_idle(waiting: set[str], standing: dict[str, str]) -> str:
+def _why_idle(tick: _Tick, waiting: set[str]) -> str:
     told = []
-    if standing:
-        told.append(f"new inputs, run at the next tick if they stay: {_first(standing)}")
+    if tick.n_waiting >= _MAX_WAITING:
+        told.append(f"{tick.n_waiting} runs of this level wait or are at work: no more for now")
+    if tick.standing:
+        told.append(f"new inputs, run at the next tick if they stay: {_first(tick.standing)}")
     if waiting:
         told.append(f"waiting for runs of {_first(waiting)}")
     return "; ".join(told) or "nothing new"

@@ -1,4 +1,4 @@
-"""Whether what is upstream of a level has settled, and what a level's sensor remembers for that.
+"""Whether what is upstream of a level has settled.
 
 A level that joins branches (`AssetTable.joins`) could be made as soon as one of them has ended, and
 again after each of the others. Its sensor therefore waits while anything upstream, however
@@ -13,26 +13,26 @@ has asked for anything in between.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hst_assets.orchestration.archive_sensor import awaited_targets
 from hst_assets.orchestration.dagster_private import running_sensor_cursors
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partition_keys import targets_of
-from hst_assets.orchestration.runs import partitions_in_flight
+from hst_assets.orchestration.retrying import retry_marks
+from hst_assets.orchestration.runs import partitions_of, unfinished_runs
+from hst_assets.orchestration.sensor_memory import LevelCursor, read_cursor, written_at
 from hst_assets.orchestration.target_roots import forgotten_mark
 from hst_assets.orchestration.targets import costing_itself
 from hst_assets.provenance import digest_of
 from hst_assets.workdir import WorkDir
 
-__all__ = ["LevelCursor", "Upstream", "sensor_name"]
+__all__ = ["Upstream", "sensor_name"]
 
 #: A sensor that has not looked for so long, or for so many of its intervals, asks for nothing.
 _SILENCE_S = 900.0
@@ -42,40 +42,6 @@ _SILENCE_INTERVALS = 3
 def sensor_name(level: Level) -> str:
     """The name of a level's sensor."""
     return f"{level.job}_sensor"
-
-
-class LevelCursor(BaseModel):
-    """What a level's sensor has seen.
-
-    Attributes
-    ----------
-    asked : dict
-        Partition to the version of its inputs that was asked for last.
-    standing : dict
-        Partition to what was seen at the last tick of new inputs, with everything upstream settled:
-        the version, and what had been asked for upstream (`Upstream.seen`).
-    n_asked : dict
-        Partition to how often it was asked for.
-    written_at : float
-        When the cursor was written (s); 0 for one of an earlier version of hst_assets.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    asked: dict[str, str] = {}
-    standing: dict[str, str] = {}
-    n_asked: dict[str, int] = {}
-    written_at: float = 0.0
-
-    @classmethod
-    def parse(cls, text: str | None) -> LevelCursor:
-        """The cursor that was written; that of earlier versions was `asked` alone."""
-        if not text:
-            return cls()
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError:
-            return cls(asked=json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -114,7 +80,7 @@ class Upstream:
         targets: set[str] = set()
         partitions: set[str] = set()
         for before in self.levels:
-            found = partitions_in_flight(self.instance, before)
+            found = partitions_of(self._unfinished, before)
             if before.by_visit == self.level.by_visit:
                 partitions |= found
             else:
@@ -122,6 +88,14 @@ class Upstream:
                 if before == self.table.raw_level:
                     targets |= awaited_targets(self.instance)
         return targets, partitions
+
+    def at_work(self) -> set[str]:
+        """Partitions of the level itself on which runs are queued or at work."""
+        return partitions_of(self._unfinished, self.level)
+
+    @cached_property
+    def _unfinished(self) -> list[dg.DagsterRun]:
+        return unfinished_runs(self.instance)
 
     def due(self, workdir: WorkDir, warn: Callable[[str], None]) -> set[str]:
         """What of a target running sensors are about to ask for, upstream of a join.
@@ -136,6 +110,7 @@ class Upstream:
         found: set[str] = set()
         mark = forgotten_mark(self.instance, workdir.target)
         for before, cursors in self._cursors:
+            again = retry_marks(self.instance, before.job)
             versions: dict[str, str] = {}
             # One that cannot be read is passed over by its own sensor as well.
             with costing_itself(workdir.target, warn):
@@ -144,7 +119,11 @@ class Upstream:
             keys = {
                 key
                 for key, version in versions.items()
-                if cursors and all(cursor.asked.get(key) != version + mark for cursor in cursors)
+                if cursors
+                and all(
+                    cursor.asked.get(key) != version + mark + again.get(key, "")
+                    for cursor in cursors
+                )
             }
             found |= keys if before.by_visit == self.level.by_visit else targets_of(keys)
         return found
@@ -169,6 +148,8 @@ class Upstream:
         texts = running_sensor_cursors(self.instance)
         found = []
         for before in self.levels:
-            cursors = [LevelCursor.parse(text) for text in texts.get(sensor_name(before), [])]
-            found.append((before, [cursor for cursor in cursors if cursor.written_at >= since]))
+            lately = [
+                text for text in texts.get(sensor_name(before), []) if written_at(text) >= since
+            ]
+            found.append((before, [read_cursor(self.instance, text) for text in lately]))
         return [(before, cursors) for before, cursors in found if cursors]

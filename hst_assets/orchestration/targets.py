@@ -127,7 +127,8 @@ def retire_target(instance: dg.DagsterInstance, workdir: WorkDir) -> None:
         raise TransientFailure(
             f"runs are in flight for {first_of(busy, _NAMED)}",
             where=workdir.target,
-            next_step="Wait until they are done, or stop them",
+            next_step="Wait until they are done, or end them with 'hst-assets target retire "
+            f"{workdir.target} --drain'",
         )
     with workdir.alone():
         write_settings(workdir, {"target": {"retired": True}})

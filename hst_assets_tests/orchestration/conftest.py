@@ -116,6 +116,8 @@ class Campaign:
     unnamed: set[str] = field(default_factory=set)
     facts: dict[str, object] = field(default_factory=lambda: dict(FACTS))
     table: AssetTable = ASSETS
+    #: Version of the code of all steps.
+    code: str = "1"
 
     def workdir(self, target: str) -> WorkDir:
         return WorkDir(self.root, target)
@@ -156,7 +158,7 @@ class Campaign:
                 part.write_text(f"{asset} {partition}")
             return Result((product,), self.facts)
 
-        recipe = Recipe(asset, "1", inputs, settings or {})
+        recipe = Recipe(asset, self.code, inputs, settings or {})
         return make(recipe, product, workdir, run, redo=redo)
 
     def digest(self, workdir, asset, partition) -> str:

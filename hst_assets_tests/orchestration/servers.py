@@ -68,11 +68,20 @@ class Redis:
 
 
 class Postgres:
-    """A database that nobody else uses. It refuses to be root's, and is then another user's."""
+    """A database that nobody else uses. It refuses to be root's, and is then another user's.
 
-    def __init__(self):
+    Parameters
+    ----------
+    is_durable : bool
+        Whether it waits for the disk at each commit, as one that is to be kept does; it is then in
+        /tmp, not in memory.
+    """
+
+    def __init__(self, *, is_durable=False):
         # Its user must get there: pytest's folders are closed to others, as is a TMPDIR of CI's.
-        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
+        in_memory = not is_durable and os.access("/dev/shm", os.W_OK)
+        parent = "/dev/shm" if in_memory else "/tmp"
+        self._fsync = "on" if is_durable else "off"
         self.folder = Path(tempfile.mkdtemp(prefix="hst_assets-postgres-", dir=parent))
         self.port = free_port()
         self.url = f"postgresql+psycopg2://hst@127.0.0.1:{self.port}/postgres"
@@ -88,7 +97,7 @@ class Postgres:
 
     def start(self):
         options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off "
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync={self._fsync} "
             f"-c unix_socket_directories={self.folder} -c max_connections=200"
         )
         log = str(self.folder / "log")

@@ -1,5 +1,6 @@
 """What the launcher says of runs, with a result store and workers that say what a test wants."""
 
+import json
 import time
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -8,13 +9,19 @@ import pytest
 
 celery_launcher = pytest.importorskip("hst_assets.orchestration.celery_launcher")
 
-from celery.exceptions import BackendGetMetaError  # noqa: E402
+from celery.exceptions import BackendGetMetaError, Ignore  # noqa: E402
 from dagster import DagsterRunStatus  # noqa: E402
 from dagster._core.launcher import WorkerStatus  # noqa: E402
 from redis.exceptions import ConnectionError as RedisAway  # noqa: E402
 
 from hst_assets.failures import BadConfiguration  # noqa: E402
 from hst_assets.orchestration.dead_runs import bury_dead_runs  # noqa: E402
+from hst_assets.orchestration.worker_code import (  # noqa: E402
+    CODE_HEADER,
+    code_here,
+    code_of_launcher,
+)
+from hst_assets_tests.orchestration.servers import wait_for  # noqa: E402
 
 TASK = "task-1"
 TAGS = {"dagster-celery/task_id": TASK, "dagster-celery/queue": "heavy"}
@@ -61,6 +68,12 @@ def launcher(world, instance, monkeypatch):
 def run(defs, instance):
     job = defs.resolve_job_def("target_frame")
     return instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=TAGS)
+
+
+def _with(launcher, instance):
+    """The instance, as its dagster.yaml would give it the launcher."""
+    storage = instance.daemon_cursor_storage
+    return SimpleNamespace(run_launcher=launcher, daemon_cursor_storage=storage)
 
 
 def _lost(launcher, run):
@@ -212,7 +225,7 @@ def test_a_worker_keeps_telling_the_result_store(launcher):
     assert not launcher.celery.conf.result_backend_always_retry
 
 
-def test_of_two_workers_with_one_name_the_second_is_refused(launcher, monkeypatch):
+def test_of_two_workers_with_one_name_the_second_is_refused(launcher, instance, monkeypatch):
     from celery.utils.nodenames import gethostname
 
     from hst_assets.orchestration import celery_worker
@@ -231,11 +244,117 @@ def test_of_two_workers_with_one_name_the_second_is_refused(launcher, monkeypatc
     monkeypatch.setattr(celery_worker, "worker_app", lambda _: app)
 
     def serve(name):
-        instance = SimpleNamespace(run_launcher=launcher)
-        celery_worker.serve_queues(instance, ["heavy"], n_processes=1, name=name, environment={})
+        told = _with(launcher, instance)
+        celery_worker.serve_queues(told, ["heavy"], n_processes=1, name=name, environment={})
 
     with pytest.raises(BadConfiguration, match="--name"):
         serve("worker")
     assert begun == []
     serve("second")
     assert f"second@{gethostname()}" in begun[0]
+
+
+# ------------------------------------------------------------------- old and new code side by side
+
+
+@pytest.fixture
+def served(instance, monkeypatch):
+    """The task of a worker with its broker in memory, and what it gives back, or begins."""
+    from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+
+    from hst_assets.orchestration import celery_worker
+
+    # Celery gives the tasks of each app of a process to all others.
+    monkeypatch.setattr("celery._state._on_app_finalizers", set())
+    launcher = celery_launcher.RunsOnWorkers(
+        default_queue="dagster", broker="memory://", backend="cache+memory://"
+    )
+    launcher.register_instance(instance)
+    app = celery_worker.worker_app(launcher)
+    task = app.tasks[TASK_EXECUTE_JOB_NAME]
+    seen = SimpleNamespace(given_back=[], begun=[], ended=[], app=app, put=task.apply_async)
+    monkeypatch.setattr(task, "apply_async", lambda **more: seen.given_back.append(more))
+    monkeypatch.setattr(celery_worker, "is_lost", lambda _: False)
+    monkeypatch.setattr(celery_worker, "run_of_packed", lambda packed: packed["run"])
+    monkeypatch.setattr(celery_worker, "_HANDING_BACK_S", 0.0)
+    monkeypatch.setattr(celery_worker.os, "kill", lambda *told: seen.ended.append(told))
+
+    def begin(run):
+        seen.begun.append(run)
+        raise Begun
+
+    def do(run, code):
+        delivered = {"routing_key": "heavy", "priority": 0}
+        more = {} if code is None else {CODE_HEADER: code}
+        task.push_request(id="task-1", delivery_info=delivered, **more)
+        with pytest.raises((Begun, Ignore)):
+            task(execute_job_args_packed={"run": run})
+        task.pop_request()
+
+    monkeypatch.setattr(celery_worker, "_say_host", begin)
+    seen.do = do
+    return seen
+
+
+class Begun(Exception):
+    """Of a run that would be done now."""
+
+
+def _code(**changed):
+    """The code here, with other versions of some stages."""
+    here = code_here()
+    return {**here, "stages": {**here["stages"], **changed}}
+
+
+def test_a_run_that_newer_code_launched_is_given_back_by_a_worker_which_ends(served):
+    newer = _code(drizzled_image="999")
+    served.do("run-1", newer)
+    (back,) = served.given_back
+    assert back["kwargs"] == {"execute_job_args_packed": {"run": "run-1"}}
+    assert (back["task_id"], back["queue"]) == ("task-1", "heavy")
+    # Whoever takes it next is asked the same.
+    assert back["headers"] == {CODE_HEADER: newer}
+    assert served.ended
+    assert served.begun == []
+
+
+@pytest.mark.parametrize("code", [None, _code(), _code(drizzled_image="0")])
+def test_a_run_of_the_same_or_older_code_is_done(served, code):
+    served.do("run-1", code)
+    assert served.begun == ["run-1"]
+    assert served.given_back == served.ended == []
+
+
+def test_the_code_that_launched_a_run_comes_to_the_worker_through_the_broker(served):
+    from celery.contrib.testing.worker import start_worker
+
+    newer = _code(drizzled_image="999")
+    kwargs = {"execute_job_args_packed": {"run": "run-1"}}
+    served.put(kwargs=kwargs, headers={CODE_HEADER: newer})
+    with start_worker(served.app, pool="solo", perform_ping_check=False):
+        wait_for(lambda: served.given_back, "the run is given back")
+    assert served.given_back[0]["headers"] == {CODE_HEADER: newer}
+
+
+def test_a_worker_with_older_code_is_refused_when_it_starts(launcher, instance, monkeypatch):
+    from hst_assets.orchestration import celery_worker
+
+    monkeypatch.setattr(celery_worker, "_refuse_taken", lambda *_: None)
+    instance.daemon_cursor_storage.set_cursor_values(
+        {"hst_assets/code_of_launcher": json.dumps(_code(reference_image="999"))}
+    )
+    told = _with(launcher, instance)
+    with pytest.raises(BadConfiguration, match=r"reference_image \d+ \(launched by 999\)"):
+        celery_worker.serve_queues(told, ["heavy"], n_processes=1, name="one", environment={})
+
+
+def test_the_launcher_tells_its_code_with_each_run_and_in_the_instance(
+    launcher, instance, run, monkeypatch
+):
+    sent = []
+    monkeypatch.setattr(celery_launcher, "packed_run", lambda *_: {})
+    monkeypatch.setattr(launcher, "_launch_celery_task_run", lambda _, task, __: sent.append(task))
+    assert code_of_launcher(instance) is None
+    launcher.launch_run(SimpleNamespace(dagster_run=run))
+    assert sent[0].options["headers"] == {CODE_HEADER: code_here()}
+    assert code_of_launcher(instance) == code_here()

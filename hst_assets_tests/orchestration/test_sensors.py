@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from itertools import cycle, repeat
 
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
@@ -7,6 +8,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partition_keys import TARGET, VISIT
 from hst_assets.orchestration.run_target import run_target
+from hst_assets.provenance import read_record
 from hst_assets.settings import write_settings
 from hst_assets_tests.orchestration.conftest import EVERYTHING_WANTED
 
@@ -102,6 +104,26 @@ def test_a_tick_looks_at_products_for_so_long_and_the_next_goes_on(
     assert daemon.tick("visit_exposures") == []
     monkeypatch.setattr(limit, 20.0)
     assert daemon.tick("visit_exposures") == ["sn1/iaaa01", "sn1/iaaa02"]
+
+
+def test_no_more_is_asked_for_while_many_runs_of_the_level_wait(
+    campaign, defs, instance, daemon, monkeypatch
+):
+    monkeypatch.setattr("hst_assets.orchestration.sensors._MAX_WAITING", 2)
+    for visit in ("iaaa01", "iaaa02", "iaaa03"):
+        campaign.add_exposure("sn1", visit)
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa01", "sn1/iaaa02"]
+    waiting = [
+        instance.create_run_for_job(
+            defs.resolve_job_def("visit_exposures"),
+            status=DagsterRunStatus.NOT_STARTED,
+            tags={"dagster/partition": f"sn1/{visit}"},
+        )
+        for visit in ("iaaa01", "iaaa02")
+    ]
+    assert "2 runs of this level wait" in daemon.evaluate("visit_exposures_sensor").skip_message
+    instance.report_run_canceled(waiting[0])
+    assert daemon.tick("visit_exposures") == ["sn1/iaaa03"]
 
 
 def test_what_was_asked_for_is_not_asked_again(campaign, daemon):
@@ -200,6 +222,32 @@ def test_sensors_alone_carry_a_target_to_its_differences(campaign, defs, instanc
             assert result.success
     assert campaign.workdir("sn1").difference_products.is_file()
     assert not any(daemon.tick(level.job) for level in ASSETS.levels_from_raw)
+
+
+def test_workers_with_old_and_new_code_make_nothing_in_turns(campaign, defs, instance, daemon):
+    """While machines are upgraded one after the other, each run may meet either."""
+    campaign.add_exposure("sn1", "iaaa01")
+
+    jobs = ["visit_exposures", "target_frame", "visit_images"]
+
+    def settle(codes):
+        for job in jobs * 2:
+            for key in daemon.tick(job):
+                campaign.code = next(codes)
+                assert daemon.run(job, key).success
+
+    settle(cycle(["2", "1"]))
+    assert max(Counter(campaign.ran).values()) == 1
+    records = [read_record(ASSETS.product_path(campaign.root, *each)) for each in campaign.ran]
+    assert {record.recipe["code"][record.recipe["stage"]] for record in records} == {"1", "2"}
+    # The upgrade is done: one run of all makes anew what old code had made, and no more.
+    campaign.code = "2"
+    assets = [row.name for row in ASSETS if row.job in jobs]
+    list(run_target(defs, instance, campaign.workdir("sn1"), assets=assets))
+    n_made = len(campaign.ran)
+    settle(repeat("2"))
+    assert len(campaign.ran) == n_made
+    assert max(Counter(campaign.ran).values()) == 2
 
 
 def test_stacks_wait_until_the_table_of_the_target_has_a_late_visit(

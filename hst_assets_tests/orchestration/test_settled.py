@@ -1,4 +1,3 @@
-import json
 import time
 from collections import Counter
 from contextlib import suppress
@@ -9,7 +8,6 @@ from dagster import DagsterRunStatus
 from hst_assets.exposures.raw import visits_in
 from hst_assets.failures import UnusableInput
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.settled import LevelCursor
 from hst_assets.settings import load_settings, write_settings
 from hst_assets_tests.orchestration.conftest import EVERYTHING_WANTED, stand_in
 
@@ -210,9 +208,3 @@ def test_a_join_says_what_it_waits_for(rounds, daemon, instance, defs):
     assert "if they stay: sn1" in daemon.evaluate("target_page_sensor").skip_message
     in_flight(instance, defs, "target_pictures")
     assert "waiting for runs of sn1" in daemon.evaluate("target_page_sensor").skip_message
-
-
-def test_the_cursor_of_an_earlier_version_is_taken_over():
-    former = {"sn1": "abc", "asked": "def"}
-    assert LevelCursor.parse(json.dumps(former)) == LevelCursor(asked=former)
-    assert LevelCursor.parse(None) == LevelCursor()

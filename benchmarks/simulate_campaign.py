@@ -1,0 +1,381 @@
+"""A campaign on many workers, simulated event by event: how much an hour, and what is full first.
+
+    python benchmarks/simulate_campaign.py [--figures FILE] [--exposures 1000000]
+        [--workers 1 2 4 10 30 100 200] [--science 60] [--measured]
+
+Runs are asked for by the ticks of sensors, one sensor after the other; wait in the queue of
+Dagster's daemon, which looks at it in intervals and launches what there is room for; and are done
+by workers, of which each event costs the database time, and each file the shared folder. Everything
+but workers is one resource that serves one after the other (the database: so many at once as it has
+cores). The figures are those that `throughput.py` and `scale.py` measure; the first writes the file
+that ``--figures`` names. Nothing is drawn at random: the same figures give the same answer.
+
+A window of the campaign is simulated, in its midst: with so many visits known as a campaign of
+``--exposures`` has, and until ``--window`` visits are done. ``--measured`` compares with what
+`throughput.py` measured instead, on its two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+#: As `hst_assets.orchestration.sensors` has them.
+REQUESTS_A_TICK, MAX_WAITING = 200, 1000
+EXPOSURES_A_VISIT, VISITS_A_TARGET = 5, 10
+#: A full frame of WFC3/UVIS, calibrated, MB.
+_MB_AN_EXPOSURE = 170.0
+#: Events of a run that are simulated as one.
+_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: what a run of it costs.
+
+    Attributes
+    ----------
+    name : str
+        Of the job.
+    by_visit : bool
+        Whether a run is one of a visit.
+    science_s : float
+        Core seconds beside what each run costs.
+    events : float
+        That a run writes to the database.
+    megabytes : float
+        That it reads from the shared folder and writes there.
+    """
+
+    name: str
+    by_visit: bool
+    science_s: float
+    events: float
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What serves the runs; seconds unless it says otherwise.
+
+    Attributes
+    ----------
+    run_s : float
+        Of a worker's core, for each run beyond science and database.
+    event_s, database_cores
+        Of the database, for each event; how many it serves at once.
+    tick_s, tick_visit_s : float
+        A sensor's tick in which nothing changed, and of it for each visit that is known.
+    request_s, submitters
+        To put a run into the queue, and how many are put there at once.
+    dequeue_s, page_run_s : float
+        Between two looks of the daemon at its queue; of a look, for each run that waits.
+    launch_s, launchers
+        To hand a run to the broker, and how many are handed at once.
+    folder_mb_s : float
+        Of the shared folder, megabytes a second for all.
+    sensor_s : float
+        Least interval of a sensor.
+    cores : int
+        Of all workers together; 0: as many as workers.
+    slots : float
+        Runs that are handed to the broker, over the number of workers: `max_concurrent_runs`.
+    """
+
+    run_s: float
+    event_s: float
+    database_cores: int = 4
+    tick_s: float = 0.1
+    tick_visit_s: float = 2e-5
+    request_s: float = 0.1
+    submitters: int = 1
+    dequeue_s: float = 5.0
+    page_run_s: float = 4e-4
+    launch_s: float = 0.1
+    launchers: int = 1
+    folder_mb_s: float = 1000.0
+    sensor_s: float = 30.0
+    cores: int = 0
+    slots: float = 1.0
+
+
+class Resource:
+    """Serves in the order of the questions, so many at once."""
+
+    def __init__(self, n_servers: int) -> None:
+        self._free = [0.0] * n_servers
+        self.busy_s = 0.0
+
+    def serve(self, now: float, seconds: float) -> float:
+        """When somebody who comes now has been served."""
+        begin = max(now, heapq.heappop(self._free))
+        heapq.heappush(self._free, begin + seconds)
+        self.busy_s += seconds
+        return begin + seconds
+
+    def share(self, of_s: float) -> float:
+        """Of its time in use."""
+        return self.busy_s / len(self._free) / of_s
+
+
+@dataclass
+class Campaign:
+    """Runs that follow each other: of each target the levels, each when the one before has ended.
+
+    Parameters
+    ----------
+    levels : tuple of Level
+        In order.
+    machine : Machine
+        What serves them.
+    n_workers : int
+        Runs at a time.
+    n_targets : int
+        In the window.
+    n_known : int
+        Visits that the sensors look through.
+    """
+
+    levels: tuple[Level, ...]
+    machine: Machine
+    n_workers: int
+    n_targets: int
+    n_known: int
+    #: Asked for at once, as by hand: sensors have no part in it.
+    all_queued: bool = False
+    queue: deque[tuple[int, int]] = field(default_factory=deque)
+    at_work: int = 0
+
+    def __post_init__(self) -> None:
+        self._events: list[tuple[float, int, Iterator[float]]] = []
+        self._order = count()
+        self._ready: list[deque[tuple[int, int]]] = [deque() for _ in self.levels]
+        self._left = [[self._n_runs(level)] * self.n_targets for level in self.levels]
+        self._waiting = [0] * len(self.levels)
+        self._n_open = sum(map(sum, self._left))
+        self.ended_at = self._now = 0.0
+        self._idle = self.n_workers
+        self._with_broker: deque[tuple[int, int]] = deque()
+        cores = self.machine.cores or self.n_workers
+        self.resources = {
+            "workers": Resource(cores),
+            "sensors' ticks": Resource(1),
+            "daemon's queue": Resource(1),
+            "database": Resource(self.machine.database_cores),
+            "shared folder": Resource(1),
+        }
+        for target in range(self.n_targets):
+            self._open_level(0, target)
+
+    def run(self) -> float:
+        """Simulate; seconds until the last run has ended."""
+        self._start(0.0, self._dequeuing())
+        if not self.all_queued:
+            self._start(0.0, self._looking())
+        while self._events:
+            now, _, process = heapq.heappop(self._events)
+            self._now = now
+            after = next(process, None)
+            if after is not None:
+                self._start(after, process)
+        return self.ended_at
+
+    def _start(self, when: float, process: Iterator[float]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), process))
+
+    def _n_runs(self, level: Level) -> int:
+        return VISITS_A_TARGET if level.by_visit else 1
+
+    def _open_level(self, number: int, target: int) -> None:
+        runs = [(number, target)] * self._n_runs(self.levels[number])
+        (self.queue if self.all_queued else self._ready[number]).extend(runs)
+        self._waiting[number] += len(runs) if self.all_queued else 0
+
+    def _looking(self) -> Iterator[float]:
+        """The sensors' daemon: one tick after the other, with the runs that it asks for."""
+        machine, sensors = self.machine, self.resources["sensors' ticks"]
+        while self._n_open:
+            began = self._now
+            for number, ready in enumerate(self._ready):
+                room = min(REQUESTS_A_TICK, MAX_WAITING - self._waiting[number], len(ready))
+                tick_s = machine.tick_s + machine.tick_visit_s * self.n_known
+                yield sensors.serve(self._now, tick_s)
+                for first in range(0, room, machine.submitters):
+                    yield sensors.serve(self._now, machine.request_s)
+                    for _ in range(min(machine.submitters, room - first)):
+                        self.queue.append(ready.popleft())
+                        self._waiting[number] += 1
+            yield max(self._now, began + machine.sensor_s)
+
+    def _dequeuing(self) -> Iterator[float]:
+        """The queue's daemon: looks, and launches one after the other what there is room for."""
+        machine, daemon = self.machine, self.resources["daemon's queue"]
+        while self._n_open:
+            began = self._now
+            slots = round(self.n_workers * machine.slots)
+            room = min(slots - self.at_work, len(self.queue))
+            if room:
+                yield daemon.serve(self._now, machine.page_run_s * len(self.queue))
+            for first in range(0, room, machine.launchers):
+                yield daemon.serve(self._now, machine.launch_s)
+                for _ in range(min(machine.launchers, room - first)):
+                    self.at_work += 1
+                    self._with_broker.append(self.queue.popleft())
+                    self._take()
+            yield max(self._now + 0.01, began + machine.dequeue_s)
+
+    def _take(self) -> None:
+        """A worker that is idle takes what waits at the broker."""
+        if self._idle and self._with_broker:
+            self._idle -= 1
+            self._start(self._now, self._working(*self._with_broker.popleft()))
+
+    def _working(self, number: int, target: int) -> Iterator[float]:
+        level, machine = self.levels[number], self.machine
+        for share in (0.5, 0.5):  # before and after the science
+            for _ in range(round(level.events * share / _AT_ONCE)):
+                yield self.resources["database"].serve(self._now, _AT_ONCE * machine.event_s)
+        yield self.resources["shared folder"].serve(
+            self._now, level.megabytes / machine.folder_mb_s
+        )
+        yield self.resources["workers"].serve(self._now, level.science_s + machine.run_s)
+        self._idle += 1
+        self._take()
+        self.at_work -= 1
+        self._waiting[number] -= 1
+        self._n_open -= 1
+        self.ended_at = max(self.ended_at, self._now)
+        self._left[number][target] -= 1
+        if not self._left[number][target] and number + 1 < len(self.levels):
+            self._open_level(number + 1, target)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--figures", type=Path, help="As throughput.py writes them.")
+    parser.add_argument("--exposures", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 10, 30, 100, 200])
+    parser.add_argument("--science", type=float, nargs="+", default=[60.0], help="Of a visit, s.")
+    parser.add_argument("--window", type=int, default=4000, help="Visits that are simulated.")
+    parser.add_argument("--measured", action="store_true")
+    parser.add_argument("--database-cores", type=int, default=4)
+    parser.add_argument("--folder-mb-s", type=float, default=1000.0)
+    options = parser.parse_args()
+    figures = json.loads(options.figures.read_text()) if options.figures else {}
+    machine = replace(
+        _machine(figures),
+        database_cores=options.database_cores,
+        folder_mb_s=options.folder_mb_s,
+    )
+    if options.measured:
+        _compare(figures, machine)
+        return 0
+    n_known = options.exposures // EXPOSURES_A_VISIT
+    for words, defaults in _DEFAULTS.items():
+        for science_s in options.science:
+            print(f"\n{words}; {n_known} visits known, {science_s:g} s of science a visit\n")
+            _print_table(
+                _levels(figures, science_s), replace(machine, **defaults), options, n_known
+            )
+    return 0
+
+
+#: What `dagster.celery.yaml` sets, and what Dagster does by itself.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "one by one, a run a worker": {"slots": 1.0, "launchers": 1, "submitters": 1},
+    "by threads, two runs a worker": {"slots": 2.0, "launchers": 8, "submitters": 4},
+}
+
+
+def _print_table(
+    levels: tuple[Level, ...], machine: Machine, options: argparse.Namespace, n_known: int
+) -> None:
+    print("| workers | visits an hour | of a worker's best | full first | days for all |")
+    print("| --- | --- | --- | --- | --- |")
+    alone_s = sum(
+        (each.science_s + machine.run_s + each.events * machine.event_s)
+        / (1 if each.by_visit else VISITS_A_TARGET)
+        for each in levels
+    )
+    for n_workers in options.workers:
+        n_targets = max(options.window, 20 * n_workers) // VISITS_A_TARGET
+        campaign = Campaign(levels, machine, n_workers, n_targets, n_known)
+        seconds = campaign.run()
+        rate = n_targets * VISITS_A_TARGET / seconds * 3600
+        shares = {name: each.share(seconds) for name, each in campaign.resources.items()}
+        first, *_ = sorted(shares, key=lambda name: -shares[name])
+        print(
+            f"| {n_workers} | {rate:.0f} | {rate * alone_s / 3600 / n_workers:.2f} "
+            f"| {first} ({100 * shares[first]:.0f} %) | {n_known / rate / 24:.1f} |",
+            flush=True,
+        )
+
+
+def _machine(figures: Mapping[str, Any]) -> Machine:
+    """What was measured of runs, launches, ticks and the database."""
+    alone = _of(figures, "visit_exposures", 1)
+    launch_s = figures["launch_s"]
+    event_s = figures["event_s"]
+    return Machine(
+        # Of a run without science: what is left when it has written its events.
+        run_s=max(
+            0.0,
+            alone["run_s"] - figures["science_s"]["visit_exposures"] - alone["events"] * event_s,
+        ),
+        event_s=event_s,
+        request_s=launch_s["put into the queue"],
+        launch_s=launch_s["one by one"],
+    )
+
+
+def _levels(figures: Mapping[str, Any], science_s: float) -> tuple[Level, ...]:
+    """The levels of a campaign; those of targets have what those of visits have."""
+    light, heavy = (_of(figures, name, 1) for name in ("visit_exposures", "visit_images"))
+    megabytes = EXPOSURES_A_VISIT * _MB_AN_EXPOSURE
+    return (
+        Level("visit_exposures", True, 1.0, light["events"], megabytes),
+        Level("target_frame", False, science_s, light["events"], megabytes),
+        Level("visit_images", True, science_s, heavy["events"], 4 * megabytes),
+        Level("target_stacks", False, science_s, heavy["events"], 4 * megabytes),
+        Level("target_pictures", False, 10.0, light["events"], megabytes),
+        Level("target_page", False, 10.0, light["events"], megabytes),
+    )
+
+
+def _compare(figures: Mapping[str, Any], machine: Machine) -> None:
+    """What was measured with 1, 2 and 4 workers on two cores, beside what is simulated."""
+    print("| workers | level | visits an hour | simulated |")
+    print("| --- | --- | --- | --- |")
+    # As the trial had it: a look each second, more slots than runs, all runs asked for at once.
+    there = replace(machine, cores=2, dequeue_s=1.0, slots=1000.0)
+    for each in figures["levels"]:
+        level = Level(
+            each["level"], False, figures["science_s"][each["level"]], each["events"], 0.0
+        )
+        n_runs = figures["visits"]
+        campaign = Campaign((level,), there, each["workers"], n_runs, 0, all_queued=True)
+        rate = n_runs / campaign.run() * 3600
+        print(
+            f"| {each['workers']} | {each['level']} | {each['visits_an_hour']:.0f} | {rate:.0f} |"
+        )
+
+
+def _of(figures: Mapping[str, Any], level: str, n_workers: int) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(
+        each
+        for each in figures["levels"]
+        if each["level"] == level and each["workers"] == n_workers
+    )
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""``hst-assets retry``: ask again for all that has failed since a moment."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from hst_assets.cli.deployment import opened_instance
+from hst_assets.cli.terminal import RootOption, output, root_or_default
+from hst_assets.failures import BadConfiguration
+
+__all__ = ["retry_command"]
+
+_AGO = re.compile(r"(\d+)([hd])")
+_UNITS = {"h": "hours", "d": "days"}
+
+
+def retry_command(
+    since: Annotated[
+        str,
+        typer.Option(help="How long ago (12h, 2d) or when (2026-11-30T20:00, UTC) it began."),
+    ] = "24h",
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="Only this target; may be given again.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what has failed.")] = False,
+    root: RootOption = None,
+) -> None:
+    """Ask again for every partition whose last run has failed since a moment.
+
+    The sensors of the levels ask, at their next tick, if they are started. What was made since is
+    left alone, and so are retired targets.
+    """
+    moment = _moment(since, datetime.now(UTC))
+    folder = root_or_default(root)
+    with opened_instance() as instance:
+        from hst_assets.orchestration.asset_table import ASSETS
+        from hst_assets.orchestration.dagster_private import running_sensor_cursors
+        from hst_assets.orchestration.retrying import ask_again, failed_since
+        from hst_assets.orchestration.settled import sensor_name
+        from hst_assets.orchestration.targets import active_targets
+
+        targets = set(active_targets(folder))
+        failed = failed_since(instance, ASSETS, moment, targets & set(target or targets))
+        running = running_sensor_cursors(instance)
+        for job, partitions in failed.items():
+            _say(f"{job}: {len(partitions)} failed: {', '.join(partitions)}")
+            sensor = sensor_name(ASSETS.level_named(job))
+            if dry_run:
+                continue
+            ask_again(instance, job, partitions)
+            if sensor not in running:
+                _say(
+                    f"  {sensor} is not started: start it in the web UI ('hst-assets up'), or run "
+                    "'hst-assets materialize' for these targets"
+                )
+    if not failed:
+        _say(f"nothing has failed since {moment:%Y-%m-%d %H:%M} UTC, or it was made since")
+
+
+def _say(line: str) -> None:
+    output().print(line, highlight=False, markup=False)
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """When that was: so long before now, or a time, by itself UTC."""
+    if ago := _AGO.fullmatch(text.strip()):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadConfiguration(
+            f"{text!r} is neither a time nor how long ago it was",
+            where="--since",
+            next_step="Give hours (12h), days (2d) or a time (2026-11-30T20:00)",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,34 @@
+"""`hst-assets retry`: since when, and what is said."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from hst_assets.cli.retry import _moment
+from hst_assets.failures import BadConfiguration
+
+NOW = datetime(2026, 11, 30, 22, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("12h", datetime(2026, 11, 30, 10, 0, tzinfo=UTC)),
+        ("2d", datetime(2026, 11, 28, 22, 0, tzinfo=UTC)),
+        ("2026-11-30T20:00", datetime(2026, 11, 30, 20, 0, tzinfo=UTC)),
+        ("2026-11-30T20:00+02:00", datetime(2026, 11, 30, 18, 0, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_how_long_ago_or_a_time(text, moment):
+    assert _moment(text, NOW) == moment
+
+
+def test_what_is_neither_is_refused():
+    with pytest.raises(BadConfiguration, match="12h"):
+        _moment("last night", NOW)
+
+
+def test_without_failures_it_says_so(cli, root):
+    done = cli("retry", "--since", "2h")
+    assert done.code == 0
+    assert "nothing has failed since" in done.out
