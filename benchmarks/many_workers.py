@@ -27,6 +27,7 @@ import shutil
 import sys
 import tempfile
 import time
+import urllib.error
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,6 +85,16 @@ def _database_restarted(deployment: WorkerDeployment) -> None:
     time.sleep(AWAY_S)
     if deployment.serve_again_if_ended():
         print("    web server and daemon had ended, and were started again", flush=True)
+    # Questions that meet a connection of before the restart fail, one for each connection.
+    wait_for(lambda: all(_answers(deployment) for _ in range(5)), "the web server answers", 120)
+
+
+def _answers(deployment: WorkerDeployment) -> bool:
+    try:
+        deployment.runs()
+    except urllib.error.HTTPError:
+        return False
+    return True
 
 
 def _folder_lost(deployment: WorkerDeployment) -> None:
