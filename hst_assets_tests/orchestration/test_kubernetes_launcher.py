@@ -14,20 +14,20 @@ from dagster import DagsterRunStatus
 
 pytest.importorskip("dagster_k8s")
 
-import kubernetes_validate  # noqa: E402
-from dagster._core.code_pointer import ModuleCodePointer  # noqa: E402
-from dagster._core.instance.ref import InstanceRef  # noqa: E402
-from dagster._core.launcher import LaunchRunContext, WorkerStatus  # noqa: E402
-from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin  # noqa: E402
-from kubernetes.client import ApiClient  # noqa: E402
-from kubernetes.client.rest import ApiException  # noqa: E402
-from urllib3.exceptions import MaxRetryError  # noqa: E402
+import kubernetes_validate
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from kubernetes.client import ApiClient
+from kubernetes.client.rest import ApiException
+from urllib3.exceptions import MaxRetryError
 
-from hst_assets.orchestration.asset_table import ASSETS  # noqa: E402
-from hst_assets.orchestration.dead_runs import bury_dead_runs  # noqa: E402
-from hst_assets.orchestration.kubernetes_launcher import RunsInPods  # noqa: E402
-from hst_assets.orchestration.processes import this_host  # noqa: E402
-from hst_assets.orchestration.runs import HOST_TAG, POD_JOB_TAG, PROCESS_TAG  # noqa: E402
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.dead_runs import bury_dead_runs
+from hst_assets.orchestration.kubernetes_launcher import RunsInPods
+from hst_assets.orchestration.processes import this_host
+from hst_assets.orchestration.runs import HOST_TAG, POD_JOB_TAG, PROCESS_TAG
 
 #: What the chart hands on from the pod of the code to those of runs.
 CONTEXT = {
