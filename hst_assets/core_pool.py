@@ -26,7 +26,7 @@ OFF = "off"
 def pool_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
     """The folder and the number of cores of the pool that this process shares; None for none.
 
-    Processes that may run on other cores have another pool, and so have other users. The folder
+    Processes that may run on other cores, or on fewer, have another pool, and so have other users. The folder
     is in the user's runtime folder or in ``/tmp``, whatever ``TMPDIR`` says, so that all find it.
 
     Parameters
@@ -37,13 +37,14 @@ def pool_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
     named = environment.get(POOL_VARIABLE, "")
     if named == OFF or not hasattr(os, "sched_getaffinity"):
         return None
-    cores = f"{sum(1 << core for core in os.sched_getaffinity(0)):x}"
+    n_cores = usable_cores()
+    cores = f"{sum(1 << core for core in os.sched_getaffinity(0)):x}_{n_cores}"
     try:
         folder = (Path(named) if named else _users_folder(environment)) / cores
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:  # nowhere to write: as before there was a pool
         return None
-    return (str(folder), usable_cores()) if folder.stat().st_uid == os.geteuid() else None
+    return (str(folder), n_cores) if folder.stat().st_uid == os.geteuid() else None
 
 
 def _users_folder(environment: Mapping[str, str]) -> Path:

@@ -76,9 +76,11 @@ def test_a_process_with_one_core_by_affinity_has_one():
         [
             sys.executable,
             "-c",
-            ("import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-            "from hst_assets.settings import Settings\n"
-            "print(Settings.model_validate({'machine': {'max_cores': 8}}).machine.cores)"),
+            (
+                "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+                "from hst_assets.settings import Settings\n"
+                "print(Settings.model_validate({'machine': {'max_cores': 8}}).machine.cores)"
+            ),
         ],
         capture_output=True,
         text=True,
@@ -93,8 +95,10 @@ def test_the_kernels_own_limit_of_memory_is_found():
             [
                 sys.executable,
                 "-c",
-                ("import json\nfrom hst_assets.machine_limits import *\n"
-                "print(json.dumps([memory_limit_bytes(), n_memory_kills()]))"),
+                (
+                    "import json\nfrom hst_assets.machine_limits import *\n"
+                    "print(json.dumps([memory_limit_bytes(), n_memory_kills()]))"
+                ),
             ],
             preexec_fn=join,
             capture_output=True,
