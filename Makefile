@@ -89,7 +89,7 @@ pictures: $(INSTALLED) ## Take the documentation's pictures anew from the demo (
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-header --extra celery --extra jhat --extra parquet --extra s3 --group dev --group docs pyproject.toml --output-file requirements.lock
+	  --no-header --extra celery --extra jhat --extra k8s --extra parquet --extra s3 --group dev --group docs pyproject.toml --output-file requirements.lock
 
 # Some fast tests that touch each library, in an environment of its own without this one's lock.
 PROBE := hst_assets_tests/settings hst_assets_tests/exposures hst_assets_tests/astrometry/test_gate.py \
@@ -109,7 +109,7 @@ newest: $(INSTALLED) ## Try the newest dependencies that pyproject.toml allows
 probe: $(INSTALLED)
 	@rm -rf build/$(RESOLUTION); mkdir -p build/$(RESOLUTION)
 	@$(BIN)/uv pip compile --quiet --upgrade --no-header --resolution $(RESOLUTION) \
-	  --python $(BIN)/python --extra celery --extra jhat --extra parquet --extra s3 pyproject.toml --output-file build/$(RESOLUTION)/all.txt
+	  --python $(BIN)/python --extra celery --extra jhat --extra k8s --extra parquet --extra s3 pyproject.toml --output-file build/$(RESOLUTION)/all.txt
 	@$(BIN)/uv venv --quiet --python $(BIN)/python build/$(RESOLUTION)/venv
 	@$(BIN)/uv pip install --no-config --quiet --python build/$(RESOLUTION)/venv/bin/python \
 	  --requirements build/$(RESOLUTION)/all.txt hypothesis pytest pytest-timeout pytest-xdist --editable .

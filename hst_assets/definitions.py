@@ -3,7 +3,12 @@
 import logging
 import os
 
-from hst_assets.orchestration.build import build_defs
+from hst_assets.numerical_threads import pin_threads
+
+# Before numpy is imported: what Dagster starts with these definitions is a process of ours.
+pin_threads(os.environ)
+
+from hst_assets.orchestration.build import build_defs  # noqa: E402
 
 defs = build_defs()
 

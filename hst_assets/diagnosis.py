@@ -17,6 +17,7 @@ from typing import Literal
 
 from hst_assets.failures import HstAssetsError, MissingTool
 from hst_assets.free_memory import free_memory_bytes
+from hst_assets.machine_limits import memory_limit_bytes, usable_cores
 from hst_assets.settings import Settings, load_settings
 from hst_assets.transfer.answers import failure_of
 from hst_assets.workdir import WorkDir
@@ -213,9 +214,9 @@ def of_shared_folder(folder: Path) -> Finding:
 
 
 def of_memory(free: Callable[[], int] = free_memory_bytes) -> Finding:
-    """What processes may still take."""
-    free_gb = free() / _GB
-    told = f"{free_gb:.1f} GB free, {os.cpu_count()} cores"
+    """What processes may still take, and have in all: of control group and node."""
+    free_gb, limit_gb = free() / _GB, memory_limit_bytes() / _GB
+    told = f"{free_gb:.1f} GB free of {limit_gb:.1f}, {usable_cores()} of {os.cpu_count()} cores"
     if free_gb < ENOUGH_MEMORY_GB:
         return Finding(
             "memory",

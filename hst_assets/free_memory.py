@@ -10,16 +10,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from hst_assets.machine_limits import GROUPS, PROC, group_folders, read_text
+
 __all__ = ["affordable", "free_memory_bytes"]
 
-_PROC = Path("/proc")
-_GROUPS = Path("/sys/fs/cgroup")
 #: File names of a limit, and of what is in use, in the two versions of control groups.
 _V2 = ("memory.max", "memory.current")
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 
-def free_memory_bytes(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
+def free_memory_bytes(proc: Path = PROC, groups: Path = GROUPS) -> int:
     """Bytes that this process and its children can take: the least of node and control groups.
 
     The page cache that the kernel would give back counts as free, as in ``MemAvailable``.
@@ -58,7 +58,7 @@ def affordable(max_cores: int, needs: Sequence[int], free: int) -> int:
 
 
 def _of_node(proc: Path) -> int:
-    for line in _read(proc / "meminfo").splitlines():
+    for line in read_text(proc / "meminfo").splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable":
             return int(value.split()[0]) * 1024
@@ -68,21 +68,13 @@ def _of_node(proc: Path) -> int:
 def _of_groups(proc: Path, groups: Path) -> list[int]:
     """What each control group of this process has left, as far as it has a limit."""
     left = []
-    for line in _read(proc / "self" / "cgroup").splitlines():
-        _, controllers, name = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        top = groups / "memory" if controllers else groups
-        folder = top / name.lstrip("/")
-        # A container may see its own group at the top, under whatever name it has outside.
-        for level in (folder, *folder.parents):
-            if level.is_relative_to(top):
-                left += _left_in(level, *(_V1 if controllers else _V2))
+    for folder, is_first in group_folders("memory", proc, groups):
+        left += _left_in(folder, *(_V1 if is_first else _V2))
     return left
 
 
 def _left_in(folder: Path, limit_name: str, usage_name: str) -> list[int]:
-    limit, usage = _read(folder / limit_name).strip(), _read(folder / usage_name).strip()
+    limit, usage = read_text(folder / limit_name).strip(), read_text(folder / usage_name).strip()
     if not limit.isdecimal() or not usage.isdecimal():
         return []  # no such group, or no limit ("max")
     return [int(limit) - int(usage) + _reclaimable(folder)]
@@ -90,12 +82,5 @@ def _left_in(folder: Path, limit_name: str, usage_name: str) -> list[int]:
 
 def _reclaimable(folder: Path) -> int:
     """Cached file pages that are not in active use."""
-    counts = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
+    counts = dict(line.split() for line in read_text(folder / "memory.stat").splitlines())
     return int(counts.get("total_inactive_file", counts.get("inactive_file", "0")))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

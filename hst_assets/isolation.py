@@ -3,8 +3,10 @@
 AstroDrizzle, TweakReg and their kin change into directories, write under fixed names, ask
 questions on standard input and exit 0 when they failed. Each call here gets a fresh process with
 its scratch folder as current directory, an empty standard input, a watchdog and a log file, and
-hands back a JSON value. The caller then checks the products. One that crashed in a folder that was
-empty is done once more, behind all others and alone: the second crash is a verdict on its input.
+hands back a JSON value. The caller then checks the products. One that crashed, or ran out of
+memory, in a folder that was empty is done once more, behind all others and alone: the second crash
+is a verdict on its input, the second want of memory is the machine's as the first. Each call takes
+a core of those that the runs of a user share on a machine (`hst_assets.core_pool`).
 
 The calls come from a *nursery* (`hst_assets.nursery`). A thread keeps its nursery from batch to
 batch; another current directory or other variables want a new one, because a library may have read
@@ -15,6 +17,7 @@ instead. Should the caller be killed, the nursery and its children die with it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import shutil
@@ -30,11 +33,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hst_assets.failures import Crashed, DiskFull, HstAssetsError, NoReply, failure_named
+from hst_assets.core_pool import OFF, POOL_VARIABLE, pool_of
+from hst_assets.failures import (
+    Crashed,
+    DiskFull,
+    HstAssetsError,
+    NoReply,
+    OutOfMemory,
+    failure_named,
+)
 from hst_assets.machine_failures import DISK_STEP, crashed_twice, is_disk_full
-from hst_assets.nursery import AGAIN, REPLY_NAME, is_read_by_calls, kill_session
+from hst_assets.numerical_threads import ONE_THREAD
+from hst_assets.nursery import AGAIN, REPLY_NAME, WAITS, is_read_by_calls, kill_session
 
 __all__ = ["Call", "run_isolated", "run_many_isolated"]
+
+logger = logging.getLogger(__name__)
 
 TAIL_LINES = 15
 IMPORT_ALLOWANCE_S = 300.0
@@ -47,9 +61,10 @@ TOOL_ENVIRONMENT = {
     "ASTROMETRY_STEP_CONTROL": "OFF",
     "ASTRODRIZ_NO_PARALLEL": "1",
     "MPLBACKEND": "Agg",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
+    # What a call calls in its turn works on the core that the call has.
+    POOL_VARIABLE: OFF,
+    **ONE_THREAD,
 }
 
 
@@ -65,11 +80,14 @@ class Call:
         An existing folder that belongs to this call alone: its current directory.
     log_path : `~pathlib.Path`
         Everything the call prints is appended here.
+    cores : int
+        Among how many processes it shares its work out.
     """
 
     arguments: Mapping[str, Any]
     scratch: Path
     log_path: Path
+    cores: int = 1
 
 
 def run_isolated(
@@ -150,16 +168,17 @@ def run_many_isolated(
     )
     began_empty = [not _content(call) for call in calls]
     outcomes = runner.run(calls, max_cores)
-    crashed = [
+    failed = [
         index
         for index, outcome in enumerate(outcomes)
-        if isinstance(outcome, Crashed) and began_empty[index]
+        if isinstance(outcome, Crashed | OutOfMemory) and began_empty[index]
     ]
-    for index in crashed:
+    for index in failed:
+        logger.warning("%s; it is done once more, alone", outcomes[index].what)
         _empty(calls[index])
     # One at a time: what one alone cannot do is not for want of memory that others had.
-    again = runner.run([calls[index] for index in crashed], max_cores=1)
-    for index, outcome in zip(crashed, again, strict=True):
+    again = runner.run([calls[index] for index in failed], max_cores=1, alone=True)
+    for index, outcome in zip(failed, again, strict=True):
         outcomes[index] = crashed_twice(outcome) if isinstance(outcome, Crashed) else outcome
     return outcomes
 
@@ -173,8 +192,18 @@ class _Runner:
     environment: Mapping[str, str]
     resident: str
 
-    def run(self, calls: Sequence[Call], max_cores: int) -> list[Any]:
-        """The value of each call, or what ended it."""
+    def run(self, calls: Sequence[Call], max_cores: int, *, alone: bool = False) -> list[Any]:
+        """The value of each call, or what ended it.
+
+        Parameters
+        ----------
+        calls : sequence of Call
+            What to run.
+        max_cores : int
+            How many at a time.
+        alone : bool
+            Whether no other tool call of this user is to be at work on the machine meanwhile.
+        """
         if not calls:
             return []
         log_starts = [_prepare(call) for call in calls]
@@ -184,11 +213,14 @@ class _Runner:
             "log": str(calls[0].log_path.absolute()),
             "timeout_s": self.timeout_s,
             "max_cores": max_cores,
+            "alone": alone,
+            "pool": pool_of(os.environ),
             "calls": [
                 {
                     "arguments": dict(call.arguments),
                     "scratch": str(call.scratch.absolute()),
                     "log": str(call.log_path.absolute()),
+                    "cores": call.cores,
                 }
                 for call in calls
             ],
@@ -315,13 +347,22 @@ class _Nursery:
         return self.answers(IMPORT_ALLOWANCE_S)
 
     def answers(self, allowance_s: float) -> bool:
-        """Wait for the nursery's sign; False if it died or takes too long."""
+        """Wait for the nursery's sign; False if it died or takes too long.
+
+        The time that it waits for cores is none of its own.
+        """
         deadline = time.monotonic() + allowance_s
+        told = False
         with selectors.DefaultSelector() as selector:
             selector.register(self._answers, selectors.EVENT_READ)
             while (left := deadline - time.monotonic()) > 0:
                 if selector.select(min(left, _LOOK_S)):
-                    return bool(os.read(self._answers, 1))
+                    sign = os.read(self._answers, 1)
+                    if sign != WAITS:
+                        return bool(sign)
+                    if not told:
+                        logger.info("waits for a core: other runs have those of this machine")
+                    told, deadline = True, time.monotonic() + allowance_s
                 if self._process.poll() is not None:
                     return False
         return False

@@ -20,21 +20,32 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hst_assets.core_pool import CorePool, give_back
 from hst_assets.failures import HstAssetsError
 from hst_assets.machine_failures import FAULT_SIGNALS, MEMORY_STEP, death_in_words, machine_failure
+from hst_assets.machine_limits import n_memory_kills
 
-__all__ = ["AGAIN", "REPLY_NAME", "die_with_parent", "is_read_by_calls", "kill_session"]
+__all__ = ["AGAIN", "REPLY_NAME", "WAITS", "die_with_parent", "is_read_by_calls", "kill_session"]
 
 #: The file in a call's scratch folder that holds its value or its failure.
 REPLY_NAME = "reply.json"
 #: What to do about a call that ended without a reply.
 AGAIN = "See its log, then rerun"
+#: The sign that calls wait for cores that other runs have.
+WAITS = b"w"
 _POLL_S = 0.02
+#: How often it is given, seconds.
+_WAITS_EVERY_S = 1.0
+#: How long a call that shares its work out waits for all its cores, and one that is to be alone for
+#: the others to end, seconds; then it goes on with those that it got.
+_PATIENCE_S = 60.0
+_ALONE_WITHIN_S = 1800.0
 #: With it a call ends that cannot write its reply.
 _NO_ROOM_STATUS = 74
 
@@ -110,7 +121,8 @@ def _error_of(error: BaseException, scratch: Path) -> dict[str, Any]:
 def _run_nursery(parent: int, answers: int) -> None:
     """Do what is requested on standard input, one line a batch, until it ends.
 
-    On the descriptor `answers` goes a sign when a batch begins, and one when it is done.
+    On the descriptor `answers` goes a sign when a batch begins, one when it is done, and now and
+    then `WAITS` while calls wait for cores.
     """
     die_with_parent(parent)
     requests = os.fdopen(os.dup(0), "rb")
@@ -157,19 +169,113 @@ def _run_batch(request: Mapping[str, Any], private: Sequence[int]) -> None:
         return
     gc.freeze()  # collections in the children shall not copy what was imported
     waiting = deque(calls)
-    running: dict[int, tuple[dict[str, Any], float]] = {}
+    running: dict[int, _Running] = {}
+    cores = _Cores(request, lambda: os.write(private[1], WAITS))
+    cores.wait_until_alone()
     while waiting or running:
         while waiting and len(running) < request["max_cores"]:
+            held = cores.for_call(waiting[0])
+            if held is None:
+                break
             call = waiting.popleft()
-            pid = _fork(function, request["task"], call, private)
-            running[pid] = (call, time.monotonic())
+            others = [each for at_work in running.values() for each in at_work.held]
+            n_kills = n_memory_kills()
+            pid = _fork(function, request["task"], call, [*private, *cores.kept, *others, *held])
+            running[pid] = _Running(call, time.monotonic(), held, n_kills)
         _reap(running, request["timeout_s"])
+    give_back(cores.kept)
 
 
-def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) -> None:
+@dataclass(frozen=True)
+class _Running:
+    """A call at work.
+
+    Attributes
+    ----------
+    call : mapping
+        As it was requested.
+    started : float
+        When, by the monotonic clock (s).
+    held : list of int
+        Descriptors of the cores that it has of the pool.
+    n_kills : int or None
+        Processes that the kernel had killed before for want of memory; None if nobody tells.
+    """
+
+    call: Mapping[str, Any]
+    started: float
+    held: list[int]
+    n_kills: int | None
+
+
+class _Cores:
+    """The cores of a machine that the calls of a batch take from the pool, if there is one.
+
+    Parameters
+    ----------
+    request : mapping
+        With the pool, and whether the calls are to be alone on it.
+    say_waiting : callable
+        Called now and then while a call waits.
+    """
+
+    def __init__(self, request: Mapping[str, Any], say_waiting: Callable[[], object]) -> None:
+        self._pool = (
+            CorePool(Path(request["pool"][0]), request["pool"][1]) if request["pool"] else None
+        )
+        self._n_cores = request["pool"][1] if request["pool"] else 0
+        self._alone = request["alone"]
+        self._say_waiting = say_waiting
+        self._said = 0.0
+        self._since: float | None = None
+        self.kept: list[int] = []
+
+    def wait_until_alone(self) -> None:
+        """Take all cores, where the calls are to be alone; not for ever."""
+        until = time.monotonic() + _ALONE_WITHIN_S
+        while self._alone and time.monotonic() < until and not self._has_all():
+            self._say()
+            time.sleep(_POLL_S)
+
+    def for_call(self, call: Mapping[str, Any]) -> list[int] | None:
+        """Descriptors of the cores that a call got; None while it must wait."""
+        if self._pool is None or self._alone:
+            return []
+        wanted = min(call["cores"], self._n_cores)
+        try:
+            held = self._pool.take(wanted)
+        except OSError:  # no room for locks, or no right
+            return []
+        if len(held) == wanted or (held and self._waits_long()):
+            self._since = None
+            return held
+        give_back(held)
+        self._say()
+        return None
+
+    def _has_all(self) -> bool:
+        try:
+            return self._pool is None or self._pool.take_next(self.kept)
+        except OSError:
+            return True
+
+    def _waits_long(self) -> bool:
+        return self._since is not None and time.monotonic() - self._since > _PATIENCE_S
+
+    def _say(self) -> None:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        if now - self._said > _WAITS_EVERY_S:
+            self._say_waiting()
+            self._said = now
+
+
+def _reap(running: dict[int, _Running], timeout_s: float) -> None:
     """Take note of calls that ended; stop those that take too long."""
     time.sleep(_POLL_S)
-    for pid, (call, started) in list(running.items()):
+    for pid, at_work in list(running.items()):
+        call, started = at_work.call, at_work.started
         ended, status = os.waitpid(pid, os.WNOHANG)
         scratch = Path(call["scratch"])
         if not ended and time.monotonic() - started > timeout_s:
@@ -190,8 +296,9 @@ def _reap(running: dict[int, tuple[dict[str, Any], float]], timeout_s: float) ->
         else:
             kill_session(pid)  # whatever the tool spawned must not outlive it
             if not (scratch / REPLY_NAME).is_file():
-                _reply_for(scratch, _death(os.waitstatus_to_exitcode(status)))
+                _reply_for(scratch, _death(os.waitstatus_to_exitcode(status), at_work.n_kills))
         del running[pid]
+        give_back(at_work.held)
 
 
 def _reply_for(scratch: Path, reply: Mapping[str, Any]) -> None:
@@ -205,9 +312,12 @@ def _print_traceback() -> None:
         traceback.print_exc()
 
 
-def _death(code: int) -> dict[str, Any]:
+def _death(code: int, n_kills_before: int | None) -> dict[str, Any]:
     if code == -signal.SIGKILL:
-        return _error("OutOfMemory", death_in_words(-code), next_step=MEMORY_STEP)
+        how = death_in_words(-code)
+        if n_kills_before is not None and (n_memory_kills() or 0) > n_kills_before:
+            how = "was killed by the kernel for want of memory"
+        return _error("OutOfMemory", how, next_step=MEMORY_STEP)
     if code == _NO_ROOM_STATUS:
         return _error("DiskFull", "the disk is full: there is no room for the reply")
     how = f"exited with status {code} and no reply" if code >= 0 else death_in_words(-code)
@@ -215,7 +325,7 @@ def _death(code: int) -> dict[str, Any]:
     return _error(kind, how, next_step=AGAIN)
 
 
-def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]) -> int:
+def _fork(function: Any, task: str, call: Mapping[str, Any], private: Sequence[int]) -> int:
     nursery = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -225,7 +335,7 @@ def _fork(function: Any, task: str, call: dict[str, Any], private: Sequence[int]
     return pid
 
 
-def _run_call(function: Any, task: str, call: dict[str, Any], nursery: int) -> NoReturn:
+def _run_call(function: Any, task: str, call: Mapping[str, Any], nursery: int) -> NoReturn:
     """In the forked process: run the call in its scratch folder, reply, end."""
     os.setsid()
     die_with_parent(nursery)

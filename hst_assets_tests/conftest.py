@@ -22,6 +22,10 @@ hypothesis.settings.load_profile("hst_assets")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Tests that hang on purpose would have others wait for cores; those of the pool have one each.
+os.environ["HST_ASSETS_CORE_POOL"] = "off"
+
+
 # What a shell starts in the background ignores interrupts, and so would all children of the suite:
 # those that tests interrupt would work on for ever.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

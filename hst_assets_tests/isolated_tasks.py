@@ -110,3 +110,41 @@ def is_killed():
 
 def returns_no_json():
     return object()
+
+
+def tells_when_it_works(seconds):
+    """The time from begin to end, by a clock that all processes share."""
+    began = time.monotonic()
+    time.sleep(seconds)
+    return [began, time.monotonic()]
+
+
+def is_killed_once(memory):
+    """By SIGKILL, as the kernel does for want of memory; the second time it says when it works."""
+    if not Path(memory).exists():
+        Path(memory).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tells_when_it_works(0.05)
+
+
+def takes_memory_once(memory, n_bytes):
+    """More than there is the first time, and little the second."""
+    if Path(memory).exists():
+        return "little"
+    Path(memory).touch()
+    return len(bytearray(b"1") * n_bytes)
+
+
+def runs_a_call_within(folder, log):
+    """A tool call of its own, as a science function may make."""
+    from hst_assets.isolation import run_isolated
+
+    inner = Path(folder)
+    inner.mkdir()
+    return run_isolated(
+        "isolated_tasks:tells_when_it_works",
+        {"seconds": 0.0},
+        scratch=inner,
+        log_path=Path(log),
+        timeout_s=30,
+    )

@@ -208,10 +208,10 @@ def outcomes_of(
         In the order of the pieces: what each left, or what ended it.
     """
     # Those that are alone in their stage can share their work out.
-    cores = max(1, machine.max_cores // max(1, len(pieces)))
+    cores = max(1, machine.cores // max(1, len(pieces)))
     calls = [_call(piece, folder, cores) for piece in pieces]
     answers = run_many_isolated(
-        _TASK, calls, timeout_s=machine.timeout_s("hap"), max_cores=machine.max_cores
+        _TASK, calls, timeout_s=machine.timeout_s("hap"), max_cores=machine.cores
     )
     return [_settled(call, answer, folder) for call, answer in zip(calls, answers, strict=True)]
 
@@ -242,4 +242,4 @@ def _call(piece: Piece, folder: VisitFolder, cores: int) -> Call:
         "arguments": dict(piece.arguments),
         "cores": cores,
     }
-    return Call(arguments, scratch=scratch, log_path=folder.log(piece.label))
+    return Call(arguments, scratch=scratch, log_path=folder.log(piece.label), cores=cores)

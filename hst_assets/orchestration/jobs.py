@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.pod_needs import POD_TAG, pod_config
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.queues import DEFAULT_QUEUE, QUEUE_TAG, queue_for
 from hst_assets.orchestration.runs import HOST_TAG
@@ -36,6 +37,7 @@ def level_jobs(table: AssetTable) -> list[dg.UnresolvedAssetJobDefinition]:
             tags={
                 HOST_TAG: this_host(),
                 QUEUE_TAG: queue_for(table[asset] for asset in level.assets),
+                POD_TAG: pod_config(table[asset] for asset in level.assets),
             },
         )
         for level in table.levels
@@ -55,7 +57,7 @@ def left_failed_job(table: AssetTable) -> dg.UnresolvedAssetJobDefinition:
         LEFT_FAILED_JOB,
         selection=dg.AssetSelection.checks(*keys),
         description="Checks that no partition is left failed, and everything listed is in raw/",
-        tags={HOST_TAG: this_host(), QUEUE_TAG: DEFAULT_QUEUE},
+        tags={HOST_TAG: this_host(), QUEUE_TAG: DEFAULT_QUEUE, POD_TAG: pod_config(())},
     )
 
 

@@ -20,6 +20,7 @@ from hst_assets.machine_failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.runs import HOST_TAG, RETRY_TAG, process_tag
+from hst_assets.orchestration.shortage import shortage
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.orchestration.tool_logs import said_in_run
 from hst_assets.session import session_log
@@ -180,6 +181,7 @@ class HstRoot(dg.ConfigurableResource):
     ) -> Iterator[Session]:
         claim(context.instance, self.workdir(target))
         _say_host(context)
+        _say_shortage(context)
         workdir = self.workdir(target).existing().create()
         settings = load_settings(workdir)
         label = "_".join(filter(None, [context.asset_key.path[-1], visit]))
@@ -211,6 +213,14 @@ def _say_host(context: dg.AssetExecutionContext) -> None:
     """Write the host of a run into its tags, if it is of no job that has it."""
     if not process_tag(context.run) and context.run.tags.get(HOST_TAG) != this_host():
         context.instance.add_run_tags(context.run.run_id, {HOST_TAG: this_host()})
+
+
+def _say_shortage(context: dg.AssetExecutionContext) -> None:
+    """Warn of a step that may need more than this process may have, before it begins."""
+    name = context.asset_key.path[-1]
+    needs = next((row.resources for row in ASSETS if row.name == name), None)
+    if needs is not None and (told := shortage(needs)):
+        context.log.warning(f"{name}: {told}")
 
 
 def is_attended(context: dg.AssetExecutionContext) -> bool:

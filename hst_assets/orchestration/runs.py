@@ -11,16 +11,20 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
+from hst_assets.orchestration.asset_row import AssetRow
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.levels import Level
 
 __all__ = [
     "HOST_TAG",
     "MAX_RETRIES_TAG",
     "PARTITION_TAG",
+    "POD_JOB_TAG",
     "PROCESS_TAG",
     "RETRY_TAG",
     "TASK_TAG",
     "UNFINISHED",
+    "chosen_rows",
     "partitions_in_flight",
     "partitions_of",
     "process_tag",
@@ -47,6 +51,8 @@ RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 MAX_RETRIES_TAG = "dagster/max_retries"
 #: The task of Celery that does a run, by which its launcher asks about it.
 TASK_TAG = "dagster-celery/task_id"
+#: The Job of Kubernetes in whose pod a run is done, by which its launcher asks about it.
+POD_JOB_TAG = "hst_assets/pod_job"
 
 
 def partitions_in_flight(instance: dg.DagsterInstance, level: Level | None = None) -> set[str]:
@@ -64,6 +70,12 @@ def partitions_of(runs: Iterable[dg.DagsterRun], level: Level | None = None) -> 
     """The partition keys of runs; of those of one level's assets, or of all."""
     keys = (run.tags.get(PARTITION_TAG, "") for run in runs if level is None or _is_of(run, level))
     return {key for key in keys if key}
+
+
+def chosen_rows(run: dg.DagsterRun) -> list[AssetRow]:
+    """The rows of the assets that a run was told to make, where they were chosen one by one."""
+    chosen = {key.path[-1] for key in run.asset_selection or ()}
+    return [row for row in ASSETS if row.name in chosen]
 
 
 def _is_of(run: dg.DagsterRun, level: Level) -> bool:

@@ -15,6 +15,7 @@ from hst_assets.failures import failure_named
 from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.orchestration.partitions import hst_target, hst_visit
+from hst_assets.orchestration.pod_needs import POD_TAG, pod_config
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.queues import HEAVY_QUEUE, QUEUE_TAG
 from hst_assets.orchestration.resources import (
@@ -25,7 +26,7 @@ from hst_assets.orchestration.resources import (
     as_dagster_failure,
 )
 from hst_assets.orchestration.run_target import LevelResult, run_target
-from hst_assets.orchestration.runs import HOST_TAG, RETRY_TAG, TASK_TAG
+from hst_assets.orchestration.runs import HOST_TAG, POD_JOB_TAG, RETRY_TAG, TASK_TAG
 
 __all__ = ["PROCESS_NEW_VISIT", "PROCESS_TARGET", "whole_jobs"]
 
@@ -80,7 +81,12 @@ def _job(
         partitions_def=partitions,
         # It fetches and drizzles: a worker for it reaches the archive and has memory.
         # What fails for its data is not tried again where runs are; `_process` tells the rest.
-        tags={HOST_TAG: this_host(), QUEUE_TAG: HEAVY_QUEUE, RETRY_TAG: "false"},
+        tags={
+            HOST_TAG: this_host(),
+            QUEUE_TAG: HEAVY_QUEUE,
+            POD_TAG: pod_config(table),
+            RETRY_TAG: "false",
+        },
     )
     def whole() -> None:
         every_level()
@@ -122,10 +128,10 @@ def _process(
 
 
 def _task_of(context: dg.OpExecutionContext) -> dict[str, str]:
-    """The tag by which the runs within one are asked about, and end, with its worker."""
+    """The tags by which the runs within one are asked about, and end, with its worker or pod."""
     run = context.instance.get_run_by_id(context.run_id)  # its task is noted after it was launched
-    task = run.tags.get(TASK_TAG) if run else None
-    return {TASK_TAG: task} if task else {}
+    tags = run.tags if run else {}
+    return {tag: tags[tag] for tag in (TASK_TAG, POD_JOB_TAG) if tag in tags}
 
 
 def _may_pass(kinds: Collection[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import Field
 
+from hst_assets.machine_limits import usable_cores
 from hst_assets.settings.alignment import (
     AlignmentSettings,
     CatalogSettings,
@@ -53,7 +54,10 @@ class MachineSettings(Section):
     """The computer's limits; they never change a product."""
 
     max_cores: Annotated[int, Field(ge=1)] = 2
-    """Maximum number of parallel tool processes; ``$HST_ASSETS_MAX_CORES`` wins."""
+    """Maximum number of parallel tool processes; ``$HST_ASSETS_MAX_CORES`` wins.
+
+    Where a process may use fewer cores (a container, a batch job, ``taskset``), fewer.
+    """
     tool_timeout_s: Positive = 3600.0
     """Time limit of one tool call, seconds; ``$HST_ASSETS_TOOL_TIMEOUT_S`` wins."""
     tool_timeouts_s: dict[ToolName, Positive] = {}  # noqa: RUF012 - pydantic copies it
@@ -69,6 +73,11 @@ class MachineSettings(Section):
     """
     lock_wait_s: Positive = 7200.0
     """Seconds that a step waits for another run of the same asset and partition."""
+
+    @property
+    def cores(self) -> int:
+        """How many processes may be at work at a time: `max_cores`, or fewer if there are fewer."""
+        return min(self.max_cores, usable_cores())
 
     def timeout_s(self, tool: str) -> float:
         """Seconds after which one call of a tool of `TOOLS` is stopped."""

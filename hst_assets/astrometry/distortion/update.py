@@ -248,7 +248,7 @@ def _update(
         _TASK,
         calls,
         timeout_s=settings.machine.timeout_s("distortion"),
-        max_cores=settings.machine.max_cores,
+        max_cores=settings.machine.cores,
     )
     return {
         exposure.rootname: _checked(exposure.raw, call.scratch / exposure.raw.name, answer)

@@ -201,7 +201,7 @@ class _Run:
             f"{_TASK}:{task}",
             calls,
             timeout_s=self.settings.machine.timeout_s("epochs"),
-            max_cores=self.settings.machine.max_cores,
+            max_cores=self.settings.machine.cores,
         )
 
     def align_epochs(self, epochs: Sequence[_Epoch]) -> list[_Solution]:

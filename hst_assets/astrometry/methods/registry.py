@@ -128,7 +128,7 @@ class Method:
             self.task,
             calls,
             timeout_s=settings.machine.timeout_s(self.name),
-            max_cores=settings.machine.max_cores,
+            max_cores=settings.machine.cores,
             own_nursery=self.own_nursery,
         )
         results = [

@@ -122,7 +122,7 @@ def drizzle_layers(
     waiting = sorted(requests, key=layer_memory_bytes, reverse=True)
     while waiting:
         needs = [layer_memory_bytes(each) for each in waiting]
-        number = affordable(machine.max_cores, needs, free_memory_bytes())
+        number = affordable(machine.cores, needs, free_memory_bytes())
         wave, waiting = waiting[:number], waiting[number:]
         with ExitStack() as stack:
             calls = [

@@ -207,14 +207,14 @@ def _each_once(
             log_path = workdir.log("drizzle", request.label)
             arguments = _arguments(request, inside)
             # Cores that no other product is there for work on this one.
-            arguments["cores"] = max(machine.max_cores // len(requests), 1)
-            calls[index] = (Call(arguments, scratch, log_path), left_out)
+            arguments["cores"] = max(machine.cores // len(requests), 1)
+            calls[index] = (Call(arguments, scratch, log_path, cores=arguments["cores"]), left_out)
         answers = run_many_isolated(
             _TASK,
             [call for call, _ in calls.values()],
             timeout_s=machine.timeout_s("drizzle"),
             max_cores=affordable(
-                machine.max_cores,
+                machine.cores,
                 [_memory_bytes(requests[index]) for index in calls],
                 free_memory_bytes(),
             ),

@@ -92,7 +92,7 @@ class Dolphot:
     def at_a_time(self) -> int:
         """As many as there are cores for its threads."""
         machine = self.settings.machine
-        return max(1, machine.max_cores // threads_of(self.program, machine))
+        return max(1, machine.cores // threads_of(self.program, machine))
 
     @property
     def timeout_s(self) -> float:
@@ -142,7 +142,7 @@ class Embedded:
     @property
     def at_a_time(self) -> int:
         """One a core."""
-        return self.settings.machine.max_cores
+        return self.settings.machine.cores
 
     @property
     def timeout_s(self) -> float:

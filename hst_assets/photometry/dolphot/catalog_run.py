@@ -245,7 +245,7 @@ def _measured(run: _Run, data: Mapping[str, Path | None]) -> Result:
 
 def threads_of(program: Program, machine: MachineSettings) -> int:
     """Threads of one run: DOLPHOT 2 has one."""
-    return 1 if program.version == "2" else machine.dolphot_threads or machine.max_cores
+    return 1 if program.version == "2" else machine.dolphot_threads or machine.cores
 
 
 def lay_out(

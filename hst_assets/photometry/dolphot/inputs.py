@@ -276,7 +276,7 @@ def _prepared(
     due: Sequence[_Chips], *, workdir: WorkDir, settings: Settings, choices: DolphotInputsSettings
 ) -> Iterator[tuple[_Chips, Step | HstAssetsError]]:
     """Make chips in child processes, a few exposures at a time; how each is published."""
-    cores = settings.machine.max_cores
+    cores = settings.machine.cores
     at_once = _IN_ONE_GO * cores
     whole = []
     for each in due:

@@ -362,7 +362,7 @@ def _engine_parameters(choices: EmbeddedSettings, radius_arcsec: float) -> Measu
 
 def _runner(workdir: WorkDir, settings: Settings) -> Runner:
     """Runs tiles in child processes, as many at a time as there are cores."""
-    cores = settings.machine.max_cores
+    cores = settings.machine.cores
     at_once = _IN_ONE_GO * cores
 
     def in_children(task: str, arguments: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]]:

@@ -1,0 +1,146 @@
+"""Cores of a machine, shared by the tool calls of all runs of a user on it.
+
+Two runs of two tool calls each are four processes, on two cores perhaps, and with the memory of
+four. So each call takes a core first, which is a lock on a file: the kernel frees it when the
+process that holds it dies, however it dies. Nobody holds one core and waits for another, but for
+who wants all of them, in their order: so nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from hst_assets.machine_limits import usable_cores
+
+__all__ = ["OFF", "POOL_VARIABLE", "CorePool", "give_back", "pool_of"]
+
+#: The folder of the pool; ``off`` for none, which is what tools within a tool call have.
+POOL_VARIABLE = "HST_ASSETS_CORE_POOL"
+OFF = "off"
+
+
+def pool_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """The folder and the number of cores of the pool that this process shares; None for none.
+
+    Processes that may run on other cores, or on fewer, have another pool, and so have other users. The folder
+    is in the user's runtime folder or in ``/tmp``, whatever ``TMPDIR`` says, so that all find it.
+
+    Parameters
+    ----------
+    environment : mapping
+        Of the process; `POOL_VARIABLE` names another folder, or none.
+    """
+    named = environment.get(POOL_VARIABLE, "")
+    if named == OFF or not hasattr(os, "sched_getaffinity"):
+        return None
+    n_cores = usable_cores()
+    cores = f"{sum(1 << core for core in os.sched_getaffinity(0)):x}_{n_cores}"
+    try:
+        folder = (Path(named) if named else _users_folder(environment)) / cores
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:  # nowhere to write: as before there was a pool
+        return None
+    return (str(folder), n_cores) if folder.stat().st_uid == os.geteuid() else None
+
+
+def _users_folder(environment: Mapping[str, str]) -> Path:
+    runtime = environment.get("XDG_RUNTIME_DIR", "")
+    if runtime and os.access(runtime, os.W_OK):
+        return Path(runtime) / "hst_assets_cores"
+    shared = Path("/tmp")  # noqa: S108 - its owner is looked at
+    top = shared if shared.is_dir() else Path(tempfile.gettempdir())
+    folder = top / f"hst_assets_cores_{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{folder} is another user's")
+    return folder
+
+
+class CorePool:
+    """The cores that one process takes from a pool, and gives back.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Where the locks are.
+    n_cores : int
+        How many there are.
+    """
+
+    def __init__(self, folder: Path, n_cores: int) -> None:
+        self._paths = [folder / f"core_{index}" for index in range(n_cores)]
+
+    def take(self, wanted: int) -> list[int]:
+        """Take as many cores as are free, up to some, without waiting.
+
+        Parameters
+        ----------
+        wanted : int
+            How many.
+
+        Returns
+        -------
+        list of int
+            Descriptors that hold them (`give_back`); they are free again when the process dies.
+        """
+        held: list[int] = []
+        for path in self._paths:
+            if len(held) < wanted and (taken := _lock(path)) is not None:
+                held.append(taken)
+        return held
+
+    def take_next(self, held: list[int]) -> bool:
+        """Take the next cores in their order, of who wants all of them, without waiting.
+
+        Parameters
+        ----------
+        held : list of int
+            Descriptors of those that he has; the next are appended.
+
+        Returns
+        -------
+        bool
+            Whether he has them all now.
+        """
+        for path in self._paths[len(held) :]:
+            taken = _lock(path)
+            if taken is None:
+                return False
+            held.append(taken)
+        return True
+
+
+def give_back(held: Iterable[int]) -> None:
+    """Let others take cores that were held.
+
+    Parameters
+    ----------
+    held : iterable of int
+        Descriptors, as `CorePool` gave them.
+    """
+    for descriptor in held:
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a file; None if another has it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made: then there is no pool.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
