@@ -363,7 +363,7 @@ STAGES: dict[str, Stage] = {
     "hap_segment_catalogs": Stage(
         "2", ("hst_assets.hap.visits.catalogs:make_hap_segment_catalogs",)
     ),
-    "target_report": Stage("1", ("hst_assets.report.page:make_target_report",)),
+    "target_report": Stage("2", ("hst_assets.report.page:make_target_report",)),
     "published_products": Stage("1", ("hst_assets.publishing.product:make_published",)),
 }
 

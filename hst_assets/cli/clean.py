@@ -27,13 +27,11 @@ def clean_command(
     ] = False,
     logs: Annotated[
         int | None,
-        typer.Option(
-            "--logs", min=1, metavar="DAYS", help="Also remove logs that are older than that."
-        ),
+        typer.Option("--logs", min=1, metavar="DAYS", help="Also remove logs older than this."),
     ] = None,
     root: RootOption = None,
 ) -> None:
-    """Remove intermediate files and what killed runs left, and report the space freed."""
+    """Remove intermediate files and remains of killed runs, and report the space freed."""
     workdir = WorkDir(root_or_default(root), target).existing()
     clean_target(workdir, working_copies=working_copies, logs_days=logs)
 

@@ -21,18 +21,18 @@ _UNITS = {"h": "hours", "d": "days"}
 def retry_command(
     since: Annotated[
         str,
-        typer.Option(help="How long ago (12h, 2d) or when (2026-11-30T20:00, UTC) it began."),
+        typer.Option(help="How long ago (12h, 2d), or since when (2026-11-30T20:00, UTC)."),
     ] = "24h",
     target: Annotated[
-        list[str] | None, typer.Option("--target", help="Only this target; may be given again.")
+        list[str] | None, typer.Option("--target", help="Only this target (repeat for several).")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what has failed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what failed.")] = False,
     root: RootOption = None,
 ) -> None:
-    """Ask again for every partition whose last run has failed since a moment.
+    """Retry every partition whose last run failed, by default within the last 24 hours.
 
-    The sensors of the levels ask, at their next tick, if they are started. What was made since is
-    left alone, and so are retired targets.
+    The sensors of the levels, if they are started, request the runs at their next tick. Partitions
+    that were made since then are skipped, and so are retired targets.
     """
     moment = _moment(since, datetime.now(UTC))
     folder = root_or_default(root)
@@ -58,7 +58,7 @@ def retry_command(
                     "'hst-assets materialize' for these targets"
                 )
     if not failed:
-        _say(f"nothing has failed since {moment:%Y-%m-%d %H:%M} UTC, or it was made since")
+        _say(f"nothing failed since {moment:%Y-%m-%d %H:%M} UTC, or it was made later")
 
 
 def _say(line: str) -> None:

@@ -71,7 +71,9 @@ def colour_magnitude_figure(
     colour = diagram.blue_mag - diagram.red_mag
     both = np.flatnonzero(np.isfinite(colour))
     if not both.size:
-        raise UnusableInput(f"no star is seen in both {diagram.blue.name} and {diagram.red.name}")
+        raise UnusableInput(
+            f"no star is detected in both {diagram.blue.name} and {diagram.red.name}"
+        )
     step = -(-both.size // _MOST_STARS)
     shown = both[::step]
     columns: dict[str, Any] = {
@@ -97,7 +99,7 @@ def colour_magnitude_figure(
         marked=mark,
     )
     many = f" Every {step}th star is drawn." if step > 1 else ""
-    return figure.as_html(f"{both.size} stars seen in both filters.{many} {told}")
+    return figure.as_html(f"{both.size} stars detected in both filters.{many} {told}")
 
 
 def _diagram(path: Path, cuts: QualityCutSettings) -> _Diagram:
@@ -127,7 +129,7 @@ def _target(
 ) -> tuple[tuple[Mapping[str, Any], ...], str]:
     """Where the target is in the diagram, and what is said of it."""
     if light_curve is None:
-        return (), "The target is not marked: its light curve, which finds its star, is not made."
+        return (), "The target is not marked: there is no light curve to identify its star."
     found = [_magnitude_of(light_curve, diagram, band) for band in (diagram.blue, diagram.red)]
     missing = [
         band.name
@@ -137,12 +139,12 @@ def _target(
     blue, red = found
     if blue is None or red is None:
         return (), (
-            f"The target is not marked: the catalogue has no star at its place that is seen in "
+            f"The target is not marked: the catalogue has no star at its position, detected in "
             f"{' and '.join(missing)}."
         )
     return (
         ({"colour": blue - red, "magnitude": red, "label": "target"},),
-        "The cross is the star at the target's place, means over all epochs.",
+        "The cross marks the target's star (mean of all epochs).",
     )
 
 
@@ -175,7 +177,7 @@ def completeness_figure(table: QTable) -> Markup:
     """
     table = table[table["n_in"] > 0]
     if not len(table):
-        raise UnusableInput("no artificial star was put in")
+        raise UnusableInput("there are no artificial stars")
     columns: dict[str, Any] = {
         "filter": [str(each) for each in table["filter"]],
         "magnitude": (table["bright_edge"] + table["faint_edge"]).to_value(u.mag) / 2,
@@ -190,7 +192,7 @@ def completeness_figure(table: QTable) -> Markup:
         title="Completeness",
         x=(Axis(key="magnitude", label="true magnitude (Vega)"),),
         y=(
-            Axis(key="completeness", label="share that is found", error="half"),
+            Axis(key="completeness", label="fraction found", error="half"),
             Axis(key="bias", label="measured - true (mag)", error="bias_error"),
             Axis(key="scatter", label="scatter (mag)"),
         ),
@@ -200,12 +202,12 @@ def completeness_figure(table: QTable) -> Markup:
             Detail(key="filter", label="filter"),
             Detail(key="magnitude", label="true magnitude", digits=2),
             Detail(key="completeness", label="found", digits=3, error="half"),
-            Detail(key="n_in", label="stars put in"),
+            Detail(key="n_in", label="input stars"),
             Detail(key="bias", label="bias", digits=3, error="bias_error", unit="mag"),
             Detail(key="scatter", label="scatter", digits=3, unit="mag"),
         ),
         colour="filter",
     )
     return figure.as_html(
-        "Of artificial stars all over the field. Errors are half of the Jeffreys interval of 68 %."
+        "Artificial stars over the whole field. Errors are half of the 68 % Jeffreys interval."
     )

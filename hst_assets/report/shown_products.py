@@ -74,10 +74,10 @@ def _shown(name: str, path: Path, workdir: WorkDir) -> ShownProduct:
     record = read_record(path)
     if record is None:
         if path.is_file():
-            return ShownProduct(name, path, None, "not shown: it was not finished; run it again")
+            return ShownProduct(name, path, None, "not shown: it was not finished; rerun")
         more = f" --select {name}" if name in _BY_NAME else ""
         told = _ABSENT.format(name=name, target=workdir.target, more=more)
         return ShownProduct(name, path, None, told)
     lost = record.lost(workdir)
-    told = f"not shown: {'; '.join(lost)}; run it again" if lost else ""
+    told = f"not shown: {'; '.join(lost)}; rerun" if lost else ""
     return ShownProduct(name, path, record, told)

@@ -15,7 +15,7 @@ def test_an_empty_root_says_so(cli, root):
 def test_a_root_that_is_not_there_is_a_failure_with_a_remedy(cli, root):
     result = cli("status", "--root", root / "nowhere")
     assert result.code == 2
-    assert f"{root / 'nowhere'}: there is no such folder" in result.err
+    assert f"{root / 'nowhere'}: no such folder of work directories" in result.err
     assert "--root or HST_ASSETS_ROOT" in result.err
 
 

@@ -43,7 +43,7 @@ def test_an_error_with_an_unknown_part_is_not_checked(tmp_path: Path) -> None:
         ("counterpart", True, "unlikely to be a chance coincidence"),
         ("none", True, "see the limits"),
         ("ambiguous", False, "3 sources"),
-        ("chance", False, "by chance"),
+        ("chance", False, "may be a chance coincidence"),
     ],
 )
 def test_only_what_is_not_clear_is_warned_of(

@@ -37,9 +37,7 @@ def judged(name: str, facts: dict[str, Any], tmp_path: Path) -> Finding:
 def test_exposures_that_are_ready_pass(tmp_path: Path) -> None:
     found = judged("all_exposures_prepared", PREPARED, tmp_path)
     assert found.passed
-    assert found.text == (
-        "4 chips of 4 exposures are ready; 4 chips without the target are left out"
-    )
+    assert found.text == ("4 chips of 4 exposures are ready; 4 chips without the target left out")
 
 
 @pytest.mark.parametrize(
