@@ -58,7 +58,7 @@ class Deployment(WorkerDeployment):
         super()._quicken()
         path = self.home / "dagster.yaml"
         # Of the queues, in the deployment's own file.
-        path.write_text(path.read_text().replace("limit: 2\n", f"limit: {_NO_LIMIT}\n"))
+        path.write_text(path.read_text().replace("limit: 4\n", f"limit: {_NO_LIMIT}\n"))
 
     def set_queue(self, **settings: object) -> None:
         """Set values of the daemon's queue, which counts from its next start."""
