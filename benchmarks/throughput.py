@@ -107,6 +107,9 @@ def main() -> int:
                 figures["levels"] += _with_workers(deployment, exposures, number, options.visits)
             figures["event_s"] = _event_s(deployment)
             figures["megabytes_a_visit_out"] = _products_mb(deployment) / n_visits
+            n_runs = len(deployment.runs())
+            kept_kb = 1e3 * _megabytes(deployment.home / "storage") / n_runs
+            print(f"what steps printed: {kept_kb:.1f} kB a run", flush=True)
             if options.launches:
                 figures["launch_s"] = _launches(deployment, options.launches)
     if options.json:
