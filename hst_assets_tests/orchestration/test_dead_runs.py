@@ -70,10 +70,10 @@ def test_a_tick_of_a_sensor_clears_it(campaign, defs, instance_on_disk, ended):
 
 
 @pytest.mark.usefixtures("local")
-def test_a_nightly_sweep_clears_it_and_tries_its_partition(campaign, defs, instance, ended):
-    run = _daemons_run(defs, instance, ended)
-    night = Daemon(defs, instance, campaign.root).night("nightly_visit_exposures")
-    assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
+def test_a_nightly_sweep_clears_it_and_tries_its_partition(campaign, defs, instance_on_disk, ended):
+    run = _daemons_run(defs, instance_on_disk, ended)
+    night = Daemon(defs, instance_on_disk, campaign.root).night("nightly_visit_exposures")
+    assert instance_on_disk.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
     assert night == ["sn1/iaaa01"]
 
 
