@@ -73,7 +73,8 @@ class Machine:
     event_s, database_cores
         Of the database, for each event; how many it serves at once.
     tick_s, tick_visit_s : float
-        A sensor's tick in which nothing changed, and of it for each visit that is known.
+        A sensor's tick in which nothing changed, and of it for each visit that is known, in
+        targets of `VISITS_A_TARGET`.
     request_s, submitters
         To put a run into the queue, and how many are put there at once.
     dequeue_s, page_run_s : float
@@ -93,12 +94,12 @@ class Machine:
     run_s: float
     event_s: float
     database_cores: int = 4
-    tick_s: float = 0.1
-    tick_visit_s: float = 2e-5
+    tick_s: float = 0.05
+    tick_visit_s: float = 1e-5
     request_s: float = 0.1
     submitters: int = 1
     dequeue_s: float = 5.0
-    page_run_s: float = 4e-4
+    page_run_s: float = 1.5e-4
     launch_s: float = 0.1
     launchers: int = 1
     folder_mb_s: float = 1000.0
@@ -298,7 +299,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 def _print_table(
     levels: tuple[Level, ...], machine: Machine, options: argparse.Namespace, n_known: int
 ) -> None:
-    print("| workers | visits an hour | of a worker's best | full first | days for all |")
+    print("| workers | visits an hour | of the workers' best | in use | days for all |")
     print("| --- | --- | --- | --- | --- |")
     alone_s = sum(
         (each.science_s + machine.run_s + each.events * machine.event_s)
@@ -311,10 +312,11 @@ def _print_table(
         seconds = campaign.run()
         rate = n_targets * VISITS_A_TARGET / seconds * 3600
         shares = {name: each.share(seconds) for name, each in campaign.resources.items()}
-        first, *_ = sorted(shares, key=lambda name: -shares[name])
+        fullest = sorted(shares, key=lambda name: -shares[name])[:2]
+        told = ", ".join(f"{name} ({100 * shares[name]:.0f} %)" for name in fullest)
         print(
             f"| {n_workers} | {rate:.0f} | {rate * alone_s / 3600 / n_workers:.2f} "
-            f"| {first} ({100 * shares[first]:.0f} %) | {n_known / rate / 24:.1f} |",
+            f"| {told} | {n_known / rate / 24:.1f} |",
             flush=True,
         )
 

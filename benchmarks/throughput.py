@@ -58,7 +58,7 @@ class Deployment(WorkerDeployment):
         super()._quicken()
         path = self.home / "dagster.yaml"
         # Of the queues, in the deployment's own file.
-        path.write_text(path.read_text().replace("limit: 2\n", f"limit: {_NO_LIMIT}\n"))
+        path.write_text(path.read_text().replace("limit: 4\n", f"limit: {_NO_LIMIT}\n"))
 
     def set_queue(self, **settings: object) -> None:
         """Set values of the daemon's queue, which counts from its next start."""
@@ -107,6 +107,9 @@ def main() -> int:
                 figures["levels"] += _with_workers(deployment, exposures, number, options.visits)
             figures["event_s"] = _event_s(deployment)
             figures["megabytes_a_visit_out"] = _products_mb(deployment) / n_visits
+            n_runs = len(deployment.runs())
+            kept_kb = 1e3 * _megabytes(deployment.home / "storage") / n_runs
+            print(f"what steps printed: {kept_kb:.1f} kB a run", flush=True)
             if options.launches:
                 figures["launch_s"] = _launches(deployment, options.launches)
     if options.json:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 
+from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.jobs import LEFT_FAILED_JOB
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partition_states import partitions_left_failed
@@ -77,6 +78,9 @@ def _sweep(level: Level, minutes: int, table: AssetTable) -> dg.ScheduleDefiniti
         hst_root: HstRoot,
         mast: dg.ResourceParam[MastAccess],
     ) -> _Requests:
+        # Sensors may be stopped: what was killed here would hold up its partition.
+        for told in bury_dead_runs(context.instance):
+            context.log.warning(told)
         wanting = set(_to_retry(context.instance, hst_root, level, table, context.log.warning))
         if fetches:
             wanting |= set(_undelivered(hst_root, mast, context.log.warning))

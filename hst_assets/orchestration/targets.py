@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from hst_assets.orchestration.partition_keys import Registry, register, targets_
 from hst_assets.orchestration.target_roots import claim
 from hst_assets.reasons import first_of
 from hst_assets.settings import Settings, load_settings, write_settings
-from hst_assets.workdir import WorkDir, targets_in
+from hst_assets.workdir import WorkDir, stamp_if_there, targets_in
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -44,6 +45,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _NAMED = 3
+#: Targets of which a process keeps whether they are retired.
+_REMEMBERED = 100_000
 
 
 @dataclass(frozen=True)
@@ -239,9 +242,19 @@ def _may_be_target(name: str, warn: Callable[[str], None]) -> bool:
 
 def _is_retired(workdir: WorkDir) -> bool:
     try:
-        return load_settings(workdir).target.retired
+        stamps = tuple(map(stamp_if_there, (workdir.root_settings_file, workdir.settings_file)))
+        return _retired_as_of(workdir, stamps)
     except (HstAssetsError, OSError):
         return False
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _retired_as_of(workdir: WorkDir, _stamps: tuple[object, ...]) -> bool:
+    """Whether a target is retired, read anew where a file of settings has another stamp.
+
+    Sensors ask for each target at each tick: of a thousand targets, reading took 0.3 s of 0.35.
+    """
+    return load_settings(workdir).target.retired
 
 
 def _in_flight(instance: dg.DagsterInstance, target: str) -> set[str]:

@@ -41,11 +41,8 @@ def load_settings(workdir: WorkDir) -> Settings:
         file and key.
     """
     merged: dict[str, Any] = {}
-    where = workdir.settings_file
-    for path in (workdir.root_settings_file, workdir.settings_file):
-        content = _read_toml(path)
-        if path == workdir.root_settings_file and not _is_valid(content):
-            where = path
+    of_root = _read_toml(workdir.root_settings_file)
+    for content in (of_root, _read_toml(workdir.settings_file)):
         for section, values in content.items():
             known = merged.setdefault(section, {})
             if isinstance(known, dict) and isinstance(values, dict):
@@ -55,6 +52,7 @@ def load_settings(workdir: WorkDir) -> Settings:
     try:
         settings = Settings.model_validate(_with_parameters_files(merged, workdir))
     except ValidationError as error:
+        where = workdir.settings_file if _is_valid(of_root) else workdir.root_settings_file
         raise BadConfiguration(_explain(error), where=where, next_step=_CORRECT) from error
     return _of_worker(settings)
 

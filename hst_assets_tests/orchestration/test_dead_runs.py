@@ -69,6 +69,14 @@ def test_a_tick_of_a_sensor_clears_it(campaign, defs, instance_on_disk, ended):
     assert instance_on_disk.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
 
 
+@pytest.mark.usefixtures("local")
+def test_a_nightly_sweep_clears_it_and_tries_its_partition(campaign, defs, instance_on_disk, ended):
+    run = _daemons_run(defs, instance_on_disk, ended)
+    night = Daemon(defs, instance_on_disk, campaign.root).night("nightly_visit_exposures")
+    assert instance_on_disk.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
+    assert night == ["sn1/iaaa01"]
+
+
 def test_a_child_that_nobody_asked_about_counts_as_gone(defs, instance):
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie

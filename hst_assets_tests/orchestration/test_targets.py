@@ -23,7 +23,7 @@ from hst_assets.orchestration.targets import (
     list_targets,
     retire_target,
 )
-from hst_assets.settings import load_settings
+from hst_assets.settings import load_settings, write_settings
 
 
 @pytest.fixture
@@ -68,6 +68,17 @@ def test_settings_that_are_not_valid_are_refused_and_nothing_is_registered(campa
         add_target(instance, campaign.workdir("sn1"), {"archive": {"radius_arcmin": -1.0}})
     assert instance.get_dynamic_partitions(TARGET) == []
     assert not campaign.workdir("sn1").settings_file.exists()
+
+
+def test_that_a_target_is_retired_is_read_again_when_a_file_of_settings_changes(local, campaign):
+    assert active_targets(campaign.root) == ["sn1"]
+    write_settings(local, {"target": {"retired": True}})
+    assert active_targets(campaign.root) == []
+    local.settings_file.write_text(local.settings_file.read_text().replace("true", "false"))
+    assert active_targets(campaign.root) == ["sn1"]
+    campaign.root.joinpath("settings.toml").write_text("[target]\nretired = true\n")
+    local.settings_file.write_text("[target]\nra_deg = 10.0\ndec_deg = 20.0\n")
+    assert active_targets(campaign.root) == []
 
 
 def test_a_retired_target_is_not_active_and_is_taken_up_by_adding(local, campaign, instance):

@@ -21,14 +21,6 @@ from hst_assets_tests.orchestration.web_ui import WebUi
 _PROGRAM = Path(sys.executable).parent / "hst-assets"
 #: Celery's word for a worker that takes tasks.
 _READY = " ready."
-#: Dagster looks at its queue each 5 s, and at runs each 30 s, by default of the deployment.
-_QUICKER = """
-run_coordinator:
-  module: dagster
-  class: QueuedRunCoordinator
-  config:
-    dequeue_interval_seconds: 1
-"""
 
 
 class WorkerDeployment(WebUi):
@@ -188,13 +180,14 @@ class WorkerDeployment(WebUi):
         path = self.home / "dagster.yaml"
         text = path.read_text()
         for old, new in (
-            ("max_concurrent_runs: 4", f"max_concurrent_runs: {processes}"),
+            ("max_concurrent_runs: 8", f"max_concurrent_runs: {processes}"),
+            ("dequeue_interval_seconds: 2", "dequeue_interval_seconds: 1"),
             ("poll_interval_seconds: 30", f"poll_interval_seconds: {poll_s}"),
             ("  config:\n    broker:", f"  config:\n    silence_s: {silence_s}\n    broker:"),
         ):
             assert old in text, old
             text = text.replace(old, new)
-        path.write_text(text + _QUICKER)
+        path.write_text(text)
 
     # ----------------------------------------------------------------------- web server
 
