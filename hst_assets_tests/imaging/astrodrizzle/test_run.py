@@ -58,6 +58,7 @@ def test_what_combines_and_finds_cosmic_rays_is_in_the_recipe() -> None:
 def test_as_many_products_at_a_time_as_the_settings_allow(
     campaign: CampaignTruth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
+    monkeypatch.setattr("hst_assets.settings.sections.usable_cores", lambda: 8)
     asked = []
 
     def run(_task: str, calls: list, **limits: float) -> list[HstAssetsError]:

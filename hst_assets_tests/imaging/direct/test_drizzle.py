@@ -224,8 +224,12 @@ def test_what_the_direct_engine_does_not_do_is_astrodrizzles(asked: dict[str, An
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["wfc3_uvis", "wfpc2"])
 def test_pixels_do_not_depend_on_the_number_of_cores(
-    exposures: Callable[[str], list[Path]], tmp_path: Path, key: str
+    exposures: Callable[[str], list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
 ) -> None:
+    monkeypatch.setattr("hst_assets.settings.sections.usable_cores", lambda: 8)
     products = []
     for cores in (1, 2, 3):
         # Four chips, or eight: more than the cores, so that each works on several.
