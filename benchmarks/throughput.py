@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ class Deployment(WorkerDeployment):
     @contextmanager
     def database(self) -> Iterator[Any]:
         """A cursor of the database."""
-        with psycopg2.connect(self.postgres.url.replace("+psycopg2", "")) as connection:
+        address = self.postgres.url.replace("+psycopg2", "")
+        with closing(psycopg2.connect(address)) as connection, connection:
             yield connection.cursor()
 
 
@@ -110,11 +111,16 @@ def main() -> int:
             n_runs = len(deployment.runs())
             kept_kb = 1e3 * _megabytes(deployment.home / "storage") / n_runs
             print(f"what steps printed: {kept_kb:.1f} kB a run", flush=True)
+            _keep(options.json, figures)
             if options.launches:
                 figures["launch_s"] = _launches(deployment, options.launches)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+                _keep(options.json, figures)
     return 0
+
+
+def _keep(path: Path | None, figures: dict[str, Any]) -> None:
+    if path:
+        path.write_text(json.dumps(figures, indent=1))
 
 
 def _science(deployment: Deployment, exposures: Path) -> dict[str, float]:
