@@ -38,7 +38,8 @@ _OVERRIDES = "overrides"
 #: Whatever else a recipe has among its settings, and how it is called.
 _EPOCHS = "epochs."
 _FILES = "files."
-_NAMES = {"single_epoch": "bands with a single epoch"}
+_FORM = "form"
+_NAMES = {"single_epoch": "bands with a single epoch", _FORM: "layout of the page"}
 #: AstroDrizzle's parameters in the recipes, by the settings that name them.
 _SETTING_BEHIND = {
     "drizzle.parameters.skysub": "drizzle.sky_sub",
@@ -154,9 +155,9 @@ def _settings(
         new_text = _text(now.get(key, in_force_now.get(key, _ABSENT)))
         short = max(len(old_text), len(new_text)) <= _MAX_VALUE
         name = _called(key)
-        is_file = key.startswith(_FILES)
+        is_digest = key == _FORM or key.startswith(_FILES)
         told.append(
-            f"{name} {old_text} → {new_text}" if short and not is_file else f"{name} changed"
+            f"{name} {old_text} → {new_text}" if short and not is_digest else f"{name} changed"
         )
     return told
 

@@ -53,6 +53,7 @@ def test_the_same_recipe_has_no_reason():
             'bands with a single epoch unset → ["a"]',
         ),
         ({"settings": {**RECIPE["settings"], "files": {"x": "1"}}}, "files of x changed"),
+        ({"settings": {**RECIPE["settings"], "form": "1"}}, "layout of the page changed"),
         (
             {
                 "settings": {**RECIPE["settings"], "files": {"isim01a0q": "1"}},
