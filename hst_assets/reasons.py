@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -35,6 +35,11 @@ _INPUTS = "inputs changed"
 _ABSENT = object()
 #: Where a recipe has the user's decisions on single exposures.
 _OVERRIDES = "overrides"
+#: Whatever else a recipe has among its settings, and how it is called.
+_EPOCHS = "epochs."
+_FILES = "files."
+_FORM = "form"
+_NAMES = {"single_epoch": "bands with a single epoch", _FORM: "layout of the page"}
 #: AstroDrizzle's parameters in the recipes, by the settings that name them.
 _SETTING_BEHIND = {
     "drizzle.parameters.skysub": "drizzle.sky_sub",
@@ -83,6 +88,9 @@ def reasons_to_remake(
     """
     if before["stage"] != now["stage"]:
         return (f"made by another stage before: {before['stage']}",)
+    inputs = before.get("inputs", {}), now.get("inputs", {})
+    # The files of an input that changed have changed with it.
+    told_by_inputs = {f"{_FILES}{name}" for name, _, _ in _changes(*inputs)}
     return (
         *_named("code", _code(before.get("code", {}), now.get("code", {}))),
         *_named("tools", _tools(before.get("tools", {}), now.get("tools", {}))),
@@ -96,9 +104,10 @@ def reasons_to_remake(
                 flat(now.get("settings", {})),
                 flat(in_force_before),
                 flat(in_force_now),
+                told_by_inputs,
             ),
         ),
-        *_named("inputs", _inputs(before.get("inputs", {}), now.get("inputs", {}))),
+        *_named("inputs", _inputs(*inputs)),
     )
 
 
@@ -132,9 +141,12 @@ def _settings(
     now: Mapping[str, Any],
     in_force_before: Mapping[str, Any],
     in_force_now: Mapping[str, Any],
+    left_out: Collection[str],
 ) -> list[str]:
     told = []
     for key, old, new in _changes(before, now):
+        if key in left_out:
+            continue
         if key == _OVERRIDES:
             told += _overrides(old, new)
             continue
@@ -142,11 +154,23 @@ def _settings(
         old_text = _text(before.get(key, in_force_before.get(key, _ABSENT)))
         new_text = _text(now.get(key, in_force_now.get(key, _ABSENT)))
         short = max(len(old_text), len(new_text)) <= _MAX_VALUE
-        name = _SETTING_BEHIND.get(key, key)
+        name = _called(key)
+        is_digest = key == _FORM or key.startswith(_FILES)
         told.append(
-            f"setting {name} {old_text} → {new_text}" if short else f"setting {name} changed"
+            f"{name} {old_text} → {new_text}" if short and not is_digest else f"{name} changed"
         )
     return told
+
+
+def _called(key: str) -> str:
+    """How an entry among the settings of a recipe is called: not all are settings of the user."""
+    if key.startswith(_EPOCHS) and key.endswith(".fits"):
+        return f"epoch of {key.removeprefix(_EPOCHS)}"
+    if key.startswith(_FILES):
+        return f"files of {key.removeprefix(_FILES)}"
+    if key in _NAMES:
+        return _NAMES[key]
+    return f"setting {_SETTING_BEHIND.get(key, key)}"
 
 
 def _overrides(before: Any, now: Any) -> list[str]:

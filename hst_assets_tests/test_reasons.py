@@ -44,6 +44,23 @@ def test_the_same_recipe_has_no_reason():
         ),
         ({"inputs": {**RECIPE["inputs"], "x": "3" * 64}}, "new input x"),
         ({"inputs": {"isim01a0q": "1" * 64}}, "input isim01a1q_flc.fits left out"),
+        (
+            {"settings": {**RECIPE["settings"], "epochs": {"a.drc.fits": 2}}},
+            "epoch of a.drc.fits unset → 2",
+        ),
+        (
+            {"settings": {**RECIPE["settings"], "single_epoch": ["a"]}},
+            'bands with a single epoch unset → ["a"]',
+        ),
+        ({"settings": {**RECIPE["settings"], "files": {"x": "1"}}}, "files of x changed"),
+        ({"settings": {**RECIPE["settings"], "form": "1"}}, "layout of the page changed"),
+        (
+            {
+                "settings": {**RECIPE["settings"], "files": {"isim01a0q": "1"}},
+                "inputs": {**RECIPE["inputs"], "isim01a0q": "3" * 64},
+            },
+            "input isim01a0q changed",
+        ),
         ({"stage": "other"}, "made by another stage before: drizzled_image"),
     ],
 )

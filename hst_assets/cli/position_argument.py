@@ -32,7 +32,19 @@ class PositionCommand(HelpfulCommand):
     """A command whose arguments may begin with a hyphen, as in ``run 12:30:00 -45.0``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse, with the hyphens of negative numbers written as minus signs."""
+        """Parse, with the hyphens of negative numbers written as minus signs.
+
+        Raises
+        ------
+        BadConfiguration
+            If RA and DEC are given as options, as ``hst-assets ingest`` has them.
+        """
+        if {"--ra", "--dec"} & {word.partition("=")[0] for word in args}:
+            raise BadConfiguration(
+                "RA and DEC are arguments of this command, not options",
+                where=ctx.command_path,
+                next_step="Write them without names, such as 12:22:56.15 +15:49:34.18",
+            )
         valued = {
             name
             for parameter in self.params

@@ -27,6 +27,7 @@ from hst_assets.failures import (
     failure_named,
     machines_kind,
 )
+from hst_assets.reasons import FIRST
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -229,6 +230,8 @@ def _tell(console: Console, outcome: LevelResult) -> None:
         parts.append(f"up to date: {', '.join(outcome.unchanged)}")
     console.print(f"{outcome.partition:<24} {'; '.join(parts) or 'nothing made'}", highlight=False)
     for reason, assets in _by_reason(outcome).items():
+        if reason == FIRST:  # which the line above says
+            continue
         console.print(f"  {', '.join(assets)}: {escape(reason)}", highlight=False)
     for asset, cause in outcome.skipped.items():
         errors().print(
@@ -236,7 +239,7 @@ def _tell(console: Console, outcome: LevelResult) -> None:
         )
     for text in outcome.failures:
         errors().print(f"  [red]failed[/red] {escape(text)}", highlight=False)
-    for text in outcome.warnings:
+    for text in dict.fromkeys(outcome.warnings):  # two checks may say the same
         tag = "[red]failed[/red]" if text in outcome.errors else "[yellow]note[/yellow]"
         # What was not checked says so itself.
         tag = "[yellow]check[/yellow]" if text in outcome.unchecked else tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -37,17 +38,19 @@ def settings_command(
 ) -> None:
     """Show or change the settings of a target; values that differ from the default are marked."""
     workdir = WorkDir(root_or_default(root), target).existing()
-    if changes:
-        merged: dict[str, dict[str, Any]] = {}
-        for text in changes:
-            section, key, value = parse_change(text)
-            merged.setdefault(section, {})[key] = value
+    merged: dict[str, dict[str, Any]] = {}
+    for text in changes or ():
+        section, key, value = parse_change(text)
+        merged.setdefault(section, {})[key] = value
+    if merged:
         write_settings(workdir, merged)
     settings = load_settings(workdir)
     if drizzle_parameters:
         _show_parameters(settings.drizzle)
     else:
-        _show(settings, explain=explain)
+        _show(settings, explain=explain, only=merged)
+        if merged:
+            output().print(f"'hst-assets materialize {target} --dry-run' shows what this remakes")
 
 
 def parse_change(text: str) -> tuple[str, str, Any]:
@@ -79,13 +82,19 @@ def parse_change(text: str) -> tuple[str, str, Any]:
         return section, key, value.strip()
 
 
-def _show(settings: Settings, *, explain: bool) -> None:
+def _show(settings: Settings, *, explain: bool, only: Mapping[str, Collection[str]]) -> None:
+    """Print the settings; of a change, those that were changed."""
     console = output()
     defaults = Settings().model_dump(mode="json")
     for section, values in settings.model_dump(mode="json").items():
+        wanted = {name.partition(".")[0] for name in (only.get(section, ()) if only else values)}
+        if not wanted:
+            continue
         console.print(f"[bold]\\[{section}][/bold]")
         model = type(getattr(settings, section))
         for key, value in values.items():
+            if key not in wanted:
+                continue
             if explain:
                 console.print(f"  [dim]# {escape(model.meaning(key))}[/dim]", highlight=False)
             mark = "" if value == defaults[section][key] else "   [green]# set[/green]"

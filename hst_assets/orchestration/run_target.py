@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import dagster as dg
@@ -284,11 +285,15 @@ class _Plan:
 
 def refuse_unknown(what: str, names: Collection[str], known: Sequence[str]) -> None:
     """Raise `BadConfiguration` if there are names of what does not exist; say which do."""
-    unknown = set(names) - set(known)
+    unknown = sorted(set(names) - set(known))
     if unknown:
+        near = dict.fromkeys(
+            each for name in unknown for each in get_close_matches(name, known, n=2)
+        )
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise BadConfiguration(
-            f"no {what} {', '.join(sorted(unknown))}",
-            next_step=f"Known: {', '.join(known) or 'none'}",
+            f"no {what} {', '.join(unknown)}",
+            next_step=f"{meant}Known: {', '.join(known) or 'none'}",
         )
 
 

@@ -23,6 +23,8 @@ _MARGIN = 0.08
 _BARS_ARCSEC = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 #: The bar is the longest of these that takes at most this share of the width.
 _BAR_SHARE = 0.3
+#: Room below the outlines for the bar, over their height.
+_FOOT = 0.1
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def sky_chart(exposures: QTable, position: tuple[float, float] | None) -> SkyCha
     low, high = everything.min(axis=0), everything.max(axis=0)
     margin = _MARGIN * float((high - low).max())
     width, height = (high - low + 2 * margin).tolist()
+    height *= 1.0 + _FOOT
     left, top = (low - margin).tolist()
     bars = [bar for bar in _BARS_ARCSEC if bar <= _BAR_SHARE * width]
     return SkyChart(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from hst_assets.failures import BadConfiguration
 from hst_assets.settings.alignment import CatalogSettings
 from hst_assets.settings.dolphot_file import read_parameters_file
-from hst_assets.settings.fields import NOT_REPEATED, from_home
+from hst_assets.settings.fields import NOT_REPEATED, Section, from_home
 from hst_assets.settings.sections import MachineSettings, Settings
 from hst_assets.workdir import WorkDir, write_atomically
 
@@ -208,13 +209,25 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from error
 
 
+def _meant(place: Sequence[int | str]) -> str:
+    """The known section, or key of a section, that is most like an unknown one."""
+    *above, name = map(str, place)
+    known = dict(Settings.model_fields)
+    for section in above:
+        model = known[section].annotation if section in known else None
+        is_section = isinstance(model, type) and issubclass(model, Section)
+        known = dict(model.model_fields) if is_section else {}
+    near = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {'.'.join([*above, near[0]])!r}?)" if near else ""
+
+
 def _explain(error: ValidationError) -> str:
     """One clause a fault: which key, what is wrong, what was given."""
     faults = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            faults.append(f"unknown setting {key!r}")
+            faults.append(f"unknown setting {key!r}{_meant(fault['loc'])}")
         elif fault["type"] == NOT_REPEATED:
             faults.append(f"{key}: {fault['msg']}")
         else:

@@ -35,7 +35,8 @@ def test_an_unknown_asset_is_refused(cli, small_campaign):
     cli("ingest", small_campaign.exposure_folder, "--target", "sn1")
     result = cli("materialize", "sn1", "--select", "drizzle")
     assert result.code == 2
-    assert "no asset drizzle. Known: archive_exposures, raw_exposures, exposure_table" in result.err
+    assert "no asset drizzle. Did you mean epoch_drizzles or drizzled_stacks? " in result.err
+    assert "Known: archive_exposures, raw_exposures, exposure_table" in result.err
 
 
 def test_a_failure_ends_with_its_reason_and_exit_code_one(cli, root, small_campaign):

@@ -23,6 +23,16 @@ def test_a_setting_is_changed_and_marked(cli, workdir):
     assert line.split() == ["search_radius_arcsec", "=", "2.5", "#", "set"]
 
 
+def test_after_a_change_only_what_was_changed_is_shown(cli, workdir):
+    result = cli("settings", "sn1", "drizzle.pixfrac=1", "drizzle.scale_arcsec=0.05")
+    assert [line.split(" #")[0].strip() for line in result.out.splitlines()] == [
+        "[drizzle]",
+        "scale_arcsec = 0.05",
+        "pixfrac = 1.0",
+        "'hst-assets materialize sn1 --dry-run' shows what this remakes",
+    ]
+
+
 def test_a_setting_goes_back_to_its_default(cli, workdir):
     cli("settings", "sn1", "alignment.search_radius_arcsec=2.5")
     cli("settings", "sn1", "alignment.search_radius_arcsec=")

@@ -126,3 +126,10 @@ def test_the_list_counts_runs_that_are_in_flight(cli, root, mast):
         )
     (state,) = json.loads(cli("target", "list", "--json").out)
     assert state["in_flight"] == 1
+
+
+def test_a_position_by_options_is_answered_with_how_it_is_written(cli, root):
+    result = cli("target", "add", "sn1", "--ra", "10", "--dec=20")
+    assert result.code == 2
+    assert "RA and DEC are arguments of this command" in result.err
+    assert not (root / "sn1").exists()

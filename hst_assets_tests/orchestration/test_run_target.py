@@ -82,7 +82,9 @@ def test_what_was_made_before_is_in_no_choices_way(campaign, defs, instance, tar
 
 
 def test_an_unknown_asset_is_refused_with_the_known_ones(defs, instance, target):
-    with pytest.raises(BadConfiguration, match=r"no asset drizle\. Known: archive_exposures, raw_"):
+    with pytest.raises(
+        BadConfiguration, match=r"mean epoch_drizzles\? Known: archive_exposures, raw_"
+    ):
         list(run_target(defs, instance, target, assets=["drizle"]))
 
 

@@ -63,3 +63,10 @@ def test_no_footprint_is_no_chart():
 def test_the_bar_is_shorter_than_the_chart():
     chart = sky_chart([row(SQUARE)], None)
     assert chart.bar_arcsec == 20  # of 30 % of 69.6 arcsec
+
+
+def test_there_is_room_for_the_bar_below_the_outlines():
+    chart = sky_chart([row(SQUARE)], (0.0, 0.0))
+    lowest = max(points(outline)[:, 1].max() for outline in chart.outlines)
+    # The template has the bar 0.04, and the top of its text 0.09 of the height above the edge.
+    assert chart.top + 0.91 * chart.height > lowest

@@ -22,7 +22,12 @@ def test_the_target_wins_over_the_root_key_by_key(workdir):
     ("text", "reason"),
     [
         ("[selection]\nmin_exptime = 5\n", "unknown setting 'selection.min_exptime'"),
-        ("[selektion]\n", "unknown setting 'selektion'"),
+        ("[selektion]\n", r"unknown setting 'selektion' \(did you mean 'selection'\?\)"),
+        (
+            "[alignment]\nserch_radius_arcsec = 5\n",
+            "did you mean 'alignment.search_radius_arcsec'",
+        ),
+        ("[selection]\nzzz = 5\n", "unknown setting 'selection.zzz'"),
         ("[selection]\nmin_exptime_s = -1\n", r"selection.min_exptime_s: .*\(got -1\)"),
         ("[selection]\nmin_exptime_s = 'long'\n", "selection.min_exptime_s"),
         ("[selection]\nbefore = 'soon'\n", "selection.before"),
