@@ -322,7 +322,7 @@ class Closure:
         """Every attribute that is read somewhere in it."""
         return {name for symbol in self.symbols for name in self.source.read(symbol).attributes}
 
-    @property
+    @cached_property
     def default_keys(self) -> set[str]:
         """The settings that it may read, as ``section.key``."""
         return {key for key in default_settings() if set(key.split(".")[:2]) <= self.attributes}

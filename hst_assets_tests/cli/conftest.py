@@ -10,10 +10,11 @@ import typer.main
 
 from hst_assets.cli import main
 from hst_assets.simulate.plans import small_plan
-from hst_assets_tests import dagster_databases
+from hst_assets_tests import dagster_assets, dagster_databases
 from hst_assets_tests.stand_ins.holdings import Holdings
 from hst_assets_tests.stand_ins.mast import Mast
 
+dagster_assets.make_once()
 dagster_databases.make_quickly()
 
 

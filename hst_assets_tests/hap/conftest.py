@@ -1,18 +1,34 @@
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
+from hst_assets import isolation
 from hst_assets.isolation import run_isolated
 from hst_assets.simulate.plans import small_plan
+from hst_assets_tests.hap.kept_nurseries import kept_by_origin
 from hst_assets_tests.hap.small_visit import exposures_with_poller, products_in
 from hst_assets_tests.stand_ins.star_service import star_service
 
-#: So that children find the modules of tasks that lie beside the tests.
-TASKS = {"PYTHONPATH": str(Path(__file__).parent)}
-
 FITTED = "IDC_x-FIT_SVM_GAIAeDR3"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tasks_are_found():
+    """Children find the modules of tasks that lie beside the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_import_drizzlepac():
+    """What has imported drizzlepac serves all tests of HAP that tell it the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolation, "_serve", kept_by_origin(isolation._serve))
+        yield
 
 
 @pytest.fixture
@@ -44,7 +60,7 @@ def _asking(module, tmp_path):
             scratch=folder,
             log_path=folder / "log.txt",
             timeout_s=900,  # runsinglehap on a busy machine
-            environment={**TASKS, **(environment or {})},
+            environment=environment,
         )
 
     return ask

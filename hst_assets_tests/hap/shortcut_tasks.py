@@ -6,6 +6,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+# Imported here: once, for all processes that are forked.
+from hst_assets.hap.children import piece_task as _all_of_drizzlepac  # noqa: F401
+
 
 def _drizzled(path):
     """Two chips with ragged edges and bad pixels, as an image of north-up pixels."""

@@ -22,11 +22,12 @@ from hst_assets.orchestration.levels import AssetTable
 from hst_assets.provenance import Recipe, Result, make, read_record, sha256_of_file
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir, write_atomically
-from hst_assets_tests import dagster_databases
+from hst_assets_tests import dagster_assets, dagster_databases
 from hst_assets_tests.orchestration.daemon import Daemon
 from hst_assets_tests.stand_ins.holdings import Holdings, now_mjd
 from hst_assets_tests.stand_ins.mast import Mast
 
+dagster_assets.make_once()
 dagster_databases.make_quickly()
 
 FACTS = {

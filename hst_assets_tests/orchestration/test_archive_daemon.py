@@ -29,6 +29,7 @@ from hst_assets.provenance import read_record
 from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
+from hst_assets_tests.orchestration.quick_daemon import QUICK_DAEMON
 from hst_assets_tests.orchestration.web_ui import WebUi
 from hst_assets_tests.stand_ins.holdings import now_mjd
 
@@ -37,20 +38,13 @@ TARGET = "followed"
 VISITS = ("isim01", "isim02", "isim03")
 PLAN = small_plan("wfc3_ir", visit=VISITS[0])
 #: Between two looks of a sensor; half a minute and a minute by default, mostly waited for.
-INTERVAL_S = 2
-#: Between two looks at the queue of runs; 5 s by default, and most runs wait for the one before.
-RUN_QUEUE = """
-run_coordinator:
-  module: dagster
-  class: QueuedRunCoordinator
-  config:
-    dequeue_interval_seconds: 1
-"""
+INTERVAL_S = 1
 #: Four levels, each behind a sensor and a run, on a machine that does other things too.
 DEADLINE_S = 600
-#: What the settings of the target want.
+#: What the settings of the target want. That the sensors of other levels ask for nothing is tested
+#: in `test_new_rows`; here their looks would take a core from the runs.
 LEVELS = [level for level in ASSETS.levels_from_raw if not level.wanted]
-SENSORS = [ARCHIVE_SENSOR, *(f"{level.job}_sensor" for level in ASSETS.levels_from_raw)]
+SENSORS = [ARCHIVE_SENSOR, *(f"{level.job}_sensor" for level in LEVELS)]
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -94,7 +88,7 @@ def environment(tmp_path, archive):
     home.mkdir()
     root.mkdir()
     deployed = PROJECT / "data" / "deployment" / "dagster.yaml"
-    (home / "dagster.yaml").write_text(deployed.read_text() + RUN_QUEUE)
+    (home / "dagster.yaml").write_text(deployed.read_text() + QUICK_DAEMON)
     address = json.loads((archive / "stand_in_address.json").read_text())
     wanted = {key: address[key] for key in ("mast_url", "sesame_url", "s3_url")}
     # Each tick of the sensor asks: by default a listing serves for a quarter of an hour.
@@ -300,7 +294,7 @@ def _wait(happened, within_s, what):
     deadline = time.monotonic() + within_s
     while not happened():
         assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
-        time.sleep(1)
+        time.sleep(0.5)
 
 
 def _free_port():

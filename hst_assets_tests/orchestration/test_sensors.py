@@ -295,7 +295,11 @@ class Traffic:
                 self._move_on(self.random.choice(self.in_flight))
                 idle.clear()
                 continue
-            job = self.random.choice(jobs)
+            # One that has found nothing twice finds nothing until something changes.
+            expectant = [job for job in jobs if idle[job] < 2]
+            if not expectant:
+                continue
+            job = self.random.choice(expectant)
             if self._ask(job):
                 idle.clear()
             else:

@@ -1,4 +1,7 @@
-"""What a new exposure makes stale, counted: three targets of five visits each."""
+"""What a new exposure makes stale, counted: two targets of three visits each.
+
+A visit more, or a target, is asked about and made in the same way, and takes as long again.
+"""
 
 from collections import Counter
 
@@ -11,8 +14,8 @@ from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.partition_keys import TARGET, VISIT, register
 from hst_assets.orchestration.run_target import run_target
 
-TARGETS = ("sn1", "sn2", "sn3")
-VISITS = tuple(f"iaaa0{n}" for n in range(1, 6))
+TARGETS = ("sn1", "sn2")
+VISITS = tuple(f"iaaa0{n}" for n in range(2, 5))
 GATHERS = {"target_exposures", "target_alignment", "hap_target_exposures"}
 
 pytestmark = pytest.mark.slow
@@ -93,7 +96,7 @@ def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instanc
     assert {name: counts[name] for name in own_chain} == own_chain
     # Gathers see all visits through their mapping; they are tiny, and the other targets' return
     # the version they had, so that nothing behind them is stale.
-    assert {counts[name] for name in GATHERS} <= {1, 2, 3}
+    assert {counts[name] for name in GATHERS} <= {1, 2}
     # What really executed: the reference is sticky, so that not even it was made again.
     assert sorted(complete.ran) == [
         ("aligned_exposures", "sn2/iaaa03"),

@@ -10,6 +10,7 @@ class WebUi:
 
     def __init__(self, port):
         self.port = port
+        self._repository = None
 
     def ask(self, query, **variables):
         request = urllib.request.Request(
@@ -36,10 +37,11 @@ class WebUi:
 
     def selector(self, **more):
         """How a query names what is in the only code location."""
-        (repository,) = self._repositories()
+        if self._repository is None:
+            (self._repository,) = self._repositories()
         return {
-            "repositoryName": repository["name"],
-            "repositoryLocationName": repository["location"]["name"],
+            "repositoryName": self._repository["name"],
+            "repositoryLocationName": self._repository["location"]["name"],
             **more,
         }
 

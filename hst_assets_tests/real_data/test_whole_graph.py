@@ -97,7 +97,8 @@ def test_the_47_tuc_pair_is_aligned_to_a_tenth_of_a_pixel_and_drizzled_together(
 
 
 def test_wfpc2_is_drizzled(through_the_graph):
-    workdir, outcomes = through_the_graph(["wfpc2_omegacen"])
+    # By default onto the pixels of the PC, 25 million, as in `imaging/test_real_exposures`.
+    workdir, outcomes = through_the_graph(["wfpc2_omegacen"], {"drizzle": {"scale_arcsec": 0.1}})
     assert failures(outcomes) == []
     (stack,) = workdir.drizzle.glob("*.ut*.drc.fits")
     assert fits.getheader(stack)["EXPTIME"] == pytest.approx(100.0)

@@ -27,7 +27,6 @@ from hst_assets.settings import HapSettings, MachineSettings
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.scoring import photometry_score, star_fluxes
 from hst_assets.workdir import WorkDir
-from hst_assets_tests.hap.conftest import TASKS
 from hst_assets_tests.stand_ins.star_service import star_service
 
 pytestmark = [
@@ -87,7 +86,7 @@ def exposures(truth, tmp_path_factory):
                 scratch=place,
                 log_path=folder / f"{visit}.txt",
                 timeout_s=300,
-                environment={**TASKS, "ASTROMETRIC_CATALOG_URL": server.url},
+                environment={"ASTROMETRIC_CATALOG_URL": server.url},
             )
             made[visit] = [place / name for name in left]
     return made

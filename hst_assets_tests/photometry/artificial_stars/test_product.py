@@ -108,7 +108,7 @@ def test_what_is_noise_in_a_filter_does_not_set_the_range(target):
     catalog.data["f606w_vega_mag"][:90] = 33.0
     catalog.data["f606w_snr"][:90] = 0.4
     write_catalog(catalog, workdir.dolphot / "dp0000")
-    again(workdir, seed=2)
+    again(workdir, seed=2, chunk_size=N_STARS)  # one list: each waits 2 s for the one before
     assert QTable.read(workdir.artificial_stars)["wfc3_f606w_true"].value.max() < 27.6
 
 
@@ -194,7 +194,10 @@ def test_fewer_stars_take_the_others_away(target):
 
 @pytest.fixture
 def single(tmp_path):
-    """A target with a third filter of one image, and where its program was built."""
+    """A target with a third filter of one image, and where its program was built.
+
+    Its stars are in one list: each waits 2 s for the one before.
+    """
     root = tmp_path / "dolphot2.0"
     filters = root / "wfc3" / "data" / "filters.dat"
     filters.parent.mkdir(parents=True)
@@ -206,7 +209,7 @@ def single(tmp_path):
         workdir,
         {
             "dolphot": {"program": str(program.path), "root": str(root)},
-            "artificial_stars": {"n_stars": N_STARS, "chunk_size": CHUNK},
+            "artificial_stars": {"n_stars": N_STARS, "chunk_size": N_STARS},
         },
     )
     make_dolphot_catalog(workdir, load_settings(workdir))
