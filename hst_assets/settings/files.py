@@ -215,8 +215,10 @@ def _meant(place: Sequence[int | str]) -> str:
     known = dict(Settings.model_fields)
     for section in above:
         model = known[section].annotation if section in known else None
-        is_section = isinstance(model, type) and issubclass(model, Section)
-        known = dict(model.model_fields) if is_section else {}
+        if isinstance(model, type) and issubclass(model, Section):
+            known = dict(model.model_fields)
+        else:
+            known = {}
     near = get_close_matches(name, list(known), n=1)
     return f" (did you mean {'.'.join([*above, near[0]])!r}?)" if near else ""
 
