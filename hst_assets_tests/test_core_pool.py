@@ -76,8 +76,11 @@ def test_calls_of_two_runs_use_no_more_than_the_cores_of_the_machine(pool, tmp_p
 
 def test_without_a_pool_each_run_has_its_own(pool, tmp_path, monkeypatch):
     monkeypatch.setenv(POOL_VARIABLE, "off")
-    spans = _answers(_start(tmp_path / "first", seconds=0.5))
-    assert _most_at_a_time(spans) == 4 > pool[1] or pool[1] >= 4
+    if pool[1] >= 4:
+        pytest.skip("a run of four calls has a core for each")
+    # Long enough that a busy machine has forked all before the first ends.
+    spans = _answers(_start(tmp_path / "first", seconds=3.0))
+    assert _most_at_a_time(spans) > pool[1]
 
 
 def test_the_cores_of_a_run_that_is_killed_are_free(pool, tmp_path):
@@ -100,19 +103,19 @@ def test_the_cores_of_a_run_that_is_killed_are_free(pool, tmp_path):
 
 def test_who_waits_says_so_and_his_time_does_not_count(pool, tmp_path, monkeypatch, caplog):
     cores, n_cores = pool
-    # Less than it has to wait, and more than the call itself takes.
-    monkeypatch.setattr(isolation, "IMPORT_ALLOWANCE_S", 0.5)
+    _warm(tmp_path)
+    # With the call's own limit it is less than the wait, and more than a call takes.
+    monkeypatch.setattr(isolation, "IMPORT_ALLOWANCE_S", 2.0)
     held = cores.take(n_cores)
-    threading.Timer(2.5, give_back, [held]).start()
+    threading.Timer(5.0, give_back, [held]).start()
     (tmp_path / "s").mkdir()
     call = Call({"seconds": 0.0}, tmp_path / "s", tmp_path / "log")
     with caplog.at_level(logging.INFO):
-        _warm(tmp_path)
         began = time.monotonic()
         (span,) = run_many_isolated(
             f"{TASKS}:tells_when_it_works", [call], timeout_s=1, max_cores=1, environment=HERE
         )
-    assert span[0] - began > 1.0
+    assert span[0] - began > 4.0
     assert caplog.text.count("waits for a core") == 1
 
 
