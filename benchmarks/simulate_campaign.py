@@ -47,8 +47,8 @@ class Level:
         Of the job.
     by_visit : bool
         Whether a run is one of a visit.
-    science_s : float
-        Core seconds beside what each run costs.
+    science_s, overhead_s : float
+        Core seconds of the science; and of a run beside it and what the database takes.
     events : float
         That a run writes to the database.
     megabytes : float
@@ -58,6 +58,7 @@ class Level:
     name: str
     by_visit: bool
     science_s: float
+    overhead_s: float
     events: float
     megabytes: float
 
@@ -68,8 +69,6 @@ class Machine:
 
     Attributes
     ----------
-    run_s : float
-        Of a worker's core, for each run beyond science and database.
     event_s, database_cores
         Of the database, for each event; how many it serves at once.
     tick_s, tick_visit_s : float
@@ -91,7 +90,6 @@ class Machine:
         Runs that are handed to the broker, over the number of workers: `max_concurrent_runs`.
     """
 
-    run_s: float
     event_s: float
     database_cores: int = 4
     tick_s: float = 0.05
@@ -247,7 +245,7 @@ class Campaign:
         yield self.resources["shared folder"].serve(
             self._now, level.megabytes / machine.folder_mb_s
         )
-        yield self.resources["workers"].serve(self._now, level.science_s + machine.run_s)
+        yield self.resources["workers"].serve(self._now, level.science_s + level.overhead_s)
         self._idle += 1
         self._take()
         self.at_work -= 1
@@ -302,7 +300,7 @@ def _print_table(
     print("| workers | visits an hour | of the workers' best | in use | days for all |")
     print("| --- | --- | --- | --- | --- |")
     alone_s = sum(
-        (each.science_s + machine.run_s + each.events * machine.event_s)
+        (each.science_s + each.overhead_s + each.events * machine.event_s)
         / (1 if each.by_visit else VISITS_A_TARGET)
         for each in levels
     )
@@ -322,33 +320,37 @@ def _print_table(
 
 
 def _machine(figures: Mapping[str, Any]) -> Machine:
-    """What was measured of runs, launches, ticks and the database."""
-    alone = _of(figures, "visit_exposures", 1)
+    """What was measured of launches and the database."""
     launch_s = figures["launch_s"]
-    event_s = figures["event_s"]
     return Machine(
-        # Of a run without science: what is left when it has written its events.
-        run_s=max(
-            0.0,
-            alone["run_s"] - figures["science_s"]["visit_exposures"] - alone["events"] * event_s,
-        ),
-        event_s=event_s,
+        event_s=figures["event_s"],
         request_s=launch_s["put into the queue"],
         launch_s=launch_s["one by one"],
     )
 
 
+def _overhead_s(figures: Mapping[str, Any], level: str) -> float:
+    """Of a run on one worker that is never idle, beside science and database."""
+    alone = _of(figures, level, 1)
+    period_s = 3600 / alone["visits_an_hour"] - alone["waiting_s"] / figures["visits"]
+    science_s = figures["science_s"][level]
+    return float(max(0.0, period_s - science_s - alone["events"] * figures["event_s"]))
+
+
 def _levels(figures: Mapping[str, Any], science_s: float) -> tuple[Level, ...]:
     """The levels of a campaign; those of targets have what those of visits have."""
-    light, heavy = (_of(figures, name, 1) for name in ("visit_exposures", "visit_images"))
-    megabytes = EXPOSURES_A_VISIT * _MB_AN_EXPOSURE
+    mb = EXPOSURES_A_VISIT * _MB_AN_EXPOSURE
+    light, heavy = (
+        (_overhead_s(figures, name), _of(figures, name, 1)["events"])
+        for name in ("visit_exposures", "visit_images")
+    )
     return (
-        Level("visit_exposures", True, 1.0, light["events"], megabytes),
-        Level("target_frame", False, science_s, light["events"], megabytes),
-        Level("visit_images", True, science_s, heavy["events"], 4 * megabytes),
-        Level("target_stacks", False, science_s, heavy["events"], 4 * megabytes),
-        Level("target_pictures", False, 10.0, light["events"], megabytes),
-        Level("target_page", False, 10.0, light["events"], megabytes),
+        Level("visit_exposures", True, 1.0, *light, mb),
+        Level("target_frame", False, science_s, *light, mb),
+        Level("visit_images", True, science_s, *heavy, 4 * mb),
+        Level("target_stacks", False, science_s, *heavy, 4 * mb),
+        Level("target_pictures", False, 10.0, *light, mb),
+        Level("target_page", False, 10.0, *light, mb),
     )
 
 
@@ -359,9 +361,9 @@ def _compare(figures: Mapping[str, Any], machine: Machine) -> None:
     # As the trial had it: a look each second, more slots than runs, all runs asked for at once.
     there = replace(machine, cores=2, dequeue_s=1.0, slots=1000.0)
     for each in figures["levels"]:
-        level = Level(
-            each["level"], False, figures["science_s"][each["level"]], each["events"], 0.0
-        )
+        name = each["level"]
+        science_s, overhead_s = figures["science_s"][name], _overhead_s(figures, name)
+        level = Level(name, False, science_s, overhead_s, each["events"], 0.0)
         n_runs = figures["visits"]
         campaign = Campaign((level,), there, each["workers"], n_runs, 0, all_queued=True)
         rate = n_runs / campaign.run() * 3600
