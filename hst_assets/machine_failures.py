@@ -40,7 +40,7 @@ DISK_STEP = "Free disk space, then rerun: what is finished is kept"
 MEMORY_STEP = "Lower machine.max_cores, or give the machine more memory, then rerun"
 _SIZE_STEP = "Raise the limit (ulimit -f), or use another file system, then rerun"
 _TOO_LARGE = "file too large for this file system or limit"
-_MACHINE_STEP = "This is the machine's, not the data's: mend it, then rerun"
+_MACHINE_STEP = "The machine failed, not the data: fix this, then rerun"
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: Other refusals of the system that no file's content explains: rights, a disk that is read-only

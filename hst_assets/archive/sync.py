@@ -234,7 +234,7 @@ class _Job:
         if part.file is not None:
             self._note(
                 f"raw/{part.file.name} was ingested by hand and has {part.file.size} bytes, the "
-                f"archive's has {part.product.size}: kept; fetch anew to replace it"
+                f"archive's has {part.product.size}: kept; --clobber replaces it"
             )
 
     # -------------------------------------------------------------- fetching

@@ -62,7 +62,7 @@ def came_before(refusal: Refusal, part: Compared) -> UnusableInput:
         f"{own}was fetched on {refusal.refused:%Y-%m-%d} and is unusable: {refusal.reason}{kept}",
         where=part.product.name,
         next_step=f"It is fetched again when the archive changes it, or from "
-        f"{refusal.again:%Y-%m-%d} on; to try now, fetch anew",
+        f"{refusal.again:%Y-%m-%d} on; to try now, rerun with --clobber",
     )
 
 
@@ -71,7 +71,7 @@ def not_usable(product: Product, reason: str) -> UnusableInput:
     return UnusableInput(
         f"the archive's file cannot be used: {reason}",
         where=product.name,
-        next_step="It is fetched again when the archive changes it; to try now, fetch anew",
+        next_step="It is fetched again when the archive changes it; to try now, give --clobber",
     )
 
 

@@ -119,15 +119,15 @@ def _adopt(path: Path, product: Product) -> None:
         return
     size = path.stat().st_size
     if product.size not in (None, size):
-        logger.warning("%s: %d bytes, not %s; fetched anew", path, size, product.size)
+        logger.warning("%s: %d bytes, not %s; fetched again", path, size, product.size)
         return
     try:
         rootname = fits_structure(path).rootname
     except UnusableInput as error:
-        logger.warning("%s; fetched anew", error)
+        logger.warning("%s; fetched again", error)
         return
     if rootname and rootname[:8] != product.rootname[:8]:
-        logger.warning("%s: its ROOTNAME is %s; fetched anew", path, rootname)
+        logger.warning("%s: its ROOTNAME is %s; fetched again", path, rootname)
         return
     write_receipt(
         Fetched(

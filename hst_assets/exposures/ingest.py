@@ -401,8 +401,8 @@ class _Ingest:
             return
         if sha256_of_file(path) != file.sha256:
             raise _InTheWay(
-                f"raw/{file.name} was put there by hand and has different content: remove it, "
-                "ingest it where it lies, or replace it with --clobber"
+                f"raw/{file.name} was not ingested and has different content: remove it, "
+                "ingest it in place, or replace it with --clobber"
             )
 
     def _stands(self, file: RawFile) -> bool:

@@ -124,7 +124,9 @@ def read_table(path: Path) -> QTable:
         return _read_once(path, stamp).copy()
     except (OSError, ValueError, KeyError) as error:
         raise MissingProduct(
-            f"the table cannot be read: {error}", where=path, next_step="Make it again"
+            f"the table cannot be read: {error}",
+            where=path,
+            next_step="Rerun 'hst-assets materialize', which remakes it",
         ) from error
 
 

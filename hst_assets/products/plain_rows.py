@@ -71,5 +71,7 @@ def read_rows(
         yaml.YAMLError,
     ) as error:
         raise MissingProduct(
-            f"the table cannot be read: {error}", where=path, next_step="Make it again"
+            f"the table cannot be read: {error}",
+            where=path,
+            next_step="Rerun 'hst-assets materialize', which remakes it",
         ) from error

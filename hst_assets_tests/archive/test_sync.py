@@ -307,7 +307,7 @@ def test_a_file_in_raw_that_nobody_verified_is_not_overwritten(stocked):
     (stocked.workdir.raw / A).write_bytes(b"notes of mine")
     delivery = stocked.sync_visit()
     assert failures(delivery) == {A: "UnusableInput"}
-    assert "put there by hand" in str(delivery.failed[0].failure)
+    assert "was not ingested" in str(delivery.failed[0].failure)
     assert (stocked.workdir.raw / A).read_bytes() == b"notes of mine"
 
 

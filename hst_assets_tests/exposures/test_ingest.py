@@ -223,7 +223,7 @@ def test_a_file_put_into_raw_by_hand_is_not_overwritten(exposure_file, workdir):
     workdir.create()
     (workdir.raw / path.name).write_bytes(b"precious")
     report = ingest([path], workdir)
-    assert "was put there by hand" in reasons(report)[path.name]
+    assert "was not ingested and has different content" in reasons(report)[path.name]
     assert (workdir.raw / path.name).read_bytes() == b"precious"
 
 
