@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +13,7 @@ import typer
 from hst_assets.cli.deployment import opened_instance
 from hst_assets.cli.terminal import RootOption, output, root_or_default
 from hst_assets.failures import BadConfiguration
+from hst_assets.workdir import WorkDir
 
 __all__ = ["retry_command"]
 
@@ -43,8 +46,10 @@ def retry_command(
         from hst_assets.orchestration.settled import sensor_name
         from hst_assets.orchestration.targets import active_targets
 
-        targets = set(active_targets(folder))
-        failed = failed_since(instance, ASSETS, moment, targets & set(target or targets))
+        active = active_targets(folder)
+        for name in target or ():
+            _require_active(name, active, folder)
+        failed = failed_since(instance, ASSETS, moment, set(target or active))
         running = running_sensor_cursors(instance)
         for job, partitions in failed.items():
             _say(f"{job}: {len(partitions)} failed: {', '.join(partitions)}")
@@ -59,6 +64,16 @@ def retry_command(
                 )
     if not failed:
         _say(f"nothing failed since {moment:%Y-%m-%d %H:%M} UTC, or it was made later")
+
+
+def _require_active(target: str, active: Sequence[str], root: Path) -> None:
+    workdir = WorkDir(root, target).existing()
+    if target not in active:
+        raise BadConfiguration(
+            "a retired target is not retried",
+            where=workdir.base,
+            next_step=f"'hst-assets target add {target}' follows it again",
+        )
 
 
 def _say(line: str) -> None:

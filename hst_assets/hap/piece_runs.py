@@ -127,6 +127,8 @@ class Piece:
         works on and leaves in a state that nobody wants.
     arguments : mapping
         Keyword arguments of the step.
+    shares_out : bool
+        Whether the step takes ``cores``, and shares its work out among as many processes.
     """
 
     label: str
@@ -135,6 +137,7 @@ class Piece:
     changes: tuple[str, ...] = ()
     spoils: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    shares_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,9 +210,9 @@ def outcomes_of(
     list
         In the order of the pieces: what each left, or what ended it.
     """
-    # Those that are alone in their stage can share their work out.
-    cores = max(1, machine.cores // max(1, len(pieces)))
-    calls = [_call(piece, folder, cores) for piece in pieces]
+    # One that is alone in its stage may share its work out among all cores.
+    share = max(1, machine.cores // max(1, len(pieces)))
+    calls = [_call(piece, folder, share) for piece in pieces]
     answers = run_many_isolated(
         _TASK, calls, timeout_s=machine.timeout_s("hap"), max_cores=machine.cores
     )
@@ -227,7 +230,8 @@ def _settled(call: Call, answer: Any, folder: VisitFolder) -> Left | HstAssetsEr
     return Left(answer["value"], tuple(answer["files"]))
 
 
-def _call(piece: Piece, folder: VisitFolder, cores: int) -> Call:
+def _call(piece: Piece, folder: VisitFolder, share: int) -> Call:
+    cores = share if piece.shares_out else 1
     scratch = folder.scratch(piece.label)
     scratch.mkdir(parents=True)
     reads = list(piece.reads)
@@ -240,6 +244,6 @@ def _call(piece: Piece, folder: VisitFolder, cores: int) -> Call:
         "changes": list(piece.changes),
         "spoils": list(piece.spoils),
         "arguments": dict(piece.arguments),
-        "cores": cores,
+        "cores": cores if piece.shares_out else None,
     }
     return Call(arguments, scratch=scratch, log_path=folder.log(piece.label), cores=cores)

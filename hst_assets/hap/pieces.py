@@ -98,6 +98,7 @@ def align_piece(number: int, total: TotalNode, arguments: Mapping[str, Any]) -> 
         reads=(state_file("total", number),),
         changes=tuple(one.exposure_file for one in (*total.exposures, *total.dispersed)),
         arguments={"number": number, **arguments},
+        shares_out=True,
     )
 
 
@@ -218,6 +219,7 @@ def detect_piece(
             *_drizzled_exposures(total, kept),
         ),
         arguments={"number": number, "options": dict(options)},
+        shares_out=True,
     )
 
 

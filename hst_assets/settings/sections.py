@@ -63,7 +63,7 @@ class MachineSettings(Section):
     tool_timeouts_s: dict[ToolName, Positive] = {}  # noqa: RUF012 - pydantic copies it
     """The same by tool, such as ``{drizzle = 7200}``; others have ``tool_timeout_s``."""
     dolphot_threads: Annotated[int, Field(ge=1)] | None = None
-    """Number of threads of DOLPHOT 3; unset: ``max_cores``. DOLPHOT 2 has one."""
+    """Number of threads of DOLPHOT 3; unset: as many as tool processes. DOLPHOT 2 has one."""
     dolphot_timeout_s: Positive = 7 * 86400.0
     """Time limit of one run of DOLPHOT, seconds."""
     dolphot_silence_s: Positive = 12 * 3600.0

@@ -32,3 +32,18 @@ def test_without_failures_it_says_so(cli, root):
     done = cli("retry", "--since", "2h")
     assert done.code == 0
     assert "nothing failed since" in done.out
+
+
+def test_a_target_that_is_not_there_is_refused(cli, root):
+    done = cli("retry", "--target", "sn2023ixff")
+    assert done.code != 0
+    assert "sn2023ixff" in done.out + done.err
+    assert "nothing failed" not in done.out
+
+
+def test_a_retired_target_is_refused_with_what_to_do(cli, root):
+    cli("target", "add", "sn1", "150.1", "2.2")
+    cli("target", "retire", "sn1")
+    done = cli("retry", "--target", "sn1")
+    assert done.code != 0
+    assert "'hst-assets target add sn1' follows it again" in done.out + done.err

@@ -15,7 +15,7 @@ from hst_assets_tests.stand_ins.star_service import star_service
 FITTED = "IDC_x-FIT_SVM_GAIAeDR3"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def tasks_are_found():
     """Children find the modules of tasks that lie beside the tests."""
     with pytest.MonkeyPatch.context() as patch:

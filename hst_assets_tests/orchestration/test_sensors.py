@@ -304,6 +304,8 @@ class Traffic:
                 idle.clear()
             else:
                 idle[job] += 1
+        # Nothing is asked for at a third look either.
+        assert {job: self._ask(job) for job in jobs} == dict.fromkeys(jobs, False)
 
     def _ask(self, job):
         """One tick; whether it asked for anything."""

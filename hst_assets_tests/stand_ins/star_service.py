@@ -18,7 +18,8 @@ from hst_assets_tests.stand_ins.loopback_server import LoopbackHandler, Loopback
 class _Handler(LoopbackHandler):
     def do_GET(self):
         query = {key.upper(): one[0] for key, one in parse_qs(urlparse(self.path).query).items()}
-        status, body = self.server.answers[-1](query)
+        answers = self.server.answers
+        status, body = answers[-1](query) if answers else (503, b"")
         self.send_response(status)
         self.send_header("Content-Type", "text/csv")
         self.send_header("Content-Length", str(len(body)))

@@ -38,8 +38,6 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "combine": catalog_task.combine,
     "quality": quality_task.assess,
 }
-#: Steps that can use several processes.
-SHARED_OUT = {"align", "detect"}
 #: What drizzlepac leaves beside its products.
 _LEAVINGS = (
     "*_header_hap.rules",
@@ -59,7 +57,7 @@ def run_piece(
     changes: Sequence[str],
     spoils: Sequence[str],
     arguments: Mapping[str, Any],
-    cores: int = 1,
+    cores: int | None = None,
 ) -> dict[str, Any]:
     """Run one step in the current directory.
 
@@ -74,8 +72,8 @@ def run_piece(
         in a state that nobody wants.
     arguments : mapping
         Keyword arguments of the step.
-    cores : int
-        Processes that it may have at a time, if it can share its work out.
+    cores : int, optional
+        Processes that it may have at a time, of a step that shares its work out.
 
     Returns
     -------
@@ -96,7 +94,7 @@ def run_piece(
     for name in (*changes, *spoils):
         shutil.copyfile((Path(folder) / name).resolve(), here / name)
     value, ended = {}, None
-    shared_out = {"cores": cores} if step in SHARED_OUT else {}
+    shared_out = {} if cores is None else {"cores": cores}
     try:
         with shortcuts.in_force():
             value = STEPS[step](**arguments, **shared_out)

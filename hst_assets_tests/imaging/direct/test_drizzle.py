@@ -48,7 +48,8 @@ class Case:
     def request(self, exposures: list[Path], folder: Path, name: str, **more: Any) -> Any:
         detector = DETECTORS[self.detector]
         used = exposures[: self.n]
-        scale = COARSER_ARCSEC.get(self.detector, detector.drizzle_scale_arcsec)
+        usual = COARSER_ARCSEC.get(self.detector, detector.drizzle_scale_arcsec)
+        scale = self.settings.get("scale_arcsec", usual)
         frame = covering_frame(used, ra_deg=150.1, dec_deg=2.2, scale_arcsec=scale)
         settings = DrizzleSettings(**{**self.settings, **more})
         return DrizzleRequest(used, folder / f"{name}.fits", detector, frame, settings, name)
@@ -67,6 +68,8 @@ CASES = {
     "inverse-variance": Case("wfc3_uvis", 3, {"weight_type": "IVM"}),
     "error": Case("wfc3_uvis", 3, {"weight_type": "ERR"}),
     "counts": Case("wfc3_uvis", 3, {"units": "counts"}),
+    # As the wide chips of WFPC2 by default: a pixel spreads over several.
+    "fine": Case("wfc3_uvis", 3, {"scale_arcsec": 0.018}),
     "coarse": Case("wfc3_uvis", 3, {"scale_arcsec": 0.1, "pixfrac": 0.5}),
     "sky-kept": Case("wfc3_uvis", 3, {"sky_sub": False}),
     **{

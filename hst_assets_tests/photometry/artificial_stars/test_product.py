@@ -209,7 +209,7 @@ def single(tmp_path):
         workdir,
         {
             "dolphot": {"program": str(program.path), "root": str(root)},
-            "artificial_stars": {"n_stars": N_STARS, "chunk_size": N_STARS},
+            "artificial_stars": {"n_stars": N_STARS, "chunk_size": N_STARS // 2},
         },
     )
     make_dolphot_catalog(workdir, load_settings(workdir))
