@@ -41,17 +41,14 @@ def pool_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
     n_cores = usable_cores()
     cores = f"{sum(1 << core for core in os.sched_getaffinity(0)):x}_{n_cores}"
     try:
-        folder = (Path(named) if named else _users_folder(environment)) / cores
+        folder = (Path(named) if named else _users_folder()) / cores
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:  # nowhere to write: as before there was a pool
         return None
     return (str(folder), n_cores) if folder.stat().st_uid == os.geteuid() else None
 
 
-def _users_folder(environment: Mapping[str, str]) -> Path:
-    runtime = environment.get("XDG_RUNTIME_DIR", "")
-    if runtime and os.access(runtime, os.W_OK):
-        return Path(runtime) / "hst_assets_cores"
+def _users_folder() -> Path:
     shared = Path("/tmp")  # noqa: S108 - its owner is looked at
     top = shared if shared.is_dir() else Path(tempfile.gettempdir())
     folder = top / f"hst_assets_cores_{os.geteuid()}"
@@ -130,6 +127,9 @@ def give_back(held: Iterable[int]) -> None:
 def _lock(path: Path) -> int | None:
     """Lock a file; None if another has it.
 
+    A file that is deleted while it is being locked is not the one that others lock: it does not
+    count. Folders of temporary files are cleaned by age, so a file that is locked is touched.
+
     Raises
     ------
     OSError
@@ -144,4 +144,15 @@ def _lock(path: Path) -> int | None:
     except OSError:
         os.close(descriptor)
         raise
+    if not _is_in_place(descriptor, path):
+        os.close(descriptor)
+        return None  # asked for again in a moment
+    os.utime(descriptor)
     return descriptor
+
+
+def _is_in_place(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hst_assets import isolation
+from hst_assets import core_pool, isolation
 from hst_assets.core_pool import POOL_VARIABLE, CorePool, give_back, pool_of
 from hst_assets.failures import OutOfMemory
 from hst_assets.isolation import Call, run_many_isolated
@@ -229,7 +229,25 @@ def test_where_no_lock_can_be_made_there_is_no_pool(tmp_path):
     assert pool_of({POOL_VARIABLE: "off"}) is None
 
 
-def test_the_folder_of_the_pool_is_the_users_own(tmp_path):
-    found = pool_of({"XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": "/nowhere"})
-    assert Path(found[0]).is_relative_to(tmp_path)
-    assert Path(found[0]).stat().st_mode & 0o077 == 0
+def test_a_service_and_a_terminal_share_one_pool_of_their_user():
+    """Services have no runtime folder and another TMPDIR than logins."""
+    at_a_terminal = pool_of({"XDG_RUNTIME_DIR": "/run/user/1000", "TMPDIR": "/nowhere"})
+    assert at_a_terminal == pool_of({})
+    folder = Path(at_a_terminal[0])
+    assert folder.stat().st_mode & 0o077 == 0
+    assert folder.stat().st_uid == os.geteuid()
+
+
+def test_a_lock_on_a_file_that_was_replaced_does_not_count(tmp_path, monkeypatch):
+    """Between opening and locking another process may remove the file and make it again."""
+    flock = core_pool.fcntl.flock
+
+    def removed_meanwhile(descriptor, how):
+        (tmp_path / "core_0").unlink()
+        flock(descriptor, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core_pool.fcntl, "flock", removed_meanwhile)
+        assert CorePool(tmp_path, 1).take(1) == []
+    (held,) = CorePool(tmp_path, 1).take(1)
+    give_back([held])

@@ -42,10 +42,18 @@ def _in_words(value):
     return [_in_words(each) for each in value] if isinstance(value, list) else value
 
 
-def test_pods_have_the_limits_of_workers(values, on_workers):
-    told = _in_words(values["concurrency"])
-    assert told.pop("enabled")
-    assert told == on_workers["concurrency"]
+def test_pods_are_limited_by_the_keys_of_workers(values, on_workers):
+    """Of workers twice as many runs as processes are launched; each that is launched has a pod."""
+    told, of_workers = _in_words(values["concurrency"]), on_workers["concurrency"]
+    assert told["enabled"]
+    assert told["pools"] == of_workers["pools"]
+    pods, runs = told["runs"], of_workers["runs"]
+    assert 2 * pods["max_concurrent_runs"] == runs["max_concurrent_runs"]
+    limits = [
+        {each["value"]: each["limit"] for each in some["tag_concurrency_limits"]}
+        for some in (pods, runs)
+    ]
+    assert {queue: 2 * limit for queue, limit in limits[0].items()} == limits[1]
 
 
 def test_pods_are_watched_and_runs_tried_again_as_with_workers(values, on_workers):
@@ -120,3 +128,11 @@ def test_the_image_has_extras_that_there_are():
     (told,) = re.findall(r"hst_assets\[([a-z0-9,]+)\]", (DEPLOY / "Dockerfile").read_text())
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     assert {"celery", "k8s"} <= set(told.split(",")) <= set(project["optional-dependencies"])
+
+
+def test_workers_in_containers_have_time_to_finish_their_runs():
+    """Docker kills what has not ended ten seconds after it was told to, unless told otherwise."""
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    workers = [each for each in services.values() if "worker" in each.get("command", "")]
+    assert workers
+    assert all(each["stop_grace_period"] == "24h" and each["init"] for each in workers)

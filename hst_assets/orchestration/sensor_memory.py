@@ -32,6 +32,8 @@ class LevelCursor(BaseModel):
         the version, and what had been asked for upstream (`orchestration.settled.Upstream.seen`).
     n_asked : dict
         Partition to how often it was asked for.
+    next_target : str
+        The target at which a tick stopped that had no more time; empty if it came to the end.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +41,7 @@ class LevelCursor(BaseModel):
     asked: dict[str, str] = {}
     standing: dict[str, str] = {}
     n_asked: dict[str, int] = {}
+    next_target: str = ""
 
 
 class _Note(BaseModel):
@@ -59,13 +62,15 @@ def read_cursor(instance: dg.DagsterInstance, text: str | None) -> LevelCursor:
     """What a sensor has seen, by the cursor of its last tick.
 
     Cursors of earlier versions hold it themselves; that of the earliest was `asked` alone. Where
-    nothing is kept (an instance that was restored in part), it is as for a new sensor.
+    what it names is not kept (an instance that was restored in part; a preview of a tick in the UI
+    with an old cursor, which wrote in its place), it is as for a new sensor.
     """
     if not text:
         return LevelCursor()
     if note := _note(text):
         kept = instance.daemon_cursor_storage.get_cursor_values({note.key()}).get(note.key())
-        return LevelCursor.model_validate_json(kept) if kept else LevelCursor()
+        is_named = kept is not None and _digest(kept) == note.digest
+        return LevelCursor.model_validate_json(kept) if kept and is_named else LevelCursor()
     content = json.loads(text)
     try:
         return LevelCursor.model_validate({k: v for k, v in content.items() if k != "written_at"})
@@ -90,7 +95,7 @@ def write_cursor(
         Seconds since 1970.
     """
     content = cursor.model_dump_json()
-    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    digest = _digest(content)
     last = _note(before) if before else None
     if last is None:
         last = _Note(store=uuid.uuid4().hex[:12], place=1, digest="", written_at=0.0)
@@ -107,6 +112,10 @@ def written_at(text: str | None) -> float:
         return float(json.loads(text or "{}").get("written_at", 0.0))
     except (TypeError, ValueError):
         return 0.0
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _note(text: str) -> _Note | None:

@@ -14,7 +14,8 @@ No decision about the sky belongs here; inputs are read by `orchestration.input_
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -24,6 +25,7 @@ from hst_assets.orchestration.dead_runs import bury_dead_runs
 from hst_assets.orchestration.fetched_versions import has_consumed
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.nothing_new import done_of
+from hst_assets.orchestration.partition_keys import targets_of
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
 from hst_assets.orchestration.retrying import retry_marks
@@ -112,23 +114,37 @@ class _Tick:
     n_waiting: int = 0
     requests: list[dg.RunRequest] = field(default_factory=list)
     standing: dict[str, str] = field(default_factory=dict)
-    deadline: float = field(default_factory=lambda: time.monotonic() + _LOOKED_AT_S)
+    deadline: float = 0.0
+
+    def in_turn(self, targets: Sequence[str]) -> list[str]:
+        """The targets from that on at which the last tick stopped; the time begins now."""
+        self.deadline = time.monotonic() + _LOOKED_AT_S
+        first = bisect_left(targets, self.cursor.next_target)
+        return [*targets[first:], *targets[:first]]
+
+    def stop_at(self, target: str, left: Collection[str]) -> None:
+        """Leave targets to the next tick, as they stood."""
+        self.cursor.next_target = target
+        kept = {k: v for k, v in self.cursor.standing.items() if targets_of([k]) <= {*left}}
+        self.standing = kept | self.standing
 
     @property
     def is_full(self) -> bool:
-        """Whether the rest is left to the next tick."""
+        """Whether so many runs are asked for that the rest is left to the next tick."""
         n_asked = len(self.requests)
-        return (
-            n_asked >= _MAX_REQUESTS_A_TICK
-            or self.n_waiting + n_asked >= _MAX_WAITING
-            or time.monotonic() > self.deadline
-        )
+        return n_asked >= _MAX_REQUESTS_A_TICK or self.n_waiting + n_asked >= _MAX_WAITING
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has looked for so long that the rest is left to the next tick."""
+        return time.monotonic() > self.deadline
 
     def look_at(self, workdir: WorkDir, news: Mapping[str, str]) -> None:
         """Ask for runs of a target's partitions with new inputs, where there is work to do."""
         keys = list(news)
         for first in range(0, len(keys), _LOOKED_AT_ONCE):
-            if self.is_full:
+            # However late it is, some of a target are looked at: all come in turn.
+            if self.is_full or (first and self.is_late):
                 return
             some = keys[first : first + _LOOKED_AT_ONCE]
             done = self._done(workdir, {key: news[key] for key in some})
@@ -189,8 +205,11 @@ def _evaluate(
     targets = active_targets(hst_root.path, context.log.warning)
     marks = forgotten_marks(context.instance, targets)
     again = retry_marks(context.instance, level.job)
-    for target in targets:
-        if tick.is_full:
+    in_turn = tick.in_turn(targets)
+    tick.cursor.next_target = ""
+    for position, target in enumerate(in_turn):
+        if tick.is_full or (position and tick.is_late):
+            tick.stop_at(target, in_turn[position:])
             break
         if target in busy:
             continue
@@ -228,6 +247,10 @@ def _why_idle(tick: _Tick, waiting: set[str]) -> str:
         told.append(f"new inputs, run at the next tick if they stay: {_first(tick.standing)}")
     if waiting:
         told.append(f"waiting for runs of {_first(waiting)}")
+    if tick.is_late and tick.cursor.next_target:
+        told.append(
+            f"looked for {_LOOKED_AT_S:.0f} s; the next tick goes on at {tick.cursor.next_target}"
+        )
     return "; ".join(told) or "nothing new"
 
 

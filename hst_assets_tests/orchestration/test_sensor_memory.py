@@ -64,3 +64,12 @@ def test_a_note_without_its_content_is_as_a_new_sensor(instance):
     text = write_cursor(instance, LevelCursor(asked={"sn1": "a"}), None, 5.0)
     note = json.loads(text) | {"store": "of another instance"}
     assert read_cursor(instance, json.dumps(note)) == LevelCursor()
+
+
+def test_a_preview_with_an_old_cursor_makes_no_sensor_believe_that_it_asked(instance):
+    """The web UI evaluates a sensor with the cursor of when its dialogue was opened."""
+    opened = write_cursor(instance, LevelCursor(asked={"sn1": "a"}), None, 5.0)
+    middle = write_cursor(instance, LevelCursor(asked={"sn1": "b"}), opened, 35.0)
+    for at_work in (middle, write_cursor(instance, LevelCursor(asked={"sn1": "c"}), middle, 65.0)):
+        write_cursor(instance, LevelCursor(asked={"sn1": "never launched"}), opened, 70.0)
+        assert "never launched" not in read_cursor(instance, at_work).asked.values()

@@ -94,16 +94,28 @@ def test_a_target_that_cannot_be_looked_at_is_run_and_costs_no_other(
     assert daemon.tick("visit_images") == ["sn1/iaaa01"]
 
 
-def test_a_tick_looks_at_products_for_so_long_and_the_next_goes_on(
-    campaign, defs, instance, daemon, monkeypatch
-):
-    for visit in ("iaaa01", "iaaa02"):
-        campaign.add_exposure("sn1", visit)
-    limit = "hst_assets.orchestration.sensors._LOOKED_AT_S"
-    monkeypatch.setattr(limit, -1.0)
-    assert daemon.tick("visit_exposures") == []
-    monkeypatch.setattr(limit, 20.0)
-    assert daemon.tick("visit_exposures") == ["sn1/iaaa01", "sn1/iaaa02"]
+def test_a_tick_looks_for_so_long_and_the_next_goes_on_behind(campaign, daemon, monkeypatch):
+    """Also where the time is always too short: no target waits for ever behind the same others."""
+    for target in ("sn1", "sn2", "sn3"):
+        campaign.add_exposure(target, "iaaa01")
+    monkeypatch.setattr("hst_assets.orchestration.sensors._LOOKED_AT_S", -1.0)
+    ticks = [daemon.tick("visit_exposures") for _ in range(3)]
+    assert ticks == [["sn1/iaaa01"], ["sn2/iaaa01"], ["sn3/iaaa01"]]
+    said = daemon.evaluate("visit_exposures_sensor").skip_message
+    assert "the next tick goes on at sn2" in said
+    campaign.add_exposure("sn3", "iaaa02")
+    found = [daemon.tick("visit_exposures") for _ in range(3)]
+    assert sorted(found) == [[], [], ["sn3/iaaa02"]]
+
+
+def test_what_stands_is_kept_for_targets_that_a_tick_did_not_come_to():
+    from hst_assets.orchestration import sensors
+    from hst_assets.orchestration.sensor_memory import LevelCursor
+
+    tick = sensors._Tick(None, None, LevelCursor(standing={"sn1": "a", "sn2": "b", "sn3/i1": "c"}))
+    tick.standing = {"sn1": "new"}
+    tick.stop_at("sn2", ["sn2", "sn3"])
+    assert tick.standing == {"sn1": "new", "sn2": "b", "sn3/i1": "c"}
 
 
 def test_no_more_is_asked_for_while_many_runs_of_the_level_wait(
