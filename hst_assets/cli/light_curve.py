@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,7 +68,7 @@ def _show(workdir: WorkDir) -> None:
 
 
 def _notes(rows: QTable) -> list[str]:
-    return list(dict.fromkeys(str(note) for note in rows["note"] if note))
+    return list(dict.fromkeys(f"{row['method']}: {row['note']}" for row in rows if row["note"]))
 
 
 def _as_shown(rows: QTable) -> Table:
@@ -80,11 +81,18 @@ def _as_shown(rows: QTable) -> Table:
             f"{row['mjd'].value:.3f}",
             _with_error(row, "flux_ujy", "flux_error_ujy", 4),
             _with_error(row, "ab_mag", "ab_mag_error", 3),
-            f"{row['limit_3sigma_ab_mag'].value:.2f}",
-            f"{row['snr']:.1f}",
+            _shown(row["limit_3sigma_ab_mag"].value, 2),
+            _shown(row["snr"], 1),
         )
     return shown
 
 
 def _with_error(row: Any, name: str, error: str, digits: int) -> str:
-    return f"{row[name].value:.{digits}f} ± {row[error].value:.{digits}f}"
+    value = row[name].value
+    shown = _shown(value, digits)
+    return f"{shown} ± {row[error].value:.{digits}f}" if math.isfinite(value) else shown
+
+
+def _shown(value: float, digits: int) -> str:
+    """A number; where there is none, such as of the template of differences, a dash."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"

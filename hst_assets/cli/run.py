@@ -256,15 +256,20 @@ def _summarize(workdir: WorkDir, summary: RunSummary, n_new: int, size: int) -> 
 
     files = raw_ledger(workdir)
     visits = {file.visit for file in files}
+    held = f"{_number(len(files), 'file')} of {_number(len(visits), 'visit')}"
     asked = "archive queried; " if summary.archive_asked else ""
     lines = [
         f"query: {describe(load_settings(workdir))}",
-        f"raw/: {len(files)} files of {len(visits)} visits, {n_new} new ({decimal(size)})",
+        f"raw/: {held}, {n_new} new ({decimal(size)})",
         f"{asked}assets: {summary.n_made} made, {summary.n_unchanged} up to date",
         f"products: {workdir.drizzle}",
     ]
     for line in lines:
         output().print(line, highlight=False, markup=False)
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _tell_not_asked(workdir: WorkDir) -> None:

@@ -319,7 +319,7 @@ def test_a_file_that_nobody_verified_has_the_ways_out_that_are_named(stocked, wa
     path = stocked.workdir.raw / A
     path.write_bytes(other.content(A))
     (lost,) = stocked.sync_visit().failed
-    assert "remove it, ingest it where it lies, or replace it with --clobber" in str(lost.failure)
+    assert "remove it, ingest it in place, or replace it with --clobber" in str(lost.failure)
     assert not lost.remembered
     stocked.asked()
     if way == "removed":

@@ -48,4 +48,5 @@ def test_another_place_and_options_stay_in_the_settings(cli, target):
 def test_a_place_without_a_star_says_what_is_nearest(cli, target):
     dec = DEC + 10 * PIXEL_ARCSEC / 3600
     result = cli("lightcurve", "sn", f"{RA}", f"{dec}", "--root", target.root)
-    assert "not in the catalogue: the nearest object, 1, is 0.400 arcsec away" in result.out
+    assert "catalog: not in the catalogue: the nearest object, 1, is 0.400 arcsec" in result.out
+    assert "nan" not in result.out
