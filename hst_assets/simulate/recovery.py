@@ -129,7 +129,7 @@ def _catalog(workdir: WorkDir, truth: CampaignTruth) -> Iterator[Claim]:
         )
         yield Claim(
             f"catalogue: {score.name} false stars",
-            f"{score.n_false} of {score.n_objects} with S/N 10 are none ({score.false_share:.1%})",
+            f"{score.n_false} of {score.n_objects} with S/N 10 are false ({score.false_share:.1%})",
             f"{_MAX_FALSE:.0%}",
             score.false_share <= _MAX_FALSE,
         )
