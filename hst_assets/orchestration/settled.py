@@ -110,7 +110,7 @@ class Upstream:
         found: set[str] = set()
         mark = forgotten_mark(self.instance, workdir.target)
         for before, cursors in self._cursors:
-            again = retry_marks(self.instance, before.job)
+            again = self._again[before.job]
             versions: dict[str, str] = {}
             # One that cannot be read is passed over by its own sensor as well.
             with costing_itself(workdir.target, warn):
@@ -138,6 +138,11 @@ class Upstream:
             if targets_of([key]) == {workdir.target}
         }
         return digest_of([version, asked])
+
+    @cached_property
+    def _again(self) -> dict[str, dict[str, str]]:
+        """What failed upstream and was asked for again, by job: read once a tick."""
+        return {before.job: retry_marks(self.instance, before.job) for before in self.levels}
 
     @cached_property
     def _cursors(self) -> list[tuple[Level, list[LevelCursor]]]:
