@@ -448,14 +448,15 @@ class _Fit:
         star_models(surface, self.cells, at.dx, at.dy, OVERSAMPLING, reach, wider)
         core = ((_distances(self.stars) <= _CORE_PIX) & (self.weight > 0)).astype(float)
         noise = self.inverse_variance
-        apart = self._estimator(core) - self._estimator(core * noise)
+        faint = self._estimator(core)
+        apart = faint - self._estimator(core * noise)
         response = (apart * wider[0] * self.stars.flux_e[:, None, None]).sum(axis=(1, 2))
         response = np.where(response == 0, np.inf, response)
         width = (apart * self._residual()).sum(axis=(1, 2)) / response
         variance = (apart**2 / np.where(noise > 0, noise, np.inf)).sum(axis=(1, 2)) / response**2
-        # What changes a flux by more than any width of the telescope's is no width.
-        real = abs(width * response) <= _LARGEST_CHANGE * self.stars.flux_e
-        used = real & (self.star_weight > 0)
+        # What would change a faint flux by more than any width of the telescope's is no width. Stars
+        # that the PSF's fit left out count: their own PSF may be another one.
+        used = abs(width * (faint * wider[0]).sum(axis=(1, 2))) <= _LARGEST_CHANGE
         n_terms = sum(correction.n_terms for correction, _ in self.surface.parts)
         n_stars = len(np.unique(self.stars.stars[used]))
         # The PSF was adjusted to these stars: by chance they agree better than others.
