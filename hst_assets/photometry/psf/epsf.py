@@ -76,7 +76,7 @@ _LARGEST_CHANGE = 0.15
 _SCATTER_CLIP, _SCATTER_ROUNDS = 4.0, 30
 #: Held-out stars must agree better by so many standard errors, by degree. Where the FWHM grows by
 #: 10 % over the chip, 25 stars in four exposures agree better by 1.5 to 4.2, and the linear
-#: variation takes the error of the peak from 5 to 0.6 %; where there is none, by less than -1.3.
+#: variation takes the error of the peak from 5 to 0.6 %; where there is none, by less than -1.7.
 _GAIN_SIGMA = {1: 2.0, 2: 3.0}
 
 
@@ -454,8 +454,8 @@ class _Fit:
         response = np.where(response == 0, np.inf, response)
         width = (apart * self._residual()).sum(axis=(1, 2)) / response
         variance = (apart**2 / np.where(noise > 0, noise, np.inf)).sum(axis=(1, 2)) / response**2
-        # What would change a faint flux by more than any width of the telescope's is no width. Stars
-        # that the PSF's fit left out count: their own PSF may be another one.
+        # What would change a faint flux by more than any width of the telescope's is no width.
+        # Stars that the PSF's fit left out count: their own PSF may be another one.
         used = abs(width * (faint * wider[0]).sum(axis=(1, 2))) <= _LARGEST_CHANGE
         n_terms = sum(correction.n_terms for correction, _ in self.surface.parts)
         n_stars = len(np.unique(self.stars.stars[used]))
