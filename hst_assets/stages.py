@@ -209,8 +209,8 @@ STAGES: dict[str, Stage] = {
         figures=_MEASURED_WITH,
     ),
     # 2: detections of one star that moves are joined. 3: the sky of aperture corrections is not too
-    # low by the tail of the counts. 4: aperture corrections as those of the catalogue. 5: fewer stars
-    # make a PSF vary.
+    # low by the tail of the counts. 4: aperture corrections as those of the catalogue. 5: fewer
+    # stars make a PSF vary.
     "surroundings": Stage(
         "5",
         (
