@@ -196,9 +196,10 @@ STAGES: dict[str, Stage] = {
     # moves are joined; on WFPC2, faint stars lose charge as one of two standard errors does.
     # 4: errors hold what is left about a star beyond noise; the sky of aperture corrections is not
     # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold
-    # what the others say, and no light that is not the stars'.
+    # what the others say, and no light that is not the stars'. 6: errors hold what a PSF of another
+    # width makes of fluxes; fewer stars make a PSF vary.
     "embedded_catalog": Stage(
-        "5",
+        "6",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -208,9 +209,10 @@ STAGES: dict[str, Stage] = {
         figures=_MEASURED_WITH,
     ),
     # 2: detections of one star that moves are joined. 3: the sky of aperture corrections is not too
-    # low by the tail of the counts. 4: aperture corrections as those of the catalogue.
+    # low by the tail of the counts. 4: aperture corrections as those of the catalogue. 5: fewer
+    # stars make a PSF vary.
     "surroundings": Stage(
-        "4",
+        "5",
         (
             "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -242,9 +244,10 @@ STAGES: dict[str, Stage] = {
         ),
     ),
     # 2: on WFPC2, faint stars lose charge as one of two standard errors does; those that are found
-    # with a galaxy's pieces have type 5. 3: errors are those of the catalogue's stars.
+    # with a galaxy's pieces have type 5. 3: errors are those of the catalogue's stars. 4: they hold
+    # what a PSF of another width makes of fluxes.
     "embedded_artificial_chunk": Stage(
-        "3",
+        "4",
         (
             "hst_assets.photometry.psf.artificial_stars_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",

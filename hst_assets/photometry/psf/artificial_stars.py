@@ -27,6 +27,7 @@ from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.local_misfit import misfit_scale
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
+from hst_assets.photometry.psf.psf_error import enlarged, psf_error_scale
 from hst_assets.photometry.psf.restored_field import (
     RestoredTile,
     restored_tile,
@@ -228,10 +229,12 @@ def _measure_star(
     nearest = int(np.argmin(distance))
     if distance[nearest] * scale <= _MATCH_PIX:
         psfs = [restored.psfs[k] for k in which]
-        _keep(fit, nearest, psfs, kept.parameters.noise_mult, images, star, found)
+        forced, row = forced_fit(fit), np.array([nearest])
+        _keep(fit, forced, nearest, psfs, kept.parameters.noise_mult, images, star, found)
         # As of the catalogue's stars.
-        misfit = misfit_scale(fit, box, np.array([nearest]))[stack.band_of, 0]
-        found.stars.counts_error_e[images, star] *= misfit
+        misfit = misfit_scale(fit, box, row)[stack.band_of]
+        scale = enlarged(misfit, psf_error_scale(fit, forced, psfs, row))
+        found.stars.counts_error_e[images, star] *= scale[:, 0]
         found.stars.sky_e[images, star] = _at(empty.sky_e, empty.shapes, *_place(fit, nearest))
 
 
@@ -255,6 +258,7 @@ def _with_star(
 
 def _keep(
     fit: FieldFit,
+    forced: ForcedFit,
     which: int,
     psfs: Sequence[Any],
     noise_mult: float,
@@ -263,7 +267,6 @@ def _keep(
     found: ArtificialStarsFound,
 ) -> None:
     """Put what was measured of one star of a window where it belongs."""
-    forced = forced_fit(fit)
     quality = _qualities(fit, forced, which, psfs, noise_mult)
     counts, error = forced.counts_e[:, [which]], forced.counts_error_e[:, [which]]
     of_object = object_quality(quality, counts, error, fit.stack.exptime_s)

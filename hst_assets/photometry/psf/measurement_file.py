@@ -238,6 +238,7 @@ def _save_psf(group: h5py.Group, key: str, psf: SplinePsf) -> None:
     group.attrs["key"] = key
     group.attrs["cell_pix"] = psf.cell_pix
     group.attrs["radius_pix"] = psf.radius_pix
+    group.attrs["width_error_pix2"] = psf.width_error_pix2
     group.create_dataset("coefficients", data=psf.coefficients, **_SQUEEZED)
 
 
@@ -278,7 +279,12 @@ def _loaded(file: h5py.File) -> MeasurementFile:
 
 def _load_psf(group: h5py.Group) -> SplinePsf:
     width, height = (float(each) for each in group.attrs["cell_pix"])
-    return SplinePsf(group["coefficients"][()], (width, height), int(group.attrs["radius_pix"]))
+    return SplinePsf(
+        group["coefficients"][()],
+        (width, height),
+        int(group.attrs["radius_pix"]),
+        float(group.attrs.get("width_error_pix2", 0.0)),  # not there: of an earlier version
+    )
 
 
 def _load_image(group: h5py.Group) -> KeptImage:

@@ -8,14 +8,14 @@ lattice; whoever makes it blends it between the places where it is known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-__all__ = ["OVERSAMPLING", "SplinePsf", "spline_psf"]
+__all__ = ["OVERSAMPLING", "SplinePsf", "spline_psf", "widened"]
 
 Floats = NDArray[np.float64]
 
@@ -37,11 +37,15 @@ class SplinePsf:
         Width and height of a cell, pixels of the chip; the first begins at the chip's first pixel.
     radius_pix : int
         It is known so far from the star, in X and in Y; beyond it is 0.
+    width_error_pix2 : float
+        By how much the width of a star's own PSF differs from it: standard deviation of half the
+        second moment along an axis; 0 if not known (`hst_assets.photometry.psf.psf_error`).
     """
 
     coefficients: Floats
     cell_pix: tuple[float, float]
     radius_pix: int
+    width_error_pix2: float = 0.0
 
     @property
     def middle(self) -> int:
@@ -120,3 +124,12 @@ def spline_psf(
         for i in range(cells.shape[1]):
             coefficients[j, i] = spline_filter(cells[j, i], order=3, mode="mirror")
     return SplinePsf(coefficients, cell_pix, radius_pix)
+
+
+def widened(psf: SplinePsf) -> SplinePsf:
+    """What is to be added to a PSF whose second moment along each axis is 2 pixels squared larger.
+
+    A PSF that is blurred by a variance s² along each axis is that with s²/2 of its Laplacian.
+    """
+    second = sum(np.gradient(np.gradient(psf.coefficients, axis=a), axis=a) for a in (2, 3))
+    return replace(psf, coefficients=np.asarray(second) * OVERSAMPLING**2)

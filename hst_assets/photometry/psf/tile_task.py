@@ -25,6 +25,7 @@ from hst_assets.photometry.psf.local_misfit import misfit_scale
 from hst_assets.photometry.psf.measured_stars import DAYS_A_YEAR, MeasuredStars
 from hst_assets.photometry.psf.measurement import Measurement, TileStars
 from hst_assets.photometry.psf.moving_stars import join_moving
+from hst_assets.photometry.psf.psf_error import enlarged, psf_error_scale
 from hst_assets.photometry.psf.ray_pixels import (
     joined_rays,
     load_rays,
@@ -177,7 +178,9 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) ->
     types = object_types(quality)
     types[pieces_of_extended(fit)] = EXTENDED
     own = tile.holds(stars.x, stars.y)
-    misfit = misfit_scale(fit, tile.box, np.flatnonzero(own))[stack.band_of]
+    rows = np.flatnonzero(own)
+    misfit = misfit_scale(fit, tile.box, rows)[stack.band_of]
+    scale = enlarged(misfit, psf_error_scale(fit, forced, psfs, rows))
     flag = np.array([each.flag for each in quality])
     off = ~np.isfinite(forced.counts_error_e) & (flag < 8)
     flag[off] = 9
@@ -203,7 +206,7 @@ def _measured(now: Measurement, tile: Tile, fit: FieldFit, forced: ForcedFit) ->
         object_type=types[own],
         motion_pix_yr=stars.motion[own] * DAYS_A_YEAR,
         counts_e=forced.counts_e[:, own],
-        counts_error_e=forced.counts_error_e[:, own] * misfit,
+        counts_error_e=forced.counts_error_e[:, own] * scale,
         sky_e=_sky_at(fit, forced)[:, own],
         chi=image_values(lambda each: each.chi),
         sharpness=image_values(lambda each: each.sharpness),

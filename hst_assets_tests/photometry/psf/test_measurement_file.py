@@ -23,7 +23,8 @@ def kept():
     first.sky.add(np.full((100, 100), 2.5, np.float32), (0, 0))
     changed = replace(first, shift_pix=(0.03, -0.07), rays=np.array([3, 70000]))
     parameters = MeasureParameters(fit=FitParameters(final_snr=4.0), noise_mult=0.03)
-    return replace(field.kept, images=(changed, second), parameters=parameters)
+    psfs = {KEY: replace(field.kept.psfs[KEY], width_error_pix2=0.01)}
+    return replace(field.kept, images=(changed, second), psfs=psfs, parameters=parameters)
 
 
 def test_all_of_it_comes_back(kept, tmp_path):
@@ -36,6 +37,7 @@ def test_all_of_it_comes_back(kept, tmp_path):
     psf, was = back.psfs[KEY], kept.psfs[KEY]
     assert np.array_equal(psf.coefficients, was.coefficients)
     assert (psf.cell_pix, psf.radius_pix) == (was.cell_pix, was.radius_pix)
+    assert psf.width_error_pix2 == was.width_error_pix2 > 0
     for image, before in zip(back.images, kept.images, strict=True):
         for name in ("name", "psf_key", "shape", "shift_pix", "aperture_correction_mag"):
             assert getattr(image, name) == getattr(before, name)
