@@ -233,8 +233,8 @@ def _measure_star(
         _keep(fit, forced, nearest, psfs, kept.parameters.noise_mult, images, star, found)
         # As of the catalogue's stars.
         misfit = misfit_scale(fit, box, row)[stack.band_of]
-        scale = enlarged(misfit, psf_error_scale(fit, forced, psfs, row))
-        found.stars.counts_error_e[images, star] *= scale[:, 0]
+        wider = enlarged(misfit, psf_error_scale(fit, forced, psfs, row))
+        found.stars.counts_error_e[images, star] *= wider[:, 0]
         found.stars.sky_e[images, star] = _at(empty.sky_e, empty.shapes, *_place(fit, nearest))
 
 
