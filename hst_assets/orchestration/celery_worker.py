@@ -156,7 +156,8 @@ class _Run(Task):  # type: ignore[misc] # Celery has no types
         if is_lost(default_root()):
             why = f"the shared folder {default_root()} is not there"
             self._give_back(execute_job_args_packed, why)
-        if older := older_stages(launcher):
+        # Of a run from before somebody went back to this code, nobody newer will come.
+        if older_stages(launcher) and (older := older_stages(_code_launching_now() or launcher)):
             why = f"the code of this worker is older: {first_of(older, _NAMED)}"
             self._give_back(execute_job_args_packed, why)
         if told := difference(launcher):
@@ -182,12 +183,21 @@ class _Run(Task):  # type: ignore[misc] # Celery has no types
         raise Ignore
 
 
-@retry(
+_waits_for_database = retry(
     stop=stop_after_delay(_DATABASE_S),
     wait=wait_fixed(1.0),
     before_sleep=before_sleep_log(logger, logging.WARNING),
     reraise=True,
 )
+
+
+@_waits_for_database
+def _code_launching_now() -> dict[str, Any] | None:
+    with dg.DagsterInstance.get() as instance:
+        return code_of_launcher(instance)
+
+
+@_waits_for_database
 def _say_host(run_id: str) -> None:
     """Write where a run is done; a database that restarts is waited for."""
     with dg.DagsterInstance.get() as instance:

@@ -20,6 +20,7 @@ from hst_assets.orchestration.worker_code import (  # noqa: E402
     CODE_HEADER,
     code_here,
     code_of_launcher,
+    note_code,
 )
 from hst_assets_tests.orchestration.servers import wait_for  # noqa: E402
 
@@ -292,6 +293,7 @@ def served(instance, monkeypatch):
         task.pop_request()
 
     monkeypatch.setattr(celery_worker, "_say_host", begin)
+    monkeypatch.setattr(celery_worker, "_code_launching_now", lambda: code_of_launcher(instance))
     seen.do = do
     return seen
 
@@ -316,6 +318,14 @@ def test_a_run_that_newer_code_launched_is_given_back_by_a_worker_which_ends(ser
     assert back["headers"] == {CODE_HEADER: newer}
     assert served.ended
     assert served.begun == []
+
+
+def test_a_run_of_newer_code_is_done_after_everybody_went_back(served, instance):
+    """It would be given back for ever: no newer worker comes."""
+    note_code(instance)
+    served.do("run-1", _code(drizzled_image="999"))
+    assert served.begun == ["run-1"]
+    assert served.given_back == served.ended == []
 
 
 @pytest.mark.parametrize("code", [None, _code(), _code(drizzled_image="0")])
