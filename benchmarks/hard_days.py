@@ -34,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -281,14 +282,21 @@ def children(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[
         process = undisturbed.materialize(root)
         at = moments.uniform(0.2, 0.8) * undisturbed.duration_s
         time.sleep(at)
-        hit = _last_descendant(process.pid)
-        if hit is not None:
-            os.kill(hit, sent)
+        hit = _hit(process.pid, sent)
         code = process.wait()
         if hit is not None and sent == signal.SIGSTOP:
             _wake(hit)
         what = f"child {sent.name} at {at:.1f} s" if hit else f"no child at {at:.1f} s"
         yield judged(undisturbed, root, what, code)
+
+
+def _hit(pid: int, sent: signal.Signals) -> int | None:
+    """Send a signal to the youngest descendant of a process; which, if there is one."""
+    while (youngest := _last_descendant(pid)) is not None:
+        with suppress(ProcessLookupError):  # it has ended meanwhile: the next youngest
+            os.kill(youngest, sent)
+            return youngest
+    return None
 
 
 def _last_descendant(pid: int) -> int | None:
