@@ -134,10 +134,16 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, drained: Drained) -> 
         drained.told_before.append(told)
     elif why := _refusal(instance, run):
         drained.left.append(f"{told} ({why})")
-    elif run.status == DagsterRunStatus.QUEUED:
+    elif run.status == DagsterRunStatus.QUEUED and _never_began(instance, run):
         drained.cancelled += 1
     else:
         drained.told.append(told)
+
+
+def _never_began(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run was still in the queue when its turn came: to cancel one takes up to 1 s."""
+    now = instance.get_run_by_id(run.run_id)
+    return now is None or now.status == DagsterRunStatus.CANCELED
 
 
 def _refusal(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
@@ -105,6 +105,26 @@ def test_a_run_that_cannot_be_told_holds_up_no_other(campaign, instance, put, dr
         "visit_images sn1/iaaa03 (what launched it cannot reach it)",
     ]
     assert "hst_assets/not_told" in instance.get_run_by_id(unheard).tags
+
+
+def test_a_run_that_leaves_the_queue_meanwhile_is_told_to_end(
+    campaign, instance, put, drain, terminate, monkeypatch
+):
+    campaign.add_exposure("sn1", "iaaa01")
+    late = put("sn1/iaaa01")
+    put("sn1/iaaa02")  # the newest, and so the first
+    cancel = instance.run_coordinator.cancel_run
+
+    def the_other_starts(run_id):
+        if run_id != late:
+            start = DagsterEvent(DagsterEventType.RUN_START.value, "visit_images")
+            instance.report_dagster_event(start, late)
+        return cancel(run_id)
+
+    monkeypatch.setattr(instance.run_coordinator, "cancel_run", the_other_starts)
+    terminate(lambda _run_id: True)
+    drained = drain(campaign)
+    assert (drained.cancelled, drained.told) == (1, ["visit_images sn1/iaaa01"])
 
 
 def test_what_was_told_before_is_named_as_such_and_not_told_again(campaign, put, drain, terminate):
