@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -35,14 +35,15 @@ def retry_command(
     """Retry every partition whose last run failed, by default within the last 24 hours.
 
     The sensors of the levels, if they are started, request the runs at their next tick. Partitions
-    that were made since then are skipped, and so are retired targets.
+    that were made since then are skipped, and so are retired targets. What has no inputs now is
+    named: it is requested once it has.
     """
     moment = _moment(since, datetime.now(UTC))
     folder = root_or_default(root)
     with opened_instance() as instance:
         from hst_assets.orchestration.asset_table import ASSETS
         from hst_assets.orchestration.dagster_private import running_sensor_cursors
-        from hst_assets.orchestration.retrying import ask_again, failed_since
+        from hst_assets.orchestration.retrying import ask_again, failed_since, without_inputs
         from hst_assets.orchestration.settled import sensor_name
         from hst_assets.orchestration.targets import active_targets
 
@@ -53,7 +54,9 @@ def retry_command(
         running = running_sensor_cursors(instance)
         for job, partitions in failed.items():
             _say(f"{job}: {len(partitions)} failed: {', '.join(partitions)}")
-            sensor = sensor_name(ASSETS.level_named(job))
+            level = ASSETS.level_named(job)
+            _show_lacking(without_inputs(folder, level, partitions, ASSETS))
+            sensor = sensor_name(level)
             if dry_run:
                 continue
             ask_again(instance, job, partitions)
@@ -74,6 +77,13 @@ def _require_active(target: str, active: Sequence[str], root: Path) -> None:
             where=workdir.base,
             next_step=f"'hst-assets target add {target}' follows it again",
         )
+
+
+def _show_lacking(lacking: Mapping[str, str]) -> None:
+    """Partitions that no sensor requests now, by what they lack."""
+    for why in dict.fromkeys(lacking.values()):
+        keys = [key for key, reason in lacking.items() if reason == why]
+        _say(f"  not requested until that changes ({why}): {', '.join(keys)}")
 
 
 def _say(line: str) -> None:

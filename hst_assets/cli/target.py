@@ -154,7 +154,9 @@ def retire_command(
 def _show_drained(drained: Drained) -> None:
     lines = [f"cancelled in the queue: {drained.cancelled}"]
     lines += [f"told to end: {each}" for each in drained.told]
-    lines += [f"goes on, stop it yourself: {each}" for each in drained.left]
+    lines += [f"told before, has not ended yet: {each}" for each in drained.told_before]
+    lines += [f"goes on, stop it yourself: {each}" for each in drained.of_commands]
+    lines += [f"could not be told to end, give the command again: {each}" for each in drained.left]
     for line in lines:
         output().print(line, highlight=False, markup=False)
 

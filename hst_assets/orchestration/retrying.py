@@ -3,29 +3,45 @@
 Sensors ask for a partition when the version of its inputs is another one than they asked for. Who
 wants a failed partition tried again adds a mark to its version, and the sensor of its level asks
 at its next tick: through the queue, on whatever machine, with all that holds a run up.
+
+A mark is a row of its own in Dagster's table of dynamic partitions, in a set that belongs to no
+asset: two commands at once add rows, and neither overwrites what the other wrote.
 """
 
 from __future__ import annotations
 
-import json
+import logging
+import uuid
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
+from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
+from hst_assets.failures import HstAssetsError
+from hst_assets.identifiers import VisitKey
+from hst_assets.orchestration.in_the_way import never_made
 from hst_assets.orchestration.levels import AssetTable, Level
+from hst_assets.orchestration.partition_keys import targets_of
 from hst_assets.orchestration.runs import PARTITION_TAG
+from hst_assets.settings import load_settings
+from hst_assets.workdir import WorkDir
 
-__all__ = ["ask_again", "failed_since", "retry_marks"]
+__all__ = ["ask_again", "failed_since", "is_asked_again", "retry_marks", "without_inputs"]
 
-_KEY = "hst_assets/asked_again/"
+logger = logging.getLogger(__name__)
+
+_SET = "hst_assets/asked_again/"
+_MARK = "#again"
 
 
 def failed_since(
     instance: dg.DagsterInstance, table: AssetTable, since: datetime, targets: Collection[str]
 ) -> dict[str, list[str]]:
     """Partitions of which the last run of a level has failed since a moment.
+
+    A run of assets of several levels counts in those whose steps failed.
 
     Parameters
     ----------
@@ -48,39 +64,124 @@ def failed_since(
     found: dict[str, list[str]] = {}
     for run in runs:  # the latest first
         partition = run.tags.get(PARTITION_TAG, "")
-        for level in _levels_of(run, table):
-            is_last = (level.job, partition) not in seen
-            seen.add((level.job, partition))
-            is_wanted = partition.partition("/")[0] in targets
-            if is_last and is_wanted and run.status == DagsterRunStatus.FAILURE:
-                found.setdefault(level.job, []).append(partition)
+        if partition.partition("/")[0] not in targets:
+            continue
+        for job, has_failed in _outcomes(instance, run, table).items():
+            is_last = (job, partition) not in seen
+            seen.add((job, partition))
+            if is_last and has_failed:
+                found.setdefault(job, []).append(partition)
     order = [level.job for level in table.levels_from_raw]
     return {job: sorted(found[job]) for job in order if job in found}
 
 
-def _levels_of(run: dg.DagsterRun, table: AssetTable) -> list[Level]:
-    """The levels of which a run makes something: by its job, or by assets that were chosen."""
+def _outcomes(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, table: AssetTable
+) -> dict[str, bool]:
+    """The levels of a run, by job, and whether each failed; one that was not tried is left out."""
     chosen = {key.path[-1] for key in run.asset_selection or ()}
-    return [
+    levels = [
         level
         for level in table.levels_from_raw
         if run.job_name == level.job or not chosen.isdisjoint(level.assets)
     ]
+    has_failed = run.status == DagsterRunStatus.FAILURE
+    if not has_failed or len(levels) == 1:
+        return {level.job: has_failed for level in levels}
+    failed = _steps(instance, run, DagsterEventType.STEP_FAILURE)
+    if not failed:  # such as one that was killed
+        return {level.job: True for level in levels}
+    made = _steps(instance, run, DagsterEventType.STEP_SUCCESS)
+    return {
+        level.job: not failed.isdisjoint(level.assets)
+        for level in levels
+        if not failed.isdisjoint(level.assets) or chosen & {*level.assets} <= made
+    }
+
+
+def _steps(instance: dg.DagsterInstance, run: dg.DagsterRun, kind: DagsterEventType) -> set[str]:
+    """The steps of a run of which there is an event: one an asset, with its name."""
+    events = (entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=kind))
+    return {event.step_key for event in events if event and event.step_key}
 
 
 def ask_again(instance: dg.DagsterInstance, job: str, partitions: Iterable[str]) -> None:
     """Have the sensor of a level ask for partitions, whatever it has asked for."""
-    marks = _times(instance, job)
-    for partition in partitions:
-        marks[partition] = marks.get(partition, 0) + 1
-    instance.daemon_cursor_storage.set_cursor_values({_KEY + job: json.dumps(marks)})
+    wanted = {*partitions}
+    former = [each for each in _rows(instance, job) if each.partition(_MARK)[0] in wanted]
+    rows = [f"{key}{_MARK}{uuid.uuid4().hex[:12]}" for key in sorted(wanted)]
+    instance.add_dynamic_partitions(_SET + job, rows)
+    # Last: without a mark, the sensor would ask for what it asked for before.
+    for row in former:
+        instance.delete_dynamic_partition(_SET + job, row)
 
 
 def retry_marks(instance: dg.DagsterInstance, job: str) -> dict[str, str]:
-    """What a level's sensor adds to the version of partitions that were asked for again."""
-    return {key: f"#again{times}" for key, times in _times(instance, job).items()}
+    """What a level's sensor adds to the version of partitions that were asked for again.
+
+    Of several marks the last counts. A row that is none is passed over with a warning.
+    """
+    marks = {}
+    for row in _rows(instance, job):
+        key, mark, name = row.partition(_MARK)
+        if key and name:
+            marks[key] = mark + name
+        else:
+            logger.warning("%r is no mark of a partition of %s: it is passed over", row, job)
+    return marks
 
 
-def _times(instance: dg.DagsterInstance, job: str) -> dict[str, int]:
-    text = instance.daemon_cursor_storage.get_cursor_values({_KEY + job}).get(_KEY + job)
-    return json.loads(text) if text else {}
+def is_asked_again(version: str, before: str) -> bool:
+    """Whether a version has a mark that another, which was asked for before, has not."""
+    mark = version.partition(_MARK)[2]
+    return bool(mark) and mark != before.partition(_MARK)[2]
+
+
+def _rows(instance: dg.DagsterInstance, job: str) -> list[str]:
+    return [*instance.get_dynamic_partitions(_SET + job)]  # in the order in which they were added
+
+
+def without_inputs(
+    root: Path, level: Level, partitions: Iterable[str], table: AssetTable
+) -> dict[str, str]:
+    """Of some partitions, those of which a level's sensor asks for no run now, each with why.
+
+    Parameters
+    ----------
+    root : Path
+        Of the targets.
+    level : Level
+        Whose inputs are looked for.
+    partitions : iterable of str
+        Targets, or visits of them.
+    table : AssetTable
+        What is made from what.
+    """
+    from hst_assets.orchestration.input_versions import input_versions
+
+    keys = [*partitions]
+    found: dict[str, str] = {}
+    for target in sorted(targets_of(keys)):
+        workdir = WorkDir(root, target)
+        own = [key for key in keys if targets_of([key]) == {target}]
+        try:
+            ready = input_versions(workdir, level, table)
+            found |= {k: _why_lacking(workdir, level, k, table) for k in own if k not in ready}
+        except (HstAssetsError, OSError) as error:
+            found |= dict.fromkeys(own, f"cannot be read: {error}")
+    return found
+
+
+def _why_lacking(workdir: WorkDir, level: Level, partition: str, table: AssetTable) -> str:
+    """Why a level cannot work on a partition that has no version of inputs."""
+    from hst_assets.orchestration.input_versions import raw_visits
+
+    if not table.is_wanted(level, load_settings(workdir)):
+        return f"not wanted by the setting {level.wanted}"
+    if level.by_visit and VisitKey.parse(partition).visit not in raw_visits(workdir):
+        return "raw/ has no verified exposure of it"
+    lacking = never_made(table, workdir, level.assets, partition).values()
+    names = dict.fromkeys(name for each in lacking for name in each)
+    if names:
+        return f"never made: {', '.join(names)}"
+    return "not all that it is made from is there and up to date"

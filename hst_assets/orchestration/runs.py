@@ -24,6 +24,7 @@ __all__ = [
     "RETRY_TAG",
     "TASK_TAG",
     "UNFINISHED",
+    "WITHIN_TAG",
     "chosen_rows",
     "partitions_in_flight",
     "partitions_of",
@@ -53,6 +54,8 @@ MAX_RETRIES_TAG = "dagster/max_retries"
 TASK_TAG = "dagster-celery/task_id"
 #: The Job of Kubernetes in whose pod a run is done, by which its launcher asks about it.
 POD_JOB_TAG = "hst_assets/pod_job"
+#: The run of a whole target or visit in whose process a run is done, and with which it ends.
+WITHIN_TAG = "hst_assets/within_run"
 
 
 def partitions_in_flight(instance: dg.DagsterInstance, level: Level | None = None) -> set[str]:

@@ -28,7 +28,7 @@ from hst_assets.orchestration.nothing_new import done_of
 from hst_assets.orchestration.partition_keys import targets_of
 from hst_assets.orchestration.partitions import registrations
 from hst_assets.orchestration.resources import HstRoot
-from hst_assets.orchestration.retrying import retry_marks
+from hst_assets.orchestration.retrying import is_asked_again, retry_marks
 from hst_assets.orchestration.sensor_memory import LevelCursor, read_cursor, write_cursor
 from hst_assets.orchestration.settled import Upstream, sensor_name
 from hst_assets.orchestration.target_roots import forgotten_marks
@@ -173,13 +173,16 @@ class _Tick:
     def _done(self, workdir: WorkDir, news: Mapping[str, str]) -> set[str]:
         """Partitions of which all is done; what cannot be told is left to a run to tell."""
         instance, level, table = self.context.instance, self.upstream.level, self.upstream.table
+        asked = self.cursor.asked
+        # Who asks again has seen it fail, whatever was made and recorded before.
+        news = {k: v for k, v in news.items() if not is_asked_again(v, asked.get(k, ""))}
         done: set[str] = set()
         if level == table.raw_level:
             plain = {key: version.partition("#")[0] for key, version in news.items()}
             done = {key for key in plain if has_consumed(instance, key, plain[key])}
         # Of new inputs of a partition that the sensor knows a run records the versions, whether it
         # makes anything or not: else Dagster calls the products stale.
-        unknown = news.keys() - done - self.cursor.asked.keys()
+        unknown = news.keys() - done - asked.keys()
         try:
             done |= done_of(instance, workdir, level, unknown, table) if unknown else set()
         except Exception as error:  # noqa: BLE001 - one target's damage must not end the tick

@@ -26,7 +26,13 @@ from hst_assets.orchestration.resources import (
     as_dagster_failure,
 )
 from hst_assets.orchestration.run_target import LevelResult, run_target
-from hst_assets.orchestration.runs import HOST_TAG, POD_JOB_TAG, RETRY_TAG, TASK_TAG
+from hst_assets.orchestration.runs import (
+    HOST_TAG,
+    POD_JOB_TAG,
+    RETRY_TAG,
+    TASK_TAG,
+    WITHIN_TAG,
+)
 
 __all__ = ["PROCESS_NEW_VISIT", "PROCESS_TARGET", "whole_jobs"]
 
@@ -116,7 +122,7 @@ def _process(
         redo=config,
         offline=config.offline,
         table=table,
-        tags=_task_of(context),
+        tags=_outer(context),
     ):
         _tell(context, result)
         failed += [*result.failures, *result.errors]
@@ -127,11 +133,12 @@ def _process(
         raise dg.Failure("\n".join(failed), metadata={"n_failed": len(failed)})
 
 
-def _task_of(context: dg.OpExecutionContext) -> dict[str, str]:
-    """The tags by which the runs within one are asked about, and end, with its worker or pod."""
+def _outer(context: dg.OpExecutionContext) -> dict[str, str]:
+    """The tags by which the runs within one are asked about, and end, with it."""
     run = context.instance.get_run_by_id(context.run_id)  # its task is noted after it was launched
     tags = run.tags if run else {}
-    return {tag: tags[tag] for tag in (TASK_TAG, POD_JOB_TAG) if tag in tags}
+    of_worker = {tag: tags[tag] for tag in (TASK_TAG, POD_JOB_TAG) if tag in tags}
+    return {WITHIN_TAG: context.run_id, **of_worker}
 
 
 def _may_pass(kinds: Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import dagster as dg
 import pytest
 
 from hst_assets.cli.retry import _moment
@@ -47,3 +48,20 @@ def test_a_retired_target_is_refused_with_what_to_do(cli, root):
     done = cli("retry", "--target", "sn1")
     assert done.code != 0
     assert "'hst-assets target add sn1' follows it again" in done.out + done.err
+
+
+def test_what_failed_is_listed_and_what_has_no_inputs_is_named(cli, root):
+    cli("target", "add", "sn1", "150.1", "2.2")
+    with dg.DagsterInstance.get() as instance:
+        for visit in ("iaaa01", "iaaa02"):
+            instance.create_run_for_job(
+                dg.GraphDefinition("visit_exposures").to_job(),
+                status=dg.DagsterRunStatus.FAILURE,
+                tags={"dagster/partition": f"sn1/{visit}"},
+            )
+    lacking = "raw/ has no verified exposure of it"
+    done = cli("retry", "--dry-run")
+    assert done.out.splitlines() == [
+        "visit_exposures: 2 failed: sn1/iaaa01, sn1/iaaa02",
+        f"  not requested until that changes ({lacking}): sn1/iaaa01, sn1/iaaa02",
+    ]

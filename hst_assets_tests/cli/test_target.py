@@ -33,6 +33,31 @@ def test_a_target_is_added_listed_retired_and_taken_up_again(cli, root, mast):
     assert load_settings(WorkDir(root, "sn1")).archive.instruments == ("WFC3",)
 
 
+def test_a_target_is_drained_and_each_kind_of_run_has_a_line_of_its_own(cli, root, mast):
+    cli("target", "add", "sn1", "150.1", "2.2")
+    of_command = {"hst_assets/process": "node7:41:5"}
+    with dg.DagsterInstance.get() as instance:
+        for visit, status, tags in (
+            ("iaaa02", dg.DagsterRunStatus.CANCELING, {}),
+            ("iaaa03", dg.DagsterRunStatus.STARTED, of_command),
+            ("iaaa04", dg.DagsterRunStatus.STARTED, {}),
+        ):
+            instance.create_run_for_job(
+                dg.GraphDefinition("visit_images").to_job(),
+                status=status,
+                tags={"dagster/partition": f"sn1/{visit}", **tags},
+            )
+    done = cli("target", "retire", "sn1", "--drain")
+    not_told = "could not be told to end, give the command again"
+    assert done.out.splitlines()[:-1] == [
+        "cancelled in the queue: 0",
+        "told before, has not ended yet: visit_images sn1/iaaa02",
+        "goes on, stop it yourself: visit_images sn1/iaaa03 (process 41 on node7)",
+        f"{not_told}: visit_images sn1/iaaa04 (what launched it cannot reach it)",
+    ]
+    assert _status(cli) == {"sn1": "retired"}
+
+
 def _status(cli):
     return {
         each["target"]: each["status"] for each in json.loads(cli("target", "list", "--json").out)

@@ -69,3 +69,10 @@ def test_runs_within_a_run_are_asked_about_with_its_task(campaign, defs, instanc
     tasks = [run.tags.get("dagster-celery/task_id") for run in instance.get_runs()]
     assert len(tasks) > 1
     assert set(tasks) == {"task-1"}
+
+
+def test_runs_within_a_run_name_it(defs, instance, target):
+    outer = run(defs, instance, "process_target", "sn1").run_id
+    named = {each.tags.get("hst_assets/within_run") for each in instance.get_runs()}
+    assert named == {None, outer}
+    assert "hst_assets/within_run" not in instance.get_run_by_id(outer).tags
