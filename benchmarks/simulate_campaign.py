@@ -1,7 +1,7 @@
 """A campaign on many workers, simulated event by event: how much an hour, and what is full first.
 
-    python benchmarks/simulate_campaign.py [--figures FILE] [--exposures 1000000]
-        [--workers 1 2 4 10 30 100 200] [--science 60] [--measured]
+    PYTHONPATH=. python benchmarks/simulate_campaign.py [--figures FILE] [--exposures 1000000]
+        [--workers 1 2 4 10 30 100 200] [--science 60] [--window 8000] [--measured]
 
 Runs are asked for by the ticks of sensors, one sensor after the other; wait in the queue of
 Dagster's daemon, which looks at it in intervals and launches what there is room for; and are done
@@ -10,9 +10,11 @@ but workers is one resource that serves one after the other (the database: so ma
 cores). The figures are those that `throughput.py` and `scale.py` measure; the first writes the file
 that ``--figures`` names. Nothing is drawn at random: the same figures give the same answer.
 
-A window of the campaign is simulated, in its midst: with so many visits known as a campaign of
-``--exposures`` has, and until ``--window`` visits are done. ``--measured`` compares with what
-`throughput.py` measured instead, on its two cores.
+All visits of the campaign are there from the start. Counted are ``--window`` visits, after
+``--warm-up`` others have gone through all levels: the queues are full then, and new visits still
+come. How far the two halves of the window, and its first and last level, differ in what they did
+is printed too: above a tenth it was not steady. ``--measured`` compares with what `throughput.py`
+measured instead, on its two cores. The stored figures are those of docs/reference/measurements.md.
 """
 
 from __future__ import annotations
@@ -28,8 +30,23 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-#: As `hst_assets.orchestration.sensors` has them.
-REQUESTS_A_TICK, MAX_WAITING = 200, 1000
+import yaml
+
+import hst_assets
+from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.sensors import _MAX_REQUESTS_A_TICK as REQUESTS_A_TICK
+from hst_assets.orchestration.sensors import _MAX_WAITING as MAX_WAITING
+from hst_assets.orchestration.sensors import level_sensors
+
+_FOLDER = Path(__file__).parent
+#: What `throughput.py` measured, one worker on a quiet machine; and one to four on a loaded one.
+QUIET, LOADED = _FOLDER / "throughput_quiet.json", _FOLDER / "throughput_loaded.json"
+#: Every level that has a sensor, all started, in the order in which they tick.
+SENSED = tuple(level.job for level in ASSETS.levels_from_raw)
+#: Between two ticks of a sensor at the least, s.
+SENSOR_S = float(level_sensors(ASSETS)[0].minimum_interval_seconds or 0)
+#: Of its rate, by which parts of a steady window differ at most.
+STEADY = 0.1
 EXPOSURES_A_VISIT, VISITS_A_TARGET = 5, 10
 #: A full frame of WFC3/UVIS, calibrated, MB.
 _MB_AN_EXPOSURE = 170.0
@@ -75,11 +92,11 @@ class Machine:
         A sensor's tick in which nothing changed, and of it for each visit that is known, in
         targets of `VISITS_A_TARGET`.
     request_s, submitters
-        To put a run into the queue, and how many are put there at once.
+        To put a run into the queue; how many are put there at once, each as quickly as one alone.
     dequeue_s, page_run_s : float
         Between two looks of the daemon at its queue; of a look, for each run that waits.
-    launch_s, launchers
-        To hand a run to the broker, and how many are handed at once.
+    launch_s : float
+        From one run that is handed to the broker to the next.
     folder_mb_s : float
         Of the shared folder, megabytes a second for all.
     sensor_s : float
@@ -99,9 +116,8 @@ class Machine:
     dequeue_s: float = 5.0
     page_run_s: float = 1.5e-4
     launch_s: float = 0.1
-    launchers: int = 1
     folder_mb_s: float = 1000.0
-    sensor_s: float = 30.0
+    sensor_s: float = SENSOR_S
     cores: int = 0
     slots: float = 1.0
 
@@ -120,9 +136,29 @@ class Resource:
         self.busy_s += seconds
         return begin + seconds
 
-    def share(self, of_s: float) -> float:
-        """Of its time in use."""
-        return self.busy_s / len(self._free) / of_s
+    @property
+    def busy_each_s(self) -> float:
+        """For how long each of its servers has been asked for."""
+        return self.busy_s / len(self._free)
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was done between two moments.
+
+    Attributes
+    ----------
+    visits_an_hour : float
+        That have gone through the last level.
+    shares : dict
+        Of each resource, the part of the time in which it was in use.
+    unsteady : float
+        By how much of the rate its halves, or its first and its last level, differ.
+    """
+
+    visits_an_hour: float
+    shares: dict[str, float]
+    unsteady: float
 
 
 @dataclass
@@ -138,9 +174,11 @@ class Campaign:
     n_workers : int
         Runs at a time.
     n_targets : int
-        In the window.
+        Of the campaign.
     n_known : int
         Visits that the sensors look through.
+    sensed : tuple of str
+        Levels whose sensors tick, in order; those that are none of `levels` ask for nothing.
     """
 
     levels: tuple[Level, ...]
@@ -148,6 +186,7 @@ class Campaign:
     n_workers: int
     n_targets: int
     n_known: int
+    sensed: tuple[str, ...] = SENSED
     #: Asked for at once, as by hand: sensors have no part in it.
     all_queued: bool = False
     queue: deque[tuple[int, int]] = field(default_factory=deque)
@@ -160,6 +199,8 @@ class Campaign:
         self._left = [[self._n_runs(level)] * self.n_targets for level in self.levels]
         self._waiting = [0] * len(self.levels)
         self._n_open = sum(map(sum, self._left))
+        #: Visits that each level is done with.
+        self._done = [0] * len(self.levels)
         self.ended_at = self._now = 0.0
         self._idle = self.n_workers
         self._with_broker: deque[tuple[int, int]] = deque()
@@ -173,19 +214,51 @@ class Campaign:
         }
         for target in range(self.n_targets):
             self._open_level(0, target)
-
-    def run(self) -> float:
-        """Simulate; seconds until the last run has ended."""
         self._start(0.0, self._dequeuing())
         if not self.all_queued:
             self._start(0.0, self._looking())
+
+    def run(self) -> float:
+        """Simulate; seconds until the last run has ended."""
         while self._events:
-            now, _, process = heapq.heappop(self._events)
-            self._now = now
-            after = next(process, None)
-            if after is not None:
-                self._start(after, process)
+            self._step()
         return self.ended_at
+
+    def window(self, warm_up: int, n_visits: int) -> Window:
+        """Simulate until so many visits are done after the first ones, and count those only.
+
+        Parameters
+        ----------
+        warm_up, n_visits : int
+            Visits that go through all levels before the window begins; and in it.
+        """
+        moments = [self._until(warm_up + part * n_visits // 2) for part in (0, 1, 2)]
+        (began, before, busy), (half, between, _), (ended, after, in_all) = moments
+        seconds, n_through = ended - began, after[-1] - before[-1]
+        first_half = (between[-1] - before[-1]) / (half - began)
+        second_half = (after[-1] - between[-1]) / (ended - half)
+        rate = n_through / seconds
+        differences = (first_half - second_half, (after[0] - before[0]) / seconds - rate)
+        return Window(
+            rate * 3600,
+            {name: (in_all[name] - busy[name]) / seconds for name in busy},
+            max(map(abs, differences)) / rate,
+        )
+
+    def _until(self, n_visits: int) -> tuple[float, list[int], dict[str, float]]:
+        """When so many visits are through: the time, visits of each level, and use of resources."""
+        while self._done[-1] < n_visits:
+            if not self._events:
+                raise SystemExit(f"the campaign has fewer than {n_visits} visits")
+            self._step()
+        busy = {name: each.busy_each_s for name, each in self.resources.items()}
+        return self._now, list(self._done), busy
+
+    def _step(self) -> None:
+        self._now, _, process = heapq.heappop(self._events)
+        after = next(process, None)
+        if after is not None:
+            self._start(after, process)
 
     def _start(self, when: float, process: Iterator[float]) -> None:
         heapq.heappush(self._events, (when, next(self._order), process))
@@ -201,12 +274,17 @@ class Campaign:
     def _looking(self) -> Iterator[float]:
         """The sensors' daemon: one tick after the other, with the runs that it asks for."""
         machine, sensors = self.machine, self.resources["sensors' ticks"]
+        numbers = {level.name: number for number, level in enumerate(self.levels)}
+        tick_s = machine.tick_s + machine.tick_visit_s * self.n_known
         while self._n_open:
             began = self._now
-            for number, ready in enumerate(self._ready):
-                room = min(REQUESTS_A_TICK, MAX_WAITING - self._waiting[number], len(ready))
-                tick_s = machine.tick_s + machine.tick_visit_s * self.n_known
+            for name in self.sensed:
                 yield sensors.serve(self._now, tick_s)
+                if name not in numbers:
+                    continue
+                number = numbers[name]
+                ready = self._ready[number]
+                room = min(REQUESTS_A_TICK, MAX_WAITING - self._waiting[number], len(ready))
                 for first in range(0, room, machine.submitters):
                     yield sensors.serve(self._now, machine.request_s)
                     for _ in range(min(machine.submitters, room - first)):
@@ -223,12 +301,11 @@ class Campaign:
             room = min(slots - self.at_work, len(self.queue))
             if room:
                 yield daemon.serve(self._now, machine.page_run_s * len(self.queue))
-            for first in range(0, room, machine.launchers):
+            for _ in range(room):
                 yield daemon.serve(self._now, machine.launch_s)
-                for _ in range(min(machine.launchers, room - first)):
-                    self.at_work += 1
-                    self._with_broker.append(self.queue.popleft())
-                    self._take()
+                self.at_work += 1
+                self._with_broker.append(self.queue.popleft())
+                self._take()
             yield max(self._now + 0.01, began + machine.dequeue_s)
 
     def _take(self) -> None:
@@ -251,6 +328,7 @@ class Campaign:
         self.at_work -= 1
         self._waiting[number] -= 1
         self._n_open -= 1
+        self._done[number] += 1 if level.by_visit else VISITS_A_TARGET
         self.ended_at = max(self.ended_at, self._now)
         self._left[number][target] -= 1
         if not self._left[number][target] and number + 1 < len(self.levels):
@@ -263,12 +341,16 @@ def main() -> int:
     parser.add_argument("--exposures", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 10, 30, 100, 200])
     parser.add_argument("--science", type=float, nargs="+", default=[60.0], help="Of a visit, s.")
-    parser.add_argument("--window", type=int, default=4000, help="Visits that are simulated.")
+    parser.add_argument("--window", type=int, default=8000, help="Visits that are counted.")
+    parser.add_argument("--warm-up", type=int, default=6000, help="Visits before these.")
     parser.add_argument("--measured", action="store_true")
     parser.add_argument("--database-cores", type=int, default=4)
     parser.add_argument("--folder-mb-s", type=float, default=1000.0)
     options = parser.parse_args()
-    figures = json.loads(options.figures.read_text()) if options.figures else {}
+    path = options.figures or (LOADED if options.measured else QUIET)
+    figures = json.loads(path.read_text())
+    if "launch_s" not in figures:
+        parser.error(f"{path} has no launches: run throughput.py with --launches above 0")
     machine = replace(
         _machine(figures),
         database_cores=options.database_cores,
@@ -278,45 +360,70 @@ def main() -> int:
         _compare(figures, machine)
         return 0
     n_known = options.exposures // EXPOSURES_A_VISIT
-    for words, defaults in _DEFAULTS.items():
+    for words, changed in _set_ups(figures).items():
+        there = replace(machine, **changed)
         for science_s in options.science:
-            print(f"\n{words}; {n_known} visits known, {science_s:g} s of science a visit\n")
-            _print_table(
-                _levels(figures, science_s), replace(machine, **defaults), options, n_known
-            )
+            print(f"\n{words}; {n_known} visits known, {science_s:g} s of science a visit;")
+            print(_told(there, figures) + "\n")
+            _print_table(_levels(figures, science_s), there, options, n_known)
     return 0
 
 
-#: What `dagster.celery.yaml` sets, and what Dagster does by itself.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "one by one, a run a worker": {"slots": 1.0, "launchers": 1, "submitters": 1},
-    "by threads, two runs a worker": {"slots": 2.0, "launchers": 8, "submitters": 4},
-}
+def _set_ups(figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What Dagster does by itself, and what `dagster.celery.yaml` sets."""
+    path = Path(hst_assets.__file__).parent / "dagster.celery.yaml"
+    shipped = yaml.safe_load(path.read_text())
+    queue, sensors = shipped["run_coordinator"]["config"], shipped["sensors"]
+    launch_s, threads = figures["launch_s"], queue["dequeue_num_workers"]
+    # As many launches as threads are one burst: threads cannot be quicker than each of them alone.
+    threaded_s = max(launch_s[f"by {threads} threads"], launch_s["one by one"] / threads)
+    return {
+        "Dagster's own (one by one, a look each 5 s), a run a worker": {},
+        "dagster.celery.yaml, two runs a worker": {
+            "slots": 2.0,
+            "dequeue_s": float(queue["dequeue_interval_seconds"]),
+            "launch_s": threaded_s,
+            "submitters": sensors["num_submit_workers"],
+        },
+    }
+
+
+def _told(machine: Machine, figures: Mapping[str, Any]) -> str:
+    """What of the set-up was assumed."""
+    request = "measured" if _REQUEST in figures["launch_s"] else "assumed"
+    return (
+        f"{len(SENSED)} sensors, {machine.sensor_s:g} s; a look each {machine.dequeue_s:g} s, "
+        f"{machine.launch_s:.3f} s a launch (measured); {machine.request_s:g} s to put a run into "
+        f"the queue ({request}), {machine.submitters} at once (assumed)"
+    )
 
 
 def _print_table(
     levels: tuple[Level, ...], machine: Machine, options: argparse.Namespace, n_known: int
 ) -> None:
-    print("| workers | visits an hour | of the workers' best | in use | days for all |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| workers | visits an hour | of the workers' best | in use | days for all | unsteady |")
+    print("| --- | --- | --- | --- | --- | --- |")
     alone_s = sum(
         (each.science_s + each.overhead_s + each.events * machine.event_s)
         / (1 if each.by_visit else VISITS_A_TARGET)
         for each in levels
     )
     for n_workers in options.workers:
-        n_targets = max(options.window, 20 * n_workers) // VISITS_A_TARGET
-        campaign = Campaign(levels, machine, n_workers, n_targets, n_known)
-        seconds = campaign.run()
-        rate = n_targets * VISITS_A_TARGET / seconds * 3600
-        shares = {name: each.share(seconds) for name, each in campaign.resources.items()}
+        campaign = Campaign(levels, machine, n_workers, n_known // VISITS_A_TARGET, n_known)
+        window = campaign.window(options.warm_up, options.window)
+        rate, shares = window.visits_an_hour, window.shares
         fullest = sorted(shares, key=lambda name: -shares[name])[:2]
         told = ", ".join(f"{name} ({100 * shares[name]:.0f} %)" for name in fullest)
+        steady = "" if window.unsteady < STEADY else ": NOT STEADY"
         print(
-            f"| {n_workers} | {rate:.0f} | {rate * alone_s / 3600 / n_workers:.2f} "
-            f"| {told} | {n_known / rate / 24:.1f} |",
+            f"| {n_workers} | {rate:.0f} | {rate * alone_s / 3600 / n_workers:.2f} | {told} "
+            f"| {n_known / rate / 24:.1f} | {window.unsteady:.2f}{steady} |",
             flush=True,
         )
+
+
+#: As `throughput.py` calls it.
+_REQUEST = "put into the queue"
 
 
 def _machine(figures: Mapping[str, Any]) -> Machine:
@@ -324,7 +431,7 @@ def _machine(figures: Mapping[str, Any]) -> Machine:
     launch_s = figures["launch_s"]
     return Machine(
         event_s=figures["event_s"],
-        request_s=launch_s["put into the queue"],
+        request_s=launch_s.get(_REQUEST, Machine.request_s),
         launch_s=launch_s["one by one"],
     )
 
@@ -344,14 +451,16 @@ def _levels(figures: Mapping[str, Any], science_s: float) -> tuple[Level, ...]:
         (_overhead_s(figures, name), _of(figures, name, 1)["events"])
         for name in ("visit_exposures", "visit_images")
     )
-    return (
-        Level("visit_exposures", True, 1.0, *light, mb),
-        Level("target_frame", False, science_s, *light, mb),
-        Level("visit_images", True, science_s, *heavy, 4 * mb),
-        Level("target_stacks", False, science_s, *heavy, 4 * mb),
-        Level("target_pictures", False, 10.0, *light, mb),
-        Level("target_page", False, 10.0, *light, mb),
-    )
+    costs = {
+        "visit_exposures": (1.0, *light, mb),
+        "target_frame": (science_s, *light, mb),
+        "visit_images": (science_s, *heavy, 4 * mb),
+        "target_stacks": (science_s, *heavy, 4 * mb),
+        "target_pictures": (10.0, *light, mb),
+        "target_page": (10.0, *light, mb),
+    }
+    made = [level for level in ASSETS.levels_from_raw if not level.wanted]
+    return tuple(Level(level.job, level.by_visit, *costs[level.job]) for level in made)
 
 
 def _compare(figures: Mapping[str, Any], machine: Machine) -> None:
