@@ -1,4 +1,4 @@
-"""A control group of the kernel's for one test, where the machine allows one."""
+"""Control groups for one test: of the kernel's, where the machine allows one, and as files."""
 
 import os
 from contextlib import contextmanager, suppress
@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 from hst_assets.machine_limits import GROUPS, PROC, group_folders
+
+
+def written_group(folder, **files):
+    """A group as files would tell it; of their names, two underscores are a point."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{content}\n")
 
 
 @contextmanager

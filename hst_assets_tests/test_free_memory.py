@@ -3,6 +3,7 @@
 import pytest
 
 from hst_assets.free_memory import affordable, free_memory_bytes
+from hst_assets_tests.own_control_group import written_group
 
 GB = 10**9
 
@@ -22,12 +23,6 @@ def groups(tmp_path):
     return folder
 
 
-def _group(folder, **files):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name.replace("__", ".")).write_text(f"{content}\n")
-
-
 def test_without_a_control_group_it_is_what_the_node_has(proc, groups):
     assert free_memory_bytes(proc, groups) == pytest.approx(64 * GB, rel=1e-6)
 
@@ -35,20 +30,22 @@ def test_without_a_control_group_it_is_what_the_node_has(proc, groups):
 def test_the_limit_of_a_control_group_counts_less_what_is_in_use(proc, groups):
     (proc / "self" / "cgroup").write_text("0::/jobs/7\n")
     stat = f"anon 1\ninactive_file {GB}"
-    _group(groups / "jobs" / "7", memory__max=8 * GB, memory__current=6 * GB, memory__stat=stat)
+    written_group(
+        groups / "jobs" / "7", memory__max=8 * GB, memory__current=6 * GB, memory__stat=stat
+    )
     assert free_memory_bytes(proc, groups) == 3 * GB  # cached pages are given back
 
 
 def test_a_group_without_a_limit_is_under_that_of_its_parents(proc, groups):
     (proc / "self" / "cgroup").write_text("0::/jobs/7\n")
-    _group(groups / "jobs" / "7", memory__max="max", memory__current=6 * GB)
-    _group(groups / "jobs", memory__max=20 * GB, memory__current=15 * GB)
+    written_group(groups / "jobs" / "7", memory__max="max", memory__current=6 * GB)
+    written_group(groups / "jobs", memory__max=20 * GB, memory__current=15 * GB)
     assert free_memory_bytes(proc, groups) == 5 * GB
 
 
 def test_control_groups_of_the_first_version(proc, groups):
     (proc / "self" / "cgroup").write_text("5:cpu:/a\n4:memory:/a\n0::/\n")
-    _group(
+    written_group(
         groups / "memory" / "a",
         memory__limit_in_bytes=4 * GB,
         memory__usage_in_bytes=3 * GB,
@@ -59,13 +56,13 @@ def test_control_groups_of_the_first_version(proc, groups):
 
 def test_a_container_sees_its_own_group_at_the_top(proc, groups):
     (proc / "self" / "cgroup").write_text("0::/docker/somewhere\n")
-    _group(groups, memory__max=2 * GB, memory__current=GB)
+    written_group(groups, memory__max=2 * GB, memory__current=GB)
     assert free_memory_bytes(proc, groups) == GB
 
 
 def test_a_group_above_its_limit_has_nothing_left(proc, groups):
     (proc / "self" / "cgroup").write_text("0::/\n")
-    _group(groups, memory__max=GB, memory__current=2 * GB)
+    written_group(groups, memory__max=GB, memory__current=2 * GB)
     assert free_memory_bytes(proc, groups) == 0
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hst_assets.machine_limits import memory_limit_bytes, n_memory_kills, usable_cores
-from hst_assets_tests.own_control_group import control_group
+from hst_assets_tests.own_control_group import control_group, written_group
 
 MANY = 10**6
 
@@ -30,12 +30,6 @@ def groups(tmp_path, monkeypatch):
     return folder
 
 
-def _group(folder, **files):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name.replace("__", ".")).write_text(f"{content}\n")
-
-
 def test_without_control_groups_the_cores_are_those_the_kernel_schedules(proc, groups):
     assert usable_cores(proc, groups) == MANY
 
@@ -45,29 +39,29 @@ def test_without_control_groups_the_cores_are_those_the_kernel_schedules(proc, g
 )
 def test_a_share_of_time_is_so_many_whole_cores_and_one_at_least(quota, cores, proc, groups):
     (proc / "self" / "cgroup").write_text("0::/a/b\n")
-    _group(groups / "a", cpu__max=quota)
-    _group(groups / "a" / "b", cpu__max="max 100000")
+    written_group(groups / "a", cpu__max=quota)
+    written_group(groups / "a" / "b", cpu__max="max 100000")
     assert usable_cores(proc, groups) == cores
 
 
 def test_a_share_of_time_in_control_groups_of_the_first_version(proc, groups):
     (proc / "self" / "cgroup").write_text("5:cpu:/a\n4:memory:/a\n0::/\n")
-    _group(groups / "cpu" / "a", cpu__cfs_quota_us=200000, cpu__cfs_period_us=100000)
-    _group(groups / "cpu", cpu__cfs_quota_us=-1, cpu__cfs_period_us=100000)
+    written_group(groups / "cpu" / "a", cpu__cfs_quota_us=200000, cpu__cfs_period_us=100000)
+    written_group(groups / "cpu", cpu__cfs_quota_us=-1, cpu__cfs_period_us=100000)
     assert usable_cores(proc, groups) == 2
 
 
 @pytest.mark.parametrize(("limit", "bytes_"), [("4096", 4096), ("max", 1024000)])
 def test_the_limit_of_memory_is_the_least_of_group_and_node(limit, bytes_, proc, groups):
     (proc / "self" / "cgroup").write_text("0::/a\n")
-    _group(groups / "a", memory__max=limit)
+    written_group(groups / "a", memory__max=limit)
     assert memory_limit_bytes(proc, groups) == bytes_
 
 
 def test_kills_for_want_of_memory_are_counted_where_the_kernel_tells(proc, groups):
     assert n_memory_kills(proc, groups) is None
     (proc / "self" / "cgroup").write_text("0::/a\n")
-    _group(groups / "a", memory__events="low 0\noom 3\noom_kill 2\noom_group_kill 0")
+    written_group(groups / "a", memory__events="low 0\noom 3\noom_kill 2\noom_group_kill 0")
     assert n_memory_kills(proc, groups) == 2
 
 
@@ -90,7 +84,7 @@ def test_a_process_with_one_core_by_affinity_has_one():
 
 
 def test_the_kernels_own_limit_of_memory_is_found():
-    with control_group("memory", limit_bytes=512 << 20) as join:
+    with controlwritten_group("memory", limit_bytes=512 << 20) as join:
         told = subprocess.run(
             [
                 sys.executable,
@@ -109,7 +103,7 @@ def test_the_kernels_own_limit_of_memory_is_found():
 
 
 def test_the_kernels_own_share_of_time_is_found():
-    with control_group("cpu", cores=1) as join:
+    with controlwritten_group("cpu", cores=1) as join:
         told = subprocess.run(
             [
                 sys.executable,
