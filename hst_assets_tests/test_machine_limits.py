@@ -84,7 +84,7 @@ def test_a_process_with_one_core_by_affinity_has_one():
 
 
 def test_the_kernels_own_limit_of_memory_is_found():
-    with controlwritten_group("memory", limit_bytes=512 << 20) as join:
+    with control_group("memory", limit_bytes=512 << 20) as join:
         told = subprocess.run(
             [
                 sys.executable,
@@ -103,7 +103,7 @@ def test_the_kernels_own_limit_of_memory_is_found():
 
 
 def test_the_kernels_own_share_of_time_is_found():
-    with controlwritten_group("cpu", cores=1) as join:
+    with control_group("cpu", cores=1) as join:
         told = subprocess.run(
             [
                 sys.executable,
