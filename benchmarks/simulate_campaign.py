@@ -39,8 +39,8 @@ from hst_assets.orchestration.sensors import _MAX_WAITING as MAX_WAITING
 from hst_assets.orchestration.sensors import level_sensors
 
 _FOLDER = Path(__file__).parent
-#: What `throughput.py` measured, one worker on a quiet machine; and one to four on a loaded one.
-QUIET, LOADED = _FOLDER / "throughput_quiet.json", _FOLDER / "throughput_loaded.json"
+#: What `throughput.py` measured of one to four workers on a quiet machine.
+FIGURES = _FOLDER / "throughput.json"
 #: Every level that has a sensor, all started, in the order in which they tick.
 SENSED = tuple(level.job for level in ASSETS.levels_from_raw)
 #: Between two ticks of a sensor at the least, s.
@@ -347,7 +347,7 @@ def main() -> int:
     parser.add_argument("--database-cores", type=int, default=4)
     parser.add_argument("--folder-mb-s", type=float, default=1000.0)
     options = parser.parse_args()
-    path = options.figures or (LOADED if options.measured else QUIET)
+    path = options.figures or FIGURES
     figures = json.loads(path.read_text())
     if "launch_s" not in figures:
         parser.error(f"{path} has no launches: run throughput.py with --launches above 0")
