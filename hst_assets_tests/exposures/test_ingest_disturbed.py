@@ -84,22 +84,22 @@ def test_a_disk_that_is_full_refuses_the_file_and_goes_on(exposure_file, workdir
     assert names(report.accepted) == [second.name]
 
 
-def test_a_failed_publication_leaves_the_place_to_a_copy(
+def test_a_file_that_cannot_be_put_into_place_leaves_the_place_to_a_copy(
     exposure_file, workdir, tmp_path, monkeypatch
 ):
     path = exposure_file(folder=tmp_path / "a")
     (tmp_path / "b").mkdir()
     shutil.copy(path, tmp_path / "b")
-    publish = ingest_module.publish
+    move_into_place = ingest_module.move_into_place
     calls = []
 
     def fails_once(source, destination):
         calls.append(source)
         if len(calls) == 1:
             raise OSError(5, "Input/output error")
-        return publish(source, destination)
+        return move_into_place(source, destination)
 
-    monkeypatch.setattr(ingest_module, "publish", fails_once)
+    monkeypatch.setattr(ingest_module, "move_into_place", fails_once)
     report = ingest([tmp_path / "a", tmp_path / "b"], workdir)
     assert names(report.accepted) == [path.name]
     assert [rejected.path.parent.name for rejected in report.rejected] == ["a"]
