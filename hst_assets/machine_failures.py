@@ -70,6 +70,12 @@ _IN_THE_WAY = {
 }
 #: What SQLite and numpy.tofile say, without a number.
 _IN_WORDS = re.compile(r"database or disk is full|\d+ requested and \d+ written")
+#: What SQLite says where its file cannot be read or written: its journal found no room, too.
+_OF_SQLITE = "disk I/O error"
+_SQLITE_STEP = (
+    "See that the disk of the Dagster instance ('hst-assets home') has room and can be written; "
+    "then rerun"
+)
 #: Less is no room for any product, nor for the buffer of a write that failed half way, bytes.
 _NO_ROOM = 1 << 20
 #: Signals by which a program ends of its own fault on what it was given; all others come from
@@ -148,6 +154,9 @@ def machine_failure(
             return OutOfMemory(what, where=where, next_step=MEMORY_STEP)
         if getattr(each, "errno", None) in _FULL or _IN_WORDS.search(str(each)):
             return _disk_full(each, where)
+        if _OF_SQLITE in str(each):
+            what = "a database cannot be read or written (disk I/O error): is its disk full?"
+            return MachineFailure(what, where=where, next_step=_SQLITE_STEP)
         if getattr(each, "errno", None) == errno.EFBIG:
             place = getattr(each, "filename", None) or where
             return MachineFailure(_TOO_LARGE, where=place, next_step=_SIZE_STEP)

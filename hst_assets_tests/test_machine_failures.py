@@ -45,6 +45,7 @@ NO_ROOM = OSError(errno.ENOSPC, "No space left on device", "x.fits")
         (OSError(errno.EDQUOT, "Disk quota exceeded"), DiskFull),
         (OSError("4194304 requested and 1048576 written"), DiskFull),
         (RuntimeError("(sqlite3.OperationalError) database or disk is full"), DiskFull),
+        (RuntimeError("(sqlite3.OperationalError) disk I/O error"), MachineFailure),
         (MemoryError(), OutOfMemory),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemory),
         (OSError(errno.EROFS, "Read-only file system"), MachineFailure),
