@@ -160,15 +160,19 @@ def machine_failure(
         if getattr(each, "errno", None) == errno.EFBIG:
             place = getattr(each, "filename", None) or where
             return MachineFailure(_TOO_LARGE, where=place, next_step=_SIZE_STEP)
-        if isinstance(each, OSError) and each.errno in _OF_THE_SYSTEM:
+        if isinstance(each, OSError) and (step := _step_after(each)):
             what = each.strerror or str(each)
-            return MachineFailure(what, where=each.filename or where, next_step=_MACHINE_STEP)
-        if isinstance(each, OSError) and each.errno in _IN_THE_WAY:
-            what, step = each.strerror or str(each), _IN_THE_WAY[each.errno]
             return MachineFailure(what, where=each.filename or where, next_step=step)
     if folder is not None and is_disk_full(folder):
         return _disk_full(error, where)
     return None
+
+
+def _step_after(error: OSError) -> str:
+    """What to do where the system refused something for its own sake; empty if it did not."""
+    if error.errno in _OF_THE_SYSTEM:
+        return _MACHINE_STEP
+    return _IN_THE_WAY.get(error.errno or 0, "")
 
 
 def refusal_of_system(error: OSError) -> MachineFailure:
