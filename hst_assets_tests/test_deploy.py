@@ -113,6 +113,9 @@ def test_the_claim_of_the_folder_is_one_by_the_schema_of_kubernetes():
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     claim = yaml.safe_load((DEPLOY / "kubernetes" / "shared-folder.yaml").read_text())
     kubernetes_validate.validate(claim, "1.31", strict=True)
+    # What the schema does not say: pods on several nodes write to it at once.
+    assert claim["kind"] == "PersistentVolumeClaim"
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
 def test_the_containers_of_compose_serve_every_queue_once():

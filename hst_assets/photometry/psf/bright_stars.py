@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from hst_assets.photometry.psf.epsf import StarStamps
 from hst_assets.photometry.psf.field_fit import FieldFit
 from hst_assets.photometry.psf.star_light import places_on_images, star_stamp
+from hst_assets.photometry.psf.star_stamps import StarStamps
 
 __all__ = ["BrightStars", "ShiftsOfStars", "bright_stars"]
 

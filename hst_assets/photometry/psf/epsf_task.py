@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.bright_stars import BrightStars
-from hst_assets.photometry.psf.epsf import StarStamps, fit_epsf, joined_stamps
+from hst_assets.photometry.psf.epsf import fit_epsf
 from hst_assets.photometry.psf.measurement import Measurement
 from hst_assets.photometry.psf.psf_stars import select_psf_stars
+from hst_assets.photometry.psf.star_stamps import StarStamps, joined_stamps
 
 __all__ = ["fit_psf", "load_stamps", "save_stamps"]
 

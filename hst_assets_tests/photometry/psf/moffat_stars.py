@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import map_coordinates, spline_filter
 
-from hst_assets.photometry.psf.epsf import StarStamps
 from hst_assets.photometry.psf.spline_psf import OVERSAMPLING, SplinePsf, spline_psf
+from hst_assets.photometry.psf.star_stamps import StarStamps
 
 STEP, REACH = 12, 15
 SHAPE = (2051, 4096)

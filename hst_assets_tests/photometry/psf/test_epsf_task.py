@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from hst_assets.photometry.psf import epsf_task, tile_task
-from hst_assets.photometry.psf.epsf import EpsfFit, fit_epsf, joined_stamps
+from hst_assets.photometry.psf.epsf import EpsfFit, fit_epsf
 from hst_assets.photometry.psf.measurement import Measurement, MeasureParameters
 from hst_assets.photometry.psf.psf_stars import select_psf_stars
+from hst_assets.photometry.psf.star_stamps import joined_stamps
 from hst_assets.photometry.psf.tiles import ChipInMemory, plan_tiles
 from hst_assets_tests.photometry.psf.small_fields import field, jittered, psf
 
