@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import (
     CheckRunHealthResult,
     LaunchRunContext,
@@ -22,7 +23,7 @@ from hst_assets.orchestration.dagster_private import (
     packed_run,
 )
 from hst_assets.orchestration.queues import QUEUE_TAG, queue_for
-from hst_assets.orchestration.runs import UNFINISHED, chosen_rows
+from hst_assets.orchestration.runs import UNFINISHED, chosen_assets
 from hst_assets.orchestration.worker_code import CODE_HEADER, code_here, note_code
 
 try:
@@ -115,7 +116,7 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
         """Put a run into its queue; runs of assets that were chosen by hand have no tag for it."""
         run = context.dagster_run
         if QUEUE_TAG not in run.tags:
-            tags = {QUEUE_TAG: queue_for(chosen_rows(run))}
+            tags = {QUEUE_TAG: queue_for(ASSETS.rows_of(chosen_assets(run)))}
             self._instance.add_run_tags(run.run_id, tags)
             run = run.with_tags({**run.tags, **tags})
         # dagster-celery declares the task again at each launch, and Celery warns of it.

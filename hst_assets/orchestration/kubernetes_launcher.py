@@ -11,6 +11,7 @@ from __future__ import annotations
 import dagster as dg
 
 from hst_assets.failures import BadConfiguration
+from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.dagster_private import (
     CheckRunHealthResult,
     LaunchRunContext,
@@ -18,7 +19,7 @@ from hst_assets.orchestration.dagster_private import (
 )
 from hst_assets.orchestration.pod_needs import POD_TAG, pod_config
 from hst_assets.orchestration.queues import QUEUE_TAG, queue_for
-from hst_assets.orchestration.runs import HOST_TAG, POD_JOB_TAG, UNFINISHED, chosen_rows
+from hst_assets.orchestration.runs import HOST_TAG, POD_JOB_TAG, UNFINISHED, chosen_assets
 
 try:
     from dagster_k8s import K8sRunLauncher
@@ -53,7 +54,7 @@ class RunsInPods(K8sRunLauncher):  # type: ignore[misc] # it has no types
         # The job's tag names the host of the code server, where the run is not.
         name = get_job_name_from_run_id(run.run_id)
         tags = {HOST_TAG: name, POD_JOB_TAG: name}
-        rows = chosen_rows(run)
+        rows = ASSETS.rows_of(chosen_assets(run))
         if QUEUE_TAG not in run.tags:
             tags[QUEUE_TAG] = queue_for(rows)
         if POD_TAG not in run.tags:

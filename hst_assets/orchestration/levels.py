@@ -6,7 +6,7 @@ graph, not a line: what fails stops only what is downstream of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -100,6 +100,10 @@ class AssetTable:
     def plus(self, rows: Iterable[AssetRow], redo_kinds: Iterable[RedoKind] = ()) -> AssetTable:
         """A table with more rows."""
         return AssetTable((*self.rows, *rows), (*self.redo_kinds, *redo_kinds), self.purposes)
+
+    def rows_of(self, assets: Container[str]) -> list[AssetRow]:
+        """The rows of some assets, upstream ones first; names that are none are left out."""
+        return [row for row in self if row.name in assets]
 
     # ---------------------------------------------------------------------------- levels
 

@@ -24,7 +24,7 @@ from hst_assets.identifiers import VisitKey
 from hst_assets.orchestration.in_the_way import never_made
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partition_keys import targets_of
-from hst_assets.orchestration.runs import PARTITION_TAG
+from hst_assets.orchestration.runs import PARTITION_TAG, chosen_assets, makes_something_of
 from hst_assets.settings import load_settings
 from hst_assets.workdir import WorkDir
 
@@ -79,12 +79,7 @@ def _outcomes(
     instance: dg.DagsterInstance, run: dg.DagsterRun, table: AssetTable
 ) -> dict[str, bool]:
     """The levels of a run, by job, and whether each failed; one that was not tried is left out."""
-    chosen = {key.path[-1] for key in run.asset_selection or ()}
-    levels = [
-        level
-        for level in table.levels_from_raw
-        if run.job_name == level.job or not chosen.isdisjoint(level.assets)
-    ]
+    levels = [level for level in table.levels_from_raw if makes_something_of(run, level)]
     has_failed = run.status == DagsterRunStatus.FAILURE
     if not has_failed or len(levels) == 1:
         return {level.job: has_failed for level in levels}
@@ -92,6 +87,7 @@ def _outcomes(
     if not failed:  # such as one that was killed
         return {level.job: True for level in levels}
     made = _steps(instance, run, DagsterEventType.STEP_SUCCESS)
+    chosen = chosen_assets(run)
     return {
         level.job: not failed.isdisjoint(level.assets)
         for level in levels

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from hst_assets.orchestration.asset_row import AssetRow
-from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.levels import Level
 
 __all__ = [
@@ -25,7 +23,8 @@ __all__ = [
     "TASK_TAG",
     "UNFINISHED",
     "WITHIN_TAG",
-    "chosen_rows",
+    "chosen_assets",
+    "makes_something_of",
     "partitions_in_flight",
     "partitions_of",
     "process_tag",
@@ -71,20 +70,18 @@ def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
 def partitions_of(runs: Iterable[dg.DagsterRun], level: Level | None = None) -> set[str]:
     """The partition keys of runs; of those of one level's assets, or of all."""
-    keys = (run.tags.get(PARTITION_TAG, "") for run in runs if level is None or _is_of(run, level))
-    return {key for key in keys if key}
+    of_level = (run for run in runs if level is None or makes_something_of(run, level))
+    return {key for run in of_level if (key := run.tags.get(PARTITION_TAG))}
 
 
-def chosen_rows(run: dg.DagsterRun) -> list[AssetRow]:
-    """The rows of the assets that a run was told to make, where they were chosen one by one."""
-    chosen = {key.path[-1] for key in run.asset_selection or ()}
-    return [row for row in ASSETS if row.name in chosen]
+def chosen_assets(run: dg.DagsterRun) -> set[str]:
+    """The assets that a run was told to make, where they were chosen one by one."""
+    return {key.path[-1] for key in run.asset_selection or ()}
 
 
-def _is_of(run: dg.DagsterRun, level: Level) -> bool:
+def makes_something_of(run: dg.DagsterRun, level: Level) -> bool:
     """Whether a run makes something of a level: by its job, or by assets chosen one by one."""
-    chosen = {key.path[-1] for key in run.asset_selection or ()}
-    return run.job_name == level.job or not chosen.isdisjoint(level.assets)
+    return run.job_name == level.job or not chosen_assets(run).isdisjoint(level.assets)
 
 
 def process_tag(run: dg.DagsterRun) -> str:
