@@ -11,16 +11,24 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hst_assets.machine_limits import usable_cores
 
-__all__ = ["OFF", "POOL_VARIABLE", "CorePool", "give_back", "pool_of"]
+__all__ = ["OFF", "POOL_VARIABLE", "CorePool", "CoresOfBatch", "give_back", "pool_of"]
 
 #: The folder of the pool; ``off`` for none, which is what tools within a tool call have.
 POOL_VARIABLE = "HST_ASSETS_CORE_POOL"
 OFF = "off"
+_POLL_S = 0.02
+#: How often it is said that a call waits, seconds.
+_WAITS_EVERY_S = 1.0
+#: How long a call that shares its work out waits for all its cores, and one that is to be alone for
+#: the others to end, seconds; then it goes on with those that it got.
+_PATIENCE_S = 60.0
+_ALONE_WITHIN_S = 1800.0
 
 
 def pool_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
@@ -84,11 +92,20 @@ class CorePool:
         -------
         list of int
             Descriptors that hold them (`give_back`); they are free again when the process dies.
+
+        Raises
+        ------
+        OSError
+            If a lock cannot be made; then none is held.
         """
         held: list[int] = []
-        for path in self._paths:
-            if len(held) < wanted and (taken := _lock(path)) is not None:
-                held.append(taken)
+        try:
+            for path in self._paths:
+                if len(held) < wanted and (taken := _lock(path)) is not None:
+                    held.append(taken)
+        except OSError:
+            give_back(held)
+            raise
         return held
 
     def take_next(self, held: list[int]) -> bool:
@@ -110,6 +127,86 @@ class CorePool:
                 return False
             held.append(taken)
         return True
+
+
+class CoresOfBatch:
+    """The cores that the calls of a batch take from the pool, if there is one.
+
+    Parameters
+    ----------
+    pool : (str, int) or None
+        As `pool_of` gives it.
+    alone : bool
+        Whether the calls are to be alone on all cores of the pool.
+    say_waiting : callable
+        Called now and then while a call waits.
+
+    Attributes
+    ----------
+    kept : list of int
+        Descriptors of the cores that are held for the whole batch: of one that is alone.
+    """
+
+    def __init__(
+        self,
+        pool: tuple[str, int] | None,
+        *,
+        alone: bool,
+        say_waiting: Callable[[], object],
+    ) -> None:
+        folder, self._n_cores = pool or ("", 0)
+        self._pool = CorePool(Path(folder), self._n_cores) if pool else None
+        self._alone = alone
+        self._say_waiting = say_waiting
+        self._said = 0.0
+        self._since: float | None = None
+        self.kept: list[int] = []
+
+    def wait_until_alone(self) -> None:
+        """Take all cores, where the calls are to be alone; not for ever."""
+        until = time.monotonic() + _ALONE_WITHIN_S
+        while self._alone and time.monotonic() < until and not self._has_all():
+            self._say()
+            time.sleep(_POLL_S)
+
+    def for_call(self, wanted: int) -> list[int] | None:
+        """Descriptors of the cores that a call got; None while it must wait.
+
+        Parameters
+        ----------
+        wanted : int
+            Among how many processes it shares its work out.
+        """
+        if self._pool is None or self._alone:
+            return []
+        wanted = min(wanted, self._n_cores)
+        try:
+            held = self._pool.take(wanted)
+        except OSError:  # no room for locks, or no right
+            return []
+        if len(held) == wanted or (held and self._waits_long()):
+            self._since = None
+            return held
+        give_back(held)
+        self._say()
+        return None
+
+    def _has_all(self) -> bool:
+        try:
+            return self._pool is None or self._pool.take_next(self.kept)
+        except OSError:
+            return True
+
+    def _waits_long(self) -> bool:
+        return self._since is not None and time.monotonic() - self._since > _PATIENCE_S
+
+    def _say(self) -> None:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        if now - self._said > _WAITS_EVERY_S:
+            self._say_waiting()
+            self._said = now
 
 
 def give_back(held: Iterable[int]) -> None:

@@ -20,13 +20,13 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hst_assets.core_pool import CorePool, give_back
+from hst_assets.core_pool import CoresOfBatch, give_back
 from hst_assets.failures import HstAssetsError
 from hst_assets.machine_failures import FAULT_SIGNALS, MEMORY_STEP, death_in_words, machine_failure
 from hst_assets.machine_limits import n_memory_kills
@@ -40,12 +40,6 @@ AGAIN = "See its log, then rerun"
 #: The sign that calls wait for cores that other runs have.
 WAITS = b"w"
 _POLL_S = 0.02
-#: How often it is given, seconds.
-_WAITS_EVERY_S = 1.0
-#: How long a call that shares its work out waits for all its cores, and one that is to be alone for
-#: the others to end, seconds; then it goes on with those that it got.
-_PATIENCE_S = 60.0
-_ALONE_WITHIN_S = 1800.0
 #: With it a call ends that cannot write its reply.
 _NO_ROOM_STATUS = 74
 
@@ -170,11 +164,13 @@ def _run_batch(request: Mapping[str, Any], private: Sequence[int]) -> None:
     gc.freeze()  # collections in the children shall not copy what was imported
     waiting = deque(calls)
     running: dict[int, _Running] = {}
-    cores = _Cores(request, lambda: os.write(private[1], WAITS))
+    cores = CoresOfBatch(
+        request["pool"], alone=request["alone"], say_waiting=lambda: os.write(private[1], WAITS)
+    )
     cores.wait_until_alone()
     while waiting or running:
         while waiting and len(running) < request["max_cores"]:
-            held = cores.for_call(waiting[0])
+            held = cores.for_call(waiting[0]["cores"])
             if held is None:
                 break
             call = waiting.popleft()
@@ -206,69 +202,6 @@ class _Running:
     started: float
     held: list[int]
     n_kills: int | None
-
-
-class _Cores:
-    """The cores of a machine that the calls of a batch take from the pool, if there is one.
-
-    Parameters
-    ----------
-    request : mapping
-        With the pool, and whether the calls are to be alone on it.
-    say_waiting : callable
-        Called now and then while a call waits.
-    """
-
-    def __init__(self, request: Mapping[str, Any], say_waiting: Callable[[], object]) -> None:
-        self._pool = (
-            CorePool(Path(request["pool"][0]), request["pool"][1]) if request["pool"] else None
-        )
-        self._n_cores = request["pool"][1] if request["pool"] else 0
-        self._alone = request["alone"]
-        self._say_waiting = say_waiting
-        self._said = 0.0
-        self._since: float | None = None
-        self.kept: list[int] = []
-
-    def wait_until_alone(self) -> None:
-        """Take all cores, where the calls are to be alone; not for ever."""
-        until = time.monotonic() + _ALONE_WITHIN_S
-        while self._alone and time.monotonic() < until and not self._has_all():
-            self._say()
-            time.sleep(_POLL_S)
-
-    def for_call(self, call: Mapping[str, Any]) -> list[int] | None:
-        """Descriptors of the cores that a call got; None while it must wait."""
-        if self._pool is None or self._alone:
-            return []
-        wanted = min(call["cores"], self._n_cores)
-        try:
-            held = self._pool.take(wanted)
-        except OSError:  # no room for locks, or no right
-            return []
-        if len(held) == wanted or (held and self._waits_long()):
-            self._since = None
-            return held
-        give_back(held)
-        self._say()
-        return None
-
-    def _has_all(self) -> bool:
-        try:
-            return self._pool is None or self._pool.take_next(self.kept)
-        except OSError:
-            return True
-
-    def _waits_long(self) -> bool:
-        return self._since is not None and time.monotonic() - self._since > _PATIENCE_S
-
-    def _say(self) -> None:
-        now = time.monotonic()
-        if self._since is None:
-            self._since = now
-        if now - self._said > _WAITS_EVERY_S:
-            self._say_waiting()
-            self._said = now
 
 
 def _reap(running: dict[int, _Running], timeout_s: float) -> None:

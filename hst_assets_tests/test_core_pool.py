@@ -251,3 +251,32 @@ def test_a_lock_on_a_file_that_was_replaced_does_not_count(tmp_path, monkeypatch
         assert CorePool(tmp_path, 1).take(1) == []
     (held,) = CorePool(tmp_path, 1).take(1)
     give_back([held])
+
+
+def test_a_lock_that_cannot_be_made_leaves_no_core_held(tmp_path):
+    (tmp_path / "core_1").mkdir()
+    with pytest.raises(OSError, match="core_1"):
+        CorePool(tmp_path, 2).take(2)
+    (held,) = CorePool(tmp_path, 1).take(1)
+    give_back([held])
+
+
+def test_without_locks_a_batch_goes_on(tmp_path):
+    """As before there was a pool."""
+    (tmp_path / "core_0").mkdir()
+    cores = core_pool.CoresOfBatch((str(tmp_path), 1), alone=False, say_waiting=lambda: None)
+    assert cores.for_call(1) == []
+
+
+def test_a_call_that_waits_for_all_its_cores_goes_on_with_those_it_gets(tmp_path, monkeypatch):
+    (other,) = CorePool(tmp_path, 2).take(1)
+    said = []
+    cores = core_pool.CoresOfBatch(
+        (str(tmp_path), 2), alone=False, say_waiting=lambda: said.append(1)
+    )
+    assert cores.for_call(2) is None
+    assert said == [1]
+    monkeypatch.setattr(core_pool, "_PATIENCE_S", 0.0)
+    held = cores.for_call(2)
+    assert len(held) == 1
+    give_back([other, *held])
