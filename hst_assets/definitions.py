@@ -3,7 +3,7 @@
 import logging
 import os
 
-from hst_assets.numerical_threads import pin_threads
+from hst_assets.machine.numerical_threads import pin_threads
 
 # Before numpy is imported: what Dagster starts with these definitions is a process of ours.
 pin_threads(os.environ)

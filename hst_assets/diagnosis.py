@@ -1,4 +1,4 @@
-"""What of the computer and the installation the project's work stands on, and what to do about it.
+"""What is needed of the computer and the installation, and what to do if it is missing.
 
 Each part is looked at by itself and has a verdict; what could not be looked at is "not checked".
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from hst_assets.failures import HstAssetsError, MissingTool
-from hst_assets.free_memory import free_memory_bytes
-from hst_assets.machine_limits import memory_limit_bytes, usable_cores
+from hst_assets.machine.free_memory import free_memory_bytes
+from hst_assets.machine.limits import memory_limit_bytes, usable_cores
 from hst_assets.settings import Settings, load_settings
 from hst_assets.transfer.answers import failure_of
 from hst_assets.workdir import WorkDir
@@ -123,7 +123,7 @@ def _wrong(name: str, told: str, required: str) -> Finding:
 
 
 def of_dolphot(settings: Settings, workdir: WorkDir) -> Finding:
-    """DOLPHOT, which nobody needs: the embedded photometer takes its place."""
+    """DOLPHOT, which is optional: the embedded photometer replaces it."""
     from hst_assets.photometry.dolphot.program import find_program
 
     subject, photometer = "DOLPHOT", settings.photometry.photometer

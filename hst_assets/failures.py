@@ -72,6 +72,12 @@ class HstAssetsError(Exception):
         """The message without the lines of the log, as a table or a list has it."""
         return self._worded("")
 
+    @property
+    def one_line(self) -> str:
+        """The message on one line, as a terminal shows it, with the last line of the log alone."""
+        last = next((line for line in reversed(self.log_tail) if line.strip()), "")
+        return " ".join(self._worded(f"; its log ends: {last}" if last else "").split())
+
     def _worded(self, tail: str) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"
         text += tail

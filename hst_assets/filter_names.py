@@ -1,4 +1,4 @@
-"""What the name of a filter tells: a ramp and its wavelength, a wide filter.
+"""What the name of a filter says: a ramp and its wavelength, a wide filter.
 
 Names are those of the exposure tables: crossed elements are joined with a hyphen, and a ramp has
 its wavelength behind one (``FR656N-6710``). Which filters there are is in `hst_assets.detectors`.

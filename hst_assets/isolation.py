@@ -6,7 +6,7 @@ its scratch folder as current directory, an empty standard input, a watchdog and
 hands back a JSON value. The caller then checks the products. One that crashed, or ran out of
 memory, in a folder that was empty is done once more, behind all others and alone: the second crash
 is a verdict on its input, the second want of memory is the machine's as the first. Each call takes
-a core of those that the runs of a user share on a machine (`hst_assets.core_pool`).
+a core of those that the runs of a user share on a machine (`hst_assets.machine.core_pool`).
 
 The calls come from a *nursery* (`hst_assets.nursery`). A thread keeps its nursery from batch to
 batch; another current directory or other variables want a new one, because a library may have read
@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hst_assets.core_pool import OFF, POOL_VARIABLE, pool_of
 from hst_assets.failures import (
     Crashed,
     DiskFull,
@@ -42,9 +41,17 @@ from hst_assets.failures import (
     OutOfMemory,
     failure_named,
 )
-from hst_assets.machine_failures import DISK_STEP, crashed_twice, is_disk_full
-from hst_assets.numerical_threads import ONE_THREAD
-from hst_assets.nursery import AGAIN, REPLY_NAME, WAITS, is_read_by_calls, kill_session
+from hst_assets.machine.core_pool import OFF, POOL_VARIABLE, pool_of
+from hst_assets.machine.failures import DISK_STEP, crashed_twice, is_disk_full
+from hst_assets.machine.numerical_threads import ONE_THREAD
+from hst_assets.nursery import (
+    AGAIN,
+    REPLY_NAME,
+    WAITS,
+    is_read_by_calls,
+    is_reply,
+    kill_session,
+)
 
 __all__ = ["Call", "run_isolated", "run_many_isolated"]
 
@@ -269,6 +276,15 @@ def _outcome(task: str, call: Call, log_start: int) -> Any:
             f"{task} left no reply" + (": the disk is full" if full else ""),
             where=call.log_path,
             next_step=DISK_STEP if full else AGAIN,
+            log_tail=_tail(call.log_path, log_start),
+        )
+    except (ValueError, IsADirectoryError):  # neither JSON nor text
+        reply = None
+    if not is_reply(reply):  # a tool has written over it
+        return NoReply(
+            f"{task} left a reply that cannot be read",
+            where=call.log_path,
+            next_step=AGAIN,
             log_tail=_tail(call.log_path, log_start),
         )
     if "value" in reply:

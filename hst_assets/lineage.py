@@ -1,4 +1,4 @@
-"""What a product stands on: exposures, settings, tools, stages and verdicts, down to raw files.
+"""What a product was made from: exposures, settings, tools, stages and verdicts, down to raw files.
 
 Records name their inputs by digest. Followed through the records of the work directory, they lead
 from any product to the verified exposures and their checksums. Nothing is decided here, and nothing
@@ -44,7 +44,7 @@ _UNKNOWN = (
 
 @dataclass(frozen=True)
 class Origin:
-    """One thing that a product stands on, or the product itself.
+    """One thing that a product was made from, or the product itself.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Lineage:
-    """A product with everything that it stands on.
+    """A product with everything that it was made from.
 
     Attributes
     ----------

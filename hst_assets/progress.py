@@ -1,4 +1,4 @@
-"""How far the measurement of stars is, whoever measures, and how often that is said."""
+"""The progress of the measurement of stars by any photometer, and how often it is logged."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hst_assets.machine_failures import has_more_behind
+from hst_assets.machine.failures import has_more_behind
 from hst_assets.workdir import WorkDir
 
 __all__ = ["session_log"]

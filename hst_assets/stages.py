@@ -197,9 +197,10 @@ STAGES: dict[str, Stage] = {
     # 4: errors hold what is left about a star beyond noise; the sky of aperture corrections is not
     # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold
     # what the others say, and no light that is not the stars'. 6: errors hold what a PSF of another
-    # width makes of fluxes; fewer stars make a PSF vary.
+    # width makes of fluxes; fewer stars make a PSF vary. 7: noise alone enlarges no errors; where
+    # no stars make a PSF, faint ones tell its width.
     "embedded_catalog": Stage(
-        "6",
+        "7",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -210,9 +211,9 @@ STAGES: dict[str, Stage] = {
     ),
     # 2: detections of one star that moves are joined. 3: the sky of aperture corrections is not too
     # low by the tail of the counts. 4: aperture corrections as those of the catalogue. 5: fewer
-    # stars make a PSF vary.
+    # stars make a PSF vary. 6: where no stars make a PSF, faint ones tell its width.
     "surroundings": Stage(
-        "5",
+        "6",
         (
             "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -245,9 +246,10 @@ STAGES: dict[str, Stage] = {
     ),
     # 2: on WFPC2, faint stars lose charge as one of two standard errors does; those that are found
     # with a galaxy's pieces have type 5. 3: errors are those of the catalogue's stars. 4: they hold
-    # what a PSF of another width makes of fluxes.
+    # what a PSF of another width makes of fluxes. 5: noise alone enlarges no errors; on coarser
+    # detectors they hold what is left as far as the catalogue's do.
     "embedded_artificial_chunk": Stage(
-        "4",
+        "5",
         (
             "hst_assets.photometry.psf.artificial_stars_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",
@@ -261,9 +263,10 @@ STAGES: dict[str, Stage] = {
     "dolphot_inputs": Stage("1", ("hst_assets.photometry.dolphot.inputs:make_dolphot_inputs",)),
     # 2: errors of differences by what constant stars leave under the same weights; means of forced
     # fluxes by the noise of the mean light; images whose lost charge is not corrected are named;
-    # forced fluxes at a star that moves, and that it does.
+    # forced fluxes at a star that moves, and that it does. 3: errors hold what a PSF of another
+    # width makes of fluxes.
     "light_curve": Stage(
-        "2",
+        "3",
         (
             "hst_assets.photometry.light_curve.product:make_light_curve",
             "hst_assets.photometry.light_curve.forced_task:measure",
@@ -273,13 +276,15 @@ STAGES: dict[str, Stage] = {
     # 2: centroids of the brightest pixel; what is gone, not covered or not decided.
     # 3: the floor of centroids that are bounded; the chance of bright sources by the whole field;
     # versions of the stacks' own software; limits of each epoch; of artificial stars, what of.
+    # 4: enough pixels on WFC3/IR for a centroid.
     "counterpart": Stage(
-        "3",
+        "4",
         ("hst_assets.counterpart.product:make_counterpart",),
         figures=("fwhm_pix", "n_chips", "pixel_scale_arcsec", "read_noise_e"),
     ),
+    # 2: skies of exposures are matched, whatever the process did before.
     "hap_mosaic": Stage(
-        "1",
+        "2",
         (
             "hst_assets.hap.mosaics.mosaic:_published",
             "hst_assets.hap.children.mosaic_task:make_layer",
@@ -310,8 +315,9 @@ STAGES: dict[str, Stage] = {
     "hap_aligned_exposures": Stage(
         "1", ("hst_assets.hap.visits.aligned:make_hap_aligned_exposures",)
     ),
+    # 2: skies of exposures are matched, whatever the process did before.
     "hap_filter": Stage(
-        "1",
+        "2",
         (
             "hst_assets.hap.visits.filter_images:_drizzle_filters",
             "hst_assets.hap.children.image_task:drizzle_filter",
@@ -325,8 +331,9 @@ STAGES: dict[str, Stage] = {
     "hap_exposure_products": Stage(
         "1", ("hst_assets.hap.visits.exposure_images:make_hap_exposure_products",)
     ),
+    # 2: skies of exposures are matched, whatever the process did before.
     "hap_total": Stage(
-        "1",
+        "2",
         (
             "hst_assets.hap.visits.total_images:_drizzle_totals",
             "hst_assets.hap.children.image_task:drizzle_total",

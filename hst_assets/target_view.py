@@ -336,7 +336,7 @@ class TargetView:
         )
 
     def explain(self, file: str | Path) -> Lineage:
-        """What a product stands on, down to the raw exposures.
+        """What a product was made from, down to the raw exposures.
 
         Parameters
         ----------

@@ -22,6 +22,18 @@ hypothesis.settings.load_profile("hst_assets")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# What is imported stays. To look for garbage in all of it, again and again while it grows, took
+# more than half of the time in which tests are collected, and a part of each test's later.
+gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop():
+    """Look for garbage from now on, in what tests make."""
+    gc.freeze()
+    gc.enable()
+
+
 # Tests that hang on purpose would have others wait for cores; those of the pool have one each.
 os.environ["HST_ASSETS_CORE_POOL"] = "off"
 

@@ -1,6 +1,7 @@
 """Tasks for test_isolation.py to run in child processes."""
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 from hst_assets.failures import UnusableInput
 
 IMPORTED_BY = os.getpid()
+COLLECTS_WHILE_IMPORTED = gc.isenabled()
 
 
 def tells_origin(variable="HOME"):
@@ -21,6 +23,10 @@ def tells_origin(variable="HOME"):
         "imported_by": IMPORTED_BY,
         "variable": os.environ.get(variable),
     }
+
+
+def tells_when_garbage_is_collected():
+    return {"while imported": COLLECTS_WHILE_IMPORTED, "while called": gc.isenabled()}
 
 
 def ends_its_nursery():
@@ -148,3 +154,19 @@ def runs_a_call_within(folder, log):
         log_path=Path(log),
         timeout_s=30,
     )
+
+
+def overwrites_its_reply(text):
+    """As a program of a tool could that writes its own files and ends well; None: a folder."""
+    exits = os._exit
+
+    def exits_behind_garbage(status):
+        reply = Path("reply.json")
+        if text is None:
+            reply.unlink()
+            reply.mkdir()
+        else:
+            reply.write_bytes(text.encode("latin-1"))
+        exits(status)
+
+    os._exit = exits_behind_garbage

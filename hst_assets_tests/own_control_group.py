@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hst_assets.machine_limits import GROUPS, PROC, group_folders
+from hst_assets.machine.limits import GROUPS, PROC, group_folders
 
 
 def written_group(folder, **files):

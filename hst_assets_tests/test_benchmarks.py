@@ -3,9 +3,13 @@
 import ast
 import importlib.util
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+from astropy.io import fits
 
 import hst_assets
 from hst_assets.orchestration.asset_table import ASSETS
@@ -51,18 +55,113 @@ def test_what_a_benchmark_takes_from_another_is_there(path):
     assert lacking == []
 
 
-# ------------------------------------------------------------------- the simulated campaign
+# ------------------------------------------------------------------- products that are compared
 
 
 @pytest.fixture(scope="module")
-def simulation():
-    spec = importlib.util.spec_from_file_location(
-        "simulate_campaign", FOLDER / "simulate_campaign.py"
-    )
+def same_products():
+    with _loaded("same_products") as module:
+        yield module
+
+
+def _write_products(
+    base,
+    *,
+    pixel=1.0,
+    hole=np.nan,
+    row="1",
+    unit="arcsec",
+    in_file=2.0,
+    text="a star",
+    day="2026-12-01",
+):
+    """Products of a target of each kind, made on a day."""
+    base.mkdir(parents=True)
+    header = fits.Header({"DATE": f"{day}T01:02:03"})
+    fits.PrimaryHDU(np.array([pixel, hole]), header).writeto(base / "stack.fits")
+    (base / "table.ecsv").write_text(f"# - {{name: x, unit: {unit}}}\n# made: {day}\nx\n{row}\n")
+    with h5py.File(base / "stars.h5", "w") as file:
+        file["x"] = np.array([in_file])
+        file.attrs["made"] = day
+    (base / "dp0000").write_text(f"{text}, made {day} 03:04:05 in {base}, 2015-07-07\n")
+    (base / ".part.dp0000").write_text("half")
+    (base / "stack.fits.provenance.json").write_text(day)
+
+
+def _compared(module, tmp_path, **other):
+    _write_products(tmp_path / "one" / "sn1")
+    _write_products(tmp_path / "other" / "sn1", **other)
+    found = [module.everything_of(tmp_path / name, "sn1") for name in ("one", "other")]
+    assert set(found[0]) == {"stack.fits", "table.ecsv", "stars.h5", "dp0000"}
+    return module.compared(*found)
+
+
+def test_products_made_on_another_day_in_another_folder_are_the_same(same_products, tmp_path):
+    assert _compared(same_products, tmp_path, day="2031-01-02") == []
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"pixel": np.nextafter(1.0, 2.0)}, "stack.fits differs: "),
+        ({"row": "1.0"}, "table.ecsv has other rows"),
+        ({"unit": "deg"}, "table.ecsv has other rows or columns"),
+        ({"hole": np.inf}, "stack.fits differs: what is not a number"),
+        ({"in_file": np.nextafter(2.0, 3.0)}, "stars.h5 has another x"),
+        ({"text": "a galaxy"}, "dp0000 differs: b'a star"),
+    ],
+    ids=["pixel", "row", "unit", "hole", "data set", "text"],
+)
+def test_the_least_difference_of_a_product_is_told(same_products, tmp_path, other, told):
+    (difference,) = _compared(same_products, tmp_path, **other)
+    assert difference.startswith(told)
+
+
+def test_a_date_of_an_exposure_is_compared(same_products, tmp_path):
+    for name, day in (("one", "2015-07-07"), ("other", "2015-07-08")):
+        (tmp_path / name).write_text(day)
+    one, other = ({"seen": tmp_path / name} for name in ("one", "other"))
+    assert len(same_products.compared(one, other)) == 1
+
+
+# --------------------------------------------------------------------- runs that are disturbed
+
+
+@pytest.fixture(scope="module")
+def disturbed_runs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        with _loaded("disturbed_runs") as module:
+            yield module
+
+
+def test_trials_in_which_nothing_happened_are_no_success(disturbed_runs, capsys):
+    verdict = disturbed_runs.Verdict
+    idle = verdict("no child", "exit 0", disturbed=False)
+    assert disturbed_runs.counted([]) == 2
+    assert disturbed_runs.counted([idle]) == 2
+    assert disturbed_runs.counted([verdict("killed", "exit 137"), idle]) == 0
+    assert disturbed_runs.counted([verdict("killed", "exit 137", lost=["an image"]), idle]) == 1
+    assert "1 trials: 1 lost, 0 silent, 0 with a traceback; 1 more" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------- the simulated campaign
+
+
+@contextmanager
+def _loaded(name):
+    """A benchmark as a module, among the others."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
+        yield module
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    with _loaded("simulate_campaign") as module:
         yield module
 
 

@@ -37,6 +37,11 @@ def test_the_brief_message_has_no_lines_of_the_log() -> None:
     assert FAILED.brief == "a.log: it hung. Look there"
 
 
+def test_on_one_line_there_is_the_last_line_of_the_log_alone() -> None:
+    error = ToolFailed("it\n hung", next_step="Look there", log_tail=["Traceback", "no  file", " "])
+    assert error.one_line == "it hung; its log ends: no file. Look there"
+
+
 def test_without_a_log_both_messages_are_one() -> None:
     error = UnusableInput("too few stars", where="x_flc.fits")
     assert str(error) == error.brief == "x_flc.fits: too few stars"

@@ -157,6 +157,11 @@ def test_the_second_batch_imports_nothing_again(call):
     assert second == first
 
 
+def test_no_garbage_is_looked_for_while_a_task_is_imported(call):
+    told = call("tells_when_garbage_is_collected")
+    assert told == {"while imported": False, "while called": True}
+
+
 def test_after_a_failed_call_the_nursery_serves_on(call):
     before = call("tells_origin")
     for function in ("crashes", "segfaults", "leaves_by_exit", "no_such_function"):
@@ -191,6 +196,23 @@ def test_a_nursery_killed_at_work_fails_its_calls_and_is_replaced(call):
         call("ends_its_nursery", timeout_s=300)
     assert time.monotonic() - started < 60
     assert call("tells_origin")["nursery"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '\xff{"value": ',
+        "{}",
+        "[1]",
+        "null",
+        '{"error": "x"}',
+        '{"error": {"kind": "NoReply", "ours": true, "what": "x", "next_step": null}}',
+        None,
+    ],
+)
+def test_a_reply_that_was_written_over_is_no_reply(call, text):
+    with pytest.raises(NoReply, match="a reply that cannot be read"):
+        call("overwrites_its_reply", text=text)
 
 
 def test_another_environment_has_another_nursery(call):

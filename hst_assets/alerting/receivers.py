@@ -1,4 +1,4 @@
-"""Who is told: a webhook, addresses of mail. All of it comes from the environment alone.
+"""The receivers of alerts: a webhook, mail addresses. All of it is set in the environment.
 
 The address of a webhook is a secret with most services, and so is the password of a mail server:
 neither is in a message, a log or a failure. The standard library's clients log nothing.
@@ -56,7 +56,7 @@ _NOT_SUPPORTED = 502
 
 
 class Receiver(Protocol):
-    """Somebody who is told."""
+    """A receiver of alerts."""
 
     @property
     def name(self) -> str:
@@ -111,7 +111,7 @@ class WebhookReceiver:
             error.close()
         except UnicodeError:  # its own text would repeat the address
             raise AccessRefused(
-                "cannot be asked for: no name service takes its address",
+                "cannot be resolved: no name service accepts its address",
                 where=self.name,
                 next_step=f"Look at {WEBHOOK_VARIABLE}",
             ) from None
@@ -234,7 +234,7 @@ class MailReceiver:
 
 
 def receivers_from_environment(environment: Mapping[str, str] | None = None) -> list[Receiver]:
-    """Everybody who is told; empty if nobody is.
+    """All receivers that are set; may be empty.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Token:
-    """A token of MAST (https://auth.mast.stsci.edu), which shows itself to nobody.
+    """A token of MAST (https://auth.mast.stsci.edu), which is never printed.
 
     Parameters
     ----------

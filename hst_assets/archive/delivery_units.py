@@ -49,11 +49,11 @@ class Unit:
 
     @property
     def replaces(self) -> bool:
-        """Whether it comes in place of what stands in raw/."""
+        """Whether it replaces what is in raw/."""
         return any(part.case in _REPLACED for part in self.parts)
 
     def may_be_outdated(self, part: Compared) -> bool:
-        """Whether it seems to stand beside a companion that the archive has replaced.
+        """Whether its companion in raw/ seems to be one that the archive has replaced.
 
         Flags of another release may have the same size; they are fetched along.
         """

@@ -1,4 +1,4 @@
-"""Products of the archive into a folder: several at a time, whole and verified, or not at all.
+"""Download products of the archive into a folder: complete and verified, or not at all.
 
 Each worker has its own connection. What came of a file that did not come whole stays in the
 folder as a ``.part``, and the next call goes on from there.

@@ -170,7 +170,7 @@ class FetchHistory:
         return self.files.get((file.key, file.sha256))
 
     def add(self, origin: FetchRecord) -> None:
-        """Say, or say anew, where bytes came from."""
+        """Note, or note again, where a file came from."""
         self.files[origin.key, origin.sha256] = origin
 
     def forget(self, origin: FetchRecord) -> None:

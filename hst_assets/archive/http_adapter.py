@@ -1,4 +1,4 @@
-"""How one talks to a service over HTTP: never for ever, whole replies only, refusals told apart.
+"""HTTP requests to a service: with timeouts, complete replies only, and refusals by kind.
 
 `PatientAdapter` is mounted on the session of a client that knows none of this (astroquery passes
 no timeout, asks again without a pause while a query is EXECUTING, and reads whatever comes).
@@ -32,7 +32,7 @@ _LONGEST_PAUSE_S = 5.0
 
 
 class PatientAdapter(HTTPAdapter):
-    """Sends requests with a timeout and reads each reply whole before anyone sees it.
+    """Sends requests with a timeout and reads each reply completely before returning it.
 
     Parameters
     ----------

@@ -159,7 +159,7 @@ def write_listing(workdir: WorkDir, listing: Listing) -> None:
 
 
 def read_listing(workdir: WorkDir) -> Listing | None:
-    """The listing on disk; None where there is none, or it is not whole."""
+    """The listing on disk; None if there is none, or it is damaged."""
     paths = (workdir.archive_listing, workdir.archive_left_out)
     try:
         return _read_once(paths, tuple(map(fresh_stamp, paths)))

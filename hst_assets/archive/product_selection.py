@@ -57,7 +57,7 @@ class _File:
 
     @property
     def order(self) -> tuple[bool, str, int]:
-        """The first in this order is believed."""
+        """Rank: the first in this order is used."""
         return self.owner.obs_id != self.rootname, self.owner.obs_id, -(self.size or 0)
 
 

@@ -22,7 +22,7 @@ _KEPT = ("size", "sha256", "etag", "last_modified", "route", "n_tries", "resumed
 
 @dataclass(frozen=True)
 class Fetched:
-    """A whole, verified file.
+    """A complete, verified file.
 
     Attributes
     ----------

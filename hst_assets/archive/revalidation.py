@@ -40,7 +40,7 @@ _Known = FetchRecord | Fetched
 
 
 def is_same(known: FetchRecord | Fetched, said: Announced) -> bool | None:
-    """Whether a service speaks of the bytes that were fetched; None if that cannot be told."""
+    """Whether a service still has the bytes that were fetched; None if unknown."""
     if said.size is not None and said.size != known.size:
         return False
     if known.etag and said.etag:

@@ -98,7 +98,7 @@ class AlignmentResult:
 
     @property
     def aligned(self) -> bool:
-        """Whether the files carry a believed fit."""
+        """Whether the files have an accepted fit."""
         return self.status in ("PASS", "COMPROMISED")
 
     @property

@@ -100,11 +100,11 @@ ALIGNMENT_COLUMNS: tuple[ColumnSpec, ...] = (
     ColumnSpec(
         "star_shapes",
         "str",
-        "What is said of them: good, doubtful, bad or not checked, with the reason",
+        "Verdict on them: good, doubtful, bad or not checked, with the reason",
     ),
     ColumnSpec("tries", "int64", "Rungs of the ladder that were tried"),
     ColumnSpec(
-        "distortion", "str", "Whence its distortion is: the archive, or reference files by name"
+        "distortion", "str", "Source of its distortion: the archive, or reference files by name"
     ),
     ColumnSpec("digest", "str", "Recipe of this exposure's alignment"),
 )

@@ -170,7 +170,7 @@ def _follows_target(primary: fits.Header) -> bool:
 
 
 def likely_cause(field: Field) -> str:
-    """What stands out about an exposure that failed, in words; empty if nothing does.
+    """The likely cause of an exposure's failure, in words; empty if none is known.
 
     Parameters
     ----------

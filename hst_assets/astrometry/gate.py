@@ -1,4 +1,4 @@
-"""The gate: whether an alignment is believed, from numbers alone.
+"""The gate: whether an alignment is accepted, from numbers alone.
 
 A fit's own RMS is the scatter about its mean and says nothing about whether the stars are the
 right ones: unrelated lists of a few hundred stars give "successful" fits with six matches. The

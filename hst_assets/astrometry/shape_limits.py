@@ -1,4 +1,4 @@
-"""Whether the shapes of an exposure's stars may be believed: trailed, doubled, wide, or good.
+"""What the shapes of an exposure's stars say: trailed, doubled, wide, or good.
 
 Alignment and its gate see where stars are, not what they look like: an exposure whose guiding
 failed half way has each star twice, and is aligned to the middle of both. These verdicts use none

@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command line; failures of the vocabulary end it with one clear line."""
     import os
 
-    from hst_assets.numerical_threads import pin_threads
+    from hst_assets.machine.numerical_threads import pin_threads
 
     pin_threads(os.environ)  # before numpy is imported
     from hst_assets.cli.application import run

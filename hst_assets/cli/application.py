@@ -46,7 +46,7 @@ from hst_assets.failures import (
     NothingFound,
     TransientFailure,
 )
-from hst_assets.machine_failures import has_more_behind, machine_failure, refusal_of_system
+from hst_assets.machine.failures import has_more_behind, machine_failure, refusal_of_system
 
 __all__ = ["application", "run"]
 
@@ -128,7 +128,7 @@ def _run(was_asked_to_end: Callable[[], bool]) -> None:
     try:
         application()
     except HstAssetsError as error:
-        if has_more_behind(error):
+        if has_more_behind(error) or error.log_tail:
             keep_traceback(error)
         _tell(error)
         sys.exit(_EXIT_CODES.get(type(error), EXIT_FAILED))
@@ -185,4 +185,4 @@ def _signals_taken() -> Iterator[Callable[[], bool]]:
 
 
 def _tell(error: HstAssetsError) -> None:
-    errors().print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+    errors().print(f"[red]error:[/red] {escape(error.one_line)}", highlight=False)

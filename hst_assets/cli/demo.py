@@ -22,7 +22,16 @@ from hst_assets.workdir import WorkDir
 if TYPE_CHECKING:
     from hst_assets.simulate.truth import CampaignTruth
 
-__all__ = ["demo_command", "make_advanced_products", "simulated_demo", "told_recovery"]
+__all__ = [
+    "HAP_STARS",
+    "HAP_VISIT",
+    "demo_command",
+    "demo_settings",
+    "make_advanced_products",
+    "place_of_transient",
+    "simulated_demo",
+    "told_recovery",
+]
 
 #: What the demo must recover: native pixels of each detector, and relative flux.
 MAX_OFFSET_PIX = 0.1
@@ -30,7 +39,7 @@ MAX_FLUX_ERROR = 0.01
 #: What the transient's flux on a difference must agree to, besides three times its error.
 MAX_DIFFERENCE_ERROR = 0.02
 #: The visit whose advanced products are made: the smallest, with the band of its stars of Gaia.
-_HAP_VISIT, _HAP_STARS = "idem03", "ab_wfc3_ir_f110w"
+HAP_VISIT, HAP_STARS = "idem03", "ab_wfc3_ir_f110w"
 #: The epoch near the transient's peak; on what is earlier its counterpart is looked for.
 _LATER_EPOCH = 3
 
@@ -51,19 +60,9 @@ def demo_command(
     workdir = WorkDir(folder, plan.name)
     position = plan.ra_deg, plan.dec_deg
     show(ingest_into(workdir, [truth.exposure_folder], position=position), workdir)
-    seen = truth.transient[0]
-    place = {"ra_deg": float(seen["ra"]), "dec_deg": float(seen["dec"])}
-    write_settings(
-        workdir,
-        {
-            # Whatever photometer is installed, the demo shows the one that comes with the package.
-            "photometry": {"make": True, "photometer": "embedded"},
-            "light_curve": place,
-            "counterpart": place | {"measured_on": _LATER_EPOCH},
-        },
-    )
+    write_settings(workdir, demo_settings(truth))
     materialize_target(workdir)
-    make_advanced_products(workdir, truth, _HAP_VISIT, _HAP_STARS)
+    make_advanced_products(workdir, truth, HAP_VISIT, HAP_STARS)
     failed = told_recovery(workdir, truth)
     console.print(f"{time.monotonic() - started:.0f} s in total; products in {workdir.base}")
     console.print("'hst-assets up' shows every asset with its pictures on http://127.0.0.1:3000")
@@ -71,6 +70,35 @@ def demo_command(
         console.print(line, highlight=False, markup=False)
     if failed:
         raise UnusableInput("the demo did not recover the truth", where=", ".join(failed))
+
+
+def demo_settings(truth: CampaignTruth) -> dict[str, dict[str, object]]:
+    """The sections of the demo's settings that are not as they are by default.
+
+    Parameters
+    ----------
+    truth : CampaignTruth
+        The simulated campaign.
+    """
+    place = place_of_transient(truth)
+    return {
+        # Whatever photometer is installed, the demo shows the one that comes with the package.
+        "photometry": {"make": True, "photometer": "embedded"},
+        "light_curve": place,
+        "counterpart": place | {"measured_on": _LATER_EPOCH},
+    }
+
+
+def place_of_transient(truth: CampaignTruth) -> dict[str, object]:
+    """Where a simulated campaign's transient is, as settings have it.
+
+    Parameters
+    ----------
+    truth : CampaignTruth
+        The campaign.
+    """
+    seen = truth.transient[0]
+    return {"ra_deg": float(seen["ra"]), "dec_deg": float(seen["dec"])}
 
 
 def _to_look_at(workdir: WorkDir) -> list[str]:

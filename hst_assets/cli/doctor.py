@@ -1,4 +1,4 @@
-"""``hst-assets doctor``: whether all that the work stands on is there, and what to do if not."""
+"""``hst-assets doctor``: whether everything that is needed is there, and what to do if not."""
 
 from __future__ import annotations
 

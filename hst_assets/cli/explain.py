@@ -1,4 +1,4 @@
-"""``hst-assets explain``: what a product stands on, down to the raw exposures."""
+"""``hst-assets explain``: what a product was made from, down to the raw exposures."""
 
 from __future__ import annotations
 

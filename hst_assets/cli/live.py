@@ -1,4 +1,4 @@
-"""What moves while a target is run: the level at work, how far its tool is, and bytes that come.
+"""The live display of a run: the present level, its tool's progress, and downloaded bytes.
 
 On a terminal two lines that are redrawn; elsewhere plain lines: of bytes at most one every few
 seconds, of a tool at most one a minute.

@@ -12,7 +12,7 @@ from rich.markup import escape
 from hst_assets.cli.run_target import raise_for, run_and_report
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, HstAssetsError, MissingProduct, shared_kind
-from hst_assets.machine_failures import refusal_of_system
+from hst_assets.machine.failures import refusal_of_system
 from hst_assets.publishing.product import destination_of
 from hst_assets.settings import load_settings, write_settings
 from hst_assets.workdir import WorkDir, targets_in

@@ -1,4 +1,4 @@
-"""Options of the command line that stand for settings: which option writes which key.
+"""Options of the command line that set settings: which option writes which key.
 
 The names are those of the hst123 user guide. `takes_settings` adds the options of groups to a
 command and hands it what was given, as changes to a target's settings; nothing else knows them.
@@ -264,7 +264,7 @@ SETTING_OPTIONS: tuple[SettingOption, ...] = (
 
 
 def changes_of(given: Mapping[str, Any]) -> Changes:
-    """The settings that options stand for; those that were not given are left out.
+    """The settings that the given options set.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ def changes_of(given: Mapping[str, Any]) -> Changes:
 
 @contextmanager
 def told_by_option(changes: Changes) -> Iterator[None]:
-    """Name the option in a failure of the setting that it stands for, not the settings' file.
+    """Name the option in a failure of the setting that it sets, not the settings' file.
 
     Parameters
     ----------

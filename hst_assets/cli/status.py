@@ -15,7 +15,7 @@ from rich.table import Table
 from hst_assets.cli.deployment import dagster_home, opened_instance
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
-from hst_assets.machine_failures import refusal_of_system
+from hst_assets.machine.failures import refusal_of_system
 from hst_assets.reasons import FIRST, shortened
 from hst_assets.settings import load_settings
 from hst_assets.workdir import ROOT_VARIABLE, WorkDir, targets_in

@@ -152,7 +152,7 @@ def retire_command(
 
 
 def _show_drained(drained: Drained) -> None:
-    lines = [f"cancelled in the queue: {drained.cancelled}"]
+    lines = [f"cancelled before they began: {drained.cancelled}"]
     lines += [f"told to end: {each}" for each in drained.told]
     lines += [f"told before, has not ended yet: {each}" for each in drained.told_before]
     lines += [f"goes on, stop it yourself: {each}" for each in drained.of_commands]

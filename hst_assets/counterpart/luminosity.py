@@ -71,7 +71,7 @@ def relative_extinction(wavelength_angstrom: float, r_v: float = 3.1) -> float:
 def extinction_of(
     band: str, pivot_angstrom: float | None, settings: CounterpartSettings
 ) -> Extinction | None:
-    """Extinction in a band by the settings; None where it cannot be told.
+    """Extinction in a band by the settings; None if it is unknown.
 
     Parameters
     ----------

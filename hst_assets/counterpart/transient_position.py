@@ -40,8 +40,9 @@ Image = NDArray[np.floating]
 Floats = NDArray[np.float64]
 
 _SIGMA_PER_FWHM = 1.0 / 2.3548
-#: Pixels within so many FWHM are fitted.
-_REACH_FWHM = 1.5
+#: Pixels within so many FWHM are fitted, and at least within so many pixels: 25 of them (stars of
+#: WFC3/IR are 1.3 pixels wide; 1.5 times that are 9).
+_REACH_FWHM, _LEAST_REACH_PIX = 1.5, 2.9
 #: The fitted width may be so many times that of a star.
 _WIDTHS = (0.6, 2.0)
 #: A centre farther than this from the given place (arcseconds) is that of something else.
@@ -308,7 +309,8 @@ def _fit(data: Image, error: Image, start: tuple[float, float], fwhm_pix: float)
     """One fit, to the pixels about a centre."""
     from scipy.optimize import curve_fit
 
-    columns, rows, values, errors = _about(data, error, *start, _REACH_FWHM * fwhm_pix)
+    reach = max(_REACH_FWHM * fwhm_pix, _LEAST_REACH_PIX)
+    columns, rows, values, errors = _about(data, error, *start, reach)
     if len(values) < _FEWEST_PIXELS:
         raise UnusableInput(f"{len(values)} good pixels at the place: no centroid")
     sigma = fwhm_pix * _SIGMA_PER_FWHM
@@ -316,10 +318,9 @@ def _fit(data: Image, error: Image, start: tuple[float, float], fwhm_pix: float)
     first = (*start, max(float(values.max()) - sky, float(errors.min())), sigma, sky, 0.0, 0.0)
     low, high = (share * sigma for share in _WIDTHS)
     free = np.inf
-    reach = fwhm_pix
     bounds = (
-        (start[0] - reach, start[1] - reach, 0.0, low, -free, -free, -free),
-        (start[0] + reach, start[1] + reach, free, high, free, free, free),
+        (start[0] - fwhm_pix, start[1] - fwhm_pix, 0.0, low, -free, -free, -free),
+        (start[0] + fwhm_pix, start[1] + fwhm_pix, free, high, free, free, free),
     )
 
     def model(_: Floats, *terms: float) -> Floats:

@@ -3,7 +3,7 @@
 A small file can announce a table of a thousand million rows, unpack to gigabytes, or send a FITS
 reader into an endless loop or a crash. So `verify_exposure` runs in a child here, one for all files
 of a thread: it takes half a second to start and is kept between calls. What exceeds the bounds is
-a verdict on the file, and so is a second crash on it (`hst_assets.machine_failures.FAULT_SIGNALS`);
+a verdict on the file, and so is a second crash on it (`hst_assets.machine.failures.FAULT_SIGNALS`);
 what the machine does (the child is killed, the disk does not answer) is not.
 """
 
@@ -37,7 +37,7 @@ from hst_assets.failures import (
     UnusableInput,
     failure_named,
 )
-from hst_assets.machine_failures import FAULT_SIGNALS, crashed_twice, death_in_words
+from hst_assets.machine.failures import FAULT_SIGNALS, crashed_twice, death_in_words
 from hst_assets.nursery import die_with_parent
 
 __all__ = [

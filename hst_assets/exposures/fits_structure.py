@@ -1,4 +1,4 @@
-"""Is this file whole, as FITS? Every HDU is walked through and its bytes are read.
+"""Is this a complete FITS file? Every HDU is visited and its bytes are read.
 
 What the format itself allows to be checked, without making headers and arrays of it, so that
 it takes milliseconds and may run in any thread:
@@ -74,7 +74,7 @@ class Hdu:
 
 @dataclass(frozen=True)
 class FitsStructure:
-    """A whole FITS file.
+    """A complete FITS file.
 
     Attributes
     ----------

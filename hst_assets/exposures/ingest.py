@@ -48,7 +48,7 @@ from hst_assets.exposures.target_position import (
     spread_deg,
 )
 from hst_assets.failures import BadConfiguration, TransientFailure, UnusableInput
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.provenance import sha256_of_file
 from hst_assets.settings import TargetSettings, load_settings, write_settings
 from hst_assets.workdir import WorkDir, move_into_place

@@ -61,7 +61,7 @@ def unpacked_name(path: Path) -> str:
 
 
 def fits_files_in(folder: Path) -> list[Path]:
-    """The FITS files below a folder, sorted; hidden files and folders are passed over."""
+    """The FITS files below a folder, sorted; hidden files and folders are skipped."""
     return sorted(
         Path(parent, name)
         for parent, _, names in _walk(folder)

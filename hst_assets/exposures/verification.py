@@ -1,4 +1,4 @@
-"""Is this file a whole, usable exposure? Every HDU is opened and its data really read.
+"""Is this file a complete, usable exposure? Every HDU is opened and its data are read.
 
 Whatever goes wrong is a reason to reject this file, and no other. What bounds the time and memory
 that it may take is in `hst_assets.exposures.bounded_verification`.

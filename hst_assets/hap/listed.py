@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from hst_assets.failures import MissingProduct, UnusableInput
 from hst_assets.hap.poller import PollerRow
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 
 __all__ = [
     "FITTED",

@@ -1,4 +1,4 @@
-"""What came of a visit: HAP's number, and what it does not tell."""
+"""The result of a visit: HAP's return code, and what it does not say."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class HapResult:
-    """What came of a visit.
+    """The result of a visit.
 
     Attributes
     ----------

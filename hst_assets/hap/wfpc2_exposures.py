@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hst_assets.detectors import WFPC2_READ_MODES
 from hst_assets.failures import BadConfiguration, MissingProduct, UnusableInput
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.workdir import write_atomically
 
 __all__ = ["HAP_DETECTOR", "flt_name", "quality_name", "science_name", "write_flt"]

@@ -1,4 +1,4 @@
-"""A visit while all its products are made in one go: its pieces in order, and what came of them."""
+"""A visit whose products are all made in one run: its pieces in order, and their results."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ DRIZZLE_COLUMNS: tuple[ColumnSpec, ...] = (
         "status",
         "str",
         "OK, UNCHECKED (no check failed, one had nothing to compare), PROBLEM (a check failed; the "
-        "product stands) or FAIL",
+        "product is kept) or FAIL",
     ),
     ColumnSpec("reason", "str", "Why it failed"),
     ColumnSpec("problems", "str", "Which checks failed"),

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hst_assets.failures import Crashed, HstAssetsError, NoReply, OutOfMemory, ToolFailed
-from hst_assets.machine_failures import (
+from hst_assets.machine.failures import (
     FAULT_SIGNALS,
     MEMORY_STEP,
     death_in_words,
@@ -39,7 +39,7 @@ from hst_assets.machine_failures import (
 )
 from hst_assets.nursery import die_with_parent
 
-__all__ = ["in_children", "row_blocks", "shared_array"]
+__all__ = ["FirstAnswer", "in_children", "row_blocks", "shared_array"]
 
 _T = TypeVar("_T")
 _FORK = get_context("fork")
@@ -63,6 +63,33 @@ def row_blocks(n_rows: int, n_blocks: int) -> list[tuple[int, int]]:
     """Rows in contiguous blocks of nearly equal size: first row, and the one after the last."""
     edges = [n_rows * index // n_blocks for index in range(n_blocks + 1)]
     return [(low, high) for low, high in pairwise(edges) if high > low]
+
+
+class FirstAnswer:
+    """A number that the first task of `in_children` finds, and the others wait for.
+
+    Made before the tasks begin. Should the first task's process die, those that wait are ended.
+    """
+
+    def __init__(self) -> None:
+        self._number: NDArray[np.float64] = shared_array((1,), np.float64)
+        self._known = _FORK.Event()
+
+    def tell(self, number: float) -> None:
+        """Let the others have it.
+
+        Parameters
+        ----------
+        number : float
+            The number.
+        """
+        self._number[0] = number
+        self._known.set()
+
+    def wait(self) -> float:
+        """The number, when it is known."""
+        self._known.wait()
+        return float(self._number[0])
 
 
 def in_children(tasks: Sequence[Callable[[], _T]], cores: int) -> list[_T]:

@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,6 +141,24 @@ class Frame:
             raise BadConfiguration(f"not on one grid: {self} and {other}")
         return other.crpix1 - self.crpix1, other.crpix2 - self.crpix2
 
+    def no_coarser_than(self, scale_arcsec: float) -> Frame:
+        """The same piece of sky in pixels of at most a scale: another grid, if it has to be.
+
+        Parameters
+        ----------
+        scale_arcsec : float
+            Side of a pixel. It is exceeded where more than `MAX_SIDE_PIX` pixels would be needed.
+        """
+        longest = max(self.nx, self.ny) + 2 * MARGIN_PIX
+        finer = max(scale_arcsec, self.scale_arcsec * longest / MAX_SIDE_PIX)
+        if finer >= self.scale_arcsec:
+            return self
+        (crpix1, nx), (crpix2, ny) = (
+            _divided(crpix, n, self.scale_arcsec / finer)
+            for crpix, n in ((self.crpix1, self.nx), (self.crpix2, self.ny))
+        )
+        return replace(self, scale_arcsec=finer, nx=nx, ny=ny, crpix1=crpix1, crpix2=crpix2)
+
     def touches(self, outlines: Sequence[Outline]) -> bool:
         """Whether the box around any of the outlines overlaps the frame."""
         for outline in outlines:
@@ -151,6 +169,13 @@ class Frame:
             if overlaps_x and overlaps_y:
                 return True
         return False
+
+
+def _divided(crpix: int, n: int, share: float) -> tuple[int, int]:
+    """Reference pixel and number of the pixels that cover n others, `share` of them in each."""
+    low, high = (0.5 - crpix) * share, (n + 0.5 - crpix) * share
+    new = math.ceil(0.5 - low)
+    return new, math.ceil(high + new - 0.5)
 
 
 def exposure_outlines(path: Path) -> list[Outline]:
@@ -188,7 +213,7 @@ def exposure_outlines(path: Path) -> list[Outline]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[fits.HDUList]:
-    """Open a FITS file for reading, all HDUs known, and refuse one that is not whole.
+    """Open a FITS file for reading, with all HDUs known, and refuse an incomplete one.
 
     Raises
     ------

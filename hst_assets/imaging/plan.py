@@ -261,6 +261,7 @@ def decisive_settings(
         # That files are kept decides no pixel, though another engine keeps them.
         "engine": engine_of(choices.model_copy(update={"keep_artifacts": False}), asked),
         "scale_arcsec": scale_of(detector, choices),
+        "model_scale_arcsec": _finer_scale(detector, choices) if asked["driz_cr"] else None,
         "frame": about if choices.size_pix is None else choices.size_pix,
         "no_rotation": choices.no_rotation,
         "object_name": choices.object_name,
@@ -298,6 +299,12 @@ def orientation_of_target(workdir: WorkDir, settings: Settings) -> float:
 def scale_of(detector: Detector, choices: DrizzleSettings) -> float:
     """Pixel scale of a detector's products (arcsec): the user's, or else the detector's own."""
     return choices.scale_arcsec or detector.drizzle_scale_arcsec
+
+
+def _finer_scale(detector: Detector, choices: DrizzleSettings) -> float | None:
+    """Pixel scale (arcsec) of what tells cosmic rays from stars; None if it is the product's."""
+    finest = detector.drizzle_scale_arcsec
+    return finest if scale_of(detector, choices) > finest else None
 
 
 def products_of_visit(

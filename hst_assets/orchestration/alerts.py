@@ -1,4 +1,4 @@
-"""The sensor that tells of failed runs, by webhook or mail (`hst_assets.alerting`).
+"""The sensor that reports failed runs, by webhook or mail (`hst_assets.alerting`).
 
 Not Dagster's ``run_failure_sensor``: that goes on behind a run whether its function could do its
 work or not, and an alert would be lost with the receiver that was down. Here the cursor keeps what
@@ -62,7 +62,7 @@ class _Pending(BaseModel):
 
 
 class AlertCursor(BaseModel):
-    """What the sensor has seen and told.
+    """What the sensor has seen and reported.
 
     Attributes
     ----------
@@ -210,7 +210,7 @@ class _Telling:
                 self.log(f"{name} gets no message about {n_dropped} runs: {_TOO_MANY}")
 
     def in_words(self) -> str:
-        """What came of the tick."""
+        """The result of the tick."""
         told = [f"messages sent: {self.n_told}"] if self.n_told else []
         told += [f"{name}: {problem}" for name, problem in self.problems.items()]
         told += [f"{name}: {n} dropped, {_TOO_MANY}" for name, n in self.given_up.items() if n]

@@ -1,4 +1,4 @@
-"""Where the sensor on new data stands with each target: what is due, what was asked for.
+"""The state of the sensor on new data for each target: what is due, what was requested.
 
 Visits are taken in the order ``(release, visit)``. The cursor of a target is the last one taken;
 what was released up to `LOOK_BACK_DAYS` before it is looked at again, because the archive also
@@ -108,7 +108,7 @@ class ArchiveCursor(BaseModel):
         try:
             return cls.model_validate_json(text) if text else cls()
         except ValidationError as error:
-            warn(f"the cursor cannot be read, and is begun anew: {error}")
+            warn(f"the cursor cannot be read, and starts afresh: {error}")
             return cls()
 
     def in_turn(self, targets: Collection[str]) -> list[str]:

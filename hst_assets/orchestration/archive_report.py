@@ -1,4 +1,4 @@
-"""What Dagster is told of the archive: a listing and a delivery, as facts for checks and the UI.
+"""What Dagster records of the archive: a listing and a delivery, as facts for checks and the UI.
 
 No decision is taken here. Facts are JSON; `orchestration.metadata` shows them.
 """

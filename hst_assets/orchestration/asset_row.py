@@ -1,4 +1,4 @@
-"""What a row of the table of assets says: one asset, all that is told of it.
+"""A row of the table of assets: all that is said of one asset.
 
 No row belongs here; they are in `hst_assets.orchestration.asset_table`, and the graph that follows
 from them in `hst_assets.orchestration.levels`. None of the three needs Dagster, so that the command

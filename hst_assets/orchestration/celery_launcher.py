@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster import DagsterRunStatus
 
 from hst_assets.failures import BadConfiguration
 from hst_assets.orchestration.asset_table import ASSETS
@@ -46,6 +47,8 @@ __all__ = ["ANSWER_S", "RunsOnWorkers"]
 SILENCE_S = 180.0
 #: What the broker or the result store raise while they are away.
 _AWAY = (BrokerError, BackendError, RedisError, OSError)
+#: Of a task of which no worker has said anything, and of one that a worker threw away.
+_NOT_BEGUN = frozenset({"PENDING", "REVOKED"})
 _ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 #: How long a worker has for its answer, seconds.
 ANSWER_S = 3.0
@@ -137,15 +140,35 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
         return False
 
     def terminate(self, run_id: str) -> bool:
-        """Cancel a run, as far as its worker hears of it."""
+        """Cancel a run: at once while it waits at the broker, else as far as its worker hears."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or DAGSTER_CELERY_TASK_ID_TAG not in run.tags:
             return False
         self._instance.report_run_canceling(run)
-        return bool(super().terminate(run_id))
+        told = bool(super().terminate(run_id))
+        if told and self._never_began(run):
+            # A worker throws its task away, and nobody would say so: the run would keep its place
+            # among those at work until Dagster gives up waiting.
+            self._instance.report_run_canceled(run, "It waited at the broker and had not begun")
+        return told
+
+    def _never_began(self, run: dg.DagsterRun) -> bool:
+        """Whether a run was launched and revoked before a worker began it.
+
+        It may have been told to end before, while nobody could say so.
+        """
+        record = self._instance.get_run_record_by_id(run.run_id)
+        waits = run.status in {DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING}
+        if not waits or record is None or record.start_time is not None:
+            return False
+        try:
+            state, _ = self._noted(run.tags[DAGSTER_CELERY_TASK_ID_TAG])
+        except _AWAY:
+            return False
+        return state in _NOT_BEGUN
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether somebody works on a run that has begun.
+        """Whether a worker works on a run that has begun.
 
         A broker that does not answer says nothing about a run.
         """

@@ -71,7 +71,7 @@ def serve_queues(
     name: str,
     environment: Mapping[str, str],
 ) -> None:
-    """Take runs from the queues until told to end (SIGTERM; what is at work is finished).
+    """Take runs from the queues until SIGTERM; runs in progress are finished.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def _refuse_taken(app: Celery, hostname: str) -> None:
         answers = inspect.ping()
     if answers:
         raise BadConfiguration(
-            "another worker of this name is at work",
+            "another worker of this name is running",
             where=hostname,
             next_step="Give this one another with --name",
         )

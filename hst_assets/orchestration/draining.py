@@ -1,4 +1,4 @@
-"""A target taken out of work at once: retired, its queued runs cancelled, others told to end."""
+"""End the work on a target at once: retire it, cancel its queued runs, terminate the others."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _BETWEEN_LOOKS_S = 1.0
 _LOOKS = 60
 #: What runs have in common that are done in one process, beside the id of the outer one.
 _SHARED = (TASK_TAG, POD_JOB_TAG)
+#: In Dagster's queue, or handed to whoever will do it.
+_BEFORE_BEGIN = (DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING)
 #: Why a run could not be told: Dagster calls it "canceling" all the same.
 _NOT_TOLD_TAG = "hst_assets/not_told"
 
@@ -43,7 +45,7 @@ class Drained:
     Attributes
     ----------
     cancelled : int
-        Taken out of the queue: they never began.
+        Taken out of the queue, or from the broker: they never began.
     told : list of str
         Job and partition of runs at work that were told to end.
     told_before : list of str
@@ -64,7 +66,7 @@ class Drained:
 def drain_target(
     instance: dg.DagsterInstance, workdir: WorkDir, *, between_looks_s: float = _BETWEEN_LOOKS_S
 ) -> Drained:
-    """Retire a target although runs of it are queued or at work, and end these.
+    """Retire a target although it has runs queued or in progress, and end these.
 
     What runs at work have finished stays, and what they are at is not made half. A run that cannot
     be told holds up none of the others.
@@ -134,14 +136,14 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, drained: Drained) -> 
         drained.told_before.append(told)
     elif why := _refusal(instance, run):
         drained.left.append(f"{told} ({why})")
-    elif run.status == DagsterRunStatus.QUEUED and _never_began(instance, run):
+    elif run.status in _BEFORE_BEGIN and _never_began(instance, run):
         drained.cancelled += 1
     else:
         drained.told.append(told)
 
 
 def _never_began(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether a run was still in the queue when its turn came: to cancel one takes up to 1 s."""
+    """Whether a run was still waiting when its turn came: to cancel one takes up to 1 s."""
     now = instance.get_run_by_id(run.run_id)
     return now is None or now.status == DagsterRunStatus.CANCELED
 

@@ -40,7 +40,7 @@ def executor_from_environment() -> dg.ExecutorDefinition:
         )
     if name == "celery":
         raise BadConfiguration(
-            "Celery's workers do whole runs, which the Dagster instance decides and no executor",
+            "Celery executes runs, not steps: the Dagster instance selects it, not an executor",
             where=EXECUTOR_VARIABLE,
             next_step="Leave it unset; pip install 'hst_assets[celery]', then write the instance's "
             "dagster.yaml with 'hst-assets home --celery'",

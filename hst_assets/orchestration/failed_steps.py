@@ -46,13 +46,13 @@ def was_interrupted(event: dg.DagsterEvent) -> bool:
 
 
 def reason_of(failure: StepFailureData) -> str:
-    """Why a step failed."""
+    """Why a step failed, on one line."""
     if failure.user_failure_data and failure.user_failure_data.description:
-        return failure.user_failure_data.description
+        return " ".join(failure.user_failure_data.description.split())
     if failure.error is None:
         return "failed"
     if failed_by_check(failure):
         return "made, but a blocking check failed (see the note)"
     is_wrapped = failure.error.cls_name == dg.DagsterExecutionStepExecutionError.__name__
     error = failure.error.cause if is_wrapped else None
-    return (error or failure.error).message.strip()
+    return " ".join((error or failure.error).message.split())

@@ -1,4 +1,4 @@
-"""Fetching a visit of an archive target: which listing is believed, and what a loss means.
+"""Fetching a visit of an archive target: which listing is used, and what a loss means.
 
 A visit that lost files to a passing failure is tried again later by its run (`TRY_AGAIN`). What
 still lacks files then is made of what stands, and its check `all_delivered` fails; a visit of which
@@ -91,7 +91,7 @@ def _refuse_or_warn(
     failures = [lost.failure for lost in delivery.failed]
     passing = [failure for failure in failures if isinstance(failure, TransientFailure)]
     text = f"{len(failures)} of {len(failures) + len(delivery.fetched) + len(delivery.unchanged)}"
-    text = f"{text} files of the visit could not be had; {(passing or failures)[0]}"
+    text = f"{text} files of the visit could not be fetched; {(passing or failures)[0]}"
     another_try = not is_attended(context) and context.retry_number < _MAX_RETRIES
     if passing and another_try:
         raise TransientFailure(text, where=context.partition_key)

@@ -1,4 +1,4 @@
-"""What is in the way of assets: products that nobody made and nobody chose, and what failed.
+"""What blocks assets: products that were neither made nor selected, and what failed.
 
 A run and its forecast go by the same words.
 """
@@ -89,7 +89,7 @@ def blocked_in_words(
 
 
 class Failed:
-    """What has failed so far, and what is not worth trying therefore.
+    """What has failed so far, and what is not tried because of it.
 
     A visit that failed costs itself: what gathers visits takes the others.
     """

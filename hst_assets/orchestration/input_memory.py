@@ -1,4 +1,4 @@
-"""What was read of a target at an earlier tick, for as long as modification times stand.
+"""What was read of a target at an earlier tick, while modification times are unchanged.
 
 A daemon asks every half minute for the versions of thousands of inputs, of which hardly one has
 changed. Records, tables and ledgers are replaced by a rename, so that the time of their folder

@@ -74,7 +74,7 @@ class RunsInPods(K8sRunLauncher):  # type: ignore[misc] # it has no types
         return False
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the Job in which a run is done is at work.
+        """Whether the Job that executes a run is active.
 
         A server that does not answer says nothing about a run.
         """

@@ -1,4 +1,4 @@
-"""How targets, partitions and disks stand, in Prometheus' text format.
+"""The state of targets, partitions and disks, in Prometheus' text format.
 
 Nothing is counted here that is not told elsewhere: targets as `status` tells them
 (`orchestration.target_summary`), partitions as the nightly check does
@@ -133,14 +133,14 @@ def _of_targets(
     _gauge(
         registry,
         "compared_timestamp_seconds",
-        "When the target was last compared; absent where that does not hold any more.",
+        "When the target was last compared; absent if something has changed since.",
         ("target",),
         [((each.target,), _seconds(each.compared)) for each in compared],
     )
     _gauge(
         registry,
         "last_made_timestamp_seconds",
-        "When the last of a target's products was made.",
+        "When a target's latest product was made.",
         ("target",),
         [((each.target,), _seconds(each.last_made)) for each in summaries if each.last_made],
     )

@@ -1,4 +1,4 @@
-"""How the partitions of an asset stand in Dagster's records."""
+"""The states of an asset's partitions in Dagster's records."""
 
 from __future__ import annotations
 

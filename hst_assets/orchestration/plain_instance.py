@@ -1,4 +1,4 @@
-"""A Dagster instance in SQLite, read and written without Dagster, where somebody waits for it.
+"""A Dagster instance in SQLite, read and written without Dagster for commands that must be quick.
 
 To import Dagster and open an instance takes 1.2 s of CPU time; to look whether runs are in
 flight, or to add a key, takes a millisecond. Only what ``hst-assets target list`` and ``target
@@ -70,7 +70,7 @@ class PlainInstance:
         return self
 
     def is_idle(self) -> bool:
-        """Whether no run is queued or at work."""
+        """Whether no run is queued or in progress."""
         with _opened(self.runs) as database:
             found = [
                 database.execute(

@@ -21,7 +21,7 @@ def pod_config(rows: Iterable[AssetRow]) -> str:
     """The value of `POD_TAG` for a run that makes these assets.
 
     What is asked for is also the limit: the memory is there when a step needs it, and the cores are
-    those that tools may count on (`hst_assets.machine_limits`).
+    those that tools may count on (`hst_assets.machine.limits`).
 
     Parameters
     ----------

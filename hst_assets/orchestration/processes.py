@@ -42,7 +42,7 @@ class Process:
 
 
 def this_host() -> str:
-    """What tells this machine from others, and containers on it from each other.
+    """An identifier of this machine, different for each container on it.
 
     Process numbers mean the same only to processes of which this is the same: the host's name,
     its machine id, and the namespace of process numbers.
@@ -86,7 +86,7 @@ def _state_and_tick(pid: int) -> tuple[str, int]:
 
 
 def is_gone(process: Process) -> bool:
-    """Whether a process of this host has ended; what cannot be told is still there.
+    """Whether a process of this host has certainly ended.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from pydantic import Field, create_model
 
 from hst_assets.failures import HstAssetsError, MachineFailure, MissingTool, TransientFailure
 from hst_assets.identifiers import VisitKey
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.orchestration.processes import this_host
 from hst_assets.orchestration.runs import HOST_TAG, RETRY_TAG, process_tag
@@ -87,7 +87,7 @@ class Fetching(Redo):
 
 @dataclass(frozen=True)
 class MastAccess:
-    """Who asks the archive, and who is told how it goes.
+    """The clients of the archive, and who is told of their progress.
 
     A plain object, so that nothing of it can stand in a run's configuration.
 
@@ -112,7 +112,7 @@ class MastAccess:
 
 @dataclass(frozen=True)
 class Onlooker:
-    """Who is told how far a long step is, besides the run's log.
+    """Who is told of the progress of a long step, besides the run's log.
 
     Parameters
     ----------
@@ -218,8 +218,7 @@ def _say_host(context: dg.AssetExecutionContext) -> None:
 def _say_shortage(context: dg.AssetExecutionContext) -> None:
     """Warn of a step that may need more than this process may have, before it begins."""
     name = context.asset_key.path[-1]
-    needs = next((row.resources for row in ASSETS if row.name == name), None)
-    if needs is not None and (told := shortage(needs)):
+    if name in ASSETS and (told := shortage(ASSETS[name].resources)):
         context.log.warning(f"{name}: {told}")
 
 
@@ -264,7 +263,7 @@ def as_dagster_failure(tries: dg.RetryPolicy | None = None, n_before: int = 0) -
 def _told(error: HstAssetsError) -> dg.Failure:
     """A failure as Dagster shows it."""
     return dg.Failure(
-        description=f"{type(error).__name__}: {error}",
+        description=f"{type(error).__name__}: {error.one_line}",  # "log_tail" has the rest
         metadata={
             "kind": type(error).__name__,
             "what": error.what,

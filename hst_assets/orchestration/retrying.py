@@ -1,4 +1,4 @@
-"""What failed is asked for again, all of it at once, such as after a night with a full disk.
+"""Request again all that has failed, such as after a night with a full disk.
 
 Sensors ask for a partition when the version of its inputs is another one than they asked for. Who
 wants a failed partition tried again adds a mark to its version, and the sensor of its level asks
@@ -102,7 +102,7 @@ def _steps(instance: dg.DagsterInstance, run: dg.DagsterRun, kind: DagsterEventT
 
 
 def ask_again(instance: dg.DagsterInstance, job: str, partitions: Iterable[str]) -> None:
-    """Have the sensor of a level ask for partitions, whatever it has asked for."""
+    """Have the sensor of a level request partitions, whatever it has requested before."""
     wanted = {*partitions}
     former = [each for each in _rows(instance, job) if each.partition(_MARK)[0] in wanted]
     rows = [f"{key}{_MARK}{uuid.uuid4().hex[:12]}" for key in sorted(wanted)]
@@ -113,7 +113,7 @@ def ask_again(instance: dg.DagsterInstance, job: str, partitions: Iterable[str])
 
 
 def retry_marks(instance: dg.DagsterInstance, job: str) -> dict[str, str]:
-    """What a level's sensor adds to the version of partitions that were asked for again.
+    """What a level's sensor adds to the version of partitions that are requested again.
 
     Of several marks the last counts. A row that is none is passed over with a warning.
     """
@@ -123,12 +123,12 @@ def retry_marks(instance: dg.DagsterInstance, job: str) -> dict[str, str]:
         if key and name:
             marks[key] = mark + name
         else:
-            logger.warning("%r is no mark of a partition of %s: it is passed over", row, job)
+            logger.warning("%r is no mark of a partition of %s: it is ignored", row, job)
     return marks
 
 
 def is_asked_again(version: str, before: str) -> bool:
-    """Whether a version has a mark that another, which was asked for before, has not."""
+    """Whether a version has a mark that another, which was requested before, has not."""
     mark = version.partition(_MARK)[2]
     return bool(mark) and mark != before.partition(_MARK)[2]
 
@@ -180,4 +180,4 @@ def _why_lacking(workdir: WorkDir, level: Level, partition: str, table: AssetTab
     names = dict.fromkeys(name for each in lacking for name in each)
     if names:
         return f"never made: {', '.join(names)}"
-    return "not all that it is made from is there and up to date"
+    return "its inputs are not all made and up to date"

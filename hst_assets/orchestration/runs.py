@@ -1,4 +1,4 @@
-"""Runs of the instance: which are in flight, and what tells the process of one.
+"""Runs of the instance: which are in flight, and in which process.
 
 ``hst-assets run`` and ``materialize`` run in the user's process and say so in a tag; everything
 else is started by the daemon, the web UI or Dagster's own commands.
@@ -58,12 +58,12 @@ WITHIN_TAG = "hst_assets/within_run"
 
 
 def partitions_in_flight(instance: dg.DagsterInstance, level: Level | None = None) -> set[str]:
-    """Partition keys on which runs are queued or at work; of one level's assets, or of all."""
+    """Partition keys with runs queued or in progress; of one level's assets, or of all."""
     return partitions_of(unfinished_runs(instance), level)
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """The runs that are queued or at work: of thousands, a question of a second."""
+    """The runs that are queued or in progress: with thousands of runs, in a second."""
     records = instance.get_run_records(RunsFilter(statuses=list(UNFINISHED)))
     return [record.dagster_run for record in records]
 
@@ -75,7 +75,7 @@ def partitions_of(runs: Iterable[dg.DagsterRun], level: Level | None = None) -> 
 
 
 def chosen_assets(run: dg.DagsterRun) -> set[str]:
-    """The assets that a run was told to make, where they were chosen one by one."""
+    """The assets of a run for which assets were selected."""
     return {key.path[-1] for key in run.asset_selection or ()}
 
 

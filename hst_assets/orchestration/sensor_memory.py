@@ -1,4 +1,4 @@
-"""What a level's sensor has asked for: kept beside Dagster's ticks, which only say where.
+"""What a level's sensor has requested: kept outside Dagster's ticks, which only say where.
 
 Dagster writes a sensor's cursor into each of its ticks, and keeps these for days: of ten thousand
 visits a megabyte each half minute. So the cursor is a note of a hundred bytes, and what it names is

@@ -130,7 +130,7 @@ class _Tick:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many runs are asked for that the rest is left to the next tick."""
+        """Whether so many runs are requested that the rest is left to the next tick."""
         n_asked = len(self.requests)
         return n_asked >= _MAX_REQUESTS_A_TICK or self.n_waiting + n_asked >= _MAX_WAITING
 
@@ -245,7 +245,7 @@ def _news(tick: _Tick, workdir: WorkDir, mark: str, again: Mapping[str, str]) ->
 def _why_idle(tick: _Tick, waiting: set[str]) -> str:
     told = []
     if tick.n_waiting >= _MAX_WAITING:
-        told.append(f"{tick.n_waiting} runs of this level wait or are at work: no more for now")
+        told.append(f"{tick.n_waiting} runs of this level are unfinished: no more requests yet")
     if tick.standing:
         told.append(f"new inputs, run at the next tick if they stay: {_first(tick.standing)}")
     if waiting:

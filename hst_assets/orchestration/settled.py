@@ -90,7 +90,7 @@ class Upstream:
         return targets, partitions
 
     def at_work(self) -> set[str]:
-        """Partitions of the level itself on which runs are queued or at work."""
+        """Partitions of the level itself with runs queued or in progress."""
         return partitions_of(self._unfinished, self.level)
 
     @cached_property
@@ -129,7 +129,7 @@ class Upstream:
         return found
 
     def seen(self, workdir: WorkDir, version: str) -> str:
-        """Digest of a version and of all that was asked for upstream, of one target."""
+        """Digest of a version and of all that was requested upstream, of one target."""
         asked = {
             f"{before.job} {key}": of_key
             for before, cursors in self._cursors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hst_assets.machine_limits import memory_limit_bytes, usable_cores
+from hst_assets.machine.limits import memory_limit_bytes, usable_cores
 from hst_assets.orchestration.asset_row import Resources
 
 __all__ = ["shortage"]

@@ -55,7 +55,7 @@ def claim(instance: Registry, workdir: WorkDir) -> None:
 
 
 def disclaim(instance: dg.DagsterInstance, target: str) -> None:
-    """Forget which root a target belongs to, and what sensors asked for it."""
+    """Forget which root a target belongs to, and what sensors requested for it."""
     key = _FORGOTTEN + target
     times = int(instance.daemon_cursor_storage.get_cursor_values({key}).get(key) or 0)
     # One by one: of several, Dagster updates those that are there, and leaves out the new.

@@ -1,4 +1,4 @@
-"""How each of many targets stands, in a moment: what was made, and what the last comparison said.
+"""The states of many targets, quickly: what was made, and the last comparison.
 
 To compare every product with today's recipe takes seconds a target (`orchestration.forecast`).
 Its answer is kept beside the target's locks, with the modification times of folders, settings and
@@ -38,7 +38,7 @@ _SETTLED_S = 2.0
 
 @dataclass(frozen=True)
 class TargetSummary:
-    """How one target stands.
+    """The state of one target.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class TargetSummary:
 
 
 def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
-    """How a target stands, without comparing anything now.
+    """The state of a target, without comparing anything now.
 
     Raises
     ------

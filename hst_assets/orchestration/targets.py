@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hst_assets.failures import BadConfiguration, HstAssetsError, TransientFailure
 from hst_assets.identifiers import validate_target
-from hst_assets.machine_failures import refusal_of_system
+from hst_assets.machine.failures import refusal_of_system
 from hst_assets.orchestration.levels import AssetTable, Level
 from hst_assets.orchestration.partition_keys import Registry, register, targets_of
 from hst_assets.orchestration.target_roots import claim
@@ -204,7 +204,7 @@ def active_settings(
 def targets_wanting(
     level: Level, table: AssetTable, targets: Mapping[str, Settings | None]
 ) -> set[str]:
-    """The targets of which runs make a level, or of which that cannot be told.
+    """The targets for which runs make a level, or for which that is unknown.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def targets_wanting(
 
 @contextmanager
 def costing_itself(target: str, warn: Callable[[str], None] = logger.warning) -> Iterator[None]:
-    """Look at one target of many: one that cannot be read is passed over with a warning."""
+    """Look at one target of many: one that cannot be read is skipped with a warning."""
     try:
         yield
     except (HstAssetsError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The logs of tools, told in the log of the run that called them.
+"""The logs of tools, named in the log of the run that called them.
 
 The tools write to files under logs/ of the work directory, one a stage and product. The run's
 page in the UI shows the run's log alone, so the path and the last lines of each file that was

@@ -29,7 +29,7 @@ from hst_assets.failures import (
     NoReply,
     TransientFailure,
 )
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.provenance import (
     Made,
     Recipe,

@@ -19,7 +19,7 @@ from hst_assets.failures import (
     failure_named,
     may_work_again,
 )
-from hst_assets.machine_failures import crashed_twice
+from hst_assets.machine.failures import crashed_twice
 from hst_assets.products.batch import Batch, P, Planned, make_missing, remove_stale
 from hst_assets.provenance import (
     Made,

@@ -118,7 +118,7 @@ class WouldBeMade(Exception):
 def why_make(
     recipe: Recipe, product: Path, workdir: WorkDir, *, redo: bool = False
 ) -> tuple[str, ...]:
-    """Why `product` is not what `recipe` makes; empty if it is, and its files are whole.
+    """Why `product` is not what `recipe` makes; empty if it is, and its files are as recorded.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def why_without_record(product: Path, workdir: WorkDir) -> str:
 
 
 def standing_record(recipe: Recipe, product: Path, workdir: WorkDir) -> Record | None:
-    """The record of `product` if it says that this recipe made it and its files are whole."""
+    """The record of `product` if it says that this recipe made it and its files are as recorded."""
     return None if why_make(recipe, product, workdir) else read_record(product)
 
 
@@ -168,7 +168,7 @@ def make(
     redo: bool = False,
     reasons: Sequence[str] | None = None,
 ) -> Made:
-    """Return `product` as it stands if its record says it is what `recipe` makes, else run.
+    """Return `product` as it is if its record says that `recipe` made it, else run.
 
     Parameters
     ----------

@@ -116,6 +116,6 @@ def content_of(product: Path) -> Any:
 
 
 def write_record(record: Record, product: Path) -> None:
-    """Write the record beside `product`, whole or not at all."""
+    """Write the record beside `product`, completely or not at all."""
     with write_atomically(WorkDir.record(product)) as part:
         part.write_text(json.dumps(record.model_dump(), indent=1, allow_nan=False))

@@ -125,7 +125,7 @@ class PublishedProduct(BaseModel):
 
     @property
     def contents(self) -> dict[str, str]:
-        """SHA-256 by path, records left out: what tells one version of a product from another."""
+        """SHA-256 by path, without records: what distinguishes versions of a product."""
         return {
             path: file.sha256
             for path, file in sorted(self.files.items())

@@ -75,7 +75,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class LocalProduct:
-    """A product of the work directory as it stands.
+    """A product of the work directory as it is.
 
     Attributes
     ----------

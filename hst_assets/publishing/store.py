@@ -1,4 +1,4 @@
-"""A folder of a store: objects get their names when they are whole, and are compared once there.
+"""A folder of a store: objects get their names when they are complete, and are compared afterwards.
 
 S3 shows an object whole or not at all. On what is like a file system, it is written under another
 name, compared, and renamed.
@@ -226,7 +226,7 @@ class Store:
         return self._in_tries(compared, key)
 
     def remove(self, keys: Iterable[str]) -> list[str]:
-        """Remove objects; what could not be removed is told.
+        """Remove objects; return those that could not be removed.
 
         Returns
         -------

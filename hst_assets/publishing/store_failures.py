@@ -16,7 +16,7 @@ from hst_assets.failures import (
     HstAssetsError,
     TransientFailure,
 )
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.transfer import may_pass
 
 __all__ = ["as_failures", "failure_of_store"]

@@ -29,7 +29,7 @@ _FOOT = 0.1
 
 @dataclass(frozen=True)
 class Outline:
-    """One chip: its corners as SVG's ``points``, colour, and what is told of it."""
+    """One chip: its corners as SVG's ``points``, its colour, and its description."""
 
     points: str
     ink: str

@@ -31,7 +31,7 @@ _PATHS: dict[str, Callable[[WorkDir], Path]] = {
 
 @dataclass(frozen=True)
 class ShownProduct:
-    """A product as it stands.
+    """A product as it is.
 
     Attributes
     ----------

@@ -136,7 +136,7 @@ class AlignmentSettings(Section):
 
 
 class GateSettings(Section):
-    """When a fit is believed. Lengths in pixels are pixels of the exposure's own detector."""
+    """When a fit is accepted. Lengths in pixels are pixels of the exposure's own detector."""
 
     min_matches: Annotated[int, Field(ge=3)] = 10
     """Minimum number of stars in an accepted fit."""

@@ -86,7 +86,7 @@ class ImageParameters(Section):
 
 
 class DolphotParameters(Section):
-    """DOLPHOT's parameters of the whole run; what is unset has DOLPHOT's own default."""
+    """DOLPHOT's parameters for all images; unset ones have DOLPHOT's own defaults."""
 
     FitSky: Annotated[int, Field(ge=0, le=4)] = 2
     """How the sky under a star is measured: 0 from the sky image, 1 in an annulus before the fit, 2

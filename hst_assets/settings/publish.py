@@ -20,7 +20,7 @@ _FILE = frozenset({"file", "local"})
 
 
 def _a_destination(value: str) -> str:
-    """A URL without keys in it: it is shown, and stands in records."""
+    """A URL without keys in it: it is shown, and written to records."""
     url = value.strip()
     if not url:
         return ""

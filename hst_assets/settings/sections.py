@@ -10,7 +10,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import Field
 
-from hst_assets.machine_limits import usable_cores
+from hst_assets.machine.limits import usable_cores
 from hst_assets.settings.alignment import (
     AlignmentSettings,
     CatalogSettings,
@@ -76,7 +76,7 @@ class MachineSettings(Section):
 
     @property
     def cores(self) -> int:
-        """How many processes may be at work at a time: `max_cores`, or fewer if there are fewer."""
+        """Number of processes at a time: `max_cores`, or fewer if there are fewer cores."""
         return min(self.max_cores, usable_cores())
 
     def timeout_s(self, tool: str) -> float:

@@ -1,4 +1,4 @@
-"""One URL into one file: resumable, in several tries, with failures told apart.
+"""One URL into one file: resumable, in several tries, with failures by kind.
 
 Messages name addresses without user, fragment or query, save the parameters that name a file.
 Failures carry no trace of requests' own errors, which hold the request and its headers.

@@ -1,4 +1,4 @@
-"""The work directory of one target: every path in one class, `WorkDir`; whole files, locks."""
+"""The work directory of one target: every path in one class, `WorkDir`; atomic files, locks."""
 
 from hst_assets.workdir.atomic_files import (
     file_stamp,

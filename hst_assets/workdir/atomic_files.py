@@ -1,4 +1,4 @@
-"""Files take their final names in one step, whole or not at all."""
+"""Files get their final names in one step, complete or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where exposures lie, and the tables of what there is."""
+"""Where exposures are, and their tables."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ class ExposurePaths(Folders):
 
     @property
     def target_exposures(self) -> Path:
-        """The exposure table of the whole target, with its epochs."""
+        """The exposure table of the target, with its epochs."""
         return self.workspace / "exposures.ecsv"

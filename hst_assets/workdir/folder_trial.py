@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,9 @@ from pathlib import Path
 __all__ = ["Trial", "mounted_as", "try_folder"]
 
 _N_NAMES = 50
+#: A file is replaced so often, and for so many seconds, whichever takes longer.
 _N_TEXTS = 100
+_REPLACING_S = 0.2
 #: Both texts of a file that is replaced, of a length that is written in pieces if anything is.
 _TEXTS = (b"a" * 100_000, b"b" * 100_000)
 #: A folder's clock may differ from this machine's so much, seconds: stamps of files are compared
@@ -46,7 +49,7 @@ _ESCAPED = re.compile(r"\\(0\d\d|134)")
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying one thing.
+    """The result of one trial.
 
     Attributes
     ----------
@@ -120,9 +123,11 @@ def _replacing(place: Path) -> str:
     path, part = place / "replaced", place / ".replaced.part"
     path.write_bytes(_TEXTS[0])
     with _other("read", path) as other:
-        for number in range(_N_TEXTS):
+        number, until = 0, time.monotonic() + _REPLACING_S
+        while number < _N_TEXTS or time.monotonic() < until:
             part.write_bytes(_TEXTS[number % 2])
             part.replace(path)
+            number += 1
         told = other.communicate("\n", timeout=_OTHER_S)[0].split()
     n_read, n_bad = (int(word) for word in told)
     if not n_read:
@@ -206,8 +211,10 @@ def _be_other(role: str, path: Path) -> None:
             sys.stdin.readline()
         return
     _say("ready")
-    _say(" ".join(sorted(_create(path))) if role == "create" else _read(path))
+    answer = " ".join(sorted(_create(path))) if role == "create" else _read(path, _is_told)
+    # Who has read "ready" asks then: what is said earlier may have been read with it, and is lost.
     sys.stdin.readline()
+    _say(answer)
 
 
 def _say(text: str) -> None:
@@ -223,11 +230,15 @@ def _create(place: Path) -> set[str]:
     return made
 
 
-def _read(path: Path) -> str:
+def _is_told() -> bool:
+    """Whether the first process has said that it is done."""
+    return bool(select.select([sys.stdin], [], [], 0)[0])
+
+
+def _read(path: Path, is_over: Callable[[], bool]) -> str:
     """Read a file while it is replaced: how often, and how often it was not whole."""
     n_read = n_bad = 0
-    deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline:
+    while not (n_read and is_over()):
         n_read += 1
         try:
             n_bad += path.read_bytes() not in _TEXTS

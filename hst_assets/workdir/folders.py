@@ -1,4 +1,4 @@
-"""The folders of a work directory, and what stands beside any product in them."""
+"""The folders of a work directory, and the files beside each product."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Locks(Folders):
             yield
 
     def is_locked(self, name: str) -> bool:
-        """Whether somebody, in this process or another, holds the named lock just now."""
+        """Whether this process or another holds the named lock now."""
         path = self.runfiles / f"{name.replace('/', '_')}.lock"
         if not path.exists():
             return False

@@ -51,7 +51,7 @@ def mark_root(root: Path) -> str:
 
 
 def is_lost(root: Path) -> bool:
-    """Whether a root is not the one that this process was told of."""
+    """Whether a root is another than the one that this process was given."""
     wanted = os.environ.get(MARK_VARIABLE)
     return bool(wanted) and mark_of(root) != wanted
 

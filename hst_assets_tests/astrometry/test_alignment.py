@@ -26,7 +26,7 @@ from hst_assets.failures import (
     UnusableInput,
 )
 from hst_assets.isolation import run_many_isolated
-from hst_assets.machine_failures import crashed_twice
+from hst_assets.machine.failures import crashed_twice
 from hst_assets.products.batch import make_missing
 from hst_assets.products.columns import read_table
 from hst_assets.provenance import Made, Recipe, Result, make, read_record, standing_record

@@ -73,7 +73,7 @@ def test_an_instance_that_is_restored_has_its_history_and_products_stay(
     before = recorded()
     shell(lines_after(way))
     cli("publish", "sn2", "--to", destination)  # after the copy
-    shell(lines_after("To restore, with nothing running"))
+    shell(lines_after("To restore, while nothing runs"))
 
     assert (
         recorded()

@@ -3,6 +3,8 @@
 import pytest
 
 from hst_assets.cli.console_log import KeptConsole, keep_console, kept_console
+from hst_assets.failures import ToolFailed
+from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
 
@@ -98,3 +100,22 @@ def test_where_a_refusal_of_the_system_came_from_is_kept_and_not_shown(
     assert "Traceback" in text
     assert "in refused" in text
     assert text.splitlines()[-1] == line
+
+
+def test_a_failure_is_one_line_on_the_terminal_and_whole_in_the_log(cli, root, monkeypatch):
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "x.py", line 3, in f',
+        "OSError: no room",
+    ]
+
+    def failing(workdir, **_options):
+        keep_console(workdir)
+        raise ToolFailed("drizzle: raised OSError", where="a.log", log_tail=lines)
+
+    workdir = WorkDir(root, "sn1").create()
+    write_settings(workdir, {"target": {"ra_deg": 10.0, "dec_deg": 20.0}})
+    monkeypatch.setattr("hst_assets.cli.clean.clean_target", failing)
+    result = cli("clean", "sn1")
+    assert result.err == "error: a.log: drizzle: raised OSError; its log ends: OSError: no room\n"
+    assert "\n  ".join(lines) in kept(workdir)

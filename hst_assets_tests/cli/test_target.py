@@ -50,7 +50,7 @@ def test_a_target_is_drained_and_each_kind_of_run_has_a_line_of_its_own(cli, roo
     done = cli("target", "retire", "sn1", "--drain")
     not_told = "could not be told to end, give the command again"
     assert done.out.splitlines()[:-1] == [
-        "cancelled in the queue: 0",
+        "cancelled before they began: 0",
         "told before, has not ended yet: visit_images sn1/iaaa02",
         "goes on, stop it yourself: visit_images sn1/iaaa03 (process 41 on node7)",
         f"{not_told}: visit_images sn1/iaaa04 (what launched it cannot reach it)",

@@ -65,7 +65,10 @@ def _filter(product):
 
 
 def whole_visit(poller):
-    """What runsinglehap makes, in the current folder."""
+    """What runsinglehap makes, in the current folder, where skies can be matched."""
+    from hst_assets.imaging.sky_matching import let_skies_be_matched
+
+    let_skies_be_matched()
     return runsinglehap.perform(poller, log_level="info")
 
 
@@ -303,3 +306,14 @@ def match_of_several_exposures(n_exposures):
     match = XYXYMatch(searchrad=125, separation=4.0, tolerance=2.0, use2dhist=True)
     of_stars, kept = match(reference, detections)
     return (found[kept] - stars[of_stars]).mean(axis=0).tolist()
+
+
+def who_lets_skies_be_matched():
+    """Whether the geometry has what skypac asks for: as it is, and with HAP's work-arounds."""
+    from spherical_geometry.polygon import SphericalPolygon
+
+    before = hasattr(SphericalPolygon, "iter_polygons_flat")
+    from hst_assets.hap.children import upstream_defects
+
+    upstream_defects.apply_at_import()
+    return before, hasattr(SphericalPolygon, "iter_polygons_flat")

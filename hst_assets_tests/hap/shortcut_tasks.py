@@ -94,6 +94,74 @@ def sky_cells_of_a_file(file):
     return {"theirs": theirs, "ours": ours}
 
 
+def names_of_sky_cells(file, places):
+    """Of an exposure at some places (RA, Dec): cells by drizzlepac, by outlines, and who told."""
+    from drizzlepac.haputils import cell_utils
+
+    from hst_assets.hap.quicker import shortcuts
+    from hst_assets.hap.quicker.cell_names import by_outlines
+
+    asked = []
+
+    def traced(names):
+        asked.append(names)
+        return cell_utils.get_sky_cells(names)
+
+    told = []
+    name = "hst_15999_01_wfc3_uvis_f606w_isim01a0_flc.fits"
+    with shortcuts.in_force():
+        quick = by_outlines(traced, cell_utils)
+        for ra, dec in places:
+            with fits.open(file) as hdus:
+                for hdu in hdus:
+                    if hdu.name == "SCI":
+                        hdu.header["CRVAL1"], hdu.header["CRVAL2"] = ra, dec
+                hdus.writeto(name, overwrite=True)
+            theirs = list(cell_utils.get_sky_cells([name]))
+            asked.clear()
+            ours = list(quick([name]))
+            told.append({"theirs": theirs, "ours": ours, "asked": len(asked)})
+    return told
+
+
+def star_on_an_empty_chip(kernel, pixfrac, light):
+    """Pixels that differ where rows without light are left out, lit pixels, and rows drizzled."""
+    from drizzlepac import cdriz
+
+    from hst_assets.hap.quicker.star_models import LitRows
+
+    rng = np.random.default_rng(2)
+    chip = np.zeros((300, 80), dtype=np.float32)
+    chip[140:160, 30:50] = light * rng.uniform(0, 1, (20, 20))
+    weights = rng.uniform(0.5, 1, chip.shape).astype(np.float32) * (rng.random(chip.shape) < 0.98)
+
+    class Counted:
+        rows = 0
+
+        def tdriz(self, image, *further):
+            self.rows = len(image)
+            return cdriz.tdriz(image, *further)
+
+    def drizzled(tool):
+        planes = [np.zeros((330, 330), dtype=kind) for kind in (np.float32, np.float32, np.int32)]
+        limits = (1, 0, 1, 1, len(chip), 1.0, 1.0, 1.0, "center", pixfrac, kernel, "cps", 1.0, 1.0)
+        tool.tdriz(chip.copy(), weights, *planes, *limits, "0.0", 0, 0, 1, _turned)
+        return planes[0]
+
+    counted = Counted()
+    theirs, ours = drizzled(cdriz), drizzled(LitRows(counted))
+    return {
+        "differing": int((theirs != ours).sum()),
+        "lit": int((theirs != 0).sum()),
+        "rows": counted.rows,
+    }
+
+
+def _turned(x, y):
+    """Places on an image that is turned by 30 degrees."""
+    return 0.87 * x - 0.5 * y + 160.0, 0.5 * x + 0.87 * y + 5.0
+
+
 def lazy_properties_of_stars():
     """Those that photutils finds of a catalogue of stars, and with shortcuts."""
     from photutils.detection import daofinder
@@ -173,6 +241,7 @@ def what_is_replaced():
         astrometric_utils,
         catalog_utils,
         cell_utils,
+        deconvolve_utils,
         hla_flag_filter,
         processing_utils,
     )
@@ -191,6 +260,7 @@ def what_is_replaced():
             align_utils.Background2D,
             astrometric_utils.extract_sources,
             catalog_utils.Background2D,
+            deconvolve_utils.convert_library_psf,
             great_circle_arc.intersects_point,
             type(fits.conf).strip_header_whitespace,
         ]

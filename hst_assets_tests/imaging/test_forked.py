@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hst_assets.failures import Crashed, DiskFull, NoReply, OutOfMemory, ToolFailed, UnusableInput
-from hst_assets.imaging.forked import in_children, row_blocks, shared_array
+from hst_assets.imaging.forked import FirstAnswer, in_children, row_blocks, shared_array
 
 CORES = [1, 2, 3]
 
@@ -60,6 +60,24 @@ def test_children_write_into_shared_arrays() -> None:
 
     in_children([partial(fill, row) for row in range(4)], 2)
     assert np.array_equal(array, np.repeat([[1.0], [2.0], [3.0], [4.0]], 3, axis=1))
+
+
+@pytest.mark.parametrize("cores", CORES)
+def test_what_the_first_task_finds_the_others_wait_for(cores: int) -> None:
+    first = FirstAnswer()
+
+    def find() -> float:
+        time.sleep(0.05)
+        first.tell(2.5)
+        return 0.0
+
+    assert in_children([find, first.wait, first.wait], cores) == [0.0, 2.5, 2.5]
+
+
+def test_those_that_wait_end_with_a_first_task_that_dies() -> None:
+    first = FirstAnswer()
+    with pytest.raises(NoReply):
+        in_children([partial(os._exit, 3), first.wait], 2)
 
 
 def test_a_failure_of_the_vocabulary_arrives_as_it_is() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hst_assets.failures import BadConfiguration, UnusableInput
 from hst_assets.imaging.frames import (
     MARGIN_PIX,
+    MAX_SIDE_PIX,
     Frame,
     covering_frame,
     exposure_outlines,
@@ -209,3 +210,29 @@ def test_a_file_without_science_is_refused(tmp_path: Path) -> None:
     fits.PrimaryHDU().writeto(path)
     with pytest.raises(UnusableInput, match="no SCI extension"):
         exposure_outlines(path)
+
+
+@given(st.lists(outlines, min_size=1, max_size=3), angles, st.floats(0.3, 4.0))
+def test_a_finer_frame_covers_the_same_sky_and_less_than_a_pixel_more(
+    shapes: list[np.ndarray], angle: float, coarser: float
+) -> None:
+    frame = frame_of(*shapes, scale_arcsec=SCALE * coarser, orientation_deg=angle)
+    finer = frame.no_coarser_than(SCALE)
+    assert finer.scale_arcsec == min(SCALE, frame.scale_arcsec)
+    for n, crpix, new_n, new_crpix in (
+        (frame.nx, frame.crpix1, finer.nx, finer.crpix1),
+        (frame.ny, frame.crpix2, finer.ny, finer.crpix2),
+    ):
+        # Edges on the tangent plane, arcsec from the tangent point; rounding of 1e-9.
+        edges = np.array([0.5 - crpix, n + 0.5 - crpix]) * frame.scale_arcsec
+        new_edges = np.array([0.5 - new_crpix, new_n + 0.5 - new_crpix]) * finer.scale_arcsec
+        beyond = (new_edges - edges) * [-1, 1]
+        assert np.all(beyond > -1e-9)
+        assert np.all(beyond < finer.scale_arcsec)
+
+
+def test_a_finer_frame_stays_as_large_as_a_frame_may_be() -> None:
+    frame = Frame(RA, DEC, 0.1, 20_000, 100, 1, 1)
+    finer = frame.no_coarser_than(0.04)
+    assert max(finer.nx, finer.ny) <= MAX_SIDE_PIX
+    assert 0.06 < finer.scale_arcsec < 0.07

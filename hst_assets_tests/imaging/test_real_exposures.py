@@ -44,6 +44,8 @@ PRODUCTS = {
 SETTINGS = {"kept sky": DrizzleSettings(sky_sub=False)}
 #: What IDCSCALE is multiplied by before; None: it is removed.
 SCALES = {"hrc without IDCSCALE": None, "wfpc2 of another IDCSCALE": 1.06}
+#: Of what only the flux of stars is looked at; pixels of the PC would be 25 million.
+COARSER_ARCSEC = {"wfpc2 of another IDCSCALE": 0.1}
 Drizzled = Callable[[str], tuple[DrizzleReport, fits.HDUList]]
 
 
@@ -78,7 +80,7 @@ def request(name: str, workdir: WorkDir) -> DrizzleRequest:
         outlines,
         ra_deg=ra,
         dec_deg=dec,
-        scale_arcsec=detector.drizzle_scale_arcsec,
+        scale_arcsec=COARSER_ARCSEC.get(name, detector.drizzle_scale_arcsec),
         about="minimal" if detector.key == "wfc3_uvis" else "target",
     )
     output = workdir.drizzle / f"{name}.drc.fits"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hst_assets.detectors import DETECTORS
 from hst_assets.failures import UnusableInput
 from hst_assets.imaging.astrodrizzle.run import drizzle
 from hst_assets.imaging.frames import Frame, covering_frame
-from hst_assets.imaging.wfpc2_gain import gain_of, in_force
+from hst_assets.imaging.wfpc2_gain import cosmic_rays_in_electrons, gain_of, in_force
 from hst_assets.settings import DrizzleSettings
 from hst_assets.simulate.plans import small_plan
 from hst_assets.workdir import WorkDir
@@ -69,7 +70,12 @@ def product(paths: list[Path], folder: Path, engine: str) -> tuple[fits.HDUList,
         detector=WFPC2,
         frame=frame,
         settings=DrizzleSettings(
-            engine=engine, scale_arcsec=SCALE_ARCSEC, sky_sub=False, units="counts"
+            engine=engine,
+            scale_arcsec=SCALE_ARCSEC,
+            sky_sub=False,
+            units="counts",
+            # Uniform light has none, and looking for them takes a model on pixels of the PC.
+            parameters={"all": {"driz_cr": False}},
         ),
         workdir=workdir,
         label="out",
@@ -165,3 +171,34 @@ def test_one_gain_is_in_force_for_all_chips_and_taken_back() -> None:
 def test_a_chip_without_a_gain_is_named() -> None:
     with pytest.raises(UnusableInput, match="ATODGAIN 8"):
         gain_of(fits.Header({"DETECTOR": 2}), fits.Header({"ATODGAIN": 8.0}))
+
+
+class WFPC2InputImage:
+    """What the search reads of an image."""
+
+    scienceExt = "SCI"  # noqa: N815 - drizzlepac's name
+    _numchips = 2
+
+    def __init__(self):
+        self.chips = {("SCI", number): SimpleNamespace(_effGain=7.0) for number in (1, 2)}
+
+    def __getitem__(self, extension):
+        return self.chips[extension]
+
+
+class ACSInputImage(WFPC2InputImage):
+    pass
+
+
+@pytest.mark.parametrize(("kind", "gain"), [(WFPC2InputImage, 1.0), (ACSInputImage, 7.0)])
+def test_cosmic_rays_of_wfpc2_are_told_by_noise_in_electrons(kind, gain):
+    image, seen = kind(), []
+
+    def fails(one):
+        seen.extend(chip._effGain for chip in one.chips.values())
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - the one above
+        cosmic_rays_in_electrons(fails)(image)
+    assert seen == [gain, gain]
+    assert [chip._effGain for chip in image.chips.values()] == [7.0, 7.0]

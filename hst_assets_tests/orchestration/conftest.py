@@ -247,13 +247,18 @@ def _written_by_hand(campaign):
 @pytest.fixture
 def campaign(tmp_path, monkeypatch):
     """An empty root whose science steps are instant."""
-    campaign = Campaign(tmp_path / "root")
+    return instant_campaign(tmp_path / "root", monkeypatch)
+
+
+def instant_campaign(root, patch):
+    """An empty root whose science steps are instant while a patch is in force."""
+    campaign = Campaign(root)
     for name, function in _written_by_hand(campaign).items():
-        monkeypatch.setattr(name, function)
+        patch.setattr(name, function)
     # The stand-ins' tables are none.
     empty = Account(n_exposures=0, n_used=0, left_out=(), products=())
-    monkeypatch.setattr("hst_assets.exposure_account.account_of", lambda _workdir: empty)
-    monkeypatch.setattr(AssetRow, "maker", lambda row: stand_in(campaign, row, campaign.table))
+    patch.setattr("hst_assets.exposure_account.account_of", lambda _workdir: empty)
+    patch.setattr(AssetRow, "maker", lambda row: stand_in(campaign, row, campaign.table))
     return campaign
 
 

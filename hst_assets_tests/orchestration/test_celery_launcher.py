@@ -71,6 +71,13 @@ def run(defs, instance):
     return instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=TAGS)
 
 
+@pytest.fixture
+def waiting(defs, instance):
+    """A run that was launched, and has not begun."""
+    job = defs.resolve_job_def("target_frame")
+    return instance.create_run_for_job(job, status=DagsterRunStatus.STARTING, tags=TAGS)
+
+
 def _with(launcher, instance):
     """The instance, as its dagster.yaml would give it the launcher."""
     storage = instance.daemon_cursor_storage
@@ -185,25 +192,61 @@ def test_a_broker_that_is_away_loses_no_run(world, launcher, run, away):
 
 
 def test_runs_that_were_lost_on_their_way_are_marked_as_failed(
-    world, launcher, defs, instance, monkeypatch
+    world, launcher, waiting, instance, monkeypatch
 ):
-    job = defs.resolve_job_def("target_frame")
-    run = instance.create_run_for_job(job, status=DagsterRunStatus.STARTING, tags=TAGS)
     monkeypatch.setattr(type(instance), "run_launcher", launcher)
     assert bury_dead_runs(instance) == []
     monkeypatch.setattr(launcher, "_silence_s", -1.0)  # the run was launched just now
     (told,) = bury_dead_runs(instance)
     assert "was lost: no worker has it, and its queue is empty" in told
-    assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
+    assert instance.get_run_by_id(waiting.run_id).status == DagsterRunStatus.FAILURE
 
 
-def test_a_revoked_run_is_cancelling_until_its_worker_has_ended_it(launcher, run, instance):
-    revoked = []
-    launcher.celery.control.revoke = lambda *args, **more: revoked.append((args, more))
+@pytest.fixture
+def revoked(launcher):
+    """What is sent to the workers when a task is revoked."""
+    sent = []
+    launcher.celery.control.revoke = lambda *args, **more: sent.append((args, more))
+    return sent
+
+
+def test_a_revoked_run_is_cancelling_until_its_worker_has_ended_it(
+    launcher, run, instance, revoked
+):
     assert launcher.terminate(run.run_id)
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.CANCELING
     ((_, more),) = revoked
     assert more["terminate"]
+
+
+@pytest.mark.parametrize("state", ["PENDING", "REVOKED"])
+def test_a_run_that_waits_at_the_broker_is_cancelled_at_once(
+    world, launcher, waiting, instance, revoked, state
+):
+    world.meta = {"status": state, "result": None}
+    assert launcher.terminate(waiting.run_id)
+    assert instance.get_run_by_id(waiting.run_id).status == DagsterRunStatus.CANCELED
+    assert len(revoked) == 1  # else a worker would begin it, and find out
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_a_run_whose_state_nobody_told_is_cancelled_when_it_is_told_to_end_again(
+    world, launcher, waiting, instance, revoked, away
+):
+    world.meta = away
+    assert launcher.terminate(waiting.run_id)
+    assert instance.get_run_by_id(waiting.run_id).status == DagsterRunStatus.CANCELING
+    world.meta = {"status": "PENDING", "result": None}
+    assert launcher.terminate(waiting.run_id)
+    assert instance.get_run_by_id(waiting.run_id).status == DagsterRunStatus.CANCELED
+
+
+def test_a_run_that_a_worker_is_just_beginning_is_left_to_that_worker(
+    world, launcher, waiting, instance, revoked
+):
+    world.meta = STARTED
+    assert launcher.terminate(waiting.run_id)
+    assert instance.get_run_by_id(waiting.run_id).status == DagsterRunStatus.CANCELING
 
 
 def test_who_asks_about_a_run_does_not_wait_for_the_result_store(instance, run):

@@ -206,7 +206,7 @@ def test_an_unknown_executor_is_refused(monkeypatch):
 
 def test_celery_is_no_executor_and_says_where_it_is_chosen(monkeypatch):
     monkeypatch.setenv(EXECUTOR_VARIABLE, "celery")
-    with pytest.raises(BadConfiguration, match="whole runs") as failure:
+    with pytest.raises(BadConfiguration, match="runs, not steps") as failure:
         executor_from_environment()
     assert "pip install 'hst_assets[celery]'" in failure.value.next_step
 

@@ -107,6 +107,21 @@ def test_a_run_that_cannot_be_told_holds_up_no_other(campaign, instance, put, dr
     assert "hst_assets/not_told" in instance.get_run_by_id(unheard).tags
 
 
+def test_a_run_that_waits_at_the_broker_counts_as_cancelled(
+    campaign, instance, put, drain, terminate
+):
+    campaign.add_exposure("sn1", "iaaa01")
+    put("sn1/iaaa01", DagsterRunStatus.STARTING)
+
+    def cancels(run_id):
+        instance.report_run_canceled(instance.get_run_by_id(run_id))
+        return True
+
+    terminate(cancels)
+    drained = drain(campaign)
+    assert (drained.cancelled, drained.told) == (1, [])
+
+
 def test_a_run_that_leaves_the_queue_meanwhile_is_told_to_end(
     campaign, instance, put, drain, terminate, monkeypatch
 ):

@@ -133,7 +133,10 @@ def test_no_more_is_asked_for_while_many_runs_of_the_level_wait(
         )
         for visit in ("iaaa01", "iaaa02")
     ]
-    assert "2 runs of this level wait" in daemon.evaluate("visit_exposures_sensor").skip_message
+    assert (
+        "2 runs of this level are unfinished"
+        in daemon.evaluate("visit_exposures_sensor").skip_message
+    )
     instance.report_run_canceled(waiting[0])
     assert daemon.tick("visit_exposures") == ["sn1/iaaa03"]
 

@@ -11,8 +11,10 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.partition_keys import TARGET, VISIT, register
 from hst_assets.orchestration.run_target import run_target
+from hst_assets_tests.orchestration.conftest import instant_campaign
 
 TARGETS = ("sn1", "sn2")
 VISITS = tuple(f"iaaa0{n}" for n in range(2, 5))
@@ -60,8 +62,25 @@ def _materialize_stale_until_fresh(defs, instance):
     raise AssertionError(f"never fresh: {_not_fresh(defs, instance)}")
 
 
-@pytest.fixture
-def complete(campaign, defs, instance):
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        yield instant_campaign(tmp_path_factory.mktemp("staleness") / "root", patch)
+
+
+@pytest.fixture(scope="module")
+def instance():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def defs(campaign):
+    return build_defs(root=str(campaign.root), table=campaign.table)
+
+
+@pytest.fixture(scope="module")
+def walked(campaign, defs, instance):
     for target in TARGETS:
         for visit in VISITS:
             campaign.add_exposure(target, visit)
@@ -70,8 +89,15 @@ def complete(campaign, defs, instance):
         list(run_target(defs, instance, campaign.workdir(target)))
     # Gathers of the targets walked first have since seen other targets' visits appear.
     _materialize_stale_until_fresh(defs, instance)
-    campaign.ran.clear()
     return campaign
+
+
+@pytest.fixture
+def complete(walked, defs, instance):
+    """Two targets of which everything is made; what a test makes stale it makes fresh again."""
+    assert _not_fresh(defs, instance) == set()
+    walked.ran.clear()
+    return walked
 
 
 def test_one_new_exposure_makes_only_its_own_chain_stale(complete, defs, instance):

@@ -16,41 +16,46 @@ import pytest
 from PIL import Image
 
 from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.orchestration.build import build_defs
 from hst_assets.orchestration.jobs import overall
 from hst_assets.orchestration.run_target import run_target
+from hst_assets_tests.orchestration.conftest import instant_campaign
 
 PROJECT = Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow]
 
 
-@pytest.fixture
-def home(tmp_path):
-    folder = tmp_path / "home"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
     (folder / "dagster.yaml").write_bytes(
         (PROJECT / "data" / "deployment" / "dagster.yaml").read_bytes()
     )
     return folder
 
 
-@pytest.fixture
-def instance(home, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    with dg.DagsterInstance.get() as instance:
-        yield instance
+@pytest.fixture(scope="module")
+def walked(home, tmp_path_factory):
+    """A root with one target and a picture, which was walked on an instance of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        campaign = instant_campaign(tmp_path_factory.mktemp("root"), patch)
+        campaign.add_exposure("sn1", "iaaa01")
+        workdir = campaign.workdir("sn1")
+        picture = workdir.workspace / "picture.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 64), 128).save(picture)
+        campaign.facts |= {"previews": ["workspace/picture.png"], "log": "logs/x.log"}
+        patch.setenv("DAGSTER_HOME", str(home))
+        defs = build_defs(root=str(campaign.root), table=campaign.table)
+        with dg.DagsterInstance.get() as instance:
+            list(run_target(defs, instance, workdir))
+    return campaign
 
 
-@pytest.fixture
-def ask(campaign, defs, instance, home):
-    """A running server over an instance in which one target was walked; asks it GraphQL."""
-    campaign.add_exposure("sn1", "iaaa01")
-    workdir = campaign.workdir("sn1")
-    picture = workdir.workspace / "picture.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (64, 64), 128).save(picture)
-    campaign.facts |= {"previews": ["workspace/picture.png"], "log": "logs/x.log"}
-    list(run_target(defs, instance, workdir))
+@pytest.fixture(scope="module")
+def ask(walked, home):
+    """A running server over that instance; asks it GraphQL. Nothing is changed by it."""
     port = _free_port()
     server = subprocess.Popen(
         [
@@ -58,7 +63,7 @@ def ask(campaign, defs, instance, home):
             *("-h", "127.0.0.1", "-p", str(port)),
         ],
         cwd=PROJECT,
-        env={**os.environ, "DAGSTER_HOME": str(home), "HST_ASSETS_ROOT": str(campaign.root)},
+        env={**os.environ, "DAGSTER_HOME": str(home), "HST_ASSETS_ROOT": str(walked.root)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -146,7 +151,7 @@ def test_the_server_shows_everything_that_is_defined(ask):
     assert counts["epoch_differences"] == 1
 
 
-def test_the_server_sends_pictures_and_nothing_else_of_a_work_directory(ask, campaign):
+def test_the_server_sends_pictures_and_nothing_else_of_a_work_directory(ask, walked):
     def status(path):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{ask.port}{path}", timeout=60) as reply:
@@ -154,7 +159,7 @@ def test_the_server_sends_pictures_and_nothing_else_of_a_work_directory(ask, cam
         except urllib.error.HTTPError as error:
             return error.code, b""
 
-    picture = campaign.workdir("sn1").workspace / "picture.png"
+    picture = walked.workdir("sn1").workspace / "picture.png"
     assert status("/logs/products/sn1/workspace/picture/png") == (200, picture.read_bytes())
     for path in ("sn1/target/toml", "sn1/workspace/gone/png", "sn2/workspace/picture/png"):
         assert status(f"/logs/products/{path}")[0] == 404

@@ -31,9 +31,10 @@ from hst_assets.exposures.table import (
     make_visit_table,
     read_table,
 )
+from hst_assets.imaging import plan
 from hst_assets.imaging.differences.batch import make_differences
 from hst_assets.imaging.drizzling import make_stacks, make_visit_drizzles
-from hst_assets.imaging.plan import aligned_exposures, stacks_of_target
+from hst_assets.imaging.plan import _finer_scale, aligned_exposures, stacks_of_target
 from hst_assets.provenance import (
     Recipe,
     Result,
@@ -89,7 +90,10 @@ _READ_SINCE = {
     "drizzled_image": {"chip_patterns", "typical_dark_e_per_s", "flat_scales_arcsec"},
 }
 #: Figures of detectors that have changed since; the same holds for them.
-_FIGURES_THEN = {"wfc3_uvis": {"drizzle_good_bits": 96}}
+_FIGURES_THEN = {
+    "wfc3_uvis": {"drizzle_good_bits": 96},
+    "wfpc2": {"driz_cr_snr": (5.5, 3.5)},
+}
 _USERS_FILES = {"image": "my_reference.fits", "table": "my_stars.csv"}
 _FACTS = re.compile(rb"#= (\d+) (\d+) (\w+)\n([0-9a-f]{64})  (\S+)")
 
@@ -102,6 +106,8 @@ def stages_of_that_time(monkeypatch):
         monkeypatch.setitem(STAGES, name, replace(STAGES[name], version=version, figures=figures))
     for key, figures in _FIGURES_THEN.items():
         monkeypatch.setitem(DETECTORS, key, replace(DETECTORS[key], **figures))
+    # Cosmic rays were told on the pixels of the product, however coarse.
+    monkeypatch.setattr(plan, "_finer_scale", lambda *_: None)
 
 
 @pytest.fixture
@@ -111,7 +117,9 @@ def unpacked(tmp_path):
     def unpack(target: str) -> WorkDir:
         with tarfile.open(ARCHIVE) as archive:
             members = [each for each in archive if each.name.startswith(f"{target}/")]
-            archive.extractall(tmp_path, members=members, filter="data")
+            # Python has it from 3.11.4 on.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(tmp_path, members=members)
         workdir = WorkDir(tmp_path, target)
         workdir.create()
         ledger = workdir.checksums.read_bytes()
@@ -228,6 +236,13 @@ def test_a_detector_figure_that_changed_meanwhile_concerns_its_detector(unpacked
         "wfc3_ir.f110w.all.drc.fits",
     }
     assert {why for name, why in reasons.items() if "uvis" in name} == {()}
+
+
+def test_coarse_products_are_made_again_with_the_light_of_their_stars(unpacked, monkeypatch):
+    workdir = unpacked("wfc")
+    monkeypatch.setattr(plan, "_finer_scale", _finer_scale)
+    assert load_settings(workdir).drizzle.scale_arcsec > 0.05
+    assert set(planned(workdir).values()) == {("setting drizzle.model_scale_arcsec unset → 0.05",)}
 
 
 @pytest.mark.parametrize("gain", [7.06, 14.1])

@@ -1,3 +1,6 @@
+import itertools
+import json
+import math
 from dataclasses import dataclass, fields, replace
 
 import pytest
@@ -111,6 +114,14 @@ def test_a_default_that_is_spelled_out_is_no_other_recipe():
 @pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (0, False), ("", None)])
 def test_values_that_only_python_takes_for_equal_are_not(one, other):
     assert without_defaults({"x": one}, {"x": other}) == {"x": one}
+
+
+def test_values_are_the_same_if_json_has_the_same_text_for_them():
+    values = [None, False, True, 0, 1, -1, 0.0, -0.0, 1.0, 1e300, math.nan, math.inf, -math.inf]
+    values += ["", "0", "1", "null", [], [0], [0.0], [-0.0], float("nan"), 2**60, 2**60 + 1]
+    for one, other in itertools.product(values, repeat=2):
+        kept = without_defaults({"x": one}, {"x": other})
+        assert bool(kept) is (json.dumps(one) != json.dumps(other)), (one, other)
 
 
 def test_a_value_without_a_default_stays():

@@ -2,6 +2,9 @@
 
 import errno
 import fcntl
+import select
+import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,5 +97,20 @@ def test_a_file_that_the_server_has_no_more_is_one_that_was_not_whole(tmp_path, 
         raise OSError(errno.ESTALE, "Stale file handle")
 
     monkeypatch.setattr(Path, "read_bytes", stale)
-    n_read, n_bad = folder_trial._read(tmp_path / "replaced").split()
-    assert n_read == n_bad
+    looks = iter([False, False, True])
+    n_read, n_bad = folder_trial._read(tmp_path / "replaced", lambda: next(looks)).split()
+    assert n_read == n_bad == "3"
+
+
+def test_what_the_other_process_says_before_it_is_asked_is_not_lost(tmp_path, monkeypatch):
+    """On a busy machine it is done before this process has read that it is ready."""
+    start = subprocess.Popen
+
+    def read_late(*arguments, **options):
+        process = start(*arguments, **options)
+        select.select([process.stdout], [], [])
+        time.sleep(0.1)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", read_late)
+    assert folder_trial._creating(tmp_path) == ""

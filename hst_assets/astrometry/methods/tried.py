@@ -42,7 +42,7 @@ def log_tries(
 
 
 def tries_in_words(tries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each try: what it was asked for, and what came of it."""
+    """A line for each try: its parameters, and its result."""
     if not tries:
         return ["nothing: no fit was tried"]
     return [f"{number}: {_in_words(each)}" for number, each in enumerate(tries, start=1)]

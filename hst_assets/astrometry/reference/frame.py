@@ -167,7 +167,7 @@ def _not_absolute(note: dict[str, Any]) -> str:
 
 
 def read_note(workdir: WorkDir) -> dict[str, Any] | None:
-    """The note on the reference; None where there is none or it is not whole."""
+    """The note on the reference; None if there is none or it is damaged."""
     try:
         note: dict[str, Any] = json.loads(workdir.reference_choice.read_bytes())
         _parse(note)

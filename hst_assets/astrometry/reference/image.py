@@ -384,10 +384,10 @@ def _refuse_beside(members: Members, box: BoxMask, field_deg: tuple[float, float
     if not any(reaches(path, box) for path in ordinary):
         ra_deg, dec_deg = field_deg
         raise BadConfiguration(
-            f"the box at {box.ra_deg:.6f},{box.dec_deg:+.6f} lies beside all exposures of the "
+            f"the box at {box.ra_deg:.6f},{box.dec_deg:+.6f} lies outside all exposures of the "
             f"reference, whose field is about {ra_deg:.6f},{dec_deg:+.6f} (degrees)",
             where="drizzle.mask",
-            next_step="Write the position of what is to be masked, or leave it out",
+            next_step="Give the position of what is to be masked, or leave it out",
         )
 
 

@@ -19,7 +19,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from hst_assets.hap.children import upstream_defects
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 
 upstream_defects.apply_at_import()
 upstream_defects.mend_comparison()

@@ -13,7 +13,7 @@ from typing import Any
 
 from hst_assets.failures import TransientFailure
 from hst_assets.hap.children import upstream_defects
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 
 upstream_defects.apply_at_import()
 

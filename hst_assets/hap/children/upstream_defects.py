@@ -23,9 +23,12 @@ work-around                    defect of drizzlepac 3.11.0
 `give_wfpc2_its_limits`        WFPC2's sources are measured in 0.15 and 0.45 arcsec, the table of
                                concentrations is for 0.10 and 0.30: every star is flagged as a hot
                                pixel, and the catalogue of all filters has no row
-`cosmic_rays_in_electrons`     ``drizCR`` divides the noise of WFPC2's pixels by the gain, although
+`wfpc2_gain`                   ``drizCR`` divides the noise of WFPC2's pixels by the gain, although
                                all of it is in electrons: with two exposures, half of all pixels
                                are taken for cosmic rays
+`sky_matching`                 not of drizzlepac: skypac 1.0.12 calls a method that
+                               spherical_geometry 1.4 dropped, and the skies of exposures are not
+                               matched, without a word
 `read_noise_in_counts`         WFPC2's images are in DN, the least noise of their background in
                                electrons: 5 sigma are 35
 `outages_noted`                a catalogue of stars whose service does not answer is taken for one
@@ -46,7 +49,7 @@ fit is off by the scatter of single detections.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from importlib.metadata import version
@@ -62,7 +65,6 @@ from hst_assets.hap.listed import NO_APERTURE
 __all__ = [
     "Neighbours",
     "apply_at_import",
-    "cosmic_rays_in_electrons",
     "give_alignment_parameters",
     "give_wfpc2_its_limits",
     "matched_lines",
@@ -241,37 +243,6 @@ def read_noise_in_counts(image: type) -> type:
     return ImageInCounts
 
 
-def cosmic_rays_in_electrons(step: Callable[..., None]) -> Callable[..., None]:
-    """AstroDrizzle's search for cosmic rays, with the noise in the unit of the image.
-
-    Parameters
-    ----------
-    step : callable
-        ``drizCR._driz_cr``, which compares the image and the model, both in electrons, to their
-        noise over each chip's ``_effGain``; that is 1 for the other instruments.
-
-    Returns
-    -------
-    callable
-        The same with 1 for WFPC2, too, while it lasts.
-    """
-
-    def in_electrons(image: Any, *arguments: Any) -> None:
-        chips = [image[image.scienceExt, number] for number in range(1, image._numchips + 1)]  # noqa: SLF001
-        is_wfpc2 = type(image).__name__ == "WFPC2InputImage"
-        gains = [chip._effGain for chip in chips]  # noqa: SLF001
-        for chip in chips if is_wfpc2 else ():
-            chip._effGain = 1.0  # noqa: SLF001
-        try:
-            step(image, *arguments)
-        finally:
-            for chip, gain in zip(chips, gains, strict=True):
-                chip._effGain = gain  # noqa: SLF001
-
-    in_electrons.__module__ = __name__
-    return in_electrons
-
-
 def apply_at_import() -> None:
     """What has to be in force before HAP's modules are imported, and what replaces their parts."""
     refuse_new_photutils(version("photutils"))
@@ -279,6 +250,10 @@ def apply_at_import() -> None:
     from drizzlepac import drizCR
     from drizzlepac.haputils import catalog_utils, comparison_utils
 
+    from hst_assets.imaging.sky_matching import let_skies_be_matched
+    from hst_assets.imaging.wfpc2_gain import cosmic_rays_in_electrons
+
+    let_skies_be_matched()
     search = drizCR._driz_cr  # noqa: SLF001
     if search.__module__ == drizCR.__name__:  # not mended yet
         drizCR._driz_cr = cosmic_rays_in_electrons(search)  # noqa: SLF001

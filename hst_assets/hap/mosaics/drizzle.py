@@ -16,12 +16,12 @@ from hst_assets.failures import (
     ToolFailed,
     UnusableInput,
 )
-from hst_assets.free_memory import affordable, free_memory_bytes
 from hst_assets.hap.mosaics.grid import extent_of, sky_cell_wcs
 from hst_assets.hap.mosaics.layers import MosaicInput, MosaicLayer
 from hst_assets.hap.poller import poller_text
 from hst_assets.hap.result import ReturnCode
 from hst_assets.isolation import Call, run_many_isolated
+from hst_assets.machine.free_memory import affordable, free_memory_bytes
 from hst_assets.settings import MachineSettings
 from hst_assets.settings.hap import LogLevel, ParametersSection
 

@@ -72,7 +72,7 @@ MOSAIC_COLUMNS: tuple[ColumnSpec, ...] = (
 
 @dataclass(frozen=True)
 class MosaicResult:
-    """What came of the mosaics of a target.
+    """The result of a target's mosaics.
 
     Attributes
     ----------

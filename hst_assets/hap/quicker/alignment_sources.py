@@ -2,10 +2,10 @@
 
 ``align_utils.AlignmentTable`` of drizzlepac 3.11 prepares one exposure after the other (background,
 kernel, cosmic rays cleaned away, background, kernel), keeps all of them in memory, and then looks
-for sources in each. Nothing passes from one to the next but the width of stars in the first. So the
-first is prepared here; the others then are, each in a forked process that also looks for sources
-and leaves nothing but the list. Only child processes use this, through
-`hst_assets.hap.quicker.shortcuts`.
+for sources in each. Nothing passes from one to the next but the width of stars in the first. So
+each is prepared in a forked process that also looks for sources and leaves nothing but the list;
+that of another exposure than the first waits for the width when it has its background. Only child
+processes use this, through `hst_assets.hap.quicker.shortcuts`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from hst_assets.failures import HstAssetsError, MachineFailure
-from hst_assets.imaging.forked import in_children
+from hst_assets.imaging.forked import FirstAnswer, in_children
 
 __all__ = ["FailedMachine", "alignment_table"]
 
@@ -85,6 +85,8 @@ class _Later:
 def alignment_table(align_utils: Any, *, cores: int, machine: FailedMachine) -> type:
     """A class in place of ``align_utils.AlignmentTable``; it writes no region files.
 
+    Exposures of SBC are drizzlepac's own: they are prepared one after the other.
+
     Parameters
     ----------
     align_utils : module
@@ -97,16 +99,10 @@ def alignment_table(align_utils: Any, *, cores: int, machine: FailedMachine) -> 
     original, prepared = align_utils.AlignmentTable, align_utils.HAPImage
 
     class AlignmentTable(original):  # type: ignore[misc, valid-type]
-        """Prepares the first exposure at once, the others when sources are looked for."""
+        """Prepares exposures when sources are looked for."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            made: list[Any] = []
-
-            def image(name: str) -> Any:
-                made.append(prepared(name) if not made else _Later(name))
-                return made[-1]
-
-            align_utils.HAPImage = image
+            align_utils.HAPImage = _Later
             try:
                 super().__init__(*arguments, **options)
             finally:
@@ -119,8 +115,12 @@ def alignment_table(align_utils: Any, *, cores: int, machine: FailedMachine) -> 
         ) -> None:
             """Prepare what is left, find sources and keep their lists."""
             cleaned = crclean or [False] * len(self.haplist)
+            width = FirstAnswer()
+            for first in self.haplist[:1]:
+                if not isinstance(first, _Later):  # prepared already
+                    width.tell(first.fwhmpsf)
             tasks = [
-                partial(_found, image, self, align_utils, output=output, crclean=clean)
+                partial(_found, image, self, align_utils, width, output=output, crclean=clean)
                 for image, clean in zip(self.haplist, cleaned, strict=True)
             ]
             found = _in_children(tasks, cores, machine)
@@ -144,17 +144,24 @@ def _in_children(
         raise
 
 
-def _found(image: Any, table: Any, align_utils: Any, **options: bool) -> dict[int, Any] | None:
+def _found(
+    image: Any, table: Any, align_utils: Any, width: FirstAnswer, **options: bool
+) -> dict[int, Any] | None:
     """Sources of each chip of an exposure; None if it could not be prepared, which is logged."""
     one = image
     if isinstance(image, _Later):
+        is_first = image is table.haplist[0]
         try:
-            one = _prepared(image, align_utils)
+            one = _prepared(image, align_utils, None if is_first else width)
         except (HstAssetsError, MemoryError, OSError):
             raise
         except Exception:  # whatever it was, drizzlepac goes on unaligned
             logger.exception("%s: could not be prepared for the alignment", image.imgname)
+            if is_first:
+                width.tell(image.width)  # the others wait, and their sources are not used
             return None
+        if is_first:
+            width.tell(one.fwhmpsf)
     if one.imghdu is None:
         return {}
     one.find_alignment_sources(dqname=table.dqname, **options, **table.alignment_pars)
@@ -163,11 +170,12 @@ def _found(image: Any, table: Any, align_utils: Any, **options: bool) -> dict[in
     return sources
 
 
-def _prepared(image: _Later, align_utils: Any) -> Any:
+def _prepared(image: _Later, align_utils: Any, width_of_first: FirstAnswer | None) -> Any:
     """What ``AlignmentTable.__init__`` does with an exposure."""
     one = align_utils.HAPImage(image.imgname)
     one.compute_background(**image.background)
-    one.build_kernel(image.width)
+    width = image.width if width_of_first is None else width_of_first.wait()
+    one.build_kernel(width)
     if image.wants_cleaning:
         for chip in range(1, one.num_sci + 1):
             plane = one.imghdu["SCI", chip]
@@ -179,5 +187,5 @@ def _prepared(image: _Later, align_utils: Any) -> Any:
                 background=one.bkg[chip],
             )
         one.compute_background(**image.background)
-        one.build_kernel(image.width)
+        one.build_kernel(width)
     return one

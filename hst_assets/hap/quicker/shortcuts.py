@@ -7,7 +7,8 @@ has a test that compares it with the function that it replaces. What they save i
 ===================================  ====================================================
 replaced, in drizzlepac 3.11.0       what is saved
 ===================================  ====================================================
-``processing_utils.get_sky_cells``   asked once for each chip of one file
+``processing_utils.get_sky_cells``   asked once for each chip of one file; traces the edge of
+                                     a mask
 ``GridDefs._find_bands``             compares a table with each point of an outline
 ``SkyFootprint.get_edges_sky``       converts the same edge to the sky for each cell
 ``simplify_polyline.simplify``       keeps objects sorted; depends on their addresses
@@ -17,7 +18,10 @@ replaced, in drizzlepac 3.11.0       what is saved
 ``catalog_utils.Background2D``       interpolates with a general function of scipy, takes
                                      medians one by one
 ``align_utils.AlignmentTable``       exposures one by one, all of them in memory
+``convert_library_psf``              drizzles frames that are empty but for a star
 ``quickDeriv.qderiv``                ten passes over whole chips in double precision
+``numpy.ma.median``                  sorts the positions of all pixels
+``fileutil.isFits``                  opens a file to see whether its first unit has data
 ``signal`` in ``drizCR``             convolves masks with squares of ones
 ``intersects_point`` of arcs         computes 64 digits for points that are far from an arc
 ``astrometric_utils``                a table for each star, and copies of the whole list
@@ -43,27 +47,33 @@ import numpy as np
 from astropy.config import ConfigItem
 from astropy.io import fits
 from astropy.utils import lazyproperty
-from drizzlepac import drizCR
+from drizzlepac import adrizzle, drizCR
 from drizzlepac.haputils import (
     align_utils,
     astrometric_utils,
     catalog_utils,
     cell_utils,
+    deconvolve_utils,
     hla_flag_filter,
     processing_utils,
 )
 from spherical_geometry import great_circle_arc as arcs
+from stsci.tools import fileutil  # type: ignore[import-untyped]
 
 from hst_assets.hap.quicker.alignment_sources import FailedMachine, alignment_table
 from hst_assets.hap.quicker.backgrounds import KeptBackground, enlarged
+from hst_assets.hap.quicker.cell_names import by_outlines
 from hst_assets.hap.quicker.convolution import by_rows
 from hst_assets.hap.quicker.cosmic_ray_masks import Counting
 from hst_assets.hap.quicker.coverage import CoverageMasks, shrunk
 from hst_assets.hap.quicker.footprints import edge_mask
 from hst_assets.hap.quicker.great_circles import near_points_only
+from hst_assets.hap.quicker.kinds_of_files import by_first_blocks
+from hst_assets.hap.quicker.masked_medians import by_partition
 from hst_assets.hap.quicker.outlines import corners_of
 from hst_assets.hap.quicker.sky_cells import asked_once, edges_once, find_bands
 from hst_assets.hap.quicker.star_lists import without_tables
+from hst_assets.hap.quicker.star_models import lit_rows_only
 from hst_assets.imaging.direct.cosmic_rays import gradient
 
 __all__ = ["in_force", "load_compiled", "sources_in_children", "without_backgrounds"]
@@ -81,7 +91,11 @@ def in_force() -> Iterator[None]:
     footprint = cell_utils.SkyFootprint
     with ExitStack() as stack:
         for owner, name, value in (
-            (processing_utils, "get_sky_cells", asked_once(processing_utils.get_sky_cells)),
+            (
+                processing_utils,
+                "get_sky_cells",
+                asked_once(by_outlines(processing_utils.get_sky_cells, cell_utils)),
+            ),
             (cell_utils.GridDefs, "_find_bands", find_bands),
             (footprint, "get_edges_sky", edges_once(footprint.get_edges_sky)),
             (cell_utils, "simplify", corners_of),
@@ -96,6 +110,13 @@ def in_force() -> Iterator[None]:
                     astrometric_utils.extract_sources, astrometric_utils, _STARS, _PEAKS
                 ),
             ),
+            (
+                deconvolve_utils,
+                "convert_library_psf",
+                lit_rows_only(deconvolve_utils.convert_library_psf, adrizzle),
+            ),
+            (np.ma, "median", by_partition(np.ma.median)),
+            (fileutil, "isFits", by_first_blocks(fileutil.isFits)),
             (drizCR, "signal", Counting),
             (drizCR.quickDeriv, "qderiv", gradient),
             (arcs, "intersects_point", near_points_only(arcs.intersects_point)),

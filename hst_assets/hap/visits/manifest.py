@@ -1,4 +1,4 @@
-"""The list of what a visit has, drizzlepac's manifest, and the number that stands for it all."""
+"""The list of a visit's products, drizzlepac's manifest, and HAP's return code for it all."""
 
 from __future__ import annotations
 

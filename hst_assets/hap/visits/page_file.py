@@ -1,4 +1,4 @@
-"""The page of a visit as an asset: made of what there is, and again when that has changed."""
+"""The page of a visit as an asset: made from the present products, and remade when they change."""
 
 from __future__ import annotations
 

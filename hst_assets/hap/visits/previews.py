@@ -9,7 +9,7 @@ from pathlib import Path
 from hst_assets.failures import HstAssetsError
 from hst_assets.hap.quality.visit_files import DrizzledImage, drizzled_images
 from hst_assets.imaging.colour_images import chosen_filters, write_colour_picture
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.products.preview import write_preview
 
 __all__ = ["COLOUR_ENDING", "VisitPreview", "write_visit_previews"]

@@ -21,7 +21,6 @@ from drizzlepac import astrodrizzle
 from drizzlepac import sky as drizzlepac_sky
 from drizzlepac.wcs_functions import build_hstwcs
 from numpy.typing import NDArray
-from spherical_geometry.polygon import SphericalPolygon
 
 from hst_assets.detectors import DETECTORS, Detector
 from hst_assets.exposures.dq_files import quality_file
@@ -51,6 +50,7 @@ from hst_assets.imaging.cosmic_rays import (
 from hst_assets.imaging.direct.drizzle import drizzle_directly
 from hst_assets.imaging.forked import in_children
 from hst_assets.imaging.frames import Frame, exposure_outlines
+from hst_assets.imaging.sky_matching import let_skies_be_matched
 from hst_assets.imaging.zero_point import rescale
 from hst_assets.products.preview import write_preview
 from hst_assets.settings import DrizzleSettings
@@ -69,10 +69,7 @@ _OUTPUT = "drizzled"
 #: Above this the intermediate images go through the disk; the product is the same.
 _IN_MEMORY_PIXELS = 4e8
 
-if not hasattr(SphericalPolygon, "iter_polygons_flat"):
-    # spherical_geometry 1.4 dropped the method that skypac 1.0.12 matches skies with; AstroDrizzle
-    # hides the exception and goes on without matching.
-    SphericalPolygon.iter_polygons_flat = SphericalPolygon.__iter__
+let_skies_be_matched()
 
 
 def combine(
@@ -136,8 +133,10 @@ def combine(
     adjust: AdjustSkies | None = None
     if levels:
         adjust = partial(bring_to_levels, inputs=unsubtracted, detector=detector, levels=levels)
-    with wfpc2_gain.in_force(scale.gain_e):
-        planes, skies, complaints = _combined(copies, target, choices, parameters, cores, adjust)
+    with wfpc2_gain.in_force(scale.gain_e), wfpc2_gain.noise_in_electrons():
+        planes, skies, complaints = _combined(
+            copies, target, detector, choices, parameters, cores, adjust
+        )
     complaints += [*unread, *scale.problems]
     if parameters["final_wht_type"] != choices.weight_type:
         complaints.append("exposures of this detector have no errors: weighted by time")
@@ -251,19 +250,28 @@ def _boxed(
 def _combined(
     copies: Sequence[Path],
     frame: Frame,
+    detector: Detector,
     settings: DrizzleSettings,
     parameters: Mapping[str, Any],
     cores: int,
     adjust_skies: AdjustSkies | None,
 ) -> tuple[dict[str, NDArray[Any]], Skies, list[str]]:
-    """The planes, the sky subtracted from each exposure, and complaints, by the engine in force."""
+    """The planes, the sky subtracted from each exposure, and complaints, by the engine in force.
+
+    Cosmic rays are told from stars by a model of the sky, the median of the exposures. On pixels
+    coarser than the detector's, its stars are wider than theirs, whose middles are then taken for
+    cosmic rays: so the model has a frame of its own.
+    """
+    model_frame = frame.no_coarser_than(detector.drizzle_scale_arcsec)
     if engine_of(settings, parameters) == "astrodrizzle":
-        skies, complaints = _run(copies, frame, parameters, adjust_skies)
+        skies, complaints = _run(copies, frame, model_frame, parameters, adjust_skies)
         return _planes(frame), skies, complaints
     heard = _Complaints()
     logging.getLogger().addHandler(heard)
     drizzled = drizzle_directly(
-        copies, _grid(frame), parameters, cores=cores, adjust_skies=adjust_skies
+        *(copies, _grid(frame), _grid(model_frame), parameters),
+        cores=cores,
+        adjust_skies=adjust_skies,
     )
     return drizzled.planes, drizzled.skies, sorted(set(heard.heard))
 
@@ -271,6 +279,7 @@ def _combined(
 def _run(
     copies: Sequence[Path],
     frame: Frame,
+    model_frame: Frame,
     parameters: Mapping[str, Any],
     adjust_skies: AdjustSkies | None,
 ) -> tuple[Skies, list[str]]:
@@ -301,9 +310,9 @@ def _run(
         preserve=False,
         clean=False,
         num_cores=1,
-        in_memory=_fits_in_memory(copies, frame),
+        in_memory=_fits_in_memory(copies, model_frame),
         driz_sep_wcs=True,
-        driz_sep_refimage=grid,
+        driz_sep_refimage=_grid(model_frame),
         final_wcs=True,
         final_refimage=grid,
         **parameters,

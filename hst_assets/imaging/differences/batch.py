@@ -387,7 +387,7 @@ DIFFERENCE_COLUMNS: tuple[ColumnSpec, ...] = (
         "status",
         "str",
         "OK, UNCHECKED (no check failed, one had nothing to compare), PROBLEM (a check failed; it "
-        "stands), NONE (nothing to subtract) or FAIL",
+        "is kept), NONE (nothing to subtract) or FAIL",
     ),
     ColumnSpec("reason", "str", "Why there is none"),
     ColumnSpec("problems", "str", "Which checks failed"),

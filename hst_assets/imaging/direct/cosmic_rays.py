@@ -53,11 +53,11 @@ class Model:
         # By blocks that stay in the processor's cache.
         for low, high in row_blocks(n_rows, -(-n_rows // ROWS_AT_A_TIME)):
             rows = slice(low, high)
-            noise = np.sqrt(hdu._effGain * np.abs(model[rows] + background) + hdu._rdnoise**2)
+            noise = np.sqrt(np.abs(model[rows] + background) + hdu._rdnoise**2)
             off = np.absolute(chip.data[rows] * hdu._conversionFactor - model[rows])
             slope = slope_of_model[rows]
-            alike[rows] = off <= (scale * slope + snr * noise / hdu._effGain)
-            nearly[rows] = off <= (wider_scale * slope + wider_snr * noise / hdu._effGain)
+            alike[rows] = off <= (scale * slope + snr * noise)
+            nearly[rows] = off <= (wider_scale * slope + wider_snr * noise)
         quiet = _eroded(alike)
         unhit: Mask = nearly | quiet
         return _grown(unhit, self.test["driz_cr_grow"], self.test["driz_cr_ctegrow"], hdu.cte_dir)

@@ -81,6 +81,7 @@ class Drizzled:
 def drizzle_directly(
     copies: Sequence[Path],
     grid: Any,
+    model_grid: Any,
     parameters: Mapping[str, Any],
     *,
     cores: int,
@@ -94,7 +95,9 @@ def drizzle_directly(
         Names of exposures in the current directory. Cosmic rays are flagged in their DQ planes,
         as AstroDrizzle does.
     grid : `~stwcs.wcsutil.HSTWCS`
-        Of the product and of the separate images.
+        Of the product.
+    model_grid : `~stwcs.wcsutil.HSTWCS`
+        Of the separate images and of their median.
     parameters : mapping
         AstroDrizzle's keyword arguments.
     cores : int
@@ -107,7 +110,7 @@ def drizzle_directly(
     ToolFailed, OutOfMemory
         If a process failed.
     """
-    config, images, output = _initialised(copies, grid, parameters)
+    config, images, output = _initialised(copies, grid, model_grid, parameters)
     try:
         chips = read_chips(images, config, cores)
         _subtract_sky(images, chips, config, cores)
@@ -128,7 +131,7 @@ def drizzle_directly(
 
 
 def _initialised(
-    copies: Sequence[Path], grid: Any, parameters: Mapping[str, Any]
+    copies: Sequence[Path], grid: Any, model_grid: Any, parameters: Mapping[str, Any]
 ) -> tuple[Any, list[Any], Any]:
     """AstroDrizzle's configuration, its image objects, and its output's WCSs."""
     asked = {
@@ -141,7 +144,7 @@ def _initialised(
         "num_cores": 1,
         "in_memory": True,
         "driz_sep_wcs": True,
-        "driz_sep_refimage": grid,
+        "driz_sep_refimage": model_grid,
         "final_wcs": True,
         "final_refimage": grid,
     }

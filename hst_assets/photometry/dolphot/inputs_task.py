@@ -23,7 +23,7 @@ from hst_assets.exposures.planes import chips_with_data
 from hst_assets.exposures.units import unit_fault
 from hst_assets.failures import HstAssetsError, UnusableInput
 from hst_assets.imaging.cosmic_rays import science_and_quality
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.photometry.dolphot import c_tools
 from hst_assets.photometry.dolphot.chips import (
     chip_cards,

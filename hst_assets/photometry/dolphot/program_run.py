@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Literal, NoReturn
 
 from hst_assets.failures import MachineFailure
-from hst_assets.machine_failures import machine_failure
+from hst_assets.machine.failures import machine_failure
 from hst_assets.nursery import die_with_parent, kill_session
 
 __all__ = ["Ended", "Limits", "run_program"]

@@ -1,9 +1,9 @@
 """Whether a run of DOLPHOT made a catalogue, and if not, whose fault it was.
 
-The exit status tells little: it is 0 after a parameter out of range, a truncated image or a file
-that is no FITS (measured with version 2.0). A run is believed if it exits with 0, says for each
-chip how many stars it wrote, left exactly those in the catalogue, and each of their rows has as
-many columns as the list of columns has lines. Otherwise its last words are read.
+The exit status says little: it is 0 after a parameter out of range, a truncated image or a file
+that is no FITS (measured with version 2.0). A run is accepted if it exits with 0, reports for
+each chip how many stars it wrote, the catalogue has exactly those, and each row has as many
+columns as the list of columns has lines. Otherwise its last lines say what went wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hst_assets.failures import (
     ToolFailed,
     UnusableInput,
 )
-from hst_assets.machine_failures import (
+from hst_assets.machine.failures import (
     DISK_STEP,
     FAULT_SIGNALS,
     MEMORY_STEP,
@@ -81,7 +81,7 @@ _WORDS: tuple[tuple[str, type[HstAssetsError], str | None], ...] = (
     (r"Numerical Recipes run-time error.*", ToolFailed, None),
     (r"\*\*Fatal Math error.*|Math error in .*", ToolFailed, None),
 )
-#: What the program remarks and goes on; worth to be shown.
+#: Remarks after which the program goes on, and which are shown.
 _REMARKS = re.compile(
     r"^(?:(?:Increasing|Reducing|Lowering) R\w+ to .*|Poorly converging PSF"
     r"|\*\*Aperture corrections failed to converge!|gaussj: Singular Matrix!"
@@ -110,7 +110,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A run that is believed.
+    """A run that is accepted.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Verdict:
     unknown_parameters : tuple of str
         Names that this version of DOLPHOT does not know.
     remarks : tuple of str
-        What else it said that is worth to be shown.
+        Other remarks of the program that are shown.
     """
 
     n_stars: int
@@ -140,7 +140,7 @@ def judge(
     limits: Mapping[str, str] | None = None,
     where: object = None,
 ) -> Verdict:
-    """Judge a run by what it said and left.
+    """Judge a run by its output and its files.
 
     Parameters
     ----------
@@ -163,13 +163,13 @@ def judge(
         If the machine ended it: time (`TimedOut`), memory (`OutOfMemory`), disk (`DiskFull`), a
         signal from outside (`NoReply`).
     UnusableInput
-        If an image is not what DOLPHOT takes, or no star was found.
+        If DOLPHOT cannot use an image, or found no star.
     BadConfiguration
         If it refused a parameter.
     MissingTool
         If the program cannot be run, or a PSF library is missing.
     ToolFailed
-        If it crashed, or its files do not fit together.
+        If it crashed, or its files are inconsistent.
     """
     failure = _machines(ended, catalog, limits or {})
     if failure is None:
@@ -210,7 +210,7 @@ def judge_artificial_stars(
     if failure is None:
         wrong = _wrong_end(ended)
         if wrong is None and not _REAL_STARS.search(ended.output):
-            wrong = ToolFailed("DOLPHOT did not come to the artificial stars")
+            wrong = ToolFailed("DOLPHOT ended before the artificial stars")
         if wrong is None and not fake.is_file():
             wrong = ToolFailed("DOLPHOT left no file of artificial stars")
         if wrong is None:
@@ -245,7 +245,7 @@ def _believed(ended: Ended, counted: Counted) -> Verdict:
 
 def _of_values(counted: Counted) -> Sequence[str]:
     n = counted.n_not_finite
-    return (f"{n} rows of the catalogue hold values that are not finite",) if n else ()
+    return (f"{n} rows of the catalogue have values that are not finite",) if n else ()
 
 
 # ---------------------------------------------------------------------- the machine's share
@@ -253,7 +253,7 @@ def _of_values(counted: Counted) -> Sequence[str]:
 
 def _machines(ended: Ended, catalog: Path, limits: Mapping[str, str]) -> HstAssetsError | None:
     if ended.stopped:
-        word = "took too long" if ended.stopped == "time" else "said nothing for too long"
+        word = "took too long" if ended.stopped == "time" else "printed nothing for too long"
         setting = limits.get(ended.stopped)
         return TimedOut(
             f"DOLPHOT {word} and was stopped after {ended.seconds:.0f} s",
@@ -267,7 +267,7 @@ def _machines(ended: Ended, catalog: Path, limits: Mapping[str, str]) -> HstAsse
     if number == signal.SIGKILL:
         return OutOfMemory(f"DOLPHOT {death_in_words(number)}", next_step=MEMORY_STEP)
     if number == signal.SIGXFSZ:
-        what = "a file of DOLPHOT's reached the limit of this system for a file's size"
+        what = "a file of DOLPHOT reached this system's limit on file sizes"
         return DiskFull(what, next_step=DISK_STEP)
     if number not in FAULT_SIGNALS:
         return NoReply(f"DOLPHOT {death_in_words(number)}", next_step="Rerun")
@@ -296,7 +296,7 @@ def _wrong_end(ended: Ended) -> HstAssetsError | None:
     if ended.code < 0:
         return ToolFailed(
             f"DOLPHOT {death_in_words(-ended.code)}",
-            next_step="An analytic PSF that diverges does it (PSFsol), and so do damaged images",
+            next_step="Possible causes: a diverging analytic PSF (dolphot.PSFsol), damaged images",
         )
     if ended.code > 0:
         return ToolFailed(f"DOLPHOT ended with status {ended.code}")
@@ -320,7 +320,7 @@ def _wrong_catalog(ended: Ended, counted: Counted, n_chips: int) -> HstAssetsErr
     if not counted.n_rows:
         return UnusableInput(
             "DOLPHOT found no star",
-            next_step="Lower dolphot.SigFinal, or look at its inputs",
+            next_step="Lower dolphot.SigFinal, or check dolphot_inputs",
         )
     return None
 

@@ -233,10 +233,13 @@ def _point(
 ) -> Point:
     flag = int(measured.flag[chip, at])
     flux = float(measured.flux_ujy[chip, at])
-    error = float(measured.flux_error_ujy[chip, at])
+    error, by_width = (
+        float(errors[chip, at]) for errors in (measured.flux_error_ujy, measured.width_error_ujy)
+    )
     known = bool(np.isfinite(flux) and np.isfinite(error))
     counts = known and flag < FIRST_EXTREME_FLAG and flag & flag_mask == 0
-    shared = float(np.hypot(structure, _scale_error(measured, chip) * max(flux, 0.0)))
+    about = float(np.hypot(structure, _scale_error(measured, chip) * max(flux, 0.0)))
+    shared = float(np.hypot(about, by_width))
     return Point(
         source=place.source,
         method="forced",
@@ -251,7 +254,7 @@ def _point(
         exptime_s=time.exptime_s,
         n_images=int(counts),
         flux_ujy=flux if counts else np.nan,
-        flux_error_ujy=float(np.hypot(error, shared)) if counts else np.inf,
+        flux_error_ujy=float(np.hypot(error, about)) if counts else np.inf,
         shared_error_ujy=shared if counts else 0.0,
         ujy_per_electron=float(measured.ujy_per_electron[chip, at]),
         expected_ujy=float(measured.expected_ujy[chip, at]),

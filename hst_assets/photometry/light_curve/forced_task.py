@@ -43,8 +43,8 @@ _OWN_WITHIN_PIX = 1.5
 _APART_PIX = 2.5
 #: Planes of `ForcedFluxes` of shape (k, n).
 _OF_IMAGES = (
-    "counts_e", "counts_error_e", "rate_e_s", "rate_error_e_s", "local_sky_e", "sky_e",
-    "expected_e", "chip_x", "chip_y", "chi", "flag",
+    "counts_e", "counts_error_e", "width_error_e", "rate_e_s", "rate_error_e_s", "local_sky_e",
+    "sky_e", "expected_e", "chip_x", "chip_y", "chi", "flag",
 )  # fmt: skip
 
 
@@ -162,6 +162,7 @@ def _nothing(x: Floats, y: Floats, chips: Sequence[ChipFile]) -> ForcedFluxes:
         y=y,
         counts_e=plane(np.nan),
         counts_error_e=plane(np.inf),
+        width_error_e=plane(0.0),
         rate_e_s=plane(np.nan),
         rate_error_e_s=plane(np.inf),
         local_sky_e=plane(np.nan),
@@ -246,6 +247,7 @@ def _in_microjansky(
         [scale.ujy_per_count_s / chip.gain for scale, chip in zip(scales, chips, strict=True)]
     )[:, None] * 10 ** (-0.4 * transfer)
     known = np.isfinite(fluxes.rate_e_s) & np.isfinite(factor)
+    by_width = fluxes.width_error_e / fluxes.counts_error_e  # 0 where nothing was measured
     corrections = np.array([image.aperture_correction_mag for image in measurement.images])
     exptime_s = np.array([chip.exptime_s for chip in chips])
     per_electron = factor * (10 ** (-0.4 * corrections) / exptime_s)[:, None]
@@ -267,6 +269,7 @@ def _in_microjansky(
         ),
         flux_ujy=np.where(known, fluxes.rate_e_s * factor, np.nan),
         flux_error_ujy=np.where(known, fluxes.rate_error_e_s * factor, np.inf),
+        width_error_ujy=np.where(known, by_width * fluxes.rate_error_e_s * factor, 0.0),
         ujy_per_electron=np.where(known, per_electron, np.nan),
         expected_ujy=np.where(known, fluxes.expected_e * per_electron, np.nan),
         transfer_mag=transfer,

@@ -64,6 +64,8 @@ class MeasuredPlaces:
         What is to be said of a chip's fluxes; empty if nothing.
     flux_ujy, flux_error_ujy : ndarray, shape (k, n)
         Microjansky of all light.
+    width_error_ujy : ndarray, shape (k, n)
+        The part of the error that the PSF's width makes, which the fluxes of a band have in common.
     ujy_per_electron, expected_ujy : ndarray, shape (k, n)
         Flux of one detected electron, and the flux whose photon noise the error holds: that of the
         band's mean, or the image's own where that is another.
@@ -89,6 +91,7 @@ class MeasuredPlaces:
     remarks: NDArray[np.str_]
     flux_ujy: Floats
     flux_error_ujy: Floats
+    width_error_ujy: Floats
     ujy_per_electron: Floats
     expected_ujy: Floats
     transfer_mag: Floats

@@ -1,4 +1,4 @@
-"""The places of which light curves are wanted."""
+"""The places whose light curves are wanted."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ from hst_assets.photometry.psf.extended_objects import pieces_of_extended
 from hst_assets.photometry.psf.field_fit import FieldFit, finest_scale
 from hst_assets.photometry.psf.image_fluxes import ForcedFit, forced_fit
 from hst_assets.photometry.psf.image_stack import ImageStack
-from hst_assets.photometry.psf.local_misfit import misfit_scale
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
+from hst_assets.photometry.psf.misfit_prior import MisfitPrior
 from hst_assets.photometry.psf.psf_error import enlarged, psf_error_scale
 from hst_assets.photometry.psf.restored_field import (
     RestoredTile,
@@ -39,6 +39,7 @@ from hst_assets.photometry.psf.star_light import places_on_images
 from hst_assets.photometry.psf.star_quality import StarQuality, star_quality
 from hst_assets.photometry.psf.star_search import fit_field
 from hst_assets.photometry.psf.tiles import ImageSource, Tile, plan_tiles
+from hst_assets.photometry.psf.window_misfit import piece_prior, window_misfit
 
 __all__ = ["ArtificialStarsFound", "measure_artificial_stars"]
 
@@ -191,14 +192,16 @@ def _measure_piece(
     restored = restored_tile(sources, kept, piece, least_reach_pix=2.0 * radius)
     if restored is None:
         return
+    prior = piece_prior(restored, kept.parameters.fit)
     for star in stars:
         if found.on_image[:, star].any():
-            _measure_star(restored, kept, put_in, int(star), found)
+            _measure_star(restored, kept, prior, put_in, int(star), found)
 
 
 def _measure_star(
     restored: RestoredTile,
     kept: MeasurementFile,
+    prior: MisfitPrior,
     put_in: _PutIn,
     star: int,
     found: ArtificialStarsFound,
@@ -232,7 +235,8 @@ def _measure_star(
         forced, row = forced_fit(fit), np.array([nearest])
         _keep(fit, forced, nearest, psfs, kept.parameters.noise_mult, images, star, found)
         # As of the catalogue's stars.
-        misfit = misfit_scale(fit, box, row)[stack.band_of]
+        misfit = window_misfit(restored, fit, (x, y, reach), (which, parts), nearest, prior)
+        misfit = misfit[stack.band_of]
         wider = enlarged(misfit, psf_error_scale(fit, forced, psfs, row))
         found.stars.counts_error_e[images, star] *= wider[:, 0]
         found.stars.sky_e[images, star] = _at(empty.sky_e, empty.shapes, *_place(fit, nearest))

@@ -16,13 +16,16 @@ from hst_assets.photometry.psf.field_fit import FieldFit
 from hst_assets.photometry.psf.star_light import places_on_images, star_stamp
 from hst_assets.photometry.psf.star_stamps import StarStamps
 
-__all__ = ["BrightStars", "ShiftsOfStars", "bright_stars"]
+__all__ = ["FAINT_SNR", "BrightStars", "ShiftsOfStars", "bright_stars"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
 
 #: Least signal-to-noise ratio on an image.
 _LEAST_SNR = 20.0
+#: The same of stars of a tile with fewer than `_FEW` others, which may tell the width of the PSF
+#: (`hst_assets.photometry.psf.prior_width`).
+FAINT_SNR, _FEW = 7.0, 12
 #: Stars of a tile, and of an image, that are looked at: the brightest.
 _MOST_STARS = 150
 #: A saturated pixel so near spoils a star.
@@ -115,6 +118,8 @@ def _of_image(
     snr /= np.sqrt(np.count_nonzero(stack.band_of == b))
     inside = (xs > -0.5) & (ys > -0.5) & (xs < nx - 0.5) & (ys < ny - 0.5)
     chosen = np.flatnonzero(inside & (snr > _LEAST_SNR))
+    if len(chosen) < _FEW:
+        chosen = np.flatnonzero(inside & (snr > FAINT_SNR))
     chosen = chosen[np.argsort(-counts[chosen], kind="stable")][:_MOST_STARS]
     radius = optics.radius_pix
     side = 2 * radius + 1
@@ -145,7 +150,7 @@ def _of_image(
         others = (fit.model_e[k][rows, columns] - own)[core[here]]
         share[at] = max(float(others.sum()), 0.0) / counts[s]
         saturated[at] = near[round(ys[s]), round(xs[s])]
-        if not saturated[at]:
+        if not saturated[at] and snr[s] > _LEAST_SNR:
             weight = np.where(good[at] & core, 1 / noise[at].astype(float), 0)
             shifts[at] = _shift(values[at], weight, counts[s] * stamp)
     origin = optics.origin[k].astype(int)

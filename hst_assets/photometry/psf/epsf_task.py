@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hst_assets.photometry.psf.bright_stars import BrightStars
+from hst_assets.photometry.psf.bright_stars import FAINT_SNR, BrightStars
 from hst_assets.photometry.psf.epsf import fit_epsf
 from hst_assets.photometry.psf.measurement import Measurement
+from hst_assets.photometry.psf.prior_width import prior_of_width
 from hst_assets.photometry.psf.psf_stars import select_psf_stars
 from hst_assets.photometry.psf.star_stamps import StarStamps, joined_stamps
 
@@ -26,7 +28,7 @@ Indices = NDArray[np.int64]
 
 
 def save_stamps(folder: Path, name: str, found: BrightStars) -> BrightStars:
-    """Leave the stamps of a tile in a file of their own; what else is told of its stars.
+    """Write the stamps of a tile to a file of their own; what else is known of its stars.
 
     Parameters
     ----------
@@ -76,8 +78,14 @@ def fit_psf(
     prior = Measurement.load(Path(folder), 0).psfs[psf_key]
     shape = next(source.shape for source in now.sources if source.psf_key == psf_key)
     groups = _groups(now, Path(folder), psf_key, of_tiles)
-    chosen = _chosen(groups, shape, now.parameters.max_psf_stars)
+    most = now.parameters.max_psf_stars
+    chosen = _chosen(groups, shape, most)
     fitted = fit_epsf(_stamps_of(groups, chosen, Path(folder)), prior, shape=shape)
+    if not fitted.n_used:
+        faint = _chosen(groups, shape, most, faint=True)
+        of_width = prior_of_width(_stamps_of(groups, faint, Path(folder)), prior)
+        remark = f"{fitted.remark.removesuffix('prior PSF')}{of_width.remark}"
+        fitted = replace(fitted, psf=of_width.psf, remark=remark)
     path = Path(folder) / output
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(pickle.dumps(fitted, protocol=pickle.HIGHEST_PROTOCOL))
@@ -119,14 +127,25 @@ def _groups(now: Measurement, folder: Path, psf_key: str, of_tiles: Sequence[str
     return groups
 
 
-def _chosen(groups: Sequence[_Group], shape: tuple[int, int], max_stars: int) -> Indices:
+#: Stars that tell the prior's width may have this share of neighbours' light: a pair is wide.
+_WIDTH_NEIGHBOURS = 0.2
+
+
+def _chosen(
+    groups: Sequence[_Group], shape: tuple[int, int], max_stars: int, *, faint: bool = False
+) -> Indices:
     """Indices among the stars of all groups of those that make the PSF, in the order of choice."""
     stamps = joined_stamps([group.told.stamps[group.at] for group in groups])
     snr, share, saturated = (
         np.concatenate([getattr(group.told, name)[group.at] for group in groups])
         for name in ("snr", "neighbour_share", "saturated")
     )
-    return select_psf_stars(
+    select = select_psf_stars
+    if faint:  # where no PSF is made
+        select = partial(
+            select_psf_stars, min_snr=FAINT_SNR, max_neighbour_fraction=_WIDTH_NEIGHBOURS
+        )
+    return select(
         stamps.x, stamps.y, stamps.flux_e, snr, share, saturated, shape=shape, max_stars=max_stars
     )
 

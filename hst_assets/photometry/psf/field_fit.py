@@ -86,7 +86,7 @@ class FieldFit:
         return counts
 
     def render(self) -> None:
-        """Make model and residual anew from the stars."""
+        """Compute model and residual from the stars again."""
         self.model_e = self.rendered(self.counts())
         self.residual_e = self.stack.data_e - self.sky_e - self.model_e
         self.residual_e[~self.stack.good] = 0
@@ -182,7 +182,7 @@ class FieldFit:
                 self._take((k, *part), light)
 
     def sweep(self, n: int, *, move: bool = True, refine_at: tuple[int, ...] = ()) -> None:
-        """Fit all stars n times; stars that no longer change are passed over in between."""
+        """Fit all stars n times; stars that no longer change are skipped in between."""
         optics, stack, stars = self.stack.optics, self.stack, self.stars
         weight = self.weight()
         change = np.full(len(stars), np.inf)

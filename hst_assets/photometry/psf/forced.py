@@ -3,7 +3,8 @@
 Places are taken as they are. On each image all fluxes are fitted at once: those of the places and
 those of the catalogue's stars about them, all free and all allowed to be negative. What is left of
 the sky is measured in a ring about each place and taken off. Errors are marginal: of the weighted
-least-squares solution with the neighbours free, and of the ring's mean; places have none.
+least-squares solution with the neighbours free, of the ring's mean, and of the PSF's width; places
+have none.
 
 A star that moves is another on each image: there it is fitted where it was then. So a place at
 which it was in one epoch has its light in that epoch alone.
@@ -28,6 +29,7 @@ from hst_assets.photometry.catalog.quantities import FIRST_EXTREME_FLAG, OFF_IMA
 from hst_assets.photometry.psf.field_fit import finest_scale
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.measurement_file import MeasurementFile
+from hst_assets.photometry.psf.psf_error import width_share
 from hst_assets.photometry.psf.restored_field import RestoredTile, restored_tile, starlight
 from hst_assets.photometry.psf.ring_sky import ring_sky
 from hst_assets.photometry.psf.star_light import places_on_images, star_stamp
@@ -69,6 +71,9 @@ class ForcedFluxes:
         The places on the reference, 0-based pixels.
     counts_e, counts_error_e : ndarray, shape (k, n)
         Electrons of the whole exposure under the PSF.
+    width_error_e : ndarray, shape (k, n)
+        The part of `counts_error_e` that is the PSF's width, which images of a band have in common
+        (`hst_assets.photometry.psf.psf_error`).
     rate_e_s, rate_error_e_s : ndarray, shape (k, n)
         Electrons a second with the aperture correction.
     local_sky_e : ndarray, shape (k, n)
@@ -94,6 +99,7 @@ class ForcedFluxes:
     y: Floats
     counts_e: Floats
     counts_error_e: Floats
+    width_error_e: Floats
     rate_e_s: Floats
     rate_error_e_s: Floats
     local_sky_e: Floats
@@ -209,6 +215,7 @@ def _nothing(
         y=y,
         counts_e=np.full(shape, np.nan),
         counts_error_e=np.full(shape, np.inf),
+        width_error_e=np.zeros(shape),
         rate_e_s=np.full(shape, np.nan),
         rate_error_e_s=np.full(shape, np.inf),
         local_sky_e=np.full(shape, np.nan),
@@ -410,6 +417,11 @@ def _into(
     residual, noise = solved.residual, solved.noise
     xs, ys = places_on_images(optics.lattice, optics.knots, problem.x[:n], problem.y[:n])
     model = stack.data_e - problem.sky_e - residual
+    # By the electrons of the photon noise: a faint flux's own noise is no light.
+    light = np.maximum(solved.expected, 0.0)
+    width_error = light * width_share(
+        stack, problem.sky_e, restored.psfs, light, fit_radius_pix=problem.radius
+    )
     for k, image in enumerate(restored.tile.images):
         ny, nx = stack.shapes[k]
         part = slice(0, ny), slice(0, nx)
@@ -429,9 +441,11 @@ def _into(
         measured = np.isfinite(variance[k]) & (quality.flag != OFF_IMAGE)
         into = image, rows
         flux = counts[k, :n] - sky * response[k]
-        error = np.sqrt(np.where(measured, variance[k], 0) + (sky_error * response[k]) ** 2)
+        squares = (sky_error * response[k]) ** 2 + width_error[k] ** 2
+        error = np.sqrt(np.where(measured, variance[k], 0) + squares)
         found.counts_e[into] = np.where(measured, flux, np.nan)
         found.counts_error_e[into] = np.where(measured, error, np.inf)
+        found.width_error_e[into] = np.where(measured, width_error[k], 0)
         found.local_sky_e[into] = np.where(measured, sky, np.nan)
         found.sky_e[into] = np.where(measured, _at(stack.sky_e[k][part], xs[k], ys[k]), np.nan)
         found.expected_e[into] = np.where(measured, solved.expected[k], np.nan)

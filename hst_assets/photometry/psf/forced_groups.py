@@ -25,11 +25,13 @@ class GroupedFluxes:
     names : tuple of str
         The groups.
     rate_e_s, rate_error_e_s : ndarray, shape (g, n)
-        Mean weighted by the inverse variance; NaN and infinite where no image counts.
+        Mean weighted by the inverse variance; NaN and infinite where no image counts. The error of
+        the PSF's width, which the images have in common, is in it once.
     n_images : ndarray of int, shape (g, n)
         How many images count.
     chi2 : ndarray, shape (g, n)
-        Of the images about their mean, with `n_images` - 1 degrees of freedom.
+        Of the images about their mean, with `n_images` - 1 degrees of freedom; without the error
+        that they have in common.
     """
 
     names: tuple[str, ...]
@@ -60,13 +62,18 @@ def grouped_fluxes(
         flag, rate, error = fluxes.flag[at], fluxes.rate_e_s[at], fluxes.rate_error_e_s[at]
         counts = np.isfinite(rate) & np.isfinite(error)
         counts &= (flag < FIRST_EXTREME_FLAG) & (flag & flag_mask == 0)
-        weight = np.where(counts, 1 / np.where(counts, error, 1) ** 2, 0)
+        error = np.where(counts, error, 1)
+        # From counts to rates with the aperture correction, as the whole errors are.
+        common = np.where(counts, fluxes.width_error_e[at] / fluxes.counts_error_e[at] * error, 0)
+        weight = np.where(counts, 1 / (error**2 - common**2), 0)
         total = weight.sum(axis=0)
         any_counts = total > 0
         safe = np.where(any_counts, total, 1)
         mean = np.where(any_counts, (np.where(counts, rate, 0) * weight).sum(axis=0) / safe, np.nan)
         chi2 = np.where(counts, (rate - mean) ** 2 * weight, 0).sum(axis=0)
-        rows.append((mean, np.where(any_counts, 1 / np.sqrt(safe), np.inf), counts.sum(0), chi2))
+        once = (common * weight).sum(axis=0) / safe
+        of_mean = np.where(any_counts, np.hypot(1 / np.sqrt(safe), once), np.inf)
+        rows.append((mean, of_mean, counts.sum(0), chi2))
     shape = len(rows), len(fluxes)
     mean, error, n_images, chi2 = (
         np.array([row[at] for row in rows]).reshape(shape) for at in range(4)

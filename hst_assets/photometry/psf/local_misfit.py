@@ -3,9 +3,11 @@
 The photon noise knows nothing of light that is neither a star of the list nor smooth sky. Such
 light leaves its mark about a star: what is left there, filtered with the PSF as a star's flux is,
 scatters by more than noise. Errors are enlarged by the root of that ratio, a reduced chi squared
-(Birge 1932, Phys. Rev. 40, 207; the scale factor of the Particle Data Group's averages), and by
-nothing where it is that of noise. The images of a band are taken together, as such light is in all
-of them: errors of single images are enlarged alike, so that the error of their mean is right.
+(Birge 1932, Phys. Rev. 40, 207; the scale factor of the Particle Data Group's averages). The ratio
+itself is known to some ten per cent only: all stars of the field tell what of it is noise
+(`hst_assets.photometry.psf.misfit_prior`). The images of a band are taken together, as such light
+is in all of them: errors of single images are enlarged alike, so that the error of their mean is
+right.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from scipy.signal import fftconvolve
 
 from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.field_fit import FieldFit
+from hst_assets.photometry.psf.image_stack import ImageStack
+from hst_assets.photometry.psf.misfit_prior import MisfitPrior, MisfitRatios
 from hst_assets.photometry.psf.peaks import filter_kernel, matched_filter
 from hst_assets.photometry.psf.star_search import lattice_over
 
-__all__ = ["misfit_scale"]
+__all__ = ["misfit_prior", "misfit_reach", "misfit_scale"]
 
 Floats = NDArray[np.float64]
 
@@ -31,9 +35,6 @@ Floats = NDArray[np.float64]
 #: larger ratio counts. Chosen, among five pairs, on 15 simulated fields (uvis_1k, uvis_10k,
 #: galaxies, varying and everything of benchmarks/photometer_cases.py at seeds from 101).
 _NEAR, _ABOUT = 1.0, 3.0
-#: So many standard deviations, which the ratio of noise alone has, do not count: noise by itself
-#: enlarges the errors of isolated stars by 7 % in the mean, without that by 10 %.
-_NOT_COUNTED = 0.3
 #: What fits leave of the noise, at least: where stars overlap more, their shares do not add up.
 _LEAST_LEFT = 0.1
 #: Steps of the table of what a star's fit takes, to a pixel.
@@ -41,7 +42,11 @@ _STEPS = 8
 
 
 def misfit_scale(
-    fit: FieldFit, box: tuple[float, float, float, float], rows: NDArray[np.int64] | None = None
+    fit: FieldFit,
+    box: tuple[float, float, float, float],
+    rows: NDArray[np.int64] | None = None,
+    *,
+    prior: MisfitPrior | None = None,
 ) -> Floats:
     """By how much errors of stars are to be multiplied, for all images of a band alike.
 
@@ -53,47 +58,81 @@ def misfit_scale(
         First and last X, first and last Y on the reference of what was fitted.
     rows : ndarray of int, optional
         Which stars; by default all.
+    prior : MisfitPrior, optional
+        Of the field (`misfit_prior`); by default by all stars of the fit.
 
     Returns
     -------
     ndarray, shape (bands, n)
         At least 1; 1 for a band without an image, and for stars that are fitted by their wings.
     """
+    everyone = np.arange(len(fit.stars))
+    rows = everyone if rows is None else rows
+    if prior is None:
+        of_all = _misfit_ratios(fit, box, everyone)
+        prior, measured = MisfitPrior.of(of_all.of(~fit.stars.wide)), of_all.of(rows)
+    else:
+        measured = _misfit_ratios(fit, box, rows)
+    scale = np.sqrt(prior.ratios(measured).max(axis=0))
+    # Errors of fluxes by the wings hold what the PSF may be wrong by, which is what is left there.
+    scale[:, fit.stars.wide[rows]] = 1.0
+    return np.asarray(scale)
+
+
+def misfit_prior(fit: FieldFit, box: tuple[float, float, float, float]) -> MisfitPrior:
+    """How what is left is distributed among the stars of a fit; see `misfit_scale`."""
+    return MisfitPrior.of(_misfit_ratios(fit, box, np.flatnonzero(~fit.stars.wide)))
+
+
+def _misfit_ratios(
+    fit: FieldFit, box: tuple[float, float, float, float], rows: NDArray[np.int64]
+) -> MisfitRatios:
+    """What is left about some of the stars, near and about each."""
     stack, stars = fit.stack, fit.stars
-    rows = np.arange(len(stars)) if rows is None else rows
-    scale = np.ones((len(stack.bands), len(rows)))
+    radii = [each * fit.parameters.fit_radius_pix for each in (_NEAR, _ABOUT)]
+    ratio = np.zeros((len(radii), len(stack.bands), len(rows)))
+    freedom = np.zeros(ratio.shape)
     lattice = lattice_over(stack, box)
     snr = matched_filter(stack, fit.residual_e, fit.weight(), lattice, nearest=True).snr
     x, y = (stars.x - lattice.x0) / lattice.step, (stars.y - lattice.y0) / lattice.step
     here = np.isfinite(x) & np.isfinite(y)
-    near, about = (each * fit.parameters.fit_radius_pix for each in (_NEAR, _ABOUT))
     for band in range(len(stack.bands)):
         of_band = np.flatnonzero(stack.band_of == band)
         if not len(of_band):  # a window beyond the band's last image
             continue
         image = int(of_band[0])
         taken, alike = _taken_by_fit(filter_kernel(stack, image))
-        pixels = _pixels_of_points(fit, image, lattice.step)
+        pixels = _pixels_of_points(stack, image, lattice.step)
         left = np.ones(snr[band].shape)
         _take(left, x[here], y[here], taken, pixels)
-        for radius in (near, about):
-            ratio = np.zeros(len(rows))
-            _ratios(
-                snr[band], np.maximum(left, _LEAST_LEFT), x[rows], y[rows], radius / pixels, ratio
-            )
-            by_noise = math.sqrt(2 * alike / (math.pi * radius**2))
-            scale[band] = np.maximum(scale[band], ratio - _NOT_COUNTED * by_noise)
-    # Errors of fluxes by the wings hold what the PSF may be wrong by, which is what is left there.
-    scale[:, stars.wide[rows]] = 1.0
-    return np.sqrt(scale)
+        left = np.maximum(left, _LEAST_LEFT)
+        for at, radius in enumerate(radii):
+            into = ratio[at, band], freedom[at, band]
+            _ratios(snr[band], left, x[rows], y[rows], radius / pixels, *into)
+        freedom[:, band] *= pixels**2 / alike
+    return MisfitRatios(ratio, freedom)
 
 
-def _pixels_of_points(fit: FieldFit, image: int, step: float) -> float:
+def misfit_reach(stack: ImageStack, fit_radius_pix: int) -> Floats:
+    """How far from a star `misfit_scale` looks, pixels of the reference, by band.
+
+    0 for a band without an image.
+    """
+    reach = np.zeros(len(stack.bands))
+    for band in range(len(stack.bands)):
+        of_band = np.flatnonzero(stack.band_of == band)
+        if len(of_band):
+            pixels = _pixels_of_points(stack, int(of_band[0]), 1.0)
+            reach[band] = _ABOUT * fit_radius_pix / pixels
+    return reach
+
+
+def _pixels_of_points(stack: ImageStack, image: int, step: float) -> float:
     """Pixels of an image between two points of the lattice."""
-    knots = fit.stack.optics.knots[image]
+    knots = stack.optics.knots[image]
     j, i = knots.shape[0] // 2 - 1, knots.shape[1] // 2 - 1
     along, up = knots[j, i + 1] - knots[j, i], knots[j + 1, i] - knots[j, i]
-    area = abs(along[0] * up[1] - along[1] * up[0]) / fit.stack.optics.lattice[2] ** 2
+    area = abs(along[0] * up[1] - along[1] * up[0]) / stack.optics.lattice[2] ** 2
     return float(math.sqrt(area) * step)
 
 
@@ -141,7 +180,9 @@ def _take(left: Any, x: Any, y: Any, table: Any, pixels: float) -> None:
 
 
 @compiled
-def _ratios(snr: Any, left: Any, x: Any, y: Any, radius: float, ratio: Any) -> None:
+def _ratios(
+    snr: Any, left: Any, x: Any, y: Any, radius: float, ratio: Any, squares_expected: Any
+) -> None:
     """Squares of filtered noise over what they should be, within a radius of each star; or 0."""
     ny, nx = snr.shape
     for s in range(x.size):
@@ -158,3 +199,4 @@ def _ratios(snr: Any, left: Any, x: Any, y: Any, radius: float, ratio: Any) -> N
                     expected += left[j, i]
         if expected > 0.0:
             ratio[s] = squares / expected
+            squares_expected[s] = expected

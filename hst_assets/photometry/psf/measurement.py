@@ -30,6 +30,7 @@ from hst_assets.photometry.psf.measure_parameters import MeasureParameters
 from hst_assets.photometry.psf.measured_stars import DAYS_A_YEAR, MeasuredStars
 from hst_assets.photometry.psf.measurement_file import KeptImage, MeasurementFile
 from hst_assets.photometry.psf.moved_image import shift_of
+from hst_assets.photometry.psf.prior_width import of_known_error
 from hst_assets.photometry.psf.ray_pixels import joined_rays
 from hst_assets.photometry.psf.sky_mesh import SkyMesh
 from hst_assets.photometry.psf.spline_psf import SplinePsf
@@ -74,7 +75,7 @@ _FEW_MOVE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What the process of a tile is told.
+    """The input of a tile's process.
 
     Attributes
     ----------
@@ -292,7 +293,8 @@ def _psfs(
 ) -> tuple[dict[str, SplinePsf], tuple[str, ...]]:
     """The PSF of each key from the stars of all tiles, each in a process of its own."""
     if not now.parameters.max_psf_stars:
-        return dict(now.psfs), ("PSFs are left as they begin (max_psf_stars is 0)",)
+        psfs = {key: of_known_error(psf) for key, psf in now.psfs.items()}
+        return psfs, ("PSFs are not corrected by stars (max_psf_stars is 0)",)
     seen = sorted({at for tile in now.tiles for at in tile.images})
     keys = list(dict.fromkeys(now.sources[at].psf_key for at in seen))
     names = [f"{number}.psf{at}.pickle" for at in range(len(keys))]

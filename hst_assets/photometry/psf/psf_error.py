@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from hst_assets.photometry.psf.field_fit import FieldFit
 from hst_assets.photometry.psf.image_fluxes import ForcedFit
+from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.spline_psf import SplinePsf, widened
 
-__all__ = ["enlarged", "flux_of_width", "psf_error_scale"]
+__all__ = ["enlarged", "flux_of_width", "psf_error_scale", "width_share"]
 
 Floats = NDArray[np.float64]
+Planes = NDArray[np.float32]
 
 #: Ratios of a star's electrons to the variance of a pixel of the sky for which it is reckoned by
 #: how much the width changes its flux: from faint to bright stars.
@@ -49,6 +51,47 @@ def flux_of_width(psf: SplinePsf, *, fit_radius_pix: int) -> Floats:
     return np.asarray((weight * model * wider).sum(axis=1) / (weight * model**2).sum(axis=1))
 
 
+def width_share(
+    stack: ImageStack,
+    sky_e: Planes,
+    psfs: Sequence[SplinePsf],
+    counts_e: Floats,
+    *,
+    fit_radius_pix: int,
+) -> Floats:
+    """Relative error of fluxes by what the widths of PSFs are off by, on each of k images.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        The images.
+    sky_e : ndarray of float32, shape (k, ny, nx)
+        Their sky.
+    psfs : sequence of SplinePsf
+        Of the images.
+    counts_e : ndarray, shape (k, n)
+        Electrons of the stars: bright ones are weighted otherwise than faint ones.
+    fit_radius_pix : int
+        Pixels within so many of a star are fitted.
+
+    Returns
+    -------
+    ndarray, shape (k, n)
+        0 where the PSF's error is not known.
+    """
+    share = np.zeros(counts_e.shape)
+    known: dict[int, Floats] = {}
+    for k, psf in enumerate(psfs):
+        if psf.width_error_pix2 == 0.0:
+            continue
+        change = known.setdefault(id(psf), flux_of_width(psf, fit_radius_pix=fit_radius_pix))
+        ny, nx = stack.shapes[k]
+        sky = float(np.median(sky_e[k, :ny, :nx])) + stack.read_noise_e[k] ** 2
+        ratio = np.clip(counts_e[k] / max(sky, 1.0), _RATIOS[0], _RATIOS[-1])
+        share[k] = psf.width_error_pix2 * np.interp(np.log(ratio), np.log(_RATIOS), abs(change))
+    return share
+
+
 def psf_error_scale(
     fit: FieldFit, forced: ForcedFit, psfs: Sequence[SplinePsf], rows: NDArray[np.int64]
 ) -> Floats:
@@ -73,19 +116,11 @@ def psf_error_scale(
     ndarray, shape (k, n)
         At least 1; 1 for stars that are fitted by their wings, whose errors hold the PSF's.
     """
-    stack, radius = fit.stack, fit.parameters.fit_radius_pix
+    stack = fit.stack
     counts, error = forced.counts_e[:, rows], forced.counts_error_e[:, rows]
     snr2 = np.where(np.isfinite(error), counts / np.where(error > 0, error, np.inf), 0.0) ** 2
-    share = np.zeros(counts.shape)
-    known: dict[int, Floats] = {}
-    for k, psf in enumerate(psfs):
-        if psf.width_error_pix2 == 0.0:
-            continue
-        change = known.setdefault(id(psf), flux_of_width(psf, fit_radius_pix=radius))
-        ny, nx = stack.shapes[k]
-        sky = float(np.median(fit.sky_e[k, :ny, :nx])) + stack.read_noise_e[k] ** 2
-        ratio = np.clip(counts[k] / max(sky, 1.0), _RATIOS[0], _RATIOS[-1])
-        share[k] = psf.width_error_pix2 * np.interp(np.log(ratio), np.log(_RATIOS), abs(change))
+    radius = fit.parameters.fit_radius_pix
+    share = width_share(stack, fit.sky_e, psfs, counts, fit_radius_pix=radius)
     scale2 = np.ones(counts.shape)
     for band in range(len(stack.bands)):
         of_band = np.flatnonzero(stack.band_of == band)

@@ -46,6 +46,8 @@ class RestoredTile:
         Their electrons on the images of the piece.
     only_on : ndarray of int, shape (m,)
         The only image of the piece on which a row shines, of stars that move; -1: all may.
+    star : ndarray of int, shape (m,)
+        Number of the row's star in the order of the catalogue, from 0.
     """
 
     tile: Tile
@@ -56,6 +58,15 @@ class RestoredTile:
     y: Floats
     counts_e: Floats
     only_on: Rows
+    star: Rows
+
+    @cached_property
+    def of_stars(self) -> tuple[Floats, Floats, Floats]:
+        """X, Y and electrons of each star; one that moves is at the mean of its places."""
+        _, of_row = np.unique(self.star, return_inverse=True)
+        x, y = (np.bincount(of_row, each) / np.bincount(of_row) for each in (self.x, self.y))
+        counts = np.array([np.bincount(of_row, of_image) for of_image in self.counts_e])
+        return x, y, counts
 
     @cached_property
     def model_e(self) -> Planes:
@@ -93,7 +104,9 @@ def restored_tile(
     in_tile = {image: at for at, image in enumerate(tile.images)}
     only_on[~at_rest] = [in_tile[image] for image in only_on[~at_rest].tolist()]
     counts = np.ascontiguousarray(kept.counts_e[list(tile.images)][:, rows])
-    return RestoredTile(tile, stack, psfs, rows, kept.x[rows], kept.y[rows], counts, only_on)
+    return RestoredTile(
+        tile, stack, psfs, rows, kept.x[rows], kept.y[rows], counts, only_on, kept.star_of_row[rows]
+    )
 
 
 def within(x: Floats, y: Floats, box: Box, beyond: float = 0.0) -> NDArray[np.bool_]:

@@ -103,6 +103,11 @@ def test_an_exposure_that_cannot_be_prepared_leaves_no_sources_of_any(caplog):
     assert "broken: could not be prepared" in caplog.text
 
 
+def test_the_others_do_not_wait_for_a_first_exposure_that_cannot_be_prepared():
+    ours = alignment_table(module, cores=2, machine=FailedMachine())
+    assert _sources(ours, ["broken", "two"]) == {}
+
+
 def test_a_failure_of_the_machine_is_kept():
     machine = FailedMachine()
     ours = alignment_table(module, cores=2, machine=machine)

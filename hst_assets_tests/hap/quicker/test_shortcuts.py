@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from hst_assets.hap.mosaics.grid import sky_cell_wcs
 from hst_assets.hap.quicker.sky_cells import asked_once
 from hst_assets.simulate.plans import small_plan
 
@@ -25,12 +26,56 @@ def test_bands_of_the_sky_are_drizzlepacs(with_shortcuts):
     assert any(theirs)
 
 
-def test_sky_cells_of_a_file_of_two_chips_are_looked_for_once(with_shortcuts, simulated):
+def test_sky_cells_of_a_file_of_two_chips_are_not_traced(with_shortcuts, simulated):
     (path,) = simulated(small_plan("wfc3_uvis", n_exposures=1)).science_files()
     answer = with_shortcuts("sky_cells_of_a_file", {"file": str(path)})
     assert answer["ours"]["cells"] == answer["theirs"]["cells"]
     assert len(answer["ours"]["cells"]) == answer["theirs"]["looked"] == 2
-    assert answer["ours"]["looked"] == 1
+    assert answer["ours"]["looked"] == 0
+
+
+def test_outlines_tell_the_sky_cells_that_drizzlepac_traces(with_shortcuts, simulated):
+    (path,) = simulated(small_plan("wfc3_uvis", n_exposures=1)).science_files()
+    cell = sky_cell_wcs("skycell-p1360x10y10", "fine")
+    middle, border, near = (
+        list(map(float, cell.pixel_to_world_values(x, 10700.0))) for x in (10700.0, 0.0, 1100.0)
+    )
+    between_rows = [10.0, 6.0]  # of projection cells, which are 4 degrees apart
+    places = [middle, border, near, between_rows, [0.0, -2.3], [200.0, 61.0]]
+    told = with_shortcuts("names_of_sky_cells", {"file": str(path), "places": places})
+    assert [one["ours"] for one in told] == [one["theirs"] for one in told]
+    assert len(told[0]["ours"]) == 1
+    assert len(told[1]["ours"]) > 1
+    assert [told[0]["asked"], told[1]["asked"]] == [0, 1]
+
+
+@pytest.mark.parametrize("pixfrac", [1.5, 1.0])
+def test_a_star_on_an_empty_chip_is_drizzlepacs(with_shortcuts, pixfrac):
+    arguments = {"kernel": "square", "pixfrac": pixfrac, "light": 100.0}
+    answer = with_shortcuts("star_on_an_empty_chip", arguments)
+    assert answer["differing"] == 0
+    assert answer["lit"] >= 400
+    assert answer["rows"] == 20 + 2 * 16
+
+
+def test_all_rows_are_drizzled_with_another_kernel(with_shortcuts):
+    arguments = {"kernel": "lanczos3", "pixfrac": 1.0, "light": 100.0}
+    answer = with_shortcuts("star_on_an_empty_chip", arguments)
+    assert answer["rows"] == 300
+
+
+def test_a_chip_without_light_gives_none(with_shortcuts):
+    arguments = {"kernel": "square", "pixfrac": 1.5, "light": 0.0}
+    answer = with_shortcuts("star_on_an_empty_chip", arguments)
+    assert answer["differing"] == answer["lit"] == 0
+    assert answer["rows"] < 20
+
+
+def test_sky_cells_near_a_pole_are_drizzlepacs_to_tell(with_shortcuts, simulated):
+    (path,) = simulated(small_plan("wfc3_uvis", n_exposures=1)).science_files()
+    arguments = {"file": str(path), "places": [[80.0, 88.0]]}
+    (told,) = with_shortcuts("names_of_sky_cells", arguments)
+    assert told["asked"] == 1
 
 
 def test_cells_are_asked_for_again_when_the_file_has_changed(tmp_path):

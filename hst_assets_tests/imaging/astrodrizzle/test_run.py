@@ -78,6 +78,32 @@ def test_as_many_products_at_a_time_as_the_settings_allow(
     assert asked == [cores]
 
 
+@pytest.mark.parametrize(("few_pixels", "cores"), [(None, 1), (1e5, 3)])
+def test_one_process_makes_what_has_few_pixels_and_all_cores_what_has_many(
+    campaign: CampaignTruth,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    few_pixels: float | None,
+    cores: int,
+) -> None:
+    monkeypatch.setattr("hst_assets.settings.sections.usable_cores", lambda: 8)
+    if few_pixels is not None:
+        monkeypatch.setattr(astrodrizzle, "_PIXELS_OF_ONE_PROCESS", few_pixels)
+    asked = []
+
+    def run(_task: str, calls: list, **_limits: float) -> list[HstAssetsError]:
+        asked.extend((call.cores, call.arguments["cores"]) for call in calls)
+        return [TimedOut("not run") for _ in calls]
+
+    monkeypatch.setattr(astrodrizzle, "run_many_isolated", run)
+    exposures = campaign.science_files()[:1]  # 262,144 pixels
+    workdir = WorkDir(tmp_path, "field").create()
+    frame = small_frame(exposures)
+    request = DrizzleRequest(exposures, workdir.drizzle / "a", UVIS, frame, DrizzleSettings(), "a")
+    drizzle_many([request], workdir=workdir, machine=MachineSettings(max_cores=3))
+    assert asked == [(cores, cores)]
+
+
 @pytest.mark.parametrize(
     ("alone", "left"),
     [

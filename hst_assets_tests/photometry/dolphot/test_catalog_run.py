@@ -341,7 +341,7 @@ def test_a_bad_run_leaves_the_files_of_the_last_good_one_without_a_record(workdi
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [("dolphot_timeout_s", "took too long"), ("dolphot_silence_s", "said nothing")],
+    [("dolphot_timeout_s", "took too long"), ("dolphot_silence_s", "printed nothing")],
 )
 def test_a_run_that_hangs_is_stopped_and_tried_again(workdir, program, setting, said):
     program.will(Play((CHIP,), hangs=True))

@@ -68,7 +68,7 @@ def test_unknown_names_and_remarks_are_told(catalog):
     assert verdict.remarks == (
         "Reducing RChi to 2.000000 for image 1",
         "Poorly converging PSF",
-        "1 rows of the catalogue hold values that are not finite",
+        "1 rows of the catalogue have values that are not finite",
     )
 
 

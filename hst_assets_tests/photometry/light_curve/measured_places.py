@@ -27,6 +27,7 @@ def measured_places(
         "remarks": np.array([""] * k),
         "flux_ujy": flux,
         "flux_error_ujy": np.broadcast_to(np.asarray(error, dtype=float), flux.shape).copy(),
+        "width_error_ujy": np.zeros((k, n)),
         "ujy_per_electron": np.full((k, n), np.nan),
         "expected_ujy": np.full((k, n), np.nan),
         "transfer_mag": np.zeros((k, n)),

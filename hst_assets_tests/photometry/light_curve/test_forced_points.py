@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from hst_assets.photometry.light_curve.averages import with_expected_errors
 from hst_assets.photometry.light_curve.forced_points import ExposureTime, points_of_exposures
-from hst_assets.photometry.light_curve.points import Place
+from hst_assets.photometry.light_curve.points import Place, mean_point
 from hst_assets_tests.photometry.light_curve.measured_places import measured_places
 
 PLACES = [
@@ -84,6 +85,19 @@ def test_the_error_of_the_aperture_correction_is_shared_and_grows_with_the_flux(
     assert bright.shared_error_ujy == pytest.approx(0.5)
     assert bright.flux_error_ujy == pytest.approx(np.hypot(0.1, 0.5))
     assert negative.flux_error_ujy == pytest.approx(0.1)
+
+
+def test_the_error_of_the_psfs_width_is_shared_and_no_weight():
+    """2 % of the flux: no mean has less, and a faint epoch no more weight than a bright one."""
+    flux = np.array([[10.0], [20.0], [30.0], [20.0]])
+    width = 0.02 * flux
+    found = points(measured_places(flux, np.hypot(0.1, width), width_error_ujy=width))
+    assert [one.flux_error_ujy for one in found] == pytest.approx(np.hypot(0.1, width)[:, 0])
+    mean = mean_point(with_expected_errors(found), level="filter", epoch=0)
+    assert mean.flux_ujy == pytest.approx(20.0)
+    # The mean of the squares: 2 % of 21.2.
+    assert mean.shared_error_ujy == pytest.approx(0.02 * np.sqrt(450.0))
+    assert mean.flux_error_ujy == pytest.approx(np.hypot(0.05, mean.shared_error_ujy))
 
 
 def test_structure_about_a_place_is_in_the_error_of_its_band_alone():

@@ -81,4 +81,4 @@ def test_without_stars_that_will_do_the_prior_stays(found) -> None:
     epsf_task.fit_psf(str(folder), 1, "chip 2", names, "out")
     fitted = pickle.loads((folder / "out").read_bytes())
     np.testing.assert_array_equal(fitted.psf.coefficients, psf().coefficients)
-    assert fitted.remark == "no PSF stars: prior PSF"
+    assert fitted.remark == "no PSF stars: prior PSF, its width known to 5%"

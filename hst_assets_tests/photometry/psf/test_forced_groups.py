@@ -7,7 +7,7 @@ from hst_assets.photometry.psf.forced import ForcedFluxes
 from hst_assets.photometry.psf.forced_groups import grouped_fluxes
 
 
-def fluxes_of(rate, error, flag=0):
+def fluxes_of(rate, error, flag=0, in_common=0.0):
     """Fluxes of places of which only rates and flags matter."""
     rate, error = np.asarray(rate, dtype=float), np.asarray(error, dtype=float)
     k, n = rate.shape
@@ -19,6 +19,7 @@ def fluxes_of(rate, error, flag=0):
         y=np.zeros(n),
         counts_e=rate,
         counts_error_e=error,
+        width_error_e=np.broadcast_to(in_common, (k, n)).astype(float),
         rate_e_s=rate,
         rate_error_e_s=error,
         flag=np.broadcast_to(flag, (k, n)).astype(np.int32),
@@ -64,3 +65,15 @@ def test_without_groups_there_are_no_means():
     none = grouped_fluxes(fluxes_of(np.ones((2, 5)), np.ones((2, 5))), {})
     assert none.names == ()
     assert none.rate_e_s.shape == none.n_images.shape == (0, 5)
+
+
+def test_an_error_in_common_is_in_a_mean_once_and_not_in_its_chi_squared():
+    """Noise of 1 and 2, and 3 that both images have in common."""
+    rng = np.random.default_rng(2)
+    noise = np.broadcast_to([[1.0], [2.0]], (2, 4000))
+    rate = 7 + rng.normal(0, noise) + rng.normal(0, 3.0, 4000)
+    groups = grouped_fluxes(fluxes_of(rate, np.hypot(noise, 3.0), in_common=3.0), {"all": [0, 1]})
+    assert groups.rate_error_e_s[0] == pytest.approx(np.sqrt(1 / (1 + 1 / 4) + 9))
+    # 4000 places: 0.035 is three standard errors of the width, 0.07 of the mean chi-squared.
+    assert ((groups.rate_e_s - 7) / groups.rate_error_e_s).std() == pytest.approx(1, abs=0.035)
+    assert groups.chi2.mean() == pytest.approx(1, abs=0.07)

@@ -42,15 +42,15 @@ def test_noise_hardly_enlarges_errors(flat: FieldFit) -> None:
     scale = misfit_scale(flat, BOX)
     assert scale.shape == (1, len(flat.stars))
     assert (scale >= 1).all()
-    # Of simulated sparse fields the mean is 1.06.
-    assert scale.mean() < 1.12
-    assert np.median(scale) < 1.05
+    # Of simulated sparse fields the mean is 1.02.
+    assert scale.mean() < 1.05
+    assert np.median(scale) < 1.03
 
 
 def test_errors_grow_as_what_is_left_does(flat: FieldFit) -> None:
     scale = misfit_scale(with_more(flat, 4.0), BOX)
     # What a star's fit takes of the noise is allowed for, or the ratio would be some 0.85 of it;
-    # the larger one of two ratios is 1.1 times the true one in the mean.
+    # the larger one of two ratios is up to 1.1 times the true one in the mean.
     assert np.sqrt(np.mean(scale**2)) == pytest.approx(4.0, rel=0.12)
 
 
@@ -62,7 +62,9 @@ def test_what_is_left_elsewhere_does_not_count(flat: FieldFit) -> None:
     # Twelve pixels are looked at, four are filtered, and images are dithered by five.
     far, inside = x > SIDE / 2 + 22, x < SIDE / 2 - 22
     assert far.sum() > 5
-    np.testing.assert_array_equal(after[far], before[far])
+    np.testing.assert_allclose(before[far], 1.0, atol=0.05)
+    # That there is structure in half of the field makes that of each star a little more likely.
+    assert np.mean(after[far] < 1.1) > 0.9
     assert (after[inside] > 3).all()
 
 

@@ -21,6 +21,7 @@ from hst_assets.photometry.psf.measurement import (
     measure_target,
 )
 from hst_assets.photometry.psf.moved_image import moved
+from hst_assets.photometry.psf.prior_width import of_known_error
 from hst_assets.photometry.psf.tiles import ChipInMemory
 from hst_assets_tests.photometry.psf.small_fields import (
     BAND,
@@ -42,11 +43,15 @@ def small() -> SmallField:
     return field(x, y, counts, side=SIDE)
 
 
-def measured(small: SmallField, folder: Path, parameters=KNOWN_PSF, **how) -> MeasuredStars:
+def measured(
+    small: SmallField, folder: Path, parameters=KNOWN_PSF, *, known_pix2=1e-9, **how
+) -> MeasuredStars:
+    """By the true PSF, which tells that its width is known."""
     sources = [ChipInMemory(image, image.band) for image in small.images]
     folder.mkdir(exist_ok=True)
+    true = replace(psf(), width_error_pix2=known_pix2)
     return measure_target(
-        sources, {source.psf_key: psf() for source in sources},
+        sources, {source.psf_key: true for source in sources},
         folder=folder, parameters=parameters, **how,
     )  # fmt: skip
 
@@ -208,7 +213,7 @@ def two_processes(task, arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("max_psf_stars", "said"), [(60, f"{BAND}: PSF of "), (0, "PSFs are left as they begin")]
+    ("max_psf_stars", "said"), [(60, f"{BAND}: PSF of "), (0, "PSFs are not corrected by stars")]
 )
 def test_shifts_come_from_the_bright_stars_whatever_makes_the_psf(
     tmp_path: Path, max_psf_stars: int, said: str
@@ -221,6 +226,22 @@ def test_shifts_come_from_the_bright_stars_whatever_makes_the_psf(
     first, second = (np.array(image.shift_pix) for image in stars.kept.images)
     np.testing.assert_allclose(second - first, errors[1], atol=0.01)
     assert any(remark.startswith(said) for remark in stars.remarks)
+
+
+def test_without_correction_by_stars_errors_hold_what_is_not_known_of_the_prior(
+    tmp_path: Path,
+) -> None:
+    x, y = np.array([30.2, 70.9]), np.array([40.0, 61.4])
+    two = field(x, y, np.array([900.0, 800.0]), side=100)
+    known = measured(two, tmp_path / "known")
+    stars = measured(two, tmp_path / "prior", known_pix2=0.0)
+    assert len(stars) == len(known) >= 2
+    told = np.sqrt(stars.counts_error_e**2 - known.counts_error_e**2) / stars.counts_e
+    # 5 % of the FWHM are 3 to 5 % of a faint flux.
+    assert (told > 0.02).all()
+    assert (told < 0.06).all()
+    error = stars.kept.psfs[BAND].width_error_pix2
+    assert error == of_known_error(psf()).width_error_pix2 > 0
 
 
 def test_too_few_stars_for_a_shift_are_told(tmp_path: Path) -> None:

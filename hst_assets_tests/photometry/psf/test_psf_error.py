@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hst_assets.photometry.psf.epsf import fit_epsf
+from hst_assets.photometry.psf.forced import forced_photometry
 from hst_assets.photometry.psf.measurement import MeasureParameters, measure_target
 from hst_assets.photometry.psf.psf_error import enlarged, flux_of_width
 from hst_assets_tests.photometry.psf.known_fields import KEY, gaussian_psf, known_field
@@ -80,7 +81,8 @@ def test_the_error_of_a_mean_holds_it_once(tmp_path: Path) -> None:
     )  # fmt: skip
     parameters = MeasureParameters(tile_pix=400, max_psf_stars=0, cosmic_rays=False)
     squares = []
-    for error in (0.0, WIDTH_ERROR_PIX2):
+    # Of a prior that tells no error, that of any prior is taken.
+    for error in (1e-9, WIDTH_ERROR_PIX2):
         folder = tmp_path / str(error)
         folder.mkdir()
         psf = replace(gaussian_psf(), width_error_pix2=error)
@@ -98,3 +100,30 @@ def test_the_error_of_a_mean_holds_it_once(tmp_path: Path) -> None:
 
 def test_what_is_left_and_the_psf_add_in_quadrature() -> None:
     assert enlarged(np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]])).tolist() == [[1, 12**0.5]]
+
+
+def test_forced_fluxes_hold_it_as_the_catalogues_do() -> None:
+    """The same stars without neighbours, with and without an error of the width."""
+    place = 40.0 + 60.0 * np.arange(len(FLUXES))
+    counts = np.tile(np.array(FLUXES), (4, 1))
+    field = known_field(place, place, counts, shape=(200, 200), seed=33)
+    told = [
+        forced_photometry(
+            field.sources,
+            replace(field.kept, psfs={KEY: replace(gaussian_psf(), width_error_pix2=error)}),
+            place,
+            place,
+        )
+        for error in (0.0, WIDTH_ERROR_PIX2)
+    ]
+    assert (told[0].width_error_e == 0).all()
+    np.testing.assert_array_equal(told[0].counts_e, told[1].counts_e)
+    share = told[1].width_error_e / counts
+    change = abs(WIDTH_ERROR_PIX2 * flux_of_width(gaussian_psf(), fit_radius_pix=4))
+    assert (np.diff(share, axis=1) < 0).all()
+    assert (share > change.min()).all()
+    assert (share < change.max()).all()
+    both = np.hypot(told[0].counts_error_e, told[1].width_error_e)
+    np.testing.assert_allclose(told[1].counts_error_e, both, rtol=1e-9)
+    ratio = told[1].rate_error_e_s / told[1].counts_error_e
+    np.testing.assert_allclose(ratio, told[0].rate_error_e_s / told[0].counts_error_e, rtol=1e-9)

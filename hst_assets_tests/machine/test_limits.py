@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hst_assets.machine_limits import memory_limit_bytes, n_memory_kills, usable_cores
+from hst_assets.machine.limits import memory_limit_bytes, n_memory_kills, usable_cores
 from hst_assets_tests.own_control_group import control_group, written_group
 
 MANY = 10**6
@@ -90,7 +90,7 @@ def test_the_kernels_own_limit_of_memory_is_found():
                 sys.executable,
                 "-c",
                 (
-                    "import json\nfrom hst_assets.machine_limits import *\n"
+                    "import json\nfrom hst_assets.machine.limits import *\n"
                     "print(json.dumps([memory_limit_bytes(), n_memory_kills()]))"
                 ),
             ],
@@ -108,7 +108,7 @@ def test_the_kernels_own_share_of_time_is_found():
             [
                 sys.executable,
                 "-c",
-                "from hst_assets.machine_limits import *; print(usable_cores())",
+                "from hst_assets.machine.limits import *; print(usable_cores())",
             ],
             preexec_fn=join,
             capture_output=True,

@@ -86,7 +86,7 @@ FAULT_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal
 
 
 def is_disk_full(folder: Path) -> bool:
-    """Whether the file system of a folder has no room left; False where it cannot be told."""
+    """Whether the file system of a folder is full; False if unknown."""
     try:
         status = os.statvfs(folder)
     except OSError:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hst_assets.numerical_threads import ONE_THREAD, pin_threads
+from hst_assets.machine.numerical_threads import ONE_THREAD, pin_threads
 
 TELL = """
 import os, sys

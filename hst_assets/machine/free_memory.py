@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hst_assets.machine_limits import GROUPS, PROC, group_folders, read_text
+from hst_assets.machine.limits import GROUPS, PROC, group_folders, read_text
 
 __all__ = ["affordable", "free_memory_bytes"]
 

@@ -3,7 +3,6 @@ import signal
 
 import pytest
 
-from hst_assets import machine_failures
 from hst_assets.failures import (
     BadConfiguration,
     Crashed,
@@ -15,7 +14,8 @@ from hst_assets.failures import (
     UnusableInput,
     may_work_again,
 )
-from hst_assets.machine_failures import (
+from hst_assets.machine import failures
+from hst_assets.machine.failures import (
     crashed_twice,
     death_in_words,
     is_disk_full,
@@ -77,7 +77,7 @@ def test_what_is_not_the_machines_is_left_alone(error, tmp_path):
 
 
 def test_on_a_full_disk_no_error_is_the_datas(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine_failures, "is_disk_full", lambda folder: folder == tmp_path)
+    monkeypatch.setattr(failures, "is_disk_full", lambda folder: folder == tmp_path)
     failure = machine_failure(UnusableInput("no good pixel"), folder=tmp_path)
     assert type(failure) is DiskFull
     assert "no good pixel" in failure.what

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hst_assets.free_memory import affordable, free_memory_bytes
+from hst_assets.machine.free_memory import affordable, free_memory_bytes
 from hst_assets_tests.own_control_group import written_group
 
 GB = 10**9

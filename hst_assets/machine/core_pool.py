@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from hst_assets.machine_limits import usable_cores
+from hst_assets.machine.limits import usable_cores
 
 __all__ = ["OFF", "POOL_VARIABLE", "CorePool", "CoresOfBatch", "give_back", "pool_of"]
 

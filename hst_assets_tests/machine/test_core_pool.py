@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from hst_assets import core_pool, isolation
-from hst_assets.core_pool import POOL_VARIABLE, CorePool, give_back, pool_of
+from hst_assets import isolation
 from hst_assets.failures import OutOfMemory
 from hst_assets.isolation import Call, run_many_isolated
+from hst_assets.machine import core_pool
+from hst_assets.machine.core_pool import POOL_VARIABLE, CorePool, give_back, pool_of
 from hst_assets_tests.own_control_group import control_group
 
 TASKS = "isolated_tasks"
-HERE = {"PYTHONPATH": str(Path(__file__).parent)}
+HERE = {"PYTHONPATH": str(Path(__file__).parents[1])}
 #: A run of its own: calls at a time as many as it likes.
 RUN = """
 import json, sys
