@@ -11,8 +11,9 @@ ours      `make_aligned_visit` and `make_visit_drizzles`: copies, star finding w
           gate; product with checks, headers, preview, records
 same      ``AstroDrizzle`` on the exposures as *ours* aligned them: the pixels to compare with
 
-Memory is the proportional set size of a child and all its descendants, sampled ten times a second.
-Exits with an error if pixels differ, or ours takes more than half of the peer's wall time or more
+They run without what this shell says of the libraries' threads. CPU time is that of a child and all
+its descendants; memory their proportional set size, sampled ten times a second.
+Exits with an error if pixels differ, or ours takes more than 0.85 of the peer's wall time or more
 than 1.1 times its memory.
 """
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -31,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 VISIT = "isim01"
-MAX_TIME_RATIO, MAX_MEMORY_RATIO = 0.5, 1.1
+MAX_TIME_RATIO, MAX_MEMORY_RATIO = 0.85, 1.1
 #: Largest difference of a pixel over the larger of its value and the noise of the sky.
 MAX_DIFFERENCE = 1e-5
 
@@ -181,15 +183,13 @@ def _astrodrizzle(files: list[str], folder: Path) -> None:
     """AstroDrizzle with the parameters and on the grid of the product."""
     from drizzlepac import astrodrizzle
     from drizzlepac.wcs_functions import build_hstwcs
-    from spherical_geometry.polygon import SphericalPolygon
 
     from hst_assets.detectors import DETECTORS
     from hst_assets.imaging.astrodrizzle.parameters import parameters
     from hst_assets.imaging.frames import covering_frame
+    from hst_assets.imaging.sky_matching import let_skies_be_matched
 
-    if not hasattr(SphericalPolygon, "iter_polygons_flat"):
-        # Without this the installed releases silently give up matching skies.
-        SphericalPolygon.iter_polygons_flat = SphericalPolygon.__iter__
+    let_skies_be_matched()
     _, settings = _workdir(folder / "prepared", 1)
     detector = DETECTORS["wfc3_uvis"]
     frame = covering_frame(
@@ -245,13 +245,14 @@ def _measured(name: str, folder: Path, cores: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--run", name]
     command += ["--folder", str(folder), "--cores", str(cores)]
     with (folder / f"{name}.log").open("wb") as log:
+        cpu_before = _cpu_s()
         started = time.monotonic()
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "ASTROMETRY_STEP_CONTROL": "OFF", "MPLBACKEND": "Agg"},
+            env=_environment(),
         )
         sampler = _MemorySampler(child.pid)
         code = child.wait()
@@ -260,11 +261,27 @@ def _measured(name: str, folder: Path, cores: int) -> dict[str, Any]:
     if code:
         sys.exit(f"{name} failed with status {code}: see {log.name}")
     figures: dict[str, Any] = json.loads((folder / name / "figures.json").read_text())
-    figures |= {"total": total, "peak_mb": peak / 1e6}
+    figures |= {"total": total, "cpu": _cpu_s() - cpu_before, "peak_mb": peak / 1e6}
     if name == "ours":
         _note_frame(folder)
     print(f"{name}: {figures['total']:.1f} s, {figures['peak_mb']:.0f} MB", flush=True)
     return figures
+
+
+def _environment() -> dict[str, str]:
+    """This shell's but for threads of libraries; no database, no display, no other runs' cores."""
+    from hst_assets.machine.core_pool import OFF, POOL_VARIABLE
+    from hst_assets.machine.numerical_threads import ONE_THREAD
+
+    kept = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    alone = {"ASTROMETRY_STEP_CONTROL": "OFF", "MPLBACKEND": "Agg", POOL_VARIABLE: OFF}
+    return {**kept, **alone}
+
+
+def _cpu_s() -> float:
+    """CPU time of all children that have ended, and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _lay_out(name: str, folder: Path) -> None:
@@ -349,7 +366,8 @@ def _report(folder: Path, measured: dict[str, dict[str, Any]]) -> int:
     for name, figures in measured.items():
         print(
             f"{name:<5} align {figures['align']:6.1f} s  drizzle {figures['drizzle']:6.1f} s  "
-            f"total {figures['total']:6.1f} s  peak {figures['peak_mb']:6.0f} MB"
+            f"total {figures['total']:6.1f} s  CPU {figures['cpu']:6.1f} s  "
+            f"peak {figures['peak_mb']:6.0f} MB"
         )
     wrong = False
     if {"ours", "peer"} <= set(measured):

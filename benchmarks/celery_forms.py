@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from many_workers import simulated_visits
+from worker_campaigns import simulated_visits
 
 from hst_assets_tests.orchestration.worker_deployment import WorkerDeployment
 

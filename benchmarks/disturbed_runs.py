@@ -7,23 +7,24 @@ Each trial begins with a copy of the pristine one.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from astropy.io import fits
+from same_products import compared, everything_of
 
 from hst_assets.simulate.campaign import CampaignPlan, simulate_campaign
 
 DEPLOYMENT = Path(__file__).parents[1] / "data" / "deployment" / "dagster.yaml"
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _HOME = "dagster_home"
+PATIENCE_S = 1200.0
+#: In the place of an exit status.
+HUNG = -999
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Undisturbed:
         Of all roots; trials make theirs here.
     target : str
         Its name.
-    chosen : sequence of str
-        Arguments of ``materialize`` besides the name.
+    words : sequence of str
+        The command that is disturbed.
     products : dict
         Files of the undisturbed run, by their paths in the work directory.
     duration_s : float
@@ -46,7 +47,7 @@ class Undisturbed:
 
     folder: Path
     target: str
-    chosen: Sequence[str]
+    words: Sequence[str]
     products: dict[str, Path]
     duration_s: float
 
@@ -71,10 +72,20 @@ class Undisturbed:
         if settings:
             _must(pristine, "settings", plan.name, *settings)
         copy_of(pristine, root)
+        return cls.after(folder, plan.name, ("materialize", plan.name, *chosen))
+
+    @classmethod
+    def after(cls, folder: Path, target: str, words: Sequence[str]) -> Undisturbed:
+        """Run a command in the root `undisturbed` of a folder, whose `pristine` each trial has."""
+        root = folder / "undisturbed"
+        (folder / "pristine").mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        _must(root, "materialize", plan.name, *chosen)
+        _must(root, *words)
         duration = time.monotonic() - started
-        return cls(folder, plan.name, chosen, products_of(root, plan.name), duration)
+        products = everything_of(root, target)
+        if not products:
+            raise RuntimeError(f"{words} made no product in {root}: there is nothing to compare")
+        return cls(folder, target, words, products, duration)
 
     def trial(self) -> Path:
         """A fresh copy of the pristine root."""
@@ -84,16 +95,84 @@ class Undisturbed:
         copy_of(self.folder / "pristine", root)
         return root
 
-    def materialize(self, root: Path, **more: Any) -> subprocess.Popen[bytes]:
-        """Begin the run in a root."""
-        return command(root, "materialize", self.target, *self.chosen, **more)
+    def begun(self, root: Path, **more: Any) -> subprocess.Popen[bytes]:
+        """Begin the command in a root."""
+        return command(root, *self.words, **more)
 
     def differences_after_rerun(self, root: Path) -> list[str]:
         """Run once more to the end; in what the products differ from the undisturbed ones."""
-        code = self.materialize(root).wait()
+        code = ended(self.begun(root))
         if code:
             return [f"the rerun ended with {code}: {last_line(root)}"]
-        return compared(self.products, products_of(root, self.target))
+        return compared(self.products, everything_of(root, self.target))
+
+
+@dataclass
+class Verdict:
+    """What came of one trial: whether it was disturbed at all, and products were compared."""
+
+    what: str
+    ended: str
+    lost: list[str] = field(default_factory=list)
+    silent: bool = False
+    traceback: bool = False
+    disturbed: bool = True
+    compared: bool = True
+
+    def line(self) -> str:
+        """It, in a line of a table."""
+        faults = [*self.lost, *["silent"] * self.silent, *["traceback"] * self.traceback]
+        good = "same products" if self.compared else "-"
+        return f"{self.what:58} {self.ended[:70]:70} {'; '.join(faults) or good}"
+
+
+def judged(
+    undisturbed: Undisturbed,
+    root: Path,
+    what: str,
+    code: int,
+    *,
+    disturbed: bool = True,
+    takes_away: bool = False,
+) -> Verdict:
+    """Look at what was said, run once more, compare.
+
+    A run that ended with 0 must have made everything, unless another command took it away.
+    """
+    text = said(root).read_text(errors="replace")
+    base = root / undisturbed.target
+    missing = not all((base / name).exists() for name in undisturbed.products)
+    told = f"exit {code}: {last_line(root)}"
+    lost = [f"hung for {PATIENCE_S:.0f} s"] if code == HUNG else []
+    lost += undisturbed.differences_after_rerun(root)
+    silent = code == 0 and missing and not takes_away
+    return Verdict(what, told, lost, silent, "Traceback" in text, disturbed)
+
+
+def counted(verdicts: Sequence[Verdict]) -> int:
+    """Print how many trials lost something; 1 if any did, 2 if none was disturbed, else 0."""
+    disturbed = [each for each in verdicts if each.disturbed]
+    lost = sum(bool(each.lost) for each in verdicts)
+    silent = sum(each.silent for each in verdicts)
+    tracebacks = sum(each.traceback for each in verdicts)
+    others = len(verdicts) - len(disturbed)
+    print(
+        f"{len(disturbed)} trials: {lost} lost, {silent} silent, {tracebacks} with a traceback; "
+        f"{others} more were not run, or not disturbed"
+    )
+    if lost or silent or tracebacks:
+        return 1
+    return 0 if disturbed else 2
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit status of a command; `HUNG` if it had to be killed after `PATIENCE_S`."""
+    try:
+        return process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return HUNG
 
 
 def copy_of(root: Path, copied: Path) -> None:
@@ -111,12 +190,19 @@ def environment(root: Path, home: Path | None = None) -> dict[str, str]:
 
 
 def command(
-    root: Path, *arguments: object, env: Mapping[str, str] | None = None, **more: Any
+    root: Path,
+    *arguments: object,
+    env: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
+    **more: Any,
 ) -> subprocess.Popen[bytes]:
-    """Begin a command; what it says goes to the file ``said`` beside the root."""
+    """Begin a command; what it says goes to the file ``said`` beside the root.
+
+    `through` is a program that begins it, with its arguments.
+    """
     with said(root).open("ab") as out:
         return subprocess.Popen(
-            [str(Path(sys.executable).parent / "hst-assets"), *map(str, arguments)],
+            [*through, str(Path(sys.executable).parent / "hst-assets"), *map(str, arguments)],
             env={**environment(root), **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -136,56 +222,8 @@ def last_line(root: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def products_of(root: Path, target: str) -> dict[str, Path]:
-    """Images of a target, and, where it has advanced products, tables."""
-    base = root / target
-    kinds = ("*.fits", "*.ecsv") if (base / "hap").is_dir() else ("*.fits",)
-    found = (path for kind in kinds for path in base.rglob(kind))
-    visible = (path for path in found if not path.name.startswith("."))
-    return {str(path.relative_to(base)): path for path in visible if ".hst123" not in str(path)}
-
-
-def compared(expected: Mapping[str, Path], found: Mapping[str, Path]) -> list[str]:
-    """In what products differ: pixels, rows of tables, header cards that are no date or path."""
-    differences = [f"{name} is missing" for name in expected.keys() - found.keys()]
-    differences += [f"{name} is extra" for name in found.keys() - expected.keys()]
-    for name in sorted(expected.keys() & found.keys()):
-        if name.endswith(".ecsv"):
-            if _rows(expected[name]) != _rows(found[name]):
-                differences.append(f"{name} has other rows")
-            continue
-        with fits.open(expected[name]) as one, fits.open(found[name]) as other:
-            if _headerlets(one) != _headerlets(other):
-                differences.append(f"{name} has another headerlet")
-            difference = fits.FITSDiff(
-                one, other, ignore_keywords=["DATE", "CHECKSUM", "DATASUM"], ignore_comments=["*"]
-            )
-            if not difference.identical:
-                differences.append(f"{name} differs: {_end_of(difference.report())}")
-    return differences
-
-
 def _must(root: Path, *arguments: object) -> None:
     root.mkdir(parents=True, exist_ok=True)
     code = command(root, *arguments).wait()
     if code:
         raise RuntimeError(f"{arguments[0]} ended with {code}: {last_line(root)}")
-
-
-def _headerlets(hdus: fits.HDUList) -> list[bytes]:
-    """Files within a file, without their dates; they are taken out of the list."""
-    kind = fits.hdu.nonstandard.NonstandardExtHDU
-    own = [hdu for hdu in hdus if isinstance(hdu, kind)]
-    contents = [_TIME.sub(b"", hdu.data.tobytes()) for hdu in own]
-    for hdu in own:
-        hdus.remove(hdu)
-    return contents
-
-
-def _rows(table: Path) -> list[str]:
-    return [line for line in table.read_text().splitlines() if not line.startswith("#")]
-
-
-def _end_of(report: str) -> str:
-    lines = [line.strip() for line in report.splitlines() if line.strip()]
-    return " / ".join(lines[-6:])

@@ -106,7 +106,7 @@ def measured(case: Case, sky: StarField, options: argparse.Namespace) -> Outcome
     found = (stars.x[kept], stars.y[kept], flux[kept], error[kept])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     lines = tuple(told(stars, flux, flux / error, sky, case.band))
-    return Outcome(judged_on(found, sky, case.band), lines, cpu, wall, peak)
+    return Outcome(judged_on(found, sky, case), lines, cpu, wall, peak)
 
 
 #: To which the engine corrects its fluxes.
@@ -135,22 +135,23 @@ def to_infinity(stars: MeasuredStars, sky: StarField, images: Sequence[ChipImage
     )
 
 
-def judged_on(found: tuple[np.ndarray, ...], sky: StarField, band: str) -> Judged:
-    """Judge a catalogue of a band."""
+def judged_on(found: tuple[np.ndarray, ...], sky: StarField, case: Case) -> Judged:
+    """Judge a catalogue of the case's band."""
     truth = sky.truth
     x, y, flux, error = found
     return judged(
         (x, y, flux, error),
-        (truth.x, truth.y, truth.rates[band] * sky.scene.nominal_s),
+        (truth.x, truth.y, truth.rates[case.band] * sky.scene.nominal_s),
         shape=sky.scene.shape,
+        edge_pix=case.edge_pix,
         not_spurious=truth.galaxies,
     )
 
 
-def of_dolphot(run: DolphotRun, sky: StarField, band: str) -> Judged:
+def of_dolphot(run: DolphotRun, sky: StarField, case: Case) -> Judged:
     """Judge DOLPHOT's."""
     kept = run.snr >= LEAST_SNR
-    return judged_on((run.x[kept], run.y[kept], run.flux_e[kept], run.error_e[kept]), sky, band)
+    return judged_on((run.x[kept], run.y[kept], run.flux_e[kept], run.error_e[kept]), sky, case)
 
 
 def dolphot_on(
@@ -169,7 +170,7 @@ def dolphot_on(
         shape=sky.scene.shape,
         nominal_s=sky.scene.nominal_s,
     )
-    return of_dolphot(run, sky, case.band), run
+    return of_dolphot(run, sky, case), run
 
 
 def run_case(name: str, case: Case, sky: StarField, options: argparse.Namespace) -> bool:
@@ -210,7 +211,7 @@ def reference_of(
         run = read_run(
             options.study / "dp.gz", nominal_s=500.0, zero_point_mag=STUDY_ZERO_POINT_MAG
         )
-        reference = of_dolphot(run, sky, case.band)
+        reference = of_dolphot(run, sky, case)
         print("\nDOLPHOT's own catalogue of these images, and the study's CPU time (93 s):")
         print(reference.table())
         return reference, True, STUDY_CPU_S[1_000]

@@ -1,24 +1,28 @@
 """Bad nights: what kills, full disks, stopped programs and other commands do to a run.
 
-    python benchmarks/hard_days.py [kills] [disks] [limits] [children] [company] [--kills 30]
+    PYTHONPATH=. python -u benchmarks/hard_days.py [KIND ...] [--kills 30] [--demo-kills 6]
 
 A small target is processed once without disturbance. Each trial then starts from the ingested
 target, disturbs the run, looks at what the command said, runs it once more to its end, and compares
 the products (pixels bit by bit, headers but for dates and paths) with the undisturbed ones:
 
 kills     SIGKILL, SIGTERM and SIGINT at random moments, sent to the command and, for every other
-          one, to a multiprocess run of Dagster's (``HST_ASSETS_EXECUTOR=multiprocess``)
+          three, to a multiprocess run of Dagster's (``HST_ASSETS_EXECUTOR=multiprocess``)
+demo      the same of ``hst-assets demo``, with the simulation, photometry and advanced products
 disks     a disk that is full at eight sizes, one whose file entries are used up, one that becomes
           read-only; Dagster's instance on a full disk
+users     a root, a work directory and an instance of another user (needs root)
 limits    address space (RLIMIT_AS), number of open files, a cgroup's memory where one can be made
 children  the programs that a run starts: stopped (SIGSTOP) and killed
-company   two runs of one target at once; ``clean``, ``settings``, ``target retire`` during a run
+garbage   each kind of tool call ends well, but leaves garbage in the place of its files or reply
+company   two runs of one target at once; other commands, exposures removed, ``target retire`` and
+          the daemon with all sensors, during a run
+inputs    damaged texts through all parsers (`parser_fuzz.py`), exposures (`ingest_fuzz.py`)
 
 Printed are counts: trials, products lost or other than they should be, disturbances of which
 nothing was said (exit status 0 and something missing), and tracebacks. The exit status is 1 unless
 all three are 0. Disks are file systems in memory, in a name space of one's own (``unshare``);
-where none can be mounted, they are "not run". Texts are damaged by `parser_fuzz.py`, exposures by
-`ingest_fuzz.py`, the archive by `archive_faults.py`, the demo is killed by `kill_and_resume.py`.
+where none can be mounted, they are "not run". Faults of the archive are in `archive_faults.py`.
 """
 
 from __future__ import annotations
@@ -32,61 +36,33 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from disturbed_runs import Undisturbed, command, environment, last_line, said
+from disturbed_runs import (
+    Undisturbed,
+    Verdict,
+    command,
+    counted,
+    ended,
+    environment,
+    judged,
+    said,
+)
+from hard_days_company import children, company, garbage
+from hard_days_disks import NAME_SPACE, disks, users
 
-from hst_assets.simulate.plans import small_plan
+from hst_assets.simulate.plans import demo_plan, small_plan
 
 SETTINGS = ("machine.tool_timeout_s=60", "machine.max_cores=2")
-_NAME_SPACE = ("unshare", "--map-root-user", "--mount")
 _IN_NAME_SPACE = "HARD_DAYS_IN_NAME_SPACE"
 _FORMS = ("command", "multiprocess")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 #: Exit statuses that say that a signal ended the command.
 _ENDED_BY = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}
-
-
-@dataclass
-class Verdict:
-    """What came of one trial."""
-
-    what: str
-    ended: str
-    lost: list[str] = field(default_factory=list)
-    silent: bool = False
-    traceback: bool = False
-
-    def line(self) -> str:
-        faults = [*self.lost, *["silent"] * self.silent, *["traceback"] * self.traceback]
-        return f"{self.what:46} {self.ended[:70]:70} {'; '.join(faults) or 'same products'}"
-
-
-Trial = Callable[[Undisturbed], Verdict]
-
-
-def judged(
-    undisturbed: Undisturbed, root: Path, what: str, code: int | None, *, disturbed: bool = True
-) -> Verdict:
-    """Look at what was said, run once more, compare.
-
-    A run that ended with 0 must have made everything, disturbed or not.
-    """
-    text = said(root).read_text(errors="replace")
-    missing = not _all_there(undisturbed, root)
-    ended = f"exit {code}: {last_line(root)}"
-    lost = undisturbed.differences_after_rerun(root)
-    return Verdict(what, ended, lost, disturbed and code == 0 and missing, "Traceback" in text)
-
-
-def _all_there(undisturbed: Undisturbed, root: Path) -> bool:
-    base = root / undisturbed.target
-    return all((base / name).exists() for name in undisturbed.products)
+_PARSED, _EXPOSURES = 60_000, 3_000
 
 
 # ------------------------------------------------------------------------------------- kills
@@ -96,125 +72,61 @@ def kills(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Ver
     """At random moments, by three signals, of two kinds of run."""
     moments = random.Random(options.seed)
     for number in range(options.kills):
-        sent = _SIGNALS[number % 3]
         form = _FORMS[number // 3 % 2]
-        at = moments.uniform(1.0, undisturbed.duration_s)
         root = undisturbed.trial()
-        env = {"HST_ASSETS_EXECUTOR": "multiprocess"} if form == "multiprocess" else {}
-        process = _multiprocess(undisturbed, root, env) if env else undisturbed.materialize(root)
-        try:
-            process.wait(timeout=at)
-            what = f"{form}: had ended before {sent.name} at {at:.0f} s"
-        except subprocess.TimeoutExpired:
-            process.send_signal(sent)
-            code = process.wait()
-            what = f"{form}: {sent.name} at {at:.1f} s"
-            if form == "command" and code not in {_ENDED_BY[sent], 0}:
-                what += f", ended with {code}"
-        yield judged(undisturbed, root, what, process.returncode)
+        begun = _multiprocess if form == "multiprocess" else undisturbed.begun
+        at = moments.uniform(1.0, undisturbed.duration_s)
+        yield _killed(undisturbed, root, form, begun(root), _SIGNALS[number % 3], at)
 
 
-def _multiprocess(
-    undisturbed: Undisturbed, root: Path, env: dict[str, str]
-) -> subprocess.Popen[bytes]:
+def demo(_: Undisturbed, options: argparse.Namespace) -> Iterator[Verdict]:
+    """The demo itself, from its simulation to its comparison with the truth."""
+    with tempfile.TemporaryDirectory(prefix="hard-days-demo-") as folder:
+        undisturbed = Undisturbed.after(Path(folder), demo_plan().name, ("demo",))
+        moments = random.Random(options.seed)
+        for number in range(options.demo_kills):
+            root = undisturbed.trial()
+            at = moments.uniform(1.0, undisturbed.duration_s)
+            sent = _SIGNALS[number % 3]
+            yield _killed(undisturbed, root, "demo", undisturbed.begun(root), sent, at)
+
+
+def _killed(
+    undisturbed: Undisturbed,
+    root: Path,
+    form: str,
+    process: subprocess.Popen[bytes],
+    sent: signal.Signals,
+    at: float,
+) -> Verdict:
+    hit = False
+    try:
+        process.wait(timeout=at)
+        what = f"{form}: had ended before {sent.name} at {at:.0f} s"
+    except subprocess.TimeoutExpired:
+        process.send_signal(sent)
+        hit, code = True, ended(process)
+        what = f"{form}: {sent.name} at {at:.1f} s"
+        if form != "multiprocess" and code not in {_ENDED_BY[sent], 0}:
+            what += f", ended with {code}"
+    return judged(undisturbed, root, what, process.returncode, disturbed=hit)
+
+
+def _multiprocess(root: Path) -> subprocess.Popen[bytes]:
     """The first level of the visit as a job of Dagster's, each step in a process of its own."""
-    partition = next((root / undisturbed.target / "raw").glob("*_fl?.fits")).name[:6]
-    key = f"{undisturbed.target}/{partition}"
-    prepared = command(root, "status", undisturbed.target)  # registers the partition
-    prepared.wait()
+    (exposure,) = list(root.glob("*/raw/*_fl?.fits"))[:1]
+    target, visit = exposure.parent.parent.name, exposure.name[:6]
+    ended(command(root, "status", target))  # registers the partition
     arguments = ["job", "execute", "-m", "hst_assets.definitions", "-j", "process_new_visit"]
-    tags = f'{{"dagster/partition": "{key}"}}'
+    tags = f'{{"dagster/partition": "{target}/{visit}"}}'
     with said(root).open("ab") as out:
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "dagster"), *arguments, "--tags", tags],
-            env={**environment(root), **env},
+            env={**environment(root), "HST_ASSETS_EXECUTOR": "multiprocess"},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-
-
-# ------------------------------------------------------------------------------------- disks
-
-
-def disks(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Verdict]:
-    """Full, out of entries, read-only."""
-    del options
-    small = _megabytes(undisturbed.folder / "pristine")
-    whole = _megabytes(undisturbed.folder / "undisturbed")
-    for share in (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95):
-        size_mb = small + share * (whole - small) + 2
-        yield _on_disk(undisturbed, f"size={size_mb:.0f}m", f"full at {size_mb:.0f} MB")
-    for n_inodes in (120, 200):
-        options_of_disk = f"size={4 * whole:.0f}m,nr_inodes={n_inodes}"
-        yield _on_disk(undisturbed, options_of_disk, f"{n_inodes} file entries")
-    yield _read_only(undisturbed)
-    yield _small_instance(undisturbed)
-
-
-def _megabytes(root: Path) -> float:
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 2**20
-
-
-def _mounted(undisturbed: Undisturbed, options: str) -> Path:
-    """A trial on a disk of its own; Dagster's instance is elsewhere."""
-    disk = undisturbed.folder / "disk"
-    disk.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=True)
-    said(disk).unlink(missing_ok=True)
-    shutil.copytree(
-        undisturbed.folder / "pristine",
-        disk,
-        ignore=shutil.ignore_patterns("dagster_home"),
-        dirs_exist_ok=True,
-    )
-    return disk
-
-
-def _home(undisturbed: Undisturbed) -> dict[str, str]:
-    home = undisturbed.folder / "home_of_disk"
-    shutil.rmtree(home, ignore_errors=True)
-    return {"DAGSTER_HOME": environment(undisturbed.folder / "disk", home)["DAGSTER_HOME"]}
-
-
-def _on_disk(undisturbed: Undisturbed, options: str, what: str) -> Verdict:
-    disk = _mounted(undisturbed, options)
-    try:
-        env = _home(undisturbed)
-        code = undisturbed.materialize(disk, env=env).wait()
-        subprocess.run(["mount", "-o", "remount,size=4g,nr_inodes=100k", disk], check=True)
-        return judged(undisturbed, disk, what, code)
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
-def _read_only(undisturbed: Undisturbed) -> Verdict:
-    disk = _mounted(undisturbed, "size=4g")
-    try:
-        process = undisturbed.materialize(disk, env=_home(undisturbed))
-        time.sleep(undisturbed.duration_s / 2)
-        while subprocess.run(["mount", "-o", "remount,ro", disk], check=False).returncode:
-            if process.poll() is not None:  # a file was open for writing at each try
-                break
-            time.sleep(0.05)
-        code = process.wait()
-        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-        return judged(undisturbed, disk, "read-only from the middle on", code)
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
-def _small_instance(undisturbed: Undisturbed) -> Verdict:
-    root = undisturbed.trial()
-    home = root / "dagster_home"
-    home.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", home], check=True)
-    try:
-        code = undisturbed.materialize(root).wait()
-        subprocess.run(["mount", "-o", "remount,size=1g", home], check=True)
-        return judged(undisturbed, root, "Dagster's instance on a full disk", code)
-    finally:
-        subprocess.run(["umount", "-l", home], check=True)
 
 
 # ------------------------------------------------------------------------------------ limits
@@ -234,11 +146,11 @@ def limits(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Ve
 
 def _limited(undisturbed: Undisturbed, kind: int, value: int, what: str) -> Verdict:
     root = undisturbed.trial()
-    process = undisturbed.materialize(
-        root, preexec_fn=partial(resource.setrlimit, kind, (value, value))
+    code = ended(
+        undisturbed.begun(root, preexec_fn=partial(resource.setrlimit, kind, (value, value)))
     )
-    code = process.wait()
-    return judged(undisturbed, root, what if code else f"{what}: not disturbed by it", code)
+    told = what if code else f"{what}: not disturbed by it"
+    return judged(undisturbed, root, told, code, disturbed=code != 0)
 
 
 def _in_cgroup(undisturbed: Undisturbed, megabytes: int) -> Verdict:
@@ -254,140 +166,101 @@ def _in_cgroup(undisturbed: Undisturbed, megabytes: int) -> Verdict:
     try:
         group.mkdir(exist_ok=True)
         if not (group / limit).is_file():
-            return Verdict(what, f"not run: {group} has no {limit}")
+            return Verdict(
+                what, f"not run: {group} has no {limit}", disturbed=False, compared=False
+            )
         (group / limit).write_text(str(megabytes * 2**20))
     except OSError as error:
-        return Verdict(what, f"not run: {error}")
+        return Verdict(what, f"not run: {error}", disturbed=False, compared=False)
     root = undisturbed.trial()
-    code = undisturbed.materialize(
-        root, preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
-    ).wait()
-    used_mb = int((group / peak).read_text()) / 2**20
-    return judged(
-        undisturbed,
-        root,
-        f"{what}, {used_mb:.0f} used{'' if code else ': not disturbed by it'}",
-        code,
+    code = ended(
+        undisturbed.begun(
+            root, preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
+        )
     )
+    used_mb = int((group / peak).read_text()) / 2**20
+    told = f"{what}, {used_mb:.0f} used{'' if code else ': not disturbed by it'}"
+    verdict = judged(undisturbed, root, told, code, disturbed=code != 0)
+    group.rmdir()
+    return verdict
 
 
-# ---------------------------------------------------------------------------------- children
+# ------------------------------------------------------------------------------------ inputs
 
 
-def children(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Verdict]:
-    """Programs that a run started, stopped or killed."""
-    moments = random.Random(options.seed)
-    for sent in (signal.SIGSTOP, signal.SIGKILL) * 3:
-        root = undisturbed.trial()
-        process = undisturbed.materialize(root)
-        at = moments.uniform(0.2, 0.8) * undisturbed.duration_s
-        time.sleep(at)
-        hit = _hit(process.pid, sent)
-        code = process.wait()
-        if hit is not None and sent == signal.SIGSTOP:
-            _wake(hit)
-        what = f"child {sent.name} at {at:.1f} s" if hit else f"no child at {at:.1f} s"
-        yield judged(undisturbed, root, what, code)
+def inputs(_: Undisturbed, options: argparse.Namespace) -> Iterator[Verdict]:
+    """Damaged texts and exposures: each a benchmark of its own."""
+    for script, number in (
+        ("parser_fuzz.py", ("--inputs", str(_PARSED))),
+        ("ingest_fuzz.py", ("--files", str(_EXPOSURES))),
+    ):
+        words = [sys.executable, str(Path(__file__).with_name(script)), *number]
+        done = subprocess.run(
+            [*words, "--seed", str(options.seed)], capture_output=True, text=True, check=False
+        )
+        print(done.stdout, end="")
+        told = [line for line in done.stdout.splitlines() if " wrong" in line][-1:]
+        lost = [f"exit {done.returncode} {done.stderr[-200:]}"] if done.returncode else []
+        yield Verdict(
+            script,
+            *told or ["nothing counted"],
+            lost=lost if told else [*lost, "nothing counted"],
+            compared=False,
+        )
 
 
-def _hit(pid: int, sent: signal.Signals) -> int | None:
-    """Send a signal to the youngest descendant of a process; which, if there is one."""
-    while (youngest := _last_descendant(pid)) is not None:
-        with suppress(ProcessLookupError):  # it has ended meanwhile: the next youngest
-            os.kill(youngest, sent)
-            return youngest
-    return None
-
-
-def _last_descendant(pid: int) -> int | None:
-    """The youngest process that a process, or one of its children, has started."""
-    found: int | None = None
-    waiting = [pid]
-    while waiting:
-        parent = waiting.pop()
-        own = subprocess.run(
-            ["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False
-        ).stdout.split()
-        waiting += map(int, own)
-        found = max([found or 0, *map(int, own)]) or None
-    return found
-
-
-def _wake(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGCONT)
-    except ProcessLookupError:
-        return  # it was ended, as it should be
-
-
-# ----------------------------------------------------------------------------------- company
-
-
-def company(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Verdict]:
-    """Another command on the same target at the same time."""
-    del options
-    root = undisturbed.trial()
-    pair = [undisturbed.materialize(root) for _ in range(2)]
-    codes = [process.wait() for process in pair]
-    yield judged(undisturbed, root, f"two runs at once, ended with {codes}", max(codes))
-    name = undisturbed.target
-    for words in (("clean", name, "--working-copies"), ("status", name), ("settings", name)):
-        root = undisturbed.trial()
-        process = undisturbed.materialize(root)
-        time.sleep(undisturbed.duration_s / 2)
-        beside = command(root, *words).wait()
-        code = process.wait()
-        what = f"{words[0]} during a run, ended with {beside}"
-        yield judged(undisturbed, root, what, code, disturbed=words[0] != "clean")
-    root = undisturbed.trial()
-    process = undisturbed.materialize(root)
-    time.sleep(undisturbed.duration_s / 2)
-    beside = command(root, "target", "retire", name).wait()
-    code = process.wait()
-    yield judged(undisturbed, root, f"target retire, ended with {beside}", code)
-
-
-KINDS = {
+Trials = Callable[[Undisturbed, argparse.Namespace], Iterator[Verdict]]
+KINDS: Mapping[str, Trials] = {
     "kills": kills,
+    "demo": demo,
     "disks": disks,
+    "users": users,
     "limits": limits,
     "children": children,
+    "garbage": garbage,
     "company": company,
+    "inputs": inputs,
 }
 
 
 def main() -> int:
     """Disturb, and count."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = _options()
     chosen = options.kinds or list(KINDS)
     if "disks" in chosen and not os.environ.get(_IN_NAME_SPACE):
-        if subprocess.run([*_NAME_SPACE, "true"], check=False).returncode == 0:
+        if subprocess.run([*NAME_SPACE, "true"], check=False).returncode == 0:
             os.environ[_IN_NAME_SPACE] = "1"
-            os.execvp(_NAME_SPACE[0], [*_NAME_SPACE, sys.executable, *sys.argv])
+            os.execvp(NAME_SPACE[0], [*NAME_SPACE, sys.executable, "-u", *sys.argv])
         print("disks: not run: no file system can be mounted here")
         chosen = [kind for kind in chosen if kind != "disks"]
     folder = Path(tempfile.mkdtemp(prefix="hard-days-"))
+    folder.chmod(0o755)  # another user is to find the root in it
+    verdicts: list[Verdict] = []
     try:
         undisturbed = Undisturbed.of(
             folder, small_plan("wfc3_ir", n_exposures=3), settings=SETTINGS
         )
-        print(f"undisturbed: {undisturbed.duration_s:.0f} s, {len(undisturbed.products)} images")
-        verdicts: list[Verdict] = []
+        print(f"undisturbed: {undisturbed.duration_s:.0f} s, {len(undisturbed.products)} products")
         for kind in chosen:
-            for verdict in KINDS[kind](undisturbed, options):
+            for verdict in islice(KINDS[kind](undisturbed, options), options.most):
                 verdicts.append(verdict)
                 print(verdict.line(), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    lost = sum(bool(each.lost) for each in verdicts)
-    silent = sum(each.silent for each in verdicts)
-    tracebacks = sum(each.traceback for each in verdicts)
-    print(f"{len(verdicts)} trials: {lost} lost, {silent} silent, {tracebacks} with a traceback")
-    return int(bool(lost or silent or tracebacks))
+    return counted(verdicts)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--demo-kills", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--most", type=int, help="trials of each kind, by default all")
+    options = parser.parse_args()
+    if unknown := set(options.kinds) - set(KINDS):
+        parser.error(f"no such kind: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def _trials(undisturbed: Undisturbed, options: argparse.Namespace) -> int:
     for number in range(options.kills):
         root = undisturbed.trial()
         moment = random_moment.uniform(0, undisturbed.duration_s)
-        process = undisturbed.materialize(root)
+        process = undisturbed.begun(root)
         try:
             process.wait(timeout=moment)
             fate = "had ended"

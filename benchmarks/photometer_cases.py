@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hst_assets_tests.star_judge import STUDY_10K, Judged
+from hst_assets_tests.star_judge import EDGE_PIX, STUDY_10K, Judged
 from hst_assets_tests.star_scenes import CAMERAS, Scene, Shot, shots
 
 
 @dataclass(frozen=True)
 class Case:
-    """A scene, in which band it is judged, and what its figures are compared with."""
+    """A scene, in which band it is judged, and what its figures are compared with.
+
+    Stars nearer to the reference's edge than `edge_pix` are not judged.
+    """
 
     scene: Scene
     band: str = "wfc3_uvis F814W"
@@ -18,6 +21,7 @@ class Case:
     study: Judged | None = None
     note: str = ""
     seed: int = 20
+    edge_pix: float = EDGE_PIX
 
 
 def shrunk(scene: Scene, times: int) -> Scene:
@@ -89,6 +93,10 @@ def _cases() -> dict[str, Case]:
     }
     for name, scene in hard.items():
         made[name] = Case(scene, group="hard")
+    strip = replace(base, shape=(64, 4100), n_stars=768)
+    made["edges"] = Case(
+        strip, group="hard", note="to the last pixel of a strip of 64", edge_pix=0.0
+    )
     few = replace(base, n_stars=64, shape=(400, 400), faintest_e=1000.0)
     made["galaxies_alone"] = Case(
         replace(few, n_stars=16, galaxies=24, shots=shots(3)), group="hard"
@@ -98,6 +106,16 @@ def _cases() -> dict[str, Case]:
         made[f"moving_{short}"] = Case(scene, group="hard", note=f"{motion} pixels between epochs")
     whole = replace(base, n_stars=8_400 * 6, shape=(2051, 4096), shots=shots(8))
     made["whole_chip"] = Case(whole, group="heavy", note="8.4 Mpx, 8 exposures")
+    for short, detector, shape in (
+        ("uvis", "wfc3_uvis", (2051, 4096)),
+        ("wfc", "acs_wfc", (2048, 4096)),
+    ):
+        made[f"{short}_50k_chip"] = Case(
+            replace(density_of(detector, 50_000), shape=shape),
+            band=CAMERAS[detector].band,
+            group="heavy",
+            note="50,000 stars on a whole chip",
+        )
     made["ir_everything"] = Case(
         replace(
             density_of("wfc3_ir", 10_000),

@@ -1,7 +1,7 @@
 """Visits an hour against workers of Celery, and what a run costs beyond its science.
 
     PYTHONPATH=. .venv/bin/python benchmarks/throughput.py [--visits 6] [--workers 1 2 4]
-        [--launches 100] [--json FILE]
+        [--launches 100] [--only-launches] [--json FILE]
 
 Redis, PostgreSQL, Dagster's daemon and workers with one process each are started on this machine.
 Simulated visits (WFC3/IR, 512 x 512 pixels, two exposures each) are ingested as one target for
@@ -38,7 +38,7 @@ import psycopg2
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from celery_forms import cpu_seconds, ticks
-from many_workers import simulated_visits
+from worker_campaigns import simulated_visits
 
 from hst_assets.orchestration.asset_table import ASSETS
 from hst_assets.settings import load_settings
@@ -49,6 +49,10 @@ from hst_assets_tests.orchestration.worker_deployment import WorkerDeployment
 LEVELS = ("visit_exposures", "visit_images")
 #: More than any trial has workers, or runs.
 _NO_LIMIT = 1000
+#: The target that is processed without Dagster.
+_ALONE = "alone"
+#: No pool holds its runs in the queue, as that of MAST's does those of new data.
+_LAUNCHED = "target_frame"
 
 
 class Deployment(WorkerDeployment):
@@ -93,29 +97,40 @@ def main() -> int:
     parser.add_argument("--visits", type=int, default=6)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--launches", type=int, default=100)
+    parser.add_argument("--only-launches", action="store_true")
     parser.add_argument("--json", type=Path, help="Also written there.")
     options = parser.parse_args()
     figures: dict[str, Any] = {"levels": [], "visits": options.visits}
     with tempfile.TemporaryDirectory(prefix="throughput-") as scratch:
         folder = Path(scratch)
-        n_visits = options.visits + max(options.workers)
+        n_visits = 1 if options.only_launches else options.visits + max(options.workers)
         exposures = simulated_visits(folder / "campaign", n_visits)
-        figures["megabytes_a_visit_in"] = _megabytes(exposures) / n_visits
         with Deployment(folder / "deployment", processes=_NO_LIMIT) as deployment:
             deployment.serve()
-            figures["science_s"] = _science(deployment, exposures)
-            for number in sorted(options.workers):
-                figures["levels"] += _with_workers(deployment, exposures, number, options.visits)
-            figures["event_s"] = _event_s(deployment)
-            figures["megabytes_a_visit_out"] = _products_mb(deployment) / n_visits
-            n_runs = len(deployment.runs())
-            kept_kb = 1e3 * _megabytes(deployment.home / "storage") / n_runs
-            print(f"what steps printed: {kept_kb:.1f} kB a run", flush=True)
-            _keep(options.json, figures)
+            if options.only_launches:
+                deployment.command("ingest", exposures, "--target", _ALONE)
+            else:
+                _measure(deployment, exposures, options, figures)
+                _keep(options.json, figures)
             if options.launches:
                 figures["launch_s"] = _launches(deployment, options.launches)
                 _keep(options.json, figures)
     return 0
+
+
+def _measure(
+    deployment: Deployment, exposures: Path, options: argparse.Namespace, figures: dict[str, Any]
+) -> None:
+    """Science alone, levels by number of workers, events and bytes, into the figures."""
+    n_visits = len(_visits(exposures))
+    figures["megabytes_a_visit_in"] = _megabytes(exposures) / n_visits
+    figures["science_s"] = _science(deployment, exposures)
+    for number in sorted(options.workers):
+        figures["levels"] += _with_workers(deployment, exposures, number, options.visits)
+    figures["event_s"] = _event_s(deployment)
+    figures["megabytes_a_visit_out"] = _products_mb(deployment) / n_visits
+    kept_kb = 1e3 * _megabytes(deployment.home / "storage") / len(deployment.runs())
+    print(f"what steps printed: {kept_kb:.1f} kB a run", flush=True)
 
 
 def _keep(path: Path | None, figures: dict[str, Any]) -> None:
@@ -125,9 +140,8 @@ def _keep(path: Path | None, figures: dict[str, Any]) -> None:
 
 def _science(deployment: Deployment, exposures: Path) -> dict[str, float]:
     """Seconds of a visit's levels without Dagster, the first visit left out."""
-    target = "alone"
-    deployment.command("ingest", exposures, "--target", target)
-    workdir = WorkDir(deployment.root, target)
+    deployment.command("ingest", exposures, "--target", _ALONE)
+    workdir = WorkDir(deployment.root, _ALONE)
     settings = load_settings(workdir)
     visits = _visits(exposures)[:3]
     found = {}
@@ -253,7 +267,6 @@ def _launches(deployment: Deployment, n_runs: int) -> dict[str, float]:
     for process in deployment.workers.values():
         process.terminate()
         process.wait(120)
-    visit = sorted(path.name for path in (deployment.root / "alone" / "raw").glob("*.fits"))[0][:6]
     found = {}
     for words, settings in (
         ("one by one", {"dequeue_use_threads": False}),
@@ -263,7 +276,7 @@ def _launches(deployment: Deployment, n_runs: int) -> dict[str, float]:
         deployment.set_queue(max_concurrent_runs=0, **settings)
         deployment.serve()
         began = time.perf_counter()
-        asked = {deployment.launch("visit_exposures", f"alone/{visit}") for _ in range(n_runs)}
+        asked = {deployment.launch(_LAUNCHED, _ALONE) for _ in range(n_runs)}
         found["put into the queue"] = (time.perf_counter() - began) / n_runs
         deployment.stop_serving()
         deployment.set_queue(max_concurrent_runs=_NO_LIMIT * 10)
