@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Processes that run tests.
+WORKERS ?= 2
+
 export HST_ASSETS_ROOT ?= $(CURDIR)/data
 export DAGSTER_HOME ?= $(CURDIR)/data/deployment
 
@@ -48,9 +51,9 @@ up: $(INSTALLED) ## The web UI on 127.0.0.1:3000 (or PORT=...), with the daemon 
 	@$(BIN)/hst-assets up $(if $(PORT),--port $(PORT))
 
 .PHONY: test
-test: $(INSTALLED) ## The whole test suite (VERBOSE=1 names each test)
+test: $(INSTALLED) ## The whole test suite (VERBOSE=1 names each test; WORKERS=2 processes at a time)
 	@# xdist 3.8 waits for ever after it has replaced a worker that crashed: it shall replace none.
-	@$(BIN)/python -m pytest $(if $(VERBOSE),-v) -n 2 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder \
+	@$(BIN)/python -m pytest $(if $(VERBOSE),-v) -n $(WORKERS) --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder \
 	  --durations=40 hst_assets_tests
 
 .PHONY: lint
@@ -69,7 +72,7 @@ hooks: $(INSTALLED) ## Look at each commit before it is made (.pre-commit-config
 .PHONY: coverage
 coverage: $(INSTALLED) ## The test suite with the share of lines and branches that it runs
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --no-loadscope-reorder hst_assets_tests
+	@$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder hst_assets_tests
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -85,6 +88,10 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 .PHONY: pictures
 pictures: $(INSTALLED) ## Take the documentation's pictures anew from the demo (needs Chromium, and `make demo` before)
 	@PYTHONPATH=. $(BIN)/python docs/_pictures/take.py
+
+.PHONY: first-hour
+first-hour: $(INSTALLED) ## Run the commands of the guide's first hour on the demo's exposures (needs `make demo` before)
+	@PYTHONPATH=. $(BIN)/python docs/_transcript/check.py
 
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve every dependency anew into requirements.lock
