@@ -9,9 +9,11 @@ def main() -> None:
     """Run the command line; failures of the vocabulary end it with one clear line."""
     import os
 
+    from hst_assets.cli.interruption import interruptible
     from hst_assets.machine.numerical_threads import pin_threads
 
     pin_threads(os.environ)  # before numpy is imported
-    from hst_assets.cli.application import run
+    with interruptible():
+        from hst_assets.cli.application import run
 
-    run()
+        run()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.markup import escape
@@ -37,6 +34,7 @@ from hst_assets.cli import (
 from hst_assets.cli import run as run_module
 from hst_assets.cli.console_log import keep_traceback, kept_console
 from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
+from hst_assets.cli.interruption import EXIT_INTERRUPTED, TOLD, exit_status, signals_taken
 from hst_assets.cli.position_argument import PositionCommand
 from hst_assets.cli.terminal import errors, output
 from hst_assets.failures import (
@@ -52,8 +50,6 @@ __all__ = ["application", "run"]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 #: Columns of the help on a wide terminal.
 _WIDTH = 110
 #: Of failures that a script may want to tell from others.
@@ -119,7 +115,7 @@ def run() -> None:
     """
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
-    with _signals_taken() as was_asked_to_end, kept_console():
+    with signals_taken() as was_asked_to_end, kept_console():
         _run(was_asked_to_end)
 
 
@@ -141,47 +137,17 @@ def _run(was_asked_to_end: Callable[[], bool]) -> None:
         keep_traceback(error)
         _tell(machine)
         sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:  # before the command began, or after its end
+        _tell_interrupted(was_asked_to_end)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            errors().print("interrupted; run the same command again to continue")
-            if was_asked_to_end():
-                sys.exit(EXIT_TERMINATED)
+            _tell_interrupted(was_asked_to_end)
         raise
 
 
-@contextmanager
-def _signals_taken() -> Iterator[Callable[[], bool]]:
-    """Let a request to terminate take the way of Ctrl-C, on which tools are stopped as well.
-
-    Yields
-    ------
-    callable
-        Whether such a request came. Dagster puts a handler of its own in the place of this one
-        while it executes a run; the numbers of all signals go into a pipe, whoever handles them.
-    """
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    os.set_blocking(writing, False)
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-
-    def end(_number: int, _frame: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    def was_asked_to_end() -> bool:
-        with suppress(BlockingIOError):
-            return signal.SIGTERM in os.read(reading, 65536)
-        return False
-
-    # What a script starts in the background inherits SIGINT as ignored, and could not be ended.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield was_asked_to_end
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(reading)
-        os.close(writing)
+def _tell_interrupted(was_asked_to_end: Callable[[], bool]) -> NoReturn:
+    errors().print(TOLD)
+    sys.exit(exit_status(was_asked_to_end))
 
 
 def _tell(error: HstAssetsError) -> None:
