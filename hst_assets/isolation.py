@@ -53,7 +53,7 @@ from hst_assets.nursery import (
     kill_session,
 )
 
-__all__ = ["Call", "run_isolated", "run_many_isolated"]
+__all__ = ["Call", "import_ahead", "run_isolated", "run_many_isolated"]
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def run_many_isolated(
     runner = _Runner(
         task,
         timeout_s,
-        {**os.environ, **TOOL_ENVIRONMENT, **(environment or {})},
+        _environment(environment),
         resident=task.partition(":")[0] if own_nursery else _EVERY_TASK,
     )
     began_empty = [not _content(call) for call in calls]
@@ -188,6 +188,44 @@ def run_many_isolated(
     for index, outcome in zip(failed, again, strict=True):
         outcomes[index] = crashed_twice(outcome) if isinstance(outcome, Crashed) else outcome
     return outcomes
+
+
+def import_ahead(task: str, *, environment: Mapping[str, str] | None = None) -> None:
+    """Let a task's module be imported while the caller has other things to do.
+
+    The next batch of the same thread, in the same folder and with the same variables, finds it
+    imported. What fails here fails again, with words, at the first call.
+
+    Parameters
+    ----------
+    task : str
+        As of `run_many_isolated`; it has no nursery of its own.
+    environment : mapping, optional
+        As of `run_many_isolated`.
+    """
+    variables = _environment(environment)
+    nursery = _KEPT.nurseries.get(_EVERY_TASK)
+    if nursery is None or nursery.origin != _origin(variables):
+        if nursery is not None:
+            nursery.end()
+        nursery = _KEPT.nurseries[_EVERY_TASK] = _Nursery(variables, Path(os.devnull))
+    nursery.begin(
+        {
+            "task": task,
+            "log": os.devnull,
+            "timeout_s": 0.0,
+            "max_cores": 1,
+            "alone": False,
+            "pool": None,
+            "calls": [],
+            "variables": _read_by_calls(variables),
+        }
+    )
+
+
+def _environment(of_batch: Mapping[str, str] | None) -> dict[str, str]:
+    """The variables of the children of a batch."""
+    return {**os.environ, **TOOL_ENVIRONMENT, **(of_batch or {})}
 
 
 @dataclass(frozen=True)
@@ -349,9 +387,25 @@ class _Nursery:
         finally:
             os.close(answering)
         self.end = weakref.finalize(self, _end_nursery, self._process, self._answers, os.getpid())
+        #: Signs of requests for whose end nobody has waited.
+        self._unread = 0
+
+    def begin(self, request: Mapping[str, Any]) -> bool:
+        """Send a request, and wait neither for its beginning nor for its end."""
+        self._unread += 2
+        return self._send(request)
 
     def accepts(self, request: Mapping[str, Any]) -> bool:
         """Send a request; False if the nursery died before it began with it."""
+        if not self._send(request):
+            return False
+        while self._unread:
+            if not self.answers(IMPORT_ALLOWANCE_S):
+                return False
+            self._unread -= 1
+        return self.answers(IMPORT_ALLOWANCE_S)
+
+    def _send(self, request: Mapping[str, Any]) -> bool:
         stream = self._process.stdin
         if stream is None or self._process.poll() is not None:
             return False
@@ -360,7 +414,7 @@ class _Nursery:
             stream.flush()
         except BrokenPipeError:
             return False
-        return self.answers(IMPORT_ALLOWANCE_S)
+        return True
 
     def answers(self, allowance_s: float) -> bool:
         """Wait for the nursery's sign; False if it died or takes too long.
@@ -406,8 +460,7 @@ def _serve(
     allowance_s: float,
 ) -> None:
     """Have a request done by the thread's nursery, or by a new one that it then keeps."""
-    told = {name: value for name, value in environment.items() if is_read_by_calls(name)}
-    request = {**request, "variables": told}
+    request = {**request, "variables": _read_by_calls(environment)}
     nursery = _KEPT.nurseries.pop(resident, None)
     kept = False
     try:
@@ -427,6 +480,10 @@ def _serve(
     finally:
         if nursery is not None and not kept:
             nursery.end()
+
+
+def _read_by_calls(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if is_read_by_calls(name)}
 
 
 def _origin(environment: Mapping[str, str]) -> tuple[int, Path, dict[str, str]]:

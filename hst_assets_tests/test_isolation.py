@@ -22,7 +22,7 @@ from hst_assets.failures import (
     ToolFailed,
     UnusableInput,
 )
-from hst_assets.isolation import Call, run_isolated, run_many_isolated
+from hst_assets.isolation import Call, import_ahead, run_isolated, run_many_isolated
 from hst_assets.nursery import is_read_by_calls
 
 TASKS = "isolated_tasks"
@@ -155,6 +155,66 @@ def test_the_second_batch_imports_nothing_again(call):
     first, second = call("tells_origin"), call("tells_origin")
     assert first["imported_by"] == first["nursery"]
     assert second == first
+
+
+ANNOUNCES = """
+import os
+from pathlib import Path
+
+with Path(__file__).with_name("imported by").open("a") as announced:
+    announced.write(f"{os.getpid()} ")
+
+def answers():
+    return os.getppid()
+"""
+
+
+@pytest.fixture
+def announcing(tmp_path):
+    """A task whose module writes the process that imports it into a file; and the file."""
+    (tmp_path / "announcing.py").write_text(ANNOUNCES)
+    return "announcing:answers", tmp_path / "imported by"
+
+
+def _answer(task, folder):
+    return run_isolated(
+        task,
+        {},
+        scratch=folder,
+        log_path=folder / "log",
+        timeout_s=60,
+        environment={"PYTHONPATH": str(folder)},
+    )
+
+
+def test_a_module_is_imported_before_its_first_call(announcing, tmp_path):
+    task, imported_by = announcing
+    import_ahead(task, environment={"PYTHONPATH": str(tmp_path)})
+    until = time.monotonic() + 60
+    while not imported_by.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert imported_by.read_text().split() == [str(_answer(task, tmp_path))]
+
+
+def test_a_call_waits_for_its_module(announcing, tmp_path):
+    task, imported_by = announcing
+    for _ in range(3):
+        import_ahead(task, environment={"PYTHONPATH": str(tmp_path)})
+    assert [str(_answer(task, tmp_path))] == imported_by.read_text().split()
+
+
+def test_a_module_that_cannot_be_imported_ahead_fails_its_call(tmp_path):
+    import_ahead("no_such_module:answers", environment={"PYTHONPATH": str(tmp_path)})
+    with pytest.raises(ToolFailed, match="No module named 'no_such_module'"):
+        _answer("no_such_module:answers", tmp_path)
+
+
+def test_a_nursery_that_died_over_an_import_is_replaced(announcing, tmp_path):
+    task, imported_by = announcing
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text("import os\n\nos.kill(os.getpid(), 9)\n")
+    import_ahead("deadly:answers", environment={"PYTHONPATH": str(tmp_path)})
+    assert [str(_answer(task, tmp_path))] == imported_by.read_text().split()
 
 
 def test_no_garbage_is_looked_for_while_a_task_is_imported(call):

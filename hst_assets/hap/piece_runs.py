@@ -14,7 +14,7 @@ from typing import Any
 
 from hst_assets.failures import HstAssetsError
 from hst_assets.hap.objects import PARAMETERS, STATE_SUFFIX
-from hst_assets.isolation import Call, run_many_isolated
+from hst_assets.isolation import Call, import_ahead, run_many_isolated
 from hst_assets.settings import MachineSettings
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Left",
     "Piece",
     "VisitFolder",
+    "import_steps",
     "joined_logs",
     "outcomes_of",
     "run_pieces",
@@ -154,6 +155,11 @@ class Left:
 
     value: dict[str, Any]
     files: tuple[str, ...]
+
+
+def import_steps() -> None:
+    """Let drizzlepac be imported for the pieces while the caller reads headers."""
+    import_ahead(_TASK)
 
 
 def run_pieces(

@@ -25,7 +25,7 @@ from hst_assets.failures import (
     UnusableInput,
 )
 from hst_assets.hap.listed import check_keywords, file_of
-from hst_assets.hap.piece_runs import HapEnded, VisitFolder, joined_logs
+from hst_assets.hap.piece_runs import HapEnded, VisitFolder, import_steps, joined_logs
 from hst_assets.hap.poller import PollerRow, read_poller
 from hst_assets.hap.result import HapResult, ReturnCode
 from hst_assets.hap.whole_visit import WholeVisit
@@ -205,6 +205,7 @@ def make_advanced_products(
     rows = read_poller(poller)
     sources = {row.file: file_of(row, folder) for row in rows}
     _check(poller, rows, settings, new_parameters_file)
+    import_steps()
     for row in rows:
         check_keywords(row, sources[row.file])
     with _work_folder(folder) as work:

@@ -29,7 +29,7 @@ from hst_assets.detection.lacosmic import lacosmic
 from hst_assets.detectors import Detector
 from hst_assets.exposures.dq_files import quality_file
 from hst_assets.failures import UnusableInput
-from hst_assets.imaging.frames import opened
+from hst_assets.imaging.frames import Frame, opened
 
 __all__ = [
     "FLAG",
@@ -38,6 +38,7 @@ __all__ = [
     "Chip",
     "cosmic_rays",
     "flag_cosmic_rays",
+    "model_frame",
     "opened_to_flag",
     "read_chips",
     "science_and_quality",
@@ -76,6 +77,22 @@ _MESH_PIX = 32
 _BACKGROUND_HALF_PIX = 8
 #: Pixels looked at in one go, to bound the memory.
 _CHUNK = 50_000
+
+
+def model_frame(frame: Frame, detector: Detector) -> Frame:
+    """Pixels of the model of the sky, a median of exposures, that tells cosmic rays from stars.
+
+    On pixels coarser than the detector's, the model's stars are wider than the exposures', whose
+    middles are then taken for cosmic rays: so the model has a frame of its own.
+
+    Parameters
+    ----------
+    frame : Frame
+        Pixels of the product.
+    detector : Detector
+        Registry row of the exposures' detector.
+    """
+    return frame.no_coarser_than(detector.drizzle_scale_arcsec)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ from hst_assets.imaging.cosmic_rays import (
     MOST_HELPED,
     MOST_OTHERS,
     flag_cosmic_rays,
+    model_frame,
     science_and_quality,
 )
 from hst_assets.imaging.direct.drizzle import drizzle_directly
@@ -256,20 +257,15 @@ def _combined(
     cores: int,
     adjust_skies: AdjustSkies | None,
 ) -> tuple[dict[str, NDArray[Any]], Skies, list[str]]:
-    """The planes, the sky subtracted from each exposure, and complaints, by the engine in force.
-
-    Cosmic rays are told from stars by a model of the sky, the median of the exposures. On pixels
-    coarser than the detector's, its stars are wider than theirs, whose middles are then taken for
-    cosmic rays: so the model has a frame of its own.
-    """
-    model_frame = frame.no_coarser_than(detector.drizzle_scale_arcsec)
+    """The planes, the sky subtracted from each exposure, and complaints, by the engine in force."""
+    model = model_frame(frame, detector)
     if engine_of(settings, parameters) == "astrodrizzle":
-        skies, complaints = _run(copies, frame, model_frame, parameters, adjust_skies)
+        skies, complaints = _run(copies, frame, model, parameters, adjust_skies)
         return _planes(frame), skies, complaints
     heard = _Complaints()
     logging.getLogger().addHandler(heard)
     drizzled = drizzle_directly(
-        *(copies, _grid(frame), _grid(model_frame), parameters),
+        *(copies, _grid(frame), _grid(model), parameters),
         cores=cores,
         adjust_skies=adjust_skies,
     )
@@ -279,7 +275,7 @@ def _combined(
 def _run(
     copies: Sequence[Path],
     frame: Frame,
-    model_frame: Frame,
+    model: Frame,
     parameters: Mapping[str, Any],
     adjust_skies: AdjustSkies | None,
 ) -> tuple[Skies, list[str]]:
@@ -310,9 +306,9 @@ def _run(
         preserve=False,
         clean=False,
         num_cores=1,
-        in_memory=_fits_in_memory(copies, model_frame),
+        in_memory=_fits_in_memory(copies, model),
         driz_sep_wcs=True,
-        driz_sep_refimage=_grid(model_frame),
+        driz_sep_refimage=_grid(model),
         final_wcs=True,
         final_refimage=grid,
         **parameters,

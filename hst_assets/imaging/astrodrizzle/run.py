@@ -19,7 +19,7 @@ from hst_assets.failures import HstAssetsError, MissingProduct, ToolFailed, Unus
 from hst_assets.imaging.astrodrizzle.parameters import parameters
 from hst_assets.imaging.astrodrizzle.request import CardValue, DrizzleReport, DrizzleRequest
 from hst_assets.imaging.box_mask import BoxMask
-from hst_assets.imaging.cosmic_rays import MOST_HELPED
+from hst_assets.imaging.cosmic_rays import MOST_HELPED, model_frame
 from hst_assets.imaging.frames import Frame, exposure_outlines
 from hst_assets.imaging.quality import judge
 from hst_assets.isolation import Call, run_many_isolated
@@ -235,19 +235,14 @@ def _each_once(
 def _cores(request: DrizzleRequest, inside: Sequence[Path], free: int) -> int:
     """How many of the free cores work on a product: one where there is little to do."""
     native = sum(path.stat().st_size for path in inside) / _BYTES_OF_A_PIXEL
-    model = _model_frame(request)
+    model = model_frame(request.frame, request.detector)
     separate = len(inside) * model.nx * model.ny
     return 1 if native + separate < _PIXELS_OF_ONE_PROCESS else free
 
 
-def _model_frame(request: DrizzleRequest) -> Frame:
-    """Pixels of the separate images."""
-    return request.frame.no_coarser_than(request.detector.drizzle_scale_arcsec)
-
-
 def _memory_bytes(request: DrizzleRequest) -> int:
     """What a child may need at most: separate images with weights, native planes, its own."""
-    product, model = request.frame, _model_frame(request)
+    product, model = request.frame, model_frame(request.frame, request.detector)
     pixels = (
         2 * len(request.exposures) * model.nx * model.ny
         + _PLANES_OF_A_PRODUCT * product.nx * product.ny
