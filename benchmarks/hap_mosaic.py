@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+from hap_visit import STOCK
 
 from hst_assets.hap.mosaics.grid import sky_cell_wcs
 from hst_assets.hap.mosaics.layers import MosaicInput, mosaic_input, poller_of_sky_cell
@@ -51,13 +52,6 @@ SERIAL = {
     "SVM_CATALOG_IR": "off",
     "SVM_CATALOG_UVIS": "off",
 }
-
-
-#: Stock, but for the method without which no skies are matched (spherical_geometry 1.4 dropped it).
-WHOLE = (
-    "from hst_assets.imaging.sky_matching import let_skies_be_matched; let_skies_be_matched(); "
-    "from drizzlepac import runmultihap; runmultihap.perform({!r}, log_level='info')"
-)
 
 
 @dataclass(frozen=True)
@@ -195,7 +189,11 @@ def main() -> None:
         of_two = [one for visit in VISITS for one in inputs[visit]]
         poller = f"{CELL}_input.out"
         commands = {
-            "runmultihap": [sys.executable, "-c", WHOLE.format(poller)],
+            "runmultihap": [
+                sys.executable,
+                "-c",
+                STOCK.format(program="runmultihap", poller=poller),
+            ],
             "hst-assets": ["hst-assets", "hap", "--multi", poller],
         }
         for kind, command in commands.items():

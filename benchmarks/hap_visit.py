@@ -38,10 +38,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from hst_assets_tests.stand_ins.star_service import star_service
 
 POLLER = "visit_input.out"
-#: Stock, but for the method without which no skies are matched (spherical_geometry 1.4 dropped it).
-WHOLE = (
+#: A program of drizzlepac's on a poller: stock, but for the method without which no skies are
+#: matched (spherical_geometry 1.4 dropped it).
+STOCK = (
     "from hst_assets.imaging.sky_matching import let_skies_be_matched; let_skies_be_matched(); "
-    "from drizzlepac import runsinglehap; runsinglehap.perform({!r}, log_level='info')"
+    "from drizzlepac import {program}; {program}.perform({poller!r}, log_level='info')"
 )
 PIECES = (
     "from pathlib import Path; from hst_assets.hap.run import make_advanced_products;"
@@ -100,7 +101,7 @@ def main() -> None:
                 "ASTROMETRIC_CATALOG_URL": server.url,
             }
             programs = {
-                "runsinglehap": WHOLE.format(POLLER),
+                "runsinglehap": STOCK.format(program="runsinglehap", poller=POLLER),
                 "pieces": PIECES.format(POLLER, chosen.cores),
             }
             spent = {}
