@@ -148,6 +148,68 @@ def test_trials_in_which_nothing_happened_are_no_success(disturbed_runs, capsys)
 # ------------------------------------------------------------------- the simulated campaign
 
 
+# ----------------------------------------------------------------- faults of a campaign on workers
+
+
+@pytest.fixture(scope="module")
+def many_workers():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        with _loaded("many_workers") as module:
+            yield module
+
+
+def _run(job, status, host=""):
+    tags = {"hst_assets/host": f"{host} 1234"} if host else {}
+    return {"jobName": job, "status": status, "tags": tags}
+
+
+AT_WORK = [_run("visit_images", "STARTED", "one"), _run("visit_frame", "STARTED", "two")]
+
+
+def _come(module, moment, runs, *, runs_between=0):
+    return module._Disturbance([moment], runs_between)._come(runs)
+
+
+def test_a_fault_hits_the_worker_that_is_at_work_on_its_job(many_workers):
+    moment = many_workers.Moment(many_workers.KILLED, "visit_images")
+    assert _come(many_workers, moment, AT_WORK[::-1]) == (moment, "one")
+
+
+def test_a_fault_waits_until_both_workers_are_at_work(many_workers):
+    moment = many_workers.Moment(many_workers.KILLED, "visit_images")
+    assert _come(many_workers, moment, AT_WORK[:1]) is None
+
+
+def test_a_fault_of_a_targets_job_happens_while_it_is_at_work(many_workers):
+    moment = many_workers.Moment(many_workers.KILLED, "target_photometry")
+    assert _come(many_workers, moment, AT_WORK, runs_between=3) is None
+    alone = [_run("target_photometry", "STARTED", "two")]
+    assert _come(many_workers, moment, alone, runs_between=3) == (moment, "two")
+
+
+def test_a_run_that_no_worker_has_begun_with_is_not_at_work(many_workers):
+    moment = many_workers.Moment(many_workers.KILLED, "target_photometry")
+    assert _come(many_workers, moment, [_run("target_photometry", "STARTED")]) is None
+    assert _come(many_workers, moment, [_run("target_photometry", "QUEUED", "one")]) is None
+
+
+@pytest.mark.parametrize(("n_ended", "is_due"), [(1, False), (2, True)])
+def test_some_runs_of_visits_end_between_two_faults(many_workers, n_ended, is_due):
+    moment = many_workers.Moment(many_workers.KILLED, "visit_images")
+    ended = [_run("visit_images", "SUCCESS", "one")] * n_ended
+    ended += [_run("target_frame", "SUCCESS", "one"), _run("visit_images", "FAILURE", "two")]
+    assert bool(_come(many_workers, moment, AT_WORK + ended, runs_between=2)) is is_due
+
+
+def test_products_are_counted_by_the_logs_of_all_who_made_them(many_workers, tmp_path):
+    made = "10:00:01 visit_images: visits/isim01/stack.fits: made (input changed)"
+    for number, lines in enumerate(([made], [made, "10:00:02 visit_images: up to date"])):
+        (tmp_path / f"hst_assets_{number}.log").write_text("\n".join(lines))
+    (tmp_path / "session_1.log").write_text(made)
+    assert many_workers._made(tmp_path) == {"visits/isim01/stack.fits": 2}
+
+
 @contextmanager
 def _loaded(name):
     """A benchmark as a module, among the others."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+
 def n_open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 
