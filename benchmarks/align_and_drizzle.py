@@ -14,7 +14,8 @@ same      ``AstroDrizzle`` on the exposures as *ours* aligned them: the pixels t
 They run without what this shell says of the libraries' threads. CPU time is that of a child and all
 its descendants; memory their proportional set size, sampled ten times a second.
 Exits with an error if pixels differ, or ours takes more than 0.85 of the peer's wall time or more
-than 1.1 times its memory.
+than 1.1 times its memory: 0.78 was measured, and is not to become more. Wanted is 0.40, which these
+pixels do not allow (docs/reference/measurements.md); whether it is reached is printed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 VISIT = "isim01"
-MAX_TIME_RATIO, MAX_MEMORY_RATIO = 0.85, 1.1
+WANTED_TIME_RATIO, MAX_TIME_RATIO, MAX_MEMORY_RATIO = 0.40, 0.85, 1.1
 #: Largest difference of a pixel over the larger of its value and the noise of the sky.
 MAX_DIFFERENCE = 1e-5
 
@@ -374,7 +375,11 @@ def _report(folder: Path, measured: dict[str, dict[str, Any]]) -> int:
         ours, peer = measured["ours"], measured["peer"]
         time_ratio = ours["total"] / peer["total"]
         memory_ratio = ours["peak_mb"] / peer["peak_mb"]
-        print(f"time over the peer's {time_ratio:.3f}, memory {memory_ratio:.3f}")
+        reached = "" if time_ratio <= WANTED_TIME_RATIO else "not "
+        print(
+            f"time over the peer's {time_ratio:.3f} (wanted {WANTED_TIME_RATIO:.2f}: "
+            f"{reached}reached), memory {memory_ratio:.3f}"
+        )
         wrong |= time_ratio > MAX_TIME_RATIO or memory_ratio > MAX_MEMORY_RATIO
     if {"ours", "same"} <= set(measured):
         wrong |= not _same_pixels(folder)

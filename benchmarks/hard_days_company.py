@@ -82,6 +82,8 @@ def garbage(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[V
     del options
     logs = (undisturbed.folder / "undisturbed" / undisturbed.target / "logs").glob("*.log")
     tasks = sorted({task for log in logs for task in _TASK.findall(log.read_text())})
+    if not tasks:
+        raise RuntimeError("the logs of the undisturbed run name no tool call: nothing to damage")
     for number, task in enumerate(tasks):
         root = undisturbed.trial()
         damage, marks = DAMAGES[number % len(DAMAGES)], root.with_name("damaged")

@@ -136,7 +136,9 @@ def _small_instance(undisturbed: Undisturbed) -> Verdict:
     def trial() -> Verdict:
         code = ended(undisturbed.begun(root))
         _remount(home, "size=1g")
-        return judged(undisturbed, root, "Dagster's instance on a full disk", code)
+        what = "Dagster's instance on a full disk"
+        told = what if code else f"{what}: not disturbed by it"
+        return judged(undisturbed, root, told, code, disturbed=code != 0)
 
     return _with_disk(home, "size=600k", trial)
 
@@ -166,7 +168,7 @@ def users(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Ver
             (root / target / part).mkdir(exist_ok=True)
         _give_away(root, own)
         code = ended(undisturbed.begun(root, through=_WITHOUT_RIGHTS))
-        yield judged(undisturbed, root, what, code)
+        yield judged(undisturbed, root, what, code, disturbed=code != 0)
 
 
 def _give_away(root: Path, own: Sequence[str]) -> None:

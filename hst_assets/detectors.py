@@ -88,7 +88,7 @@ class Detector:
         look and beside a found one, for AstroDrizzle to reject it as a cosmic ray. The figures
         of the archive's pipelines, with slopes wide enough that the cores of stars survive an
         offset of 0.1 pixel between exposures. Those of WFPC2 (5.5, 3.5) are for a noise that was
-        2.7 to 7 times too small (`hst_assets.imaging.wfpc2_gain`): it has those of the other CCDs.
+        up to 14 times too small (`hst_assets.imaging.wfpc2_gain`): it has those of the other CCDs.
     filters : frozenset of str
         Imaging filters by exact name.
     filter_patterns : tuple of str

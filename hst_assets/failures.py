@@ -75,8 +75,9 @@ class HstAssetsError(Exception):
     @property
     def one_line(self) -> str:
         """The message on one line, as a terminal shows it, with the last line of the log alone."""
-        last = next((line for line in reversed(self.log_tail) if line.strip()), "")
-        return " ".join(self._worded(f"; its log ends: {last}" if last else "").split())
+        last = next((line.strip() for line in reversed(self.log_tail) if line.strip()), "")
+        is_said = last in self.what  # a traceback's last line is the exception
+        return " ".join(self._worded("" if is_said else f"; its log ends: {last}").split())
 
     def _worded(self, tail: str) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"

@@ -26,7 +26,6 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +47,7 @@ from hst_assets.nursery import (
     AGAIN,
     REPLY_NAME,
     WAITS,
+    is_own_line,
     is_read_by_calls,
     is_reply,
     kill_session,
@@ -345,10 +345,11 @@ def _outcome(task: str, call: Call, log_start: int) -> Any:
 
 
 def _tail(log_path: Path, start: int) -> tuple[str, ...]:
-    """The last lines that a call wrote to its log."""
+    """The last lines of what a call said, from where its log began."""
     with log_path.open("rb") as log:
         log.seek(max(start, log_path.stat().st_size - 20_000))
-        return tuple(deque(log.read().decode(errors="replace").splitlines(), maxlen=TAIL_LINES))
+        lines = log.read().decode(errors="replace").splitlines()
+    return tuple([line for line in lines if not is_own_line(line)][-TAIL_LINES:])
 
 
 # ------------------------------------------------------------------------ the caller's nursery
@@ -397,13 +398,11 @@ class _Nursery:
 
     def accepts(self, request: Mapping[str, Any]) -> bool:
         """Send a request; False if the nursery died before it began with it."""
-        if not self._send(request):
-            return False
         while self._unread:
             if not self.answers(IMPORT_ALLOWANCE_S):
                 return False
             self._unread -= 1
-        return self.answers(IMPORT_ALLOWANCE_S)
+        return self._send(request) and self.answers(IMPORT_ALLOWANCE_S)
 
     def _send(self, request: Mapping[str, Any]) -> bool:
         stream = self._process.stdin

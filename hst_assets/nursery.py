@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -36,6 +37,7 @@ __all__ = [
     "REPLY_NAME",
     "WAITS",
     "die_with_parent",
+    "is_own_line",
     "is_read_by_calls",
     "is_reply",
     "kill_session",
@@ -48,6 +50,9 @@ AGAIN = "See its log, then rerun"
 #: The sign that calls wait for cores that other runs have.
 WAITS = b"w"
 _POLL_S = 0.02
+#: What is written to a call's log beside what the call says.
+_BEGINS, _ENDED = "--- {task} in {folder}\n", "--- ended after {seconds:.1f} s\n"
+_OWN_LINE = re.compile(r"--- (\S+:\S+ in .*|ended after [\d.]+ s)")
 #: With it a call ends that cannot write its reply.
 _NO_ROOM_STATUS = 74
 
@@ -93,6 +98,11 @@ def _write_reply(scratch: Path, reply: Mapping[str, Any]) -> None:
     part = scratch / f"{REPLY_NAME}.part"
     part.write_text(json.dumps(reply))
     part.replace(scratch / REPLY_NAME)
+
+
+def is_own_line(line: str) -> bool:
+    """Whether a line of a call's log is the nursery's, and tells nothing of a failure."""
+    return _OWN_LINE.fullmatch(line) is not None
 
 
 def is_reply(found: object) -> bool:
@@ -308,14 +318,14 @@ def _run_call(function: Any, task: str, call: Mapping[str, Any], nursery: int) -
     os.chdir(call["scratch"])
     started = time.monotonic()
     scratch = Path(call["scratch"])
-    _say(f"--- {task} in {scratch.name}\n")
+    _say(_BEGINS.format(task=task, folder=scratch.name))
     try:
         reply: dict[str, Any] = {"value": function(**call["arguments"])}
         json.dumps(reply)
     except BaseException as error:  # noqa: BLE001 - a tool's SystemExit is a failure as well
         _print_traceback()
         reply = _error_of(error, scratch)
-    _say(f"--- ended after {time.monotonic() - started:.1f} s\n")
+    _say(_ENDED.format(seconds=time.monotonic() - started))
     try:
         _write_reply(scratch, reply)
     except OSError:

@@ -57,6 +57,11 @@ def leaves_by_exit():
     sys.exit(0)
 
 
+def says_why_and_dies():
+    print("no reference file found")
+    os._exit(3)
+
+
 def segfaults():
     ctypes.string_at(0)
 

@@ -145,9 +145,6 @@ def test_trials_in_which_nothing_happened_are_no_success(disturbed_runs, capsys)
     assert "1 trials: 1 lost, 0 silent, 0 with a traceback; 1 more" in capsys.readouterr().out
 
 
-# ------------------------------------------------------------------- the simulated campaign
-
-
 # ----------------------------------------------------------------- faults of a campaign on workers
 
 
@@ -219,6 +216,9 @@ def _loaded(name):
         patch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
         yield module
+
+
+# ------------------------------------------------------------------- the simulated campaign
 
 
 @pytest.fixture(scope="module")

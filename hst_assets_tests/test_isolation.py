@@ -15,6 +15,7 @@ import hst_assets
 from hst_assets.failures import (
     Crashed,
     DiskFull,
+    HstAssetsError,
     MachineFailure,
     NoReply,
     OutOfMemory,
@@ -65,6 +66,18 @@ def test_a_failure_of_the_vocabulary_arrives_as_itself(call):
 def test_any_other_exception_is_a_failed_tool_with_its_last_lines(call):
     with pytest.raises(ToolFailed, match=r"raised RuntimeError: boom(.|\n)*about to crash"):
         call("crashes")
+
+
+def test_the_line_of_a_failure_repeats_no_exception(call):
+    with pytest.raises(ToolFailed) as caught:
+        call("crashes")
+    assert caught.value.one_line.endswith("raised RuntimeError: boom")
+
+
+def test_the_line_of_a_failure_has_the_last_that_the_tool_said(call):
+    with pytest.raises(HstAssetsError) as caught:
+        call("says_why_and_dies")
+    assert "; its log ends: no reference file found. " in caught.value.one_line
 
 
 def test_leaving_with_exit_code_zero_is_a_failure(call):

@@ -49,6 +49,25 @@ def test_another_word_or_number_is_a_difference(check, line, printed):
     assert f"printed was\n{lines[0]}" in difference(check, lines)
 
 
+@pytest.mark.parametrize(
+    ("shown", "printed"),
+    [
+        ("pixfrac = 0.8", "pixfrac = 1.0"),
+        ("± 0.020", "± 0.000"),
+        ("± 0.006", "± -0.006"),
+        ("S/N 55.0", "S/N 53.0"),
+        ("+0.23 mag", "+0.27 mag"),
+    ],
+)
+def test_a_decimal_with_another_meaning_is_a_difference(check, shown, printed):
+    assert difference(check, [printed], shown=[shown])
+
+
+@pytest.mark.parametrize(("shown", "printed"), [("S/N 55.0", "S/N 54.9"), ("0.02", "0.04")])
+def test_a_decimal_of_few_digits_may_differ_by_little(check, shown, printed):
+    assert difference(check, [printed], shown=[shown]) == ""
+
+
 def test_a_line_too_many_or_too_few_is_a_difference(check):
     assert difference(check, [*SHOWN, "and another"])
     assert difference(check, SHOWN[:2])

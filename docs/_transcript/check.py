@@ -41,7 +41,9 @@ _PASSING = (
     (re.compile(r" +"), " "),
     (re.compile(r"[─━]+"), "─"),
 )
-_UNITS = 20
+#: By so many units of its last digit a decimal may differ, and by this share of itself; by two
+#: units any may, and by one that which has one digit behind the point.
+_UNITS, _SHARE, _UNITS_OF_ANY = 20, 0.05, 2
 _COLUMNS = "110"
 _COMMAND_S = 600
 
@@ -157,8 +159,13 @@ def _lasting(line: str) -> str:
 
 
 def _is_near(shown: str, printed: str) -> bool:
-    unit = 10.0 ** -len(shown.partition(".")[2])
-    return abs(float(shown) - float(printed)) <= (_UNITS + 0.5) * unit
+    """Whether decimals have one sign and differ by little, in units of the last digit shown."""
+    n_digits = len(shown.partition(".")[2])
+    value, found = float(shown), float(printed)
+    of_value = min(_UNITS, _SHARE * abs(value) * 10.0**n_digits)
+    most = max(_UNITS_OF_ANY, of_value) if n_digits > 1 else 1
+    off = abs(value - found) * 10.0**n_digits
+    return value * found >= 0 and off < most + 0.5
 
 
 if __name__ == "__main__":

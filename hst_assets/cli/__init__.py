@@ -13,7 +13,7 @@ def main() -> None:
     from hst_assets.machine.numerical_threads import pin_threads
 
     pin_threads(os.environ)  # before numpy is imported
-    with interruptible():
+    with interruptible() as interruption:
         from hst_assets.cli.application import run
 
-        run()
+        run(interruption)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -34,7 +33,7 @@ from hst_assets.cli import (
 from hst_assets.cli import run as run_module
 from hst_assets.cli.console_log import keep_traceback, kept_console
 from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
-from hst_assets.cli.interruption import EXIT_INTERRUPTED, TOLD, exit_status, signals_taken
+from hst_assets.cli.interruption import EXIT_INTERRUPTED, Interruption
 from hst_assets.cli.position_argument import PositionCommand
 from hst_assets.cli.terminal import errors, output
 from hst_assets.failures import (
@@ -108,18 +107,23 @@ application.command("hap", cls=HelpfulCommand)(hap.hap_command)
 application.command("demo", cls=HelpfulCommand)(demo.demo_command)
 
 
-def run() -> None:
+def run(interruption: Interruption) -> None:
     """Exit with 0 when done, 130 if interrupted, 143 if terminated, else by what failed.
 
     For the failures see `_EXIT_CODES`; of others the exit code is 1.
+
+    Parameters
+    ----------
+    interruption : Interruption
+        Of this command.
     """
     # What the project says while it works goes to the session logs; the commands report it.
     logging.getLogger("hst_assets").addHandler(logging.NullHandler())
-    with signals_taken() as was_asked_to_end, kept_console():
-        _run(was_asked_to_end)
+    with kept_console():
+        _run(interruption)
 
 
-def _run(was_asked_to_end: Callable[[], bool]) -> None:
+def _run(interruption: Interruption) -> None:
     """Run the command; its failure is told, and becomes the exit code."""
     try:
         application()
@@ -138,16 +142,11 @@ def _run(was_asked_to_end: Callable[[], bool]) -> None:
         _tell(machine)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:  # before the command began, or after its end
-        _tell_interrupted(was_asked_to_end)
+        interruption.end(errors().print)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            _tell_interrupted(was_asked_to_end)
+            interruption.end(errors().print)
         raise
-
-
-def _tell_interrupted(was_asked_to_end: Callable[[], bool]) -> NoReturn:
-    errors().print(TOLD)
-    sys.exit(exit_status(was_asked_to_end))
 
 
 def _tell(error: HstAssetsError) -> None:

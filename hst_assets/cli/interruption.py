@@ -9,97 +9,116 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["EXIT_INTERRUPTED", "TOLD", "exit_status", "interruptible", "signals_taken"]
+__all__ = ["EXIT_INTERRUPTED", "Interruption", "interruptible"]
 
 EXIT_INTERRUPTED = 130
 _EXIT_TERMINATED = 143
-#: What is said of it.
-TOLD = "interrupted; run the same command again to continue"
+_TOLD = "interrupted; run the same command again to continue"
 #: An interruption that was swallowed comes again after this time (s), when what swallowed it is
 #: over.
 _AGAIN_S = 0.1
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Around a command and its imports, which take a second."""
-    with signals_taken() as was_asked_to_end:
-        try:
-            yield
-        except KeyboardInterrupt:
-            with suppress(OSError):
-                sys.stderr.write(f"{TOLD}\n")
-            sys.exit(exit_status(was_asked_to_end))
+class Interruption:
+    """What signals a command got, whoever handles them, and what was said of it.
 
-
-def exit_status(was_asked_to_end: Callable[[], bool]) -> int:
-    """130 for Ctrl-C, 143 for a request to terminate.
+    Dagster puts a handler of its own in the place of this command's while it executes a run; the
+    numbers of all signals go into a pipe.
 
     Parameters
     ----------
-    was_asked_to_end : callable
-        As `signals_taken` gives it.
+    pipe : int
+        Descriptor of the end that is read; reading it does not block.
     """
-    return _EXIT_TERMINATED if was_asked_to_end() else EXIT_INTERRUPTED
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._got: set[int] = set()
+        self._is_told = False
+
+    def got(self) -> set[int]:
+        """Numbers of the signals so far."""
+        with suppress(BlockingIOError):
+            while numbers := os.read(self._pipe, 65536):
+                self._got.update(numbers)
+        return self._got
+
+    def end(self, tell: Callable[[str], object]) -> None:
+        """Say once that the command was interrupted, and end it: 130, or 143 if by a request.
+
+        Parameters
+        ----------
+        tell : callable
+            Prints a line.
+        """
+        if not self._is_told:
+            self._is_told = True
+            tell(_TOLD)
+        sys.exit(_EXIT_TERMINATED if signal.SIGTERM in self.got() else EXIT_INTERRUPTED)
 
 
 @contextmanager
-def signals_taken() -> Iterator[Callable[[], bool]]:
-    """Let a request to terminate take the way of Ctrl-C, on which tools are stopped as well.
+def interruptible() -> Iterator[Interruption]:
+    """Around a command and its imports, which take a second.
+
+    A request to terminate takes the way of Ctrl-C, on which tools are stopped as well.
 
     Yields
     ------
-    callable
-        Whether such a request came. Dagster puts a handler of its own in the place of this one
-        while it executes a run; the numbers of all signals go into a pipe, whoever handles them.
+    Interruption
+        Of this command.
     """
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-
-    def end(_number: int, _frame: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    def was_asked_to_end() -> bool:
-        with suppress(BlockingIOError):
-            return signal.SIGTERM in os.read(reading, 65536)
-        return False
-
     # What a script starts in the background inherits SIGINT as ignored, and could not be ended.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interruption = Interruption(reading)
     try:
-        with _swallowed_come_again():
-            yield was_asked_to_end
+        with _swallowed_comes_again(interruption):
+            yield interruption
+    except KeyboardInterrupt:
+        interruption.end(_write)
     finally:
         signal.set_wakeup_fd(before)
         os.close(reading)
         os.close(writing)
 
 
+def _write(line: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+
+
 @contextmanager
-def _swallowed_come_again() -> Iterator[None]:
+def _swallowed_comes_again(interruption: Interruption) -> Iterator[None]:
     """Interrupt once more where Python prints the interruption and goes on.
 
     That is what it does in a finalizer, in a callback of a weak reference and in one that C calls:
-    a command would work on for an hour after Ctrl-C.
+    a command would work on for an hour after Ctrl-C. Within a run of Dagster's the exception is
+    Dagster's own, no `KeyboardInterrupt`.
     """
     before = sys.unraisablehook
+    timers: list[threading.Timer] = []
+    main = threading.main_thread().ident or 0
 
     def hook(found: sys.UnraisableHookArgs) -> None:
-        if not issubclass(found.exc_type, KeyboardInterrupt):
+        came = {signal.SIGINT, signal.SIGTERM} & interruption.got()
+        if not came or issubclass(found.exc_type, Exception | SystemExit | GeneratorExit):
             before(found)
             return
-        # The main thread itself, lest it sleep on.
-        main = threading.main_thread().ident
-        again = threading.Timer(_AGAIN_S, signal.pthread_kill, [main, signal.SIGINT])
-        again.daemon = True
-        again.start()
+        # To the main thread itself, lest it sleep on.
+        timers.append(threading.Timer(_AGAIN_S, signal.pthread_kill, [main, signal.SIGINT]))
+        timers[-1].daemon = True
+        timers[-1].start()
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()  # the command has ended

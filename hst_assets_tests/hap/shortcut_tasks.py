@@ -1,5 +1,6 @@
 """What tests ask drizzlepac with and without shortcuts, in child processes and scratch folders."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -235,44 +236,112 @@ def points_on_arcs():
 
 
 def what_is_replaced():
-    """Whether everything is drizzlepac's own again when a piece has ended."""
-    from drizzlepac.haputils import (
-        align_utils,
-        astrometric_utils,
-        catalog_utils,
-        cell_utils,
-        deconvolve_utils,
-        hla_flag_filter,
-        processing_utils,
-    )
-    from spherical_geometry import great_circle_arc
+    """Of each attribute that shortcuts replace: whether it is, and is itself again afterwards."""
+    from hst_assets.hap.quicker import shortcuts
+
+    places = []
+    replaced = shortcuts._replaced
+
+    def noted(owner, name, value):
+        places.append((owner, name, vars(owner)[name]))
+        return replaced(owner, name, value)
+
+    shortcuts._replaced = noted
+    with shortcuts.in_force():
+        within = [vars(owner)[name] for owner, name, _ in places]
+        setting = fits.conf.strip_header_whitespace
+        kind = type(fits.conf).strip_header_whitespace
+    return {
+        "replaced": {
+            f"{getattr(owner, '__name__', owner)}.{name}": found is not before
+            for (owner, name, before), found in zip(places, within, strict=True)
+        },
+        "restored": [vars(owner)[name] is before for owner, name, before in places],
+        "settings": [
+            setting,
+            fits.conf.strip_header_whitespace,
+            kind is not type(fits.conf).strip_header_whitespace,
+        ],
+    }
+
+
+def kinds_of_files():
+    """What stsci.tools tells of names, and what is told with shortcuts."""
+    from stsci.tools import fileutil
 
     from hst_assets.hap.quicker import shortcuts
 
-    def state():
-        footprint = cell_utils.SkyFootprint
-        return [
-            processing_utils.get_sky_cells,
-            cell_utils.GridDefs._find_bands,
-            footprint.get_edges_sky,
-            cell_utils.simplify,
-            hla_flag_filter.make_mask_array,
-            align_utils.Background2D,
-            astrometric_utils.extract_sources,
-            catalog_utils.Background2D,
-            deconvolve_utils.convert_library_psf,
-            great_circle_arc.intersects_point,
-            type(fits.conf).strip_header_whitespace,
-        ]
+    image = fits.ImageHDU(np.ones((3, 3), np.float32), name="SCI")
+    constant = fits.PrimaryHDU()
+    constant.header["PIXVALUE"] = 1.0
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto("extensions.fits")
+    fits.PrimaryHDU(np.ones((2, 2), np.int16)).writeto("image.fits")
+    fits.HDUList([fits.PrimaryHDU(np.ones((2, 2), np.int16)), image]).writeto("both.fits")
+    fits.HDUList([constant, image]).writeto("constant.fits")
+    fits.PrimaryHDU().writeto("nothing.fits")
+    for name in ("geis.hhh", "table.csv"):
+        Path(name).write_text("SIMPLE = T\n")
+    names = ["extensions.fits", "image.fits", "both.fits", "constant.fits", "nothing.fits"]
+    names += ["geis.hhh", "table.csv", "missing.fits"]
 
-    before = state()
+    def told(name):
+        try:
+            return list(fileutil.isFits(name))
+        except OSError as error:
+            return [type(error).__name__]
+
+    theirs = {name: told(name) for name in names}
     with shortcuts.in_force():
-        within = state()
+        return [theirs, {name: told(name) for name in names}]
+
+
+def star_that_drizzlepac_drizzles(kernel):
+    """Pixels of a star on an empty chip that differ by drizzlepac's own call; rows drizzled."""
+    from drizzlepac import adrizzle, cdriz
+
+    from hst_assets.hap.quicker.star_models import lit_rows_only
+
+    chip = np.zeros((300, 80), dtype=np.float32)
+    chip[140:160, 30:50] = np.random.default_rng(2).uniform(0, 100, (20, 20))
+    rows = []
+
+    class Counted:
+        def __getattr__(self, name):
+            return getattr(cdriz, name)
+
+        def tdriz(self, image, *further):
+            rows.append(len(image))
+            return cdriz.tdriz(image, *further)
+
+    def drizzled():
+        planes = [np.zeros((330, 330), dtype=kind) for kind in (np.float32, np.float32)]
+        context = np.zeros((1, 330, 330), dtype=np.int32)
+        weights = np.ones_like(chip)
+        adrizzle.do_driz(
+            *(chip.copy(), _grid(80, 300, 0.05), weights, _grid(330, 330, 0.04)),
+            *(*planes, context, 1.0, "cps", 1.0),
+            wcslin_pscale=0.05,
+            kernel=kernel,
+        )
+        return planes[0]
+
+    adrizzle.cdriz = Counted()
+    theirs, ours = drizzled(), lit_rows_only(drizzled, adrizzle)()
     return {
-        "replaced": [one is not other for one, other in zip(before, within, strict=True)],
-        "restored": [one is other for one, other in zip(before, state(), strict=True)],
-        "setting": fits.conf.strip_header_whitespace,
+        "differing": int((theirs != ours).sum()),
+        "lit": int((theirs != 0).sum()),
+        "rows": rows,
     }
+
+
+def _grid(nx, ny, scale_arcsec):
+    grid = WCS(naxis=2)
+    grid.wcs.ctype, grid.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.1, 2.2]
+    grid.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2]
+    grid.wcs.cd = np.diag([-scale_arcsec, scale_arcsec]) / 3600
+    grid.pixel_shape = (nx, ny)
+    grid.pscale = scale_arcsec
+    return grid
 
 
 def gradients_of_an_image():

@@ -13,7 +13,7 @@ print([os.environ.get(name) for name in {names}])
 """
 BEGIN = {
     "what Dagster loads": "import hst_assets.definitions",
-    "the command line": "import hst_assets.cli.application as a\na.run = lambda: None\n"
+    "the command line": "import hst_assets.cli.application as a\na.run = lambda _: None\n"
     "from hst_assets.cli import main\nmain()",
 }
 

@@ -56,8 +56,8 @@ _BYTES_OF_A_CHILD = 400_000_000
 #: need to be forked. Seven exposures of 400 x 400: 2.1 s of one core, or 3.1 s and 4.3 s of two;
 #: three of ACS/HRC, 1024 x 1024: 1.2 s, or 3.2 s and 2.2 s of two.
 _PIXELS_OF_ONE_PROCESS = 4e6
-#: Of an exposure's file: SCI, ERR and DQ.
-_BYTES_OF_A_PIXEL = 10
+#: Of an exposure's file: SCI, ERR and DQ; SCI alone where DQ is a file of its own.
+_BYTES_OF_A_PIXEL, _BYTES_OF_SCI = 10, 4
 
 
 def drizzle(
@@ -234,7 +234,10 @@ def _each_once(
 
 def _cores(request: DrizzleRequest, inside: Sequence[Path], free: int) -> int:
     """How many of the free cores work on a product: one where there is little to do."""
-    native = sum(path.stat().st_size for path in inside) / _BYTES_OF_A_PIXEL
+    native = sum(
+        path.stat().st_size / (_BYTES_OF_SCI if companion_of(path) else _BYTES_OF_A_PIXEL)
+        for path in inside
+    )
     model = model_frame(request.frame, request.detector)
     separate = len(inside) * model.nx * model.ny
     return 1 if native + separate < _PIXELS_OF_ONE_PROCESS else free

@@ -87,7 +87,7 @@ class PriorWidth:
         how = "wider" if self.wider >= 0 else "narrower"
         changed = f"prior PSF, {abs(self.wider):.1%} {how}"
         if _disagree(self.n_used, self.n_stars):
-            return f"{changed}: {self.n_stars} stars disagree with the prior's width"
+            return f"{changed}: only {self.n_used} of {self.n_stars} objects have this width"
         return f"{changed}: {self.n_used} of {self.n_stars} faint stars have this width"
 
 
