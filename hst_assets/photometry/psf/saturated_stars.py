@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 
 from hst_assets.photometry.psf.image_stack import ImageStack
 
-__all__ = ["halo_of", "saturated_seeds", "with_trail_ends"]
+__all__ = ["fills_saturated", "halo_of", "saturated_seeds", "with_trail_ends"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
@@ -30,12 +30,28 @@ _SAME_PIX = 3.0
 _HALO_PIX = 36
 _RING_PIX = 2.0
 _CLIP = 2.5
+#: A star has at least this share of the light of the saturated pixels at its place, or is another
+#: beside them.
+_AS_BRIGHT = 0.5
 
 
 def with_trail_ends(saturated: Mask) -> Mask:
     """Saturated pixels and the one above and below them, which has part of what overflows."""
     grown: Mask = binary_dilation(saturated, np.ones((3, 1), dtype=bool))
     return grown
+
+
+def fills_saturated(peak_e: Any, saturated_e: float) -> Any:
+    """Whether stars are so bright that saturated pixels at their places may be theirs: no trail is.
+
+    Parameters
+    ----------
+    peak_e : float or ndarray
+        Electrons of the stars' brightest pixels by their PSFs.
+    saturated_e : float
+        Electrons of the saturated pixels, their median.
+    """
+    return peak_e > max(_AS_BRIGHT * saturated_e, 0.0)
 
 
 def saturated_seeds(stack: ImageStack) -> tuple[Floats, Floats]:

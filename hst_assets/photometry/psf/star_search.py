@@ -18,7 +18,11 @@ from hst_assets.photometry.psf.field_fit import SPOILS_PIX, FieldFit, finest_sca
 from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
 from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.peaks import Lattice, Matched, matched_filter, new_peaks
-from hst_assets.photometry.psf.saturated_stars import saturated_seeds, with_trail_ends
+from hst_assets.photometry.psf.saturated_stars import (
+    fills_saturated,
+    saturated_seeds,
+    with_trail_ends,
+)
 from hst_assets.photometry.psf.star_light import places_on_images
 
 __all__ = ["fit_field", "lattice_over"]
@@ -34,8 +38,6 @@ _BLENDED, _INSEPARABLE, _SURE_SNR, _BLEND_PIX, _BLEND_ROUNDS = 2.0, 6.0, 5.0, 3.
 _STANDS_OUT = 3.0
 #: Saturated stars are placed to a pixel or two, and move by a quarter of one in a sweep.
 _SWEEPS_OF_SATURATED = 16
-#: A star has at least this share of the light of the saturated pixels in its middle.
-_AS_BRIGHT = 0.5
 #: Relative error of a PSF's wings.
 _WING_ERROR = 0.07
 
@@ -138,7 +140,7 @@ def _add_saturated(fit: FieldFit) -> None:
 
 
 def _would_saturate(fit: FieldFit) -> NDArray[np.bool_]:
-    """Which stars are as bright as the saturated pixels where they lie: no trail is."""
+    """Which stars are as bright as the saturated pixels where they lie."""
     stack, stars, optics = fit.stack, fit.stars, fit.stack.optics
     believed = np.zeros(len(stars), dtype=bool)
     counts = fit.counts()
@@ -151,7 +153,7 @@ def _would_saturate(fit: FieldFit) -> NDArray[np.bool_]:
             continue
         level = np.median(stack.data_e[part][stack.saturated[part]])
         peak = counts[k, s] * optics.profiles[k][0]
-        believed[s] |= peak > max(_AS_BRIGHT * level, 0.0)
+        believed[s] |= fills_saturated(peak, level)
     return believed
 
 

@@ -19,6 +19,7 @@ from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
 from hst_assets.photometry.psf.local_misfit import misfit_prior, misfit_reach, misfit_scale
 from hst_assets.photometry.psf.misfit_prior import MisfitPrior
 from hst_assets.photometry.psf.restored_field import RestoredTile, window, within
+from hst_assets.photometry.psf.saturated_stars import fills_saturated
 
 __all__ = ["piece_prior", "window_misfit"]
 
@@ -26,9 +27,6 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Parts = Sequence[tuple[slice, slice]]
 
-#: A star with a saturated pixel at its place has at least this share of its light there, or is
-#: another beside it, fitted as others are (as the search for stars has it).
-_AS_BRIGHT = 0.5
 #: A band whose surroundings are so much larger than the window is looked at beyond it: distortion
 #: changes pixels by some per cent.
 _LARGER = 1.2
@@ -96,7 +94,7 @@ def _by_wings(fit: FieldFit, counts_e: Floats) -> NDArray[np.bool_]:
     for k in np.flatnonzero(saturated.any(axis=1)):
         level = np.median(stack.data_e[k][stack.saturated[k]])
         peak = counts_e[k] * stack.optics.profiles[k][0]
-        by_wings |= saturated[k] & (peak > _AS_BRIGHT * level)
+        by_wings |= saturated[k] & fills_saturated(peak, level)
     return by_wings
 
 
