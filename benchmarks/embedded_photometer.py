@@ -4,6 +4,7 @@
     python benchmarks/embedded_photometer.py uvis_1k ir_10k varying
     python benchmarks/embedded_photometer.py --group all --strict
     python benchmarks/embedded_photometer.py crowded_1k --study FOLDER --dolphot-sources SOURCES
+    python benchmarks/embedded_photometer.py single ir_1k --forced
     python benchmarks/embedded_photometer.py --growth --processes --memory
 
 Prints a table for each case by flux (completeness, bias, scatter, pulls, position, outliers),
@@ -19,6 +20,12 @@ checked", and so it says.
 
 A figure beyond its limit by less than two of its standard errors is called near; it fails with
 `--strict` only. Stars of S/N >= 3.5 of both are judged, of all types.
+
+`--forced` puts forced fluxes of the same stars, found or not, at their true places beside the
+catalogue's: their number, bias and pulls, and the same of those that a catalogue would have, by
+their own fluxes. What is beyond of a catalogue and not of these is selection: a bin is of true
+fluxes, and noise decides which of its stars are found. Their biases and pulls have the tolerances
+of the catalogue's.
 """
 
 from __future__ import annotations
@@ -40,7 +47,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # hst_assets_tests, when run from elsewhere
 
 from photometer_cases import CASES, THOUSANDS, Case, density_of, shrunk
-from photometer_engines import ENGINES, Engine
+from photometer_engines import ENGINES, Engine, sources_of
+from photometer_forced import forced_at_truth
 from photometer_objects import told
 from photometer_processes import ChipOnDisk, alone
 
@@ -56,7 +64,15 @@ from hst_assets_tests.dolphot_on_fields import (
     write_library,
 )
 from hst_assets_tests.star_fields import StarField, make_field
-from hst_assets_tests.star_judge import Judged, checks, combined, judged
+from hst_assets_tests.star_judge import (
+    Check,
+    Forced,
+    Judged,
+    checks,
+    combined,
+    judged,
+    judged_forced,
+)
 from hst_assets_tests.star_scenes import Scene, camera_of
 from hst_assets_tests.study_field import read_study
 
@@ -77,6 +93,7 @@ class Outcome:
     """A case that was run."""
 
     judged: Judged
+    forced: Forced | None
     lines: tuple[str, ...]
     cpu_s: float
     wall_s: float
@@ -100,21 +117,47 @@ def measured(case: Case, sky: StarField, options: argparse.Namespace) -> Outcome
     cpu, wall = cpu_seconds() - before, time.perf_counter() - started
     for remark in stars.remarks:
         print(f"  remark: {remark}")
-    whole = to_infinity(stars, sky, images) if options.flux == "aperture" else stars
+    factor = to_infinity(stars, sky, images) if options.flux == "aperture" else np.ones(len(images))
+    whole = replace(
+        stars,
+        counts_e=stars.counts_e * factor[:, None],
+        counts_error_e=stars.counts_error_e * factor[:, None],
+    )
     flux, error = combined(whole, images, case.band, nominal_s=sky.scene.nominal_s)
     kept = flux / error >= LEAST_SNR
     found = (stars.x[kept], stars.y[kept], flux[kept], error[kept])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     lines = tuple(told(stars, flux, flux / error, sky, case.band))
-    return Outcome(judged_on(found, sky, case), lines, cpu, wall, peak)
+    of_catalogue = judged_on(found, sky, case)
+    forced = forced_on(stars, factor, sky, images, case, of_catalogue) if options.forced else None
+    return Outcome(of_catalogue, forced, lines, cpu, wall, peak)
+
+
+def forced_on(
+    stars: MeasuredStars,
+    factor: np.ndarray,
+    sky: StarField,
+    images: Sequence[ChipImage],
+    case: Case,
+    of_catalogue: Judged,
+) -> Forced | None:
+    """Judge forced fluxes at the true places of the same stars."""
+    if stars.kept is None:
+        print("  this engine has no forced photometry")
+        return None
+    before = cpu_seconds()
+    flux, error = forced_at_truth(sources_of(images), stars.kept, sky, case.band, factor)
+    print(f"  forced fluxes at {len(flux)} true places took {cpu_seconds() - before:.1f} CPU s")
+    true_flux = sky.truth.rates[case.band] * sky.scene.nominal_s
+    return judged_forced(flux, error, true_flux, of_catalogue, least_snr=LEAST_SNR)
 
 
 #: To which the engine corrects its fluxes.
 APERTURE_ARCSEC = 0.4
 
 
-def to_infinity(stars: MeasuredStars, sky: StarField, images: Sequence[ChipImage]) -> MeasuredStars:
-    """Counts with the aperture correction, and the true share of light beyond the aperture.
+def to_infinity(stars: MeasuredStars, sky: StarField, images: Sequence[ChipImage]) -> np.ndarray:
+    """From counts to those with the aperture correction and the true light beyond, by image.
 
     So a PSF whose sum is not known is no bias: what is judged is the aperture correction. Where
     there is none, counts are left as they are.
@@ -122,17 +165,12 @@ def to_infinity(stars: MeasuredStars, sky: StarField, images: Sequence[ChipImage
     correction = np.asarray(stars.aperture_correction_mag, dtype=float)
     if not np.any(np.isfinite(correction) & (correction != 0)):
         print("  no aperture correction: fluxes by the PSF are judged")
-        return stars
+        return np.ones(len(images))
     radii = [APERTURE_ARCSEC / camera_of(image.band).pixel_arcsec for image in images]
     share = [sky.enclosed(i.band, radius) for i, radius in zip(images, radii, strict=True)]
-    factor = 10 ** (-0.4 * np.nan_to_num(correction)) / np.array(share)
     by_band = {i.band: f"{c:+.4f}" for i, c in zip(images, correction, strict=True)}
     print(f"  aperture corrections (the last of each band): {by_band}")
-    return replace(
-        stars,
-        counts_e=stars.counts_e * factor[:, None],
-        counts_error_e=stars.counts_error_e * factor[:, None],
-    )
+    return 10 ** (-0.4 * np.nan_to_num(correction)) / np.array(share)
 
 
 def judged_on(found: tuple[np.ndarray, ...], sky: StarField, case: Case) -> Judged:
@@ -177,7 +215,7 @@ def run_case(name: str, case: Case, sky: StarField, options: argparse.Namespace)
     """Print all of a case; whether it is within the tolerances."""
     print(f"\n## {name} {case.note}".rstrip(), "x".join(map(str, sky.scene.shape)))
     outcome = measured(case, sky, options)
-    print(outcome.judged.table())
+    print(outcome.judged.table(outcome.forced))
     print("\n".join(outcome.lines))
     print(
         f"{outcome.cpu_s:.1f} CPU s, {outcome.wall_s:.1f} s, peak memory {outcome.peak_gb:.2f} GB"
@@ -185,7 +223,8 @@ def run_case(name: str, case: Case, sky: StarField, options: argparse.Namespace)
     reference, same, cpu = reference_of(name, case, sky, options)
     if cpu is not None:
         print(f"CPU time: DOLPHOT's over this one's is {cpu / outcome.cpu_s:.1f}")
-    good = print_checks(outcome.judged, reference, same_field=same, strict=options.strict)
+    all_checks = checks(outcome.judged, reference, same_field=same, forced=outcome.forced)
+    good = print_checks(all_checks, strict=options.strict)
     if name == "crowded_1k":
         slow = outcome.cpu_s > (cpu or np.inf) / NEEDED_CPU_RATIO
         print(f"CPU time of at most 1/10 of DOLPHOT's: {'beyond' if slow else 'ok'}")
@@ -221,11 +260,8 @@ def reference_of(
     return None, True, None
 
 
-def print_checks(
-    found: Judged, reference: Judged | None, *, same_field: bool, strict: bool
-) -> bool:
+def print_checks(all_checks: Sequence[Check], *, strict: bool) -> bool:
     """Print what is not within; whether all is well."""
-    all_checks = checks(found, reference, same_field=same_field)
     count = {
         verdict: [each for each in all_checks if each.verdict == verdict]
         for verdict in ("ok", "near", "beyond", "not checked")
@@ -367,6 +403,9 @@ def main() -> int:
         help="with the aperture correction and the true light beyond, or as the PSF gives it",
     )
     parser.add_argument("--true-masks", action="store_true", help="mask the true cosmic rays")
+    parser.add_argument(
+        "--forced", action="store_true", help="forced fluxes at the true places beside the others"
+    )
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--processes", action="store_true")
     parser.add_argument("--memory", action="store_true")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,9 @@ Psfs = dict[str, SplinePsf]
 Engine = Callable[[list[ChipImage], Psfs, tuple[int, int]], MeasuredStars]
 
 
-def embedded(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> MeasuredStars:
-    """The engine, with PSFs of bands to begin with."""
-    del shape
-    # One PSF for each band and chip.
-    sources = [
+def sources_of(images: Sequence[ChipImage]) -> list[ChipInMemory]:
+    """What the engine measures, with one PSF for each band and chip."""
+    return [
         ChipInMemory(
             each,
             f"{each.band} {each.name.rpartition('.')[2] if '.' in each.name else ''}",
@@ -31,6 +29,12 @@ def embedded(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> Mea
         )
         for each in images
     ]
+
+
+def embedded(images: list[ChipImage], psfs: Psfs, shape: tuple[int, int]) -> MeasuredStars:
+    """The engine, with PSFs of bands to begin with."""
+    del shape
+    sources = sources_of(images)
     priors = {each.psf_key: psfs[each.band] for each in sources}
     with tempfile.TemporaryDirectory() as folder:
         stars: MeasuredStars = measure_target(sources, priors, folder=Path(folder))

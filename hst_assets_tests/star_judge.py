@@ -6,6 +6,10 @@ star is spurious if it was not taken and no true star of at least half its flux 
 `MATCH_PIX`. Bias and scatter are the median of measured minus true magnitude and 1.4826 times the
 median deviation from it, pulls the latter of (measured - true flux) / error. (The rule of the study
 whose figures are in `STUDY_10K`.)
+
+A catalogue has of faint stars those that noise made bright enough, and no others. Fluxes forced at
+the true places of the same stars, found or not, tell what of its bias and its pulls that is:
+`Forced`.
 """
 
 from __future__ import annotations
@@ -25,11 +29,13 @@ __all__ = [
     "STUDY_10K",
     "Bin",
     "Check",
+    "Forced",
     "Judged",
     "Tolerances",
     "checks",
     "combined",
     "judged",
+    "judged_forced",
 ]
 
 #: Edges of the bins of true flux, electrons an exposure.
@@ -110,17 +116,17 @@ class Judged:
     error_mag: np.ndarray
     bin_of: np.ndarray
 
-    def table(self) -> str:
-        """As lines for people."""
-        lines = [
-            "| flux e- | N | compl | bias | scatter | pull | alone | dpos | outl |",
-            "|---" * 9 + "|",
-        ]
+    def table(self, forced: Forced | None = None) -> str:
+        """As lines for people, with forced fluxes of the same stars beside it if there are some."""
+        more = ("",) * len(self.bins) if forced is None else forced.columns()
+        headings = "" if forced is None else FORCED_HEADINGS
+        heading = f"| flux e- | N | compl | bias | scatter | pull | alone | dpos | outl |{headings}"
+        lines = [heading, "|---" * (heading.count("|") - 1) + "|"]
         lines += [
             f"| {b.brightest_e:.0f}-{b.faintest_e:.0f} | {b.n} | {b.completeness:.3f} "
             f"| {b.bias_mag:+.4f} | {b.scatter_mag:.4f} | {b.pull:.2f} | {b.pull_alone:.2f} "
-            f"| {b.position_pix:.3f} | {b.outliers:.3f} |"
-            for b in self.bins
+            f"| {b.position_pix:.3f} | {b.outliers:.3f} |{beside}"
+            for b, beside in zip(self.bins, more, strict=True)
             if b.n
         ]
         total = sum(b.n for b in self.bins)
@@ -131,6 +137,87 @@ class Judged:
             f"{self.spurious} spurious ({per_mpx:.0f} a Mpx)"
         )
         return "\n".join(lines)
+
+
+#: Of `Forced.columns`: of all stars of a bin, then of those that a catalogue would have.
+FORCED_HEADINGS = " forced N | bias | pull | selected N | bias | pull |"
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Fluxes forced at the true places of a catalogue's true stars.
+
+    Attributes
+    ----------
+    everyone : tuple of Bin
+        Of all true stars of each bin that have a flux, which may be negative.
+    selected : tuple of Bin
+        Of those whose flux a catalogue would have: above its limit of signal to noise, and near
+        enough to the truth to be a match.
+    """
+
+    everyone: tuple[Bin, ...]
+    selected: tuple[Bin, ...]
+
+    def columns(self) -> list[str]:
+        """Of each bin, for `Judged.table`."""
+        return [
+            "".join(
+                f" {each.matched} | {each.bias_mag:+.4f} | {each.pull:.2f} |" for each in of_bin
+            )
+            for of_bin in zip(self.everyone, self.selected, strict=True)
+        ]
+
+
+def judged_forced(
+    flux_e: np.ndarray,
+    error_e: np.ndarray,
+    true_flux_e: np.ndarray,
+    catalogue: Judged,
+    *,
+    least_snr: float,
+) -> Forced:
+    """Look at forced fluxes of the true stars in each bin.
+
+    Parameters
+    ----------
+    flux_e, error_e : ndarray, shape (n,)
+        At the true places, electrons an exposure; not finite where nothing was measured.
+    true_flux_e : ndarray, shape (n,)
+        The truth.
+    catalogue : Judged
+        Of the same n true stars: which are in which bin.
+    least_snr : float
+        From which the catalogue has stars.
+    """
+    known = np.isfinite(flux_e) & np.isfinite(error_e)
+    off_mag = abs(2.5 * np.log10(np.maximum(np.where(known, flux_e, 0.0), 1e-3) / true_flux_e))
+    found = known & (off_mag < MATCH_MAG)
+    found[known] &= flux_e[known] >= least_snr * error_e[known]
+    values = flux_e, error_e, true_flux_e
+    return Forced(*(_forced_bins(values, catalogue, some) for some in (known, found)))
+
+
+def _forced_bins(
+    values: tuple[np.ndarray, ...], catalogue: Judged, some: np.ndarray
+) -> tuple[Bin, ...]:
+    bins = []
+    for number, of_catalogue in enumerate(catalogue.bins):
+        flux, error, true_flux = (each[some & (catalogue.bin_of == number)] for each in values)
+        edges = of_catalogue.brightest_e, of_catalogue.faintest_e
+        one = Bin(*edges, of_catalogue.n, len(flux))
+        if len(flux) >= 3:
+            # The magnitude of the median is the median magnitude, and has one if some are negative.
+            share, spread = _middle_and_spread(flux / true_flux)
+            bias = -2.5 * np.log10(share) if share > 0 else np.inf
+            _, pull = _middle_and_spread((flux - true_flux) / error)
+            one = replace(one, bias_mag=bias, scatter_mag=_MAG_OF_SHARE * spread, pull=pull)
+        bins.append(one)
+    return tuple(bins)
+
+
+#: Magnitudes by relative flux, of small ones.
+_MAG_OF_SHARE = 2.5 / np.log(10)
 
 
 def judged(
@@ -347,8 +434,9 @@ def checks(
     *,
     same_field: bool = True,
     tolerances: Tolerances | None = None,
+    forced: Forced | None = None,
 ) -> list[Check]:
-    """All figures against their limits.
+    """All figures against their limits; those of forced fluxes, too, if there are some.
 
     Without a reference its limits are not checked, and say so. If it measured the same field, the
     sampling errors of the comparison are those of pairs: of stars that only one of them found, and
@@ -370,6 +458,10 @@ def checks(
         limit = limits.spurious * reference.spurious / reference.area_mpx
     sampling = np.sqrt(max(found.spurious, 1)) / found.area_mpx
     made.append(Check("spurious a Mpx", value, limit, value - limit, sampling))
+    for each in forced.everyone if forced is not None else ():
+        if each.n:
+            own = _own_checks(each, limits)
+            made += [replace(check, what=f"forced {check.what}") for check in own]
     return made
 
 

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,8 @@ from astropy.io import fits
 
 import hst_assets
 from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets_tests.star_fields import make_field
+from hst_assets_tests.star_scenes import Scene, shots
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 BENCHMARKS = sorted(FOLDER.glob("*.py"))
@@ -205,6 +208,49 @@ def test_products_are_counted_by_the_logs_of_all_who_made_them(many_workers, tmp
         (tmp_path / f"hst_assets_{number}.log").write_text("\n".join(lines))
     (tmp_path / "session_1.log").write_text(made)
     assert many_workers._made(tmp_path) == {"visits/isim01/stack.fits": 2}
+
+
+# ------------------------------------------------------- forced fluxes beside a catalogue's
+
+
+@pytest.fixture(scope="module")
+def photometer():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        with _loaded("photometer_engines") as engines, _loaded("photometer_forced") as forced:
+            yield engines, forced
+
+
+@pytest.mark.parametrize("moving", [0.0, 1.0], ids=["at rest", "moving"])
+def test_forced_fluxes_of_a_benchmarks_field_are_those_of_its_true_stars(photometer, moving):
+    """All stars, found or not: 100 pulls, of a mean of 0.1 and a width of 0.07 by chance.
+
+    Half of the stars are below the catalogue's limit. Moving ones go 0.4 pixels in a year.
+    """
+    engines, forced = photometer
+    dates = [replace(shot, mjd=58000.0 + 365.25 * k) for k, shot in enumerate(shots(3))]
+    scene = Scene(
+        100,
+        shape=(200, 200),
+        shots=dates,
+        slope=0.2,
+        faintest_e=30.0,
+        moving=moving,
+        motion_pix_yr=0.4,
+    )
+    sky = make_field(scene, 5)
+    band = sky.images[0].band
+    stars = engines.embedded(sky.images, {band: sky.psf(band)}, scene.shape)
+    sources = engines.sources_of(sky.images)
+    factor = np.full(3, 1 / sky.enclosed(band, 12))
+    flux, error = forced.forced_at_truth(sources, stars.kept, sky, band, factor)
+    truth = sky.truth.rates[band] * scene.nominal_s
+    inside = (abs(sky.truth.x - 99.5) < 88) & (abs(sky.truth.y - 99.5) < 88)
+    pulls = ((flux - truth) / np.hypot(error, 0.01 * truth))[inside]
+    assert len(stars) < 0.8 * len(flux)
+    assert np.isfinite(pulls).all()
+    assert abs(np.mean(pulls)) < 0.35
+    assert 0.8 < np.std(pulls) < 1.25
 
 
 @contextmanager

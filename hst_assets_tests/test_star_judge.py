@@ -9,7 +9,14 @@ from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.measured_stars import MeasuredStars
 from hst_assets.photometry.psf.pixel_map import PixelMap
 from hst_assets_tests.photometry.catalog.reference_runs import RUNS, needs_runs
-from hst_assets_tests.star_judge import BINS_E, STUDY_10K, checks, combined, judged
+from hst_assets_tests.star_judge import (
+    BINS_E,
+    STUDY_10K,
+    checks,
+    combined,
+    judged,
+    judged_forced,
+)
 
 SHAPE = (400, 400)
 
@@ -138,6 +145,70 @@ def test_another_fields_reference_allows_for_chance():
     assert verdicts(found, STUDY_10K, same_field=False)["completeness 500-250"] in ("ok", "near")
     few = judged(tuple(each[12:] for each in observed(true)), true, shape=SHAPE)
     assert verdicts(few, STUDY_10K, same_field=False)["completeness 500-250"] == "beyond"
+
+
+# ------------------------------------------------------- forced fluxes beside a catalogue's
+
+
+def at_the_limit(n_error=1.0):
+    """Faint stars of a S/N of 3.5 to 6: the catalogue's, and forced fluxes of the same errors."""
+    x, y, flux = stars()
+    flux, error = flux / 3.5, np.full(len(x), 24.0)
+    rng = np.random.default_rng(7)
+    forced = flux + rng.normal(0, n_error * error)
+    found = forced >= 3.5 * error
+    measured = tuple(each[found] for each in (x, y, forced, error))
+    return judged(measured, (x, y, flux), shape=SHAPE), (forced, error, flux)
+
+
+def test_forced_fluxes_of_all_stars_have_no_bias_of_the_selection():
+    """Of 1764 stars: standard errors of 0.03 in the width and 0.03 of an error in the middle."""
+    catalogue, values = at_the_limit()
+    found = judged_forced(*values, catalogue, least_snr=3.5)
+    faint = next(b for b in found.everyone if b.brightest_e == 125.0)
+    of_catalogue = bin_of(catalogue, 100.0)
+    assert faint.matched == faint.n > 1000
+    assert abs(faint.bias_mag) < 0.03
+    assert faint.pull == pytest.approx(1.0, abs=0.1)
+    assert of_catalogue.bias_mag < -0.05
+    assert of_catalogue.pull < 0.9
+
+
+def test_those_that_a_catalogue_would_have_have_its_bias_and_pulls():
+    catalogue, values = at_the_limit()
+    found = judged_forced(*values, catalogue, least_snr=3.5)
+    selected = next(b for b in found.selected if b.brightest_e == 125.0)
+    of_catalogue = bin_of(catalogue, 100.0)
+    assert selected.matched == of_catalogue.matched
+    assert selected.bias_mag == pytest.approx(of_catalogue.bias_mag)
+    assert selected.pull == pytest.approx(of_catalogue.pull)
+
+
+def test_a_place_without_a_flux_is_not_counted():
+    catalogue, (forced, error, flux) = at_the_limit()
+    forced[::2], error[::2] = np.nan, np.inf
+    found = judged_forced(forced, error, flux, catalogue, least_snr=3.5)
+    faint = next(b for b in found.everyone if b.brightest_e == 125.0)
+    assert faint.matched == pytest.approx(faint.n / 2, abs=40)
+    assert np.isfinite(faint.pull)
+
+
+def test_forced_errors_that_are_too_small_are_beyond_the_limits_and_no_selection():
+    catalogue, values = at_the_limit(n_error=1.4)
+    found = verdicts(catalogue, None, forced=judged_forced(*values, catalogue, least_snr=3.5))
+    assert found["forced pull 125-60"] == "beyond"
+    catalogue, values = at_the_limit()
+    found = verdicts(catalogue, None, forced=judged_forced(*values, catalogue, least_snr=3.5))
+    assert found["pull 125-60"] == "beyond"
+    assert found["forced pull 125-60"] == "ok"
+
+
+def test_the_table_has_forced_fluxes_beside_the_catalogue():
+    catalogue, values = at_the_limit()
+    lines = catalogue.table(judged_forced(*values, catalogue, least_snr=3.5)).splitlines()
+    assert len({line.count("|") for line in lines[:-1]}) == 1
+    assert "forced N | bias | pull | selected N" in lines[0]
+    assert "forced" not in catalogue.table()
 
 
 def image(name, band, exptime_s):

@@ -147,7 +147,9 @@ def forced_photometry(
         some 2 % of the flux's own, is added in quadrature.
     one_star_pix : float, optional
         A catalogue star this near to a place is the same: it is not fitted beside it. Pixels of
-        the reference.
+        the reference. A faint one may have been found farther off: fitted beside its true place,
+        it has a part of the light, and the flux there is too low by more than its error. Who knows
+        which it is leaves it out of `kept`.
 
     Returns
     -------
