@@ -151,7 +151,7 @@ def _would_saturate(fit: FieldFit) -> NDArray[np.bool_]:
         part = (k, slice(max(j - 2, 0), min(j + 3, ny)), slice(max(i - 2, 0), min(i + 3, nx)))
         if i < 0 or j < 0 or i >= nx or j >= ny or not stack.saturated[part].any():
             continue
-        level = np.median(stack.data_e[part][stack.saturated[part]])
+        level = float(np.median(stack.data_e[part][stack.saturated[part]]))
         peak = counts[k, s] * optics.profiles[k][0]
         believed[s] |= fills_saturated(peak, level)
     return believed

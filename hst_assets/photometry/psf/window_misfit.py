@@ -92,7 +92,7 @@ def _by_wings(fit: FieldFit, counts_e: Floats) -> NDArray[np.bool_]:
     stack, by_wings = fit.stack, np.zeros(len(fit.stars), dtype=bool)
     saturated = fit.error_of_wings(counts_e) > 0
     for k in np.flatnonzero(saturated.any(axis=1)):
-        level = np.median(stack.data_e[k][stack.saturated[k]])
+        level = float(np.median(stack.data_e[k][stack.saturated[k]]))
         peak = counts_e[k] * stack.optics.profiles[k][0]
         by_wings |= saturated[k] & fills_saturated(peak, level)
     return by_wings
