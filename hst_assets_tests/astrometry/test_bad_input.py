@@ -136,10 +136,12 @@ def wcs_cards(path):
         return [[hdu.header.get(key) for key in keys] for hdu in hdus if hdu.name == "SCI"]
 
 
-def test_wfpc2_without_its_quality_file_is_refused(tmp_path):
-    truth = simulate_campaign(small_plan("wfpc2", n_exposures=1), tmp_path / "sky")
-    (raw,) = truth.science_files()
-    raw.with_name(raw.name.replace("_c0m", "_c1m")).unlink()
+def test_wfpc2_without_its_quality_file_is_refused(simulated, tmp_path):
+    truth = simulated(small_plan("wfpc2", n_exposures=1))
+    (whole,) = truth.science_files()
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    raw = shutil.copyfile(whole, alone / whole.name)
     true = truth.positions(raw.name[:9])
     true["ra", "dec"].write(tmp_path / "true.ecsv", format="ascii.ecsv")
     (outcome,) = METHODS["tweakreg"].align(

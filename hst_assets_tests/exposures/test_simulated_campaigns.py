@@ -13,17 +13,14 @@ from hst_assets.exposures.table import (
 )
 from hst_assets.products.columns import read_table
 from hst_assets.settings import load_settings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("key", list(DETECTORS))
-def test_a_simulated_visit_is_used_wholly(tmp_path, workdir, key):
-    plan = small_plan(key)
-    simulate_campaign(plan, tmp_path / "incoming")
-    report = ingest([tmp_path / "incoming"], workdir)
+def test_a_simulated_visit_is_used_wholly(simulated, workdir, key):
+    report = ingest([simulated(small_plan(key)).root], workdir)
     assert report.rejected == []
     settings = load_settings(workdir)
     for visit in visits_in(workdir):

@@ -11,9 +11,9 @@ from astropy.wcs import WCS
 from hst_assets.detectors import DETECTORS
 from hst_assets.imaging.box_mask import FLAG, BoxMask, box_of, mask_boxes, reaches
 from hst_assets.settings import DrizzleSettings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import CampaignTruth
+from hst_assets_tests.simulated_once import SimulatedOnce
 
 pytestmark = pytest.mark.xdist_group("imaging")  # shares the simulated campaign
 
@@ -69,9 +69,10 @@ def test_a_box_on_another_part_of_the_sky_masks_nothing(
         assert not reaches(path, box)
 
 
-def test_wfpc2_is_masked_on_the_chip_that_sees_the_box(tmp_path: Path) -> None:
-    truth = simulate_campaign(small_plan("wfpc2", n_exposures=1), tmp_path / "sky")
-    (path,) = truth.science_files()
+def test_wfpc2_is_masked_on_the_chip_that_sees_the_box(
+    simulated: SimulatedOnce, tmp_path: Path
+) -> None:
+    (path,) = simulated(small_plan("wfpc2", n_exposures=1)).science_files()
     where = sky_of(path, 400.0, 420.0)
     for name in (path.name, path.name.replace("c0m", "c1m")):
         shutil.copy(path.with_name(name), tmp_path)

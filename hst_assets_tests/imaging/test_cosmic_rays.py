@@ -21,11 +21,11 @@ from hst_assets.imaging.cosmic_rays import (
     read_chips,
     science_and_quality,
 )
-from hst_assets.simulate.campaign import CampaignPlan, exposure_plans, simulate_campaign
+from hst_assets.simulate.campaign import CampaignPlan, exposure_plans
 from hst_assets.simulate.exposure import RenderedExposure, render_exposure
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.scene import make_scene
-from hst_assets.simulate.truth import CampaignTruth
+from hst_assets_tests.simulated_once import SimulatedOnce
 
 pytestmark = pytest.mark.xdist_group("cosmic_rays")
 
@@ -82,25 +82,26 @@ class Sky:
         return core
 
 
-def plan_of(key: str, filters: tuple[str, ...], jitter_arcsec: float) -> CampaignPlan:
+def plan_of(key: str, filters: tuple[str, ...]) -> CampaignPlan:
+    """Exposures a tenth of a pixel apart."""
     plan = small_plan(key, filters=filters, n_exposures=2, pointing_error_arcsec=(0.0, 0.0))
     (visit,) = plan.visits
+    jitter_arcsec = 0.1 * DETECTORS[key].pixel_scale_arcsec
     return replace(plan, visits=(replace(visit, jitter_arcsec=jitter_arcsec),))
 
 
-def simulate(key: str, filters: tuple[str, ...], folder: Path, jitter_pix: float = 0.1) -> Sky:
-    detector = DETECTORS[key]
-    plan = plan_of(key, filters, jitter_pix * detector.pixel_scale_arcsec)
+def simulate(key: str, filters: tuple[str, ...], simulated: SimulatedOnce) -> Sky:
+    detector, plan = DETECTORS[key], plan_of(key, filters)
     scene = make_scene(plan.scene, plan.ra_deg, plan.dec_deg, seed=plan.seed)
-    files = simulate_campaign(plan, folder).science_files()
+    files = simulated(plan).science_files()
     rendered = render_exposure(exposure_plans(plan)[0], scene, None)
     return Sky(detector, files, [chips_of(path, detector) for path in files], rendered)
 
 
 @pytest.fixture(scope="module")
-def uvis(tmp_path_factory: pytest.TempPathFactory) -> Sky:
+def uvis(simulated: SimulatedOnce) -> Sky:
     """In the ultraviolet and the red, 0.1 pixel apart."""
-    return simulate("wfc3_uvis", ("F606W", "F336W"), tmp_path_factory.mktemp("uvis"))
+    return simulate("wfc3_uvis", ("F606W", "F336W"), simulated)
 
 
 def found_with(sky: Sky, others: list[list[Chip]]) -> list[np.ndarray]:
@@ -136,8 +137,10 @@ def test_without_others_stars_would_be_lost(uvis: Sky) -> None:
         ("wfpc2", ("F606W", "F814W")),
     ],
 )
-def test_so_it_is_with_every_ccd(key: str, filters: tuple[str, ...], tmp_path: Path) -> None:
-    sky = simulate(key, filters, tmp_path)
+def test_so_it_is_with_every_ccd(
+    key: str, filters: tuple[str, ...], simulated: SimulatedOnce
+) -> None:
+    sky = simulate(key, filters, simulated)
     removed, lost = sky.shares(found_with(sky, sky.chips[2:]))
     assert removed > 0.9
     assert lost < 0.001
@@ -209,10 +212,10 @@ def test_the_flag_is_bad_for_every_detector() -> None:
 
 
 @pytest.mark.slow
-def test_a_wfpc2_exposure_is_flagged_in_its_own_dq_file(tmp_path: Path) -> None:
-    plan = plan_of("wfpc2", ("F606W",), 0.01)
-    truth: CampaignTruth = simulate_campaign(plan, tmp_path / "sky")
-    first, second = truth.science_files()
+def test_a_wfpc2_exposure_is_flagged_in_its_own_dq_file(
+    simulated: SimulatedOnce, tmp_path: Path
+) -> None:
+    first, second, *_ = simulated(plan_of("wfpc2", ("F606W", "F814W"))).science_files()
     folder = tmp_path / "copies"
     folder.mkdir()
     copy = Path(shutil.copy(first, folder))

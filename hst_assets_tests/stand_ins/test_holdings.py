@@ -12,7 +12,6 @@ from hst_assets.exposures.dq_files import companion_of
 from hst_assets.exposures.footprint import parse_footprint, signed_distance_arcsec
 from hst_assets.exposures.header import read_exposure
 from hst_assets.exposures.verification import verify_exposure
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets_tests.stand_ins.holdings import Holdings, now_mjd
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
@@ -68,9 +67,9 @@ def test_an_exposure_of_disk_is_described_by_its_header(folder, key):
     assert first == pytest.approx(again, abs=1e-7)
 
 
-def test_a_simulated_exposure_is_held(tmp_path):
-    simulate_campaign(small_plan("wfc3_uvis", n_exposures=1), tmp_path)
-    (kept,) = Holdings(noise=False).add_folder(tmp_path)
+def test_a_simulated_exposure_is_held(simulated):
+    truth = simulated(small_plan("wfc3_uvis", n_exposures=1))
+    (kept,) = Holdings(noise=False).add_folder(truth.root)
     assert (kept.row["instrument_name"], kept.visit) == ("WFC3/UVIS", "isim01")
     polygons = parse_footprint(kept.row["s_region"])
     # The plan aims at this position; 512 pixels of 0.04 arcsec.

@@ -22,7 +22,6 @@ from hst_assets.detection import image_planes
 from hst_assets.failures import MissingProduct, ToolFailed, TransientFailure, UnusableInput
 from hst_assets.provenance import read_record
 from hst_assets.settings import AlignmentSettings, ReferenceFileSettings, Settings
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.simulate.truth import true_offset
 from hst_assets.workdir import WorkDir
@@ -351,11 +350,9 @@ def test_always_computes_anew_what_is_good(infrared, stripped, table_folder):
 
 
 @pytest.mark.slow
-def test_bad_exposures_cost_themselves_only(tmp_path):
+def test_bad_exposures_cost_themselves_only(simulated, tmp_path):
     """Each kind of bad exposure is updated, or fails for a reason of its own."""
-    (source,) = simulate_campaign(
-        small_plan("wfc3_uvis", n_exposures=1), tmp_path / "sky"
-    ).science_files()
+    (source,) = simulated(small_plan("wfc3_uvis", n_exposures=1)).science_files()
     workdir = WorkDir(tmp_path / "root", "field").create()
     folder = tmp_path / "iref"
     folder.mkdir()

@@ -234,9 +234,8 @@ def test_a_bad_exposure_costs_at_most_its_epoch(kind, tmp_path, two_exposures):
 
 
 @pytest.fixture(scope="module")
-def two_exposures(tmp_path_factory):
-    plan = small_plan("wfc3_uvis")
-    return sorted(simulate_campaign(plan, tmp_path_factory.mktemp("two")).science_files())
+def two_exposures(simulated):
+    return sorted(simulated(small_plan("wfc3_uvis")).science_files())
 
 
 # ------------------------------------------------------------- outcomes, from answers by hand

@@ -9,7 +9,6 @@ from astropy.io import fits
 from hst_assets.astrometry.methods.linear_terms import MAX_MISFIT_PIX, move_linear_terms
 from hst_assets.detection.image_planes import wcs_by_extver
 from hst_assets.failures import UnusableInput
-from hst_assets.simulate.campaign import simulate_campaign
 from hst_assets.simulate.plans import small_plan
 from hst_assets.sky_geometry import TangentPlane
 from hst_assets_tests.astrometry.conftest import rotation_matrix
@@ -20,10 +19,9 @@ DISTORTION = ("A_", "B_", "AP_", "BP_", "CPDIS", "DP", "D2IM", "CRPIX", "CTYPE",
 
 
 @pytest.fixture(scope="module", params=["wfc3_uvis", "wfpc2"])
-def exposure(request, tmp_path_factory):
+def exposure(request, simulated):
     plan = small_plan(request.param, n_exposures=1)
-    truth = simulate_campaign(plan, tmp_path_factory.mktemp(request.param))
-    return truth.science_files()[0], (plan.ra_deg, plan.dec_deg)
+    return simulated(plan).science_files()[0], (plan.ra_deg, plan.dec_deg)
 
 
 @pytest.fixture
