@@ -21,7 +21,7 @@ from same_products import compared, everything_of
 from hst_assets.simulate.campaign import CampaignPlan, simulate_campaign
 
 DEPLOYMENT = Path(__file__).parents[1] / "data" / "deployment" / "dagster.yaml"
-_HOME = "dagster_home"
+HOME = "dagster_home"
 PATIENCE_S = 1200.0
 #: In the place of an exit status.
 HUNG = -999
@@ -177,16 +177,16 @@ def ended(process: subprocess.Popen[bytes]) -> int:
 
 def copy_of(root: Path, copied: Path) -> None:
     """Without the Dagster instance, whose targets belong to their root."""
-    shutil.copytree(root, copied, ignore=shutil.ignore_patterns(_HOME), dirs_exist_ok=True)
+    shutil.copytree(root, copied, ignore=shutil.ignore_patterns(HOME), dirs_exist_ok=True)
 
 
 def environment(root: Path, home: Path | None = None) -> dict[str, str]:
     """Variables of a command in a root, with an instance of its own."""
-    home = home or root / _HOME
+    home = home or root / HOME
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         shutil.copy(DEPLOYMENT, home)
-    return {**os.environ, "HST_ASSETS_ROOT": str(root), "DAGSTER_HOME": str(home)}
+    return {**os.environ, "HST_ASSETS_ROOT": str(root), "DAGSTERHOME": str(home)}
 
 
 def command(

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from disturbed_runs import (
+    HOME,
     Undisturbed,
     Verdict,
     copy_of,
@@ -23,7 +24,8 @@ from disturbed_runs import (
 
 #: A root that is nobody else's: its own users stay as they are, for trials with another one.
 NAME_SPACE = ("unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--mount")
-_SHARES = (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+#: Of what a run adds to the ingested target: bytes, and file entries, for which there is room.
+_SHARES, _SHARES_OF_ENTRIES = (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95), (0.2, 0.6)
 _UNMOUNT_TRIES, _UNMOUNT_S = 50, 0.2
 _NOBODY = 65534
 #: Root as any other user: others' files may be read, if they are open to all, and not written.
@@ -33,20 +35,28 @@ _WITHOUT_RIGHTS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,
 def disks(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[Verdict]:
     """Full, out of entries, read-only."""
     del options
-    small = _megabytes(undisturbed.folder / "pristine")
-    whole = _megabytes(undisturbed.folder / "undisturbed")
+    before = _content(undisturbed.folder / "pristine")
+    after = _content(undisturbed.folder / "undisturbed")
+    small, whole = map(_megabytes, (before, after))
     for share in _SHARES:
         size_mb = small + share * (whole - small) + 2
         yield _on_disk(undisturbed, f"size={size_mb:.0f}m", f"full at {size_mb:.0f} MB")
-    for n_inodes in (120, 200):
+    for share in _SHARES_OF_ENTRIES:
+        n_inodes = round(len(before) + share * (len(after) - len(before)))
         options_of_disk = f"size={4 * whole:.0f}m,nr_inodes={n_inodes}"
         yield _on_disk(undisturbed, options_of_disk, f"{n_inodes} file entries")
     yield _read_only(undisturbed)
     yield _small_instance(undisturbed)
 
 
-def _megabytes(root: Path) -> float:
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 2**20
+def _content(root: Path) -> list[Path]:
+    """Files and folders of a root, without the instance, which is elsewhere."""
+    home = root / HOME
+    return [path for path in (root, *root.rglob("*")) if not path.is_relative_to(home)]
+
+
+def _megabytes(content: Sequence[Path]) -> float:
+    return sum(path.stat().st_size for path in content if path.is_file()) / 2**20
 
 
 def _with_disk(disk: Path, options: str, trial: Callable[[], Verdict]) -> Verdict:
