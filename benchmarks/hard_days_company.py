@@ -126,6 +126,8 @@ def company(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[V
         time.sleep(undisturbed.duration_s / 2)
         beside = ended(command(root, *words))
         code = ended(process)
+        if "retire" in words:  # the report page tells it of a target
+            ended(command(root, "target", "add", name))
         what = f"{' '.join(words[:2])} during a run, ended with {beside}"
         yield judged(undisturbed, root, what, code, takes_away=words[0] == "clean")
 
