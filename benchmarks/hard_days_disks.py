@@ -134,7 +134,8 @@ def _read_only(undisturbed: Undisturbed) -> Verdict:
         _remount(disk, "rw")
         what = "read-only from the middle on"
         told = f"{what}: never taken" if refused else what
-        return judged(undisturbed, disk, told, code, disturbed=not refused)
+        told = told if code else f"{what}: not disturbed by it"
+        return judged(undisturbed, disk, told, code, disturbed=code != 0)
 
     return _with_disk(disk, "size=4g", trial)
 
