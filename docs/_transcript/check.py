@@ -42,7 +42,7 @@ _PASSING = (
     (re.compile(r"[─━]+"), "─"),
 )
 #: By this share of itself a decimal may differ, and by no more than so many units of its last
-#: digit: processors of two kinds gave fluxes that differ by 0.013 %, 33 units. By two units any
+#: digit: two machines gave fluxes that differ by 0.013 %, 33 units. By two units any
 #: may, and by one that which has one digit behind the point.
 _SHARE, _UNITS, _UNITS_OF_ANY = 0.005, 100, 2
 _COLUMNS = "110"
