@@ -11,8 +11,8 @@ children are started. Only definitions count, not the files they lie in: what is
 hash. Docstrings, comments, annotations, calls of ``logger`` and the messages of raised failures
 are no code. Not followed, because they decide no result:
 
-- failures, workdir, isolation, nursery, transfer, stages, provenance and its neighbours: how it is
-  said, where files lie, how children run, how bytes come, how records are kept;
+- failures, workdir, isolation, its nurseries, transfer, stages, provenance and its neighbours: how
+  it is said, where files lie, how children run, how bytes come, how records are kept;
 - settings: their values are in the recipes, and their defaults are compared by themselves;
 - detectors: the figures are in the recipes.
 
@@ -48,6 +48,7 @@ NOT_FOLLOWED = (
     "hst_assets.digests",
     "hst_assets.failures",
     "hst_assets.isolation",
+    "hst_assets.kept_nurseries",
     "hst_assets.nursery",
     "hst_assets.provenance",
     "hst_assets.reasons",
