@@ -27,7 +27,7 @@ def tasks_are_found():
 def few_import_drizzlepac():
     """What has imported drizzlepac serves all tests of HAP that tell it the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(isolation, "_serve", kept_by_origin(isolation._serve))
+        patch.setattr(isolation, "serve", kept_by_origin(isolation.serve))
         yield
 
 

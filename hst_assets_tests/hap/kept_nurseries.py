@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import functools
 
-from hst_assets import isolation
+from hst_assets import kept_nurseries
 
 #: Each holds some 200 MB.
 _MOST = 4
 
 
 def kept_by_origin(serve):
-    """`hst_assets.isolation._serve`, so that the last few nurseries are kept."""
+    """`hst_assets.kept_nurseries.serve`, so that the last few nurseries are kept."""
 
     @functools.wraps(serve)
     def serve_by_origin(request, environment, *, resident, allowance_s):
-        _, folder, variables = isolation._origin(environment)
+        _, folder, variables = kept_nurseries._origin(environment)
         key = (resident, folder, frozenset(variables.items()))
         serve(request, environment, resident=key, allowance_s=allowance_s)
-        kept = isolation._KEPT.nurseries
+        kept = kept_nurseries._KEPT.nurseries
         ours = [each for each in kept if isinstance(each, tuple)]  # the last is the latest used
         for each in ours[:-_MOST]:
             kept.pop(each).end()

@@ -226,9 +226,10 @@ class WorkerDeployment(WebUi):
         if not runs or any(not run["endTime"] for run in runs):
             return False
         retried = {run["tags"].get("dagster/parent_run_id") for run in runs}
+        # Dagster writes down that a run failed, and only then whether it tries it again.
         return not any(
             run["status"] == "FAILURE"
-            and run["tags"].get("dagster/will_retry") == "true"
+            and run["tags"].get("dagster/will_retry") != "false"
             and run["runId"] not in retried
             for run in runs
         )
