@@ -11,10 +11,11 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -36,18 +37,19 @@ class _Log:
     """What was said so far, and the file that has it once it is known where."""
 
     def __init__(self) -> None:
-        self._said = StringIO()
+        self._said: list[Callable[[], str]] = []
         self._path: Path | None = None
 
-    def write(self, text: str) -> None:
+    def write(self, text: Callable[[], str]) -> None:
+        """Write a text; it is made once there is a file for it, as many commands have none."""
         if self._path is None:
-            self._said.write(text)
+            self._said.append(text)
             return
         with (
             suppress(OSError),
             self._path.open("a", encoding="utf-8", errors="backslashreplace") as log,
         ):
-            log.write(text)
+            log.write(text())
 
     def begin(self, workdir: WorkDir) -> None:
         """Write on in the work directory; the first that is named has it all."""
@@ -58,8 +60,10 @@ class _Log:
         with suppress(OSError):
             workdir.logs.mkdir(parents=True, exist_ok=True)
             self._path = workdir.logs / name
-        self.write(f"{now:%Y-%m-%d %H:%M:%S} UTC: {_command_line(sys.argv)}\n")
-        self.write(self._said.getvalue())
+        self.write(lambda: f"{now:%Y-%m-%d %H:%M:%S} UTC: {_command_line(sys.argv)}\n")
+        said, self._said = self._said, []
+        for text in said:
+            self.write(text)
 
 
 _LOG: ContextVar[_Log | None] = ContextVar("console_log", default=None)
@@ -74,12 +78,17 @@ class KeptConsole(Console):
         log = _LOG.get()
         if log is None or (objects and all(isinstance(each, Control) for each in objects)):
             return
-        text = StringIO()
-        plain = Console(
-            file=text, width=_WIDTH, soft_wrap=True, force_terminal=False, color_system=None
-        )
-        plain.print(*objects, **options)
-        log.write(plain_text(text.getvalue()))
+        log.write(partial(_plain, *objects, **options))
+
+
+def _plain(*objects: Any, **options: Any) -> str:
+    """What a console without colours and controls prints."""
+    text = StringIO()
+    plain = Console(
+        file=text, width=_WIDTH, soft_wrap=True, force_terminal=False, color_system=None
+    )
+    plain.print(*objects, **options)
+    return plain_text(text.getvalue())
 
 
 @contextmanager
@@ -115,7 +124,8 @@ def keep_traceback(error: BaseException) -> None:
     """
     log = _LOG.get()
     if log is not None:
-        log.write(plain_text("".join(traceback.format_exception(error))))
+        where = plain_text("".join(traceback.format_exception(error)))
+        log.write(lambda: where)
 
 
 def _command_line(arguments: Sequence[str]) -> str:

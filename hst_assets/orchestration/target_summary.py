@@ -24,7 +24,7 @@ from hst_assets.failures import HstAssetsError
 from hst_assets.orchestration.forecast import Forecast, forecast
 from hst_assets.orchestration.levels import AssetTable
 from hst_assets.provenance import digest_of
-from hst_assets.settings import load_settings
+from hst_assets.settings import Settings, load_settings
 from hst_assets.settings.named_paths import files_in, paths_named
 from hst_assets.stages import STAGES
 from hst_assets.workdir import WorkDir, stamp_if_there, time_in, write_atomically
@@ -83,8 +83,8 @@ def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
     from hst_assets.exposures.raw import visits_in
     from hst_assets.publishing.receipt import publications
 
-    held = visits_in(workdir)
-    records = [WorkDir.record(path) for path in _wanted(workdir, table, held)]
+    held, settings = visits_in(workdir), load_settings(workdir)
+    records = [WorkDir.record(path) for path in _wanted(workdir, table, settings, held)]
     times = [stamp[0] / 1e9 for record in records if (stamp := stamp_if_there(record))]
     kept = _kept(workdir) or {}
     return TargetSummary(
@@ -95,7 +95,7 @@ def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
         last_made=_utc(max(times)) if times else "",
         compared=kept.get("compared", ""),
         states=kept.get("states", {}),
-        published=dict(Counter(publications(workdir, load_settings(workdir)).values())),
+        published=dict(Counter(publications(workdir, settings).values())),
     )
 
 
@@ -134,8 +134,9 @@ def compared(workdir: WorkDir, table: AssetTable, *, anew: bool = True) -> list[
     return found
 
 
-def _wanted(workdir: WorkDir, table: AssetTable, held: list[str]) -> Iterator[Path]:
-    settings = load_settings(workdir)
+def _wanted(
+    workdir: WorkDir, table: AssetTable, settings: Settings, held: list[str]
+) -> Iterator[Path]:
     for row in table:
         if (
             row.path

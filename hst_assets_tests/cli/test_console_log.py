@@ -119,3 +119,23 @@ def test_a_failure_is_one_line_on_the_terminal_and_whole_in_the_log(cli, root, m
     result = cli("clean", "sn1")
     assert result.err == "error: a.log: drizzle: raised OSError; its log ends: OSError: no room\n"
     assert "\n  ".join(lines) in kept(workdir)
+
+
+def test_what_no_log_will_have_is_not_made_into_text(workdir):
+    """A table of a thousand targets takes a second to be."""
+
+    class Counted:
+        n_made = 0
+
+        def __str__(self):
+            self.n_made += 1
+            return "a table"
+
+    unkept, counted = Counted(), Counted()
+    with kept_console():
+        KeptConsole(quiet=True).print(unkept)
+    with kept_console():
+        KeptConsole(quiet=True).print(counted)
+        keep_console(workdir)
+    assert counted.n_made == unkept.n_made + 1
+    assert kept(workdir).splitlines()[1:] == ["a table"]
