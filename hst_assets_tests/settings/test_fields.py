@@ -72,6 +72,9 @@ def test_every_setting_has_a_meaning():
 
 def test_defaults_are_shared_by_all_that_is_read():
     """Copies of them took a third of the time in which the settings of a target are read."""
-    one, another = Settings.model_validate({}), Settings.model_validate({"machine": {"max_cores": 1}})
+    one, another = (
+        Settings.model_validate({}),
+        Settings.model_validate({"machine": {"max_cores": 1}}),
+    )
     assert one.drizzle is another.drizzle
     assert one.machine != another.machine
