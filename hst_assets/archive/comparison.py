@@ -1,10 +1,10 @@
 """Which files of the archive's listing are in raw/ and current, from the disk alone.
 
-The listing's word on a file is its address, size and release (`Product.version`). A file that was
-fetched stands as long as raw/ has the bytes that were verified and the listing says of it what it
-said then. A file that was ingested by hand stands, whatever the listing says. One that is in raw/
-without being in the ledger is a human's, unless its bytes are known to be the archive's: then a
-delivery was killed before it wrote the ledger, and the next one may replace it.
+What the listing says of a file is its address, size and release (`Product.version`). A fetched file
+is up to date as long as raw/ has the bytes that were verified and the listing still says the same
+of it. A file that was ingested by hand is kept, whatever the listing says. A file that is in raw/
+and not in the ledger belongs to the user, unless its bytes are known to be the archive's: then a
+delivery was killed before it wrote the ledger, and the next one may replace the file.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from hst_assets.workdir import WorkDir
 __all__ = ["Unit", "is_name_of_visit", "is_stale", "one_each", "units_of"]
 
 _ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
-#: What stands in raw/ is the archive's, or no more what was verified.
+#: Cases in which a file in raw/ may be replaced: it came from the archive, or is no longer what was
+#: verified.
 _REPLACED = (Case.CHANGED, Case.DAMAGED, Case.UNFINISHED)
 
 

@@ -9,7 +9,8 @@ from hst_assets.failures import BadConfiguration, TransientFailure
 __all__ = ["DISK_STEP", "failure_on_disk"]
 
 DISK_STEP = "Free disk space; downloads are kept and continued"
-#: Errors that no other moment cures: rights, read-only disks, a folder in place of a file.
+#: Errors that do not pass by waiting: missing rights, a read-only disk, a folder in place of a
+#: file.
 _LASTING = frozenset(
     {
         errno.EACCES,

@@ -39,7 +39,7 @@ class Product:
     filter : str
         The archive's word for the filter elements, separated by ``;``.
     mjd_start : float
-        Begin of the observation (MJD).
+        Start of the observation (MJD, UTC).
     exptime_s : float
         Exposure time, seconds.
     proposal : str
@@ -137,6 +137,8 @@ class Listing:
         What the second catalogue (MAST's Missions search) says otherwise; empty where it agrees.
     cross_checked : bool
         Whether the second catalogue answered at all.
+    notes : tuple of str
+        What was odd in the answers, such as a footprint that cannot be read.
     """
 
     question: str

@@ -98,15 +98,15 @@ def find_exposures(
     ----------
     position : `~astropy.coordinates.SkyCoord`, optional
         Of the target, in any frame; not needed where proposals are given.
-    radius : `~astropy.units.Quantity`
+    radius : `~astropy.units.Quantity`, optional
         An angle; pointings within it are looked at.
-    proposals, instruments, detectors, filters : iterable
+    proposals, instruments, detectors, filters : iterable, optional
         Only these, if any are given: numbers, names such as ``ACS``, keys such as ``acs_wfc``,
         names such as ``F606W``.
     after, before : str, optional
         ISO 8601, UTC.
-    min_exptime, max_exptime : `~astropy.units.Quantity`
-        Times.
+    min_exptime, max_exptime : `~astropy.units.Quantity`, optional
+        Limits of the exposure time; by default 15 s, and no upper limit.
     services : Services, optional
         Services to query; MAST by default.
     **archive

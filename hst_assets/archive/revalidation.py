@@ -1,4 +1,4 @@
-"""Has the archive still the bytes that were fetched? One HEAD a file, and no transfer.
+"""Whether the archive still has the bytes that were fetched: a HEAD request a file, no transfer.
 
 A reprocessed exposure keeps its release date and often its size to the byte; only ETag or
 Last-Modified tell. Both mean something only to the service that gave them, so it is that one which
@@ -60,9 +60,9 @@ def revalidate(
 ) -> frozenset[str]:
     """Ask the archive whether fetched files are still what it has, and write down the answer.
 
-    Asked are files whose last answer is older than ``recheck_after_days``, and those of which the
-    listing says something else than before but the same size. What has changed at the archive is
-    `outstanding` from then on; what has not, stands again.
+    The archive is asked about files whose last answer is older than ``recheck_after_days``, and
+    about those whose entry in the listing has changed, but not in size. A file that has changed at
+    the archive is `outstanding` from then on; one that has not is up to date again.
 
     Parameters
     ----------

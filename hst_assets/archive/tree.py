@@ -87,7 +87,7 @@ def fetch_through(
         The tree's root; made if need be.
     settings, token, progress
         As of the fetcher.
-    anew : collection of str
+    anew : collection of str, optional
         Names of products whose file in the tree is known to be another than the archive's.
 
     Returns

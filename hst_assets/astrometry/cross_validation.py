@@ -33,8 +33,8 @@ class CrossValidation:
     residual : ndarray, shape (n, 2)
         Reference minus prediction, in pixels of the plane.
     drift : float
-        Median, over the parts, of the distance between the written fit and the fit without the
-        part: median over the stars found; NaN where there are none.
+        How far the written fit is from those without a part, pixels of the plane: the median, over
+        the parts, of the median distance over all stars that were found; NaN if there are none.
     """
 
     found: NDArray[np.intp]

@@ -51,7 +51,7 @@ class FitNumbers:
     shift_ra_arcsec, shift_dec_arcsec : float
         Motion of the exposure's centre on the sky (RA times cos Dec).
     rotation_deg, scale : float
-        Rotation and scale between the old and the new WCS.
+        Rotation, degrees from x (west) towards y (north), and scale from the old to the new WCS.
     n_held_out : int
         Stars with a reference star within the tolerance of where a fit without them puts them.
     n_held_out_chance : float
@@ -63,8 +63,8 @@ class FitNumbers:
     drift : float
         How far the written fit is from those made without a part of the stars.
     tilt, tilt_error : float
-        How far the stars would be moved by the rotation, scale and skew that the pairs still
-        want; its standard error.
+        Median displacement of the stars by the rotation, scale and skew that remain between them
+        and the reference; its standard error.
     contrast : float
         Pairs at the fit over the best that scrambled lists give.
     uniqueness : float

@@ -165,11 +165,11 @@ def _numbers(
 def remaining_tilt(
     after: NDArray[np.float64], reference: NDArray[np.float64], tolerance: float
 ) -> tuple[float, float]:
-    """What the pairs still want but a shift, and its standard error, in pixels.
+    """Rotation, scale and skew that remain between the pairs, in pixels, and the standard error.
 
-    As the median, over their stars, of how far these would be moved by it: by all linear terms
-    (rotation, scale, skew, and a scale of one axis alone), or by rotation and scale where there
-    are fewer than ten pairs.
+    They are given as the median, over the stars, of the displacement that they cause: that by all
+    linear terms (rotation, scale, skew, and a scale of one axis alone), or by rotation and scale if
+    there are fewer than ten pairs.
     """
     a, b = matching.nearest(after, reference, tolerance)
     if len(a) < _FEWEST_FOR_TILT:

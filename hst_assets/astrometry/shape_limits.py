@@ -29,7 +29,7 @@ __all__ = [
 
 #: How the text of a verdict begins where nothing could be compared.
 NOT_CHECKED: Literal["not checked"] = "not checked"
-#: Beyond a limit is what is so by this many standard errors.
+#: A value is beyond a limit if it exceeds it by this many standard errors.
 _STANDARD_ERRORS = 2.0
 #: The major axis of stars that trail by 1.2 is within 10 degrees of the trail if they are elongated
 #: by 1.07 in any other direction, as WFC3/UVIS's are.

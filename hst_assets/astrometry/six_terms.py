@@ -2,9 +2,9 @@
 
 A header's distortion may leave a skew, or one axis longer than the other: a real pair of ACS/HRC
 exposures of 47 Tuc differs by 4.9e-4 of its y axis, 0.14 pixel at the edge of the overlap. Shift
-and rotation cannot follow. Six terms can; but they also follow noise, so that they are taken only
-where they predict stars that had no part in them better; and the slope of a residual distortion,
-which goes another way beyond the stars, so that these must span half of the exposure.
+and rotation cannot follow this; six terms can. But six terms also follow noise: so they are taken
+only if they predict held-out stars better. And they follow the local slope of a residual
+distortion, which is different beyond the stars of the fit: so these must span half of the exposure.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def show_listing(
         The archive's answer.
     lacking : mapping
         Visit to its files that are not in raw/, or have changed in the archive.
-    each_excluded : bool
+    each_excluded : bool, optional
         Name each observation that was left out, instead of counting them by reason.
     """
     console = output()

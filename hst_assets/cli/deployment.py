@@ -52,7 +52,7 @@ def dagster_home(*, may_be_new: bool = False) -> Path:
     Raises
     ------
     BadConfiguration
-        If it does, and may not.
+        If it names one, and `may_be_new` is false.
     """
     named = os.environ.get(HOME_VARIABLE)
     if not named:

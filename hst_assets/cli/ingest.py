@@ -77,7 +77,13 @@ def ingest_into(
 ) -> IngestReport:
     """Ingest, and register what was taken with Dagster.
 
-    That both will be possible is found out before the first byte is copied.
+    Before the first byte is copied, it is checked that both are possible.
+
+    Raises
+    ------
+    BadConfiguration
+        If `archive` is given without `position`, the work directory is not writable, or the target
+        belongs to another root.
     """
     from hst_assets.exposures.archive_tree import exposures_near
     from hst_assets.exposures.ingest import ingest

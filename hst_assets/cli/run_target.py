@@ -102,11 +102,11 @@ def run_and_report(
     ----------
     workdir : WorkDir
         The target's.
-    assets, visits : sequence of str
+    assets, visits : sequence of str, optional
         Only these; all by default.
-    redo : dict
+    redo : dict, optional
         Fields of `hst_assets.orchestration.resources.Redo`.
-    offline : bool
+    offline : bool, optional
         Ask and fetch nothing; raw/ is what there is.
     token : Token, optional
         Of the archive; it is handed on in memory alone.
@@ -157,9 +157,9 @@ def raise_for(summary: RunSummary, workdir: WorkDir) -> None:
     Raises
     ------
     HstAssetsError
-        If anything was not: of the class that all failures share where that has an exit code of
-        its own (nothing found, unreachable, refused) or is the machine's, else, and where something
-        was delivered in part, a general one.
+        If anything was not. It has the class of the failures if all share one with an exit code of
+        its own (nothing found, unreachable, refused) and no visit is incomplete; else that of a
+        failure of the machine, if this is behind all of them; else it is `ToolFailed`.
     """
     if not (summary.failures or summary.errors or summary.undelivered):
         if NothingFound.__name__ in summary.kinds:

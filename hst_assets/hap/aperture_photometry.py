@@ -110,15 +110,15 @@ def iraf_style_photometry(
     bg_apertures : `photutils.aperture.PixelAperture`
         Where the sky is measured (`aperture_stats_tbl`), at the same positions.
     data : array_like
-        The image, shape (ny, nx). Magnitudes want electrons/s.
+        The image, shape (ny, nx); in electrons/s if magnitudes are wanted.
     photflam : float, optional
         Flux of 1 electron/s, erg/s/cm2/Angstrom (PHOTFLAM). Without it there are no magnitudes.
     photplam : float, optional
         Pivot wavelength, Angstrom (PHOTPLAM); with `photflam`.
     error_array : array_like, optional
         Standard deviation of each pixel, in the unit and shape of the image. Its sum in squares
-        over the aperture then stands for the photon noise of the star. What it holds of the sky's
-        noise counts twice, for the terms of the sky stay.
+        over the aperture then stands for the photon noise of the star. If it includes the noise of
+        the sky, that noise counts twice, because the error formula still has its own sky terms.
     bg_method : {'mean', 'median', 'mode'}, optional
         Which statistic of the annulus is the sky.
     epadu : float, optional
@@ -138,7 +138,9 @@ def iraf_style_photometry(
     Raises
     ------
     BadConfiguration
-        If shapes or positions do not agree, or a number is not one that means anything.
+        If shapes or positions do not agree; if `photflam`, `photplam` or `epadu` is not a positive
+        number, or only one of the first two is given; if an error is negative, or `bg_method` is
+        none of the three.
 
     Notes
     -----
@@ -151,10 +153,10 @@ def iraf_style_photometry(
 
         AB = -2.5 log10(flux photflam) - 21.10 - 5 log10(photplam) + 18.6921
 
-    Numbers are drizzlepac's, but in these cases, where drizzlepac 3.11 (a) takes the sky of the
-    whole aperture from what of it lies in the image, and leaves a flux that is too low; (b) divides
-    the squares of `error_array` by `epadu`; (c) takes the noise of a negative flux as negative;
-    (d) writes the magnitude -9999 where PHOTFLAM is 0.
+    The numbers are the same as drizzlepac's, except where drizzlepac 3.11 (a) subtracts the sky of
+    the whole aperture although only a part of it lies in the image, which gives a flux that is too
+    low; (b) divides the squares of `error_array` by `epadu`; (c) takes the noise of a negative flux
+    as negative; (d) writes the magnitude -9999 where PHOTFLAM is 0.
     """
     image = _image(data)
     apertures = _one_or_two(phot_apertures)

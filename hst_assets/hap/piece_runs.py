@@ -124,8 +124,8 @@ class Piece:
     step : str
         Name in `hst_assets.hap.children.piece_task.STEPS`.
     reads, changes, spoils : tuple of str
-        Names of files in the visit's folder: what the step reads, what it changes, and what it
-        works on and leaves in a state that nobody wants.
+        Names of files in the visit's folder: what the step reads, what it changes, and what it also
+        changes, but whose changed copies are thrown away.
     arguments : mapping
         Keyword arguments of the step.
     shares_out : bool

@@ -90,7 +90,7 @@ class HapResult:
         return tuple(name for name, rows in self.catalogs.items() if rows == 0)
 
     def told(self) -> list[str]:
-        """What the number does not tell, one sentence each."""
+        """What the return code does not say, one sentence each."""
         lines = [f"{name}: not taken by HAP ({why})" for name, why in self.rejected.items()]
         lines += [
             f"{name}: not aligned to Gaia; its WCS is {self.wcs[name]}" for name in self.not_aligned

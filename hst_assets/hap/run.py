@@ -1,7 +1,7 @@
 """All Hubble Advanced Products of a visit, from its poller: what drizzlepac's runsinglehap makes.
 
-The products are worked in a hidden folder beside their final places, and move there at the end. A
-run that fails leaves its log alone.
+The products are made in a hidden folder beside their final places, and are moved there at the end.
+A run that fails leaves only its log.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def run_hap_processing(
     Raises
     ------
     BadConfiguration
-        If an argument is none of its values.
+        If an argument has a value that is not allowed.
     MachineFailure
         If the machine failed, not the data.
     """
@@ -187,7 +187,7 @@ def make_advanced_products(
     Returns
     -------
     HapResult
-        Also of a run that a piece ended; `HapResult.failure` tells how.
+        Also if the run failed; `HapResult.failure` then says why.
 
     Raises
     ------
@@ -196,7 +196,8 @@ def make_advanced_products(
     UnusableInput
         If the poller cannot be read, or the header of an exposure lacks a keyword.
     BadConfiguration
-        If it is one of a multi-visit mosaic, or the files of parameters are one and the same.
+        If the poller is that of a multi-visit mosaic, or the file of parameters that is read is
+        also the one to be written.
     MachineFailure
         If the machine failed, not the data.
     """

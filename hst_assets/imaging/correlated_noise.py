@@ -49,7 +49,7 @@ def correlation_ratio(ratio: float, kernel: str = "square") -> float | None:
 
 
 def aperture_factor(ratio: float, n_pixels: float, kernel: str = "square") -> float | None:
-    """By what the quadratic sum of ERR over a square of so many pixels is to be multiplied.
+    """Factor for the quadratic sum of ERR over a square of `n_pixels` pixels.
 
     ``1 - r / (3 sqrt(n))`` for squares wider than a drop: 1 for large ones. For a circle see
     `circular_aperture_factor`.
@@ -61,13 +61,14 @@ def aperture_factor(ratio: float, n_pixels: float, kernel: str = "square") -> fl
 def circular_aperture_factor(
     ratio: float, radius_pix: float, kernel: str = "square"
 ) -> float | None:
-    """By what the quadratic sum of ERR over a circular aperture is to be multiplied.
+    """Factor for the quadratic sum of ERR over a circular aperture.
 
-    The sum counts pixels that the circle cuts by their share, as photutils does, of SCI as of
-    ERR squared. Its edge is then smoother than that of a block of pixels, and the sum more
-    certain: the ratio of the variances is that of the aperture, laid on the pixels and convolved
-    with the drop, and squared, to the aperture itself, for exposures at many sub-pixel positions
-    (the argument of Casertano et al. 2000, AJ 120, 2747, appendix A, for a weighted sum).
+    Pixels that the circle cuts count with the fraction that is inside, as in photutils, for SCI and
+    for ERR squared alike. The edge of such an aperture is smoother than that of a block of pixels,
+    and the error of the sum smaller. The square of the factor is the integral of the squared
+    weights of the aperture, after their convolution with the drop, over the sum of the weights, for
+    exposures at many sub-pixel positions (the argument of Casertano et al. 2000, AJ 120, 2747,
+    appendix A, for a weighted sum).
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def circular_aperture_factor(
 def weighted_sum_factor(
     ratio: float, weights: NDArray[np.float64], kernel: str = "square"
 ) -> float | None:
-    """By what the error of a weighted sum of pixels is to be multiplied.
+    """Factor for the error of a weighted sum of pixels.
 
     The error is the root of the sum of weights squared times ERR squared; the argument is that of
     `circular_aperture_factor`.

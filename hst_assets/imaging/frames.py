@@ -291,7 +291,8 @@ def covering_frame(
         side the target is half a pixel above and right of the middle: it keeps to the grid.)
         By default the frame covers the exposures.
     about : {"target", "minimal"}, optional
-        The smallest frame whose middle pixel is the target, or the smallest wherever it lies.
+        "target": the smallest frame whose central pixel is the target; "minimal": the smallest
+        frame, wherever the target lies in it.
     orientation_deg : float, optional
         Position angle of the y axis, east of north.
 

@@ -78,7 +78,7 @@ class NoiseModel:
     exptimes_s, native_scales_arcsec, variances_e2 : tuple of float
         Of the chip behind each bit of CTX; the last is `background_variance_e2`.
     saturation_e_per_s : float
-        Electrons per second in a native pixel that fill the one that is full first.
+        Rate in a native pixel, electrons per second, at which the first of the exposures saturates.
     exptime_s : float
         Of all exposures together.
     rate : bool

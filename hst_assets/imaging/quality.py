@@ -240,10 +240,11 @@ def flux_ratio(
     """Star fluxes on the product over those on the exposures.
 
     Each star is measured in the same aperture on the product and, through the WCS, on every
-    exposure where its aperture holds no bad pixel; counts on an exposure are multiplied by the
-    true area of the pixel (the pixel area map), since flat fields conserve surface brightness.
-    Pixels that AstroDrizzle took for cosmic rays count as good, or stars whose cores it rejected
-    would not be missed; real cosmic rays do not matter to the lower median over exposures.
+    exposure where its aperture holds no bad pixel; counts on an exposure are multiplied by the true
+    area of the pixel (the pixel area map), since flat fields conserve surface brightness. Pixels
+    that AstroDrizzle took for cosmic rays count as good here: otherwise a star whose core it
+    rejected would not be compared, and its loss would not be noticed. Real cosmic rays do not
+    change the lower median over exposures.
 
     Parameters
     ----------

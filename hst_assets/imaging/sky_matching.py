@@ -1,8 +1,8 @@
 """A method that skypac needs to match the skies of overlapping exposures.
 
 spherical_geometry 1.4 dropped ``SphericalPolygon.iter_polygons_flat``, which skypac 1.0.12 calls.
-AstroDrizzle hides the exception, and goes on with the sky of each exposure by itself: without a
-word, and only in a process in which nobody has put the method back.
+AstroDrizzle hides the exception, and goes on with the sky of each exposure by itself, without a
+warning. So a product would depend on whether something in the same process had restored the method.
 
 Only child processes import this.
 """

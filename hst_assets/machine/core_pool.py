@@ -2,8 +2,9 @@
 
 Two runs of two tool calls each are four processes, on two cores perhaps, and with the memory of
 four. So each call takes a core first, which is a lock on a file: the kernel frees it when the
-process that holds it dies, however it dies. Nobody holds one core and waits for another, but for
-who wants all of them, in their order: so nobody waits for ever.
+process that holds it dies, however it dies. No call waits for further cores while it holds some.
+The only exception is a call that wants all cores: it takes them in a fixed order. So there is no
+deadlock.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ OFF = "off"
 _POLL_S = 0.02
 #: How often it is said that a call waits, seconds.
 _WAITS_EVERY_S = 1.0
-#: How long a call that shares its work out waits for all its cores, and one that is to be alone for
-#: the others to end, seconds; then it goes on with those that it got.
+#: How long a call that shares its work out waits for all its cores, and how long a call that is to
+#: be alone waits for the others to end, seconds. After that it goes on with the cores that it has.
 _PATIENCE_S = 60.0
 _ALONE_WITHIN_S = 1800.0
 
@@ -109,17 +110,17 @@ class CorePool:
         return held
 
     def take_next(self, held: list[int]) -> bool:
-        """Take the next cores in their order, of who wants all of them, without waiting.
+        """Take the next cores in a fixed order, without waiting: for a call that wants all.
 
         Parameters
         ----------
         held : list of int
-            Descriptors of those that he has; the next are appended.
+            Descriptors of the cores that the call has; the next are appended.
 
         Returns
         -------
         bool
-            Whether he has them all now.
+            Whether it has all cores now.
         """
         for path in self._paths[len(held) :]:
             taken = _lock(path)

@@ -1,12 +1,12 @@
 """The sensor that reports failed runs, by webhook or mail (`hst_assets.alerting`).
 
-Not Dagster's ``run_failure_sensor``: that goes on behind a run whether its function could do its
-work or not, and an alert would be lost with the receiver that was down. Here the cursor keeps what
-is still to be told, receiver by receiver, and each tick tries again. A message is told once; only
-if the process dies between telling and the end of its tick, it is told twice.
+It does not use Dagster's ``run_failure_sensor``: that sensor moves on to the next run even if its
+function raised, so an alert would be lost while a receiver is down. Here the cursor keeps, for each
+receiver, the alerts that are still to be sent, and each tick tries to send them. An alert is sent
+once; it is sent twice only if the process dies between sending it and the end of the tick.
 
-The sensor is always there, so that the UI shows it and says which variable is not set; it runs from
-the start where somebody is to be told.
+The sensor is always defined, so that the UI shows it and says which variable is not set. By default
+it is running if a receiver is set, and stopped otherwise.
 """
 
 from __future__ import annotations
@@ -67,11 +67,12 @@ class AlertCursor(BaseModel):
     Attributes
     ----------
     since : float
-        Runs that ended before are of no concern (s).
+        Runs that ended before this time are ignored; seconds since 1970.
     seen_until : float
-        When the latest run that was read was last changed (s).
+        Last change of the latest run that was read; seconds since 1970.
     told : dict
-        When runs ended that were read, by id, as far back as they are read again.
+        End of each run that was read, by its id, as far back as runs are read again; seconds since
+        1970.
     pending : dict
         Runs of which somebody is still to be told, by id.
     """

@@ -37,7 +37,7 @@ class TargetCursor(BaseModel):
     taken : dict
         Visit to version, for what was taken within the window.
     question : str
-        Digest of what was asked; another question begins anew.
+        Digest of the query. If the query changes, the cursor begins anew.
     waiting : int
         How many due visits the last tick had no room for.
     listing : str

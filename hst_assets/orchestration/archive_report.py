@@ -44,7 +44,7 @@ def reported_listing(listing: Listing, n_outstanding: int) -> Made:
     listing : Listing
         The archive's answer.
     n_outstanding : int
-        How many of its files raw/ does not hold as they are.
+        Number of its files that raw/ lacks, or has in another version.
     """
     digest = listing_digest(listing)
     record = Record(

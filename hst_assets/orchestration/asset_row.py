@@ -113,13 +113,13 @@ class AssetRow:
     after : tuple of str
         Upstream assets of the same partitions.
     follows : tuple of str
-        Assets of the same partitions that it shows where they are made: it is made after them, and
-        again when they change, but also without them, and does not make them wanted.
+        Assets of the same partitions that it shows if they exist. It is made after them and remade
+        when they change; it is also made without them, and does not cause them to be made.
     follows_visits : tuple of str
         The same, of assets of the target's visits.
     copies : bool
-        Whether it hands on the files of what it comes after and follows: it is asked for again
-        when they were made again, although their recipe is the same.
+        Whether it copies the files of its upstream assets and of those that it follows. A run of it
+        is then requested also when they were made again by the same recipe.
     gathers : str or None
         Upstream asset of the target's visits.
     scatters : str or None
@@ -127,9 +127,11 @@ class AssetRow:
     source : {"", "archive", "raw"}
         What the asset reads besides assets: the archive's answer, or the files of raw/.
     tells : bool
-        Whether `make` takes ``progress``, and calls it with how far it is, whose text is a line.
+        Whether `make` takes ``progress``: a callable that it calls with its progress, an object
+        whose text is one line.
     tries_again : bool
-        Whether a run that nobody waits for tries again itself, some time after a passing failure.
+        Whether its step is retried some time after a temporary failure, in runs that nobody waits
+        for.
     redo : tuple of str
         Kinds of work, each of which remakes it when ordered again.
     checks : tuple of Check
@@ -142,8 +144,8 @@ class AssetRow:
     resources : Resources
         What a step needs.
     cleanable : mapping
-        Stage of provenance to words: products in workspace/ that ``clean --working-copies``
-        removes.
+        Stage of provenance to a description of its products in workspace/, which
+        ``clean --working-copies`` removes.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Runs as tasks of Celery, on whatever machine takes them: the run launcher of many machines.
 
-dagster-celery's launcher believes what is written of a task in the result store: a run whose
-machine went dark stays started for ever, and one whose note was lost with the broker is given up
-while it works. Here the worker itself is asked.
+dagster-celery's launcher trusts the state of a task in the result store. So a run whose machine
+went down stays STARTED for ever, and a run whose entry was lost with the broker is failed while it
+still works. This launcher asks the worker itself.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
 
     @property
     def supports_resume_run(self) -> bool:
-        """Whether a run goes on in another process: it is retried as a run of its own instead."""
+        """False: a run is not resumed in another process, but retried as a new run."""
         return False
 
     def terminate(self, run_id: str) -> bool:
@@ -184,16 +184,17 @@ class RunsOnWorkers(CeleryRunLauncher):  # type: ignore[misc] # it has no types
         return found
 
     def lost_on_the_way(self, run: dg.DagsterRun, waiting_s: float) -> str:
-        """Why a run that was launched will not begin; empty where it waits, or nobody can tell.
+        """Why a launched run will never begin; empty if it still waits, or this is not known.
 
-        Dagster itself only waits, and would fail what waits for a worker to become free.
+        Dagster itself has only a time limit, which would also fail runs that wait for a free
+        worker.
 
         Parameters
         ----------
         run : DagsterRun
-            Which has not begun.
+            A run that has not begun.
         waiting_s : float
-            Since when, seconds.
+            How long it has waited, seconds.
         """
         task_id = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
         if task_id is None or waiting_s < self._silence_s:

@@ -1,8 +1,8 @@
 """A worker of Celery that takes runs from queues and does them, one a process.
 
-It works in a root that it knows by its mark, and gives a run back, and ends, when the root is lost:
-a worker that fails at once would otherwise be the quickest of all, and take every run. So does one
-whose code is older than that which launched the run (`orchestration.worker_code`).
+It works in one root, which it recognizes by a mark. If the root is lost, it gives its run back and
+ends: otherwise it would fail each run at once, be free first, and so take all runs. It does the
+same if its code is older than the code that launched the run (`orchestration.worker_code`).
 """
 
 from __future__ import annotations

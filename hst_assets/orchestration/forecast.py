@@ -1,10 +1,10 @@
 """What a run would make, and why, without making it: ``status`` and ``materialize --dry-run``.
 
 Each row's own function is called in a work directory that is only looked at
-(`hst_assets.workdir.WorkDir.looked_at`): it reckons the recipe of today, and tells why it would
-make its product instead of making it. What is downstream of something that would be made has its
-inputs not yet: it follows if its record names a digest that nothing will have any more
-(`hst_assets.provenance.WouldBeMade.replaced`), and otherwise it may follow. What a run would fail
+(`hst_assets.workdir.WorkDir.looked_at`): it computes today's recipe and, instead of making its
+product, says why it would make it. The inputs of a product downstream of one that would be made do
+not exist yet: it would be made as well if its record names a digest that no product will have any
+more (`hst_assets.provenance.WouldBeMade.replaced`); otherwise it may be made. What a run would fail
 on, and what is downstream of that, is "unknown", with the reason.
 """
 

@@ -42,8 +42,8 @@ def never_made(
     Returns
     -------
     dict
-        Names of the missing products, those upstream first. What is not there at all is asked for
-        what it is made from in turn.
+        By asset, the names of the missing products, upstream ones first. Upstream of a missing
+        product, missing products are looked for in turn.
     """
     visit = VisitKey.parse(partition).visit if "/" in partition else None
     lacking = {}

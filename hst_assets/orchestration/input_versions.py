@@ -74,7 +74,7 @@ def _read(
 
 
 def lacks_product(workdir: WorkDir, level: Level, partition: str, table: AssetTable) -> bool:
-    """Whether one of the level's last products is not there, or a part of one may work by now."""
+    """Whether a final product of the level is missing, or lists parts that may work by now."""
     paths = {
         asset: table.product_path(workdir.root, asset, partition)
         for asset in level.assets

@@ -1,10 +1,11 @@
 """The IO manager: which file of the work directory is which asset.
 
-The tools write files, so an asset hands over the path of a product that is there already; the IO
-manager makes sure that it is the right path and that the file is whole. On loading, a product that
-was never made, or was and is gone from disk, is an error that says which. Assets get the path;
-who asks for another type (``defs.load_asset_value``) gets the content of a table; who asks for
-several partitions, as an asset of a user's own over all visits does, gets a dict of them by key.
+The tools write files, so an asset returns the path of a product that exists already; the IO manager
+checks that it is the right path and that the file is complete. When it loads a product that was
+never made, or that was made and is gone, it raises an error that says which of the two. An asset
+gets the path. A caller that asks for another type (``defs.load_asset_value``) gets the content of a
+table. A caller that asks for several partitions, such as a user's own asset over all visits, gets a
+dict by partition key.
 
 No science and no layout belongs here: the layout is `hst_assets.workdir.WorkDir`.
 """
@@ -44,7 +45,13 @@ class WorkDirIOManager(dg.IOManager):
         self._table = table
 
     def handle_output(self, context: dg.OutputContext, obj: Path) -> None:
-        """Accept a product that is there."""
+        """Accept a product that is there.
+
+        Raises
+        ------
+        Failure
+            If it has another path than the asset's, or is not complete (`as_dagster_failure`).
+        """
         with as_dagster_failure():
             asset = context.asset_key.path[-1]
             destination = self._table.product_path(self._root.path, asset, context.partition_key)

@@ -65,12 +65,12 @@ class RunsInPods(K8sRunLauncher):  # type: ignore[misc] # it has no types
 
     @property
     def supports_resume_run(self) -> bool:
-        """Whether a run goes on in another pod: it is retried as a run of its own instead."""
+        """False: a run is not resumed in another pod, but retried as a new run."""
         return False
 
     @property
     def supports_run_worker_crash_recovery(self) -> bool:
-        """The same, in Dagster's older words."""
+        """False: the former name of `supports_resume_run` in Dagster."""
         return False
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:

@@ -68,7 +68,8 @@ class AssetTable:
     Raises
     ------
     BadConfiguration
-        If a row cannot be: an unknown upstream, a circle, other partitions than its level's.
+        If a row is not valid: an unknown upstream asset, a circular dependency, or other partitions
+        than those of its level.
     """
 
     def __init__(
@@ -189,7 +190,7 @@ class AssetTable:
         return found
 
     def is_wanted(self, level: Level, settings: Settings) -> bool:
-        """Whether runs that name no assets make a level: by its setting, or that of one behind."""
+        """Whether runs that name no assets make a level: by its setting, or one downstream."""
         if not level.wanted:
             return True
         behind = {self[name].job for asset in level.assets for name in self.downstream(asset)}

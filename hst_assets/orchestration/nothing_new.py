@@ -45,7 +45,7 @@ def done_of(
     Raises
     ------
     HstAssetsError
-        If it cannot be told, such as of settings that are not valid.
+        If this cannot be determined, for example because the settings are not valid.
     """
     assets = [name for name in level.assets if name in table.with_file]
     done = {

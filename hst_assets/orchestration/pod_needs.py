@@ -26,7 +26,7 @@ def pod_config(rows: Iterable[AssetRow]) -> str:
     Parameters
     ----------
     rows : iterable of AssetRow
-        Of the assets; none is a run of checks alone, which is light.
+        Rows of the assets; without any, the run consists of checks alone, which need little.
     """
     needs = _largest(row.resources for row in rows)
     # M is 10^6 bytes, as GB is 10^9.

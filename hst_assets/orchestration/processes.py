@@ -30,7 +30,7 @@ class Process:
     pid : int
         Its number.
     seen_at : float
-        When it was there for sure (s).
+        A time at which it certainly existed; seconds since 1970.
     tick : int
         When it began, clock ticks from the start of the machine; 0 if nobody says.
     """

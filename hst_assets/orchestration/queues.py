@@ -32,7 +32,8 @@ def queue_for(rows: Iterable[AssetRow]) -> str:
     Parameters
     ----------
     rows : iterable of AssetRow
-        Of the assets. Who reaches the archive is fewer than who has memory: its queue goes first.
+        Rows of the assets. If one of them queries the archive, the run gets the archive's queue,
+        even if it needs much memory: fewer workers reach the archive than have much memory.
     """
     wanted = list(rows)
     if any(row.pool == ARCHIVE_QUEUE for row in wanted):

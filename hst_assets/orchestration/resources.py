@@ -240,10 +240,17 @@ def as_dagster_failure(tries: dg.RetryPolicy | None = None, n_before: int = 0) -
     Parameters
     ----------
     tries : RetryPolicy, optional
-        How a step that failed for a passing reason is tried again. It is asked for here and is
-        not the asset's own policy, by which Dagster would also try again what a user cancels.
+        How a step is retried after a temporary failure. The retry is requested here; a policy of
+        the asset itself would make Dagster retry also what a user cancels.
     n_before : int, optional
         How often the step was tried again already.
+
+    Raises
+    ------
+    RetryRequested
+        After a temporary failure, while `tries` allows another try.
+    Failure
+        After any other failure of the vocabulary or of the machine.
     """
     try:
         yield

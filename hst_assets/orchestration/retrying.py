@@ -1,8 +1,9 @@
 """Request again all that has failed, such as after a night with a full disk.
 
-Sensors ask for a partition when the version of its inputs is another one than they asked for. Who
-wants a failed partition tried again adds a mark to its version, and the sensor of its level asks
-at its next tick: through the queue, on whatever machine, with all that holds a run up.
+A sensor requests a run of a partition when the version of its inputs differs from the one that it
+requested last. To retry a failed partition, a mark is added to its version, so that the sensor of
+its level requests a run at its next tick: like any other run it goes through the queue, may run on
+any machine, and waits for what runs wait for.
 
 A mark is a row of its own in Dagster's table of dynamic partitions, in a set that belongs to no
 asset: two commands at once add rows, and neither overwrites what the other wrote.

@@ -1,8 +1,8 @@
 """Run a target through all levels in this process: what ``hst-assets materialize`` does.
 
-Each level of each partition is one Dagster run, recorded like any other. What fails stops only what
-is downstream of it: a visit costs itself, a failed stack no product that hangs on raw exposures. An
-archive that cannot be asked costs the news: the run goes on with what raw/ has.
+Each level of each partition is one Dagster run, recorded like any other. A failure stops only what
+is downstream of it: other visits go on, and so do all products that are not made from the failed
+one. If the archive cannot be queried, the run goes on with the exposures in raw/.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class LevelResult:
         Why each asset was made, by its name.
     kinds : frozenset of str
         Classes of the failures, by name; ``NothingFound`` where the archive has nothing.
+    run_id : str
+        Id of the Dagster run; empty if there was none.
     """
 
     level: str

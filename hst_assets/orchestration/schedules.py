@@ -1,10 +1,11 @@
 """Schedules: a nightly safety net under the sensors.
 
 First the archive is asked for every archive target, whatever the sensor on new data has seen. Then
-each level is swept, by its depth in the graph: every partition that has its inputs but not its
-last products, or whose last run failed or was killed (of which older products may be there), is
-tried again, and every visit of which the archive lists more than raw/ holds (announced late, or not
-delivered). What is there is not run at all. In the end it is looked for what is still left failed.
+each level is swept, by its depth in the graph: every partition that has its inputs but not its last
+products, or whose last run failed or was killed (of which older products may be there), is tried
+again, and so is every visit of which the archive lists more than raw/ holds (announced late, or not
+delivered). Partitions that are complete are not run. At the end, a job checks which partitions are
+still failed.
 """
 
 from collections.abc import Callable, Iterator

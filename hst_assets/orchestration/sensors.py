@@ -41,12 +41,13 @@ __all__ = ["SENSOR_INTERVAL_VARIABLE", "interval_from_environment", "level_senso
 SENSOR_INTERVAL_VARIABLE = "HST_ASSETS_SENSOR_INTERVAL_S"
 _INTERVAL_S = 30
 _MAX_REQUESTS_A_TICK = 200
-#: Of a level, so many runs wait or are at work before its sensor asks for no more. Dagster's daemon
-#: reads all that wait each time that it launches one, and so does each tick: a second for some
-#: thousands. A thousand last until the next tick for hundreds of workers.
+#: Largest number of runs of a level that are queued or in progress: beyond it, the sensor requests
+#: no more. Dagster's daemon reads all queued runs each time that it launches one, and so does each
+#: tick: a second for some thousands. A thousand runs keep hundreds of workers busy until the next
+#: tick.
 _MAX_WAITING = 1000
-#: Products are looked at for so long in a tick, of which Dagster gives up after 60 s; the rest is
-#: the next tick's.
+#: Time in which a tick looks at products, seconds; the rest is left to the next tick. Dagster gives
+#: up on a tick after 60 s.
 _LOOKED_AT_S = 20.0
 #: So many partitions at a time: what a target has is then read once for all of them.
 _LOOKED_AT_ONCE = 50

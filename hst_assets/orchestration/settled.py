@@ -2,13 +2,14 @@
 
 A level that joins branches (`AssetTable.joins`) could be made as soon as one of them has ended, and
 again after each of the others. Its sensor therefore waits while anything upstream, however
-indirectly, is in flight or due: a version of inputs that the running sensor of its level has not
-asked for yet. A run that failed is neither, so that a branch that fails holds up nothing; nor is
-what a sensor that is stopped, or silent for long, would have to ask for.
+indirectly, is in flight or due. Due is a version of inputs for which the running sensor of its
+level has not requested a run yet. A failed run is neither, so that a branch that fails does not
+block the others; nor is a version that a sensor would have to request which is stopped or has long
+been silent.
 
-Between the tick of a sensor and the rows of the runs that it asks for, nothing of them can be seen.
-A version is therefore asked for when it has stood from one tick to the next, and no sensor upstream
-has asked for anything in between.
+The runs that a sensor requests are not in Dagster's records until some time after its tick. A run
+is therefore requested only if the version has not changed from one tick to the next, and no sensor
+upstream has requested anything in between.
 """
 
 from __future__ import annotations

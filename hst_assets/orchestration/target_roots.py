@@ -87,7 +87,7 @@ def refuse_other_root(instance: Registry, workdir: WorkDir) -> None:
     Raises
     ------
     BadConfiguration
-        It names both roots.
+        If it has; the message names both roots.
     """
     root = root_of(instance, workdir.target)
     if root is None or _same(root, workdir.root):

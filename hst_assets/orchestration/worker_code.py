@@ -1,10 +1,10 @@
 """Which code launched a run, and whether a worker's is older.
 
-During an upgrade machines have old and new code side by side. What a run makes is made by its
-worker's code, and by the code's versions products are compared: a worker with older stages would
-make anew what newer ones have made, and newer ones would make it anew again. So the launcher tells
-its versions with each run, and in the instance for workers that start; one that is older leaves the
-runs to the others.
+During an upgrade machines have old and new code side by side. The worker's code makes the products
+of a run, and its stage versions decide whether a product is up to date: a worker with older stages
+would remake what newer workers have made, and these would remake it again. So the launcher sends
+its versions with each run, and writes them to the instance for workers that start. A worker with
+older code leaves the runs to the others.
 """
 
 from __future__ import annotations

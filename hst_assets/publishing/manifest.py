@@ -138,6 +138,8 @@ class Manifest(BaseModel):
 
     Attributes
     ----------
+    format : int
+        Number of this format of manifests.
     target : str
         Its name.
     written : str

@@ -14,7 +14,8 @@ from hst_assets.workdir import WorkDir, write_atomically
 
 __all__ = ["Publication", "objects_left", "publications", "read_receipt", "write_receipt"]
 
-#: How a product stands: as it is here; another version; never; here it is damaged or not finished.
+#: How a product is published: in the local version; in another version; not at all; or it is not
+#: published now because the local one is damaged or not finished.
 Publication = Literal["published", "out of date", "not published", "not fit"]
 
 

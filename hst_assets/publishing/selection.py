@@ -81,6 +81,8 @@ class LocalProduct:
     ----------
     key : str
         The asset's name; of a visit's, ``asset/visit``.
+    path : `~pathlib.Path`
+        The product itself; its record lies beside it.
     record : Record or None
         None if it was not made, or not finished.
     problem : str

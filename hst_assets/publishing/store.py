@@ -39,7 +39,7 @@ __all__ = ["FIRST_WAIT_S", "PART_BYTES", "ChangedFile", "Store", "is_unfinished"
 #: What is sent at a time: S3 takes parts of 5 MiB to 5 GiB; a few of them are in memory.
 PART_BYTES = 32 << 20
 _PARTS_AT_A_TIME = 4
-#: Before what may pass is tried a second time; it is doubled before each further one, seconds.
+#: Wait before the second try after a temporary failure, seconds; doubled before each further try.
 FIRST_WAIT_S = 2.0
 _CONNECT_S = 15.0
 _SILENCE_S = 60.0
@@ -72,7 +72,7 @@ class Store:
     read_back : bool, optional
         Whether an object is read where the store tells no checksum of it.
     max_tries : int, optional
-        How often what may pass is tried.
+        Largest number of tries, if failures are temporary.
     part_bytes : int, optional
         What is sent at a time; `PART_BYTES` if not given.
 
@@ -203,7 +203,7 @@ class Store:
         return self._in_tries(sent, key)
 
     def verified(self, local: Path, key: str, sha256: str) -> Verified | None:
-        """How an object that is there is known to be a file; None if it is another or not there.
+        """How an object was compared with a file; None if it differs from it, or does not exist.
 
         Parameters
         ----------
@@ -226,12 +226,12 @@ class Store:
         return self._in_tries(compared, key)
 
     def remove(self, keys: Iterable[str]) -> list[str]:
-        """Remove objects; return those that could not be removed.
+        """Remove objects; return why some of them could not be removed.
 
         Returns
         -------
         list of str
-            Why objects are still there, each in words.
+            A sentence for each object that is still there.
         """
         problems = []
         for key in keys:

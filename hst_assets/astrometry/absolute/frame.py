@@ -120,9 +120,10 @@ def image_tie(
 ) -> Tie:
     """Whether the stars of a user's reference image agree with the absolute catalogue.
 
-    The image is not moved: its frame rules. It is the catalogue's if the median offset of its
-    stars is within the gate's limit for stars that were held out of a fit, and so is what the
-    rotation and scale that are left would move them by: about the middle, these have no median.
+    The image is not moved: its WCS defines the frame. This is the catalogue's frame if the median
+    offset of its stars is within the gate's limit for held-out stars, and so is the median
+    displacement by the rotation and scale that remain. These turn and stretch about the middle of
+    the stars, so that the median offset does not show them.
 
     Parameters
     ----------

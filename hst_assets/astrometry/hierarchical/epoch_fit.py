@@ -129,6 +129,11 @@ def motion_between(before: Path, after: Path) -> tuple[Callable[[Sky], Sky], flo
         Motion of the epoch's middle (RA times cos Dec).
     rotation_deg : float
         Rotation, x (west) to y (north), as `hst_assets.astrometry.gate.FitNumbers` has it.
+
+    Raises
+    ------
+    UnusableInput
+        If the motion is not finite.
     """
     (old,) = image_planes.wcs_by_extver(before).values()
     (new,) = image_planes.wcs_by_extver(after).values()

@@ -38,7 +38,13 @@ def fit_to_catalog(
     tolerance: float,
     search_pix: int,
 ) -> Fit:
-    """Fit the exposure and write its WCS to a copy; see `FitTool` in `methods.fit`."""
+    """Fit the exposure and write its WCS to a copy; see `FitTool` in `methods.fit`.
+
+    Raises
+    ------
+    UnusableInput
+        If too few stars agree on an offset, or there is no usable fit.
+    """
     name = field.copy.science.name
     image = field.plane.project(image_planes.sky_positions(fitted, field.wcs_of))
     reference = field.plane.project(reference_sky)

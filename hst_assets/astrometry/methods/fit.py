@@ -112,12 +112,12 @@ def inside(folder: Path) -> Iterator[None]:
 def numerics_refused(
     what: str, name: str, *, errors: tuple[type[Exception], ...] = NUMERIC_ERRORS
 ) -> Iterator[None]:
-    """What a tool's numerics raise speaks of the exposure.
+    """Turn numerical errors of a tool into a failure of the exposure.
 
     Parameters
     ----------
     what : str
-        What has happened then, such as "TweakReg failed".
+        Beginning of the failure's text, such as "TweakReg failed".
     name : str
         The exposure, for the failure.
     errors : tuple of type, optional

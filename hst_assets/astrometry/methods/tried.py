@@ -33,8 +33,10 @@ def log_tries(
         The exposure's log in logs/.
     tries : sequence of mapping
         As `hst_assets.astrometry.methods.attempts.align_copy` answers.
-    status, reason : str
-        The verdict, and why.
+    status : str
+        The verdict.
+    reason : str, optional
+        Why.
     """
     lines = ["--- tried", *tries_in_words(tries), f"verdict: {_verdict(status, reason)}", ""]
     with suppress(OSError), log.open("a", encoding="utf-8") as file:

@@ -9,10 +9,11 @@ exposure. ACS/HRC, whose field is small, is left aside where another detector is
 
 The effective exposure is the exposure time, halved unless all exposures were held in fine lock.
 Exposures that were not may be as good, and the shapes of their stars say whether they are (the next
-candidate takes the place of one whose stars are trailed). Where too few stars tell, the lock is all
-there is; but it is not worth more than half of the time. Without that half, the depth before the
-sky falls by 1.25 log10(2) = 0.4 mag, which costs about a quarter of the stars where their number
-grows by 10**0.3 per magnitude. Another width of filter, or a tenth of the exposure, costs far more.
+candidate takes the place of one whose stars are trailed). If there are too few stars to tell, the
+lock is the only sign; but it does not outweigh more than a factor of two in exposure time. With
+half the time, the depth before the sky falls by 1.25 log10(2) = 0.4 mag, which costs about a
+quarter of the stars where their number grows by 10**0.3 per magnitude. Another width of filter, or
+a tenth of the exposure, costs far more.
 """
 
 from __future__ import annotations

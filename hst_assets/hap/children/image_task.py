@@ -60,9 +60,9 @@ def plan(
         Of `logging`.
     use_defaults : bool
         Whether the section ``default_values`` of `parameters_file` is used, not ``parameters``.
-    parameters_file : str, optional
-        File of parameters.
-    new_parameters_file : str, optional
+    parameters_file : str or None
+        File of parameters; None for those of drizzlepac.
+    new_parameters_file : str or None
         Name of the file to which the parameters are written.
 
     Returns
@@ -72,6 +72,11 @@ def plan(
         names and levels of the drizzled images, none if there is no exposure to drizzle;
         ``places``: image of each total product and of its filters, in order; ``rejected``:
         exposures that HAP does not take, and why.
+
+    Raises
+    ------
+    BadConfiguration
+        If `parameters_file` lacks a product.
     """
     Path("poller.csv").write_text(poller, encoding="utf-8")
     listed = [line.split(",")[0] for line in poller.splitlines()]

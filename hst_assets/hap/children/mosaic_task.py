@@ -62,9 +62,9 @@ def make_layer(
         Of `logging`.
     use_defaults : bool
         Whether the section ``default_values`` of `parameters_file` is used, not ``parameters``.
-    parameters_file : str, optional
-        File of parameters, which has the layer's.
-    new_parameters_file : str, optional
+    parameters_file : str or None
+        File of parameters, which has the layer's; None for those of drizzlepac.
+    new_parameters_file : str or None
         Name of the file to which the parameters are written.
     keep_copies : bool
         Keep the copies of the exposures that the layer was made from.

@@ -1,8 +1,8 @@
 """The child's side of `hst_assets.hap.pieces`: one piece in a process and a folder of its own.
 
 HAP's code works in the current directory and on bare names, changes its inputs in place and ends
-the process where it gives up. So a piece gets copies of what it changes, links to what it reads,
-and its end is told as a number.
+the process where it gives up. So a piece gets copies of what it changes and links to what it reads,
+and the way it ended is reported as a number.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def run_piece(
     folder : str
         Absolute path of the visit's folder.
     reads, changes, spoils : sequence of str
-        Names in that folder: what the step reads, what it changes, and what it works on and leaves
-        in a state that nobody wants.
+        Names in that folder: what the step reads, what it changes, and what it also changes, but
+        whose changed copies are thrown away.
     arguments : mapping
         Keyword arguments of the step.
     cores : int, optional

@@ -107,7 +107,7 @@ def drizzle_layers(
     scratch : callable
         Gives a fresh folder for a name, for as long as it is held.
     log_path : callable
-        Where what is said of a layer is written.
+        Gives the path of a layer's log, by its name.
 
     Yields
     ------

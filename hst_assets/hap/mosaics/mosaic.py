@@ -143,7 +143,7 @@ def make_mosaics(
     Returns
     -------
     MosaicResult
-        A layer that fails costs itself; the index has its reason.
+        A layer that fails does not stop the others; the index has the reason.
 
     Raises
     ------

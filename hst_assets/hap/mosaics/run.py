@@ -1,7 +1,7 @@
 """Multi-visit mosaics of one sky cell from a poller: what drizzlepac's runmultihap makes.
 
-Each layer is made in a process of its own; they are worked in a hidden folder beside their final
-places, and move there at the end. A run that fails leaves its log alone.
+Each layer is made in a process of its own, in a hidden folder beside its final place, and is moved
+there at the end. A run that fails leaves only its log.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run_multi_visit(
     Raises
     ------
     BadConfiguration
-        If an argument is none of its values, or a new alignment is wanted.
+        If an argument has a value that is not allowed, or `skip_gaia_alignment` is false.
     MachineFailure
         If the machine failed, not the data.
     """
@@ -150,7 +150,7 @@ def make_sky_cell(
     Returns
     -------
     HapResult
-        Also of a run that failed; `HapResult.failure` tells how.
+        Also if the run failed; `HapResult.failure` then says why.
 
     Raises
     ------

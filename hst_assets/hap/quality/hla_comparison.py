@@ -90,7 +90,7 @@ class HlaPair:
 
 @dataclass(frozen=True)
 class HlaComparison:
-    """What came of it.
+    """The outcome of the comparison.
 
     Attributes
     ----------

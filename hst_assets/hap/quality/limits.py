@@ -25,9 +25,10 @@ class QualityLimits:
     """Limits between what is good and what is doubtful.
 
     drizzlepac measures, and judges only its comparison with the Hubble Legacy Archive (HLA), by
-    limits that its authors call initial values (``compare_sourcelists``, 3.11). The same limits
-    are applied here to the tests of like quantities. Of the comparison with the HLA the
-    means of places on the sky and of magnitudes in the larger aperture count.
+    limits that its authors call initial values (``compare_sourcelists``, 3.11). The same limits are
+    applied here to the tests of like quantities. Of the comparison with the HLA, only two means are
+    judged: that of the separations on the sky, and that of the magnitude differences in the larger
+    aperture.
 
     Attributes
     ----------
@@ -50,7 +51,8 @@ class QualityLimits:
     max_shift_pix : float
         Mean difference of positions in two filters (``X Position``, ``Y Position``).
     max_difference_mag : float
-        Median difference of magnitudes (``Magnitude (… Aperture)``).
+        Median difference of the magnitudes in two catalogues; for the comparison with the HLA, the
+        clipped mean difference (``Magnitude (… Aperture)``).
     max_pointing_arcsec : float
         How far the alignment moved an exposure from the WCS that its distortion model and guide
         stars gave. Guide stars of the first catalogue, used until 2005, were off by 1 arcsec rms
@@ -59,8 +61,8 @@ class QualityLimits:
         How far it turned an exposure: two guide stars 15 arcmin apart, each 1 arcsec off, turn the
         telescope by 0.09 deg: three times that.
     max_scale_change : float
-        By which part it changed the scale: velocity aberration is 1e-4 at most, breathing of the
-        focus less; ten times that.
+        Relative change of the scale by the alignment: velocity aberration is 1e-4 at most,
+        breathing of the focus less; ten times that.
     """
 
     min_gaia_stars: int = 4

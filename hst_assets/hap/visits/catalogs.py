@@ -1,8 +1,9 @@
 """The catalogues of a visit: sources found on the total image, measured in each filter.
 
-Point sources and islands of a detector are found and measured in one go, as drizzlepac does it:
-where most of either are cosmic rays, both catalogues are emptied. The two assets list what is
-theirs. A filter that cannot be measured costs its own catalogues; the total's have the others.
+Point sources and segments of a detector are found and measured in one go, as drizzlepac does it: if
+most of either kind are cosmic rays, both catalogues are emptied. Each of the two assets lists its
+own kind. A filter that cannot be measured has no catalogues; those of the total image have the
+other filters.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def make_hap_segment_catalogs(
     redo: bool = False,
     progress: Listener | None = None,
 ) -> Made:
-    """Measure sources that are found as islands of the segmented image.
+    """Measure sources that are found as segments of the detection image.
 
     Parameters
     ----------

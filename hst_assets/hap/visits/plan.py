@@ -1,9 +1,9 @@
 """The plan of a visit: its poller, the exposures that HAP takes, the products, the parameters.
 
 The poller is written from the exposure table, unless the target's folder has one of the visit
-(``wfc3_b46_06_input.out``), which is then taken as it is. Nothing downstream hangs on the plan as a
-whole: each stage names what it uses of it, so that a parameter of the catalogues makes nothing else
-again.
+(``wfc3_b46_06_input.out``), which is then taken as it is. No stage depends on the plan as a whole:
+the recipe of each names what it uses of it, so that a changed parameter of the catalogues remakes
+no image.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ Listener = Callable[[Progress], None]
 
 
 def linked(source: Path, destination: Path) -> Path:
-    """Give a file one more name; where that cannot be, a copy.
+    """Hard-link a file; copy it where links are not possible.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ class VisitWork:
         folder : VisitFolder
             Where they read and leave files.
         done : float
-            Part of the stage that is over.
+            Fraction of the stage that is done so far, 0 to 1.
 
         Returns
         -------

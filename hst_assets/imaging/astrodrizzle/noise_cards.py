@@ -114,8 +114,8 @@ def describe_noise(
 def mean_sky(skies: Skies, inputs: Sequence[Input], detector: Detector) -> float | None:
     """Sky of all exposures over their whole time, in native units per second and native pixel.
 
-    It is weighted by exposure time, as the pixels are: what decides the noise of their mean.
-    None where no sky was looked at.
+    The mean is weighted by exposure time, as the pixels are, because that decides the noise of the
+    product. None if no sky was measured.
     """
     if not skies:
         return None

@@ -107,9 +107,9 @@ def drizzle_many(
     Returns
     -------
     list
-        In the order of `requests`: the report, or what ended that product. One that fails
-        costs only itself. An exposure that cannot be combined costs only itself, too: the product
-        is made of the rest, and its complaints name it.
+        In the order of `requests`: the report, or the failure of that product, which does not stop
+        the others. An exposure that cannot be combined is left out: the product is made of the
+        rest, and its complaints name the exposure.
     """
     due = dict(enumerate(requests))
     settled: dict[int, DrizzleReport | HstAssetsError] = {}

@@ -55,7 +55,7 @@ def scratch_copies(
     scale: FluxScale,
     cores: int,
 ) -> list[Path]:
-    """Copies in the current directory: what AstroDrizzle needs, without what it chokes on.
+    """Copies in the current directory, with only what AstroDrizzle needs and can handle.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Differences between the epochs of a target, and the table that lists them.
 
-For each detector and filter with two epochs or more, each epoch minus the template epoch. What
-can be wrong with one of them costs that one: its row says why.
+For each detector and filter with two epochs or more, each epoch minus the template epoch. If one
+difference fails, the others are made all the same; its row in the table says why it failed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """One drizzled epoch minus another: the difference, its errors and flags, and how far to trust it.
 
 Both images are cut from one grid, so that they are laid on each other by whole pixels; nothing is
-resampled, and no PSF is matched. What the same instrument leaves at the cores of bright stars is
-flagged. Arrays in, arrays and numbers out: `hst_assets.imaging.differences.batch` has the files.
+resampled, and no PSF is matched. Pixels in the cores of stars where a constant star may leave more
+light than noise are flagged. Arrays in, arrays and numbers out:
+`hst_assets.imaging.differences.batch` has the files.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ median and drizzled in one go, into a window of the product about it, and the wi
 the order of the chips. So the pixels do not depend on the number of processes; from those of
 AstroDrizzle, which adds in single precision, they differ by rounding.
 
-Only child processes import this. What is left to AstroDrizzle itself, `left_to_astrodrizzle` of
-`hst_assets.imaging.astrodrizzle.parameters` says.
+Only child processes import this. `left_to_astrodrizzle` of
+`hst_assets.imaging.astrodrizzle.parameters` says what is left to AstroDrizzle itself.
 """
 
 # ruff: noqa: SLF001 - what drizzlepac's image objects know of gains and units is private to them

@@ -143,8 +143,8 @@ def in_order_of_lists(
     Raises
     ------
     UnusableInput
-        With DOLPHOT, if a filter has one image only, others have images, and its list was not
-        found.
+        With DOLPHOT, if the order is not known: if an instrument has several filters, one of them
+        with a single image, and its ``filters.dat`` was not found or lacks one of them.
     """
     ordered: list[CatalogBand] = []
     if program is None:

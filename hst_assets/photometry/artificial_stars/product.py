@@ -105,7 +105,8 @@ def make_artificial_stars(
     workdir : WorkDir
         The target's; its catalogue must exist.
     settings : Settings
-        Sections artificial_stars, quality_cuts, dolphot, target and machine.
+        Sections artificial_stars, quality_cuts, dolphot, embedded, dolphot_inputs, target and
+        machine.
     redo : bool, optional
         Make again what is up to date, too.
     progress : callable, optional

@@ -1,9 +1,9 @@
 """Which artificial stars were recovered: one table of all that were put in.
 
-A star is recovered in a filter if the photometer found it near its place, it is seen in that filter
-and passes the cuts of real stars there, and it did not come back brighter than a star of at least
-its own brightness on the same spot would make it. A star that the photometer does not mention is
-not recovered.
+A star is recovered in a filter if the photometer found it near its place, if it is detected in that
+filter and passes the cuts of real stars there, and if it was not measured brighter than put in by
+more than ``max_brightening_mag``: otherwise it fell on a star that is at least as bright. A star
+that the photometer does not mention is not recovered.
 """
 
 from __future__ import annotations

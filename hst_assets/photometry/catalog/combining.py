@@ -40,7 +40,7 @@ class FilterMean:
     Attributes
     ----------
     rate, rate_error : ndarray
-        Count rate of which Vega has 1; 0 and infinity where no image counts.
+        Normalised count rate (1 for Vega); 0 and infinity where no image counts.
     mag, mag_error : ndarray
         Vega magnitude; 99.999 and 9.999 where it is not positive or nothing was measured.
     n_images : ndarray
@@ -61,8 +61,8 @@ class ImageRates:
     Attributes
     ----------
     rate, rate_error : ndarray
-        Count rate of which Vega has 1, with aperture correction and, where it was corrected, the
-        loss of charge; negative ones as well.
+        Normalised count rate (1 for Vega), with the aperture correction and, where it was made, the
+        correction for lost charge (CTE); it may be negative.
     per_count_per_s : ndarray
         Rate of a star of one count per second of the image.
     counting : ndarray of bool

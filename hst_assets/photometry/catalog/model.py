@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AddedColumn", "Catalog", "wcs_origin_pixels"]
 
-#: X and Y of a catalogue are the numpy index of a pixel's middle and this.
+#: X and Y of a catalogue are the 0-based numpy index plus this: the centre of the first pixel is
+#: (0.5, 0.5).
 _PIXEL_OFFSET = 0.5
 #: Positions are computed for so many stars at a time, which bounds the memory of the distortion.
 _POSITIONS_AT_A_TIME = 200_000

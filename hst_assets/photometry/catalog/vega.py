@@ -31,7 +31,7 @@ VEGA_SPECTRA: tuple[VegaSpectrum, ...] = ("alpha_lyr_stis_005", "alpha_lyr_stis_
 #: values in AB and Vega differ by what this spectrum gives, within 0.002 mag in the infrared.
 DEFAULT_SPECTRUM: VegaSpectrum = "alpha_lyr_stis_005"
 
-#: ST = AB + 5 lg(pivot / A) - this: 48.60 - 21.10 - 2.5 lg(c) with c in A/s.
+#: ST = AB + 5 lg(pivot / A) - this, which is 2.5 lg(c) - (48.60 - 21.10) with c in A/s.
 _ST_CONSTANT = 18.6921
 
 #: Detector, filter, pivot wavelength (A), AB magnitude of alpha_lyr_stis_011 and of ..._005.

@@ -72,7 +72,7 @@ def prepare(
     position: Sequence[float] | None,
     settings: Mapping[str, Any],
 ) -> list[_Row]:
-    """Make an exposure ready, or without the key of a detector the reference."""
+    """Prepare an exposure for DOLPHOT, or the reference if `detector` is empty."""
     if not detector:
         return prepare_reference(image, output, settings=settings)
     return prepare_exposure(image, output, detector=detector, position=position, settings=settings)

@@ -131,7 +131,7 @@ def mask_chip(
 
 
 def mask_drizzled(data: NDArray[np.floating], exposed: Mask, *, factor: float = 1.0) -> MaskedImage:
-    """Mask a drizzled image: what nothing was exposed on is bad.
+    """Mask a drizzled image: pixels that no exposure reached are bad.
 
     Parameters
     ----------

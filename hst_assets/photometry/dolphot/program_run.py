@@ -1,6 +1,6 @@
 """One run of DOLPHOT in a folder of its own: followed, stopped at its limits, never an orphan.
 
-The program counts no characters of names (some are written into 81 or 82 bytes), reads a
+The program does not check the length of names (it writes some into 81 or 82 bytes), reads a
 ``dolphot.param`` of its current folder unasked, and asks nothing: so it runs in a scratch folder,
 with relative names and without standard input, and dies with the process that started it. Run as a
 module, this one takes the program's place in the child (`os.execv`), after it has asked the system

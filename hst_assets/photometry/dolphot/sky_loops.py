@@ -65,9 +65,9 @@ def annulus_means(
     Parameters
     ----------
     image : ndarray (ny + 2 margin, nx + 2 margin)
-        With a margin of NaN; no value is NaN, too.
+        With a margin of NaN; pixels without a value are NaN, too.
     runs : ndarray (n, 3)
-        Samples: of the row dy away, the pixels from dx to before another dx.
+        Samples, one run of pixels a row: dy, first dx, and last dx + 1, pixels from the centre.
     margin : int
         Rows and columns before the first pixel.
     shape : tuple of int

@@ -1,8 +1,8 @@
 """The measurement whose PSFs, shifts, sky and stars a light curve is measured with.
 
-Of a catalogue by the embedded photometer it lies beside it. DOLPHOT keeps nothing to measure at
-given places with: then the embedded photometer measures the surroundings of the places first, and
-that is a product of its own.
+If the embedded photometer made the catalogue, this measurement lies beside it. DOLPHOT keeps
+nothing with which fluxes at given places could be measured: then the embedded photometer first
+measures the surroundings of the places, which is a product of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How faint a source could have been: by the local noise, and by artificial stars about the place.
 
-Two limits, and they answer two questions. By the local noise: a source so bright has a forced flux
-of 3 (or 5) standard errors on the average; of empty places, one in 740 (or 3.5 million) has as
-much. By artificial stars: half of the stars so bright are found by the photometer, which does not
+The two limits answer two questions. By the local noise: a source at the limit has a forced flux of
+3 (or 5) standard errors on the average; by chance, one empty place in 740 (or 3.5 million) has as
+much. By artificial stars: of stars at the limit, half are found by the photometer, which does not
 know where to look, and pass the cuts of the catalogue.
 """
 

@@ -1,8 +1,9 @@
 """Which places are fitted together, and which apart because they are readings of one light.
 
-Two sources closer than a PSF's width are two answers to where one thing is: fitted together, each
-takes the light of the other, and of two at one place nothing is left. Each is fitted without the
-other, then. If the catalogue has stars there, those are fitted beside it.
+Two given sources that are closer than the width of the PSF are taken for two measured positions of
+one object. Fitted together, each would take light from the other, and two at the same place could
+not be told apart at all. So each is fitted without the other. If the catalogue has stars there,
+they are fitted together with it.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ __all__ = ["BandStars", "StarsAbout", "measured_about", "of_product_about"]
 Floats = NDArray[np.float64]
 Band = tuple[str, str]
 
-#: X and Y of a catalogue are numpy's index and this.
+#: X and Y of a catalogue are the 0-based numpy index plus this, pixels.
 _PIXEL_OFFSET = 0.5
 #: The only extension and chip of a reference that was split.
 _EXTENSION, _CHIP = 0, 1

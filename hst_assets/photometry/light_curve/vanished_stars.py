@@ -1,9 +1,10 @@
-"""How well constant stars vanish from a difference under the weights that measure it.
+"""How much light constant stars leave on a difference image, by the weights of its photometry.
 
-Drizzling gives an undersampled star another shape by where its exposures had their pixels. A wide
-aperture hardly sees that, weights as narrow as a star do: each epoch has its own error of a sum,
-however many photons there are. What bright stars of the template leave on the difference tells it
-for both epochs together, neighbours and all.
+The shape of an undersampled star on a drizzled image depends on where its exposures had their
+pixels. This hardly changes a sum over a wide aperture, but it does change one with weights as
+narrow as a star: each epoch then has an error of its own, however many photons there are. What
+bright stars of the template leave on the difference measures this error for both epochs together,
+including the effect of neighbours.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def measure_artificial_stars(
     x, y : ndarray, shape (n,)
         Where stars are put, 0-based pixels of the reference.
     counts_e : ndarray, shape (k, n)
-        Electrons under the PSF of the whole exposure.
+        Electrons of each star in the whole exposure, before the aperture correction.
     seed : sequence of int
         Of the photon noise; each star's follows from it and its number in the list alone.
     saturation_e : ndarray, shape (k,), optional

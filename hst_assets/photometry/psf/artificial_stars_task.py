@@ -38,7 +38,7 @@ __all__ = ["measure_list"]
 
 Floats = NDArray[np.float64]
 
-#: X and Y of a list are numpy's index and this.
+#: X and Y of a list are the 0-based numpy index plus this, pixels.
 _PIXEL_OFFSET = 0.5
 #: Lost charge depends on what is left of it: so many times from the one to the other.
 _N_TRANSFER = 8

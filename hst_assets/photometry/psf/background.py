@@ -112,7 +112,7 @@ def _between_meshes(means: Any, sky: Any) -> None:
 
 
 def residual_sky(residual: Planes, good: NDArray[np.bool_], *, mesh_pix: int = MESH_PIX) -> Planes:
-    """What of the sky is still in a residual image.
+    """The sky that is still in a residual image.
 
     Parameters
     ----------
@@ -219,8 +219,9 @@ def _cubic_weights(places: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 def without_local_level(residual: Planes, weight: Planes, *, times: int = 2) -> Planes:
     """A residual image without the level about each pixel that is not of a star.
 
-    What peaks must stand out from: the mean over a square of `_LOCAL_PIX` pixels of what is not
-    beyond 3 standard deviations, less what is not worth it: a fifth of a pixel's noise.
+    Peaks of stars must stand out from this level. It is the mean over a square of `_LOCAL_PIX`
+    pixels, whose values are clipped to within 3 standard deviations of 0. Of the level, a fifth of
+    a pixel's noise is not subtracted: so small a level is not significant.
 
     Parameters
     ----------
@@ -229,7 +230,7 @@ def without_local_level(residual: Planes, weight: Planes, *, times: int = 2) -> 
     weight : ndarray of float32, shape (ny, nx)
         One over the variance; 0 of pixels that do not count.
     times : int, optional
-        It is taken off so many times, each time that of what is left.
+        Number of times that the level is measured and subtracted.
     """
     known = weight > 0
     noise = np.where(known, 1 / np.sqrt(np.maximum(weight, 1e-12)), 0).astype(np.float32)

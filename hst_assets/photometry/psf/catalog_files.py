@@ -50,7 +50,7 @@ Floats = NDArray[np.float64]
 
 #: The only extension and chip of a reference that was split.
 _EXTENSION, _CHIP = 0, 1
-#: X and Y of a catalogue are numpy's index and this.
+#: X and Y of a catalogue are the 0-based numpy index plus this, pixels.
 _PIXEL_OFFSET = 0.5
 _FIRST_EXTREME_FLAG = 8
 #: What DOLPHOT writes for the error of a rate where nothing was measured.
@@ -423,11 +423,11 @@ def write_files(
         The catalogue.
     parameters : str
         Text of the ``.param`` file.
-    warnings : sequence of str
+    warnings : sequence of str, optional
         Lines of the ``.warnings`` file; those that DOLPHOT has in its words
         (`hst_assets.photometry.catalog.run_records`) are known by kind.
-    figures : sequence of ChipRecords
-        Of the ``.data`` file.
+    figures : sequence of ChipRecords, optional
+        Content of the ``.data`` file; by default one chip without figures.
 
     Returns
     -------

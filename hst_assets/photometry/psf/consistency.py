@@ -119,7 +119,7 @@ def seen_once(
     rate, variance : ndarray, shape (k, n)
         As of `core_rates`.
     band_of, mjd : ndarray, shape (k,)
-        Band and date of each image.
+        Index of the band of each image, and the middle of its exposure (MJD).
 
     Returns
     -------

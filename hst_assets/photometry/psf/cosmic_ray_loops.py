@@ -70,8 +70,10 @@ def seen_at(
     ----------
     x, y : ndarray of int (n,)
         The pixels.
-    knots : ndarray (ny, nx, 2), step
-        Their places on the other image, every `step` pixels.
+    knots : ndarray (ny, nx, 2)
+        X and Y on the other image of every `step`-th pixel of this image.
+    step : float
+        Distance of the knots, pixels.
     planes : tuple
         The other image's data, sky, usable and saturated pixels.
     read_noise, scale : float

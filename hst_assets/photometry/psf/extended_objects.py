@@ -1,12 +1,12 @@
 """Which stars are pieces of one extended object.
 
 A galaxy is fitted with stars side by side, each of which may pass for one. So stars that are near
-to each other are asked together: does one smooth elliptical object, seen through the PSF of each
-image, tell their light as well as they do? Its profile is free: a point and Gaussians of one
+to each other are tested together: does one smooth elliptical object, convolved with the PSF of each
+image, describe their light as well as they do? Its profile is free: a point and Gaussians of one
 ellipse, in each band with brightnesses of their own, none negative. Both descriptions are compared
 on the pixels of all images by their chi-squared and number of parameters (Bayesian information
-criterion, Schwarz 1978, Ann. Statist. 6, 461). Stars in a real group differ from anything smooth
-where they are bright; where they are faint, both do, and stars they stay.
+criterion, Schwarz 1978, Ann. Statist. 6, 461). A real group of bright stars differs from anything
+smooth. For a faint group, both descriptions fit, and its members stay stars.
 """
 
 from __future__ import annotations

@@ -53,7 +53,13 @@ def first_psfs(
 
 
 def grids_of_settings(workdir: WorkDir, settings: Settings) -> dict[str, Path]:
-    """The user's grids of PSFs by band."""
+    """The user's grids of PSFs by band.
+
+    Raises
+    ------
+    BadConfiguration
+        If one of the files does not exist.
+    """
     paths = {name: workdir.base / path for name, path in settings.embedded.psf_grids.items()}
     for name, path in paths.items():
         if not path.is_file():

@@ -131,9 +131,9 @@ def lost_on_chip_mag(
         Standard error of `expected_e`: of fewer than two of them, or than one electron, the loss
         is that of as many.
     x, y : ndarray, shape (n,)
-        Its place on the chip, pixels.
+        Its place on the chip, 0-based pixels.
     mjd : float
-        Time of the exposure.
+        Time of the exposure (MJD).
 
     Returns
     -------

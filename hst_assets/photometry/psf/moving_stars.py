@@ -2,11 +2,11 @@
 
 All exposures share a star's place. One that moves by its PSF's width or more between epochs is
 found at each place, bright in one epoch and dark in the others. Detections near to each other whose
-fluxes change from epoch to epoch are therefore asked together: does one star of constant
-brightness that moves uniformly tell the pixels better than they do, at rest, be their fluxes
-constant or an image's own? They are compared by chi-squared and number of parameters (Bayesian
-information criterion, Schwarz 1978, Ann. Statist. 6, 461). Two variable stars side by side stay
-two: both are there in all epochs.
+fluxes change from epoch to epoch are therefore tested together: does one star of constant
+brightness that moves uniformly describe the pixels better than several stars at rest, with fluxes
+that are constant or free on each image? They are compared by chi-squared and number of parameters
+(Bayesian information criterion, Schwarz 1978, Ann. Statist. 6, 461). Two variable stars side by
+side stay two: both are there in all epochs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The width of a prior PSF by stars that are too few, or too faint, to make a PSF of their own.
 
 A prior has the wrong width by some per cent: of its model, of the telescope's focus. A faint star's
-flux is off by as much. Each star tells the width with an error by noise, and what is known before
-is one more such figure; their mean is the PSF's, and its error is in the errors of fluxes.
+flux is off by as much. Each star gives an estimate of the width with an error by noise, and the
+prior is one more estimate. The PSF gets the mean of all estimates, whose error goes into the errors
+of fluxes.
 
 What is no star is wider: a galaxy, a pair. So the widths are taken for those of stars, which have
 one, and of others beyond it, with a tail; their shares are not known. Galaxies of one width cannot

@@ -112,6 +112,11 @@ def spline_psf(
         As of `SplinePsf`.
     cell_pix : tuple of float, optional
         As of `SplinePsf`; by default one cell for all.
+
+    Raises
+    ------
+    ValueError
+        If `values` does not have n x n values for this radius.
     """
     n = 2 * (radius_pix + _BORDER_PIX) * OVERSAMPLING + 1
     if values.shape[-2:] != (n, n):

@@ -237,7 +237,7 @@ def fit_sweep(
         Data without sky and all stars; brought up to date.
     weight : ndarray of float32, shape (k, ny, nx)
         One over the variance; 0 where a pixel is not fitted.
-    shapes, exptime, band_of, lattice, … profiles
+    shapes, exptime, band_of, lattice, knots, splines, cells, cell_pix, origin, middle, profiles
         See `hst_assets.photometry.psf.image_stack`.
     x, y : ndarray, shape (n,)
         Places on the reference; changed.

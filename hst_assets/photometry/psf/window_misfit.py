@@ -1,9 +1,10 @@
-"""What is left about a star of a window, also beyond the window.
+"""Enlarge errors by the residuals about a star of a window, also by those beyond the window.
 
-A window about an artificial star reaches as far as the finest detector's stars share pixels. Errors
-hold what is left within so many pixels of each detector, of coarser ones farther than that: there
-it is what the measurement left. Which of that is structure, the measurement's stars tell, each of
-them once, and those that were fitted by their wings not at all: as in the catalogue.
+The size of a window about an artificial star is set by the finest detector. The residuals that
+enlarge errors are taken within a number of pixels of each detector; for coarser detectors that is
+beyond the window, where the residuals of the measurement are used. As in the catalogue, the stars
+of the measurement tell how much of the residuals is structure: each star counts once, and stars
+that were fitted by their wings do not count.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def window_misfit(
     Returns
     -------
     ndarray, shape (bands, 1)
+        Factor for the errors of the star in each band, at least 1.
     """
     x, y, reach = place
     rows = np.array([row])
