@@ -121,13 +121,14 @@ def find_exposures(
     if position is not None:
         icrs = position.icrs
         target = {"ra_deg": float(icrs.ra.deg) % 360.0, "dec_deg": float(icrs.dec.deg)}
+    longest = None if max_exptime is None else float(u.Quantity(max_exptime).to_value(u.s))
     asked = {
         **archive,
         "radius_arcmin": float(u.Quantity(radius).to_value(u.arcmin)),
         "proposals": tuple(proposals),
         "instruments": _names(instruments),
         "detectors": _names(detectors),
-        "max_exptime_s": None if max_exptime is None else float(max_exptime.to_value(u.s)),
+        "max_exptime_s": longest,
     }
     selection = {
         "after": after,

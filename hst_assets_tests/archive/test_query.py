@@ -297,6 +297,16 @@ def test_find_exposures_takes_quantities_in_any_unit_and_frame(services):
     assert len(listing.products) == 3
 
 
+def test_find_exposures_takes_quantities_as_text(services):
+    services.add("J8BT06N9Q", t_exptime=700.0)
+    listing = find_exposures(
+        proposals=[10424], radius="2 arcmin", max_exptime="10 min", services=services
+    )
+    found = {product.rootname for product in listing.products}
+    assert found
+    assert "j8bt06n9q" not in found
+
+
 def test_find_exposures_takes_only_what_is_asked(services):
     services.add("J8BT06N9Q", filters="F814W;CLEAR2L")
     listing = find_exposures(
