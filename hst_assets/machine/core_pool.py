@@ -36,8 +36,7 @@ def pool_of(environment: Mapping[str, str]) -> tuple[str, int] | None:
     """The folder and the number of cores of the pool that this process shares; None for none.
 
     Processes that may run on other cores, or on fewer, have another pool, and so have other users.
-    The folder is in the user's runtime folder or in ``/tmp``, whatever ``TMPDIR`` says, so that all
-    find it.
+    The folder is in ``/tmp`` where there is one, whatever ``TMPDIR`` says, so that all find it.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 A machine that loses the folder (an unmounted share) sees an empty one in its place, and would take
 every exposure for deleted, or write products where nobody finds them. So a shared root has a mark,
-a file with a name that no other root has, and whoever was told which it is looks before and after
-its work.
+a file with an identifier that no other root has, and whoever was told the identifier looks before
+and after its work.
 """
 
 from __future__ import annotations
