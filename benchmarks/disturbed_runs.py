@@ -186,7 +186,7 @@ def environment(root: Path, home: Path | None = None) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         shutil.copy(DEPLOYMENT, home)
-    return {**os.environ, "HST_ASSETS_ROOT": str(root), "DAGSTERHOME": str(home)}
+    return {**os.environ, "HST_ASSETS_ROOT": str(root), "DAGSTER_HOME": str(home)}
 
 
 def command(

@@ -7,8 +7,9 @@ target, disturbs the run, looks at what the command said, runs it once more to i
 the products (pixels bit by bit, headers but for dates and paths) with the undisturbed ones:
 
 kills     SIGKILL, SIGTERM and SIGINT at random moments, sent to the command and, for every other
-          three, to a multiprocess run of Dagster's (``HST_ASSETS_EXECUTOR=multiprocess``); a wrong
-          exit status and a command that works on count as lost
+          three, to a run of Dagster's with a process for each step
+          (``HST_ASSETS_EXECUTOR=multiprocess``, job ``visit_images``); a wrong exit status and a
+          command that works on count as lost
 demo      the same of ``hst-assets demo``, with the simulation, photometry and advanced products
 disks     a disk that is full at eight sizes, one whose file entries are used up, one that becomes
           read-only; Dagster's instance on a full disk
@@ -52,6 +53,7 @@ from disturbed_runs import (
     ended,
     environment,
     judged,
+    last_line,
     said,
 )
 from hard_days_company import children, company, garbage
@@ -68,6 +70,7 @@ _ENDED_BY = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}
 #: Within this time (s) after a signal a command may still end well: it was at its end.
 _ENDS_WITHIN_S = 10.0
 _PARSED, _EXPOSURES = 60_000, 3_000
+_BEFORE_IMAGES = ("raw_exposures", "exposure_table", "target_exposures", "reference_image")
 
 
 # ------------------------------------------------------------------------------------- kills
@@ -124,11 +127,15 @@ def _killed(
 
 
 def _multiprocess(root: Path) -> subprocess.Popen[bytes]:
-    """The first level of the visit as a job of Dagster's, each step in a process of its own."""
+    """Images of the visit as a job of Dagster's, each of its steps in a process of its own.
+
+    What they are made from is there before.
+    """
     (exposure,) = list(root.glob("*/raw/*_fl?.fits"))[:1]
     target, visit = exposure.parent.parent.name, exposure.name[:6]
-    ended(command(root, "status", target))  # registers the partition
-    arguments = ["job", "execute", "-m", "hst_assets.definitions", "-j", "process_new_visit"]
+    if ended(command(root, "materialize", target, "--select", ",".join(_BEFORE_IMAGES))):
+        raise RuntimeError(f"{last_line(root)}: nothing to begin with")
+    arguments = ["job", "execute", "-m", "hst_assets.definitions", "-j", "visit_images"]
     tags = f'{{"dagster/partition": "{target}/{visit}"}}'
     with said(root).open("ab") as out:
         return subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,9 @@ import pytest
 from astropy.io import fits
 
 import hst_assets
+from hst_assets.cli.deployment import dagster_home
 from hst_assets.orchestration.asset_table import ASSETS
+from hst_assets.workdir import default_root
 from hst_assets_tests.star_fields import make_field
 from hst_assets_tests.star_scenes import Scene, shots
 
@@ -146,6 +149,19 @@ def test_trials_in_which_nothing_happened_are_no_success(disturbed_runs, capsys)
     assert disturbed_runs.counted([verdict("killed", "exit 137"), idle]) == 0
     assert disturbed_runs.counted([verdict("killed", "exit 137", lost=["an image"]), idle]) == 1
     assert "1 trials: 1 lost, 0 silent, 0 with a traceback; 1 more" in capsys.readouterr().out
+
+
+def test_a_disturbed_command_has_a_root_and_an_instance_of_its_own(
+    disturbed_runs, tmp_path, monkeypatch
+):
+    given = disturbed_runs.environment(tmp_path / "root")
+    for name in {*os.environ, *given}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert default_root() == tmp_path / "root"
+    assert dagster_home().is_relative_to(tmp_path / "root")
+    assert (dagster_home() / "dagster.yaml").is_file()
 
 
 # ----------------------------------------------------------------- faults of a campaign on workers

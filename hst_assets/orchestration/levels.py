@@ -191,11 +191,17 @@ class AssetTable:
 
     def is_wanted(self, level: Level, settings: Settings) -> bool:
         """Whether runs that name no assets make a level: by its setting, or one downstream."""
-        if not level.wanted:
-            return True
-        behind = {self[name].job for asset in level.assets for name in self.downstream(asset)}
-        wishes = {self.level_named(job).wanted for job in behind} | {level.wanted}
-        return any(settings.wants(wish) for wish in wishes if wish)
+        return not level.wanted or any(map(settings.wants, self._wishes[level.job]))
+
+    @cached_property
+    def _wishes(self) -> dict[str, frozenset[str]]:
+        """The settings any of which has a level made, its own and those of levels downstream."""
+        found = {}
+        for level in self.levels:
+            behind = {self[name].job for asset in level.assets for name in self.downstream(asset)}
+            wishes = {self.level_named(job).wanted for job in behind} | {level.wanted}
+            found[level.job] = frozenset(filter(None, wishes))
+        return found
 
     def last_of(self, level: Level) -> tuple[str, ...]:
         """The assets of a level from which no other of the level is made."""
