@@ -4,6 +4,8 @@ import sys
 import pytest
 
 import hst_assets
+from hst_assets import hap
+from hst_assets.hap import run
 
 
 @pytest.mark.parametrize("name", hst_assets.__all__)
@@ -29,3 +31,10 @@ def test_importing_the_package_loads_nothing_of_it():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", hap.__all__)
+def test_the_functions_of_hap_are_found_in_their_package(name):
+    assert getattr(hap, name) is getattr(run, name)
+    with pytest.raises(AttributeError, match="no attribute 'run_hap'"):
+        hap.run_hap  # noqa: B018

@@ -85,7 +85,12 @@ def _plain(*objects: Any, **options: Any) -> str:
     """What a console without colours and controls prints."""
     text = StringIO()
     plain = Console(
-        file=text, width=_WIDTH, soft_wrap=True, force_terminal=False, color_system=None
+        file=text,
+        width=_WIDTH,
+        soft_wrap=True,
+        emoji=False,
+        force_terminal=False,
+        color_system=None,
     )
     plain.print(*objects, **options)
     return plain_text(text.getvalue())

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hst_assets.cli.deployment import dagster_home, opened_instance
+from hst_assets.cli.tables import print_table
 from hst_assets.cli.terminal import RootOption, errors, output, root_or_default
 from hst_assets.failures import BadConfiguration, HstAssetsError, shared_kind
 from hst_assets.machine.failures import refusal_of_system
@@ -151,17 +152,15 @@ def _show_summaries(found: list[TargetSummary], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
-    table = Table()
     columns = ["target", "visits", "made", "last made", "compared", "status"]
     is_published = any(each.published for each in found)
-    for column in [*columns, *["published"] * is_published]:
-        table.add_column(column, overflow="fold")
+    rows = []
     for each in found:
         made = f"{each.n_made} of {each.n_wanted}"
         when = each.compared[:16] or "not compared"
-        cells = [escape(each.target), str(each.n_visits), made, each.last_made[:16], when]
-        table.add_row(*cells, _told(each), *[_told_published(each)] * is_published)
-    output().print(table)
+        cells = [each.target, str(each.n_visits), made, each.last_made[:16], when, _told(each)]
+        rows.append([*cells, *[_told_published(each)] * is_published])
+    print_table([*columns, *["published"] * is_published], rows)
     if any(not each.compared for each in found):
         output().print(
             "'hst-assets status TARGET' or 'hst-assets status --stale' compares", highlight=False

@@ -7,14 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from hst_assets.cli.deployment import opened_instance, ready_home, require_writable
 from hst_assets.cli.env_file import introduce_folder
 from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.position_argument import PositionArgument, PositionCommand
 from hst_assets.cli.setting_options import Changes, takes_settings
+from hst_assets.cli.tables import print_table
 from hst_assets.cli.target_settings import asked_settings, describe, place_from, refuse_move
 from hst_assets.cli.terminal import RootOption, TargetArgument, output, root_or_default
 from hst_assets.failures import BadConfiguration
@@ -109,7 +108,7 @@ def list_command(
     if as_json:
         typer.echo(json.dumps([_facts(state) for state in states], indent=2))
     else:
-        output().print(_table(states))
+        _print_states(states)
 
 
 def _in_flight() -> set[str]:
@@ -196,20 +195,20 @@ def _status(state: TargetState) -> str:
     return "followed" if state.archive else "local"
 
 
-def _table(states: list[TargetState]) -> Table:
-    table = Table()
-    for column in ("target", "status", "visits", "files to fetch", "last query", "runs in flight"):
-        table.add_column(column, overflow="fold")
-    for state in states:
-        table.add_row(
-            escape(state.target),
-            escape(_status(state)),
+def _print_states(states: list[TargetState]) -> None:
+    columns = ("target", "status", "visits", "files to fetch", "last query", "runs in flight")
+    rows = [
+        (
+            state.target,
+            _status(state),
             str(state.n_visits),
             str(state.n_outstanding) if state.archive else "-",
             _moment(state.asked_mjd),
             str(state.in_flight),
         )
-    return table
+        for state in states
+    ]
+    print_table(columns, rows)
 
 
 def _moment(mjd: float | None) -> str:

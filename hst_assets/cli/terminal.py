@@ -37,12 +37,14 @@ class _PlainConsole(KeptConsole):
 
 def output() -> Console:
     """The console for results."""
-    return _PlainConsole(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    return _PlainConsole(
+        soft_wrap=True, emoji=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH
+    )
 
 
 def errors() -> Console:
     """The console for failures and warnings."""
-    return _PlainConsole(stderr=True, soft_wrap=True)
+    return _PlainConsole(stderr=True, soft_wrap=True, emoji=False)
 
 
 def root_or_default(root: Path | None) -> Path:
