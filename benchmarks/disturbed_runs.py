@@ -133,11 +133,12 @@ def judged(
     code: int,
     *,
     disturbed: bool = True,
-    takes_away: bool = False,
+    may_lack: bool = False,
 ) -> Verdict:
     """Look at what was said, run once more, compare.
 
-    A run that ended with 0 must have made everything, unless another command took it away.
+    A run that ended with 0 must have made everything, unless it `may_lack` something: another
+    command took it away, or the run makes but a part.
     """
     text = said(root).read_text(errors="replace")
     base = root / undisturbed.target
@@ -145,7 +146,7 @@ def judged(
     told = f"exit {code}: {last_line(root)}"
     lost = [f"hung for {PATIENCE_S:.0f} s"] if code == HUNG else []
     lost += undisturbed.differences_after_rerun(root)
-    silent = code == 0 and missing and not takes_away
+    silent = code == 0 and missing and not may_lack
     return Verdict(what, told, lost, silent, "Traceback" in text, disturbed)
 
 

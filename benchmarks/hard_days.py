@@ -107,6 +107,7 @@ def _killed(
     sent: signal.Signals,
     at: float,
 ) -> Verdict:
+    is_part = form == "multiprocess"
     try:
         process.wait(timeout=at)
     except subprocess.TimeoutExpired:
@@ -114,7 +115,8 @@ def _killed(
         begun = time.monotonic()
         code = ended(process)
         took = time.monotonic() - begun
-        verdict = judged(undisturbed, root, f"{form}: {sent.name} at {at:.1f} s", code)
+        told = f"{form}: {sent.name} at {at:.1f} s"
+        verdict = judged(undisturbed, root, told, code, may_lack=is_part)
         if code == 0 and took <= _ENDS_WITHIN_S:
             verdict.disturbed = False
         elif code == 0:
@@ -123,7 +125,7 @@ def _killed(
             verdict.lost.append(f"ended with {code}, not {_ENDED_BY[sent]}")
         return verdict
     what = f"{form}: had ended before {sent.name} at {at:.0f} s"
-    return judged(undisturbed, root, what, process.returncode, disturbed=False)
+    return judged(undisturbed, root, what, process.returncode, disturbed=False, may_lack=is_part)
 
 
 def _multiprocess(root: Path) -> subprocess.Popen[bytes]:

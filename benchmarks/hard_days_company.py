@@ -129,7 +129,7 @@ def company(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[V
         if "retire" in words:  # the report page tells it of a target
             ended(command(root, "target", "add", name))
         what = f"{' '.join(words[:2])} during a run, ended with {beside}"
-        yield judged(undisturbed, root, what, code, takes_away=words[0] == "clean")
+        yield judged(undisturbed, root, what, code, may_lack=words[0] == "clean")
 
 
 def _exposures_removed(undisturbed: Undisturbed, share: float) -> Verdict:

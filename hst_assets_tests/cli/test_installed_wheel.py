@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import venv
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from hst_assets_tests.orchestration.servers import free_port, wait_for
+from hst_assets_tests.orchestration.web_ui import WebUi
 
 PROJECT = Path(__file__).parents[2]
 UV = Path(sys.executable).parent / "uv"
@@ -29,12 +34,15 @@ class Installed:
     def state(self):
         return self.home / ".local" / "state" / "hst_assets"
 
+    def variables(self):
+        """Nothing else of the environment of the tests, as from `env -i`."""
+        return {"HOME": str(self.home), "PATH": f"{self.bin}:{os.defpath}"}
+
     def run(self, *command, **variables):
         return subprocess.run(
             [str(self.bin / command[0]), *map(str, command[1:])],
             cwd=self.folder,
-            # Nothing else of the environment of the tests, as from `env -i`.
-            env={"HOME": str(self.home), "PATH": f"{self.bin}:{os.defpath}", **variables},
+            env={**self.variables(), **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -112,8 +120,43 @@ def test_from_exposures_to_tables_to_a_code_location(installed, small_campaign):
     )
     assert loaded.returncode == 0, loaded.stderr
     assert "DAGSTER_HOME" in loaded.stderr + loaded.stdout  # from the file .env of the folder
+    with served(installed) as web_ui:
+        wait_for(web_ui.is_up, "dagster dev", within_s=120, pause_s=0.5)
+        assert web_ui.selector()["repositoryLocationName"] == "hst_assets.definitions"
+        nodes = web_ui.ask(
+            "{ assetNodes { assetKey { path } partitionStats { numMaterialized } } }"
+        )
+    made = {tuple(node["assetKey"]["path"]): node["partitionStats"] for node in nodes["assetNodes"]}
+    assert made["exposure_table",] == {"numMaterialized": 1}
     # There Dagster keeps what it reports of instances that do not forbid it.
     assert not (installed.home / ".dagster").exists()
+
+
+@contextmanager
+def served(installed):
+    """``dagster dev``, which ends with all its processes."""
+    port = free_port()
+    command = ("-m", "dagster", "dev", "-m", "hst_assets.definitions", "-p", str(port))
+    with (installed.home / "dagster.log").open("wb") as log:
+        process = subprocess.Popen(
+            [installed.bin / "python", *command],
+            cwd=installed.folder,
+            env=installed.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield WebUi(port)
+    finally:
+        # Told to end, Dagster ends the servers of code, which have sessions of their own.
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("variable", ["HST_ASSETS_ROOT", "XDG_STATE_HOME"])
