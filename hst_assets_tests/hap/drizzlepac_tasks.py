@@ -45,6 +45,30 @@ def drizzlepacs_tree(poller):
     }
 
 
+def parsed_piece_by_piece(poller):
+    """What drizzlepac's functions make of a poller, called one after the other, and of what class.
+
+    As `poller_utils.interpret_obset_input` calls them.
+    """
+    from drizzlepac.haputils import poller_utils, processing_utils, product
+
+    processing_utils.compute_sregion = lambda *args, **kwargs: None  # these have no sky
+    table = poller_utils.build_poller_table(poller, 40)
+    table["instrument"] = poller_utils.INSTRUMENT_DICT[table["filename"][0][0]]
+    tree = poller_utils.build_obset_tree(poller_utils.sort_poller_table(table))
+    described, totals = poller_utils.parse_obset_tree(tree, 40)
+    filters = [each for total in totals for each in total.fdp_list]
+    exposures = [one for total in totals for one in total.edp_list]
+    assert all(isinstance(one, product.HAPProduct) for one in (*totals, *filters, *exposures))
+    return {
+        "info": {key: each["info"] for key, each in described.items() if each["info"]},
+        "drizzled": {
+            type(each[0]).__name__: [one.drizzle_filename for one in each]
+            for each in (totals, filters, exposures)
+        },
+    }
+
+
 def _filter(product):
     return {
         "file": product.drizzle_filename,

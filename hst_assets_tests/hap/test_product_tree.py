@@ -125,6 +125,21 @@ def test_the_tree_of_a_real_poller_is_drizzlepacs(poller, tmp_path, drizzlepac):
         assert filters == told_filters
 
 
+def test_drizzlepacs_classes_and_parser_take_a_plan(tmp_path, drizzlepac):
+    poller = tmp_path / "plan.out"
+    poller.write_text(CROSSED)
+    folder = tmp_path / "visit"
+    folder.mkdir()
+    tree, told = both(poller, folder, drizzlepac)
+    parsed = drizzlepac("parsed_piece_by_piece", {"poller": "poller.out"}, folder)
+    assert parsed["info"] == told["info"]
+    assert parsed["drizzled"] == {
+        "TotalProduct": [total.drizzled_file for total in tree.totals],
+        "FilterProduct": [each.drizzled_file for total in tree.totals for each in total.filters],
+        "ExposureProduct": [one.drizzled_file for total in tree.totals for one in total.exposures],
+    }
+
+
 def test_real_pollers_are_at_hand():
     if not POLLERS.is_dir():
         pytest.skip(f"no real pollers in {POLLERS}")

@@ -98,6 +98,7 @@ def test_an_exposure_that_is_not_there_is_missing(poller, exposure):
     [
         ("OLD", {}, 65),
         ("HRC", {"MVM_INCLUDE_SMALL": "no"}, 55),
+        ("SBC", {"MVM_INCLUDE_SMALL": "no"}, 55),
     ],
 )
 def test_nothing_to_make_has_drizzlepacs_number(poller, svm_exposure, text, environ, code):
@@ -105,8 +106,9 @@ def test_nothing_to_make_has_drizzlepacs_number(poller, svm_exposure, text, envi
     if text == "OLD":
         path.write_text(path.read_text().replace("NEW", "OLD"))
     else:
-        hrc = mosaic_input(svm_exposure(HRC, "HRC", "F606W;CLEAR2S"))
-        path.write_text(poller_text(poller_of_sky_cell([hrc], CELL)))
+        elements = {"HRC": "F606W;CLEAR2S", "SBC": "F125LP;N/A"}[text]
+        small = mosaic_input(svm_exposure(HRC, text, elements))
+        path.write_text(poller_text(poller_of_sky_cell([small], CELL)))
     result = make_sky_cell(path, folder=path.parent, environ=environ)
     assert result.code == code
     log, manifest = result.products
