@@ -10,6 +10,7 @@ __all__ = ["ABSENT_OPTIONS", "refuse_absent_options"]
 
 ABSENT_OPTIONS: dict[str, str] = {
     "--hierarchical-test": "there is no test mode; use --hierarchical",
+    "--version": "the version is printed by 'hst-assets --version'",
     "--no-nan": "the weight maps of the products show where there are no data",
 }
 
