@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import BadConfiguration
@@ -29,6 +31,8 @@ __all__ = [
 
 HOME_VARIABLE = "DAGSTER_HOME"
 _CONFIGURATION = "dagster.yaml"
+#: Of an instance on SQLite, beside those of single runs.
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 #: The packaged dagster.yaml of an instance for several machines.
 CELERY_CONFIGURATION = "dagster.celery.yaml"
 #: By what such an instance is told.
@@ -169,11 +173,36 @@ def _require_extra(home: Path) -> None:
 
 def _not_ready(home: Path, error: Exception) -> BadConfiguration:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return BadConfiguration(
-        f"the Dagster instance cannot be opened: {reason}",
-        where=home,
-        next_step=f"Set {HOME_VARIABLE} to a folder that you may write to",
+    what = f"the Dagster instance cannot be opened: {reason}"
+    damaged = _damaged_database(home)
+    if damaged is None:
+        next_step = f"Set {HOME_VARIABLE} to a folder that you may write to"
+        return BadConfiguration(what, where=home, next_step=next_step)
+    next_step = (
+        "Restore it from a backup of the instance, or remove it: products stay as they are, "
+        "but what the instance knows of runs is lost"
     )
+    return BadConfiguration(what, where=damaged, next_step=next_step)
+
+
+def _damaged_database(home: Path) -> Path | None:
+    """The first database of an instance on SQLite that is there, and is not one; None for none."""
+    for name in _DATABASES:
+        path = home / name
+        if path.is_file() and not os.access(path, os.R_OK | os.W_OK):
+            continue
+        if (path.exists() or path.is_symlink()) and not _has_tables(path):
+            return path
+    return None
+
+
+def _has_tables(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+            (n_tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        return "locked" in str(error)
+    return bool(n_tables)
 
 
 def require_writable(workdir: WorkDir) -> None:

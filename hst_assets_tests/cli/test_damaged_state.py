@@ -8,6 +8,8 @@ import inspect
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -204,6 +206,26 @@ def test_files_of_the_instance(state, damage):
     kept = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db", "dagster.yaml")
     damaged = [home / name for name in kept]
     assert state.unforeseen(damaged, damage, "target", "list") == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["history/runs.db", "history/runs/index.db"])
+def test_a_damaged_database_of_the_instance_is_named(state, name):
+    """In a process of its own: this one knows the databases that it has opened."""
+    state.restored()
+    damaged = state.folder / "home" / name
+    damaged.write_bytes(bytes(range(256)) * 16)
+    for log in damaged.parent.glob(f"{damaged.name}-*"):  # from which SQLite would mend it
+        log.unlink()
+    program = Path(sys.executable).parent / "hst-assets"
+    command = [program, "materialize", "sn1", "--select", "exposure_table"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith(f"error: {damaged}: ")
+    assert "or remove it" in line
+    damaged.unlink()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def test_a_damaged_note_on_the_reference_is_named(cli, state):

@@ -11,8 +11,8 @@ _FLAGS_OF_HST123 = """
 --clobber --redo --redo-astrometry --redo-astrodrizzle --redo-dolphot --only-wide --keep-short
 --keep-indt --keep-tdf-down --avoid-wfpc2 --keep-objfile --skip-tweakreg --hierarchical
 --hierarchical-test --drizzle-all --sky-sub --no-nan --redrizzle --no-rotation --no-mask
---version --run-dolphot --align-only --do-fake --df --add-crmask --include-all-splits --scrape-dolphot
---sd --scrape-all --no-cuts --brightest --no-write-dolphot-hdf5
+--run-dolphot --align-only --do-fake --df --add-crmask --include-all-splits --scrape-dolphot
+--sd --scrape-all --no-cuts --brightest --no-write-dolphot-hdf5 --version
 """
 #: And those that take one, each with a value that hst123's guide or parser has.
 _VALUES_OF_HST123 = {
