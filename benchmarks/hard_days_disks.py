@@ -25,7 +25,7 @@ from disturbed_runs import (
 #: A root that is nobody else's: its own users stay as they are, for trials with another one.
 NAME_SPACE = ("unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--mount")
 #: Of what a run adds to the ingested target: bytes, and file entries, for which there is room.
-_SHARES, _SHARES_OF_ENTRIES = (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95), (0.2, 0.6)
+_SHARES, _SHARES_OF_ENTRIES = (0.02, 0.06, 0.1, 0.15, 0.2, 0.35, 0.5, 0.65), (0.2, 0.6)
 _UNMOUNT_TRIES, _UNMOUNT_S = 50, 0.2
 _NOBODY = 65534
 #: Root as any other user: others' files may be read, if they are open to all, and not written.
