@@ -134,15 +134,17 @@ def judged(
     *,
     disturbed: bool = True,
     may_lack: bool = False,
+    made: str = "",
 ) -> Verdict:
     """Look at what was said, run once more, compare.
 
-    A run that ended with 0 must have made everything, unless it `may_lack` something: another
-    command took it away, or the run makes but a part.
+    A run that ended with 0 must have made everything whose path in the work directory begins with
+    `made`, unless it `may_lack` something because another command took it away.
     """
     text = said(root).read_text(errors="replace")
     base = root / undisturbed.target
-    missing = not all((base / name).exists() for name in undisturbed.products)
+    expected = [name for name in undisturbed.products if name.startswith(made)]
+    missing = not all((base / name).exists() for name in expected)
     told = f"exit {code}: {last_line(root)}"
     lost = [f"hung for {PATIENCE_S:.0f} s"] if code == HUNG else []
     lost += undisturbed.differences_after_rerun(root)

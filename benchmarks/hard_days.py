@@ -59,7 +59,9 @@ from disturbed_runs import (
 from hard_days_company import children, company, garbage
 from hard_days_disks import NAME_SPACE, disks, users
 
+from hst_assets.exposures.raw import visits_in
 from hst_assets.simulate.plans import demo_plan, small_plan
+from hst_assets.workdir import WorkDir, targets_in
 
 SETTINGS = ("machine.tool_timeout_s=60", "machine.max_cores=2")
 _IN_NAME_SPACE = "HARD_DAYS_IN_NAME_SPACE"
@@ -107,7 +109,8 @@ def _killed(
     sent: signal.Signals,
     at: float,
 ) -> Verdict:
-    is_part = form == "multiprocess"
+    # Of several steps in processes of their own, those that make the images of the visit.
+    made = f"workspace/{_visit_of(root)}" if form == "multiprocess" else ""
     try:
         process.wait(timeout=at)
     except subprocess.TimeoutExpired:
@@ -116,7 +119,7 @@ def _killed(
         code = ended(process)
         took = time.monotonic() - begun
         told = f"{form}: {sent.name} at {at:.1f} s"
-        verdict = judged(undisturbed, root, told, code, may_lack=is_part)
+        verdict = judged(undisturbed, root, told, code, made=made)
         if code == 0 and took <= _ENDS_WITHIN_S:
             verdict.disturbed = False
         elif code == 0:
@@ -125,7 +128,7 @@ def _killed(
             verdict.lost.append(f"ended with {code}, not {_ENDED_BY[sent]}")
         return verdict
     what = f"{form}: had ended before {sent.name} at {at:.0f} s"
-    return judged(undisturbed, root, what, process.returncode, disturbed=False, may_lack=is_part)
+    return judged(undisturbed, root, what, process.returncode, disturbed=False, made=made)
 
 
 def _multiprocess(root: Path) -> subprocess.Popen[bytes]:
@@ -133,12 +136,11 @@ def _multiprocess(root: Path) -> subprocess.Popen[bytes]:
 
     What they are made from is there before.
     """
-    (exposure,) = list(root.glob("*/raw/*_fl?.fits"))[:1]
-    target, visit = exposure.parent.parent.name, exposure.name[:6]
+    (target,) = targets_in(root)
     if ended(command(root, "materialize", target, "--select", ",".join(_BEFORE_IMAGES))):
         raise RuntimeError(f"{last_line(root)}: nothing to begin with")
     arguments = ["job", "execute", "-m", "hst_assets.definitions", "-j", "visit_images"]
-    tags = f'{{"dagster/partition": "{target}/{visit}"}}'
+    tags = f'{{"dagster/partition": "{target}/{_visit_of(root)}"}}'
     with said(root).open("ab") as out:
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "dagster"), *arguments, "--tags", tags],
@@ -147,6 +149,11 @@ def _multiprocess(root: Path) -> subprocess.Popen[bytes]:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+
+
+def _visit_of(root: Path) -> str:
+    (target,) = targets_in(root)
+    return visits_in(WorkDir(root, target))[0]
 
 
 # ------------------------------------------------------------------------------------ limits

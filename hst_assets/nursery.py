@@ -77,19 +77,21 @@ def kill_session(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int, sent: int = signal.SIGKILL) -> None:
     """Ask Linux to kill this process when its parent dies, so that no orphan works on.
 
     Parameters
     ----------
     parent : int
         Process id of the parent; if it is gone already, this process ends.
+    sent : int, optional
+        The signal that it gets.
     """
     if sys.platform == "linux":
         import ctypes
 
         pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, sent)
     if os.getppid() != parent:
         sys.exit("the caller is gone")
 

@@ -60,6 +60,8 @@ class _Log:
         with suppress(OSError):
             workdir.logs.mkdir(parents=True, exist_ok=True)
             self._path = workdir.logs / name
+        if self._path is None:
+            return
         self.write(lambda: f"{now:%Y-%m-%d %H:%M:%S} UTC: {_command_line(sys.argv)}\n")
         said, self._said = self._said, []
         for text in said:

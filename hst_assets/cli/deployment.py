@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hst_assets.cli.terminal import errors
-from hst_assets.failures import BadConfiguration
+from hst_assets.failures import BadConfiguration, DiskFull, HstAssetsError, OutOfMemory
+from hst_assets.machine.failures import machine_failure
 from hst_assets.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -171,7 +172,10 @@ def _require_extra(home: Path) -> None:
         )
 
 
-def _not_ready(home: Path, error: Exception) -> BadConfiguration:
+def _not_ready(home: Path, error: Exception) -> HstAssetsError:
+    failure = machine_failure(error, where=home)
+    if isinstance(failure, DiskFull | OutOfMemory):
+        return failure
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     what = f"the Dagster instance cannot be opened: {reason}"
     damaged = _damaged_database(home)
@@ -186,23 +190,24 @@ def _not_ready(home: Path, error: Exception) -> BadConfiguration:
 
 
 def _damaged_database(home: Path) -> Path | None:
-    """The first database of an instance on SQLite that is there, and is not one; None for none."""
+    """The first of an instance's databases on SQLite that is there, and is none; None for none."""
     for name in _DATABASES:
         path = home / name
-        if path.is_file() and not os.access(path, os.R_OK | os.W_OK):
-            continue
-        if (path.exists() or path.is_symlink()) and not _has_tables(path):
+        # These are False where a folder may not be looked into; those of pathlib raise.
+        if os.path.lexists(path) and (not os.path.isfile(path) or _is_damaged(path)):  # noqa: PTH113
             return path
     return None
 
 
-def _has_tables(path: Path) -> bool:
+def _is_damaged(path: Path) -> bool:
+    """Whether SQLite says so: a full disk, a lock and missing rights are something else."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
-            (n_tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        return "locked" in str(error)
-    return bool(n_tables)
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return False
 
 
 def require_writable(workdir: WorkDir) -> None:

@@ -276,22 +276,15 @@ def _tell_not_asked(workdir: WorkDir) -> None:
     """Name the visits of raw/ that the listing lacks: they stay."""
     from hst_assets.archive.listing import read_listing
     from hst_assets.exposures.raw import visits_in
-    from hst_assets.exposures.table import is_visit_used
 
-    listing, settings = read_listing(workdir), load_settings(workdir)
+    listing = read_listing(workdir)
     others = sorted(set(visits_in(workdir)) - set(listing.visits())) if listing else []
-    used = [visit for visit in others if is_visit_used(workdir, visit, settings)]
-    rejected = [visit for visit in others if visit not in used]
-    for visits, told in (
-        (used, "they are kept and used like the others"),
-        (rejected, f"they are kept, and rejected (see {workdir.target_exposures})"),
-    ):
-        if visits:
-            errors().print(
-                f"[yellow]note[/yellow] visits in raw/ that the archive query does not include: "
-                f"{escape(', '.join(visits))}; {escape(told)}",
-                highlight=False,
-            )
+    if others:
+        errors().print(
+            f"[yellow]note[/yellow] visits in raw/ that the archive query does not include: "
+            f"{', '.join(others)}; they are kept, and used unless the selection rejects them",
+            highlight=False,
+        )
 
 
 def _tell_lacking(workdir: WorkDir) -> None:

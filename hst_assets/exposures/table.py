@@ -6,7 +6,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from hst_assets.provenance import Made, Recipe, Record, Result, make, read_recor
 from hst_assets.settings import EpochSettings, Settings, TargetSettings
 from hst_assets.workdir import WorkDir
 
-__all__ = ["is_visit_used", "make_raw_manifest", "make_target_table", "make_visit_table"]
+__all__ = ["make_raw_manifest", "make_target_table", "make_visit_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -266,33 +265,6 @@ def _decision(exposure: Exposure, settings: Settings, override: Override | None)
         "reason": "" if override.use else f"by hand: {override.reason}",
         "override": f"{verb} by hand: {override.reason} (automatic selection: {machine})",
     }
-
-
-def is_visit_used(workdir: WorkDir, visit: str, settings: Settings) -> bool:
-    """Whether the selection leaves any exposure of a visit, by headers and settings of now.
-
-    Parameters
-    ----------
-    workdir : WorkDir
-        The target's.
-    visit : str
-        A visit with files in raw/.
-    settings : Settings
-        Sections ``selection`` and ``target`` decide.
-
-    Raises
-    ------
-    BadConfiguration
-        If overrides.ecsv is malformed.
-    """
-    overrides = overrides_of_visit(read_overrides(workdir.overrides), visit)
-    for file in files_of_visit(workdir, visit):
-        with suppress(UnusableInput):
-            exposure = read_exposure(workdir.raw / file.name)
-            override = overrides.get(exposure_key(exposure.rootname))
-            if _decision(exposure, settings, override)["used"]:
-                return True
-    return False
 
 
 def _position(target: TargetSettings) -> dict[str, float]:

@@ -22,3 +22,7 @@ def __getattr__(name: str) -> Any:
     from hst_assets.hap import run
 
     return getattr(run, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

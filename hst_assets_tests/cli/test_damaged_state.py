@@ -4,17 +4,20 @@ The kinds of files are the paths that `WorkDir` names, and the databases of the 
 that is not of the vocabulary of failures would come out of `cli` as it was raised.
 """
 
+import errno
 import inspect
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hst_assets.cli import main
+from hst_assets.cli import deployment, main
+from hst_assets.failures import DiskFull
 from hst_assets.workdir import WorkDir
 from hst_assets_tests.stand_ins.tiny_exposures import tiny_exposure
 
@@ -226,6 +229,45 @@ def test_a_damaged_database_of_the_instance_is_named(state, name):
     assert "or remove it" in line
     damaged.unlink()
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("disk I/O error", sqlite3.SQLITE_IOERR),
+        ("unable to open database file", sqlite3.SQLITE_CANTOPEN),
+        ("database is locked", sqlite3.SQLITE_BUSY),
+        ("locking protocol", sqlite3.SQLITE_PROTOCOL),
+    ],
+)
+def test_a_database_that_cannot_be_read_now_is_not_called_damaged(
+    tmp_path, monkeypatch, said, code
+):
+    def refuse(*_arguments, **_options):
+        error = sqlite3.OperationalError(said)
+        error.sqlite_errorcode = code
+        raise error
+
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history" / "runs.db").write_bytes(b"")
+    monkeypatch.setattr(deployment.sqlite3, "connect", refuse)
+    failure = deployment._not_ready(tmp_path, RuntimeError("it does not open"))
+    assert failure.where == str(tmp_path)
+    assert "remove" not in failure.next_step
+
+
+def test_an_instance_on_a_full_disk_is_the_machines_failure(tmp_path):
+    error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "dagster.yaml"))
+    assert isinstance(deployment._not_ready(tmp_path, error), DiskFull)
+
+
+def test_a_database_of_a_folder_that_is_closed_is_not_called_damaged(tmp_path, monkeypatch):
+    def refuse(path, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "lstat", refuse)
+    assert deployment._damaged_database(tmp_path) is None
 
 
 def test_a_damaged_note_on_the_reference_is_named(cli, state):

@@ -9,10 +9,12 @@ import sysconfig
 import venv
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from hst_assets.nursery import die_with_parent
 from hst_assets_tests.orchestration.servers import free_port, wait_for
 from hst_assets_tests.orchestration.web_ui import WebUi
 
@@ -121,7 +123,7 @@ def test_from_exposures_to_tables_to_a_code_location(installed, small_campaign):
     assert loaded.returncode == 0, loaded.stderr
     assert "DAGSTER_HOME" in loaded.stderr + loaded.stdout  # from the file .env of the folder
     with served(installed) as web_ui:
-        wait_for(web_ui.is_up, "dagster dev", within_s=120, pause_s=0.5)
+        wait_for(web_ui.is_up, "dagster dev", within_s=180, pause_s=0.5)
         assert web_ui.selector()["repositoryLocationName"] == "hst_assets.definitions"
         nodes = web_ui.ask(
             "{ assetNodes { assetKey { path } partitionStats { numMaterialized } } }"
@@ -134,10 +136,11 @@ def test_from_exposures_to_tables_to_a_code_location(installed, small_campaign):
 
 @contextmanager
 def served(installed):
-    """``dagster dev``, which ends with all its processes."""
-    port = free_port()
+    """``dagster dev``, which ends with all its processes, also where the tests are killed."""
+    port, tests = free_port(), os.getpid()
     command = ("-m", "dagster", "dev", "-m", "hst_assets.definitions", "-p", str(port))
-    with (installed.home / "dagster.log").open("wb") as log:
+    said = installed.home / "dagster.log"
+    with said.open("wb") as log:
         process = subprocess.Popen(
             [installed.bin / "python", *command],
             cwd=installed.folder,
@@ -146,17 +149,19 @@ def served(installed):
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=partial(die_with_parent, tests, signal.SIGINT),
         )
     try:
         yield WebUi(port)
     finally:
         # Told to end, Dagster ends the servers of code, which have sessions of their own.
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(60)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(150)  # it waits for a minute for each of its own processes
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        print(said.read_text(errors="replace")[-4000:])
 
 
 @pytest.mark.parametrize("variable", ["HST_ASSETS_ROOT", "XDG_STATE_HOME"])

@@ -46,7 +46,9 @@ def test_long_tables_are_not_laid_out_cell_by_cell(capsys, monkeypatch):
 
 
 def test_the_head_is_bold_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(tables, "output", lambda: Console(force_terminal=True, width=100))
+    monkeypatch.setattr(
+        tables, "output", lambda: Console(force_terminal=True, width=100, color_system="standard")
+    )
     print_table(COLUMNS, rows_of(100))
     first, head, *_ = capsys.readouterr().out.splitlines()
     assert "\x1b[1m target " in head
