@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ def summary(workdir: WorkDir, table: AssetTable) -> TargetSummary:
     from hst_assets.publishing.receipt import publications
 
     held, settings = visits_in(workdir), load_settings(workdir)
-    records = [WorkDir.record(path) for path in _wanted(workdir, table, settings, held)]
-    times = [stamp[0] / 1e9 for record in records if (stamp := stamp_if_there(record))]
+    records = list(_wanted_records(workdir, table, settings, held))
+    stamps = map(stamp_if_there, records)
+    times = [stamp[0] / 1e9 for stamp in stamps if stamp]
     kept = _kept(workdir) or {}
     return TargetSummary(
         workdir.target,
@@ -134,17 +136,28 @@ def compared(workdir: WorkDir, table: AssetTable, *, anew: bool = True) -> list[
     return found
 
 
-def _wanted(
+def _wanted_records(
     workdir: WorkDir, table: AssetTable, settings: Settings, held: list[str]
-) -> Iterator[Path]:
+) -> Iterator[Path | str]:
+    """The records of all products that settings want."""
+    base = str(workdir.base)
     for row in table:
         if (
             row.path
             and row.source != "archive"
             and table.is_wanted(table.level_of(row.name), settings)
         ):
-            for visit in held if row.by_visit else [None]:
-                yield row.product(workdir, visit)
+            if row.by_visit:
+                yield from (f"{base}/{_record_of_visit(row.path, visit)}" for visit in held)
+            else:
+                yield WorkDir.record(row.product(workdir))
+
+
+@lru_cache(maxsize=2**17)
+def _record_of_visit(path: str, visit: str) -> str:
+    """Where a record lies in any work directory: to ask each for it takes half of a summary."""
+    anywhere = WorkDir(Path("/"), "anywhere")
+    return anywhere.relative(WorkDir.record(getattr(anywhere, path)(visit)))
 
 
 def _kept(workdir: WorkDir) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ def move_into_place(source: Path, destination: Path) -> Path:
     return destination
 
 
-def file_stamp(path: Path) -> tuple[int, int, int]:
+def file_stamp(path: Path | str) -> tuple[int, int, int]:
     """What is another when a file is replaced as `write_atomically` does.
 
     Returns
@@ -53,7 +53,7 @@ def file_stamp(path: Path) -> tuple[int, int, int]:
     OSError
         If there is no such file.
     """
-    return _stamp(path.stat())
+    return _stamp(os.stat(path))  # noqa: PTH116 - text takes half the time
 
 
 def fresh_stamp(path: Path) -> tuple[int, int, int]:
@@ -79,7 +79,7 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def stamp_if_there(path: Path) -> tuple[int, int, int] | None:
+def stamp_if_there(path: Path | str) -> tuple[int, int, int] | None:
     """The `file_stamp` of a file; None where there is none."""
     try:
         return file_stamp(path)

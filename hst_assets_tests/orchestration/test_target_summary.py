@@ -5,7 +5,7 @@ import os
 import pytest
 
 from hst_assets.orchestration.asset_table import ASSETS
-from hst_assets.orchestration.target_summary import _stamp_of, compared
+from hst_assets.orchestration.target_summary import _record_of_visit, _stamp_of, compared, summary
 from hst_assets.settings import write_settings
 from hst_assets.workdir import WorkDir
 
@@ -80,3 +80,23 @@ def test_it_falls_with_what_is_in_folders_below(workdir, name):
     (folder / "chip.fits").unlink()
     changed(folder)
     assert _stamp_of(workdir).digest != before
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ASSETS if row.path and row.by_visit], ids=lambda row: row.name
+)
+def test_the_record_of_a_visit_has_the_same_place_in_each_work_directory(row, tmp_path):
+    name = _record_of_visit(row.path, "iaaa01")
+    for workdir in (WorkDir(tmp_path, "sn1"), WorkDir(tmp_path / "other", "ngc104")):
+        assert workdir.base / name == WorkDir.record(row.product(workdir, "iaaa01"))
+
+
+def test_products_are_counted_by_their_records(workdir):
+    counted = summary(workdir, ASSETS)
+    assert (counted.n_made, counted.last_made) == (0, "")
+    record = WorkDir.record(workdir.target_exposures)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text("{}")
+    os.utime(record, (1.7e9, 1.7e9))
+    counted = summary(workdir, ASSETS)
+    assert (counted.n_made, counted.last_made[:16]) == (1, "2023-11-14T22:13")
