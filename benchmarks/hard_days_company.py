@@ -126,7 +126,7 @@ def company(undisturbed: Undisturbed, options: argparse.Namespace) -> Iterator[V
         time.sleep(undisturbed.duration_s / 2)
         beside = ended(command(root, *words))
         code = ended(process)
-        if "retire" in words:  # the report page tells it of a target
+        if "retire" in words and beside == 0:  # the report page tells it of a target
             ended(command(root, "target", "add", name))
         what = f"{' '.join(words[:2])} during a run, ended with {beside}"
         yield judged(undisturbed, root, what, code, may_lack=words[0] == "clean")
