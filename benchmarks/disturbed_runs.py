@@ -144,6 +144,8 @@ def judged(
     text = said(root).read_text(errors="replace")
     base = root / undisturbed.target
     expected = [name for name in undisturbed.products if name.startswith(made)]
+    if not expected:
+        raise RuntimeError(f"no product begins with {made}: there is nothing that could be missing")
     missing = not all((base / name).exists() for name in expected)
     told = f"exit {code}: {last_line(root)}"
     lost = [f"hung for {PATIENCE_S:.0f} s"] if code == HUNG else []

@@ -10,7 +10,6 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from hst_assets.cli.terminal import errors
 from hst_assets.failures import BadConfiguration, DiskFull, HstAssetsError, OutOfMemory
@@ -202,7 +201,8 @@ def _damaged_database(home: Path) -> Path | None:
 def _is_damaged(path: Path) -> bool:
     """Whether SQLite says so: a full disk, a lock and missing rights are something else."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -57,9 +57,9 @@ def _laid_out(
     if is_narrow or folded or console.options.ascii_only or console.legacy_windows:
         return None
     head, *body = cells
-    outer = [width + 2 for width in widths]
-    text = Text(f"{HEAVY_HEAD.get_top(outer)}\n")
     box = HEAVY_HEAD
+    outer = [width + 2 for width in widths]
+    text = Text(f"{box.get_top(outer)}\n")
     for number, cell in enumerate(_padded(head, widths)):
         text.append(box.head_vertical if number else box.head_left)
         text.append(cell, style="bold")
