@@ -47,10 +47,10 @@ def parse_position(text: str) -> tuple[float, float]:
 
 def _degrees(text: str, unit: str) -> float:
     """An angle in degrees: a number is taken as degrees, anything else is in `unit`."""
-    from astropy.coordinates import Angle
-
     if _NUMBER.fullmatch(text):
         return float(text)
+    from astropy.coordinates import Angle  # takes longer than all else of a command
+
     with warnings.catch_warnings():
         # astropy only warns of 60 minutes and of 24 hours.
         warnings.simplefilter("error")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from hst_assets.sky_position import parse_position
@@ -56,3 +59,11 @@ def test_sixty_minutes_and_twenty_four_hours_are_refused(text: str) -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not "):
         parse_position(text)
+
+
+def test_decimal_degrees_do_not_wait_for_the_library_of_coordinates() -> None:
+    program = (
+        "import sys\nfrom hst_assets.sky_position import parse_position\n"
+        "parse_position('150.1, -2.5')\nassert 'astropy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

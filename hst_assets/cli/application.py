@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from hst_assets.cli import (
-    archive,
-    clean,
-    counterpart,
-    demo,
-    doctor,
-    explain,
-    hap,
-    ingest,
-    light_curve,
-    materialize,
-    publish,
-    retry,
-    settings,
-    status,
-    target,
-    up,
-    visit,
-    worker,
-)
-from hst_assets.cli import run as run_module
 from hst_assets.cli.console_log import keep_traceback, kept_console
-from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.interruption import EXIT_INTERRUPTED, Interruption
-from hst_assets.cli.position_argument import PositionCommand
+from hst_assets.cli.late_commands import LateCommand, late_group
 from hst_assets.cli.terminal import errors, output
 from hst_assets.failures import (
     AccessRefused,
@@ -59,9 +36,34 @@ _EXIT_CODES: dict[type[HstAssetsError], int] = {
     AccessRefused: 5,
 }
 
+_POSITION = "position_argument.PositionCommand"
+#: In the order of the help.
+_COMMANDS = {
+    "run": LateCommand("run.run_command", "run.RunCommand"),
+    "ingest": LateCommand("ingest.ingest_command"),
+    "materialize": LateCommand("materialize.materialize_command"),
+    "lightcurve": LateCommand("light_curve.light_curve_command", _POSITION),
+    "publish": LateCommand("publish.publish_command"),
+    "status": LateCommand("status.status_command"),
+    "retry": LateCommand("retry.retry_command"),
+    "explain": LateCommand("explain.explain_command"),
+    "archive": LateCommand("archive.archive_command"),
+    "counterpart": LateCommand("counterpart.counterpart_command", _POSITION),
+    "settings": LateCommand("settings.settings_command"),
+    "clean": LateCommand("clean.clean_command"),
+    "doctor": LateCommand("doctor.doctor_command"),
+    "up": LateCommand("up.up_command"),
+    "home": LateCommand("up.home_command"),
+    "worker": LateCommand("worker.worker_command"),
+    "hap": LateCommand("hap.hap_command"),
+    "demo": LateCommand("demo.demo_command"),
+    "target": LateCommand("target.target_commands"),
+    "visit": LateCommand("visit.visit_commands"),
+}
+
 application = typer.Typer(
     name="hst-assets",
-    cls=HelpfulGroup,
+    cls=late_group(_COMMANDS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -71,6 +73,8 @@ application = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         output().print(f"hst-assets {version('hst_assets')}", highlight=False)
         raise typer.Exit
 
@@ -83,28 +87,6 @@ def _options(
     ] = False,
 ) -> None:
     """Hubble imaging as software-defined assets: ingest exposures, materialize products."""
-
-
-application.command("run", cls=run_module.RunCommand)(run_module.run_command)
-application.command("ingest", cls=HelpfulCommand)(ingest.ingest_command)
-application.command("materialize", cls=HelpfulCommand)(materialize.materialize_command)
-application.command("lightcurve", cls=PositionCommand)(light_curve.light_curve_command)
-application.command("publish", cls=HelpfulCommand)(publish.publish_command)
-application.command("status", cls=HelpfulCommand)(status.status_command)
-application.command("retry", cls=HelpfulCommand)(retry.retry_command)
-application.command("explain", cls=HelpfulCommand)(explain.explain_command)
-application.add_typer(target.target_commands)
-application.add_typer(visit.visit_commands)
-application.command("archive", cls=HelpfulCommand)(archive.archive_command)
-application.command("counterpart", cls=PositionCommand)(counterpart.counterpart_command)
-application.command("settings", cls=HelpfulCommand)(settings.settings_command)
-application.command("clean", cls=HelpfulCommand)(clean.clean_command)
-application.command("doctor", cls=HelpfulCommand)(doctor.doctor_command)
-application.command("up", cls=HelpfulCommand)(up.up_command)
-application.command("home", cls=HelpfulCommand)(up.home_command)
-application.command("worker", cls=HelpfulCommand)(worker.worker_command)
-application.command("hap", cls=HelpfulCommand)(hap.hap_command)
-application.command("demo", cls=HelpfulCommand)(demo.demo_command)
 
 
 def run(interruption: Interruption) -> None:

@@ -32,6 +32,7 @@ target_commands = typer.Typer(
     cls=HelpfulGroup,
     help="Add, list, retire and forget targets that are followed in the archive.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 

@@ -132,11 +132,13 @@ def _is_same(position: tuple[float, float], standing: Settings) -> bool:
 
 def _separation_arcsec(position: tuple[float, float], standing: Settings) -> float:
     """Distance to the target's position; infinite where it has none."""
-    from hst_assets.sky_geometry import separation_deg
-
     known = standing.target
     if known.ra_deg is None or known.dec_deg is None:
         return math.inf
+    if position == (known.ra_deg, known.dec_deg):
+        return 0.0
+    from hst_assets.sky_geometry import separation_deg  # imports astropy
+
     return _ARCSEC * float(separation_deg(position, (known.ra_deg, known.dec_deg)))
 
 

@@ -17,6 +17,7 @@ visit_commands = typer.Typer(
     cls=HelpfulGroup,
     help="Remove visits from Dagster that were added by mistake.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
