@@ -19,6 +19,8 @@ children  the programs that a run starts: stopped (SIGSTOP) and killed
 garbage   each kind of tool call ends well, but leaves garbage in the place of its files or reply
 company   two runs of one target at once; other commands, exposures removed, ``target retire`` and
           the daemon with all sensors, during a run
+clocks    machines whose clocks are an hour ahead and an hour behind: in turn, at once, one beside
+          the other's sensors, and after the other's end or death (needs a C compiler)
 inputs    damaged texts through all parsers (`parser_fuzz.py`), exposures (`ingest_fuzz.py`)
 
 Printed are counts: trials, products lost or other than they should be, disturbances of which
@@ -56,6 +58,7 @@ from disturbed_runs import (
     last_line,
     said,
 )
+from hard_days_clocks import clocks
 from hard_days_company import children, company, garbage
 from hard_days_disks import NAME_SPACE, disks, users
 
@@ -246,6 +249,7 @@ KINDS: Mapping[str, Trials] = {
     "children": children,
     "garbage": garbage,
     "company": company,
+    "clocks": clocks,
     "inputs": inputs,
 }
 

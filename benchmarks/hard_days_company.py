@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -151,19 +151,19 @@ def _beside_the_daemon(undisturbed: Undisturbed) -> Verdict:
     """The command, while the daemon's sensors request the same."""
     root = undisturbed.trial()
     ended(command(root, "status", undisturbed.target))  # registers the partitions
-    with _daemon(root):
+    with daemon(root):
         code = ended(undisturbed.begun(root))
-        _wait_until_quiet(root)
+        wait_until_quiet(root)
     return judged(undisturbed, root, "beside the daemon and all its sensors", code)
 
 
 @contextmanager
-def _daemon(root: Path) -> Iterator[None]:
+def daemon(root: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
     """``hst-assets up`` with all sensors started, until the end of the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    up = command(root, "up", "--port", port, start_new_session=True)
+    up = command(root, "up", "--port", port, env=env, start_new_session=True)
     try:
         subprocess.run(
             [
@@ -180,7 +180,7 @@ def _daemon(root: Path) -> Iterator[None]:
         ended(up)
 
 
-def _wait_until_quiet(root: Path) -> None:
+def wait_until_quiet(root: Path) -> None:
     """Until no run has been unfinished for two rounds of the sensors.
 
     Raises

@@ -198,9 +198,10 @@ STAGES: dict[str, Stage] = {
     # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold
     # what the others say, and no light that is not the stars'. 6: errors hold what a PSF of another
     # width makes of fluxes; fewer stars make a PSF vary. 7: noise alone enlarges no errors; where
-    # no stars make a PSF, faint ones tell its width.
+    # no stars make a PSF, faint ones tell its width. 8: stars between the pixels of WFC3/IR are
+    # found as well as those in their middles.
     "embedded_catalog": Stage(
-        "7",
+        "8",
         (
             "hst_assets.photometry.psf.catalog_run:make_embedded_catalog",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -211,9 +212,10 @@ STAGES: dict[str, Stage] = {
     ),
     # 2: detections of one star that moves are joined. 3: the sky of aperture corrections is not too
     # low by the tail of the counts. 4: aperture corrections as those of the catalogue. 5: fewer
-    # stars make a PSF vary. 6: where no stars make a PSF, faint ones tell its width.
+    # stars make a PSF vary. 6: where no stars make a PSF, faint ones tell its width. 7: stars between
+    # the pixels of WFC3/IR are found.
     "surroundings": Stage(
-        "6",
+        "7",
         (
             "hst_assets.photometry.light_curve.kept_measurement:make_surroundings",
             "hst_assets.photometry.psf.epsf_task:fit_psf",
@@ -247,9 +249,10 @@ STAGES: dict[str, Stage] = {
     # 2: on WFPC2, faint stars lose charge as one of two standard errors does; those that are found
     # with a galaxy's pieces have type 5. 3: errors are those of the catalogue's stars. 4: they hold
     # what a PSF of another width makes of fluxes. 5: noise alone enlarges no errors; on coarser
-    # detectors they hold what is left as far as the catalogue's do.
+    # detectors they hold what is left as far as the catalogue's do. 6: they are found between the
+    # pixels of WFC3/IR as the catalogue's are.
     "embedded_artificial_chunk": Stage(
-        "5",
+        "6",
         (
             "hst_assets.photometry.psf.artificial_stars_task:measure_list",
             "hst_assets.photometry.artificial_stars.product:_Run",

@@ -44,7 +44,8 @@ class Optics:
     profiles : ndarray, shape (k, radius_pix + 1)
         Largest value of each image's PSF by distance in pixels.
     kernels : dict of ndarray
-        PSFs at whole pixels by cell, remembered once they were asked for.
+        PSFs at whole pixels by cell and by place in a pixel (Y and X, quarters of it), remembered
+        once they were asked for.
     """
 
     lattice: Floats
@@ -56,7 +57,7 @@ class Optics:
     middle: int
     radius_pix: int
     profiles: Floats
-    kernels: dict[int, Planes] = field(default_factory=dict)
+    kernels: dict[tuple[int, int, int], Planes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

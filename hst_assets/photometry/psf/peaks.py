@@ -3,6 +3,10 @@
 Each image is filtered with its PSF: of a star at a pixel, the best flux is ``num / den`` and its
 variance ``1 / den``, neighbours apart. Both are brought to one lattice over the reference and added
 up by band, weighted by exposure time.
+
+Where pixels are wide for the PSF (WFC3/IR), the filter for a star in the middle of a pixel sees
+three quarters of the signal-to-noise ratio of one between four pixels, and interpolation between
+pixels takes more of it. There, stars are looked for at half pixels too, each with its own filter.
 """
 
 from __future__ import annotations
@@ -19,7 +23,14 @@ from scipy.spatial import KDTree
 from hst_assets.compiling import compiled
 from hst_assets.photometry.psf.image_stack import ImageStack, Optics
 
-__all__ = ["Lattice", "Matched", "filter_kernel", "matched_filter", "new_peaks"]
+__all__ = [
+    "Lattice",
+    "Matched",
+    "filter_kernel",
+    "matched_filter",
+    "new_peaks",
+    "phases_of_pixel",
+]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
@@ -27,6 +38,13 @@ Planes = NDArray[np.float32]
 #: Pixels on each side of the middle that the filter spans: more light than this is in the wings,
 #: where neighbours are, too.
 _FILTER_PIX = 4
+#: Places between pixels have filters of their own if a star between four pixels would lose more
+#: than this of its signal-to-noise ratio: WFC3/IR 0.22 to 0.24, WFPC2 0.15 to 0.17, WFC3/UVIS and
+#: ACS/WFC 0.11 to 0.13, HRC 0.07 to 0.08 by first PSFs and by those of stars. With filters of its
+#: own, UVIS would find 80 % instead of 78 % of the faintest stars, for 1.3 times the time.
+_MOST_LOST = 0.2
+#: Samples of a PSF's spline in a pixel.
+_KNOTS_A_PIXEL = 4
 
 
 @dataclass(frozen=True)
@@ -124,11 +142,15 @@ def _gather(
     y0: float,
     step: float,
     scale: float,
+    fine: int,
     nearest: Any,
     total: Any,
     weight: Any,
 ) -> None:
-    """Add an image's sums to those of the lattice: between pixels, or those of the nearest."""
+    """Add an image's sums, `fine` in a pixel, to those of the lattice.
+
+    Between the points of the sums, or those of the nearest pixel.
+    """
     knot = lattice[2]
     for j in range(total.shape[0]):
         v = (y0 + step * j - lattice[1]) / knot
@@ -148,6 +170,7 @@ def _gather(
                 continue
             if nearest:
                 x, y = min(math.floor(x + 0.5), nx - 2), min(math.floor(y + 0.5), ny - 2)
+            x, y = x * fine, y * fine
             m, n = int(x), int(y)
             f, g = x - m, y - n
             w00, w10, w01, w11 = (1 - f) * (1 - g), f * (1 - g), (1 - f) * g, f * g
@@ -196,43 +219,80 @@ def matched_filter(
     n_bands = len(stack.bands)
     total = np.zeros((n_bands, lattice.ny, lattice.nx), dtype=np.float32)
     summed = np.zeros_like(total)
-    num, den = np.empty_like(residual[0]), np.empty_like(residual[0])
     optics = stack.optics
     for k in range(len(stack)):
-        _correlate(residual[k], weight[k], filter_kernel(stack, k), num, den)
+        fine = 1 if nearest else phases_of_pixel(stack, k)
+        num, den = _sums(stack, k, residual[k], weight[k], fine)
         ny, nx = stack.shapes[k]
         _gather(
             num, den, ny, nx, optics.lattice, optics.knots[k],
             lattice.x0, lattice.y0, lattice.step, stack.exptime_s[k],
-            nearest, total[stack.band_of[k]], summed[stack.band_of[k]],
+            fine, nearest, total[stack.band_of[k]], summed[stack.band_of[k]],
         )  # fmt: skip
     known = summed > 0
     safe = np.where(known, summed, 1)
     return Matched(np.where(known, total / safe, 0), np.where(known, total / np.sqrt(safe), 0))
 
 
-def filter_kernel(stack: ImageStack, k: int) -> Planes:
-    """The PSF of image k in the middle of its cells, at whole pixels."""
+def _sums(
+    stack: ImageStack, k: int, residual: Planes, weight: Planes, fine: int
+) -> tuple[Planes, Planes]:
+    """Sums of an image for stars at its pixels, and at places between them: `fine` in a pixel."""
+    ny, nx = residual.shape
+    num = np.empty((ny * fine, nx * fine), dtype=np.float32)
+    den = np.empty_like(num)
+    of_phase = np.empty((2, ny, nx), dtype=np.float32)
+    for py in range(fine):
+        for px in range(fine):
+            kernel = filter_kernel(stack, k, (py / fine, px / fine))
+            _correlate(residual, weight, kernel, of_phase[0], of_phase[1])
+            num[py::fine, px::fine], den[py::fine, px::fine] = of_phase
+    return num, den
+
+
+def phases_of_pixel(stack: ImageStack, k: int) -> int:
+    """At how many places in a pixel of image k, along each axis, stars are looked for: 1 or 2."""
+    on, between = (filter_kernel(stack, k, phase).astype(float) for phase in ((0, 0), (0.5, 0.5)))
+    alike = np.sum(on * between) / np.sqrt(np.sum(on**2) * np.sum(between**2))
+    return 2 if alike < 1 - _MOST_LOST else 1
+
+
+def filter_kernel(stack: ImageStack, k: int, phase: tuple[float, float] = (0.0, 0.0)) -> Planes:
+    """The PSF of image k in the middle of its cells, at whole pixels.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        The images.
+    k : int
+        Which of them.
+    phase : tuple of float, optional
+        Where in its pixel the star lies, in Y and X: 0, 1/4, 1/2 or 3/4 from the middle on.
+    """
     optics = stack.optics
     first, ny, nx = optics.cells[k]
     cell = int(first + (ny // 2) * nx + nx // 2)
-    if cell not in optics.kernels:
-        optics.kernels[cell] = _at_whole_pixels(optics, cell)
-    return optics.kernels[cell]
+    knots = (round(phase[0] * _KNOTS_A_PIXEL), round(phase[1] * _KNOTS_A_PIXEL))
+    if (cell, *knots) not in optics.kernels:
+        optics.kernels[cell, *knots] = _at_whole_pixels(optics, cell, knots)
+    return optics.kernels[cell, *knots]
 
 
-def _at_whole_pixels(optics: Optics, cell: int) -> Planes:
+def _at_whole_pixels(optics: Optics, cell: int, knots: tuple[int, int]) -> Planes:
     m = optics.splines.shape[-1]
-    whole = optics.splines[cell].transpose(2, 0, 3, 1).reshape(4 * m, 4 * m).astype(float)
+    n = _KNOTS_A_PIXEL
+    whole = optics.splines[cell].transpose(2, 0, 3, 1).reshape(n * m, n * m).astype(float)
     # The spline at its own knots: the weights 1/6, 2/3, 1/6 in both directions.
     smooth = whole.copy()
     smooth[1:-1] = (whole[:-2] + 4 * whole[1:-1] + whole[2:]) / 6
     at_knots = smooth.copy()
     at_knots[:, 1:-1] = (smooth[:, :-2] + 4 * smooth[:, 1:-1] + smooth[:, 2:]) / 6
-    middle, reach = optics.middle, 4 * _FILTER_PIX
-    kernel = at_knots[
-        middle - reach : middle + reach + 1 : 4, middle - reach : middle + reach + 1 : 4
-    ]
+    # A star that lies further up is seen from further below.
+    reach = n * _FILTER_PIX
+    rows, columns = (
+        slice(optics.middle - each - reach, optics.middle - each + reach + 1, n) for each in knots
+    )
+    kernel = at_knots[rows, columns]
     offset = np.arange(-_FILTER_PIX, _FILTER_PIX + 1)
     inside = np.hypot(*np.meshgrid(offset, offset)) <= _FILTER_PIX + 0.5
     return np.where(inside, kernel, 0).astype(np.float32)
@@ -243,6 +303,7 @@ def new_peaks(
     lattice: Lattice,
     *,
     threshold: float,
+    apart: int = 1,
     starlight: Matched | None = None,
     least_share: float = 0.0,
     known: tuple[Floats, Floats] | None = None,
@@ -258,6 +319,8 @@ def new_peaks(
         Its points.
     threshold : float
         Least ratio.
+    apart : int, optional
+        A peak is the highest within so many points in X and in Y.
     starlight : Matched, optional
         Of the light of the known stars: a peak must have at least `least_share` of it.
     least_share : float, optional
@@ -275,7 +338,7 @@ def new_peaks(
         Electrons a second.
     """
     snr = matched.together
-    j, i = np.nonzero((snr == maximum_filter(snr, 3)) & (snr > threshold))
+    j, i = np.nonzero((snr == maximum_filter(snr, 2 * apart + 1)) & (snr > threshold))
     i, j = np.clip(i, 1, lattice.nx - 2), np.clip(j, 1, lattice.ny - 2)
     dx = _vertex(snr[j, i - 1], snr[j, i], snr[j, i + 1])
     dy = _vertex(snr[j - 1, i], snr[j, i], snr[j + 1, i])

@@ -14,10 +14,21 @@ from scipy.spatial import KDTree
 
 from hst_assets.photometry.psf.background import fine_structure, without_local_level
 from hst_assets.photometry.psf.consistency import core_rates, is_seen, seen_once
-from hst_assets.photometry.psf.field_fit import SPOILS_PIX, FieldFit, finest_scale
+from hst_assets.photometry.psf.field_fit import (
+    SPOILS_PIX,
+    FieldFit,
+    finest_image,
+    finest_scale,
+)
 from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
 from hst_assets.photometry.psf.image_stack import ImageStack
-from hst_assets.photometry.psf.peaks import Lattice, Matched, matched_filter, new_peaks
+from hst_assets.photometry.psf.peaks import (
+    Lattice,
+    Matched,
+    matched_filter,
+    new_peaks,
+    phases_of_pixel,
+)
 from hst_assets.photometry.psf.saturated_stars import (
     fills_saturated,
     saturated_seeds,
@@ -68,10 +79,12 @@ def fit_field(
     parameters = parameters or FitParameters()
     fit = _begun(stack, parameters, sky_is_known=sky_is_known)
     _add_saturated(fit)
-    lattice = lattice_over(stack, box)
+    fine = phases_of_pixel(stack, finest_image(stack))
+    lattice = lattice_over(stack, box, fine=fine)
     n_passes = 1 if bright_only else parameters.n_passes
     for at in range(n_passes):
-        _find(fit, lattice, parameters.first_snr if at == 0 else parameters.final_snr)
+        threshold = parameters.first_snr if at == 0 else parameters.final_snr
+        _find(fit, lattice, threshold, apart=fine)
         fit.render()
         last = at == n_passes - 1
         more = 4 if last and not bright_only else 0
@@ -94,9 +107,11 @@ def fit_field(
     return fit
 
 
-def lattice_over(stack: ImageStack, box: tuple[float, float, float, float]) -> Lattice:
-    """Points one pixel of the finest image apart."""
-    step = 1.0 / finest_scale(stack)
+def lattice_over(
+    stack: ImageStack, box: tuple[float, float, float, float], *, fine: int = 1
+) -> Lattice:
+    """Points one pixel of the finest image apart, or `fine` in a pixel."""
+    step = 1.0 / (fine * finest_scale(stack))
     return Lattice(
         box[0],
         box[2],
@@ -157,8 +172,8 @@ def _would_saturate(fit: FieldFit) -> NDArray[np.bool_]:
     return believed
 
 
-def _find(fit: FieldFit, lattice: Lattice, threshold: float) -> int:
-    """Add the stars that are seen in what is left; their number."""
+def _find(fit: FieldFit, lattice: Lattice, threshold: float, *, apart: int) -> int:
+    """Add the stars that are seen in what is left, so many points apart; their number."""
     weight = _weight_for_search(fit)
     seen = matched_filter(fit.stack, _without_structure(fit, weight), weight, lattice)
     light: Matched | None = None
@@ -169,6 +184,7 @@ def _find(fit: FieldFit, lattice: Lattice, threshold: float) -> int:
         seen,
         lattice,
         threshold=threshold,
+        apart=apart,
         starlight=light,
         least_share=fit.parameters.least_share,
         known=(fit.stars.x, fit.stars.y),

@@ -59,12 +59,19 @@ STAGES = {
 }
 #: What shows all the others.
 SHOWS = {"page"}
+#: Stages that are done in a moment.
+TELL_NOTHING = {"manifest", "page"}
 
 
-def run(workdir):
-    """All stages with today's settings."""
+def run(workdir, told=None):
+    """All stages with today's settings; what they tell of their progress goes to `told`."""
     settings = load_settings(workdir)
-    return {name: make(workdir, VISIT, settings) for name, make in STAGES.items()}
+    made = {}
+    for name, make in STAGES.items():
+        listen = [] if told is None else told.setdefault(name, [])
+        more = {} if name in TELL_NOTHING else {"progress": listen.append}
+        made[name] = make(workdir, VISIT, settings, **more)
+    return made
 
 
 def ran(made):
@@ -88,14 +95,20 @@ def service(truth):
 
 
 @pytest.fixture(scope="module")
-def original(truth, service, tmp_path_factory):
+def told():
+    """Name of a stage to its progress while the original was made."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def original(truth, service, told, tmp_path_factory):
     """A work directory in which everything was made; tests work on copies."""
     workdir = WorkDir(tmp_path_factory.mktemp("root"), "ir").create()
     ingest([truth.exposure_folder], workdir, ra_deg=150.1, dec_deg=2.2)
     settings = load_settings(workdir)
     make_raw_manifest(workdir, VISIT, settings)
     make_visit_table(workdir, VISIT, settings)
-    return workdir, run(workdir)
+    return workdir, run(workdir, told)
 
 
 @pytest.fixture
@@ -103,6 +116,25 @@ def copied(original, tmp_path):
     workdir, _ = original
     shutil.copytree(workdir.root, tmp_path / "root", symlinks=True)
     return WorkDir(tmp_path / "root", "ir")
+
+
+def test_progress_is_told_by_product(original, told):
+    for stage in ("aligned", "filters", "exposures", "totals", "points", "quality"):
+        assert told[stage], stage
+        done = [each.fraction for each in told[stage]]
+        assert done == sorted(done), stage
+        assert done[0] >= 0, stage
+        assert done[-1] < 1, stage
+    assert [str(each) for each in told["aligned"]] == ["HAP: plan (0%)", "HAP: ir.align (20%)"]
+    steps = " ".join(each.step for each in told["filters"])
+    assert all(image in steps for image in IMAGES)
+    assert not told["segments"]  # measured with the points, by whichever is asked for first
+
+
+def test_what_is_up_to_date_tells_no_progress(copied):
+    told = {}
+    run(copied, told)
+    assert not any(told.values())
 
 
 def test_each_product_has_drizzlepacs_name_and_level(original):

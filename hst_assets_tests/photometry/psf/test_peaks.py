@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
+from scipy.special import erf
 
-from hst_assets.photometry.psf.peaks import Lattice, Matched, matched_filter, new_peaks
+from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
+from hst_assets.photometry.psf.peaks import (
+    Lattice,
+    Matched,
+    filter_kernel,
+    matched_filter,
+    new_peaks,
+    phases_of_pixel,
+)
+from hst_assets.photometry.psf.spline_psf import SplinePsf, spline_psf
 from hst_assets_tests.photometry.psf.small_fields import (
+    BAND,
     EXPTIME_S,
     SmallField,
     field,
     jittered,
     matched,
 )
-from hst_assets_tests.photometry.psf.star_frames import READ_NOISE_E, SKY_E
+from hst_assets_tests.photometry.psf.star_frames import READ_NOISE_E, SKY_E, models
 
 NOTHING = (np.empty(0), np.empty(0), np.empty(0))
 
@@ -102,3 +116,74 @@ def test_a_peak_that_is_a_small_share_of_the_starlight_is_none(apart: SmallField
     kept = new_peaks(found, lattice, threshold=5.0, starlight=bright, least_share=0.05)
     none = new_peaks(found, lattice, threshold=5.0, starlight=bright, least_share=0.2)
     assert (len(kept[0]), len(none[0])) == (len(apart.x), 0)
+
+
+#: WFC3/IR's PSF in its pixels: FWHM 1.15 without the pixel.
+NARROW_SIGMA_PIX = 1.15 / 2.355
+#: In the middle of a pixel, between two, and between four.
+PHASES = np.array([[40.0, 40.0], [60.5, 40.0], [40.0, 60.5], [60.5, 60.5]])
+
+
+def _over_a_pixel(offset: np.ndarray) -> np.ndarray:
+    """A Gaussian integrated over pixels whose middles are so far from it."""
+    edge = (offset[..., None] + [-0.5, 0.5]) / (np.sqrt(2) * NARROW_SIGMA_PIX)
+    return np.diff(erf(edge), axis=-1)[..., 0] / 2
+
+
+@cache
+def narrow_psf() -> SplinePsf:
+    """As a function of quarter pixels."""
+    along = _over_a_pixel(np.arange(-48, 49) / 4)
+    return spline_psf(np.ascontiguousarray(np.outer(along, along)), radius_pix=10)
+
+
+def undersampled(places: np.ndarray, counts: float) -> tuple[ImageStack, Lattice]:
+    """One image of stars with a narrow PSF, without noise, and half pixels to look at."""
+    small = field(*NOTHING, side=100, n_images=1, seed=None)
+    light = models((100, 100), narrow_psf(), *places.T, np.full(len(places), counts))
+    images = [replace(each, data_e=(light + SKY_E).astype(np.float32)) for each in small.images]
+    stack = image_stack(images, {BAND: narrow_psf()}, box=small.box)
+    return stack, Lattice(0.0, 0.0, 0.5, 200, 200)
+
+
+def test_only_pixels_that_are_wide_for_the_psf_are_divided(apart: SmallField) -> None:
+    assert phases_of_pixel(apart.stack(), 0) == 1
+    assert phases_of_pixel(undersampled(PHASES, 1e3)[0], 0) == 2
+
+
+@pytest.mark.parametrize("phase", [(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5), (0.25, 0.75)])
+def test_the_filter_of_a_place_in_a_pixel_is_the_psf_there(phase: tuple[float, float]) -> None:
+    kernel = filter_kernel(undersampled(PHASES, 1e3)[0], 0, phase)
+    offset = np.arange(-4, 5)
+    expected = np.outer(*(_over_a_pixel(offset - each) for each in phase))
+    # The spline goes through its knots to this; the filter ends at 4.5 pixels.
+    np.testing.assert_allclose(kernel, expected, atol=2e-3)
+
+
+def test_stars_between_wide_pixels_are_as_bright_as_those_in_their_middles() -> None:
+    stack, lattice = undersampled(PHASES, 2e3)
+    weight = stack.weight(stack.sky_e, np.zeros_like(stack.sky_e))
+    found = matched_filter(stack, stack.data_e - stack.sky_e, weight, lattice)
+    x, y, rate = new_peaks(found, lattice, threshold=20.0, apart=2)
+    index = matched(x, y, *PHASES.T)
+    assert (index >= 0).all()
+    # With the filter of the middle it would be 0.76 between four pixels.
+    np.testing.assert_allclose(rate[0, index] * EXPTIME_S, 2e3, rtol=0.02)
+
+
+def test_noise_at_half_pixels_has_the_ratio_of_noise() -> None:
+    rng = np.random.default_rng(5)
+    stack, lattice = undersampled(PHASES[:0], 0.0)
+    noise = rng.normal(0, 1 / np.sqrt(stack.weight(stack.sky_e, np.zeros_like(stack.sky_e))))
+    weight = stack.weight(stack.sky_e, np.zeros_like(stack.sky_e))
+    found = matched_filter(stack, noise.astype(np.float32), weight, lattice)
+    # 40,000 points of some 6,000 independent ones.
+    assert found.snr[0, 20:-20, 20:-20].std() == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_peak_is_the_highest_within_so_many_points() -> None:
+    snr = np.zeros((1, 20, 20), dtype=np.float32)
+    snr[0, 10, 10], snr[0, 10, 12] = 9.0, 8.0
+    found, lattice = Matched(snr, snr), Lattice(0.0, 0.0, 1.0, 20, 20)
+    assert len(new_peaks(found, lattice, threshold=5.0)[0]) == 2
+    assert len(new_peaks(found, lattice, threshold=5.0, apart=2)[0]) == 1
