@@ -314,5 +314,6 @@ def _pixel_densities(stack: ImageStack) -> Floats:
     j, i = knots.shape[1] // 2 - 1, knots.shape[2] // 2 - 1
     along = knots[:, j, i + 1] - knots[:, j, i]
     up = knots[:, j + 1, i] - knots[:, j, i]
-    area: Floats = np.abs(along[:, 0] * up[:, 1] - along[:, 1] * up[:, 0])
-    return area / stack.optics.lattice[2] ** 2
+    area = np.abs(along[:, 0] * up[:, 1] - along[:, 1] * up[:, 0])
+    densities: Floats = area / stack.optics.lattice[2] ** 2
+    return densities
