@@ -198,8 +198,8 @@ STAGES: dict[str, Stage] = {
     # too low by the tail of the counts. 5: aperture corrections of images that share a PSF hold
     # what the others say, and no light that is not the stars'. 6: errors hold what a PSF of another
     # width makes of fluxes; fewer stars make a PSF vary. 7: noise alone enlarges no errors; where
-    # no stars make a PSF, faint ones tell its width. 8: stars between the pixels of WFC3/IR are
-    # found as well as those in their middles.
+    # no stars make a PSF, faint ones tell its width. 8: stars between the wide pixels of WFC3/IR
+    # and WFPC2 are found as well as those in their middles.
     "embedded_catalog": Stage(
         "8",
         (
@@ -212,8 +212,8 @@ STAGES: dict[str, Stage] = {
     ),
     # 2: detections of one star that moves are joined. 3: the sky of aperture corrections is not too
     # low by the tail of the counts. 4: aperture corrections as those of the catalogue. 5: fewer
-    # stars make a PSF vary. 6: where no stars make a PSF, faint ones tell its width. 7: stars between
-    # the pixels of WFC3/IR are found.
+    # stars make a PSF vary. 6: where no stars make a PSF, faint ones tell its width. 7: stars
+    # between wide pixels are found.
     "surroundings": Stage(
         "7",
         (
@@ -249,8 +249,8 @@ STAGES: dict[str, Stage] = {
     # 2: on WFPC2, faint stars lose charge as one of two standard errors does; those that are found
     # with a galaxy's pieces have type 5. 3: errors are those of the catalogue's stars. 4: they hold
     # what a PSF of another width makes of fluxes. 5: noise alone enlarges no errors; on coarser
-    # detectors they hold what is left as far as the catalogue's do. 6: they are found between the
-    # pixels of WFC3/IR as the catalogue's are.
+    # detectors they hold what is left as far as the catalogue's do. 6: they are found between wide
+    # pixels as the catalogue's are.
     "embedded_artificial_chunk": Stage(
         "6",
         (

@@ -63,7 +63,10 @@ class _Commands(UserDict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         found = self.data[name]
         if isinstance(found, LateCommand):
-            found = self.data[name] = found.load(name)
+            try:
+                found = self.data[name] = found.load(name)
+            except KeyError as error:  # it would say that there is no such command
+                raise ImportError(f"hst-assets {name} cannot be imported: {error!r}") from error
         return found
 
 

@@ -72,7 +72,8 @@ class EmbeddedSettings(Section):
     tile_memory_gb: Annotated[float, Field(ge=0.05, le=1024)] = 1.0
     """Memory that the exposures of a tile may take, GB; a tile that needs more is divided.
 
-    Each of ``machine.max_cores`` processes takes so much at most, and 0.3 GB for itself.
+    Each of ``machine.max_cores`` processes takes so much at most, and 0.3 GB for itself; where
+    pixels are wide for the PSF (WFC3/IR, WFPC2), 0.1 GB more for each band.
     """
 
     @field_validator("psf_grids")

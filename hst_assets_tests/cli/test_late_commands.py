@@ -9,7 +9,10 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from hst_assets.cli.application import application
+from hst_assets.cli.help_pages import HelpfulCommand, HelpfulGroup
 from hst_assets.cli.late_commands import LateCommand, late_group
+from hst_assets.cli.position_argument import PositionCommand
+from hst_assets.cli.run import RunCommand
 
 #: What a command that needs none of it must not wait for.
 HEAVY = ("pydantic", "astropy", "numpy", "dagster", "hst_assets.settings")
@@ -37,11 +40,17 @@ def test_the_version_waits_for_no_command():
     assert "hst_assets.cli.application" in done.stderr.split()
 
 
+#: Commands whose arguments are a position, and what reads them.
+OF_POSITIONS = {"run": RunCommand, "lightcurve": PositionCommand, "counterpart": PositionCommand}
+
+
 @pytest.mark.parametrize("name", get_command(application).commands)
 def test_every_command_is_where_the_table_says(name):
     command = get_command(application).commands[name]
     assert command.name == name
     assert command.help
+    plain = HelpfulGroup if hasattr(command, "commands") else HelpfulCommand
+    assert type(command) is OF_POSITIONS.get(name, plain)
 
 
 def test_commands_of_a_group_come_with_it_and_without_completion_of_their_own(group):
@@ -61,6 +70,12 @@ def test_a_command_is_built_once(group):
 def test_a_name_that_is_not_there_is_an_error_when_it_is_asked_for(group):
     with pytest.raises(AttributeError, match="gone"):
         group.commands["explain"]
+
+
+def test_a_command_that_cannot_be_imported_is_not_said_to_be_missing(group, monkeypatch):
+    monkeypatch.setattr(LateCommand, "load", lambda self, name: {}["missing"])
+    with pytest.raises(ImportError, match="hst-assets visit cannot be imported"):
+        group.commands.get("visit")
 
 
 def test_a_mistyped_command_suggests_those_that_are_like_it():

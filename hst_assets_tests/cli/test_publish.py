@@ -142,7 +142,11 @@ def test_the_asset_is_shown_where_it_is_wanted(cli, target, destination):
 def test_the_command_line_is_read_without_the_packages_of_a_store():
     """They take a second, of which each ``--help`` and each completion would wait."""
     program = (
-        "import sys, hst_assets.cli.application\n"
+        "import sys\n"
+        "from typer.main import get_command\n"
+        "from hst_assets.cli.application import application\n"
+        "list(get_command(application).commands.values())\n"
+        "assert 'hst_assets.cli.publish' in sys.modules\n"
         "names = {'s3fs', 'botocore', 'boto3', 'fsspec', 'upath', 'prometheus_client'}\n"
         "print(sorted(names & sys.modules.keys()))"
     )

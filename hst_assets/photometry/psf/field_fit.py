@@ -21,7 +21,7 @@ from hst_assets.photometry.psf.saturated_stars import halo_of
 from hst_assets.photometry.psf.star_light import add_stars, places_on_images
 from hst_assets.photometry.psf.sweeps import fit_sweep
 
-__all__ = ["SPOILS_PIX", "FieldFit", "finest_image", "finest_scale"]
+__all__ = ["SPOILS_PIX", "FieldFit", "finest_scale", "pixel_scales"]
 
 Floats = NDArray[np.float64]
 Planes = NDArray[np.float32]
@@ -300,20 +300,15 @@ class FieldFit:
 
 def finest_scale(stack: ImageStack) -> float:
     """Pixels of the finest image in one pixel of the reference, from the maps' middle."""
-    return float(np.sqrt(_pixel_densities(stack).max()))
+    return float(pixel_scales(stack).max())
 
 
-def finest_image(stack: ImageStack) -> int:
-    """Which image has the smallest pixels; of several, the first."""
-    return int(_pixel_densities(stack).argmax())
-
-
-def _pixel_densities(stack: ImageStack) -> Floats:
-    """Pixels of each image in one pixel of the reference."""
+def pixel_scales(stack: ImageStack) -> Floats:
+    """Pixels of each image along one pixel of the reference, from the maps' middle."""
     knots = stack.optics.knots
     j, i = knots.shape[1] // 2 - 1, knots.shape[2] // 2 - 1
     along = knots[:, j, i + 1] - knots[:, j, i]
     up = knots[:, j + 1, i] - knots[:, j, i]
     area = np.abs(along[:, 0] * up[:, 1] - along[:, 1] * up[:, 0])
-    densities: Floats = area / stack.optics.lattice[2] ** 2
-    return densities
+    scales: Floats = np.sqrt(area) / stack.optics.lattice[2]
+    return scales

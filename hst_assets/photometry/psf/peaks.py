@@ -4,9 +4,10 @@ Each image is filtered with its PSF: of a star at a pixel, the best flux is ``nu
 variance ``1 / den``, neighbours apart. Both are brought to one lattice over the reference and added
 up by band, weighted by exposure time.
 
-Where pixels are wide for the PSF (WFC3/IR), the filter for a star in the middle of a pixel sees
-three quarters of the signal-to-noise ratio of one between four pixels, and interpolation between
-pixels takes more of it. There, stars are looked for at half pixels too, each with its own filter.
+Where pixels are wide for the PSF (WFC3/IR, WFPC2), the filter for a star in the middle of a pixel
+sees three quarters of the signal-to-noise ratio of one between four pixels, and interpolation
+between pixels takes more of it. There, stars are looked for at half pixels too, each with its own
+filter.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ Planes = NDArray[np.float32]
 #: where neighbours are, too.
 _FILTER_PIX = 4
 #: Places between pixels have filters of their own if a star between four pixels would lose more
-#: than this of its signal-to-noise ratio: WFC3/IR 0.22 to 0.24, WFPC2 0.15 to 0.17, WFC3/UVIS and
-#: ACS/WFC 0.11 to 0.13, HRC 0.07 to 0.08 by first PSFs and by those of stars. With filters of its
-#: own, UVIS would find 80 % instead of 78 % of the faintest stars, for 1.3 times the time.
+#: than this of its signal-to-noise ratio. By first PSFs, WFC3/IR loses 0.26 to 0.29, the wide
+#: chips of WFPC2 0.26 to 0.35, its PC 0.19 to 0.22, WFC3/UVIS and ACS 0.14 to 0.17. With such
+#: filters, UVIS would find 80 % instead of 78 % of the faintest stars, for 1.3 times the time.
 _MOST_LOST = 0.2
 #: Samples of a PSF's spline in a pixel.
 _KNOTS_A_PIXEL = 4
@@ -230,8 +231,10 @@ def matched_filter(
             fine, nearest, total[stack.band_of[k]], summed[stack.band_of[k]],
         )  # fmt: skip
     known = summed > 0
-    safe = np.where(known, summed, 1)
-    return Matched(np.where(known, total / safe, 0), np.where(known, total / np.sqrt(safe), 0))
+    rate = np.divide(total, summed, out=np.zeros_like(total), where=known)
+    # In place: of half pixels there are four times as many. What is not known is 0 in `total`.
+    np.sqrt(summed, out=summed)
+    return Matched(rate, np.divide(total, summed, out=total, where=known))
 
 
 def _sums(
@@ -241,6 +244,9 @@ def _sums(
     ny, nx = residual.shape
     num = np.empty((ny * fine, nx * fine), dtype=np.float32)
     den = np.empty_like(num)
+    if fine == 1:
+        _correlate(residual, weight, filter_kernel(stack, k), num, den)
+        return num, den
     of_phase = np.empty((2, ny, nx), dtype=np.float32)
     for py in range(fine):
         for px in range(fine):
@@ -294,6 +300,7 @@ def _at_whole_pixels(optics: Optics, cell: int, knots: tuple[int, int]) -> Plane
     )
     kernel = at_knots[rows, columns]
     offset = np.arange(-_FILTER_PIX, _FILTER_PIX + 1)
+    # About the pixel, wherever in it the star lies.
     inside = np.hypot(*np.meshgrid(offset, offset)) <= _FILTER_PIX + 0.5
     return np.where(inside, kernel, 0).astype(np.float32)
 
@@ -320,7 +327,7 @@ def new_peaks(
     threshold : float
         Least ratio.
     apart : int, optional
-        A peak is the highest within so many points in X and in Y.
+        A peak is the highest within so many points, in X and in Y.
     starlight : Matched, optional
         Of the light of the known stars: a peak must have at least `least_share` of it.
     least_share : float, optional

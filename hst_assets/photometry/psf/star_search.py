@@ -17,8 +17,8 @@ from hst_assets.photometry.psf.consistency import core_rates, is_seen, seen_once
 from hst_assets.photometry.psf.field_fit import (
     SPOILS_PIX,
     FieldFit,
-    finest_image,
     finest_scale,
+    pixel_scales,
 )
 from hst_assets.photometry.psf.fitted_stars import FitParameters, Stars
 from hst_assets.photometry.psf.image_stack import ImageStack
@@ -79,7 +79,7 @@ def fit_field(
     parameters = parameters or FitParameters()
     fit = _begun(stack, parameters, sky_is_known=sky_is_known)
     _add_saturated(fit)
-    fine = phases_of_pixel(stack, finest_image(stack))
+    fine = _points_in_a_pixel(stack)
     lattice = lattice_over(stack, box, fine=fine)
     n_passes = 1 if bright_only else parameters.n_passes
     for at in range(n_passes):
@@ -119,6 +119,15 @@ def lattice_over(
         int(np.ceil((box[1] - box[0]) / step)) + 1,
         int(np.ceil((box[3] - box[2]) / step)) + 1,
     )
+
+
+def _points_in_a_pixel(stack: ImageStack) -> int:
+    """At how many places in a pixel of the finest image, along each axis, stars are looked for.
+
+    2 if an image whose pixels are divided would have its half pixels between them; 1 otherwise.
+    """
+    phases = np.array([phases_of_pixel(stack, k) for k in range(len(stack))])
+    return 2 if (phases * pixel_scales(stack)).max() > 1.5 * finest_scale(stack) else 1
 
 
 def _begun(stack: ImageStack, parameters: FitParameters, *, sky_is_known: bool) -> FieldFit:
@@ -173,7 +182,10 @@ def _would_saturate(fit: FieldFit) -> NDArray[np.bool_]:
 
 
 def _find(fit: FieldFit, lattice: Lattice, threshold: float, *, apart: int) -> int:
-    """Add the stars that are seen in what is left, so many points apart; their number."""
+    """Add the stars that are seen in what is left; their number.
+
+    Each is the highest peak within `apart` points of the lattice.
+    """
     weight = _weight_for_search(fit)
     seen = matched_filter(fit.stack, _without_structure(fit, weight), weight, lattice)
     light: Matched | None = None

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy.special import erf
 
 from hst_assets.photometry.psf.chip_image import ChipImage
 from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
 from hst_assets.photometry.psf.pixel_map import PixelMap
-from hst_assets.photometry.psf.spline_psf import SplinePsf
+from hst_assets.photometry.psf.spline_psf import SplinePsf, spline_psf
 from hst_assets_tests.photometry.psf.star_frames import READ_NOISE_E, SKY_E, models, pixel_psf
 
 EXPTIME_S = 500.0
@@ -21,6 +22,23 @@ DITHERS = ((0.0, 0.0), (3.37, 1.62), (-2.21, 4.54), (5.13, -3.29))
 @cache
 def psf() -> SplinePsf:
     return pixel_psf(10)
+
+
+#: WFC3/IR's PSF in its pixels: FWHM 1.15 without the pixel.
+_NARROW_SIGMA_PIX = 1.15 / 2.355
+
+
+def gaussian_over_pixels(offset: np.ndarray) -> np.ndarray:
+    """A narrow Gaussian, integrated over pixels whose middles are so far from it."""
+    edge = (offset[..., None] + [-0.5, 0.5]) / (np.sqrt(2) * _NARROW_SIGMA_PIX)
+    return np.diff(erf(edge), axis=-1)[..., 0] / 2
+
+
+@cache
+def narrow_psf() -> SplinePsf:
+    """A PSF for which pixels are wide."""
+    along = gaussian_over_pixels(np.arange(-48, 49) / 4)
+    return spline_psf(np.ascontiguousarray(np.outer(along, along)), radius_pix=10)
 
 
 def shifted_map(dx: float, dy: float, side: int, *, scale: float = 1.0) -> PixelMap:
@@ -39,13 +57,15 @@ class SmallField:
     y: np.ndarray
     counts: np.ndarray
     side: int
+    star_psf: SplinePsf | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         return (-6.0, self.side + 6.0, -6.0, self.side + 6.0)
 
     def stack(self) -> ImageStack:
-        return image_stack(self.images, {image.band: psf() for image in self.images}, box=self.box)
+        psfs = {image.band: self.star_psf or psf() for image in self.images}
+        return image_stack(self.images, psfs, box=self.box)
 
 
 def field(
@@ -59,16 +79,18 @@ def field(
     seed: int | None = 1,
     sky: np.ndarray | float = SKY_E,
     errors: tuple[tuple[float, float], ...] | None = None,
+    star_psf: SplinePsf | None = None,
 ) -> SmallField:
     """Images of stars: counts electrons in an exposure of `EXPTIME_S`; without noise if no seed.
 
-    `errors` are added to where stars are on each image, and the maps do not know.
+    `errors` are added to where stars are on each image, and the maps do not know. Stars have
+    `star_psf`, by default `psf`.
     """
     rng = np.random.default_rng(seed)
     images = []
     for k, (dx, dy) in enumerate(DITHERS[:n_images]):
         ex, ey = errors[k] if errors else (0.0, 0.0)
-        expected = models((side, side), psf(), x + dx + ex, y + dy + ey, counts) + sky
+        expected = models((side, side), star_psf or psf(), x + dx + ex, y + dy + ey, counts) + sky
         data = expected
         if seed is not None:
             data = rng.poisson(expected) + rng.normal(0, READ_NOISE_E, expected.shape)
@@ -87,7 +109,7 @@ def field(
                 pixel_map=shifted_map(dx, dy, side),
             )
         )
-    return SmallField(images, x, y, counts, side)
+    return SmallField(images, x, y, counts, side, star_psf)
 
 
 def scattered(n: int, side: int, *, faintest: float, brightest: float, seed: int = 3) -> tuple:

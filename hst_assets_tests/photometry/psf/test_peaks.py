@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache
-
 import numpy as np
 import pytest
-from scipy.special import erf
 
-from hst_assets.photometry.psf.image_stack import ImageStack, image_stack
+from hst_assets.photometry.psf.image_stack import ImageStack
 from hst_assets.photometry.psf.peaks import (
     Lattice,
     Matched,
@@ -18,16 +14,17 @@ from hst_assets.photometry.psf.peaks import (
     new_peaks,
     phases_of_pixel,
 )
-from hst_assets.photometry.psf.spline_psf import SplinePsf, spline_psf
+from hst_assets.photometry.psf.prior_psf import prior_psf
 from hst_assets_tests.photometry.psf.small_fields import (
-    BAND,
     EXPTIME_S,
     SmallField,
     field,
+    gaussian_over_pixels,
     jittered,
     matched,
+    narrow_psf,
 )
-from hst_assets_tests.photometry.psf.star_frames import READ_NOISE_E, SKY_E, models
+from hst_assets_tests.photometry.psf.star_frames import READ_NOISE_E, SKY_E
 
 NOTHING = (np.empty(0), np.empty(0), np.empty(0))
 
@@ -118,32 +115,15 @@ def test_a_peak_that_is_a_small_share_of_the_starlight_is_none(apart: SmallField
     assert (len(kept[0]), len(none[0])) == (len(apart.x), 0)
 
 
-#: WFC3/IR's PSF in its pixels: FWHM 1.15 without the pixel.
-NARROW_SIGMA_PIX = 1.15 / 2.355
 #: In the middle of a pixel, between two, and between four.
 PHASES = np.array([[40.0, 40.0], [60.5, 40.0], [40.0, 60.5], [60.5, 60.5]])
 
 
-def _over_a_pixel(offset: np.ndarray) -> np.ndarray:
-    """A Gaussian integrated over pixels whose middles are so far from it."""
-    edge = (offset[..., None] + [-0.5, 0.5]) / (np.sqrt(2) * NARROW_SIGMA_PIX)
-    return np.diff(erf(edge), axis=-1)[..., 0] / 2
-
-
-@cache
-def narrow_psf() -> SplinePsf:
-    """As a function of quarter pixels."""
-    along = _over_a_pixel(np.arange(-48, 49) / 4)
-    return spline_psf(np.ascontiguousarray(np.outer(along, along)), radius_pix=10)
-
-
 def undersampled(places: np.ndarray, counts: float) -> tuple[ImageStack, Lattice]:
     """One image of stars with a narrow PSF, without noise, and half pixels to look at."""
-    small = field(*NOTHING, side=100, n_images=1, seed=None)
-    light = models((100, 100), narrow_psf(), *places.T, np.full(len(places), counts))
-    images = [replace(each, data_e=(light + SKY_E).astype(np.float32)) for each in small.images]
-    stack = image_stack(images, {BAND: narrow_psf()}, box=small.box)
-    return stack, Lattice(0.0, 0.0, 0.5, 200, 200)
+    fluxes = np.full(len(places), counts)
+    small = field(*places.T, fluxes, side=100, n_images=1, seed=None, star_psf=narrow_psf())
+    return small.stack(), Lattice(0.0, 0.0, 0.5, 200, 200)
 
 
 def test_only_pixels_that_are_wide_for_the_psf_are_divided(apart: SmallField) -> None:
@@ -151,11 +131,30 @@ def test_only_pixels_that_are_wide_for_the_psf_are_divided(apart: SmallField) ->
     assert phases_of_pixel(undersampled(PHASES, 1e3)[0], 0) == 2
 
 
+#: Detector, pivot and width of a filter (micron), chip, and places to look at along a pixel.
+FIRST_PSFS = [
+    ("wfc3_uvis", 0.8048, 0.0459, 1, 1),
+    ("acs_wfc", 0.5921, 0.0672, 1, 1),
+    ("acs_hrc", 0.5888, 0.0664, 1, 1),
+    ("wfc3_ir", 1.0552, 0.0845, 1, 2),
+    ("wfc3_ir", 1.5369, 0.0826, 1, 2),
+    ("wfpc2", 0.8002, 0.0645, 3, 2),
+    ("wfpc2", 0.5442, 0.0522, 3, 2),
+]
+
+
+@pytest.mark.parametrize(("detector", "pivot", "width", "chip", "phases"), FIRST_PSFS)
+def test_wide_pixels_are_those_of_the_infrared_and_of_wfpc2(detector, pivot, width, chip, phases):
+    first = prior_psf(detector, pivot_um=pivot, bandwidth_um=width, radius_pix=10, chip=chip)
+    small = field(*NOTHING, side=60, n_images=1, seed=None, star_psf=first)
+    assert phases_of_pixel(small.stack(), 0) == phases
+
+
 @pytest.mark.parametrize("phase", [(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5), (0.25, 0.75)])
 def test_the_filter_of_a_place_in_a_pixel_is_the_psf_there(phase: tuple[float, float]) -> None:
     kernel = filter_kernel(undersampled(PHASES, 1e3)[0], 0, phase)
     offset = np.arange(-4, 5)
-    expected = np.outer(*(_over_a_pixel(offset - each) for each in phase))
+    expected = np.outer(*(gaussian_over_pixels(offset - each) for each in phase))
     # The spline goes through its knots to this; the filter ends at 4.5 pixels.
     np.testing.assert_allclose(kernel, expected, atol=2e-3)
 
